@@ -1,0 +1,14 @@
+"""The program's entry: `camiohookd ...` and `python3 -m camiohookd ...`."""
+
+import sys
+
+from camiohookd import cli
+
+
+def main() -> None:
+    """Runs the command line and ends the process with its exit status."""
+    sys.exit(cli.run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

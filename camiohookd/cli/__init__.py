@@ -1,0 +1,88 @@
+"""The command line: finds the command, runs it, and turns however it ends into an exit status, here alone.
+
+Arguments → a command's module, imported when it is asked for → `ExitStatus`. A command returns an exit status or
+nothing (fine), and raises `CamiohookdError`, whose text is all that the user sees of it.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import ClassVar
+
+import click
+
+from camiohookd.errors import CamiohookdError, SetupError
+
+_PROGRAM = "camiohookd"
+
+
+class ExitStatus(IntEnum):
+    """What the process ends with; `CONFIG` is EX_CONFIG of sysexits.h, which keeps systemd from trying again."""
+
+    FINE = 0
+    FAILED = 1
+    USAGE = 2
+    CONFIG = 78
+    INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group whose commands' modules are imported when they are needed."""
+
+    modules: ClassVar[dict[str, str]] = {
+        "serve": "serve",
+        "check": "serve",
+        "example-config": "serve",
+        "label": "label",
+        "simulate": "simulate",
+        "hooks": "hooks",
+        "queue": "queue",
+    }
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return list(self.modules)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # as above
+        if cmd_name not in self.modules:
+            return None
+        module = importlib.import_module(f"{__name__}.{self.modules[cmd_name]}")
+        command = getattr(module, cmd_name.replace("-", "_"))
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(_PROGRAM, cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name=_PROGRAM, prog_name=_PROGRAM)
+def root() -> None:
+    """A private labelling service for Camio: receives events, labels their pictures, posts the labels back.
+
+    Completion of commands and options in bash (zsh and fish alike): put
+
+        eval "$(_CAMIOHOOKD_COMPLETE=bash_source camiohookd)"
+
+    into ~/.bashrc.
+
+    Exit status: 0 fine, 1 failed, 2 wrong usage, 78 wrong configuration or model.
+    """
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command line and returns its exit status; whatever is wrong stands on stderr."""
+    try:
+        result = root.main(list(arguments), prog_name=_PROGRAM, standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return ExitStatus.INTERRUPTED
+    except CamiohookdError as error:
+        print(f"{_PROGRAM}: error: {error}", file=sys.stderr)
+        return ExitStatus.CONFIG if isinstance(error, SetupError) else ExitStatus.FAILED
+    except BrokenPipeError:
+        # Whoever read our output has gone, as `head` does; the interpreter's own last flush must not complain of it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitStatus.FAILED
+    return result if isinstance(result, int) else ExitStatus.FINE

@@ -1,0 +1,93 @@
+"""The settings, written down for people: the commented example file and the README's table.
+
+`settings` (names, types, defaults, descriptions) → text. Nothing about a setting is said here, so that the two and
+the program cannot drift apart.
+"""
+
+import json
+import textwrap
+from typing import Any, NamedTuple, get_args
+
+import msgspec
+
+from camiohookd.config import SECTIONS, variable
+from camiohookd.settings import Rule
+from camiohookd.values import ByteSize, Duration, expected
+
+_WIDTH = 100
+_HEAD = f"""\
+# The settings of camiohookd. Each is shown with its default: take the "#" before it away to change it.
+# Try the file with "camiohookd check --config FILE"; a change holds after "systemctl restart camiohookd".
+# Every setting outside [[rule]] can also come from the environment, which wins: {variable("hook", "listen")}
+# is [hook] listen; a list is written as JSON.
+"""
+
+
+class Setting(NamedTuple):
+    """`value` is TOML: the default, or an example where there is none."""
+
+    key: str
+    value: str
+    default: str
+    takes: str
+    description: str
+
+
+def example_config() -> str:
+    """The commented example file: every default commented out, and valid TOML when it is not."""
+    parts = [_HEAD]
+    parts += [_table(f"[{name}]", kind) for name, kind in SECTIONS.items()]
+    parts.append(_table("#[[rule]]", Rule))
+    return "\n".join(parts)
+
+
+def settings_table() -> str:
+    """All settings as a markdown table."""
+    lines = ["| setting | default | takes | what it does |", "|---|---|---|---|"]
+    for header, kind in [(f"[{name}]", kind) for name, kind in SECTIONS.items()] + [("[[rule]]", Rule)]:
+        lines.append(f"| **`{header}`** | | | {_cell(_about(kind))} |")
+        lines += [
+            f"| `{setting.key}` | {setting.default} | {_cell(setting.takes)} | {_cell(setting.description)} |"
+            for setting in _settings(kind)
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(header: str, kind: type[msgspec.Struct]) -> str:
+    lines = [*_comment(_about(kind)), header]
+    for setting in _settings(kind):
+        lines += ["", *_comment(setting.description), *_comment(f"Takes {setting.takes}.")]
+        lines.append(f"#{setting.key} = {setting.value}")
+    return "\n".join(lines) + "\n"
+
+
+def _about(kind: type[msgspec.Struct]) -> str:
+    return str(kind.__doc__)
+
+
+def _settings(kind: type[msgspec.Struct]) -> list[Setting]:
+    return [_setting(field) for field in msgspec.structs.fields(kind)]
+
+
+def _setting(field: msgspec.structs.FieldInfo) -> Setting:
+    meta: msgspec.Meta = get_args(field.type)[-1]
+    given = field.default is not None
+    value = _toml(field.default if given else (meta.examples or [None])[0])
+    default = f"`{value}`" if given else "not set"
+    return Setting(field.name, value, default, expected(field.type), str(meta.description))
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Duration | ByteSize):
+        return value.as_toml()
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("*", "\\*")

@@ -1,0 +1,187 @@
+"""The daemon's life, in phases: start (model, queue, sockets), ready, drain, stop. The parts are wired here.
+
+The configuration ends here: the parts are given plain values.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from importlib.metadata import version
+
+from tornado.netutil import bind_sockets
+
+from camiohookd import config as settings
+from camiohookd import images, systemd, views
+from camiohookd.callback import AllowList, Courier, backoff
+from camiohookd.config import Config
+from camiohookd.errors import CamiohookdError
+from camiohookd.labelers import Labeler
+from camiohookd.labelling import Labelling
+from camiohookd.metrics import Metrics
+from camiohookd.payload import Event, parse_event
+from camiohookd.room import Bounds
+from camiohookd.rules import Rule
+from camiohookd.storethread import StoreThread
+from camiohookd.taskqueue import Receipt, TaskQueue
+from camiohookd.values import Address
+from camiohookd.web.admin import admin_application
+from camiohookd.web.hook import hook_application
+from camiohookd.web.site import Limits, Listener, listen
+from camiohookd.worker import Worker
+
+DRAIN_SECONDS = 2.0
+WORK_SECONDS = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class Intake:
+    """The queue as the public listener sees it."""
+
+    def __init__(self, store: StoreThread) -> None:
+        self._store = store
+
+    async def put(self, event: Event) -> Receipt:
+        return await self._store.call(lambda queue: queue.put(event))
+
+    async def page(self, limit: int, after: str | None) -> views.Page:
+        return await self._store.call(lambda queue: views.page(queue, limit, after))
+
+
+def run(config: Config) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit status. Raises CamiohookdError when it cannot start."""
+    log.info("camiohookd %s starts", version("camiohookd"))
+    labeler = _open_labeler(config)
+    metrics = Metrics()
+    queue = _open_queue(config, metrics)
+    idle = asyncio.run(_serve(config, labeler, metrics, queue))
+    log.info("stopped")
+    if not idle:
+        # A callback that does not answer holds its thread, and Python waits for threads. All that matters is kept.
+        logging.shutdown()
+        os._exit(0)
+    return 0
+
+
+async def _serve(config: Config, labeler: Labeler, metrics: Metrics, queue: TaskQueue) -> bool:
+    """From the open queue to the closed one; False when threads are left running."""
+    stop = _stop_on_signal()
+    loop = asyncio.get_running_loop()
+    store = StoreThread(queue)
+    try:
+        hook_sockets = _bind(config.hook.listen, "hook.listen")
+        admin_sockets = _bind(config.admin.listen, "admin.listen")
+        metrics.watch_queue(lambda: store.snapshot)
+        worker = _make_worker(config, labeler, metrics, store)
+        store.watch(lambda: _wake(loop, worker))
+        hook = _listen_for_events(config, metrics, store, stop, hook_sockets)
+        checks = {"store": lambda: store.trouble, "worker": worker.stalled}
+        admin = listen(admin_application(metrics, checks), admin_sockets)
+        worker.start()
+        _announce_ready(hook_sockets, admin_sockets)
+        await stop.wait()
+        log.info("stopping: finishing what is in hand, the rest keeps")
+        systemd.notify("STOPPING=1")
+        await hook.drain(DRAIN_SECONDS)
+        idle = await worker.stop(WORK_SECONDS)
+        await admin.drain(0)
+        return idle
+    finally:
+        await loop.run_in_executor(None, store.stop)
+
+
+def _wake(loop: asyncio.AbstractEventLoop, worker: Worker) -> None:
+    """On the store thread."""
+    loop.call_soon_threadsafe(worker.wake)
+
+
+def _stop_on_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def _open_labeler(config: Config) -> Labeler:
+    from camiohookd.labelers import model, onnx
+
+    return onnx.open_onnx(model.find(config.labeler.model))
+
+
+def _open_queue(config: Config, metrics: Metrics) -> TaskQueue:
+    queue = config.queue
+    return TaskQueue(
+        settings.state_dir(os.environ),
+        backoff=partial(_backoff, minimum=config.callback.retry_min, maximum=config.callback.retry_max),
+        bounds=Bounds(
+            max_tasks=queue.max_tasks,
+            max_bytes=queue.max_bytes or None,
+            min_free_bytes=queue.min_free_bytes,
+            max_age=queue.max_age,
+            done_keep=queue.done_keep,
+            failed_keep=queue.failed_keep,
+            max_done=queue.max_done,
+            max_failed=queue.max_failed,
+        ),
+        newest_first=queue.order == "newest",
+        on_failed=lambda cause: metrics.tasks_failed.labels(cause.value).inc(),
+    )
+
+
+def _backoff(failures: int, *, minimum: float, maximum: float) -> float:
+    return backoff(failures - 1, minimum, maximum)
+
+
+def _make_worker(config: Config, labeler: Labeler, metrics: Metrics, store: StoreThread) -> Worker:
+    limits = images.Limits(config.images.formats, config.images.max_pixels, config.images.max_bytes)
+    rules = [Rule(rule.camera, rule.labels_format, rule.min_probability, rule.labels) for rule in config.rule]
+    timeout = config.callback.timeout
+    courier = Courier(
+        version("camiohookd"), connect_timeout=min(timeout, 10.0), read_timeout=timeout, deadline=timeout
+    )
+    return Worker(
+        store,
+        labelling=Labelling(labeler, limits, rules, metrics),
+        courier=courier,
+        allow_list=AllowList(config.callback.allow_hosts),
+        metrics=metrics,
+        threads=config.labeler.threads or os.cpu_count() or 1,
+        deliveries=config.callback.concurrency,
+    )
+
+
+def _listen_for_events(
+    config: Config, metrics: Metrics, store: StoreThread, stop: asyncio.Event, sockets: list[socket.socket]
+) -> Listener:
+    body_bytes = config.hook.max_body_bytes
+    site = hook_application(
+        intake=Intake(store),
+        keys=settings.require_api_keys(config),
+        parse=parse_event,
+        check_callback=AllowList(config.callback.allow_hosts).check,
+        executor=ThreadPoolExecutor(1, "parse"),
+        metrics=metrics,
+        limits=Limits(body_bytes=body_bytes, bodies_bytes=8 * body_bytes),
+        draining=stop.is_set,
+    )
+    return listen(site, sockets)
+
+
+def _bind(address: Address, setting: str) -> list[socket.socket]:
+    try:
+        return bind_sockets(address.port, address.host, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise CamiohookdError(
+            f"cannot listen on {address} ({setting}): {error.strerror}. Another program may use that port: "
+            f"ss -ltnp 'sport = :{address.port}' shows it"
+        ) from error
+
+
+def _announce_ready(hook: list[socket.socket], admin: list[socket.socket]) -> None:
+    names = ["{}:{}".format(*each.getsockname()[:2]) for each in (*hook[:1], *admin[:1])]
+    log.info("ready: events on %s, status on %s", *names)
+    systemd.notify(f"READY=1\nSTATUS=Taking events on {names[0]}")

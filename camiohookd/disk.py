@@ -1,0 +1,118 @@
+"""The file calls of the store, in one place, so that a test can record them or make them fail.
+
+Everything the store writes goes through a `Disk`; what it promises of durability rests on the order of these calls.
+"""
+
+import os
+from pathlib import Path
+
+
+class Disk:
+    """The operating system's calls; `written` counts the bytes handed to it since the start."""
+
+    def __init__(self) -> None:
+        self.written = 0
+
+    def open_append(self, path: Path) -> int:
+        """A descriptor that can only add to `path`, which is created when missing."""
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+    def write(self, fd: int, data: bytes) -> None:
+        """All of `data`, or OSError with any part of it written."""
+        rest = memoryview(data)
+        while rest:
+            count = os.write(fd, rest)
+            self.written += count
+            rest = rest[count:]
+
+    def sync(self, fd: int) -> None:
+        """What was written, and the length of the file, are on stable storage."""
+        os.fdatasync(fd)
+
+    def truncate(self, fd: int, length: int) -> None:
+        os.ftruncate(fd, length)
+
+    def close(self, fd: int) -> None:
+        os.close(fd)
+
+    def rename(self, source: Path, target: Path) -> None:
+        source.replace(target)
+
+    def unlink(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+
+    def sync_folder(self, path: Path) -> None:
+        """The names in the folder (created, renamed, removed) are on stable storage."""
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def free_bytes(self, path: Path) -> int:
+        """What an ordinary user may still write on the file system of `path`."""
+        facts = os.statvfs(path)
+        return facts.f_bavail * facts.f_frsize
+
+
+class AppendFile:
+    """A file that only grows, and shrinks only to what is known to be good.
+
+    `length` is the file's length; `synced` is how much of it is on stable storage. After a failed write or sync nothing
+    beyond `synced` can be trusted: `repair` cuts it off, and must succeed before the next append.
+    """
+
+    def __init__(self, disk: Disk, path: Path) -> None:
+        self.path = path
+        self._disk = disk
+        self._fd = disk.open_append(path)
+        self.length = self.synced = os.fstat(self._fd).st_size
+        self._broken = False
+
+    def append(self, data: bytes) -> None:
+        """Raises OSError; then the file is repaired before anything else is added."""
+        self.repair()
+        self._broken = True
+        self._disk.write(self._fd, data)
+        self._broken = False
+        self.length += len(data)
+
+    def sync(self) -> None:
+        """Raises OSError; then what was added since the last sync is gone."""
+        self.repair()
+        if self.synced == self.length:
+            return
+        self._broken = True
+        self._disk.sync(self._fd)
+        self._broken = False
+        self.synced = self.length
+
+    def repair(self) -> None:
+        """Cut off what a failed write or sync left behind; raises OSError while the disk still refuses."""
+        if self._broken:
+            self.cut(self.synced)
+
+    def cut(self, length: int) -> None:
+        """Shorten the file to its first `length` bytes, durably."""
+        self._broken = True
+        self._disk.truncate(self._fd, length)
+        self._disk.sync(self._fd)
+        self.length = self.synced = length
+        self._broken = False
+
+    def close(self) -> None:
+        self._disk.close(self._fd)
+
+
+def replace_file(disk: Disk, path: Path, data: bytes) -> None:
+    """Put a small file in the place of `path`, whole or not at all. Raises OSError."""
+    temporary = path.with_name(path.name + ".new")
+    disk.unlink(temporary)
+    file = AppendFile(disk, temporary)
+    try:
+        file.append(data)
+        file.sync()
+    finally:
+        file.close()
+    disk.rename(temporary, path)
+    disk.sync_folder(path.parent)

@@ -1,0 +1,132 @@
+"""A model's folder: a name or a path → the folder → `model.toml` as a `ModelDescription` → the model's checked bytes.
+
+`models/ssdlite-mobilenet-v2-coco/model.toml` shows every key. Whatever is wrong ends as a `ModelError` that names
+the file, the key, what was given and what is expected.
+"""
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_type_hints
+
+import msgspec
+
+from camiohookd.errors import ModelError
+
+FOLDERS = (
+    Path("/usr/share/camiohookd/models"),
+    Path("/var/lib/camiohookd/models"),
+    Path(__file__).parents[2] / "models",  # the checkout's
+)
+
+_Pixels = Annotated[int, msgspec.Meta(ge=1, le=4096)]
+_Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class Input(_Table, frozen=True):
+    """The model's one input, float32 [1, 3, height, width].
+
+    `resize`: "stretch" gives up the picture's proportions; "letterbox" keeps them, with the picture at the top left
+    and the rest filled with grey 114 (as YOLOX does).
+    """
+
+    name: str
+    width: _Pixels
+    height: _Pixels
+    layout: Literal["NCHW"]
+    color_order: Literal["RGB", "BGR"]
+    range: Literal["0..255"]
+    resize: Literal["stretch", "letterbox"]
+
+
+class Thresholds(_Table, frozen=True):
+    """`score`: what is less probable is not reported; `iou`: of two boxes of one label that overlap more, one is."""
+
+    score: _Fraction
+    iou: _Fraction
+
+
+class ModelDescription(_Table, frozen=True):
+    """A `model.toml`. `file` is the model's name in the same folder; `labels` are in the order of the model's
+    outputs, "" for an output that stands for nothing; `sha256` is `file`'s, in hexadecimal."""
+
+    task: Literal["detection"]
+    decoder: Literal["ssd", "yolox"]
+    file: Annotated[str, msgspec.Meta(pattern=r"^[^/]+$")]
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+    licence: str
+    source: str
+    labels: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    input: Input
+    thresholds: Thresholds
+
+
+def find(name_or_path: str, folders: Sequence[Path] = FOLDERS) -> Path:
+    """The model's folder: of that path, or the first of that name in `folders`."""
+    path = Path(name_or_path)
+    if "/" in name_or_path or path.is_dir():
+        if not path.is_dir():
+            raise ModelError(f"model {name_or_path}: there is no such folder")
+        return path
+    for folder in folders:
+        if (folder / name_or_path / "model.toml").is_file():
+            return folder / name_or_path
+    looked_in = ", ".join(str(folder) for folder in folders)
+    raise ModelError(f"model {name_or_path!r} is not in {looked_in}; give the name of a folder there, or a path")
+
+
+def load_description(folder: Path) -> ModelDescription:
+    """The folder's `model.toml`, validated."""
+    file = folder / "model.toml"
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{file}: {error.strerror}; a model's folder holds a model.toml") from error
+    except ValueError as error:  # not TOML, or not UTF-8
+        raise ModelError(f"{file}: not valid TOML: {error}") from error
+    try:
+        return msgspec.convert(table, ModelDescription)
+    except msgspec.ValidationError as error:
+        raise ModelError(f"{file}: {_complaint(str(error), table)}") from error
+
+
+def read_model(folder: Path, description: ModelDescription) -> bytes:
+    """The model's bytes, of which the SHA-256 is the described one."""
+    file = folder / description.file
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{file}: {error.strerror}; {folder / 'model.toml'} names it as `file`") from error
+    actual = hashlib.sha256(data).hexdigest()
+    if actual != description.sha256:
+        raise ModelError(
+            f"{file}: its sha256 is {actual}, {folder / 'model.toml'} expects {description.sha256}; "
+            "the file is damaged or was replaced: install the model again"
+        )
+    return data
+
+
+def _complaint(message: str, table: dict[str, Any]) -> str:
+    """msgspec's ``Expected `int`, got `str` - at `$.input.width` `` in the words of who wrote the file."""
+    what, _, where = message.partition(" - at `$")
+    path = re.findall(r"\w+", where)
+    given: Any = table
+    kind: Any = ModelDescription
+    for key in path:
+        given = given[int(key)] if isinstance(given, list) else given[key]
+        kind = get_type_hints(kind).get(key) if isinstance(kind, type) else None
+    if isinstance(given, dict) and "field `" in what:
+        place = f" in [{'.'.join(path)}]" if path else ""
+        key = what.rpartition("field ")[2].strip("`")
+        if key in kind.__struct_fields__:
+            return f"key `{key}` is missing{place}"
+        return f"unknown key `{key}`{place}, expected are {', '.join(kind.__struct_fields__)}"
+    if what.startswith("Invalid enum value"):
+        what = f"expected {' or '.join(repr(choice) for choice in get_args(kind))}"
+    return f"{'.'.join(path)} = {given!r}: {what[0].lower()}{what[1:]}"

@@ -1,0 +1,121 @@
+"""What Prometheus reads: counters and histograms set where things happen, the queue's numbers when it asks.
+
+worker, web ─▶ `Metrics` ─┐
+store ─▶ `QueueSnapshot` ─┴▶ `registry` ─▶ ``/metrics``
+
+Names follow https://prometheus.io/docs/practices/naming/. The values of a label are words of this program, never of
+what came in, so that their number is bounded. All of it may be used from any thread.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.metrics_core import Metric
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+PREFIX = "camiohookd"
+
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+_WAIT_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 6 * HOUR, DAY, 7 * DAY)
+_DECODE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+_INFERENCE_BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_DELIVERY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, MINUTE)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSnapshot:
+    """The queue at one moment.
+
+    `tasks` counts by state; `oldest_seconds` is the age of the oldest task that waits, 0 if none does; `stored_bytes`
+    is what the state folder takes, `free_bytes` what its disk has left. `written_bytes` and `quarantined` (by kind)
+    count since the start; `written_bytes_per_event` is their share of an event, accept to done.
+    """
+
+    tasks: Mapping[str, int]
+    oldest_seconds: float
+    stored_bytes: int
+    free_bytes: int
+    written_bytes: int
+    written_bytes_per_event: float
+    quarantined: Mapping[str, int]
+
+
+class Metrics:
+    """One set of metrics in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+
+        self.events_accepted = self._counter("events_accepted", "Events that were stored and answered 200.")
+        self.events_duplicate = self._counter("events_duplicate", "Events that were known already.")
+        self.events_refused = self._counter("events_refused", "Posts answered with an error, by its code.", "code")
+        self.pictures_rejected = self._counter("pictures_rejected", "Pictures of accepted events left out.")
+        self.events_labelled = self._counter("events_labelled", "Events whose reply was stored.")
+        self.events_delivered = self._counter("events_delivered", "Events whose labels were taken.")
+        self.delivery_retries = self._counter("delivery_retries", "Deliveries that are to be tried again.")
+        self.tasks_failed = self._counter("tasks_failed", "Events given up, by why.", "reason")
+
+        self.wait_seconds = self._histogram("wait", "From the 200 to the start of labelling.", _WAIT_BUCKETS)
+        self.decode_seconds = self._histogram("decode", "A picture's way from file to pixels.", _DECODE_BUCKETS)
+        self.inference_seconds = self._histogram("inference", "One run of the model.", _INFERENCE_BUCKETS)
+        self.delivery_seconds = self._histogram("delivery", "One try of a delivery.", _DELIVERY_BUCKETS)
+
+        self.degraded = self._gauge("degraded", "1 while labelling runs on a fallback.")
+
+    def watch_queue(self, snapshot: Callable[[], QueueSnapshot]) -> None:
+        """Take the queue's numbers from `snapshot`, which is called at every scrape and must not block."""
+        self.registry.register(_QueueCollector(snapshot))
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(name, meaning, labels, namespace=PREFIX, registry=self.registry)
+
+    def _gauge(self, name: str, meaning: str) -> Gauge:
+        return Gauge(name, meaning, namespace=PREFIX, registry=self.registry)
+
+    def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(
+            name, meaning, namespace=PREFIX, unit="seconds", buckets=buckets, registry=self.registry
+        )
+
+
+class _QueueCollector:
+    def __init__(self, snapshot: Callable[[], QueueSnapshot]) -> None:
+        self._snapshot = snapshot
+
+    def describe(self) -> Iterable[Metric]:
+        """The names alone: at registration the queue may not be there yet."""
+        return _families(QueueSnapshot({}, 0, 0, 0, 0, 0, {}))
+
+    def collect(self) -> Iterable[Metric]:
+        return _families(self._snapshot())
+
+
+def _families(queue: QueueSnapshot) -> list[Metric]:
+    tasks = GaugeMetricFamily(f"{PREFIX}_queue_tasks", "Tasks that are kept, by state.", labels=["state"])
+    for state, count in queue.tasks.items():
+        tasks.add_metric([state], count)
+    quarantined = CounterMetricFamily(
+        f"{PREFIX}_quarantined", "Damaged records that were set aside, by kind.", labels=["kind"]
+    )
+    for kind, count in queue.quarantined.items():
+        quarantined.add_metric([kind], count)
+    return [
+        tasks,
+        quarantined,
+        _gauge("queue_oldest_age_seconds", "Age of the oldest task that waits.", queue.oldest_seconds),
+        _gauge("queue_stored_bytes", "Disk space of the queue.", queue.stored_bytes),
+        _gauge("disk_free_bytes", "Disk space left beside the queue.", queue.free_bytes),
+        _gauge("written_bytes_per_event", "Bytes written per event, accept to done.", queue.written_bytes_per_event),
+        CounterMetricFamily(f"{PREFIX}_written_bytes", "Bytes written to the disk.", value=queue.written_bytes),
+    ]
+
+
+def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"{PREFIX}_{name}", meaning, value=value)

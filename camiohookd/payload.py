@@ -1,0 +1,285 @@
+"""The wire types of Camio's hook contract: an event as it comes in, a reply as it goes out.
+
+A body goes through `parse_event` once: JSON → the required fields, checked → each image either a `Picture` or a
+`Rejected` → `Event`. Nothing further inward sees the JSON. `encode_reply` is the way back.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any, Literal
+
+import msgspec
+
+from camiohookd.errors import MalformedUrl, PayloadError
+from camiohookd.urls import check_url
+
+MAX_IMAGES = 1000
+MAX_TEXT = 200
+MAX_REST_BYTES = 1_000_000
+MAX_REST_DEPTH = 64
+MAX_SENTENCES = 10
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_JSON_NAMES = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+
+_decoder = msgspec.json.Decoder()
+_encoder = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One usable image of an event: `data` is the file's bytes, `timestamp` its opaque key, echoed back as it came."""
+
+    timestamp: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """One image of an event that could not be used, and why; `field` is e.g. ``images[2].image_b64``."""
+
+    field: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One decoded and validated event.
+
+    `rest` is the payload as it came, without the images' base64; `digest` names the body (32 hex digits);
+    `warnings` are sentences about optional fields that were ignored.
+    """
+
+    callback_url: str
+    camera: str | None
+    user_id: str | None
+    pictures: tuple[Picture, ...]
+    rejected: tuple[Rejected, ...]
+    warnings: tuple[str, ...]
+    rest: dict[str, Any]
+    digest: str
+
+
+class Label(msgspec.Struct, frozen=True):
+    """`probability` 0..1; `polygon` as (x, y) fractions of the image, (0, 0) the bottom-left corner, y up."""
+
+    probability: float
+    polygon: tuple[tuple[float, float], ...] = ()
+
+
+ImageLabels = dict[str, dict[str, Label]]
+"""timestamp → label → `Label`: the form ``labels_format = "image"``."""
+
+LabelsFormat = Literal["image", "event"]
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What is posted back: labels by image, or (the older form) a flat list for the whole event."""
+
+    labels: ImageLabels | list[str]
+    status: Literal["success"] = "success"
+
+
+def parse_event(body: bytes, *, max_images: int = MAX_IMAGES) -> Event:
+    """Decode and check one posted event.
+
+    Whatever is wrong with one image costs only that image (`Event.rejected`); an optional field of a wrong type is
+    ignored (`Event.warnings`). Raises `PayloadError` if the event as a whole cannot be used, and nothing else.
+    """
+    payload = _decode_object(body)
+    callback_url = _callback_url(payload)
+    warnings: list[str] = []
+    images = _images(payload, max_images)
+    pictures, rejected = _sort_images(images, warnings)
+    if not pictures:
+        reasons = "; ".join(_bounded([f"{one.field}: {one.reason}" for one in rejected]))
+        raise PayloadError("no_usable_picture", f"no image of the event can be used: {reasons}", rejected[0].field)
+    camera = _optional_text(payload, "camera", warnings)
+    user_id = _optional_text(payload, "user_id", warnings)
+    return Event(
+        callback_url=callback_url,
+        camera=camera,
+        user_id=user_id,
+        pictures=pictures,
+        rejected=rejected,
+        warnings=_bounded(warnings),
+        rest=_rest(payload, images),
+        digest=blake2b(body, digest_size=16).hexdigest(),
+    )
+
+
+def encode_reply(reply: Reply) -> bytes:
+    """Return `reply` as compact JSON, in the form of the contract's section 2; ``polygon`` is always there."""
+    return _encoder.encode({"status": reply.status, "labels": reply.labels})
+
+
+def _decode_object(body: bytes) -> dict[str, Any]:
+    try:
+        payload = _decoder.decode(body)
+    except UnicodeDecodeError:
+        raise PayloadError("not_json", "the body is not JSON: it is not UTF-8") from None
+    except msgspec.DecodeError as error:
+        reason = str(error).removeprefix("JSON is malformed: ")
+        raise PayloadError("not_json", f"the body is not JSON that can be used: {reason}") from None
+    except RecursionError:
+        raise _too_deep() from None
+    if not isinstance(payload, dict):
+        raise PayloadError("not_an_object", f"the body is {_json_name(payload)}, not a JSON object")
+    return payload
+
+
+def _callback_url(payload: dict[str, Any]) -> str:
+    field = "callback_url"
+    url = payload.get(field)
+    if url is None:
+        raise PayloadError("missing", "callback_url is missing", field)
+    if not isinstance(url, str):
+        raise PayloadError("wrong_type", f"callback_url is {_json_name(url)}, not a string", field)
+    try:
+        check_url(url)
+    except MalformedUrl as reason:
+        raise PayloadError("malformed_url", f"callback_url cannot be used: {reason}", field) from None
+    return url
+
+
+def _images(payload: dict[str, Any], max_images: int) -> list[Any]:
+    field = "images"
+    images = payload.get(field)
+    if images is None:
+        raise PayloadError("missing", "images is missing", field)
+    if not isinstance(images, list):
+        raise PayloadError("wrong_type", f"images is {_json_name(images)}, not a list", field)
+    if not images:
+        raise PayloadError("empty", "images is empty", field)
+    if len(images) > max_images:
+        message = f"the event holds {len(images)} images, more than the limit of {max_images}"
+        raise PayloadError("too_many_images", message, field)
+    return images
+
+
+def _sort_images(images: list[Any], warnings: list[str]) -> tuple[tuple[Picture, ...], tuple[Rejected, ...]]:
+    pictures: list[Picture] = []
+    rejected: list[Rejected] = []
+    for index, image in enumerate(images):
+        found = _picture(f"images[{index}]", image)
+        if isinstance(found, Picture):
+            pictures.append(found)
+            warnings.extend(_image_warnings(f"images[{index}]", image))
+        else:
+            rejected.append(found)
+    return tuple(pictures), tuple(rejected)
+
+
+def _picture(field: str, image: Any) -> Picture | Rejected:
+    if not isinstance(image, dict):
+        return Rejected(field, f"it is {_json_name(image)}, not an object")
+    if reason := _odd_timestamp(image.get("timestamp")):
+        return Rejected(f"{field}.timestamp", reason)
+    text = image.get("image_b64")
+    if text is None:
+        return Rejected(f"{field}.image_b64", "it is missing")
+    if not isinstance(text, str):
+        return Rejected(f"{field}.image_b64", f"it is {_json_name(text)}, not a string")
+    data = _decode_base64(text)
+    if data is None:
+        return Rejected(f"{field}.image_b64", "it is not base64")
+    if not data:
+        return Rejected(f"{field}.image_b64", "it is empty")
+    return Picture(image["timestamp"], data)
+
+
+def _odd_timestamp(timestamp: Any) -> str | None:
+    if timestamp is None:
+        return "it is missing"
+    if not isinstance(timestamp, str):
+        return f"it is {_json_name(timestamp)}, not a string"
+    if not timestamp:
+        return "it is empty"
+    if len(timestamp) > MAX_TEXT:
+        return f"it is longer than {MAX_TEXT} characters"
+    if _CONTROL.search(timestamp):
+        return "it holds control characters"
+    return None
+
+
+def _decode_base64(text: str) -> bytes | None:
+    # msgspec's own decoder is strict and takes a third of the time of binascii's strict mode.
+    try:
+        return msgspec.convert(text, bytes)
+    except msgspec.ValidationError:
+        # MIME breaks base64 into lines (RFC 2045, section 6.8); nothing else may stand between the letters.
+        unfolded = text.replace("\r", "").replace("\n", "")
+    if len(unfolded) == len(text):
+        return None
+    return _decode_base64(unfolded)
+
+
+def _image_warnings(field: str, image: dict[str, Any]) -> Iterator[str]:
+    try:
+        datetime.fromisoformat(image["timestamp"])
+    except ValueError:
+        yield f"{field}.timestamp is not an ISO 8601 time; it is used as it is"
+    if not isinstance(image.get("type", ""), str):
+        yield f"{field}.type is {_json_name(image['type'])}, not a string; it is ignored"
+    if "size" in image and not _is_size(image["size"]):
+        yield f"{field}.size is not [width, height] in pixels; it is ignored"
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(type(side) is int and side > 0 for side in value)
+
+
+def _optional_text(payload: dict[str, Any], field: str, warnings: list[str]) -> str | None:
+    value = payload.get(field)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        warnings.append(f"{field} is {_json_name(value)}, not a string; it is ignored")
+        return None
+    if len(value) > MAX_TEXT:
+        warnings.append(f"{field} is longer than {MAX_TEXT} characters; only those are used")
+    return value[:MAX_TEXT]
+
+
+def _rest(payload: dict[str, Any], images: list[Any]) -> dict[str, Any]:
+    """Return `payload` without the pictures, known to be small enough to keep and possible to write again."""
+    rest = payload | {"images": [_without_picture(image) for image in images]}
+    try:
+        size = len(_encoder.encode(rest))
+    except RecursionError:
+        raise _too_deep() from None
+    if size > MAX_REST_BYTES:
+        raise PayloadError("too_large", f"the event holds more than {MAX_REST_BYTES} bytes beside its pictures")
+    if _deeper_than(MAX_REST_DEPTH, rest):
+        raise _too_deep()
+    return rest
+
+
+def _without_picture(image: Any) -> Any:
+    if not isinstance(image, dict):
+        return image
+    return {name: value for name, value in image.items() if name != "image_b64"}
+
+
+def _deeper_than(levels: int, value: Any) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    if levels == 0:
+        return True
+    return any(_deeper_than(levels - 1, one) for one in (value.values() if isinstance(value, dict) else value))
+
+
+def _too_deep() -> PayloadError:
+    return PayloadError("too_deep", f"the event is nested deeper than {MAX_REST_DEPTH} levels")
+
+
+def _json_name(value: Any) -> str:
+    return _JSON_NAMES.get(type(value), "a number")
+
+
+def _bounded(sentences: list[str]) -> tuple[str, ...]:
+    more = len(sentences) - MAX_SENTENCES
+    return (*sentences[:MAX_SENTENCES], f"and {more} more") if more > 0 else tuple(sentences)

@@ -1,0 +1,77 @@
+"""What opening a queue does about the last run, when that did not end well."""
+
+import logging
+from typing import TYPE_CHECKING
+
+from camiohookd.segments import Place, StoredPayload
+from camiohookd.tasks import Cause, State, Task
+
+if TYPE_CHECKING:  # the queue calls this; only its type is known here
+    from camiohookd.taskqueue import TaskQueue
+
+MAX_STRIKES = 3
+"""So many times may the process die while it labels one task alone, before that task is given up."""
+
+log = logging.getLogger(__name__)
+
+
+def recover(queue: "TaskQueue", *, unclean: bool) -> set[int]:
+    """Deal with what was in hand and with payloads without a task; the caller commits.
+
+    Returns the tasks whose reply may have arrived without our knowing.
+    """
+    in_hand = list(queue.index.in_hand)
+    for task_id in in_hand:
+        _after_crash(queue, queue.get(task_id), alone=len(in_hand) == 1)
+    _rescue(queue)
+    return _maybe_delivered(queue) if unclean else set()
+
+
+def _after_crash(queue: "TaskQueue", task: Task, *, alone: bool) -> None:
+    strikes = task.strikes + alone
+    queue.change(int(task.id), {"suspect": True, "strikes": strikes}, remove=("in_hand",))
+    if strikes >= MAX_STRIKES:
+        reason = f"the service died {strikes} times while it labelled this event alone"
+        queue.fail(int(task.id), Cause.POISON, reason)
+        log.error("task %s failed: %s", task.id, reason)
+
+
+def _maybe_delivered(queue: "TaskQueue") -> set[int]:
+    now = queue.elapsed.now()
+    tasks = (queue.get(task_id) for task_id in queue.index.waiting.after(0))
+    return {int(task.id) for task in tasks if task.state is State.LABELLED and task.not_before <= now}
+
+
+def _rescue(queue: "TaskQueue") -> None:
+    """Take in payloads whose task was torn off the journal, or lost with a damaged record.
+
+    Ids grow, so without damage only the end of the newest segments can hold any.
+    """
+    known = max(map(int, queue.storage.documents), default=0)
+    for number in queue.segments.newest_first():
+        lowest = known + 1
+        for place, payload in queue.segments.scan(number):
+            lowest = min(lowest, payload.task_id)
+            if str(payload.task_id) in queue.storage.documents:
+                continue
+            if payload.task_id > known or queue.storage.damaged:
+                queue.insert(payload.task_id, _rescued_task(payload, place, queue.elapsed.now()))
+                log.warning("task %d was not in the journal, but its payload is whole: queued", payload.task_id)
+            queue.storage.reserve_ids(payload.task_id + 1)
+        if lowest <= known and not queue.storage.damaged:
+            return
+
+
+def _rescued_task(payload: StoredPayload, place: Place, now: float) -> Task:
+    rest = payload.meta["rest"]
+    camera, user_id = rest.get("camera"), rest.get("user_id")
+    return Task(
+        digest=payload.meta["digest"],
+        received=payload.meta["received"],
+        since=now,
+        images=len(payload.pictures),
+        camera=camera if isinstance(camera, str) else None,
+        user_id=user_id if isinstance(user_id, str) else None,
+        callback_url=rest["callback_url"],
+        payload=place,
+    )

@@ -1,0 +1,75 @@
+"""What of the detections is reported for a camera: detections → rule → labels → the reply to Camio.
+
+Pure functions on plain values; owned by no thread.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from camiohookd.detections import Detection, polygon
+from camiohookd.payload import ImageLabels, Label, LabelsFormat, Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is reported for the cameras whose name matches `camera`, a shell pattern in the camera's own case.
+
+    `min_probability` None leaves it to the model's own threshold; `labels` are those reported, all when empty.
+    """
+
+    camera: str = "*"
+    labels_format: LabelsFormat = "image"
+    min_probability: float | None = None
+    labels: tuple[str, ...] = ()
+
+
+class Labelled(NamedTuple):
+    """What was found in one picture of an event; `width` and `height` in pixels, as the boxes' ones."""
+
+    timestamp: str
+    width: int
+    height: int
+    detections: Sequence[Detection]
+
+
+def match(rules: Iterable[Rule], camera: str | None) -> Rule:
+    """The first rule for that camera; one that reports everything where there is none."""
+    return next((rule for rule in rules if fnmatchcase(camera or "", rule.camera)), Rule())
+
+
+def apply(rule: Rule, detections: Iterable[Detection]) -> list[Detection]:
+    """Those detections that the rule lets through, in their order."""
+    return [
+        found
+        for found in detections
+        if (rule.min_probability is None or found.probability >= rule.min_probability)
+        and (not rule.labels or found.label in rule.labels)
+    ]
+
+
+def image_labels(detections: Iterable[Detection], width: int, height: int) -> dict[str, Label]:
+    """The labels of one picture, as on the wire: of several objects with one label, the most probable."""
+    labels: dict[str, Label] = {}
+    for label, probability, box in detections:
+        outline = polygon(box, width, height) if box else ()
+        _keep_more_probable(labels, label, Label(round(probability, 4), outline))
+    return labels
+
+
+def reply(rule: Rule, pictures: Iterable[Labelled]) -> Reply:
+    """The reply to one event; pictures with one timestamp are one to Camio, so their labels are merged."""
+    images: ImageLabels = {}
+    for timestamp, width, height, detections in pictures:
+        merged = images.setdefault(timestamp, {})
+        for name, label in image_labels(apply(rule, detections), width, height).items():
+            _keep_more_probable(merged, name, label)
+    if rule.labels_format == "event":
+        return Reply(sorted({name for labels in images.values() for name in labels}))
+    return Reply(images)
+
+
+def _keep_more_probable(labels: dict[str, Label], name: str, label: Label) -> None:
+    if name not in labels or label.probability > labels[name].probability:
+        labels[name] = label

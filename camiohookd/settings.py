@@ -1,0 +1,135 @@
+"""What can be set, what each setting is when nothing is said, and its description, once and for all.
+
+`config` reads a file and the environment into these sections; `configdoc` makes the example file and the README's
+table of them.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from camiohookd.payload import LabelsFormat
+from camiohookd.values import Address, AllowedHost, ByteSize, Duration, OptionalByteSize, Secret
+
+KEY_ADVICE = 'make one with "openssl rand -hex 24"'
+
+Count = Annotated[int, Meta(ge=1)]
+Probability = Annotated[float, Meta(ge=0, le=1)]
+
+
+class Hook(Struct, frozen=True):
+    """The public listener, which Camio posts to."""
+
+    listen: Annotated[Address, Meta(description="Where events come in.")] = Address("0.0.0.0:8000")
+    api_key: Annotated[
+        Secret,
+        Meta(
+            description="The key in the registered URL, your own invention: at least 8 letters, digits or -._~, "
+            f"better 32 and more; {KEY_ADVICE}. There is no default: without a key the daemon does not start."
+        ),
+    ] = Secret("")
+    api_keys_file: Annotated[
+        str, Meta(description="A file with more keys, a line each: a name for the log, a space, the key.")
+    ] = ""
+    max_body_bytes: Annotated[ByteSize, Meta(description="The largest event; a larger one is answered 413.")] = (
+        ByteSize("32 MiB")
+    )
+
+
+class Queue(Struct, frozen=True):
+    """The events that wait on the disk."""
+
+    max_tasks: Annotated[Count, Meta(description="Most events waiting; over it the answer is 503.")] = 100_000
+    max_bytes: Annotated[
+        OptionalByteSize,
+        Meta(description="Most disk space; 0: half of what is free at the start, at most 20 GB."),
+    ] = OptionalByteSize(0)
+    min_free_bytes: Annotated[OptionalByteSize, Meta(description="Disk space that is left free.")] = OptionalByteSize(
+        "200 MB"
+    )
+    max_age: Annotated[Duration, Meta(description="How long a delivery is tried before the event fails.")] = Duration(
+        "14d"
+    )
+    order: Annotated[
+        Literal["oldest", "newest"],
+        Meta(description="Which event is labelled first; newest: fresh ones before the backlog of an outage."),
+    ] = "oldest"
+    done_keep: Annotated[
+        Duration, Meta(description="How long a delivered event is remembered, without pictures, to know it again.")
+    ] = Duration("24h")
+    failed_keep: Annotated[Duration, Meta(description="How long a failed event is kept, with its pictures.")] = (
+        Duration("7d")
+    )
+    max_done: Annotated[Count, Meta(description="Most delivered events remembered.")] = 100_000
+    max_failed: Annotated[Count, Meta(description="Most failed events kept.")] = 10_000
+
+
+class Labeler(Struct, frozen=True):
+    """What looks at the pictures."""
+
+    kind: Annotated[Literal["onnx"], Meta(description="The kind of labeler: an ONNX model, run on this machine.")] = (
+        "onnx"
+    )
+    model: Annotated[str, Meta(description="The model's name among the installed ones, or the path of its folder.")] = (
+        "ssdlite-mobilenet-v2-coco"
+    )
+    device: Annotated[
+        Literal["auto", "cpu"], Meta(description="What the model runs on; auto: the best that is there.")
+    ] = "auto"
+    threads: Annotated[int, Meta(ge=0, le=256, description="Pictures labelled at one time; 0: one for each core.")] = 0
+
+
+class Images(Struct, frozen=True):
+    """Which pictures are taken."""
+
+    formats: Annotated[
+        tuple[Literal["jpeg", "png", "webp"], ...], Meta(min_length=1, description="File formats that are opened.")
+    ] = ("jpeg",)
+    max_pixels: Annotated[Count, Meta(description="Largest picture, width times height.")] = 40_000_000
+    max_bytes: Annotated[ByteSize, Meta(description="Largest picture file.")] = ByteSize("20 MB")
+
+
+class Callback(Struct, frozen=True):
+    """How labels go back to Camio."""
+
+    allow_hosts: Annotated[
+        tuple[AllowedHost, ...],
+        Meta(description="Where labels may be sent: a host, over https; anything else as an origin in full."),
+    ] = (AllowedHost("camio.com"), AllowedHost("*.camio.com"))
+    concurrency: Annotated[int, Meta(ge=1, le=256, description="Deliveries at one time.")] = 4
+    timeout: Annotated[Duration, Meta(description="How long one delivery may take.")] = Duration("30s")
+    retry_min: Annotated[Duration, Meta(description="Longest wait before the second try; it doubles each time.")] = (
+        Duration("5s")
+    )
+    retry_max: Annotated[Duration, Meta(description="Longest wait between two tries.")] = Duration("10min")
+
+
+class Admin(Struct, frozen=True):
+    """The private listener: /metrics, /healthz, /readyz."""
+
+    listen: Annotated[Address, Meta(description="Where it listens; keep it on this machine.")] = Address(
+        "127.0.0.1:8001"
+    )
+
+
+class Log(Struct, frozen=True):
+    """What is written to the journal."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="The least important line that is written.")
+    ] = "info"
+
+
+class Rule(Struct, frozen=True):
+    """What is sent for a camera, as many of these as you like."""
+
+    camera: Annotated[str, Meta(description='The camera\'s name; "*" stands for any letters.')] = "*"
+    labels_format: Annotated[
+        LabelsFormat,
+        Meta(description="image: labels of each picture, with outlines; event: Camio's older flat list of labels."),
+    ] = "image"
+    min_probability: Annotated[
+        Probability | None,
+        Meta(description="Labels below it are left out; not set: the model's own.", examples=[0.5]),
+    ] = None
+    labels: Annotated[tuple[str, ...], Meta(description="The only labels to send; an empty list: all.")] = ()

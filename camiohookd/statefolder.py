@@ -1,0 +1,110 @@
+"""The state folder: who may use it, and which format it has.
+
+::
+
+    lock                     held by the one process that uses the folder
+    format                   the number of the format
+    queue.json               the snapshot, plain TinyDB JSON
+    queue.journal-00000007   what changed since
+    segments/                the payloads
+    quarantine/              what was damaged
+
+Format 1 was one `queue.json` as TinyDB's own JSONStorage writes it, without checksums, journal or format file.
+Format 2 is today's.
+"""
+
+import fcntl
+import json
+import logging
+import os
+from pathlib import Path
+
+from camiohookd import snapshot
+from camiohookd.disk import Disk, replace_file
+from camiohookd.errors import StateFolderError
+
+FORMAT = 2
+
+log = logging.getLogger(__name__)
+
+
+class StateFolder:
+    """A locked state folder of today's format.
+
+    Raises StateFolderError when another process has it, when it cannot be used, or when its format is newer.
+    """
+
+    def __init__(self, path: Path, disk: Disk) -> None:
+        self.path = path
+        self._disk = disk
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = _lock(path / "lock")
+        except OSError as error:
+            raise StateFolderError(
+                f"the state folder {path} cannot be used: {error.strerror}. It must exist and belong to the user "
+                "that runs camiohookd; the environment variable STATE_DIRECTORY names another"
+            ) from error
+        try:
+            self._bring_to_format()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def snapshot(self) -> Path:
+        return self.path / "queue.json"
+
+    def close(self) -> None:
+        os.close(self._lock)
+
+    def _bring_to_format(self) -> None:
+        found = self._read_format()
+        if found > FORMAT:
+            raise StateFolderError(
+                f"the state folder {self.path} has format {found}, written by a newer camiohookd; this one knows up "
+                f"to format {FORMAT}. Install that newer version again"
+            )
+        if found == 1:
+            self._migrate_from_1()
+        if found != FORMAT:
+            replace_file(self._disk, self.path / "format", b"%d\n" % FORMAT)
+
+    def _read_format(self) -> int:
+        """0 for an empty folder."""
+        file = self.path / "format"
+        if not file.exists():
+            return 1 if self.snapshot.exists() else 0
+        text = file.read_text(errors="replace").strip()
+        if not text.isdigit():
+            raise StateFolderError(f"{file} should hold the number of the format, {FORMAT}, and holds {text[:20]!r}")
+        return int(text)
+
+    def _migrate_from_1(self) -> None:
+        if not snapshot.parse(self.snapshot.read_bytes())[1]:
+            return  # a migration that was interrupted behind its last step but one
+        try:
+            tables = json.loads(self.snapshot.read_bytes())
+            documents = {str(int(key)): dict(document) for key, document in tables["_default"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StateFolderError(
+                f"{self.snapshot} has no format file beside it and is not plain TinyDB JSON, format 1: {error}"
+            ) from error
+        snapshot.write_all(self._disk, self.snapshot, documents)
+        log.warning("migrated %s with %d tasks from format 1 to %d", self.snapshot, len(documents), FORMAT)
+
+
+def _lock(path: Path) -> int:
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(fd, 20).decode(errors="replace").strip()
+        os.close(fd)
+        raise StateFolderError(
+            f"the state folder {path.parent} is in use by another camiohookd (process {holder or 'unknown'}): "
+            "stop that one first (systemctl stop camiohookd), or name another folder with STATE_DIRECTORY"
+        ) from None
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+    return fd

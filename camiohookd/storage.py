@@ -1,0 +1,252 @@
+"""TinyDB on a snapshot and a journal, so that a change costs only itself and survives a power cut.
+
+    JournaledTable: what changed? ─▶ apply ─▶ documents (in memory) and lines for the journal
+                                     commit ─▶ one write and fdatasync of all lines, or all changes are undone
+                                     compact_step ─▶ a new journal, a new snapshot step by step, old journals go
+
+All of it belongs to one thread, the store thread.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tinydb import TinyDB
+from tinydb.storages import Storage
+
+from camiohookd import journal, snapshot
+from camiohookd.disk import AppendFile, Disk
+from camiohookd.journal import Document
+from camiohookd.quarantine import Kind, Quarantine
+
+Change = tuple[str, Document | None, Document | None]
+"""A document's id, and what it was before and is after."""
+
+Observer = Callable[[str, Document | None, Document | None], None]
+
+STEP_BYTES = 256 * 1024
+"""What one step of a compaction may write (and one document more)."""
+
+MIN_JOURNAL_BYTES = 4 * 1024 * 1024
+GROWTH = 2
+"""A compaction starts when the journal is `GROWTH` times as long as the snapshot was, and at least `MIN_JOURNAL_BYTES`
+long: so that all compactions together write at most half as much again as the journal."""
+
+log = logging.getLogger(__name__)
+
+
+class JournaledStorage(Storage):
+    """A TinyDB storage of one table.
+
+    `documents` is the live state and is only changed by `apply`; `notes` are facts about the whole, kept in the
+    journal. `observer` is told of every change, undone ones included; `damaged` says that opening set something aside.
+    """
+
+    def __init__(self, path: Path, disk: Disk, quarantine: Quarantine, observer: Observer | None = None) -> None:
+        self._path = path
+        self._folder = path.parent
+        self._disk = disk
+        self._quarantine = quarantine
+        self._observer = observer or (lambda *_: None)
+        self.documents: dict[str, Document] = {}
+        self.notes: Document = {}
+        self.damaged = False
+        self._pending: list[tuple[bytes, Change | None]] = []
+        self._batch = False
+        self._writer: snapshot.SnapshotWriter | None = None
+        self._snapshot_bytes = 0
+        self._older_bytes = 0
+        self._tail = b""
+        self._load()
+
+    # opening
+
+    def _load(self) -> None:
+        self._load_snapshot()
+        self._numbers = journal.numbers(self._folder)
+        for number in self._numbers:
+            self._load_journal(number)
+        self._journal = self._open_last_journal()
+        self._next_id: int = max(self.notes.get("next_id", 1), max(map(int, self.documents), default=0) + 1)
+        for key, document in self.documents.items():
+            self._observer(key, None, document)
+
+    def _load_snapshot(self) -> None:
+        if not self._path.exists():
+            return
+        data = self._path.read_bytes()
+        self._snapshot_bytes = len(data)
+        self.documents, damaged = snapshot.parse(data)
+        for offset, line in damaged:
+            self._set_aside("snapshot", f"{self._path.name}@{offset}", line)
+
+    def _load_journal(self, number: int) -> None:
+        path = journal.path_of(self._folder, number)
+        data = path.read_bytes()
+        scan = journal.scan(data)
+        journal.replay(scan.records, self.documents, self.notes)
+        for offset, line in scan.damaged:
+            self._set_aside("journal", f"{path.name}@{offset}", line)
+        self._tail = data[scan.good_length :]
+        if self._tail and number != self._numbers[-1]:
+            self._set_aside("journal", f"{path.name}@{scan.good_length}", self._tail)
+        self._older_bytes += len(data)
+
+    def _open_last_journal(self) -> AppendFile:
+        if not self._numbers:
+            self._numbers = [1]
+            return journal.create(self._disk, self._folder, 1, self.notes)
+        last = AppendFile(self._disk, journal.path_of(self._folder, self._numbers[-1]))
+        self._older_bytes -= last.length
+        if self._tail:
+            log.warning("cut a torn tail of %d bytes off %s: power or process went away while it was written",
+                        len(self._tail), last.path)  # fmt: skip
+            last.cut(last.length - len(self._tail))
+        return last
+
+    def _set_aside(self, kind: Kind, origin: str, data: bytes) -> None:
+        self.damaged = True
+        self._quarantine.set_aside(kind, origin, data)
+
+    # TinyDB's own interface
+
+    def read(self) -> dict[str, dict[str, Document]]:
+        """The live documents; not to be changed by the caller."""
+        return {TinyDB.default_table_name: self.documents}
+
+    def write(self, data: dict[str, dict[str, Any]]) -> None:
+        """Replace everything, as TinyDB does when tables are dropped; costs as much as all the documents."""
+        wanted = data.get(TinyDB.default_table_name, {})
+        changes: list[Change] = [(key, doc, None) for key, doc in self.documents.items() if key not in wanted]
+        changes += [(key, self.documents.get(key), dict(doc)) for key, doc in wanted.items()]
+        self.apply(changes)
+
+    def close(self) -> None:
+        """Leave everything in the snapshot and one empty journal. Raises OSError."""
+        self.compact()
+        self._journal.close()
+
+    # changes
+
+    def take_id(self) -> int:
+        """An id that no document ever had."""
+        self._next_id += 1
+        return self._next_id - 1
+
+    def reserve_ids(self, below: int) -> None:
+        """Never give out an id smaller than `below` from now on."""
+        self._next_id = max(self._next_id, below)
+
+    def apply(self, changes: list[Change]) -> None:
+        """Make changes in memory; outside of a `batch` they are committed at once, or undone and OSError raised."""
+        for key, before, after in changes:
+            if before == after:
+                continue
+            line = journal.encode(journal.difference(key, before, after))
+            self._pending.append((line, (key, before, after)))
+            self._put(key, before, after)
+        if not self._batch:
+            self.commit()
+
+    def note(self, facts: Document) -> None:
+        """Change facts about the whole; part of the next commit."""
+        self.notes |= facts
+        self._pending.append((journal.encode(["note", facts]), None))
+
+    def _put(self, key: str, before: Document | None, after: Document | None) -> None:
+        if after is None:
+            del self.documents[key]
+        else:
+            self.documents[key] = after
+        self._observer(key, before, after)
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Changes made inside wait for `commit`."""
+        self._batch = True
+        try:
+            yield
+        finally:
+            self._batch = False
+
+    def mark(self) -> int:
+        """A place to `undo` back to, within the present batch."""
+        return len(self._pending)
+
+    def undo(self, mark: int = 0) -> None:
+        """Take back the changes since `mark`."""
+        for _, change in reversed(self._pending[mark:]):
+            if change is not None:
+                key, before, after = change
+                self._put(key, after, before)
+        del self._pending[mark:]
+
+    def commit(self, sync: bool = True) -> None:
+        """Write all waiting changes, durably unless `sync` is false. Raises OSError, and then has undone them."""
+        try:
+            if self._pending:
+                self._journal.append(b"".join(line for line, _ in self._pending))
+            if sync:
+                self._journal.sync()
+        except OSError:
+            self.undo()
+            raise
+        self._pending.clear()
+
+    # compaction
+
+    @property
+    def bytes_used(self) -> int:
+        """What snapshot and journals take on the disk."""
+        return self._snapshot_bytes + self._older_bytes + self._journal.length
+
+    def wants_compaction(self) -> bool:
+        long = self._journal.length > max(MIN_JOURNAL_BYTES, GROWTH * self._snapshot_bytes)
+        return long or self.damaged or len(self._numbers) > 1
+
+    def compact_step(self, limit: int = STEP_BYTES) -> bool:
+        """Write about `limit` bytes of the next snapshot; True when it is complete. After an OSError it begins anew."""
+        if self._writer is None:
+            self._begin_compaction()
+            return False
+        try:
+            if not self._writer.step(limit):
+                return False
+        except OSError:
+            self._writer.abort()
+            self._writer = None
+            raise
+        self._writer = None
+        self._snapshot_bytes = self._path.stat().st_size
+        self.damaged = False
+        self._drop_old_journals()
+        return True
+
+    def _begin_compaction(self) -> None:
+        self._journal.sync()
+        number = self._numbers[-1] + 1
+        fresh = journal.create(self._disk, self._folder, number, self.notes | {"next_id": self._next_id})
+        self._journal.close()
+        self._older_bytes += self._journal.length
+        self._journal = fresh
+        self._numbers.append(number)
+        self._writer = snapshot.SnapshotWriter(self._disk, self._path, self.documents)
+
+    def _drop_old_journals(self) -> None:
+        # Oldest first, each gone for good before the next: what a crash leaves is then without a gap, and may be
+        # replayed over the new snapshot without changing it.
+        while len(self._numbers) > 1:
+            self._disk.unlink(journal.path_of(self._folder, self._numbers[0]))
+            self._disk.sync_folder(self._folder)
+            del self._numbers[0]
+        self._older_bytes = 0
+
+    def compact(self) -> None:
+        """A whole compaction at once. Raises OSError."""
+        if self._writer is not None:
+            self._writer.abort()
+            self._writer = None
+        while not self.compact_step():
+            pass

@@ -1,0 +1,91 @@
+"""What the queue must find fast, kept beside the documents and changed with every one of them.
+
+The storage tells of every change, made or undone; nothing here is written to the disk, opening the queue rebuilds it.
+"""
+
+from collections import Counter
+from urllib.parse import urlsplit
+
+from camiohookd.deliveries import Deliveries
+from camiohookd.journal import Document
+from camiohookd.ordered import OrderedIds, TimedIds
+from camiohookd.segments import Place, Segments
+from camiohookd.tasks import WAITING, State
+
+
+def host_of(url: str) -> str:
+    """What stands between the slashes: deliveries are paced by it."""
+    return urlsplit(url).netloc.lower()
+
+
+class TaskIndex:
+    """Every access costs the same however many tasks there are. Belongs to the store thread."""
+
+    def __init__(self, segments: Segments, deliveries: Deliveries) -> None:
+        self._segments = segments
+        self._deliveries = deliveries
+        self.counts: Counter[State] = Counter()
+        self.waiting = OrderedIds()
+        self.claimable = OrderedIds()
+        self.suspects = OrderedIds()
+        self.in_hand: set[int] = set()
+        self.by_digest: dict[str, int] = {}
+        self.by_age = TimedIds()  # what waits, by `since`
+        self.ended = {State.DONE: TimedIds(), State.FAILED: TimedIds()}  # by `ended`
+        self.kept_payloads = TimedIds()  # the failed with a payload, by `ended`
+
+    def observe(self, key: str, before: Document | None, after: Document | None) -> None:
+        """A document was `before` and is now `after`; None is one that is not there."""
+        task_id = int(key)
+        if before is not None:
+            self._remove(task_id, before)
+        if after is not None:
+            self._add(task_id, after)
+
+    def _add(self, task_id: int, document: Document) -> None:
+        state = State(document["state"])
+        self.counts[state] += 1
+        self.by_digest[document["digest"]] = task_id
+        if place := document.get("payload"):
+            self._segments.need(Place(*place))
+        if state in WAITING:
+            self.waiting.add(task_id)
+            self.by_age.add(task_id, document.get("since", 0.0))
+            self._add_waiting(task_id, state, document)
+        else:
+            ended = document.get("ended", 0.0)
+            self.ended[state].add(task_id, ended)
+            if place and state is State.FAILED:
+                self.kept_payloads.add(task_id, ended)
+
+    def _add_waiting(self, task_id: int, state: State, document: Document) -> None:
+        if state is State.LABELLED:
+            self._deliveries.add(
+                task_id,
+                host_of(document["callback_url"]),
+                document.get("camera") or "",
+                document.get("not_before", 0.0),
+                firm=document.get("firm", False),
+            )
+        elif document.get("in_hand"):
+            self.in_hand.add(task_id)
+        else:
+            (self.suspects if document.get("suspect") else self.claimable).add(task_id)
+
+    def _remove(self, task_id: int, document: Document) -> None:
+        state = State(document["state"])
+        self.counts[state] -= 1
+        if self.by_digest.get(document["digest"]) == task_id:
+            del self.by_digest[document["digest"]]
+        if place := document.get("payload"):
+            self._segments.let_go(Place(*place))
+        if state not in WAITING:
+            self.ended[state].discard(task_id)
+            self.kept_payloads.discard(task_id)
+            return
+        self._deliveries.remove(task_id)
+        self.by_age.discard(task_id)
+        self.waiting.discard(task_id)
+        self.claimable.discard(task_id)
+        self.suspects.discard(task_id)
+        self.in_hand.discard(task_id)

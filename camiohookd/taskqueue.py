@@ -1,0 +1,367 @@
+"""The durable queue: every accepted event is a task, and every verb changes it for good with the next `commit`.
+
+    put ─▶ pending ─claim─▶ (in hand) ─labelled─▶ labelled ─take_delivery─▶ (in the air) ─done─▶ done
+                              └─ give_back            └─────────retry────────────┘ └─fail─▶ failed ─redrive─▶ …
+
+Payloads go to `segments`, everything else into a TinyDB table on `storage`; `taskindex` finds what is asked for. All of
+it belongs to one thread, which calls some verbs and then `commit` (see `storethread`); `read_payload` alone may be
+called from any. Times are elapsed seconds, see `clock`.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tinydb.table import Document as TableDocument
+
+from camiohookd.clock import Clock, ElapsedTime, SystemClock
+from camiohookd.deliveries import Deliveries
+from camiohookd.disk import Disk
+from camiohookd.errors import NoSuchTask, StoreUnavailable, WrongState
+from camiohookd.journal import Document
+from camiohookd.payload import Event, Reply
+from camiohookd.quarantine import Quarantine
+from camiohookd.recovery import recover
+from camiohookd.room import Bounds, Room
+from camiohookd.segments import DamagedPayloadError, Place, Segments, StoredPayload, encode
+from camiohookd.statefolder import StateFolder
+from camiohookd.storage import JournaledStorage
+from camiohookd.tables import JournaledDB
+from camiohookd.taskindex import TaskIndex, host_of
+from camiohookd.tasks import WAITING, Cause, State, Task
+
+log = logging.getLogger(__name__)
+
+
+class Receipt(NamedTuple):
+    """What the sender is told: the task's id, and whether the event was known already."""
+
+    id: str
+    duplicate: bool
+
+
+class Delivery(NamedTuple):
+    """A labelled task whose reply is to be posted; `maybe_delivered`: a crash may have cut off the news of it."""
+
+    task: Task
+    maybe_delivered: bool
+
+
+class TaskQueue:
+    """The queue in the state folder `folder`.
+
+    `backoff(failures)` gives the seconds until the next try after that many failures; `on_failed` is told of every task
+    that fails. Raises StateFolderError when the folder cannot be used, StoreUnavailable when the disk refuses.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        backoff: Callable[[int], float],
+        bounds: Bounds | None = None,
+        newest_first: bool = False,
+        clock: Clock | None = None,
+        disk: Disk | None = None,
+        on_failed: Callable[[Cause], None] = lambda _: None,
+    ) -> None:
+        self.disk = disk or Disk()
+        self.accepted = 0
+        self.trouble: str | None = None
+        self._backoff = backoff
+        self._on_failed = on_failed
+        self._newest_first = newest_first
+        self._must_sync = False
+        self._maybe_delivered: set[int] = set()
+        self._in_air: set[int] = set()
+        self.folder = folder
+        self._folder = StateFolder(folder, self.disk)
+        try:
+            self._open(bounds or Bounds(), clock or SystemClock())
+        except OSError as error:
+            self._folder.close()
+            raise StoreUnavailable(f"the queue in {folder} cannot be opened: {error}") from error
+        except BaseException:
+            self._folder.close()
+            raise
+
+    def _open(self, bounds: Bounds, clock: Clock) -> None:
+        folder = self.folder
+        self.quarantine = Quarantine(folder / "quarantine", self.disk)
+        self.segments = Segments(folder / "segments", self.disk)
+        self.deliveries = Deliveries(self._backoff)
+        self.index = TaskIndex(self.segments, self.deliveries)
+        self._db = JournaledDB(
+            self._folder.snapshot, self.disk, self.quarantine, self.index.observe, storage=JournaledStorage
+        )
+        self.table = self._db.table(self._db.default_table_name)
+        self.storage: JournaledStorage = self._db.storage  # type: ignore[assignment]  # it is what was asked for above
+        self.room = Room(self, bounds)
+        notes = self.storage.notes
+        self.elapsed = ElapsedTime(clock, notes, _latest_time(self.storage.documents.values()))
+        with self.batch():
+            self._maybe_delivered = recover(self, unclean=not notes.get("clean", True))
+            self.storage.note({**self.elapsed.notes(), "clean": False})
+            self._must_sync = True
+            self.commit()
+
+    def close(self) -> None:
+        """Leave everything in the snapshot, readable with ``TinyDB("queue.json")``, and unlock the folder."""
+        try:
+            with self.batch():
+                for task_id in list(self.index.in_hand):
+                    self.change(task_id, {}, remove=("in_hand",))
+                # Replies in the air may arrive without our knowing: as after a crash.
+                clean = not (self._in_air or self._maybe_delivered)
+                self.storage.note({**self.elapsed.notes(), "clean": clean})
+                self._must_sync = True
+                self.commit()
+            self._db.close()
+            self.segments.close()
+        except (OSError, StoreUnavailable) as error:
+            log.warning("the queue could not be tidied up at the end, the next start does it: %s", error)
+        finally:
+            self._folder.close()
+
+    # Batches
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Verbs called inside wait for `commit`."""
+        with self.storage.batch():
+            yield
+
+    @contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """Within a batch: what is done inside is taken back if it raises."""
+        mark = self.storage.mark()
+        try:
+            yield
+        except BaseException:
+            self.storage.undo(mark)
+            raise
+
+    def commit(self) -> bool:
+        """Make everything since the last commit durable, and return whether there was anything.
+
+        Raises StoreUnavailable, and then nothing of it has happened.
+        """
+        changed = self.storage.mark() > 0
+        try:
+            self.segments.sync()
+            self.storage.commit(sync=self._must_sync)
+        except OSError as error:
+            self.undo()
+            raise self._refused(error) from error
+        self._must_sync = False
+        self.segments.settle()
+        self.trouble = None
+        try:
+            self.segments.drop_unneeded()
+        except OSError as error:
+            log.warning("a payload that is no longer needed could not be deleted yet: %s", error)
+        return changed
+
+    def undo(self) -> None:
+        """Take back everything since the last commit."""
+        self.storage.undo()
+        self.segments.undo()
+        self._must_sync = False
+
+    def _refused(self, error: OSError) -> StoreUnavailable:
+        self.trouble = f"the disk refuses to write: {error}"
+        return StoreUnavailable(self.trouble)
+
+    # Verbs
+
+    def put(self, event: Event) -> Receipt:
+        """Take an event in, or find that it is known. Raises QueueFull."""
+        known = self._known(event)
+        if known is not None:
+            return known
+        task_id = self.storage.take_id()
+        received = round(self.elapsed.wall(), 3)
+        record = encode(task_id, event, received)
+        self.room.make(len(record))
+        try:
+            place = self.segments.append(record)
+        except OSError as error:
+            raise self._refused(error) from error
+        self.insert(task_id, _new_task(event, place, received, self.elapsed.now()))
+        self.accepted += 1
+        return Receipt(str(task_id), duplicate=False)
+
+    def _known(self, event: Event) -> Receipt | None:
+        task_id = self.index.by_digest.get(event.digest)
+        if task_id is None:
+            return None
+        task = self.get(task_id)
+        if task.state is State.FAILED:
+            if task.payload is None and task.reply is None:
+                self.drop(task_id)  # there is nothing left to send on its way again: take the event in anew
+                return None
+            self.redrive(task_id)
+        return Receipt(str(task_id), duplicate=True)
+
+    def claim(self) -> Task | None:
+        """The next task to label, now in hand; None when there is none to be had.
+
+        The mark is written but waits for the next sync: it is there for crashes of the process, which lose no write.
+        """
+        suspect = self.index.suspects.first()
+        if suspect is not None and self.index.in_hand:
+            return None
+        task_id = suspect
+        if task_id is None:
+            task_id = self.index.claimable.last() if self._newest_first else self.index.claimable.first()
+        if task_id is None or self._alone():
+            return None
+        self.change(task_id, {"in_hand": True}, durable=False)
+        return self.get(task_id)
+
+    def _alone(self) -> bool:
+        """A suspect is in hand: nothing else may be until it is labelled."""
+        return any(self.storage.documents[str(task_id)].get("suspect") for task_id in self.index.in_hand)
+
+    def give_back(self, task_id: int) -> None:
+        """What was claimed is not labelled after all; it stays pending."""
+        self._expect(task_id, State.PENDING)
+        self.change(task_id, {}, remove=("in_hand",), durable=False)
+
+    def labelled(self, task_id: int, reply: Reply) -> None:
+        """Keep the reply, and let the pictures go."""
+        self._expect(task_id, State.PENDING)
+        document = Task(reply=reply, state=State.LABELLED).to_document()
+        self.change(task_id, document, remove=("payload", "in_hand", "suspect", "strikes"))
+
+    def take_delivery(self) -> Delivery | None:
+        """The next reply to post, in the air until `done`, `retry` or `fail`; None when none is due."""
+        task_id = self.deliveries.take(self.elapsed.now())
+        if task_id is None:
+            return None
+        self._in_air.add(task_id)
+        return Delivery(self.get(task_id), task_id in self._maybe_delivered)
+
+    def done(self, task_id: int) -> None:
+        """The reply arrived."""
+        self._expect(task_id, State.LABELLED)
+        fields = {"state": State.DONE.value, "ended": self.elapsed.now()}
+        self.room.drain.left(self.elapsed.now())
+        self.change(task_id, fields, remove=("reply", "callback_url", "not_before", "firm", "reason"))
+
+    def retry(self, task_id: int, reason: str, retry_after: float | None = None) -> float:
+        """The reply is to be posted again later; `retry_after` are the seconds the receiver asked for.
+
+        Returns the seconds until then.
+        """
+        task = self._expect(task_id, State.LABELLED)
+        delay = max(self._backoff(task.attempts + 1), retry_after or 0.0)
+        fields: Document = {"attempts": task.attempts + 1, "reason": reason}
+        fields["not_before"] = round(self.elapsed.now() + delay, 3)
+        if retry_after:
+            fields["firm"] = True
+        self.change(task_id, fields, remove=() if retry_after else ("firm",))
+        return delay
+
+    def landed(self, delivery: Delivery, *, success: bool) -> None:
+        """What is learnt of the host from a try that is over and recorded; nothing of it is written."""
+        task_id = int(delivery.task.id)
+        self._in_air.discard(task_id)
+        self._maybe_delivered.discard(task_id)
+        host, camera = host_of(delivery.task.callback_url), delivery.task.camera or ""
+        self.deliveries.landed(task_id, host, camera, self.elapsed.now(), success=success)
+
+    def fail(self, task_id: int, cause: Cause, reason: str) -> None:
+        """Give a waiting task up; it is kept with what is left of it and can be redriven."""
+        task = self.get(task_id)
+        if task.state not in WAITING:
+            raise WrongState(f"task {task_id} is {task.state}, not waiting")
+        fields = {"state": State.FAILED.value, "ended": self.elapsed.now(), "cause": cause.value, "reason": reason}
+        self.change(task_id, fields, remove=("in_hand", "suspect", "not_before", "firm"))
+        self._on_failed(cause)
+
+    def redrive(self, task_id: int) -> None:
+        """Send a failed task on its way again: to be delivered if its reply is there, else to be labelled."""
+        task = self._expect(task_id, State.FAILED)
+        if task.reply is None and task.payload is None:
+            raise WrongState(f"task {task_id} cannot be retried: its pictures were deleted to make room")
+        state = State.PENDING if task.reply is None else State.LABELLED
+        fields = {"state": state.value, "since": self.elapsed.now()}
+        self.change(task_id, fields, remove=("ended", "cause", "reason", "attempts", "strikes"))
+
+    def drop(self, task_id: int) -> None:
+        """Forget a task, whatever its state."""
+        self.get(task_id)
+        self.table.remove(doc_ids=[task_id])
+        self._must_sync = True
+
+    def let_payload_go(self, task_id: int) -> None:
+        """Give the pictures of a failed task up to make room."""
+        self._expect(task_id, State.FAILED)
+        self.change(task_id, {}, remove=("payload",))
+
+    # Looking
+
+    def get(self, task_id: int) -> Task:
+        """Raises NoSuchTask."""
+        document = self.table.get(doc_id=task_id)
+        if document is None:
+            raise NoSuchTask(f"there is no task {task_id}: it was never there, or it is done and forgotten")
+        return Task.from_document(str(task_id), document)
+
+    def is_in_air(self, task_id: int) -> bool:
+        return task_id in self._in_air
+
+    def read_payload(self, task: Task) -> StoredPayload:
+        """The event of a task as it was stored; any thread may call this. Raises DamagedPayloadError."""
+        if task.payload is None:
+            raise DamagedPayloadError("it was let go", b"")
+        payload = self.segments.read(task.payload)
+        if payload.task_id != int(task.id):
+            raise DamagedPayloadError(f"it belongs to task {payload.task_id}", b"")
+        return payload
+
+    @property
+    def bytes_used(self) -> int:
+        """What the state folder takes on the disk."""
+        return self.segments.bytes_used + self.storage.bytes_used + self.quarantine.bytes_used
+
+    # Within
+
+    def _expect(self, task_id: int, state: State) -> Task:
+        task = self.get(task_id)
+        if task.state is not state:
+            raise WrongState(f"task {task_id} is {task.state}, not {state}")
+        return task
+
+    def insert(self, task_id: int, task: Task) -> None:
+        self.table.insert(TableDocument(task.to_document(), task_id))
+        self._must_sync = True
+
+    def change(self, task_id: int, fields: Document, remove: tuple[str, ...] = (), *, durable: bool = True) -> None:
+        def change(document: Any) -> None:
+            document.update(fields)
+            for name in remove:
+                document.pop(name, None)
+
+        self.table.update(change, doc_ids=[task_id])
+        self._must_sync |= durable
+
+
+def _new_task(event: Event, place: Place, received: float, now: float) -> Task:
+    return Task(
+        digest=event.digest,
+        received=received,
+        since=now,
+        images=len(event.pictures),
+        camera=event.camera,
+        user_id=event.user_id,
+        callback_url=event.callback_url,
+        payload=place,
+    )
+
+
+def _latest_time(documents: Any) -> float:
+    return max((max(doc.get("since", 0.0), doc.get("ended", 0.0)) for doc in documents), default=0.0)

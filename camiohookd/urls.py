@@ -1,0 +1,98 @@
+"""The shape of a callback URL: a text in, its `Origin` out, or `MalformedUrl`.
+
+Everything that compares hosts goes through here, so that what was checked is what is called. What parsers are known
+to disagree about (userinfo, backslashes, spaces, escapes in the host, names outside ASCII) is therefore refused, not
+interpreted. Written after RFC 3986, sections 3.2 and 6.2.
+"""
+
+import ipaddress
+import re
+from typing import NamedTuple
+
+from camiohookd.errors import MalformedUrl
+
+MAX_URL_LENGTH = 2000
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\xa0\\\u2028\u2029]")
+_URL = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#]*)(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
+_AUTHORITY = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*)(?::(?P<port>[0-9]{0,5}))?")
+_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+
+
+class Origin(NamedTuple):
+    """`scheme` http or https; `host` in lower case without a trailing dot, IPv6 in brackets; `port` always given."""
+
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.host}:{self.port}"
+
+
+def check_url(url: str) -> Origin:
+    """Return where `url` leads, or raise `MalformedUrl` with a reason that does not repeat the URL."""
+    return split_url(url)[0]
+
+
+def origin(url: str) -> str:
+    """Return ``scheme://host:port``, normalised, the port always given; raises `MalformedUrl`."""
+    return str(check_url(url))
+
+
+def host(url: str) -> str:
+    """Return the normalised host of `url`; raises `MalformedUrl`."""
+    return check_url(url).host
+
+
+def split_url(url: str) -> tuple[Origin, str]:
+    """Return the origin of `url` and what follows it (path, query, fragment); raises `MalformedUrl`."""
+    if len(url) > MAX_URL_LENGTH:
+        raise MalformedUrl(f"it is longer than {MAX_URL_LENGTH} characters")
+    if _FORBIDDEN.search(url):
+        raise MalformedUrl("it holds a space, a backslash or a control character")
+    parts = _URL.fullmatch(url)
+    if parts is None:
+        raise MalformedUrl("it does not begin with http:// or https://")
+    scheme = parts["scheme"].lower()
+    return _origin(scheme, parts["authority"]), parts["rest"]
+
+
+def normalise_host(name: str) -> str:
+    """Return `name` (a host name, an IPv4 address or a bracketed IPv6 address) in the form hosts are compared in.
+
+    Raises `MalformedUrl`.
+    """
+    if name.startswith("[") and name.endswith("]"):
+        return f"[{_ipv6(name[1:-1])}]"
+    if not name.isascii():
+        raise MalformedUrl("its host is not ASCII; write an international name in its xn-- form")
+    name = name.lower().removesuffix(".")
+    if not name:
+        raise MalformedUrl("it names no host")
+    if len(name) > 253 or not all(_NAME.fullmatch(label) for label in name.split(".")):
+        raise MalformedUrl("its host is not a host name or an address")
+    return name
+
+
+def _origin(scheme: str, authority: str) -> Origin:
+    if "@" in authority:
+        raise MalformedUrl("it holds a user name or a password")
+    parts = _AUTHORITY.fullmatch(authority)
+    if parts is None:
+        raise MalformedUrl("its host or port is malformed")
+    port = int(parts["port"] or DEFAULT_PORTS[scheme])
+    if not 0 < port < 65536:
+        raise MalformedUrl("its port is not between 1 and 65535")
+    return Origin(scheme, normalise_host(parts["host"]), port)
+
+
+def _ipv6(address: str) -> str:
+    try:
+        parsed = ipaddress.IPv6Address(address)
+    except ValueError:
+        raise MalformedUrl("its host is not an IPv6 address") from None
+    if parsed.scope_id is not None:
+        raise MalformedUrl("its IPv6 address names a zone")
+    return parsed.compressed

@@ -1,0 +1,116 @@
+"""Errors into HTTP answers: the one place that says which error is which status.
+
+error ─▶ `answer_for` ─▶ `Answer` ─▶ ``{"error": {"code", "message", "field"}}`` and its headers.
+
+An outsider gets a sentence about the request and nothing about this program: what nobody expected is a 503, to be
+tried again, while its traceback goes to the log.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+from tornado.web import HTTPError
+
+from camiohookd.errors import (
+    CallbackNotAllowed,
+    CamiohookdError,
+    PayloadError,
+    QueueFull,
+    StoreUnavailable,
+)
+
+STORE_RETRY_SECONDS = 30
+BUSY_RETRY_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An error as it leaves: `code` is for programs, `field` names the place in the event, `retry_after` is seconds."""
+
+    status: int
+    code: str
+    message: str
+    field: str | None = None
+    retry_after: int | None = None
+    allow: tuple[str, ...] = ()
+
+    def headers(self) -> dict[str, str]:
+        headers = {}
+        if self.retry_after is not None:
+            headers["Retry-After"] = str(self.retry_after)
+        if self.allow:
+            headers["Allow"] = ", ".join(self.allow)
+        return headers
+
+    def body(self) -> bytes:
+        """JSON, UTF-8."""
+        error = {"code": self.code, "message": self.message, "field": self.field}
+        return msgspec.json.encode({"error": error})
+
+
+class Refused(CamiohookdError):
+    """A request that is not served; `answer` says why."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.message)
+        self.answer = answer
+
+
+WRONG_KEY = Answer(403, "wrong_key", "the key at the end of the URL is not one of this hook's keys")
+FOREIGN_HOST = Answer(
+    403, "foreign_host", "this listener answers only to an IP address or localhost, so use one in the URL"
+)
+UNKNOWN_PATH = Answer(404, "unknown_path", "there is nothing at this path")
+BODY_LATE = Answer(408, "body_late", "the body did not arrive in time, so send it again")
+ENCODED_BODY = Answer(
+    415, "encoded_body", "a body with a Content-Encoding is not taken, so send the JSON as it is"
+)
+BAD_FRAMING = Answer(
+    400, "bad_framing", "the body's length must be given by one Content-Length or by Transfer-Encoding: chunked"
+)
+BODIES_IN_FLIGHT = Answer(
+    503, "busy", "too many events are arriving at once, so try again later", retry_after=BUSY_RETRY_SECONDS
+)
+SHUTTING_DOWN = Answer(
+    503, "shutting_down", "the service is restarting, so try again later", retry_after=BUSY_RETRY_SECONDS
+)
+UNEXPECTED = Answer(
+    503, "unavailable", "the request could not be served, so try again later", retry_after=STORE_RETRY_SECONDS
+)
+
+
+def too_large(limit: int) -> Answer:
+    """`limit` is what the path takes, bytes."""
+    if limit == 0:
+        return Answer(413, "too_large", "this request takes no body")
+    return Answer(413, "too_large", f"the body is larger than {limit} bytes, the most that is taken")
+
+
+def not_allowed(methods: tuple[str, ...]) -> Answer:
+    """`methods` are those that the path has; a path that has none does not exist."""
+    if not methods:
+        return UNKNOWN_PATH
+    return Answer(405, "method_not_allowed", f"this path takes only {' and '.join(methods)}", allow=methods)
+
+
+def bad_parameter(name: str, expected: str) -> Answer:
+    return Answer(400, "bad_parameter", f"{name} must be {expected}", field=name)
+
+
+def answer_for(error: BaseException | None, methods: tuple[str, ...] = ()) -> Answer:
+    """The answer to a request that ended in `error`, at a path that takes `methods`."""
+    match error:
+        case Refused():
+            return error.answer
+        case PayloadError():
+            return Answer(400, error.code, error.message, error.field)
+        case CallbackNotAllowed():
+            return Answer(400, "callback_not_allowed", str(error), "callback_url")
+        case QueueFull():
+            return Answer(503, "queue_full", str(error), retry_after=error.retry_after)
+        case StoreUnavailable():
+            message = "the event could not be stored, so try again later"
+            return Answer(503, "store_unavailable", message, retry_after=STORE_RETRY_SECONDS)
+        case HTTPError(status_code=405):
+            return not_allowed(methods)
+    return UNEXPECTED

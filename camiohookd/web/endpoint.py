@@ -1,0 +1,207 @@
+"""What every path of every listener has in common: bounds, answers, and silence about the URL.
+
+headers ─▶ `prepare`: framing, method, `admit` ─▶ body, counted ─▶ `serve` ─▶ answer
+                 └────────── `refuse` ◀────────────┘ the answer leaves at once, the rest of the body is thrown away
+
+Closing a connection that has unread data makes the kernel reset it, and the reset can overtake the answer. A refusal
+therefore sends its answer, reads on for a bounded number of bytes and seconds, and only then closes.
+
+Everything here runs on the event loop.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, ClassVar, cast
+
+import msgspec
+from tornado.http1connection import HTTP1Connection
+from tornado.httputil import HTTPHeaders, HTTPServerRequest
+from tornado.web import Application, RequestHandler, stream_request_body
+
+from camiohookd.web import answers
+from camiohookd.web.answers import Answer, Refused, answer_for
+from camiohookd.web.site import Site
+
+log = logging.getLogger(__name__)
+
+_LENGTH_DIGITS = 15  # a petabyte: a longer number is no length, whatever else it is
+
+
+@stream_request_body
+class Endpoint(RequestHandler):
+    """One request. A subclass names its `methods` and writes `serve`; `admit` may refuse before the body is read.
+
+    `length` is the body's size in bytes, None until it is in; `received` is what is in.
+    """
+
+    methods: ClassVar[tuple[str, ...]] = ("GET", "HEAD")
+    application: Site
+    body_limit = 0
+
+    def __init__(self, application: Application, request: HTTPServerRequest, **kwargs: Any) -> None:
+        self.length: int | None = None
+        self.chunks: list[bytes] = []
+        self.received = 0
+        self._refused = False
+        self._discarded = 0
+        self._timer: asyncio.TimerHandle | None = None
+        super().__init__(application, request, **kwargs)
+
+    def admit(self) -> None:
+        """Raise `Refused` for a request whose body is not to be read; set `body_limit` where there may be one."""
+
+    async def serve(self) -> None:
+        """Answer the request, whose body is in `chunks`."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Let go of what `admit` took; called at the end, and may be called before it."""
+
+    def refused(self, answer: Answer) -> None:
+        """The error `answer` is on its way."""
+
+    def reply(self, status: int, body: Any) -> None:
+        """Answer with `body` as JSON."""
+        self.set_status(status)
+        self.write(msgspec.json.encode(body))
+
+    def set_default_headers(self) -> None:
+        self.set_header("Server", "camiohookd")
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("Content-Type", "application/json")
+        self.set_header("X-Content-Type-Options", "nosniff")
+
+    def compute_etag(self) -> None:
+        """These answers are never cached."""
+
+    def prepare(self) -> None:
+        self.application.enter(self)
+        # Where a badly framed body ends is not known: the error goes to Tornado, which answers and closes at once.
+        self.length = declared_length(self.request.headers)
+        self._after(self.application.limits.body_seconds, lambda: self.refuse(answers.BODY_LATE))
+        try:
+            if self.request.method not in self.methods:
+                raise Refused(answers.not_allowed(self.methods))
+            self.admit()
+            if self.length is not None and self.length > self.body_limit:
+                raise Refused(answers.too_large(self.body_limit))
+        except Refused as error:
+            self.refuse(error.answer)
+
+    def refuse(self, answer: Answer) -> None:
+        """Answer now, before the body is read, and throw the rest of it away."""
+        self._refused = True
+        self.chunks.clear()
+        self.release()
+        # A client that waits for "100 Continue" gets the refusal in its place.
+        self.request.headers.pop("Expect", None)
+        self._write_answer(answer)
+        self.set_header("Content-Length", str(len(answer.body())))
+        self.set_header("Connection", "close")
+        self.flush()
+        self._after(self.application.limits.discard_seconds, self._hang_up)
+
+    def data_received(self, chunk: bytes) -> None:
+        if self._refused:
+            self._discard(len(chunk))
+            return
+        self.received += len(chunk)
+        if self.received > self.body_limit:
+            self.refuse(answers.too_large(self.body_limit))
+        else:
+            self.chunks.append(chunk)
+
+    async def _body_is_in(self) -> None:
+        self._cancel_timer()
+        if not self._refused:
+            await self.serve()
+
+    get = head = post = put = patch = delete = options = _body_is_in
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:  # noqa: ARG002  # Tornado's signature
+        _, error, _ = kwargs.get("exc_info", (None, None, None))
+        self._write_answer(answer_for(error, self.methods))
+
+    def log_exception(
+        self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """As Tornado's, but without the URL, and only what `answers` does not know."""
+        if typ is not None and value is not None and answer_for(value, self.methods) is answers.UNEXPECTED:
+            log.error("a request could not be served: %s", typ.__name__, exc_info=(typ, value, tb))
+
+    def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> "asyncio.Future[None]":
+        written = super().finish(chunk)
+        if not written.done():
+            loop = asyncio.get_running_loop()
+            loop.call_later(self.application.limits.answer_seconds, self._hang_up_unless, written)
+        return written
+
+    def on_finish(self) -> None:
+        self._leave()
+        if self._refused:
+            self._hang_up()
+
+    def on_connection_close(self) -> None:
+        super().on_connection_close()
+        # Once the body is in, `serve` runs on, and `on_finish` follows.
+        if self._timer is not None:
+            self._leave()
+
+    def _write_answer(self, answer: Answer) -> None:
+        self.set_status(answer.status)
+        for name, value in answer.headers().items():
+            self.set_header(name, value)
+        self.write(answer.body())
+        self.refused(answer)
+
+    def _discard(self, count: int) -> None:
+        self._discarded += count
+        if self._discarded > self.application.limits.discard_bytes:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        cast("HTTP1Connection", self.request.connection).close()
+
+    def _hang_up_unless(self, written: "asyncio.Future[None]") -> None:
+        if not written.done():
+            self._hang_up()
+
+    def _after(self, seconds: float, action: Callable[[], None]) -> None:
+        self._cancel_timer()
+        self._timer = asyncio.get_running_loop().call_later(seconds, action)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _leave(self) -> None:
+        self._cancel_timer()
+        self.chunks.clear()
+        self.release()
+        self.application.leave(self)
+
+
+class UnknownPath(Endpoint):
+    """Every path that a listener does not have."""
+
+    methods = ()
+
+
+def declared_length(headers: HTTPHeaders) -> int | None:
+    """Bytes of the body, None where it is chunked; `Refused` if the headers leave room for two readings.
+
+    Stricter than RFC 9112, section 6.3, in that a repeated Content-Length is never taken.
+    """
+    length, encoding = headers.get("Content-Length"), headers.get("Transfer-Encoding")
+    if encoding is not None:
+        if length is not None or encoding.lower() != "chunked":
+            raise Refused(answers.BAD_FRAMING)
+        return None
+    if length is None:
+        return 0
+    if not (length.isascii() and length.isdigit() and len(length) <= _LENGTH_DIGITS):
+        raise Refused(answers.BAD_FRAMING)
+    return int(length)

@@ -1,0 +1,242 @@
+"""The public listener: Camio's three requests and nothing else (PROTOCOL.md, section 3).
+
+key ─▶ room ─▶ body ─▶ executor: `parse`, `check_callback` ─▶ `Intake.put` (on stable storage) ─▶ 200
+
+Everything but that executor's work runs on the event loop. The key is in the URL, so no URL is ever logged.
+"""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+from urllib.parse import unquote_to_bytes
+
+from tornado.web import url
+
+from camiohookd.errors import NoSuchTask
+from camiohookd.metrics import Metrics
+from camiohookd.payload import Event
+from camiohookd.web import answers
+from camiohookd.web.admission import Keys, Room
+from camiohookd.web.answers import Answer, Refused
+from camiohookd.web.endpoint import Endpoint, UnknownPath
+from camiohookd.web.loglines import Throttle, printable
+from camiohookd.web.site import Limits, Site
+
+log = logging.getLogger(__name__)
+
+_PREFIX = "/tasks/"
+_DEFAULT_PAGE, _MAX_PAGE = 100, 1000
+_CURSOR = re.compile(r"[0-9A-Za-z_.:-]{1,128}")
+_LINES_PER_EVENT = 20
+
+
+class Receipt(Protocol):
+    """What the queue says of an event: the task's id, and whether it was known already."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def duplicate(self) -> bool: ...
+
+
+class Page(Protocol):
+    """Some of the pending tasks, oldest first; `pending` counts all, `next` is the `after` of the next page."""
+
+    @property
+    def pending(self) -> int: ...
+    @property
+    def tasks(self) -> Sequence[object]: ...
+    @property
+    def next(self) -> str | None: ...
+
+
+class Intake(Protocol):
+    """The side of the queue that is turned to Camio."""
+
+    async def put(self, event: Event) -> Receipt:
+        """Return once the event is on stable storage; raise `QueueFull` or `StoreUnavailable` if it is not."""
+        ...
+
+    async def page(self, limit: int, after: str | None) -> Page:
+        """At most `limit` pending tasks behind `after`; `NoSuchTask` if there is none of that name."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """What the requests share. `parse` and `check_callback` run in `executor`, since 32 MB of base64 take a while."""
+
+    intake: Intake
+    keys: Keys
+    parse: Callable[[bytes], Event]
+    check_callback: Callable[[str], None]
+    executor: Executor
+    metrics: Metrics
+    room: Room
+    draining: Callable[[], bool]
+    throttle: Throttle = field(default_factory=partial(Throttle, log))
+
+    def read(self, chunks: list[bytes]) -> Event:
+        """The event in a body; raise `PayloadError` or `CallbackNotAllowed`."""
+        event = self.parse(b"".join(chunks))
+        self.check_callback(event.callback_url)
+        return event
+
+
+class Status(Endpoint):
+    """``GET /`` and ``GET /tasks/``: the service is up."""
+
+    async def serve(self) -> None:
+        self.reply(200, {"status": "ok"})
+
+
+class Tasks(Endpoint):
+    """``/tasks/{api_key}``: POST an event, GET the pending tasks."""
+
+    methods = ("GET", "POST")
+
+    def initialize(self, hook: Hook) -> None:
+        self._hook = hook
+        self._started = time.monotonic()
+        self._taken = 0
+
+    def admit(self) -> None:
+        self._key_name = self._check_key()
+        if self.request.method == "POST":
+            self._admit_event()
+
+    async def serve(self) -> None:
+        if self.request.method == "GET":
+            await self._list()
+        elif self.received == 0:
+            self.reply(200, {"status": "ok"})
+        else:
+            await self._accept()
+
+    def release(self) -> None:
+        self._hook.room.give_back(self._taken)
+        self._taken = 0
+
+    def refused(self, answer: Answer) -> None:
+        if self.request.method != "POST":
+            return
+        self._hook.metrics.events_refused.labels(answer.code).inc()
+        self._hook.throttle.warning(
+            answer.code,
+            "refused status=%d code=%s from=%s bytes=%d: %s",
+            answer.status,
+            answer.code,
+            self.request.remote_ip,
+            self.received,
+            printable(answer.message),
+        )
+
+    def _check_key(self) -> str:
+        offered = self.request.path.removeprefix(_PREFIX).encode("latin-1")
+        name = self._hook.keys.name_of(unquote_to_bytes(offered))
+        if name is None:
+            raise Refused(answers.WRONG_KEY)
+        return name
+
+    def _admit_event(self) -> None:
+        if self._hook.draining():
+            raise Refused(answers.SHUTTING_DOWN)
+        if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise Refused(answers.ENCODED_BODY)
+        self.body_limit = self.application.limits.body_bytes
+        size = self.body_limit if self.length is None else self.length
+        if size <= self.body_limit:
+            self._hook.room.take(size)
+            self._taken = size
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        event = await loop.run_in_executor(self._hook.executor, self._hook.read, self.chunks)
+        receipt = await self._hook.intake.put(event)
+        self._record(event, receipt)
+        self.reply(200, {"status": "duplicate" if receipt.duplicate else "queued", "id": receipt.id})
+
+    def _record(self, event: Event, receipt: Receipt) -> None:
+        metrics = self._hook.metrics
+        (metrics.events_duplicate if receipt.duplicate else metrics.events_accepted).inc()
+        log.info(
+            "%s task=%s camera=%s images=%d rejected=%d bytes=%d ms=%d hook=%s",
+            "duplicate" if receipt.duplicate else "accepted",
+            receipt.id,
+            printable(event.camera or "-"),
+            len(event.pictures),
+            len(event.rejected),
+            self.received,
+            (time.monotonic() - self._started) * 1000,
+            self._key_name,
+        )
+        if not receipt.duplicate:
+            metrics.pictures_rejected.inc(len(event.rejected))
+            log_warnings(receipt.id, event)
+
+    async def _list(self) -> None:
+        after = self._parameter("after")
+        if after is not None and not _CURSOR.fullmatch(after):
+            raise Refused(answers.bad_parameter("after", "the next of a page before"))
+        try:
+            page = await self._hook.intake.page(self._limit(), after)
+        except NoSuchTask:
+            raise Refused(answers.bad_parameter("after", "the id of a task that is kept")) from None
+        self.reply(200, {"pending": page.pending, "tasks": page.tasks, "next": page.next})
+
+    def _limit(self) -> int:
+        text = self._parameter("limit") or str(_DEFAULT_PAGE)
+        if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= _MAX_PAGE:
+            raise Refused(answers.bad_parameter("limit", f"a number from 1 to {_MAX_PAGE}"))
+        return int(text)
+
+    def _parameter(self, name: str) -> str | None:
+        values = self.request.query_arguments.get(name, [])
+        if len(values) > 1:
+            raise Refused(answers.bad_parameter(name, "given once"))
+        return values[0].decode("latin-1") if values else None
+
+
+def log_warnings(task: str, event: Event) -> None:
+    """A line for each picture that is left out and for each field that is ignored, up to a bound."""
+    lines = [f"picture {each.field} left out: {each.reason}" for each in event.rejected]
+    lines += event.warnings
+    for line in lines[:_LINES_PER_EVENT]:
+        log.warning("task=%s %s", task, printable(line))
+    if len(lines) > _LINES_PER_EVENT:
+        log.warning("task=%s and %d more such lines", task, len(lines) - _LINES_PER_EVENT)
+
+
+def hook_application(
+    *,
+    intake: Intake,
+    keys: Mapping[str, str],
+    parse: Callable[[bytes], Event],
+    check_callback: Callable[[str], None],
+    executor: Executor,
+    metrics: Metrics,
+    limits: Limits,
+    draining: Callable[[], bool],
+) -> Site:
+    """The site for `site.listen`; `keys` by name. While `draining()` is true, events are answered 503."""
+    hook = Hook(
+        intake=intake,
+        keys=Keys(keys),
+        parse=parse,
+        check_callback=check_callback,
+        executor=executor,
+        metrics=metrics,
+        room=Room(limits.bodies_bytes),
+        draining=draining,
+    )
+    paths = [
+        url("/(?:tasks/)?", Status),
+        url(f"{_PREFIX}[^/]+", Tasks, {"hook": hook}),
+    ]
+    return Site([*paths], UnknownPath, limits)

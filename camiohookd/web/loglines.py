@@ -1,0 +1,40 @@
+"""Log lines that an outsider can cause: how many, and what they look like."""
+
+import logging
+import time
+from collections.abc import Callable
+
+_LOGGED_LENGTH = 200
+
+
+class Throttle:
+    """At most one warning of a kind in `seconds`; the next one says how many were left out.
+
+    The kinds must be few: each is remembered.
+    """
+
+    def __init__(
+        self, log: logging.Logger, seconds: float = 60, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._log = log
+        self._seconds = seconds
+        self._clock = clock
+        self._until: dict[str, float] = {}
+        self._left_out: dict[str, int] = {}
+
+    def warning(self, kind: str, message: str, *args: object) -> None:
+        now = self._clock()
+        if now < self._until.get(kind, now):
+            self._left_out[kind] = self._left_out.get(kind, 0) + 1
+            return
+        self._until[kind] = now + self._seconds
+        left_out = self._left_out.pop(kind, 0)
+        if left_out:
+            message += f"; {left_out} more like it since the last such line"
+        self._log.warning(message, *args)
+
+
+def printable(text: str) -> str:
+    """`text` for a log line: whatever it holds, one line, and not a long one."""
+    short = text if len(text) <= _LOGGED_LENGTH else text[: _LOGGED_LENGTH - 1] + "…"
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in short)

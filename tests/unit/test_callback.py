@@ -1,0 +1,434 @@
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+import requests
+from hypothesis import given
+from hypothesis import strategies as st
+
+from camiohookd.callback import AllowList, Courier, Outcome, OutcomeKind, backoff
+from camiohookd.callback.outcome import classify_answer
+from camiohookd.errors import CallbackNotAllowed, ConfigError
+
+DEFAULTS = ["camio.com", "*.camio.com"]
+Script = Callable[[socket.socket], None]
+
+
+class Peer:
+    """A server on the loopback that reads a request, notes it, and then does as `script` says."""
+
+    def __init__(self, script: Script, tls: ssl.SSLContext | None = None) -> None:
+        self.script = script
+        self.tls = tls
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}/callback/1"
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                self.connections += 1
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with suppress(OSError), closing(connection):
+            if self.tls:
+                connection = self.tls.wrap_socket(connection, server_side=True)
+            with closing(connection):
+                while request := _read_request(connection):
+                    self.requests.append(request)
+                    self.script(connection)
+
+
+def _read_request(connection: socket.socket) -> bytes:
+    head = b""
+    while b"\r\n\r\n" not in head:
+        chunk = connection.recv(65536)
+        if not chunk:
+            return b""
+        head += chunk
+    head, _, body = head.partition(b"\r\n\r\n")
+    [length] = [int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
+    while len(body) < length:
+        body += connection.recv(65536)
+    return head + b"\r\n\r\n" + body
+
+
+def answering(status: int, *headers: str, body: bytes = b"") -> Script:
+    lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body)}", *headers]
+    return sending("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+
+
+def sending(data: bytes) -> Script:
+    return lambda connection: connection.sendall(data)
+
+
+def resetting(data: bytes) -> Script:
+    def script(connection: socket.socket) -> None:
+        connection.sendall(data)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        connection.close()
+
+    return script
+
+
+@pytest.fixture
+def peer() -> Iterator[Callable[..., Peer]]:
+    with_all: list[Peer] = []
+
+    def start(script: Script, tls: ssl.SSLContext | None = None) -> Peer:
+        with_all.append(Peer(script, tls))
+        return with_all[-1]
+
+    yield start
+    for one in with_all:
+        one.close()
+
+
+@pytest.fixture
+def courier() -> Iterator[Courier]:
+    with closing(Courier("1.2", connect_timeout=5, read_timeout=5, deadline=10)) as one:
+        yield one
+
+
+@pytest.mark.parametrize(
+    ("entries", "url"),
+    [
+        (DEFAULTS, "https://camio.com/cb/1"),
+        (DEFAULTS, "https://CAMIO.com.:8443/cb/1"),
+        (DEFAULTS, "https://www.camio.com/cb/1"),
+        (DEFAULTS, "https://a.b.camio.com/cb/1"),
+        (["Camio.COM."], "https://camio.com/"),
+        (["http://127.0.0.1:9000"], "http://127.0.0.1:9000/callback/1"),
+        (["http://127.0.0.1:9000/"], "http://127.0.0.1:9000/callback/1"),
+        (["http://hook.example"], "http://hook.example:80/"),
+        (["https://hook.example:443"], "https://hook.example/"),
+        (["http://[::1]:9000"], "http://[0::1]:9000/"),
+        (["[::1]"], "https://[::1]/"),
+        (["xn--bcher-kva.example"], "https://XN--bcher-kva.example/"),
+    ],
+)
+def test_a_listed_host_or_origin_may_be_called(entries: list[str], url: str) -> None:
+    AllowList(entries).check(url)
+
+
+@pytest.mark.parametrize(
+    ("entries", "url"),
+    [
+        (DEFAULTS, "http://camio.com/cb/1"),
+        (DEFAULTS, "https://evilcamio.com/"),
+        (DEFAULTS, "https://camio.com.evil.example/"),
+        (DEFAULTS, "https://camio.com@evil.example/"),
+        (DEFAULTS, "https://evil.example/camio.com"),
+        (DEFAULTS, "https://evil.example#.camio.com"),
+        (DEFAULTS, "https://127.0.0.1/"),
+        (["*.camio.com"], "https://camio.com/"),
+        (["*.camio.com"], "http://www.camio.com/"),
+        (["camio.com"], "https://www.camio.com/"),
+        (["http://127.0.0.1:9000"], "http://127.0.0.1:9001/"),
+        (["http://127.0.0.1:9000"], "https://127.0.0.1:9000/"),
+        (["http://127.0.0.1:9000"], "http://localhost:9000/"),
+        (["https://hook.example:8443"], "https://hook.example/"),
+        ([], "https://camio.com/"),
+    ],
+)
+def test_every_other_url_is_refused(entries: list[str], url: str) -> None:
+    with pytest.raises(CallbackNotAllowed):
+        AllowList(entries).check(url)
+
+
+def test_a_refusal_names_the_host_and_the_setting_to_change() -> None:
+    with pytest.raises(CallbackNotAllowed) as caught:
+        AllowList(DEFAULTS).check("http://127.0.0.1:9000/callback/secret-path")
+    message = str(caught.value)
+    assert "127.0.0.1 are not allowed by plain http" in message
+    assert 'add "http://127.0.0.1:9000" to allow_hosts in the [callback] section' in message
+    assert "secret-path" not in message
+
+
+def test_what_a_refusal_says_to_add_makes_the_url_allowed() -> None:
+    with pytest.raises(CallbackNotAllowed) as caught:
+        AllowList(DEFAULTS).check("http://hook.example/x")
+    AllowList([str(caught.value).split('"')[1]]).check("http://hook.example/x")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["", "*", "*.", "*.*.com", "a*.camio.com", "camio.com:8443", "camio.com/path", "https://camio.com/path",
+     "https://*.camio.com", "ftp://camio.com", "https://u:p@camio.com", "b\u00fccher.example", "camio .com", "[::1"],
+)  # fmt: skip
+def test_an_entry_that_is_neither_host_nor_pattern_nor_origin_is_a_configuration_error(entry: str) -> None:
+    with pytest.raises(ConfigError, match=r"\[callback\] allow_hosts"):
+        AllowList([entry])
+
+
+def test_a_delivery_is_one_json_post(peer: Callable[..., Peer], courier: Courier) -> None:
+    camio = peer(answering(204))
+    assert courier.deliver(camio.url, b'{"status":"success"}').kind is OutcomeKind.DELIVERED
+    [request] = camio.requests
+    head, body = request.split(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    assert lines[0] == "POST /callback/1 HTTP/1.1"
+    assert {"Content-Type: application/json", "User-Agent: camiohookd/1.2"} <= set(lines)
+    assert body == b'{"status":"success"}'
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        *[(status, OutcomeKind.DELIVERED) for status in (200, 201, 202, 204, 299)],
+        *[(status, OutcomeKind.TRANSIENT) for status in (408, 425, 429, 500, 502, 503, 504, 599)],
+        *[(status, OutcomeKind.FINAL) for status in (301, 302, 307, 308, 400, 401, 403, 404, 409, 410, 413, 600, 999)],
+    ],
+)
+def test_the_status_decides(status: int, kind: OutcomeKind, peer: Callable[..., Peer], courier: Courier) -> None:
+    outcome = courier.deliver(peer(answering(status)).url, b"{}")
+    assert (outcome.kind, outcome.status) == (kind, status)
+    assert outcome.reason.startswith(f"answered {status}")
+
+
+def test_a_redirect_is_never_followed(peer: Callable[..., Peer], courier: Courier) -> None:
+    elsewhere = peer(answering(200))
+    outcome = courier.deliver(peer(answering(307, f"Location: {elsewhere.url}")).url, b"{}")
+    assert outcome == Outcome(OutcomeKind.FINAL, 307, "answered 307 Temporary Redirect; redirects are not followed")
+    assert elsewhere.connections == 0
+
+
+def test_proxies_netrc_and_cookies_are_not_used(
+    peer: Callable[..., Peer], courier: Courier, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    proxy = peer(answering(200))
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password something\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    camio = peer(answering(200, "Set-Cookie: a=b"))
+    for _ in range(2):
+        assert courier.deliver(camio.url, b"{}").kind is OutcomeKind.DELIVERED
+    assert proxy.connections == 0
+    assert len(camio.requests) == 2
+    assert not any(b"Authorization" in request or b"Cookie" in request for request in camio.requests)
+
+
+def test_a_thread_uses_its_connection_again(peer: Callable[..., Peer], courier: Courier) -> None:
+    camio = peer(answering(200, body=b"thanks" * 100))
+    for _ in range(3):
+        courier.deliver(camio.url, b"{}")
+    assert (camio.connections, len(camio.requests)) == (1, 3)
+
+
+def test_threads_share_a_courier(peer: Callable[..., Peer], courier: Courier) -> None:
+    camio = peer(answering(200))
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = list(pool.map(lambda _: courier.deliver(camio.url, b"{}"), range(20)))
+    assert {one.kind for one in outcomes} == {OutcomeKind.DELIVERED}
+    assert len(camio.requests) == 20
+    assert camio.connections <= 4
+
+
+def test_of_a_huge_answer_only_the_beginning_is_read(peer: Callable[..., Peer], courier: Courier) -> None:
+    sent = 0
+    hung_up = threading.Event()
+
+    def script(connection: socket.socket) -> None:
+        nonlocal sent
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+        try:
+            while sent < 1_000_000_000:
+                sent += connection.send(bytes(65536))
+        finally:
+            hung_up.set()
+
+    assert courier.deliver(peer(script).url, b"{}").kind is OutcomeKind.DELIVERED
+    assert hung_up.wait(30)
+    assert sent < 50_000_000  # the socket's buffers on both sides hold some
+
+
+@pytest.mark.parametrize("partial", [b"", b"HTTP/1.1 20", b"HTTP/1.1 200 OK\r\nContent-Le"])
+@pytest.mark.parametrize("ending", [resetting, sending])
+def test_a_connection_lost_before_the_status_is_transient(
+    partial: bytes, ending: Callable[[bytes], Script], peer: Callable[..., Peer], courier: Courier
+) -> None:
+    def script(connection: socket.socket) -> None:
+        ending(partial)(connection)
+        connection.close()
+
+    outcome = courier.deliver(peer(script).url, b"{}")
+    # A head that breaks off between two lines is, to Python's http.client, a head that is complete.
+    expected = OutcomeKind.DELIVERED if (ending is sending and b"200 OK" in partial) else OutcomeKind.TRANSIENT
+    assert outcome.kind is expected
+
+
+def test_an_answer_that_breaks_off_after_the_status_counts_for_its_status(
+    peer: Callable[..., Peer], courier: Courier
+) -> None:
+    outcome = courier.deliver(peer(resetting(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")).url, b"{}")
+    assert (outcome.kind, outcome.status) == (OutcomeKind.DELIVERED, 200)
+
+
+def test_something_that_is_not_http_is_transient(peer: Callable[..., Peer], courier: Courier) -> None:
+    outcome = courier.deliver(peer(sending(b"220 mail.example ESMTP\r\n\r\n")).url, b"{}")
+    assert outcome.kind is OutcomeKind.TRANSIENT
+    assert "mail.example" not in outcome.reason
+
+
+def test_no_answer_in_time_is_transient(peer: Callable[..., Peer]) -> None:
+    silent = peer(lambda connection: None)
+    with closing(Courier("1", read_timeout=0.2)) as courier:
+        outcome = courier.deliver(silent.url, b"{}")
+    assert outcome == Outcome(OutcomeKind.TRANSIENT, None, "no answer within the time limit")
+
+
+def dripping(beginning: bytes) -> Script:
+    """Send `beginning`, and then a letter at a time until the other side has had enough."""
+
+    def script(connection: socket.socket) -> None:
+        connection.sendall(beginning)
+        never = threading.Event()
+        while not never.wait(0.05):
+            connection.sendall(b"x")
+
+    return script
+
+
+def test_an_answer_that_drips_forever_ends_at_the_deadline(peer: Callable[..., Peer]) -> None:
+    with closing(Courier("1", read_timeout=20, deadline=0.5)) as courier:
+        outcome = courier.deliver(peer(dripping(b"H")).url, b"{}")
+    assert outcome == Outcome(OutcomeKind.TRANSIENT, None, "no whole answer within 0.5 s")
+
+
+@pytest.mark.parametrize("beginning", [b"X: ", b"Content-Length: 100000\r\n\r\n"])
+def test_an_answer_that_drips_after_its_status_ends_at_the_deadline_and_its_status_counts(
+    beginning: bytes, peer: Callable[..., Peer]
+) -> None:
+    with closing(Courier("1", read_timeout=20, deadline=0.5)) as courier:
+        outcome = courier.deliver(peer(dripping(b"HTTP/1.1 503 Busy\r\n" + beginning)).url, b"{}")
+    assert (outcome.kind, outcome.status) == (OutcomeKind.TRANSIENT, 503)
+
+
+def test_after_a_deadline_the_next_delivery_works(peer: Callable[..., Peer]) -> None:
+    camio = peer(lambda connection: None)
+    with closing(Courier("1", read_timeout=20, deadline=0.2)) as courier:
+        courier.deliver(camio.url, b"{}")
+        camio.script = answering(200)
+        assert courier.deliver(camio.url, b"{}").kind is OutcomeKind.DELIVERED
+
+
+def test_a_refused_connection_is_transient(courier: Courier) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    outcome = courier.deliver(f"http://127.0.0.1:{port}/secret", b"{}")
+    assert outcome == Outcome(OutcomeKind.TRANSIENT, None, "the connection failed (Connection refused)")
+
+
+def test_a_name_that_does_not_resolve_is_transient(courier: Courier) -> None:
+    outcome = courier.deliver("http://nobody.invalid/secret", b"{}")
+    assert outcome.kind is OutcomeKind.TRANSIENT
+    assert "secret" not in outcome.reason
+
+
+def test_a_url_that_no_client_can_use_is_final(courier: Courier) -> None:
+    assert courier.deliver("http://.example/", b"{}").kind is OutcomeKind.FINAL
+
+
+def test_a_certificate_that_is_not_trusted_is_transient(
+    peer: Callable[..., Peer], courier: Courier, tmp_path: Path
+) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed: no certificate to test with")
+    make = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -keyout key.pem -out cert.pem"
+    subprocess.run(make.split(), cwd=tmp_path, check=True, capture_output=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    camio = peer(answering(200), tls)
+    outcome = courier.deliver(camio.url, b"{}")
+    assert (outcome.kind, outcome.status) == (OutcomeKind.TRANSIENT, None)
+    assert "no trusted TLS connection" in outcome.reason
+    assert camio.requests == []
+
+
+NOW = datetime(2020, 2, 3, 4, 5, 6, tzinfo=UTC)
+
+
+def http_date(offset: timedelta) -> str:
+    return format_datetime(NOW + offset, usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0),
+        ("120", 120),
+        (" 7 ", 7),
+        ("9" * 400, 86400),
+        (http_date(timedelta(seconds=90)), 90),
+        (http_date(timedelta(seconds=-90)), 0),
+        (http_date(timedelta(days=900)), 86400),
+        ("-5", None),
+        ("1.5", None),
+        ("soon", None),
+        ("", None),
+        ("Mon, 99 Foo 2020 99:99:99 GMT", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date_relative_to_the_answers_own(
+    value: str, seconds: float | None, peer: Callable[..., Peer], courier: Courier
+) -> None:
+    camio = peer(answering(503, f"Retry-After: {value}", f"Date: {http_date(timedelta())}"))
+    assert courier.deliver(camio.url, b"{}").retry_after == seconds
+
+
+def test_retry_after_as_a_date_without_a_date_header_is_relative_to_now(
+    peer: Callable[..., Peer], courier: Courier
+) -> None:
+    then = format_datetime(datetime.now(UTC) + timedelta(seconds=600), usegmt=True)
+    retry_after = courier.deliver(peer(answering(503, f"Retry-After: {then}")).url, b"{}").retry_after
+    assert retry_after is not None
+    assert 0 < retry_after <= 600
+
+
+@given(st.text() | st.datetimes().map(format_datetime), st.text() | st.datetimes().map(format_datetime))
+def test_any_retry_after_is_a_bounded_wait_or_none(value: str, date: str) -> None:
+    answer = requests.Response()
+    answer.status_code = 503
+    answer.headers["Retry-After"] = value
+    answer.headers["Date"] = date
+    retry_after = classify_answer(answer).retry_after
+    assert retry_after is None or 0 <= retry_after <= 86400
+
+
+def test_backoff_doubles_its_ceiling_from_5_seconds_to_10_minutes() -> None:
+    ceilings = [backoff(attempt, uniform=lambda low, high: high) for attempt in range(9)]
+    assert ceilings == [5, 10, 20, 40, 80, 160, 320, 600, 600]
+
+
+def test_backoff_jitters_over_the_whole_span() -> None:
+    spans: list[tuple[float, float]] = []
+    backoff(2, uniform=lambda low, high: spans.append((low, high)) or 0.0)  # type: ignore[func-returns-value]  # a note, in passing
+    assert spans == [(0.0, 20.0)]
+
+
+@given(st.integers(min_value=0))
+def test_backoff_stays_within_its_bounds_for_any_attempt(attempt: int) -> None:
+    assert 0 <= backoff(attempt) <= 600

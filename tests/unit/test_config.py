@@ -1,0 +1,269 @@
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from camiohookd import config
+from camiohookd.config import Config
+from camiohookd.errors import ConfigError
+from camiohookd.settings import Rule
+
+KEY = "a-key-of-decent-length"
+
+
+def load(tmp_path: Path, text: str, **environ: str) -> Config:
+    path = tmp_path / "camiohookd.toml"
+    path.write_text(text)
+    return config.load(path, environ)
+
+
+def refusal(tmp_path: Path, text: str = "", **environ: str) -> str:
+    with pytest.raises(ConfigError) as refused:
+        load(tmp_path, text, **environ)
+    return str(refused.value).removeprefix(str(tmp_path / "camiohookd.toml"))
+
+
+@pytest.fixture
+def no_default_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "DEFAULT_PATH", tmp_path / "not-there.toml")
+
+
+@pytest.mark.usefixtures("no_default_file")
+def test_without_a_file_everything_has_its_default() -> None:
+    settings = config.load(None, {})
+    assert settings == Config()
+    assert settings.hook.listen == "0.0.0.0:8000"
+    assert settings.hook.max_body_bytes == 33_554_432
+    assert settings.queue.max_age == 14 * 86400
+    assert settings.queue.min_free_bytes == 200_000_000
+    assert settings.callback.allow_hosts == ("camio.com", "*.camio.com")
+    assert settings.admin.listen == "127.0.0.1:8001"
+    assert settings.rule == ()
+
+
+def test_a_file_that_was_asked_for_has_to_be_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: there is no such file"):
+        config.load(tmp_path / "nowhere.toml", {})
+
+
+def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        config.load(tmp_path, {})
+
+
+def test_the_file_is_read(tmp_path: Path) -> None:
+    settings = load(
+        tmp_path,
+        """
+        [queue]
+        max_tasks = 5
+        max_age = "2h"
+        [images]
+        formats = ["jpeg", "png"]
+        [[rule]]
+        camera = "front*"
+        min_probability = 0.7
+        labels = ["person"]
+        [[rule]]
+        labels_format = "event"
+        """,
+    )
+    assert settings.queue.max_tasks == 5
+    assert settings.queue.max_age == 7200
+    assert settings.images.formats == ("jpeg", "png")
+    assert settings.rule == (Rule("front*", min_probability=0.7, labels=("person",)), Rule(labels_format="event"))
+
+
+def test_settings_cannot_be_changed_afterwards() -> None:
+    with pytest.raises(AttributeError):
+        Config().hook.listen = "x"  # type: ignore[misc,assignment]  # what the test is about
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[queue]\n\nmax_tasks = 'x'", ', line 3: queue.max_tasks: given "x", expected a whole number, 1 or more'),
+        ("[queue]\nmax_tasks = 0", ", line 2: queue.max_tasks: given 0, expected a whole number, 1 or more"),
+        ("[queue]\nmax_tasks = true", ", line 2: queue.max_tasks: given true, expected a whole number, 1 or more"),
+        ("[queue]\norder = 'random'", ', line 2: queue.order: given "random", expected "newest" or "oldest"'),
+        ("[labeler]\nthreads = -1", ", line 2: labeler.threads: given -1, expected a whole number from 0 to 256"),
+        ("[hook]\nlissten = '0.0.0.0:1'", ", line 2: hook.lissten: there is no such setting; did you mean listen?"),
+        ("[hoook]", ", line 1: hoook: there is no such section; did you mean hook?"),
+        ("listen = 1", ": listen: stands outside any section; put it under [hook] or [admin]"),
+        ("hook = 1", ": hook: expected a table, written [hook]"),
+        ("[rule]", ", line 1: rule: expected a list of tables, written [[rule]]"),
+        ("rule = [1]", ": rule: expected a table, written [[rule]]"),
+        ("[[rule]]\n[[rule]]\ncamera = 1", ", line 3: rule.camera: given 1, expected text"),
+        ("[[rule]]\nmin_probability = 2", ", line 2: rule.min_probability: given 2, expected a number from 0 to 1"),
+        (
+            "[[rule]]\n[[rule]]\nfloor = 1",
+            ', line 3: rule.floor: there is no such setting; "camiohookd example-config"',
+        ),
+        ("[images]\nformats = []", ', line 2: images.formats: given [], expected a list of one or more, each "jpeg"'),
+        ("[images]\nformats = ['gif']", ', line 2: images.formats: given ["gif"], expected a list of one or more'),
+        ("[callback]\nallow_hosts = ['a/b']", ', line 2: callback.allow_hosts: given ["a/b"], expected a list of any'),
+        ("[callback]\ntimeout = '30 m'", ', line 2: callback.timeout: given "30 m", expected a number of seconds'),
+        ("[admin]\nlisten = 8001", ", line 2: admin.listen: given 8001, expected host:port, such as"),
+        (
+            "[queue]\nmax_bytes = 1979-05-27",
+            ', line 2: queue.max_bytes: given "1979-05-27", expected a number of bytes',
+        ),
+        ("[queue\n", ": not valid TOML: Expected ']' at the end of a table declaration (at line 1, column 7)"),
+        ("[callback]\nretry_min = '1h'", ": callback.retry_min is longer than callback.retry_max"),
+        ("[admin]\nlisten = '0.0.0.0:8000'", ": hook.listen and admin.listen are the same"),
+    ],
+)
+def test_an_error_names_the_file_the_line_the_key_what_was_given_and_what_is_expected(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    assert refusal(tmp_path, text).startswith(message)
+
+
+def test_a_long_value_is_cut_in_the_error(tmp_path: Path) -> None:
+    assert len(refusal(tmp_path, f"[queue]\nmax_tasks = '{'x' * 5000}'")) < 250
+
+
+def test_a_file_that_is_not_utf8_is_told_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "camiohookd.toml"
+    path.write_bytes(b"[hook]\n# caf\xe9\n")
+    with pytest.raises(ConfigError, match=r"camiohookd\.toml, line 2: not UTF-8 text"):
+        config.load(path, {})
+
+
+@given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
+def test_no_file_whatsoever_does_anything_else_than_load_or_be_refused(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.toml"
+    path.write_bytes(content)
+    try:
+        assert isinstance(config.load(path, {}), Config)
+    except ConfigError:
+        pass
+
+
+def test_every_setting_can_be_made_in_the_environment_and_wins_over_the_file(tmp_path: Path) -> None:
+    values = {
+        ("hook", "listen"): ("127.0.0.1:1234", "127.0.0.1:1234"),
+        ("hook", "api_key"): (KEY, KEY),
+        ("hook", "api_keys_file"): ("/etc/keys", "/etc/keys"),
+        ("queue", "order"): ("newest", "newest"),
+        ("labeler", "kind"): ("onnx", "onnx"),
+        ("labeler", "model"): ("other", "other"),
+        ("labeler", "device"): ("cpu", "cpu"),
+        ("images", "formats"): ('["png", "webp"]', ("png", "webp")),
+        ("callback", "allow_hosts"): ('["http://127.0.0.1:9"]', ("http://127.0.0.1:9",)),
+        ("admin", "listen"): ("[::1]:99", "[::1]:99"),
+        ("log", "level"): ("debug", "debug"),
+    }
+    for section, kind in config.SECTIONS.items():
+        for field in msgspec.structs.fields(kind):
+            text, value = values.get((section, field.name), ("77", 77))
+            settings = load(tmp_path, "[queue]\nmax_age = 1", **{config.variable(section, field.name): text})
+            assert getattr(getattr(settings, section), field.name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("QUEUE_MAX_TASKS", "many", 'given "many", expected a whole number, 1 or more'),
+        ("CALLBACK_ALLOW_HOSTS", "a.b", 'given "a.b", expected a list of any length'),
+        ("CALLBACK_ALLOW_HOSTS", '"a.b"', "expected a list of any length"),
+        ("IMAGES_FORMATS", '["gif"]', 'each "jpeg", "png" or "webp", as JSON'),
+        ("HOOK_LISEN", "x", "there is no such setting; did you mean CAMIOHOOKD_HOOK_LISTEN?"),
+        ("RULE", "[]", "there is no such setting"),
+    ],
+)
+def test_an_error_in_the_environment_names_the_variable(tmp_path: Path, name: str, text: str, message: str) -> None:
+    refused = refusal(tmp_path, **{f"CAMIOHOOKD_{name}": text})
+    assert refused.startswith(f"CAMIOHOOKD_{name} (in the environment): ")
+    assert message in refused
+
+
+def test_variables_of_others_are_left_alone(tmp_path: Path) -> None:
+    assert load(tmp_path, "", HOME="/", _CAMIOHOOKD_COMPLETE="bash_source", CAMIO_OAUTH_TOKEN="t") == Config()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'[hook]\napi_key = ["{KEY}"]',
+        f'[hook]\napi_kee = "{KEY}"',
+        f'api_key = "{KEY}"',
+        f'[hok]\napi_key = "{KEY}"',
+        f'[hook]\napi_key = "{KEY}',
+        f"[hook]\napi_key = {KEY}",
+        f'[hook]\napi_key = "{KEY}"\napi_key = "{KEY}"',
+        f'[hook]\napi_key = "{KEY}"\n[queue]\nmax_tasks = 0',
+    ],
+)
+def test_no_error_shows_the_key(tmp_path: Path, text: str) -> None:
+    assert KEY not in refusal(tmp_path, text)
+
+
+def test_the_configuration_can_be_shown_without_the_key(tmp_path: Path) -> None:
+    assert KEY not in repr(load(tmp_path, f'[hook]\napi_key = "{KEY}"'))
+
+
+def keys(tmp_path: Path, text: str = "", file: str | bytes | None = None) -> dict[str, str]:
+    if file is not None:
+        (tmp_path / "api-keys").write_bytes(file if isinstance(file, bytes) else file.encode())
+        text += f'\n[hook]\napi_keys_file = "{tmp_path / "api-keys"}"'
+    return config.require_api_keys(load(tmp_path, text))
+
+
+def test_without_a_key_the_error_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"hook\.api_key is not set.*openssl rand -hex 24.*CAMIOHOOKD_HOOK_API_KEY"):
+        keys(tmp_path)
+
+
+def test_the_key_of_the_configuration_is_named_default(tmp_path: Path) -> None:
+    assert keys(tmp_path, f'[hook]\napi_key = "{KEY}"') == {"default": KEY}
+
+
+def test_keys_of_the_file_go_by_their_names(tmp_path: Path) -> None:
+    assert keys(tmp_path, file="# ours\n\nfront  k-123456\n\told k.~_7890  # until May\n") == {
+        "front": "k-123456",
+        "old": "k.~_7890",
+    }
+
+
+@pytest.mark.parametrize("key", ["short12", "with/slash", "percent%20", "space space", "ümlautkey", "x" * 257])
+def test_a_key_that_cannot_stand_in_a_url_is_refused_and_not_shown(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ConfigError, match=r"hook\.api_key is not usable: a key is 8 to 256") as refused:
+        keys(tmp_path, f'[hook]\napi_key = "{key}"')
+    assert key not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        (f"{KEY}\n", "line 1: expected a name, a space and the key"),
+        (f"a b {KEY}\n", "line 1: expected a name, a space and the key"),
+        (f"\nfront {KEY}/\n", "line 2: the key is not usable"),
+        (f"a {KEY}\na {KEY}2\n", 'line 2: there is another key of the name "a"'),
+        (b"a \xff\n", "not UTF-8 text"),
+        ("# none\n", "hook.api_key is not set"),
+    ],
+)
+def test_a_bad_file_of_keys_is_told_with_its_line_and_without_the_key(
+    tmp_path: Path, file: str | bytes, message: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        keys(tmp_path, file=file)
+    assert message in str(refused.value)
+    assert KEY not in str(refused.value)
+
+
+def test_a_missing_file_of_keys_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"hook\.api_keys_file: .*/no-keys: cannot be read: No such file"):
+        keys(tmp_path, f'[hook]\napi_keys_file = "{tmp_path}/no-keys"')
+
+
+def test_the_folders_are_those_that_systemd_gives() -> None:
+    given = {"STATE_DIRECTORY": "/s", "RUNTIME_DIRECTORY": "/r"}
+    assert (config.state_dir(given), config.runtime_dir(given)) == (Path("/s"), Path("/r"))
+    assert config.runtime_dir({"STATE_DIRECTORY": "/s"}) == Path("/s")
+    assert config.state_dir({}) == config.runtime_dir({}) == Path("/var/lib/camiohookd")
