@@ -112,7 +112,8 @@ class _Document(NamedTuple):
 
     def _checked(self, name: str, kind: Section, table: object, nth: int) -> dict[str, Any]:
         if not isinstance(table, dict):
-            raise ConfigError(f"{self.where(name)}: expected a table, written [{name}]")
+            written = "[[rule]]" if kind is Rule else f"[{name}]"
+            raise ConfigError(f"{self.where(name)}: expected a table, written {written}")
         fields = _fields(kind)
         for key in table:
             if key not in fields:

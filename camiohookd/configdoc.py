@@ -15,6 +15,8 @@ from camiohookd.settings import Rule
 from camiohookd.values import ByteSize, Duration, expected
 
 _WIDTH = 100
+_BEGIN = "<!-- settings:begin -->\n"
+_END = "<!-- settings:end -->"
 _HEAD = f"""\
 # The settings of camiohookd. Each is shown with its default: take the "#" before it away to change it.
 # Try the file with "camiohookd check --config FILE"; a change holds after "systemctl restart camiohookd".
@@ -51,6 +53,13 @@ def settings_table() -> str:
             for setting in _settings(kind)
         ]
     return "\n".join(lines) + "\n"
+
+
+def with_table(readme: str) -> str:
+    """The text of the README with the present table between its two markers."""
+    before, _, rest = readme.partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    return f"{before}{_BEGIN}{settings_table()}{_END}{after}"
 
 
 def _table(header: str, kind: type[msgspec.Struct]) -> str:

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from tornado.netutil import bind_sockets
 
 from camiohookd import config as settings
-from camiohookd import images, systemd, views
+from camiohookd import desk, images, systemd, views
 from camiohookd.callback import AllowList, Courier, backoff
 from camiohookd.config import Config
 from camiohookd.errors import CamiohookdError
@@ -28,6 +28,7 @@ from camiohookd.rules import Rule
 from camiohookd.storethread import StoreThread
 from camiohookd.taskqueue import Receipt, TaskQueue
 from camiohookd.values import Address
+from camiohookd.web import control
 from camiohookd.web.admin import admin_application
 from camiohookd.web.hook import hook_application
 from camiohookd.web.site import Limits, Listener, listen
@@ -75,12 +76,14 @@ async def _serve(config: Config, labeler: Labeler, metrics: Metrics, queue: Task
     try:
         hook_sockets = _bind(config.hook.listen, "hook.listen")
         admin_sockets = _bind(config.admin.listen, "admin.listen")
+        control_socket = _bind_control()
         metrics.watch_queue(lambda: store.snapshot)
         worker = _make_worker(config, labeler, metrics, store)
         store.watch(lambda: _wake(loop, worker))
         hook = _listen_for_events(config, metrics, store, stop, hook_sockets)
         checks = {"store": lambda: store.trouble, "worker": worker.stalled}
         admin = listen(admin_application(metrics, checks), admin_sockets)
+        desk_listener = listen(control.control_application(partial(_perform, store)), [control_socket])
         worker.start()
         _announce_ready(hook_sockets, admin_sockets)
         await stop.wait()
@@ -88,6 +91,7 @@ async def _serve(config: Config, labeler: Labeler, metrics: Metrics, queue: Task
         systemd.notify("STOPPING=1")
         await hook.drain(DRAIN_SECONDS)
         idle = await worker.stop(WORK_SECONDS)
+        await desk_listener.drain(0)
         await admin.drain(0)
         return idle
     finally:
@@ -179,6 +183,18 @@ def _bind(address: Address, setting: str) -> list[socket.socket]:
             f"cannot listen on {address} ({setting}): {error.strerror}. Another program may use that port: "
             f"ss -ltnp 'sport = :{address.port}' shows it"
         ) from error
+
+
+def _bind_control() -> socket.socket:
+    folder = settings.runtime_dir(os.environ)
+    try:
+        return control.bind(folder)
+    except OSError as error:
+        raise CamiohookdError(f"the control socket cannot be made in {folder}: {error.strerror or error}") from error
+
+
+async def _perform(store: StoreThread, request: desk.Request) -> desk.Answer:
+    return await store.call(lambda queue: desk.perform(queue, request))
 
 
 def _announce_ready(hook: list[socket.socket], admin: list[socket.socket]) -> None:

@@ -181,7 +181,8 @@ def _quantity(value: object, units: dict[str, int]) -> float:
     match = _NUMBER.fullmatch(_text(value).strip())
     if match is None or match["unit"] not in units:
         raise ValueError("not a number with a unit")
-    return float(match["number"]) * units[match["unit"]]
+    number = match["number"]
+    return (float(number) if "." in number else int(number)) * units[match["unit"]]
 
 
 def _with_unit(value: float, units: dict[str, int], gap: str) -> str:

@@ -15,8 +15,8 @@ MAX_ANSWER_BYTES = 65536
 class Courier:
     """Makes deliveries; shared by the threads of the delivery pool, each with a `requests.Session` of its own.
 
-    `connect_timeout`, `read_timeout` (between two bytes) and `deadline` (the answer as a whole, once the connection
-    stands) are seconds. `version` goes into the User-Agent.
+    All times are seconds: `connect_timeout` for each address of the host, `read_timeout` between two bytes, `deadline`
+    for the try as a whole, which is what ends an answer that drips. `version` goes into the User-Agent.
     """
 
     def __init__(

@@ -197,7 +197,7 @@ def _split(url: str, option: str) -> tuple[object, str]:
 
 
 def _keys_of(callback_url: str) -> list[str]:
-    """The secret in a callback URL: what is behind /tasks/, or, where that is not there, all that is behind the host."""
+    """The secret in a callback URL: what is behind /tasks/, or, without that, all that is behind the host."""
     _, path = split_url(callback_url)
     _, tasks, behind = path.partition("/tasks/")
     key = re.split(r"[?#]", behind)[0] if tasks else path.lstrip("/")

@@ -16,10 +16,13 @@ def serve(path: Path | None) -> int:
     Every setting can also come from the environment, which wins over the file: CAMIOHOOKD_HOOK_LISTEN is listen
     under [hook]. The queue is kept in $STATE_DIRECTORY, else in /var/lib/camiohookd.
     """
-    from camiohookd import config, daemon, systemd
+    from camiohookd import config, systemd
 
     settings = config.load(path, os.environ)
     systemd.setup_logging(settings.log.level, config.require_api_keys(settings).values())
+
+    from camiohookd import daemon
+
     return daemon.run(settings)
 
 

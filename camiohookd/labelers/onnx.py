@@ -7,17 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime as ort  # type: ignore[import-untyped]  # it has no type hints
 from PIL import Image
 
 from camiohookd.detections import Box, Detection
 from camiohookd.errors import LabelingError, ModelError
 from camiohookd.images import Decoded
-from camiohookd.labelers.decoders import DECODERS, Candidates, Decoder, Floats, suppress
+from camiohookd.labelers.decoders import DECODERS, Decoder, Floats, suppress
+from camiohookd.labelers.inputs import in_picture, tensor
 from camiohookd.labelers.model import Input, ModelDescription, load_description, read_model
 
-_PADDING = (114, 114, 114)  # YOLOX's
 _ONLY_ERRORS = 3
 
 
@@ -60,8 +59,8 @@ class OnnxLabeler:
         thresholds = self._description.thresholds
         if min_probability is None:
             min_probability = thresholds.score
-        outputs = self._run(_tensor(picture.image, self._description.input))
-        candidates = _in_picture(self._decoder(outputs, min_probability), picture, self._description.input)
+        outputs = self._run(tensor(picture.image, self._description.input))
+        candidates = in_picture(self._decoder(outputs, min_probability), picture, self._description.input)
         columns = (column.tolist() for column in suppress(candidates, thresholds.iou))
         return [
             Detection(self._description.labels[label], min(probability, 1.0), Box(*box))
@@ -125,37 +124,3 @@ def _fits(shape: Sequence[int | str | None], wanted: Sequence[int | None]) -> bo
 
 def _shown(shape: Sequence[int | None]) -> str:
     return f"[{', '.join('any' if length is None else str(length) for length in shape)}]"
-
-
-def _tensor(image: Image.Image, wanted: Input) -> Floats:
-    """RGB of any size → float32 [1, 3, height, width], 0..255, resized and ordered as the model wants it."""
-    size = (wanted.width, wanted.height)
-    if wanted.resize == "stretch":
-        image = image.resize(size, Image.Resampling.BILINEAR)
-    else:
-        scale = _letterbox_scale(image.size, size)
-        width, height = (max(1, round(side * scale)) for side in image.size)
-        canvas = Image.new("RGB", size, _PADDING)
-        canvas.paste(image.resize((width, height), Image.Resampling.BILINEAR))
-        image = canvas
-    pixels = np.asarray(image)
-    if wanted.color_order == "BGR":
-        pixels = pixels[:, :, ::-1]
-    return pixels.transpose(2, 0, 1)[np.newaxis].astype(np.float32, order="C")
-
-
-def _in_picture(candidates: Candidates, picture: Decoded, used: Input) -> Candidates:
-    """The same with boxes in pixels of the displayed picture, cut off at its edges; without those outside it."""
-    size = (used.width, used.height)
-    sides = (picture.width, picture.height)
-    if used.resize == "stretch":
-        scale = (sides[0] / size[0], sides[1] / size[1])
-    else:
-        scale = (1 / _letterbox_scale(sides, size),) * 2
-    boxes = np.clip(candidates.boxes * np.array(scale * 2, np.float32), 0, np.array(sides * 2, np.float32))
-    inside = (boxes[:, 0] < boxes[:, 2]) & (boxes[:, 1] < boxes[:, 3])
-    return candidates._replace(boxes=boxes).take(inside)
-
-
-def _letterbox_scale(sides: tuple[int, int], size: tuple[int, int]) -> float:
-    return min(size[0] / sides[0], size[1] / sides[1])

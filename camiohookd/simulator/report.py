@@ -61,11 +61,9 @@ def _labels(result: Result) -> str:
 
 def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        # Numbers stand right, all but the last column being short.
-        cells = [cell.rjust(width) if cell[:1].isdigit() and nth else cell.ljust(width)
-                 for nth, (cell, width) in enumerate(zip(row, widths, strict=True))]  # fmt: skip
-        yield "  ".join(cells).rstrip()
+    for event, *numbers, labels in rows:
+        right = [cell.rjust(width) for cell, width in zip(numbers, widths[1:-1], strict=True)]
+        yield "  ".join([event.ljust(widths[0]), *right, labels])
 
 
 def _problems(result: Result) -> Iterator[str]:

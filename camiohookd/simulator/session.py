@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -110,4 +111,8 @@ def _retry_after(answer: HookAnswer) -> float:
 
 
 def _text(answer: HookAnswer) -> str:
-    return answer.body[:MAX_SHOWN_ANSWER].decode("utf-8", "replace")
+    """Return the message of the hook's error, or, from another server, the beginning of what it said."""
+    try:
+        return str(json.loads(answer.body)["error"]["message"])
+    except (ValueError, LookupError, TypeError):
+        return answer.body[:MAX_SHOWN_ANSWER].decode("utf-8", "replace")

@@ -14,9 +14,11 @@ from tornado.web import HTTPError
 from camiohookd.errors import (
     CallbackNotAllowed,
     CamiohookdError,
+    NoSuchTask,
     PayloadError,
     QueueFull,
     StoreUnavailable,
+    WrongState,
 )
 
 STORE_RETRY_SECONDS = 30
@@ -111,6 +113,10 @@ def answer_for(error: BaseException | None, methods: tuple[str, ...] = ()) -> An
         case StoreUnavailable():
             message = "the event could not be stored, so try again later"
             return Answer(503, "store_unavailable", message, retry_after=STORE_RETRY_SECONDS)
+        case NoSuchTask():
+            return Answer(404, "no_such_task", str(error), "id")
+        case WrongState():
+            return Answer(409, "wrong_state", str(error), "id")
         case HTTPError(status_code=405):
             return not_allowed(methods)
     return UNEXPECTED

@@ -37,7 +37,10 @@ def test_a_store_that_fails_is_a_503_that_keeps_its_reason_to_itself() -> None:
     assert b"/var/lib" not in answer.body()
 
 
-@pytest.mark.parametrize("error", [None, RuntimeError("secret"), KeyError("secret"), NoSuchTask("secret"), HTTPError(500)])
+UNKNOWN = [None, RuntimeError("secret"), KeyError("secret"), NoSuchTask("secret"), HTTPError(500)]
+
+
+@pytest.mark.parametrize("error", UNKNOWN)
 def test_what_nobody_expected_is_a_503_that_tells_nothing(error: BaseException | None) -> None:
     answer = answer_for(error)
     assert (answer.status, answer.code) == (503, "unavailable")

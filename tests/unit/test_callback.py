@@ -352,20 +352,53 @@ def test_a_url_that_no_client_can_use_is_final(courier: Courier) -> None:
     assert courier.deliver("http://.example/", b"{}").kind is OutcomeKind.FINAL
 
 
-def test_a_certificate_that_is_not_trusted_is_transient(
-    peer: Callable[..., Peer], courier: Courier, tmp_path: Path
-) -> None:
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed: no certificate to test with")
-    make = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -keyout key.pem -out cert.pem"
-    subprocess.run(make.split(), cwd=tmp_path, check=True, capture_output=True)
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    make = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run(
+        [*make.split(), "-keyout", "key.pem", "-out", "cert.pem"], cwd=tmp_path, check=True, capture_output=True
+    )
+    return tmp_path / "cert.pem"
+
+
+@pytest.fixture
+def tls(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+    return context
+
+
+@pytest.fixture
+def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests.adapters, "DEFAULT_CA_BUNDLE_PATH", str(certificate))
+
+
+def test_a_certificate_that_is_not_trusted_is_transient(
+    peer: Callable[..., Peer], courier: Courier, tls: ssl.SSLContext
+) -> None:
     camio = peer(answering(200), tls)
     outcome = courier.deliver(camio.url, b"{}")
     assert (outcome.kind, outcome.status) == (OutcomeKind.TRANSIENT, None)
     assert "no trusted TLS connection" in outcome.reason
     assert camio.requests == []
+
+
+def test_a_delivery_over_tls_uses_its_connection_again(
+    peer: Callable[..., Peer], courier: Courier, tls: ssl.SSLContext, trusted: None
+) -> None:
+    camio = peer(answering(200), tls)
+    assert [courier.deliver(camio.url, b"{}").kind for _ in range(2)] == [OutcomeKind.DELIVERED] * 2
+    assert camio.connections == 1
+
+
+def test_an_answer_that_drips_over_tls_ends_at_the_deadline(
+    peer: Callable[..., Peer], tls: ssl.SSLContext, trusted: None
+) -> None:
+    with closing(Courier("1", read_timeout=20, deadline=0.5)) as courier:
+        outcome = courier.deliver(peer(dripping(b"H"), tls).url, b"{}")
+    assert outcome == Outcome(OutcomeKind.TRANSIENT, None, "no whole answer within 0.5 s")
 
 
 NOW = datetime(2020, 2, 3, 4, 5, 6, tzinfo=UTC)

@@ -1,3 +1,4 @@
+import contextlib
 from pathlib import Path
 
 import msgspec
@@ -36,7 +37,7 @@ def test_without_a_file_everything_has_its_default() -> None:
     assert settings == Config()
     assert settings.hook.listen == "0.0.0.0:8000"
     assert settings.hook.max_body_bytes == 33_554_432
-    assert settings.queue.max_age == 14 * 86400
+    assert settings.queue.max_age == 14 * 86400.0
     assert settings.queue.min_free_bytes == 200_000_000
     assert settings.callback.allow_hosts == ("camio.com", "*.camio.com")
     assert settings.admin.listen == "127.0.0.1:8001"
@@ -71,7 +72,7 @@ def test_the_file_is_read(tmp_path: Path) -> None:
         """,
     )
     assert settings.queue.max_tasks == 5
-    assert settings.queue.max_age == 7200
+    assert settings.queue.max_age == 7200.0
     assert settings.images.formats == ("jpeg", "png")
     assert settings.rule == (Rule("front*", min_probability=0.7, labels=("person",)), Rule(labels_format="event"))
 
@@ -138,10 +139,8 @@ def test_no_file_whatsoever_does_anything_else_than_load_or_be_refused(
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any.toml"
     path.write_bytes(content)
-    try:
+    with contextlib.suppress(ConfigError):
         assert isinstance(config.load(path, {}), Config)
-    except ConfigError:
-        pass
 
 
 def test_every_setting_can_be_made_in_the_environment_and_wins_over_the_file(tmp_path: Path) -> None:

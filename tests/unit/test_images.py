@@ -163,10 +163,11 @@ def test_of_an_animation_the_first_frame_is_used(file_format: str) -> None:
         (encoded(noise(9, 9), "GIF"), "the file is not a JPEG picture"),
         (encoded(noise(9, 9), "PNG"), "the picture is a PNG, only JPEG is allowed"),
         (encoded(noise(9, 9), "WEBP"), "the picture is a WebP, only JPEG is allowed"),
-        (encoded(noise(9, 9))[:40], "the picture's JPEG header is damaged or cut off"),
+        (encoded(noise(9, 9))[:3], "the picture's JPEG header is damaged or cut off"),
+        (encoded(noise(9, 9))[:40], "the picture is damaged: Truncated"),
         (encoded(noise(90, 90))[:-2000], "truncated"),
     ],
-    ids=["empty", "text", "gif", "png", "webp", "cut off in the header", "cut off in the pixels"],
+    ids=["empty", "text", "gif", "png", "webp", "no header", "cut off in the header", "cut off in the pixels"],
 )
 def test_what_is_no_whole_jpeg_is_refused_with_its_reason(data: bytes, reason: str) -> None:
     with pytest.raises(PictureError, match=reason):
@@ -188,7 +189,7 @@ def test_pixels_are_counted_from_the_header_before_anything_is_decoded() -> None
     data = bytearray(encoded(Image.new("RGB", (8, 8))))
     start_of_frame = data.index(b"\xff\xc0")
     data[start_of_frame + 5 : start_of_frame + 9] = struct.pack(">HH", 65500, 65500)
-    with pytest.raises(PictureError, match="65500 x 65500 is 4290.2 megapixels, allowed are 40"):
+    with pytest.raises(PictureError, match=r"65500 x 65500 is 4290\.2 megapixels, allowed are 40"):
         decode(bytes(data), Limits(), SIZE)
 
 

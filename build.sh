@@ -1,0 +1,209 @@
+#!/usr/bin/env bash
+# Builds, tests and shows camiohookd from a checkout; "./build.sh --help" lists the ways.
+# Everything lands in .venv, made from the lock files with their hashes; nothing outside the checkout is changed.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+readonly VENV=.venv
+readonly LOCK=requirements.lock
+readonly TEST_LOCK=tests/requirements.lock
+readonly INSTALLED=$VENV/installed # hashes of the files that the environment was made from
+readonly READY_SECONDS=60
+
+usage() {
+  cat <<'END'
+Usage: ./build.sh venv                         make .venv with the command .venv/bin/camiohookd
+       ./build.sh demo                         label photographs through a daemon of its own
+       ./build.sh test [--long] [PYTEST ARGS]  lint, types, layers and tests
+       ./build.sh docs                         write the generated parts of README.md and debian/ again
+       ./build.sh lock                         pin the newest versions that pyproject.toml allows (needs uv)
+The variable PYTHON chooses the interpreter; without it, it is the first python3 that is new enough.
+END
+}
+
+main() {
+  local command=${1:-}
+  shift || true
+  case $command in
+    venv | demo | docs | lock)
+      (($# == 0)) || wrong_usage
+      "$command"
+      ;;
+    test) run_tests "$@" ;;
+    -h | --help) usage ;;
+    "")
+      say "This will build the Debian package in a later version; until then there are:"
+      wrong_usage
+      ;;
+    *) wrong_usage ;;
+  esac
+}
+
+say() { printf '%s\n' "$*" >&2; }
+
+die() {
+  say "build.sh: $*"
+  exit 1
+}
+
+wrong_usage() {
+  usage >&2
+  exit 2
+}
+
+# --- the environment ------------------------------------------------------------------------------------------------
+
+venv() {
+  ensure "$LOCK"
+  say "ready: $VENV/bin/camiohookd"
+}
+
+ensure() { # LOCK_FILE
+  if ! has "$1"; then
+    has "$LOCK" || make_venv
+    say "installing what $1 lists; this may take a minute ..."
+    pip install --require-hashes --only-binary :all: --requirement "$1"
+    note "$LOCK"
+    note "$1"
+  fi
+  if ! has pyproject.toml debian/changelog; then
+    pip install --no-deps --no-build-isolation --editable .
+    note pyproject.toml debian/changelog
+  fi
+}
+
+make_venv() {
+  local python
+  python=$(find_python)
+  "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+    die "$python cannot make virtual environments; on Debian and Ubuntu: sudo apt install python3-venv"
+  say "making $VENV with $("$python" --version) ..."
+  "$python" -m venv --clear "$VENV"
+}
+
+find_python() {
+  local candidates=(python3 python3.13 python3.12 python3.11) candidate
+  [[ -z ${PYTHON:-} ]] || candidates=("$PYTHON")
+  for candidate in "${candidates[@]}"; do
+    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      printf '%s\n' "$candidate"
+      return
+    fi
+  done
+  die "${candidates[0]} is missing or older than 3.11; on Debian 12, Ubuntu 24.04 and newer:" \
+    "sudo apt install python3 python3-venv"
+}
+
+pip() { "$VENV/bin/python" -m pip --quiet --no-input --disable-pip-version-check "$@"; }
+
+# Whether the environment works and was made from these files as they are now.
+has() { "$VENV/bin/python" -c '' 2>/dev/null && grep -qsxF "$(cat "$@" | sha256sum)" "$INSTALLED"; }
+
+note() { cat "$@" | sha256sum >>"$INSTALLED"; }
+
+# --- tests ----------------------------------------------------------------------------------------------------------
+
+run_tests() { # [--long] [PYTEST_ARGUMENT...]
+  ensure "$TEST_LOCK"
+  "$VENV/bin/ruff" check .
+  "$VENV/bin/ruff" format --check .
+  "$VENV/bin/mypy"
+  "$VENV/bin/lint-imports"
+  if command -v shellcheck >/dev/null; then
+    shellcheck build.sh .ci/run
+  fi
+  "$VENV/bin/pytest" "$@"
+}
+
+# --- the demonstration ----------------------------------------------------------------------------------------------
+
+folder='' daemon='' hook='' admin='' camio='' # of the demonstration: its folder, its daemon's pid, its three ports
+
+demo() {
+  ensure "$LOCK"
+  folder=$(mktemp -d "${TMPDIR:-/tmp}/camiohookd-demo.XXXXXX")
+  read -r hook admin camio < <(free_ports)
+  demo_settings
+  trap demo_failed EXIT
+  "$VENV/bin/camiohookd" serve --config /dev/null 2>"$folder/daemon.log" &
+  daemon=$!
+  wait_until_ready "http://127.0.0.1:$admin/readyz"
+  "$VENV/bin/camiohookd" simulate --config /dev/null --url "http://127.0.0.1:$hook" --listen "127.0.0.1:$camio"
+  "$VENV/bin/camiohookd" label --annotate "$folder/annotated" camiohookd/samples/*.jpg
+  stop_daemon || die "the daemon did not stop as it should"
+  trap - EXIT
+  rm -r "$folder/state"
+  say "The pictures with their boxes and names are in $folder/annotated, the daemon's log is $folder/daemon.log."
+}
+
+# The daemon's settings, and nothing of those that whoever runs this may have.
+demo_settings() {
+  unset "${!CAMIOHOOKD_@}" RUNTIME_DIRECTORY NOTIFY_SOCKET
+  export STATE_DIRECTORY=$folder/state
+  export CAMIOHOOKD_HOOK_LISTEN=127.0.0.1:$hook
+  export CAMIOHOOKD_ADMIN_LISTEN=127.0.0.1:$admin
+  export CAMIOHOOKD_CALLBACK_ALLOW_HOSTS="[\"http://127.0.0.1:$camio\"]"
+  CAMIOHOOKD_HOOK_API_KEY=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
+  export CAMIOHOOKD_HOOK_API_KEY
+  mkdir -m 0700 "$folder/state"
+}
+
+free_ports() {
+  "$VENV/bin/python" - <<'END'
+import socket
+
+sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+print(*(each.getsockname()[1] for each in sockets))
+END
+}
+
+wait_until_ready() { # URL
+  local deadline=$((SECONDS + READY_SECONDS))
+  until answers "$1"; do
+    kill -0 "$daemon" 2>/dev/null || die "the daemon did not start"
+    ((SECONDS < deadline)) || die "the daemon is not ready after $READY_SECONDS seconds"
+    sleep 0.2
+  done
+}
+
+answers() { # URL
+  no_proxy='*' "$VENV/bin/python" -c 'import sys, urllib.request as r; r.urlopen(sys.argv[1], timeout=5)' "$1" 2>/dev/null
+}
+
+stop_daemon() {
+  local pid=$daemon
+  daemon=
+  kill -TERM "$pid" && wait "$pid"
+}
+
+demo_failed() {
+  [[ -z $daemon ]] || stop_daemon || true
+  say "The demonstration failed. The daemon's log ($folder/daemon.log):"
+  cat "$folder/daemon.log" >&2
+}
+
+# --- generated files ------------------------------------------------------------------------------------------------
+
+docs() {
+  ensure "$LOCK"
+  "$VENV/bin/camiohookd" example-config >debian/camiohookd.toml
+  "$VENV/bin/python" - <<'END'
+from pathlib import Path
+
+from camiohookd.configdoc import with_table
+
+readme = Path("README.md")
+readme.write_text(with_table(readme.read_text()))
+END
+}
+
+# One lock for every platform and Python; the tests' one holds the same versions, and the tests' own on top.
+lock() {
+  command -v uv >/dev/null || die "uv is needed for this"
+  local compile=(uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade
+    --no-header --no-emit-index-url --no-annotate pyproject.toml --extra build)
+  "${compile[@]}" --output-file "$LOCK"
+  "${compile[@]}" --extra test --constraint "$LOCK" --output-file "$TEST_LOCK"
+}
+
+main "$@"

@@ -1,0 +1,51 @@
+"""The control socket: ``camiohookd queue`` talks to the running daemon through it.
+
+A Unix socket that only the daemon's user and group may open; one request, ``POST /``, whose body is a `desk.Request`.
+"""
+
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+from tornado.netutil import bind_unix_socket
+from tornado.web import url
+
+from camiohookd import desk
+from camiohookd.errors import PayloadError
+from camiohookd.web.endpoint import Endpoint, UnknownPath
+from camiohookd.web.site import Limits, Site
+
+SOCKET_NAME = "control.sock"
+LIMITS = Limits(connections=16, header_seconds=30, body_seconds=10, answer_seconds=120)
+
+Perform = Callable[[desk.Request], Awaitable[desk.Answer]]
+
+
+class Desk(Endpoint):
+    """One request of the owner's."""
+
+    methods = ("POST",)
+    body_limit = 64 * 1024
+
+    def initialize(self, perform: Perform) -> None:
+        self._perform = perform
+
+    async def serve(self) -> None:
+        try:
+            request = msgspec.json.decode(b"".join(self.chunks), type=desk.Request)
+        except msgspec.MsgspecError as error:
+            message = f"not a request that this version knows: {error}; are program and daemon of one version?"
+            raise PayloadError("unknown_request", message) from error
+        self.reply(200, await self._perform(request))
+
+
+def control_application(perform: Perform) -> Site:
+    """The site for `site.listen`."""
+    return Site([url("/", Desk, {"perform": perform})], UnknownPath, LIMITS)
+
+
+def bind(folder: Path) -> socket.socket:
+    """The control socket in `folder`; one that an earlier daemon left is replaced. Raises OSError."""
+    folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    return bind_unix_socket(str(folder / SOCKET_NAME), mode=0o660)

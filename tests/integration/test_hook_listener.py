@@ -1,0 +1,765 @@
+"""The public listener over real sockets: what Camio gets, what everybody else gets, and what is never said."""
+
+import asyncio
+import base64
+import json
+import logging
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import requests
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from camiohookd.callback.allowlist import AllowList
+from camiohookd.errors import NoSuchTask, QueueFull, StoreUnavailable
+from camiohookd.metrics import Metrics
+from camiohookd.payload import Event, parse_event
+from camiohookd.web.hook import hook_application
+from camiohookd.web.site import Limits, Listener, Site, listen
+
+KEY = "s3cret-Key.of_the~owner"
+WRONG = "gue55ed-key"
+PATIENCE = 20
+BODY_LIMIT = 256 * 1024
+LIMITS = Limits(body_bytes=BODY_LIMIT, bodies_bytes=4 * BODY_LIMIT, discard_bytes=64 * BODY_LIMIT)
+
+
+@dataclass(frozen=True)
+class MemoryReceipt:
+    id: str
+    duplicate: bool
+
+
+class Summary(msgspec.Struct):
+    id: str
+    camera: str | None
+    state: str = "pending"
+
+
+@dataclass(frozen=True)
+class MemoryPage:
+    pending: int
+    tasks: list[Summary]
+    next: str | None
+
+
+@dataclass
+class MemoryIntake:
+    """A queue without a disk. `error` is raised by the next `put`; `put` waits while `gate` is not set."""
+
+    events: dict[str, Event] = field(default_factory=dict)
+    error: Exception | None = None
+    gate: threading.Event = field(default_factory=threading.Event)
+    entered: threading.Event = field(default_factory=threading.Event)
+    pages: list[tuple[int, str | None]] = field(default_factory=list)
+
+    async def put(self, event: Event) -> MemoryReceipt:
+        self.entered.set()
+        while not self.gate.is_set():
+            await asyncio.sleep(0.01)
+        if self.error is not None:
+            raise self.error
+        duplicate = event.digest in self.events
+        self.events[event.digest] = event
+        return MemoryReceipt(event.digest, duplicate)
+
+    async def page(self, limit: int, after: str | None) -> MemoryPage:
+        self.pages.append((limit, after))
+        if after == "gone":
+            raise NoSuchTask(after)
+        tasks = [Summary(key, event.camera) for key, event in self.events.items()]
+        return MemoryPage(len(tasks), tasks[:limit], tasks[limit - 1].id if len(tasks) > limit else None)
+
+
+@dataclass
+class Box:
+    """A running listener and what is behind it."""
+
+    limits: Limits = LIMITS
+    parse: Callable[[bytes], Event] = parse_event
+    intake: MemoryIntake = field(default_factory=MemoryIntake)
+    metrics: Metrics = field(default_factory=Metrics)
+    draining: bool = False
+    port: int = 0
+
+    def __post_init__(self) -> None:
+        self.intake.gate.set()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def tasks(self) -> str:
+        return f"{self.url}/tasks/{KEY}"
+
+    def site(self, executor: ThreadPoolExecutor) -> Site:
+        return hook_application(
+            intake=self.intake,
+            keys={"home": KEY, "barn": "an0ther-key"},
+            parse=self.parse,
+            check_callback=AllowList(["camio.com"]).check,
+            executor=executor,
+            metrics=self.metrics,
+            limits=self.limits,
+            draining=lambda: self.draining,
+        )
+
+    @contextmanager
+    def running(self) -> Iterator["Box"]:
+        ready = threading.Event()
+        thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready)))
+        thread.start()
+        assert ready.wait(PATIENCE)
+        try:
+            yield self
+        finally:
+            self.drain(0)
+            self._loop.call_soon_threadsafe(self._done.set)
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+
+    def drain(self, grace: float) -> None:
+        asyncio.run_coroutine_threadsafe(self._listener.drain(grace), self._loop).result(PATIENCE)
+
+    async def _serve(self, ready: threading.Event) -> None:
+        self._loop, self._done = asyncio.get_running_loop(), asyncio.Event()
+        bound = socket.create_server(("127.0.0.1", 0))
+        self.port = bound.getsockname()[1]
+        with ThreadPoolExecutor(1) as executor:
+            self._listener: Listener = listen(self.site(executor), [bound])
+            ready.set()
+            await self._done.wait()
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), PATIENCE)
+
+    def refused(self, code: str) -> float | None:
+        return self.metrics.registry.get_sample_value("camiohookd_events_refused_total", {"code": code})
+
+
+@pytest.fixture
+def box() -> Iterator[Box]:
+    with Box().running() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def no_secret_in_the_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Whatever a test of this file does: no line, of ours or of Tornado, at any level, holds a key or a path."""
+    caplog.set_level(logging.DEBUG)
+    yield
+    for record in caplog.get_records("call"):
+        if record.name.startswith("urllib3"):
+            continue  # the test's own client
+        text = caplog.handler.format(record)
+        assert KEY not in text
+        assert WRONG not in text
+        assert "/tasks/" not in text
+        assert record.name != "tornado.access"
+
+
+def event(number: int = 0, **fields: object) -> bytes:
+    picture = {"timestamp": f"2017-05-05T01:31:{number:02d}", "image_b64": base64.b64encode(b"jpeg").decode()}
+    payload = {"callback_url": "https://camio.com/labels/1", "images": [picture], "camera": "front"}
+    return json.dumps({**payload, **fields}).encode()
+
+
+def head(method: str, path: str, *headers: str) -> bytes:
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: box", *headers, "", ""]).encode("latin-1")
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Everything until the other side closes."""
+    received = b""
+    while chunk := connection.recv(65536):
+        received += chunk
+    return received
+
+
+def read_answer(connection: socket.socket) -> tuple[int, Any]:
+    """Status and JSON of one answer, read no further."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        chunk = connection.recv(1)
+        assert chunk, f"closed after {received!r}"
+        received += chunk
+    length = next(line for line in received.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+    body, size = b"", int(length.split(b":")[1])
+    while len(body) < size:
+        body += connection.recv(size - len(body))
+    return int(received.split()[1]), json.loads(body)
+
+
+def error_of(answer: requests.Response) -> dict[str, Any]:
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Server"] == "camiohookd"
+    error = answer.json()["error"]
+    assert set(error) == {"code", "message", "field"}
+    assert isinstance(error, dict)
+    return error
+
+
+# --- what Camio gets
+
+
+@pytest.mark.parametrize("path", ["/", "/tasks/"])
+def test_the_service_says_that_it_is_up_and_nothing_else(box: Box, path: str) -> None:
+    answer = requests.get(box.url + path, timeout=PATIENCE)
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    assert "ornado" not in str(answer.headers)
+    head_only = requests.head(box.url + path, timeout=PATIENCE)
+    assert (head_only.status_code, head_only.content) == (200, b"")
+
+
+def test_an_event_is_kept_and_answered_with_its_id(box: Box) -> None:
+    answer = requests.post(box.tasks, event(), timeout=PATIENCE)
+    assert answer.status_code == 200
+    (kept,) = box.intake.events.values()
+    assert answer.json() == {"status": "queued", "id": kept.digest}
+    assert (kept.camera, kept.pictures[0].data) == ("front", b"jpeg")
+
+
+def test_the_same_event_again_is_a_duplicate(box: Box) -> None:
+    first, second = (requests.post(box.tasks, event(), timeout=PATIENCE).json() for _ in range(2))
+    assert second == {"status": "duplicate", "id": first["id"]}
+    assert box.metrics.registry.get_sample_value("camiohookd_events_accepted_total") == 1
+    assert box.metrics.registry.get_sample_value("camiohookd_events_duplicate_total") == 1
+
+
+@pytest.mark.parametrize("body", [b"", iter(())])
+def test_an_empty_probe_is_fine_and_queues_nothing(box: Box, body: Any) -> None:
+    answer = requests.post(box.tasks, body, timeout=PATIENCE)
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    assert not box.intake.events
+
+
+def test_a_chunked_body_is_taken_as_one(box: Box) -> None:
+    body = event()
+    parts = iter([body[:10], body[10:11], body[11:]])
+    assert requests.post(box.tasks, parts, timeout=PATIENCE).json()["status"] == "queued"
+
+
+def test_a_client_that_waits_for_100_continue_is_told_to_go_on(box: Box) -> None:
+    body = event()
+    with box.connect() as connection:
+        connection.sendall(head("POST", f"/tasks/{KEY}", f"Content-Length: {len(body)}", "Expect: 100-continue"))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(body)
+        assert read_answer(connection)[0] == 200
+
+
+def test_every_key_of_the_owner_is_good_percent_encoded_or_not(box: Box) -> None:
+    for path in ("an0ther-key", "%61n0ther%2Dkey"):
+        assert requests.get(f"{box.url}/tasks/{path}", timeout=PATIENCE).status_code == 200
+
+
+def test_an_accepted_event_is_one_line_and_each_rejected_picture_another(
+    box: Box, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = json.loads(event())["images"]
+    bad = [{"timestamp": "2017-05-05T01:31:01", "image_b64": "*"}]
+    body = event(images=good + bad, camera="front\ndoor", user_id=7)
+    task = requests.post(box.tasks, body, timeout=PATIENCE).json()["id"]
+    lines = [record for record in caplog.records if record.name == "camiohookd.web.hook"]
+    assert [record.levelname for record in lines] == ["INFO", "WARNING", "WARNING"]
+    assert lines[0].getMessage().startswith(
+        f"accepted task={task} camera=front\N{REPLACEMENT CHARACTER}door images=1 rejected=1 bytes={len(body)} ms="
+    )
+    assert lines[0].getMessage().endswith(" hook=home")
+    assert "images[1].image_b64" in lines[1].getMessage()
+    assert "user_id" in lines[2].getMessage()
+    assert box.metrics.registry.get_sample_value("camiohookd_pictures_rejected_total") == 1
+
+
+def test_an_event_with_many_bad_pictures_does_not_fill_the_log(box: Box, caplog: pytest.LogCaptureFixture) -> None:
+    good = json.loads(event())["images"]
+    bad = [{"timestamp": f"2017-05-05T01:31:01.{number:06d}", "image_b64": "*"} for number in range(500)]
+    assert requests.post(box.tasks, event(images=good + bad), timeout=PATIENCE).status_code == 200
+    lines = [record.getMessage() for record in caplog.records if record.name == "camiohookd.web.hook"]
+    assert len(lines) == 22
+    assert lines[-1].endswith("and 480 more such lines")
+
+
+def test_a_body_that_takes_long_to_parse_holds_up_nobody(box: Box) -> None:
+    parsing, go_on = threading.Event(), threading.Event()
+
+    def slow_parse(body: bytes) -> Event:
+        parsing.set()
+        assert go_on.wait(PATIENCE)
+        return parse_event(body)
+
+    with Box(parse=slow_parse).running() as slow, ThreadPoolExecutor(1) as pool:
+        posted = pool.submit(requests.post, slow.tasks, event(), timeout=PATIENCE)
+        assert parsing.wait(PATIENCE)
+        assert requests.get(slow.url, timeout=PATIENCE).status_code == 200
+        go_on.set()
+        assert posted.result(PATIENCE).status_code == 200
+
+
+# --- the pending list
+
+
+def test_the_pending_tasks_are_listed_in_pages(box: Box) -> None:
+    for number in range(3):
+        requests.post(box.tasks, event(number), timeout=PATIENCE)
+    ids = list(box.intake.events)
+    answer = requests.get(box.tasks, params={"limit": 2}, timeout=PATIENCE).json()
+    assert (answer["pending"], answer["next"]) == (3, ids[1])
+    assert answer["tasks"] == [{"id": name, "camera": "front", "state": "pending"} for name in ids[:2]]
+    requests.get(box.tasks, params={"after": ids[1]}, timeout=PATIENCE)
+    assert box.intake.pages == [(2, None), (100, ids[1])]
+    assert requests.get(box.tasks, timeout=PATIENCE).json()["next"] is None
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        *((f"limit={bad}", "limit") for bad in ("0", "1001", "-1", "x", "1e2", "9" * 5000, "%FF", "%D9%A1")),
+        *((f"after={bad}", "after") for bad in ("gone", "%00", "%FF", "a/b", "x" * 200)),
+        ("limit=1&limit=2", "limit"),
+        ("after=a&after=b", "after"),
+    ],
+)
+def test_a_bad_parameter_is_a_400_that_names_it(box: Box, query: str, field: str) -> None:
+    answer = requests.get(f"{box.tasks}?{query}", timeout=PATIENCE)
+    assert answer.status_code == 400
+    assert error_of(answer)["field"] == field
+
+
+# --- what is refused
+
+
+@pytest.mark.parametrize(
+    "path",
+    [WRONG, KEY + "x", KEY[:-1], KEY.upper(), "%00", "%FF%FE", "%zz", "%", "\xe9\xff", "x" * 8000, KEY + "%00", ".."],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_wrong_key_is_a_403_however_odd_it_is(box: Box, path: str, method: str) -> None:
+    with box.connect() as connection:
+        connection.sendall(head(method, f"/tasks/{path}", "Content-Length: 0"))
+        status, body = read_answer(connection)
+        assert (status, body["error"]["code"]) == (403, "wrong_key")
+        assert connection.recv(1) == b"", "the connection is closed"
+
+
+def test_a_wrong_key_is_refused_before_its_body_is_sent(box: Box) -> None:
+    with box.connect() as connection:
+        connection.sendall(head("POST", f"/tasks/{WRONG}", f"Content-Length: {BODY_LIMIT}"))
+        assert read_answer(connection)[0] == 403
+    assert box.refused("wrong_key") == 1
+
+
+def test_a_client_that_waits_for_100_continue_gets_the_refusal_instead(box: Box) -> None:
+    with box.connect() as connection:
+        connection.sendall(head("POST", f"/tasks/{WRONG}", "Content-Length: 9", "Expect: 100-continue"))
+        assert read_answer(connection)[0] == 403
+        connection.shutdown(socket.SHUT_WR)
+        assert read_all(connection) == b""
+
+
+def test_a_flood_of_wrong_keys_is_one_line(box: Box, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(20):
+        assert requests.post(f"{box.url}/tasks/{WRONG}", b"x", timeout=PATIENCE).status_code == 403
+    assert len([record for record in caplog.records if "wrong_key" in record.getMessage()]) == 1
+    assert box.refused("wrong_key") == 20
+
+
+@pytest.mark.parametrize("path", ["/tasks", f"/tasks/{KEY}/", f"/tasks/{KEY}/x", "/metrics", "/healthz", "//", "/%2e"])
+def test_an_unknown_path_is_a_404(box: Box, path: str) -> None:
+    answer = requests.get(box.url + path, timeout=PATIENCE)
+    assert answer.status_code == 404
+    assert error_of(answer)["code"] == "unknown_path"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("POST", "/", "GET, HEAD"),
+        ("DELETE", "/tasks/", "GET, HEAD"),
+        ("PUT", f"/tasks/{KEY}", "GET, POST"),
+        ("OPTIONS", f"/tasks/{WRONG}", "GET, POST"),
+        ("BREW", f"/tasks/{KEY}", "GET, POST"),
+    ],
+)
+def test_a_wrong_method_is_a_405_with_the_right_ones(box: Box, method: str, path: str, allow: str) -> None:
+    answer = requests.request(method, box.url + path, timeout=PATIENCE)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, allow)
+    assert error_of(answer)["code"] == "method_not_allowed"
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"{", None),
+        (event(callback_url=None), "callback_url"),
+        (event(images=[]), "images"),
+        (event(images=[{"timestamp": "2017-05-05T01:31:01", "image_b64": "*"}]), "images[0].image_b64"),
+        (event(callback_url="https://example.org/labels"), "callback_url"),
+        (event(callback_url="http://camio.com/labels"), "callback_url"),
+    ],
+)
+def test_an_event_that_cannot_be_used_is_a_400_that_names_the_field(box: Box, body: bytes, field: str | None) -> None:
+    answer = requests.post(box.tasks, body, timeout=PATIENCE)
+    assert answer.status_code == 400
+    error = error_of(answer)
+    assert error["field"] == field
+    assert box.refused(error["code"]) == 1
+    assert not box.intake.events
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(QueueFull("full", 73), "queue_full"), (StoreUnavailable("I/O error"), "store_unavailable")],
+)
+def test_a_queue_that_cannot_take_it_is_a_503_with_retry_after(box: Box, error: Exception, code: str) -> None:
+    box.intake.error = error
+    answer = requests.post(box.tasks, event(), timeout=PATIENCE)
+    assert answer.status_code == 503
+    assert error_of(answer)["code"] == code
+    assert int(answer.headers["Retry-After"]) == (73 if code == "queue_full" else 30)
+    box.intake.error = None
+    assert requests.post(box.tasks, event(), timeout=PATIENCE).status_code == 200
+
+
+def test_a_fault_of_ours_is_a_503_and_its_traceback_goes_to_the_log(box: Box, caplog: pytest.LogCaptureFixture) -> None:
+    box.intake.error = RuntimeError("the cause")
+    answer = requests.post(box.tasks, event(), timeout=PATIENCE)
+    assert answer.status_code == 503
+    assert "Retry-After" in answer.headers
+    assert "cause" not in answer.text
+    assert "RuntimeError: the cause" in caplog.text
+
+
+def test_a_compressed_body_is_a_415(box: Box) -> None:
+    answer = requests.post(box.tasks, event(), headers={"Content-Encoding": "gzip"}, timeout=PATIENCE)
+    assert answer.status_code == 415
+    assert error_of(answer)["code"] == "encoded_body"
+
+
+def test_while_the_daemon_drains_events_are_put_off_and_the_rest_goes_on(box: Box) -> None:
+    box.draining = True
+    answer = requests.post(box.tasks, event(), timeout=PATIENCE)
+    assert answer.status_code == 503
+    assert "Retry-After" in answer.headers
+    assert requests.get(box.url, timeout=PATIENCE).status_code == 200
+
+
+# --- bounds
+
+
+def test_a_declared_length_over_the_limit_is_a_413_before_any_of_it_is_sent(box: Box) -> None:
+    with box.connect() as connection:
+        connection.sendall(head("POST", f"/tasks/{KEY}", f"Content-Length: {BODY_LIMIT + 1}"))
+        status, body = read_answer(connection)
+        assert (status, body["error"]["code"]) == (413, "too_large")
+
+
+def test_a_chunked_body_is_a_413_as_soon_as_it_is_over_the_limit(box: Box) -> None:
+    chunk = b"8000\r\n" + b" " * 0x8000 + b"\r\n"
+    with box.connect() as connection:
+        connection.sendall(head("POST", f"/tasks/{KEY}", "Transfer-Encoding: chunked"))
+        for _ in range(BODY_LIMIT // 0x8000 + 1):
+            connection.sendall(chunk)
+        assert read_answer(connection)[0] == 413
+
+
+def test_a_body_of_exactly_the_limit_is_taken(box: Box) -> None:
+    body = event()
+    body += b" " * (BODY_LIMIT - len(body))
+    assert requests.post(box.tasks, body, timeout=PATIENCE).status_code == 200
+    assert requests.post(box.tasks, iter([body + b" "]), timeout=PATIENCE).status_code == 413
+
+
+@pytest.mark.parametrize("size", [BODY_LIMIT + 1, 40 * BODY_LIMIT])
+@pytest.mark.parametrize("url", ["tasks", "wrong"])
+def test_a_client_that_reads_only_after_it_has_sent_all_still_gets_the_refusal(box: Box, size: int, url: str) -> None:
+    target, status = (box.tasks, 413) if url == "tasks" else (f"{box.url}/tasks/{WRONG}", 403)
+    for body in (b" " * size, iter([b" " * (size // 4)] * 5)):
+        assert requests.post(target, body, timeout=PATIENCE).status_code == status
+    assert not box.intake.events
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed: its view of a 413 is not tested")
+@pytest.mark.parametrize("header", ["Expect:", "Expect: 100-continue", "Transfer-Encoding: chunked"])
+def test_curl_gets_the_413_whether_or_not_it_asks_first(box: Box, tmp_path: Path, header: str) -> None:
+    (tmp_path / "body").write_bytes(b" " * (40 * BODY_LIMIT))
+    command = ["curl", "-s", "-o", str(tmp_path / "answer"), "-w", "%{http_code}", "-H", header]
+    command += ["--data-binary", f"@{tmp_path / 'body'}", box.tasks]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.stdout == "413"
+    assert json.loads((tmp_path / "answer").read_bytes())["error"]["code"] == "too_large"
+
+
+def test_after_a_refusal_only_a_bounded_amount_is_read() -> None:
+    with Box(limits=Limits(body_bytes=1000, discard_bytes=100_000)).running() as box, box.connect() as connection:
+        connection.sendall(head("POST", f"/tasks/{KEY}", f"Content-Length: {10**12}"))
+        with pytest.raises(OSError, match=r"reset|[Bb]roken"):
+            while True:
+                connection.sendall(b" " * 65536)
+
+
+def test_after_a_refusal_the_rest_is_waited_for_only_so_long() -> None:
+    with Box(limits=Limits(body_bytes=1000, discard_seconds=0.1)).running() as box, box.connect() as connection:
+        connection.sendall(head("POST", f"/tasks/{KEY}", "Content-Length: 1001"))
+        assert read_all(connection).startswith(b"HTTP/1.1 413 ")
+
+
+def test_bodies_in_flight_are_bounded_and_room_comes_back() -> None:
+    limits = Limits(body_bytes=1000, bodies_bytes=1500)
+    body = event()
+    with Box(limits=limits).running() as box:
+        for end in ("sent", "disconnected", "not JSON"):
+            with box.connect() as first:
+                first.sendall(head("POST", f"/tasks/{KEY}", "Content-Length: 1000", "Expect: 100-continue"))
+                assert first.recv(4096).startswith(b"HTTP/1.1 100 ")
+                for too_much in (b" " * 501, iter([b"{}"])):
+                    answer = requests.post(box.tasks, too_much, timeout=PATIENCE)
+                    assert answer.status_code == 503
+                    assert error_of(answer)["code"] == "busy"
+                    assert "Retry-After" in answer.headers
+                if end != "disconnected":
+                    first.sendall((body if end == "sent" else b"").ljust(1000))
+                    assert read_answer(first)[0] == (200 if end == "sent" else 400)
+            until(lambda: requests.post(box.tasks, b" " * 1000, timeout=PATIENCE).status_code == 400)
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait for what another thread brings about."""
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.01)
+
+
+def answers_again(box: Box) -> bool:
+    try:
+        return requests.get(box.url, timeout=PATIENCE).status_code == 200
+    except requests.ConnectionError:
+        return False
+
+
+def test_connections_over_the_bound_are_closed_and_those_within_it_go_on() -> None:
+    with Box(limits=Limits(connections=2)).running() as box:
+        with box.connect() as first, box.connect() as second:
+            for connection in (first, second):
+                connection.sendall(head("GET", "/"))
+                assert read_answer(connection)[0] == 200
+            with box.connect() as third:
+                assert read_all(third) == b""
+            first.sendall(head("GET", "/"))
+            assert read_answer(first)[0] == 200
+        until(lambda: answers_again(box))
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", head("GET", "/")])
+def test_an_idle_connection_is_closed(sent: bytes) -> None:
+    with Box(limits=Limits(header_seconds=0.1)).running() as box, box.connect() as connection:
+        connection.sendall(sent)
+        read_all(connection)
+
+
+def test_a_body_that_does_not_come_is_a_408() -> None:
+    limits = Limits(body_seconds=0.1, discard_seconds=0.1)
+    with Box(limits=limits).running() as box, box.connect() as connection:
+        connection.sendall(head("POST", f"/tasks/{KEY}", "Content-Length: 1000") + b"{")
+        answer = read_all(connection)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b"body_late" in answer
+
+
+def test_a_client_that_does_not_read_its_answer_does_not_keep_its_connection() -> None:
+    with Box(limits=Limits(connections=1, answer_seconds=0.1)).running() as box:
+        box.intake.events = {f"{number:050000d}": parse_event(event()) for number in range(1000)}
+        with box.connect() as connection:
+            connection.sendall(head("GET", f"/tasks/{KEY}?limit=1000"))
+            until(lambda: answers_again(box))
+
+
+# --- lies
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ("Content-Length: 5", "Content-Length: 6"),
+        ("Content-Length: 5, 5",),
+        ("Content-Length: -5",),
+        ("Content-Length: five",),
+        ("Content-Length: 99999999999999999999999",),
+        ("Content-Length: 5", "Transfer-Encoding: chunked"),
+        ("Transfer-Encoding: gzip",),
+        ("Transfer-Encoding: chunked, chunked",),
+    ],
+)
+@pytest.mark.parametrize("key", [KEY, WRONG])
+def test_a_length_with_two_readings_is_a_400_and_the_connection_ends(
+    box: Box, headers: tuple[str, ...], key: str
+) -> None:
+    with box.connect() as connection:
+        connection.sendall(head("POST", f"/tasks/{key}", *headers))
+        answer = read_all(connection)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert b'"bad_framing"' in answer
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\r\n\r\n\r\n",
+        b"GET /\r\n\r\n",
+        f"GET /tasks/{KEY}\r\n\r\n".encode(),
+        f"GET /tasks/{KEY} HTTP/2.0\r\nHost: box\r\n\r\n".encode(),
+        f"GET /tasks/{KEY} HTTP/1.1\r\n\r\n".encode(),
+        f"GET  /tasks/{KEY} HTTP/1.1\r\nHost: box\r\n\r\n".encode(),
+        f"GET / HTTP/1.1\nPOST /tasks/{KEY}?a:b HTTP/1.1\r\nHost: box\r\n\r\n".encode(),
+        f"GET / HTTP/1.1\r\nHost: /tasks/{KEY}\r\n\r\n".encode(),
+        f"GET / HTTP/1.1\r\nHost: box\r\nX: /tasks/{KEY}\0\r\n\r\n".encode(),
+        f"GET /tasks/{KEY}?{'a&' * 5000} HTTP/1.1\r\nHost: box\r\n\r\n".encode(),
+        head("POST", f"/tasks/{KEY}", "Transfer-Encoding: chunked") + f"/tasks/{KEY}\r\n".encode(),
+        head("POST", f"/tasks/{KEY}", "Transfer-Encoding: chunked") + b"1\r\n{ }",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    ],
+)
+def test_what_is_not_http_is_a_400_and_the_connection_ends(box: Box, sent: bytes) -> None:
+    with box.connect() as connection:
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+        assert read_all(connection)[:13] in (b"HTTP/1.1 400 ", b"")
+    assert answers_again(box)
+
+
+def test_a_header_without_end_is_cut_off(box: Box) -> None:
+    with box.connect() as connection:
+        connection.sendall(head("GET", f"/tasks/{KEY}")[:-2] + b"X: ")
+        with pytest.raises(OSError, match=r"reset|[Bb]roken"):
+            while True:
+                connection.sendall(b"x" * 65536)
+    assert answers_again(box)
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_body_leaves_nothing_behind(box: Box) -> None:
+    with box.connect() as connection:
+        connection.sendall(head("POST", f"/tasks/{KEY}", "Content-Length: 1000") + event())
+    assert answers_again(box)
+    assert not box.intake.events
+
+
+def test_a_client_that_leaves_before_its_answer_has_still_been_kept(box: Box) -> None:
+    box.intake.gate.clear()
+    body = event()
+    with box.connect() as connection:
+        connection.sendall(head("POST", f"/tasks/{KEY}", f"Content-Length: {len(body)}") + body)
+        assert box.intake.entered.wait(PATIENCE)
+    box.intake.gate.set()
+    until(lambda: len(box.intake.events) == 1)
+
+
+def test_requests_in_one_go_are_answered_in_order(box: Box) -> None:
+    body = event()
+    post = head("POST", f"/tasks/{KEY}", f"Content-Length: {len(body)}") + body
+    with box.connect() as connection:
+        connection.sendall(head("GET", "/") + post + post + head("GET", "/none"))
+        answers = [read_answer(connection) for _ in range(4)]
+    assert [status for status, _ in answers] == [200, 200, 200, 404]
+    assert [body.get("status") for _, body in answers[:3]] == ["ok", "queued", "duplicate"]
+
+
+LINES = st.sampled_from(
+    [
+        *("Host: box", "Host:", "Content-Length: 5", "Content-Length: 70000", "Content-Length: 5x"),
+        *("Transfer-Encoding: chunked", "Expect: 100-continue", "Connection: close", "Connection: keep-alive"),
+        *(" folded", "no colon", "X: \xff"),
+    ]
+)
+PATHS = st.one_of(
+    st.sampled_from(["/", "/tasks/", f"/tasks/{KEY}", f"/tasks/{WRONG}", "*", "http://box/"]),
+    st.text(st.characters(max_codepoint=255), max_size=20),
+)
+MESSAGES = st.one_of(
+    st.binary(max_size=200),
+    st.builds(
+        lambda method, path, lines, body: head(method, path, *lines) + body,
+        st.sampled_from(["GET", "POST", "HEAD", "PUT", "get", "BREW", ""]),
+        PATHS,
+        st.lists(LINES, max_size=4),
+        st.one_of(st.binary(max_size=100), st.sampled_from([b"0\r\n\r\n", b"5\r\nhello\r\n0\r\n\r\n", event()])),
+    ),
+)
+
+
+def test_nothing_an_outsider_sends_gives_a_500_or_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    limits = Limits(body_bytes=1000, header_seconds=0.03, body_seconds=0.03, discard_seconds=0.03)
+    statuses = set()
+    with Box(limits=limits).running() as box:
+
+        @settings(max_examples=300, deadline=None)
+        @given(messages=st.lists(MESSAGES, min_size=1, max_size=3), leaves=st.booleans())
+        def send(messages: list[bytes], leaves: bool) -> None:
+            with box.connect() as connection:
+                try:
+                    connection.sendall(b"".join(messages))
+                    if leaves:
+                        connection.shutdown(socket.SHUT_WR)
+                    answer = read_all(connection)
+                except ConnectionError:
+                    return
+            assert answer == b"" or answer.startswith(b"HTTP/1.1 ")
+            assert b"Traceback" not in answer
+            statuses.update(re.findall(rb"HTTP/1.1 ([0-9]+)", answer))
+
+        send()
+        until(lambda: answers_again(box))
+    assert statuses >= {b"200", b"400", b"404"}, "the fuzzing did not reach what it was to reach"
+    assert not [status for status in statuses if status.startswith(b"5")]
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR or record.exc_info]
+
+
+# --- the end
+
+
+def test_a_drain_lets_the_running_request_finish_and_takes_no_new_one() -> None:
+    with Box().running() as box, ThreadPoolExecutor(2) as pool, box.connect() as idle:
+        idle.sendall(head("GET", "/"))
+        assert read_answer(idle)[0] == 200
+        box.intake.gate.clear()
+        posted = pool.submit(requests.post, box.tasks, event(), timeout=PATIENCE)
+        assert box.intake.entered.wait(PATIENCE)
+        drained = pool.submit(box.drain, PATIENCE)
+        until(lambda: not connects(box))
+        assert not drained.done()
+        box.intake.gate.set()
+        assert posted.result(PATIENCE).json()["status"] == "queued"
+        drained.result(PATIENCE)
+        assert read_all(idle) == b""
+
+
+def test_a_drain_does_not_wait_for_ever() -> None:
+    with Box().running() as box, box.connect() as connection:
+        connection.sendall(head("POST", f"/tasks/{KEY}", "Content-Length: 1000", "Expect: 100-continue"))
+        assert connection.recv(4096).startswith(b"HTTP/1.1 100 ")
+        box.drain(0.1)
+        assert read_all(connection) == b""
+
+
+def connects(box: Box) -> bool:
+    try:
+        box.connect().close()
+    except ConnectionError:
+        return False
+    return True

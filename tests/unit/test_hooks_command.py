@@ -1,0 +1,347 @@
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner, Result
+
+from camiohookd.cli.hooks import hooks
+from camiohookd.errors import CamiohookdError, CamioRefused, CamioUnreachable, ConfigError
+
+if TYPE_CHECKING:
+    from tests.unit.conftest import FakeCamio
+
+TOKEN = "a=token&with<odd>'signs'"
+KEY = "key-of-the-owner_1"
+PUBLIC = "https://hook.example.org:8000"
+CALLBACK = f"{PUBLIC}/tasks/{KEY}"
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("CAMIO")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("CAMIO_OAUTH_TOKEN", TOKEN)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    file = tmp_path / "camiohookd.toml"
+    file.write_text(f'[hook]\napi_key = "{KEY}"\n')
+    return str(file)
+
+
+def run(*arguments: str, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(hooks, arguments, input=stdin)
+
+
+def shown(result: Result) -> str:
+    """All that a user gets to see, the error that the program's outermost layer prints included."""
+    return f"{result.output}{result.exception if isinstance(result.exception, CamiohookdError) else ''}"
+
+
+def unfolded(text: str) -> str:
+    return " ".join(text.split())
+
+
+def sent(camio: "FakeCamio") -> dict[str, str]:
+    (request,) = camio.requests
+    body = json.loads(request.partition(b"\r\n\r\n")[2])
+    assert isinstance(body, dict)
+    return body
+
+
+def create(camio: "FakeCamio", *arguments: str, query: str = "camera == 'front'", stdin: str | None = None) -> Result:
+    return run("create", "--api", camio.url, "--query", query, *arguments, stdin=stdin)
+
+
+def test_create_puts_tasks_and_the_configs_key_behind_the_public_url(fake_camio: "FakeCamio", config: str) -> None:
+    result = create(fake_camio, "--public-url", PUBLIC, "--config", config)
+    assert result.exit_code == 0, result.output
+    assert sent(fake_camio) == {"callback_url": CALLBACK, "type": "query_match", "parsed_query": "camera == 'front'"}
+    assert result.stdout == '{"id": "h1"}\n'
+
+
+def test_the_key_can_come_from_the_environment_as_for_the_daemon(
+    fake_camio: "FakeCamio", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAMIOHOOKD_HOOK_API_KEY", KEY)
+    create(fake_camio, "--public-url", f"{PUBLIC}/behind/a/proxy/")
+    assert sent(fake_camio)["callback_url"] == f"{PUBLIC}/behind/a/proxy/tasks/{KEY}"
+
+
+def test_the_first_of_several_keys_is_registered_and_all_are_masked(fake_camio: "FakeCamio", tmp_path: Path) -> None:
+    keys, file = tmp_path / "keys", tmp_path / "c.toml"
+    keys.write_text("camio first-key-1\nspare second-key-2\n")
+    file.write_text(f'[hook]\napi_keys_file = "{keys}"\n')
+    fake_camio.answers("200 OK", b"first-key-1 second-key-2")
+    result = create(fake_camio, "--public-url", PUBLIC, "--config", str(file))
+    assert sent(fake_camio)["callback_url"] == f"{PUBLIC}/tasks/first-key-1"
+    assert result.stdout == "*** ***\n"
+
+
+def test_the_type_is_one_of_camios_and_goes_out_as_it_is(fake_camio: "FakeCamio") -> None:
+    assert create(fake_camio, "--callback-url", CALLBACK, "--type", "every_event").exit_code == 2
+    assert create(fake_camio, "--callback-url", CALLBACK, "--type", "label_hit").exit_code == 0
+    assert sent(fake_camio)["type"] == "label_hit"
+
+
+@pytest.mark.parametrize("arguments", [["--callback-url", CALLBACK], ["--callback-url", "-"]])
+def test_a_callback_url_given_whole_goes_out_as_it_is(fake_camio: "FakeCamio", arguments: list[str]) -> None:
+    assert create(fake_camio, *arguments, stdin=f"{CALLBACK}\n").exit_code == 0
+    assert sent(fake_camio)["callback_url"] == CALLBACK
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "either --public-url or --callback-url"),
+        (["--public-url", PUBLIC, "--callback-url", CALLBACK], "either --public-url or --callback-url"),
+        (["--callback-url", "-", "--token-file", "-"], "cannot both be read from standard input"),
+        (["--public-url", CALLBACK], "must end before /tasks/"),
+        (["--public-url", f"{PUBLIC}?x"], "without ? and #"),
+        (["--public-url", "hook.example.org"], "http:// or https://"),
+        (["--callback-url", f"ftp://hook.example.org/tasks/{KEY}"], "http:// or https://"),
+        (["--callback-url", f"https://me:{KEY}@hook.example.org/tasks/{KEY}"], "a user name"),
+        (["--callback-url", CALLBACK, "--api", "http://camio.com"], "begins with https://"),
+    ],
+)
+def test_wrong_usage_is_told_without_a_secret_and_sends_nothing(
+    fake_camio: "FakeCamio", config: str, arguments: list[str], says: str
+) -> None:
+    result = create(fake_camio, "--config", config, *arguments)
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert KEY not in result.output
+    assert fake_camio.requests == []
+
+
+def test_without_a_key_a_public_url_is_not_enough(fake_camio: "FakeCamio", tmp_path: Path) -> None:
+    (tmp_path / "empty.toml").write_text("")
+    result = create(fake_camio, "--public-url", PUBLIC, "--config", str(tmp_path / "empty.toml"))
+    assert isinstance(result.exception, ConfigError)
+    assert "hook.api_key is not set" in shown(result)
+
+
+def test_a_wrong_query_is_shown_with_a_caret_and_not_sent(fake_camio: "FakeCamio") -> None:
+    result = create(fake_camio, "--callback-url", CALLBACK, query="camera = 'front'")
+    assert result.exit_code == 2
+    assert "write ==\n\ncamera = 'front'\n       ^\n" in result.stderr
+    assert fake_camio.requests == []
+
+
+def test_no_check_sends_a_query_that_this_program_does_not_know(fake_camio: "FakeCamio") -> None:
+    assert create(fake_camio, "--callback-url", CALLBACK, "--no-check", query="camera ~ 'front*'").exit_code == 0
+    assert sent(fake_camio)["parsed_query"] == "camera ~ 'front*'"
+
+
+def test_the_token_file_wins_over_the_variable(fake_camio: "FakeCamio", tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("from-a-file\n")
+    assert run("list", "--api", fake_camio.url, "--token-file", str(tmp_path / "token")).exit_code == 0
+    assert run("list", "--api", fake_camio.url, "--token-file", "-", stdin="from-standard-input\n").exit_code == 0
+    assert run("list", "--api", fake_camio.url).exit_code == 0
+    tokens = [request.split(b"Authorization: token ")[1].split(b"\r\n")[0] for request in fake_camio.requests]
+    assert tokens == [b"from-a-file", b"from-standard-input", TOKEN.encode()]
+
+
+def test_a_token_file_that_is_not_there_is_told(fake_camio: "FakeCamio", tmp_path: Path) -> None:
+    result = run("list", "--api", fake_camio.url, "--token-file", str(tmp_path / "none"))
+    assert result.exit_code == 1
+    assert "No such file or directory" in result.stderr
+
+
+@pytest.mark.parametrize("token", ["", "  "])
+def test_without_a_token_and_a_terminal_the_usage_is_told(
+    fake_camio: "FakeCamio", monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    monkeypatch.setenv("CAMIO_OAUTH_TOKEN", token)
+    result = run("list", "--api", fake_camio.url)
+    assert result.exit_code == 2
+    assert "set CAMIO_OAUTH_TOKEN, or give --token-file" in result.stderr
+
+
+def test_a_token_that_cannot_be_one_is_refused_without_showing_it(fake_camio: "FakeCamio") -> None:
+    result = run("list", "--api", fake_camio.url, "--token-file", "-", stdin="secret of two words")
+    assert result.exit_code == 2
+    assert "secret of" not in result.output
+
+
+def test_there_is_no_option_that_takes_the_token_itself() -> None:
+    for command in hooks.commands.values():
+        assert not {"--token", "--oauth-token", "--key"} & {flag for param in command.params for flag in param.opts}
+
+
+def test_on_a_terminal_the_token_is_asked_for_and_never_shown(fake_camio: "FakeCamio") -> None:
+    program = "from camiohookd.cli.hooks import hooks; hooks()"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CAMIO")}
+    owner, terminal = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", program, "list", "--api", fake_camio.url],
+        stdin=terminal, stdout=terminal, stderr=terminal, env=environment, start_new_session=True,
+    ) as process:  # fmt: skip
+        os.close(terminal)
+        seen = b""
+        while b"token:" not in seen:
+            seen += os.read(owner, 1000)
+        os.write(owner, b"typed-in-token\n")
+        assert process.wait(30) == 0
+        seen += os.read(owner, 10_000)
+    os.close(owner)
+    assert b"Authorization: token typed-in-token\r\n" in fake_camio.requests[0]
+    assert b'{"id": "h1"}' in seen
+    assert b"typed-in-token" not in seen
+
+
+def in_every_spelling(secret: str) -> list[str]:
+    escaped = "".join(f"\\u{ord(char):04X}" for char in secret)
+    percent = "".join(f"%{ord(char):02x}" for char in secret)
+    return [
+        secret,
+        json.dumps(secret),
+        json.dumps({"inner": json.dumps(secret)}),
+        escaped,
+        escaped.replace("\\", "\\\\"),
+        percent,
+        percent.replace("%", "%25"),
+        "".join(f"&#{ord(char)};" for char in secret),
+        secret.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("'", "&#x27;"),
+        # As Camio's own JSON has it.
+        secret.translate({ord(char): f"\\u{ord(char):04x}" for char in "=&<>'"}),
+    ]
+
+
+@pytest.mark.parametrize("status", ["200 OK", "400 Bad Request", "302 Found"])
+@pytest.mark.parametrize("command", ["create", "list", "delete"])
+@pytest.mark.parametrize("secret", [KEY, TOKEN])
+def test_key_and_token_are_masked_in_camios_answer_in_every_spelling(
+    fake_camio: "FakeCamio", config: str, status: str, command: str, secret: str
+) -> None:
+    arguments = {
+        "create": ["create", "--public-url", PUBLIC, "--query", "1==1"],
+        "list": ["list"],
+        "delete": ["delete", secret],
+    }[command]
+    for spelling in in_every_spelling(secret):
+        fake_camio.answers(status, f"<{spelling}>|1\\u003d\\u003d1".encode(), f"Location: /x/{spelling}")
+        text = shown(run(*arguments, "--api", fake_camio.url, "--config", config))
+        assert "***" in text
+        assert "|1\\u003d\\u003d1" in text
+        assert spelling not in text
+
+
+def test_the_key_is_masked_when_camio_cannot_be_reached(config: str) -> None:
+    result = run("delete", KEY, "--api", "http://127.0.0.1:1", "--config", config)
+    assert isinstance(result.exception, CamioUnreachable)
+    assert KEY not in shown(result)
+
+
+@pytest.mark.parametrize(
+    ("callback_url", "secret"),
+    [
+        ("https://h.example/tasks/odd%20key=1", "odd key=1"),
+        ("https://h.example/tasks/odd%20key=1?x=1", "odd%20key\\u003d1"),
+        ("https://h.example/in/a/tasks/deep/key", "deep/key"),
+        ("https://h.example/tasks/deep/key", "https:\\/\\/h.example\\/tasks\\/deep\\/key"),
+        ("https://h.example/own/path-with-a-secret", "own/path-with-a-secret"),
+    ],
+)
+def test_the_key_in_a_callback_url_given_whole_is_masked(
+    fake_camio: "FakeCamio", callback_url: str, secret: str
+) -> None:
+    fake_camio.answers("200 OK", f'{{"echo": "{secret}", "id": "h1"}}'.encode())
+    result = create(fake_camio, "--callback-url", callback_url)
+    assert result.stdout.endswith('***", "id": "h1"}\n')
+    assert "key" not in result.stdout
+    assert "secret" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("answer", "masked"),
+    [
+        ('[{"id":"h1","callback_url":"http://h:8000/tasks/other-key"}]', '"http://h:8000/tasks/***"}]'),
+        ('{"callback_url":"http:\\/\\/h\\/tasks\\/other-key"}', '"http:\\/\\/h\\/tasks\\/***"}'),
+        ('{"callback_url":"http://h/tasks/other\\u003dkey","id":"h1"}', '/tasks/***","id":"h1"}'),
+        ("callback=http%3A%2F%2Fh%2Ftasks%2Fother-key", "%2Ftasks%2F***"),
+        ('"{\\"callback_url\\": \\"http://h/tasks/other-key\\"}"', '/tasks/***\\"}"'),
+        ("http://h/tasks/", "http://h/tasks/"),
+    ],
+)
+def test_the_keys_of_hooks_registered_elsewhere_are_masked_in_the_list(
+    fake_camio: "FakeCamio", answer: str, masked: str
+) -> None:
+    fake_camio.answers("200 OK", answer.encode())
+    result = run("list", "--api", fake_camio.url)
+    assert result.stdout.endswith(f"{masked}\n")
+    assert "other" not in result.stdout
+
+
+def test_list_and_delete_do_not_need_a_config_but_report_one_that_was_asked_for(fake_camio: "FakeCamio") -> None:
+    assert run("list", "--api", fake_camio.url).exit_code == 0
+    assert isinstance(run("list", "--api", fake_camio.url, "--config", "/nonexistent").exception, ConfigError)
+    assert len(fake_camio.requests) == 1
+
+
+def test_a_refusal_shows_camios_answer(fake_camio: "FakeCamio") -> None:
+    fake_camio.answers("404 Not Found", b'{"error": "no such hook"}')
+    result = run("delete", "h9", "--api", fake_camio.url)
+    assert isinstance(result.exception, CamioRefused)
+    assert '404 Not Found\n{"error": "no such hook"}' in shown(result)
+
+
+def test_an_empty_answer_is_told_by_its_status(fake_camio: "FakeCamio") -> None:
+    fake_camio.answers("204 No Content")
+    assert run("delete", "h1", "--api", fake_camio.url).stdout == "Camio answered 204, and nothing else.\n"
+
+
+@pytest.mark.parametrize("command", ["list", "delete"])
+def test_the_help_of_list_and_delete_says_that_camios_page_decides(command: str) -> None:
+    assert "https://api.camio.com, decides" in unfolded(run(command, "--help").stdout)
+
+
+def test_the_default_address_is_camios() -> None:
+    assert "[default: https://camio.com]" in unfolded(run("create", "--help").stdout)
+
+
+def attempt(query: str, *arguments: str) -> Result:
+    return run("test", "--query", query, *arguments)
+
+
+def test_trying_a_query_prints_the_verdict_and_exits_as_grep_does() -> None:
+    query = "camera == 'front' and 'people' in labels and 'cat' in labels and date.hour == 3"
+    event = ["--camera", "front", "--labels", "people, dog", "--labels", "cat", "--date", "2026-01-02T03:04:05"]
+    result = attempt(query, *event)
+    assert (result.exit_code, result.output) == (0, "matches\n")
+    result = attempt(query, "--camera", "back", *event[2:])
+    assert (result.exit_code, result.output) == (1, "does not match\n")
+    assert "1 if it does not" in unfolded(run("test", "--help").stdout)
+
+
+def test_an_event_to_try_has_no_labels_and_begins_now_unless_said() -> None:
+    assert attempt("labels == [] and date.year > 2025 and camera == ''").output == "matches\n"
+
+
+def test_camios_own_form_of_a_date_is_understood() -> None:
+    assert attempt("date.hour == 6 and date.second == 36", "--date", "2016-10-09T06:17:36.923-0000").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "arguments", "says"),
+    [
+        ("camera < 3", ["--camera", "front"], "camera < 3\n       ^\n"),
+        ("camra == 'front'", [], "did you mean camera?\n\ncamra == 'front'\n^\n"),
+        ("1==1", ["--date", "yesterday"], "not a date such as 2026-01-02T03:04:05"),
+    ],
+)
+def test_what_cannot_be_tried_exits_2_and_says_why(query: str, arguments: list[str], says: str) -> None:
+    result = attempt(query, *arguments)
+    assert result.exit_code == 2
+    assert says in result.stderr
+
+
+def test_help_does_not_load_the_http_library() -> None:
+    program = "import sys; from camiohookd.cli import hooks; assert 'requests' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)
