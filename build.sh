@@ -17,7 +17,7 @@ Usage: ./build.sh venv                         make .venv with the command .venv
        ./build.sh test [--long] [PYTEST ARGS]  lint, types, layers and tests
        ./build.sh docs                         write the generated parts of README.md and debian/ again
        ./build.sh lock                         pin the newest versions that pyproject.toml allows (needs uv)
-The variable PYTHON chooses the interpreter; without it, it is the first python3 that is new enough.
+The variable PYTHON chooses the interpreter that .venv is made with; without it, the first python3 that is new enough.
 END
 }
 
@@ -173,7 +173,7 @@ answers() { # URL
 stop_daemon() {
   local pid=$daemon
   daemon=
-  kill -TERM "$pid" && wait "$pid"
+  kill -TERM "$pid" 2>/dev/null && wait "$pid"
 }
 
 demo_failed() {

@@ -41,6 +41,7 @@ class _Host:
 class _Entry:
     host: str
     camera: str
+    not_before: float
     firm: bool
 
 
@@ -54,19 +55,21 @@ class Deliveries:
         self._backoff = backoff
         self._hosts: dict[str, _Host] = {}
         self._entries: dict[int, _Entry] = {}
+        self._in_air: dict[int, _Entry] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def add(self, task_id: int, host: str, camera: str, not_before: float, *, firm: bool = False) -> None:
-        """Plan a delivery; planned again, the later plan counts."""
+        """Plan a delivery; planned again, the later plan counts. One in the air is not due before it has landed."""
         self.remove(task_id)
-        self._entries[task_id] = _Entry(host, camera, firm)
-        self._host(host).waiting.add(task_id, not_before)
+        self._entries[task_id] = _Entry(host, camera, not_before, firm)
+        if task_id not in self._in_air:
+            self._host(host).waiting.add(task_id, not_before)
 
     def remove(self, task_id: int) -> None:
         entry = self._entries.pop(task_id, None)
-        if entry is None:
+        if entry is None or task_id in self._in_air:
             return
         host = self._hosts[entry.host]
         host.waiting.discard(task_id)
@@ -86,19 +89,33 @@ class Deliveries:
                 return self._launch(host, lane, now)
         return None
 
-    def landed(self, task_id: int, host_name: str, camera: str, now: float, *, success: bool) -> None:
-        """The try is over; whether the host answered well opens or closes it for the others."""
-        host = self._host(host_name)
-        host.in_air = max(0, host.in_air - 1)
-        lane = host.lanes.get(camera)
-        if lane is not None:
+    @property
+    def in_air(self) -> int:
+        """How many deliveries are being tried."""
+        return len(self._in_air)
+
+    def is_in_air(self, task_id: int) -> bool:
+        return task_id in self._in_air
+
+    def landed(self, task_id: int, now: float, *, success: bool | None) -> None:
+        """The try is over; whether the host answered well opens or closes it for the others.
+
+        `success` None: the try was not made after all. What is still planned, or again, becomes due at its time.
+        """
+        flown = self._in_air.pop(task_id, None)
+        if flown is None:
+            return
+        host = self._hosts[flown.host]
+        host.in_air -= 1
+        if (lane := host.lanes.get(flown.camera)) is not None:
             self._end_lead(host, lane, task_id)
         if success:
             self._open(host)
-        else:
-            host.failures += 1
-            host.closed_until = now + self._backoff(host.failures)
-        self._forget_if_idle(host_name)
+        elif success is not None:
+            self._close(host, now)
+        if (entry := self._entries.get(task_id)) is not None:
+            self._host(entry.host).waiting.add(task_id, entry.not_before)
+        self._forget_if_idle(flown.host)
 
     def next_due(self, now: float) -> float | None:
         """When `take` may have something again; None when only another event can change that."""
@@ -157,6 +174,7 @@ class Deliveries:
         lane.leader = task_id
         heapq.heappush(host.leaders, (now + PATIENCE, lane.camera, task_id))
         host.in_air += 1
+        self._in_air[task_id] = self._entries[task_id]
         return task_id
 
     def _end_lead(self, host: _Host, lane: _Lane, task_id: int) -> None:
@@ -169,6 +187,13 @@ class Deliveries:
         for task_id in host.waiting.ids():
             if not self._entries[task_id].firm:
                 self._make_ready(host, task_id)
+
+    def _close(self, host: _Host, now: float) -> None:
+        # Those that were in the air together when the host went down count as one failure.
+        if now < host.closed_until:
+            return
+        host.failures += 1
+        host.closed_until = now + self._backoff(host.failures)
 
     def _forget_if_idle(self, name: str) -> None:
         host = self._hosts[name]

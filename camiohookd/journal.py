@@ -80,6 +80,8 @@ def replay(records: list[Record], documents: dict[str, Document], notes: Documen
         match record:
             case ["put", str(key), dict(document)]:
                 documents[key] = document
+                # An id is never given out again, whatever becomes of its document.
+                notes["next_id"] = max(notes.get("next_id", 1), int(key) + 1)
             case ["set", str(key), dict(fields), *removed]:
                 # A document that is not there was deleted later: its own "del" follows.
                 if key in documents:

@@ -47,12 +47,12 @@ def _rescue(queue: "TaskQueue") -> None:
 
     Ids grow, so without damage only the end of the newest segments can hold any.
     """
-    known = max(map(int, queue.storage.documents), default=0)
+    known = queue.storage.last_id
     for number in queue.segments.newest_first():
         lowest = known + 1
         for place, payload in queue.segments.scan(number):
             lowest = min(lowest, payload.task_id)
-            if str(payload.task_id) in queue.storage.documents:
+            if str(payload.task_id) in queue.storage.documents or payload.meta["digest"] in queue.index.by_digest:
                 continue
             if payload.task_id > known or queue.storage.damaged:
                 queue.insert(payload.task_id, _rescued_task(payload, place, queue.elapsed.now()))

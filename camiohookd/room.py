@@ -63,7 +63,10 @@ class Room:
         self.max_bytes = min(free // 2, 20 * GB) if bounds.max_bytes is None else bounds.max_bytes
 
     def make(self, need: int) -> None:
-        """See that one more task with `need` bytes fits, giving up what is kept for looking at. Raises QueueFull."""
+        """See that one more task with `need` bytes fits, giving up what is kept for looking at.
+
+        Raises QueueFull, OSError, StoreUnavailable.
+        """
         excess = len(self._queue.index.waiting) + 1 - self.bounds.max_tasks
         if excess > 0:
             raise self._full(f"{self.bounds.max_tasks} events are waiting already (queue.max_tasks)", excess)
@@ -86,6 +89,7 @@ class Room:
             return True
         oldest = self._queue.index.kept_payloads.first()
         if oldest is None:
+            self._queue.commit()  # else what is to be deleted may still be needed, if the commit fails
             return self._queue.segments.retire()
         log.warning("the pictures of failed task %d were deleted to make room for new events", oldest[1])
         self._queue.let_payload_go(oldest[1])

@@ -91,9 +91,9 @@ class SnapshotWriter:
         opening = _HEAD.rstrip() if self._separator == _HEAD else b""
         self._file.append(chunk + opening + _TAIL)
         self._file.sync()
-        self._file.close()
         self._disk.rename(self._temporary, self._path)
         self._disk.sync_folder(self._path.parent)
+        self._file.close()
 
     def abort(self) -> None:
         self._file.close()

@@ -135,18 +135,23 @@ class JournaledStorage(Storage):
         self._next_id += 1
         return self._next_id - 1
 
+    @property
+    def last_id(self) -> int:
+        """The greatest id that was given out, as far as is known."""
+        return self._next_id - 1
+
     def reserve_ids(self, below: int) -> None:
         """Never give out an id smaller than `below` from now on."""
         self._next_id = max(self._next_id, below)
 
     def apply(self, changes: list[Change]) -> None:
         """Make changes in memory; outside of a `batch` they are committed at once, or undone and OSError raised."""
-        for key, before, after in changes:
-            if before == after:
-                continue
-            line = journal.encode(journal.difference(key, before, after))
-            self._pending.append((line, (key, before, after)))
-            self._put(key, before, after)
+        changes = [(key, before, after) for key, before, after in changes if before != after]
+        # All are encoded before the first is made: what is not JSON changes nothing.
+        lines = [journal.encode(journal.difference(*change)) for change in changes]
+        for line, change in zip(lines, changes, strict=True):
+            self._pending.append((line, change))
+            self._put(*change)
         if not self._batch:
             self.commit()
 
@@ -215,8 +220,7 @@ class JournaledStorage(Storage):
             if not self._writer.step(limit):
                 return False
         except OSError:
-            self._writer.abort()
-            self._writer = None
+            self._abort_compaction()
             raise
         self._writer = None
         self._snapshot_bytes = self._path.stat().st_size
@@ -245,8 +249,11 @@ class JournaledStorage(Storage):
 
     def compact(self) -> None:
         """A whole compaction at once. Raises OSError."""
-        if self._writer is not None:
-            self._writer.abort()
-            self._writer = None
+        self._abort_compaction()
         while not self.compact_step():
             pass
+
+    def _abort_compaction(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.abort()

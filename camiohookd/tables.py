@@ -56,6 +56,9 @@ class _TrackedDocuments(MutableMapping[int, Document]):
             raise KeyError(doc_id)
         self._touched[str(doc_id)] = None
 
+    def clear(self) -> None:
+        self._touched = dict.fromkeys(self._documents)
+
     def __contains__(self, doc_id: object) -> bool:
         key = str(doc_id)
         return self._touched[key] is not None if key in self._touched else key in self._documents

@@ -29,7 +29,7 @@ from camiohookd.segments import DamagedPayloadError, Place, Segments, StoredPayl
 from camiohookd.statefolder import StateFolder
 from camiohookd.storage import JournaledStorage
 from camiohookd.tables import JournaledDB
-from camiohookd.taskindex import TaskIndex, host_of
+from camiohookd.taskindex import TaskIndex
 from camiohookd.tasks import WAITING, Cause, State, Task
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class TaskQueue:
         self._newest_first = newest_first
         self._must_sync = False
         self._maybe_delivered: set[int] = set()
-        self._in_air: set[int] = set()
+        self._taken: list[int] = []  # deliveries since the last commit
         self.folder = folder
         self._folder = StateFolder(folder, self.disk)
         try:
@@ -114,7 +114,7 @@ class TaskQueue:
                 for task_id in list(self.index.in_hand):
                     self.change(task_id, {}, remove=("in_hand",))
                 # Replies in the air may arrive without our knowing: as after a crash.
-                clean = not (self._in_air or self._maybe_delivered)
+                clean = not (self.deliveries.in_air or self._maybe_delivered)
                 self.storage.note({**self.elapsed.notes(), "clean": clean})
                 self._must_sync = True
                 self.commit()
@@ -156,6 +156,7 @@ class TaskQueue:
             self.undo()
             raise self._refused(error) from error
         self._must_sync = False
+        self._taken.clear()
         self.segments.settle()
         self.trouble = None
         try:
@@ -167,6 +168,9 @@ class TaskQueue:
     def undo(self) -> None:
         """Take back everything since the last commit."""
         self.storage.undo()
+        for task_id in self._taken:
+            self.deliveries.landed(task_id, self.elapsed.now(), success=None)
+        self._taken.clear()
         self.segments.undo()
         self._must_sync = False
 
@@ -184,8 +188,8 @@ class TaskQueue:
         task_id = self.storage.take_id()
         received = round(self.elapsed.wall(), 3)
         record = encode(task_id, event, received)
-        self.room.make(len(record))
         try:
+            self.room.make(len(record))
             place = self.segments.append(record)
         except OSError as error:
             raise self._refused(error) from error
@@ -241,7 +245,7 @@ class TaskQueue:
         task_id = self.deliveries.take(self.elapsed.now())
         if task_id is None:
             return None
-        self._in_air.add(task_id)
+        self._taken.append(task_id)
         return Delivery(self.get(task_id), task_id in self._maybe_delivered)
 
     def done(self, task_id: int) -> None:
@@ -268,10 +272,8 @@ class TaskQueue:
     def landed(self, delivery: Delivery, *, success: bool) -> None:
         """What is learnt of the host from a try that is over and recorded; nothing of it is written."""
         task_id = int(delivery.task.id)
-        self._in_air.discard(task_id)
         self._maybe_delivered.discard(task_id)
-        host, camera = host_of(delivery.task.callback_url), delivery.task.camera or ""
-        self.deliveries.landed(task_id, host, camera, self.elapsed.now(), success=success)
+        self.deliveries.landed(task_id, self.elapsed.now(), success=success)
 
     def fail(self, task_id: int, cause: Cause, reason: str) -> None:
         """Give a waiting task up; it is kept with what is left of it and can be redriven."""
@@ -312,7 +314,7 @@ class TaskQueue:
         return Task.from_document(str(task_id), document)
 
     def is_in_air(self, task_id: int) -> bool:
-        return task_id in self._in_air
+        return self.deliveries.is_in_air(task_id)
 
     def read_payload(self, task: Task) -> StoredPayload:
         """The event of a task as it was stored; any thread may call this. Raises DamagedPayloadError."""

@@ -139,7 +139,7 @@ class Worker:
         try:
             labels = await asyncio.get_running_loop().run_in_executor(self._label_pool, self._look_at, task, slot)
         except Interrupted:
-            await self._store.call(lambda queue: queue.give_back(task_id))
+            await self._store.persist(lambda queue: queue.give_back(task_id))
         except DamagedPayloadError as error:
             await self._fail_damaged(task, error)
         except LabelingError as error:
@@ -186,7 +186,7 @@ class Worker:
             return
         log.warning("task=%s could not be labelled, next try in %d s: %s", task.id, tries, error)
         await _wait(self._stopping, tries)
-        await self._store.call(lambda queue: queue.give_back(int(task.id)))
+        await self._store.persist(lambda queue: queue.give_back(int(task.id)))
 
     async def _fail_damaged(self, task: Task, error: DamagedPayloadError) -> None:
         if error.data:
@@ -209,7 +209,7 @@ class Worker:
         self._metrics.delivery_seconds.observe(seconds)
         await self._record(delivery, answer, seconds)
         host_is_up = answer.kind is not OutcomeKind.TRANSIENT
-        await self._store.call(lambda queue: queue.landed(delivery, success=host_is_up))
+        await self._store.persist(lambda queue: queue.landed(delivery, success=host_is_up))
         self.wake()
         return None
 

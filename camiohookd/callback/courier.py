@@ -1,5 +1,6 @@
 """One try to deliver: a URL and a body in, an `Outcome` out; bounded in time and in what is read of the answer."""
 
+import logging
 import threading
 from http.cookiejar import DefaultCookiePolicy
 
@@ -10,6 +11,9 @@ from camiohookd.callback.outcome import Outcome, OutcomeKind, classify_answer, c
 from camiohookd.callback.watchdog import Watchdog, WatchedAdapter, attend
 
 MAX_ANSWER_BYTES = 65536
+
+# Its warnings about odd answers hold the callback URL, which is as good as a password for that event.
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 class Courier:
@@ -56,7 +60,7 @@ class Courier:
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
-            session = requests.Session()
+            session = _Session()
             # Otherwise proxies, a .netrc or another CA bundle could come in from the environment.
             session.trust_env = False
             session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -66,6 +70,13 @@ class Courier:
             self._local.session = session
             self._sessions.append(session)
         return session
+
+
+class _Session(requests.Session):
+    """No answer is a redirect to it: requests reads the whole body of one, even where it is not to follow it."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002  # requests' signature
+        return None
 
 
 def _drain(answer: requests.Response) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 from tornado.web import url
 
 from camiohookd.metrics import Metrics
@@ -59,9 +60,17 @@ class MetricsPage(AdminEndpoint):
         self._metrics = metrics
 
     async def serve(self) -> None:
-        encode, content_type = choose_encoder(self.request.headers.get("Accept", ""))
+        encode, content_type = encoding_for(self.request.headers.get("Accept", ""))
         self.set_header("Content-Type", content_type)
         self.write(encode(self._metrics.registry))
+
+
+def encoding_for(accept: str) -> tuple[Callable[[Collector], bytes], str]:
+    """The function that writes the metrics, and its media type, by the Accept header."""
+    try:
+        return choose_encoder(accept)
+    except (TypeError, ValueError):  # a version that is no number: prometheus_client compares it with one
+        return choose_encoder("")
 
 
 def is_address(host: str) -> bool:

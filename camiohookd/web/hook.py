@@ -83,8 +83,10 @@ class Hook:
     throttle: Throttle = field(default_factory=partial(Throttle, log))
 
     def read(self, chunks: list[bytes]) -> Event:
-        """The event in a body; raise `PayloadError` or `CallbackNotAllowed`."""
-        event = self.parse(b"".join(chunks))
+        """The event in a body, whose `chunks` are used up; raise `PayloadError` or `CallbackNotAllowed`."""
+        body = b"".join(chunks)
+        chunks.clear()
+        event = self.parse(body)
         self.check_callback(event.callback_url)
         return event
 

@@ -86,7 +86,8 @@ class Listener(HTTPServer):
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
         if self._open >= self.site.limits.connections:
             message = "closed a connection from %s: %d are open already, the most there may be"
-            self._throttle.warning("connections", message, address[0], self._open)
+            # A Unix socket's peer has no address, and Tornado hands on "".
+            self._throttle.warning("connections", message, address[0] if address else "this machine", self._open)
             stream.close()
             return
         self._open += 1

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import pytest
@@ -35,7 +34,7 @@ session.run(None, {{"images": numpy.zeros((1, 3, 300, 300), "float32")}})
 class Running:
     """A Python program in a home of its own; `prefix` is the command that it is given to."""
 
-    def __init__(self, program: str, home: Path, *prefix: str | Path) -> None:
+    def __init__(self, program: str, home: Path, *prefix: str) -> None:
         home.mkdir()
         self._process = subprocess.Popen(
             [*prefix, sys.executable, "-c", program],
@@ -48,10 +47,9 @@ class Running:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._process.__exit__(kind, error, traceback)  # closes its input, which ends it, and waits
+    def __exit__(self, *_: object) -> None:
+        if self._process.stdin and not self._process.stdin.closed:
+            self._process.communicate()
 
     def printed_until(self, start: str) -> list[str]:
         """Its lines up to the first one that starts so, or to its end if there is none."""
@@ -94,7 +92,7 @@ def test_no_file_is_left_behind(tmp_path: Path) -> None:
 
 
 def test_no_name_is_looked_up(tmp_path: Path) -> None:
-    watched = (*private_network(), sys.executable, WATCHER)
+    watched = [*private_network(), sys.executable, str(WATCHER)]
     with Running(OURS, tmp_path / "ours", *watched) as ours:
         printed = ours.printed_until("done")
         # Ours waits already when the control starts, so it has had the longer time when the control has asked.

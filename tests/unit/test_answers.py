@@ -5,7 +5,7 @@ import pytest
 from tornado.httputil import HTTPHeaders
 from tornado.web import HTTPError
 
-from camiohookd.errors import CallbackNotAllowed, NoSuchTask, PayloadError, QueueFull, StoreUnavailable
+from camiohookd.errors import CallbackNotAllowed, NoSuchTask, PayloadError, QueueFull, StoreUnavailable, WrongState
 from camiohookd.web import answers
 from camiohookd.web.answers import Answer, Refused, answer_for
 from camiohookd.web.endpoint import declared_length
@@ -37,7 +37,7 @@ def test_a_store_that_fails_is_a_503_that_keeps_its_reason_to_itself() -> None:
     assert b"/var/lib" not in answer.body()
 
 
-UNKNOWN = [None, RuntimeError("secret"), KeyError("secret"), NoSuchTask("secret"), HTTPError(500)]
+UNKNOWN = [None, RuntimeError("secret"), KeyError("secret"), HTTPError(500)]
 
 
 @pytest.mark.parametrize("error", UNKNOWN)
@@ -46,6 +46,12 @@ def test_what_nobody_expected_is_a_503_that_tells_nothing(error: BaseException |
     assert (answer.status, answer.code) == (503, "unavailable")
     assert "Retry-After" in answer.headers()
     assert b"secret" not in answer.body()
+
+
+def test_a_task_that_is_not_there_or_not_in_that_state_is_told_apart() -> None:
+    missing, wrong = answer_for(NoSuchTask("no task 7")), answer_for(WrongState("task 7 is done"))
+    assert (missing.status, missing.code, missing.message) == (404, "no_such_task", "no task 7")
+    assert (wrong.status, wrong.code, wrong.message) == (409, "wrong_state", "task 7 is done")
 
 
 def test_a_wrong_method_names_those_that_the_path_takes() -> None:

@@ -247,20 +247,26 @@ def test_threads_share_a_courier(peer: Callable[..., Peer], courier: Courier) ->
     assert camio.connections <= 4
 
 
-def test_of_a_huge_answer_only_the_beginning_is_read(peer: Callable[..., Peer], courier: Courier) -> None:
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [("200 OK", OutcomeKind.DELIVERED), ("302 Found\r\nLocation: http://127.0.0.1:1/", OutcomeKind.FINAL)],
+)
+def test_of_a_huge_answer_only_the_beginning_is_read(
+    head: str, kind: OutcomeKind, peer: Callable[..., Peer], courier: Courier
+) -> None:
     sent = 0
     hung_up = threading.Event()
 
     def script(connection: socket.socket) -> None:
         nonlocal sent
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+        connection.sendall(f"HTTP/1.1 {head}\r\nContent-Length: 1000000000\r\n\r\n".encode())
         try:
             while sent < 1_000_000_000:
                 sent += connection.send(bytes(65536))
         finally:
             hung_up.set()
 
-    assert courier.deliver(peer(script).url, b"{}").kind is OutcomeKind.DELIVERED
+    assert courier.deliver(peer(script).url, b"{}").kind is kind
     assert hung_up.wait(30)
     assert sent < 50_000_000  # the socket's buffers on both sides hold some
 

@@ -1,0 +1,167 @@
+"""From the log of a `RecordingDisk`: every state in which a crash may leave the folder.
+
+At every entry of the log, what was synced is certain. Of a file, what was written (or cut) since its last sync may be
+lost, kept, kept in part down to any byte, or there in length but as zeros. Of a folder, every name that was made, moved
+or removed since its last sync may be so or not, each for itself. Files and folders are independent of one another.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import PurePosixPath
+
+from tests.faults.recording import Create, Entry, Rename, Sync, SyncFolder, Truncate, Unlink, Write
+
+Folder = dict[str, bytes]
+"""The bytes of every file by its name, relative to the state folder."""
+
+Cuts = Callable[[int], list[int]]
+"""Where a write of so many bytes is torn."""
+
+SMALL = 512
+MAX_NAME_CHANGES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """A possible state of the disk: after `entry` entries of the log; `how` tells this way from the others."""
+
+    entry: int
+    how: str
+    folder: Folder
+
+
+def every_byte(length: int) -> list[int]:
+    """Each byte of what is small, some of what is not."""
+    return list(range(1, length)) if length <= SMALL else sorted({*range(1, 65), *range(65, length, length // 100)})
+
+
+def some_bytes(length: int) -> list[int]:
+    """Enough for a short run: around every end, and here and there between."""
+    return sorted({cut for cut in (1, 9, 31, 36, length // 3, length * 2 // 3, length - 1) if 0 < cut < length})
+
+
+@dataclass(slots=True)
+class _File:
+    synced: bytes
+    changes: list[Write | Truncate] = field(default_factory=list)
+
+    def after(self, count: int) -> bytes:
+        data = self.synced
+        for change in self.changes[:count]:
+            data = data + change.data if isinstance(change, Write) else data[: change.length]
+        return data
+
+    def sync(self) -> None:
+        self.synced = self.after(len(self.changes))
+        self.changes.clear()
+
+    def coarse(self) -> dict[str, bytes]:
+        """Lost, kept, or kept up to one of the changes."""
+        return {f"{count} of {len(self.changes)} changes": self.after(count) for count in range(len(self.changes) + 1)}
+
+    def fine(self, cuts: Cuts) -> dict[str, bytes]:
+        """Every way in which the last write can be torn, and all of them be there but for their first bytes."""
+        if not self.changes or not isinstance(self.changes[-1], Write):
+            return {}
+        before, data = self.after(len(self.changes) - 1), self.changes[-1].data
+        states = {"last write zeros": before + bytes(len(data))}
+        for cut in cuts(len(data)):
+            states[f"last write torn at {cut}"] = before + data[:cut]
+        for cut in some_bytes(len(data)):
+            states[f"last write zeros from {cut}"] = before + data[:cut] + bytes(len(data) - cut)
+            states[f"last write zeros up to {cut}"] = before + bytes(cut) + data[cut:]
+        if len(before) > len(self.synced):
+            states["all zeros but the last write"] = self.synced + bytes(len(before) - len(self.synced)) + data
+        return states
+
+
+_NameChange = Create | Rename | Unlink
+
+
+class _Volume:
+    """What is certain and what is not, at one entry of the log."""
+
+    def __init__(self, start: Folder) -> None:
+        self._files = {number: _File(data) for number, data in enumerate(start.values())}
+        self._names = {name: number for number, name in enumerate(start)}
+        self._name_changes: dict[str, list[_NameChange]] = {}
+
+    def apply(self, entry: Entry) -> None:
+        match entry:
+            case Create(file, name):
+                self._files[file] = _File(b"")
+                self._changes_in(name).append(entry)
+            case Rename(_, _, name) | Unlink(name):
+                self._changes_in(name).append(entry)
+            case Write(file) | Truncate(file):
+                self._files[file].changes.append(entry)
+            case Sync(file):
+                self._files[file].sync()
+            case SyncFolder(folder):
+                for change in self._name_changes.pop(folder, []):
+                    _rename(self._names, change)
+
+    def _changes_in(self, name: str) -> list[_NameChange]:
+        return self._name_changes.setdefault(str(PurePosixPath(name).parent), [])
+
+    def states(self, entry: Entry, cuts: Cuts) -> Iterator[tuple[str, Folder]]:
+        contents: list[tuple[str, dict[int, bytes]]] = list(self._coarse_contents())
+        for names in self._all_names():
+            for how, content in contents:
+                yield f"names {sorted(names)}, {how}", {name: content[file] for name, file in names.items()}
+        if isinstance(entry, Write):
+            yield from self._fine_states(entry.file, contents, cuts)
+
+    def _coarse_contents(self) -> Iterator[tuple[str, dict[int, bytes]]]:
+        uncertain = [number for number, file in self._files.items() if file.changes]
+        certain = {number: file.synced for number, file in self._files.items() if not file.changes}
+        for choice in product(*(self._files[number].coarse().items() for number in uncertain)):
+            how = ", ".join(f"file {number}: {how}" for number, (how, _) in zip(uncertain, choice, strict=True))
+            yield how, certain | {number: data for number, (_, data) in zip(uncertain, choice, strict=True)}
+
+    def _fine_states(
+        self, file: int, contents: list[tuple[str, dict[int, bytes]]], cuts: Cuts
+    ) -> Iterator[tuple[str, Folder]]:
+        others = [contents[0], contents[-1]]
+        all_names = list(self._all_names())
+        for names in (all_names[0], all_names[-1]):
+            for how, data in self._files[file].fine(cuts).items():
+                for other, content in others:
+                    folder = {name: content[number] for name, number in names.items()}
+                    folder |= {name: data for name, number in names.items() if number == file}
+                    yield f"names {sorted(names)}, {other}, but file {file}: {how}", folder
+
+    def _all_names(self) -> Iterator[dict[str, int]]:
+        """First with no uncertain change of a name, last with all of them."""
+        changes = [change for folder in self._name_changes.values() for change in folder]
+        free = changes[-MAX_NAME_CHANGES:]
+        for kept in product((False, True), repeat=len(free)):
+            names = dict(self._names)
+            for change in changes[: len(changes) - len(free)]:
+                _rename(names, change)
+            for change, keep in zip(free, kept, strict=True):
+                if keep:
+                    _rename(names, change)
+            yield names
+
+
+def _rename(names: dict[str, int], change: _NameChange) -> None:
+    match change:
+        case Create(file, name):
+            names[name] = file
+        case Unlink(name):
+            names.pop(name, None)
+        case Rename(file, source, target):
+            if names.get(source) == file:
+                del names[source]
+            names[target] = file
+
+
+def crashes(start: Folder, log: list[Entry], cuts: Cuts) -> Iterator[Crash]:
+    """Every state after every entry, many of them more than once."""
+    volume = _Volume(start)
+    for count, entry in enumerate(log, 1):
+        volume.apply(entry)
+        for how, folder in volume.states(entry, cuts):
+            yield Crash(count, how, folder)

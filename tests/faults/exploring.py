@@ -1,0 +1,137 @@
+"""Recover every state that a crash may leave, and hold it against what was acknowledged before."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from shutil import rmtree
+
+from tests.faults.crashes import Crash, Cuts, Folder, crashes
+from tests.faults.model import Driver, Ledger, Seen, TestClock, digest_of, event, kill, open_queue, see, see_all
+from tests.faults.recording import Entry, Mark
+
+MAX_PROBLEMS = 5
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was explored, for the end of the run."""
+
+    points: int = 0
+    states: int = 0
+    checks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What opening the queue makes of a folder, and all that is wrong with it whatever was acknowledged."""
+
+    tasks: dict[str, tuple[str, Seen]]
+    problems: tuple[str, ...]
+    next_id: int
+    answers: dict[str, tuple[str, bool]] = field(default_factory=dict)
+
+
+class Explorer:
+    """`workshop` is a folder, in memory if possible, in which the states are built."""
+
+    def __init__(self, workshop: Path, tally: Tally, cuts: Cuts) -> None:
+        self._workshop = workshop
+        self._tally = tally
+        self._cuts = cuts
+        self._recovered: dict[bytes, Recovered] = {}
+
+    def explore(self, driver: Driver) -> list[str]:
+        """Crash everywhere in what the driver did; says what went wrong, at most `MAX_PROBLEMS`."""
+        start, log = driver.disk.start, driver.disk.log
+        ledger, heard = Ledger(), 0
+        problems: list[str] = []
+        checked: set[tuple[bytes, int]] = set()
+        for crash in crashes(start, log, self._cuts):
+            for entry in log[heard : crash.entry]:
+                if isinstance(entry, Mark):
+                    ledger.hear(entry.fact)
+                    checked.clear()
+            heard = crash.entry
+            key = _hash(crash.folder)
+            if (key, 0) in checked:
+                continue
+            checked.add((key, 0))
+            self._tally.checks += 1
+            problems += [_describe(crash, log, problem) for problem in self._problems(key, crash.folder, ledger)]
+            if len(problems) >= MAX_PROBLEMS:
+                break
+        self._tally.points += len(log)
+        return problems[:MAX_PROBLEMS]
+
+    def _problems(self, key: bytes, folder: Folder, ledger: Ledger) -> list[str]:
+        if key not in self._recovered:
+            self._recovered[key] = self._recover(folder)
+            self._tally.states += 1
+        recovered = self._recovered[key]
+        problems = [*recovered.problems, *ledger.problems(recovered.tasks)]
+        if recovered.next_id <= ledger.highest_id:
+            problems.append(f"id {recovered.next_id} was given out again, up to {ledger.highest_id} are taken")
+        return problems
+
+    def _recover(self, folder: Folder) -> Recovered:
+        build(self._workshop, folder)
+        try:
+            return recover_twice(self._workshop)
+        except Exception as error:  # noqa: BLE001  # whatever recovery raises is what the test is looking for
+            return Recovered({}, (f"recovery raised {error!r}",), 1 << 60)
+
+
+def recover_twice(folder: Path) -> Recovered:
+    """Open, die, open again, ask for every event again, take one more in and let it through."""
+    queue = open_queue(folder)
+    tasks = see_all(queue)
+    kill(queue)
+    clock = TestClock()
+    clock.seconds += 1
+    queue = open_queue(folder, clock=clock)
+    problems = []
+    if (again := see_all(queue)) != tasks:
+        problems.append(f"a second recovery finds {again}, the first found {tasks}")
+    with queue.batch():
+        for digest, (task_id, seen) in tasks.items():
+            if seen is not None and seen[0] != "failed" and queue.index.by_digest.get(digest) != int(task_id):
+                problems.append(f"event {digest[:6]} is not known as task {task_id} any more")
+        added = event("one more")
+        receipt = queue.put(added)
+        queue.commit()
+    seen = see(queue, queue.get(int(receipt.id)))
+    if receipt.duplicate or seen != ("pending", added.pictures):
+        problems.append(f"a new event is not taken in well: {receipt}, {seen}")
+    queue.close()
+    queue = open_queue(folder, clock=clock)
+    if (last := see_all(queue)) != tasks | {digest_of("one more"): (receipt.id, seen)}:
+        problems.append(f"after a clean stop there is {last}, before it there was {tasks}")
+    kill(queue)
+    return Recovered(tasks, tuple(problems), int(receipt.id))
+
+
+def build(root: Path, folder: Folder) -> None:
+    """Lay the state folder `root` anew."""
+    rmtree(root, ignore_errors=True)
+    (root / "segments").mkdir(parents=True)
+    for name, data in folder.items():
+        path = root / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+
+
+def _hash(folder: Folder) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(folder):
+        digest.update(b"%b %d\n" % (name.encode(), len(folder[name])))
+        digest.update(folder[name])
+    return digest.digest()
+
+
+def _describe(crash: Crash, log: list[Entry], problem: str) -> str:
+    last = "\n    ".join(str(entry)[:160] for entry in log[max(0, crash.entry - 6) : crash.entry])
+    return f"{problem}\n  crash after entry {crash.entry} of {len(log)}: {crash.how}\n  the log's last entries:\n    {last}"
+
+
+Scenario = Callable[[Driver], None]

@@ -1,0 +1,304 @@
+"""What a queue was told and what it said, kept beside it, to be held against what is found after a crash.
+
+`Driver` calls a queue's verbs one commit at a time, and marks in the disk's log what it asks for and what was
+acknowledged. `Ledger` is what those marks amount to at one moment: for each event, the outcomes that are allowed.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from camiohookd.disk import Disk
+from camiohookd.errors import QueueError
+from camiohookd.payload import Event, Label, Picture, Reply
+from camiohookd.segments import DamagedPayloadError
+from camiohookd.taskqueue import TaskQueue
+from camiohookd.tasks import Cause, State, Task
+from tests.faults.recording import RecordingDisk
+
+Seen = tuple[Any, ...] | None
+"""All of a task that has to survive, by its state; None: there is no such task."""
+
+HOUR = 3600.0
+
+
+class TestClock:
+    """A clock that stands still until it is told."""
+
+    __test__ = False
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def wall(self) -> float:
+        return 1_700_000_000.0 + self.seconds
+
+    def boot(self) -> tuple[str, float]:
+        return "a boot", self.seconds
+
+
+def event(name: str, *, size: int = 60, pictures: int = 1) -> Event:
+    """An event that differs from every other `name` in each of its parts."""
+    url = f"http://127.0.0.1:9000/{name}"
+    images = tuple(
+        Picture(f"2017-05-05T01:31:1{number}", hashlib.shake_128(f"{name} {number}".encode()).digest(size))
+        for number in range(pictures)
+    )
+    rest = {"callback_url": url, "camera": "front", "images": [{"timestamp": image.timestamp} for image in images]}
+    return Event(url, "front", None, images, (), (), rest, digest_of(name))
+
+
+def digest_of(name: str) -> str:
+    return hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
+
+
+def reply(name: str) -> Reply:
+    return Reply({"2017-05-05T01:31:10": {name: Label(0.5, ((0.1, 0.2), (0.3, 0.4)))}})
+
+
+def open_queue(folder: Path, disk: Disk | None = None, clock: TestClock | None = None, **settings: Any) -> TaskQueue:
+    return TaskQueue(folder, backoff=lambda _: 5.0, disk=disk or UnsyncedDisk(), clock=clock or TestClock(), **settings)
+
+
+class UnsyncedDisk(Disk):
+    """For a folder that only lives in memory."""
+
+    def sync(self, fd: int) -> None:
+        pass
+
+    def sync_folder(self, path: Path) -> None:
+        pass
+
+
+def kill(queue: TaskQueue) -> None:
+    """Leave a queue as a killed process does: nothing is tidied up, but the kernel lets go of the lock."""
+    queue._folder.close()
+    if isinstance(queue.disk, RecordingDisk):
+        queue.disk.die()
+
+
+def see(queue: TaskQueue, task: Task) -> Seen:
+    """What of a task has to survive."""
+    match task.state:
+        case State.PENDING:
+            return "pending", _pictures(queue, task)
+        case State.LABELLED:
+            return "labelled", _plain(task.reply), task.attempts, task.not_before
+        case State.DONE:
+            return ("done",)
+        case State.FAILED:
+            return "failed", task.cause, task.reason, _pictures(queue, task) if task.payload else None, _plain(task.reply)
+
+
+def _plain(kept: Reply | None) -> bytes | None:
+    return msgspec.json.encode(kept) if kept is not None else None
+
+
+def _pictures(queue: TaskQueue, task: Task) -> tuple[Picture, ...] | str:
+    try:
+        return queue.read_payload(task).pictures
+    except DamagedPayloadError as error:
+        return f"damaged: {error}"
+
+
+def see_all(queue: TaskQueue) -> dict[str, tuple[str, Seen]]:
+    """Every task by its event's digest, as (id, what is seen of it)."""
+    tasks = [queue.get(int(key)) for key in queue.storage.documents]
+    found = {task.digest: (task.id, see(queue, task)) for task in tasks}
+    assert len(found) == len(tasks), f"an event is there twice: {[(task.id, task.state, task.digest) for task in tasks]}"
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A commit is about to be asked for: what it would make of which events."""
+
+    outcomes: dict[str, Seen]
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """That commit was acknowledged, with the ids that were given to events."""
+
+    ids: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """That commit was refused: nothing of it has happened, though a crash now may still find it done."""
+
+
+class Ledger:
+    """The outcomes that are allowed at one moment."""
+
+    def __init__(self) -> None:
+        self.allowed: dict[str, list[Seen]] = {}
+        self.ids: dict[str, str] = {}
+        self.highest_id = 0
+        self._asked: dict[str, Seen] = {}
+
+    def hear(self, fact: object) -> None:
+        match fact:
+            case Asked(outcomes):
+                self._asked = outcomes
+                for digest, seen in outcomes.items():
+                    self.allowed.setdefault(digest, [None]).append(seen)
+            case Acknowledged(ids):
+                for digest, seen in self._asked.items():
+                    self.allowed[digest] = [seen]
+                self._asked = {}
+                self.ids |= ids
+                self.highest_id = max([self.highest_id, *map(int, ids.values())])
+            case Refused():
+                self._asked = {}
+
+    def now(self, digest: str) -> Seen:
+        """How the event was last acknowledged."""
+        return self.allowed.get(digest, [None])[0]
+
+    def problems(self, found: dict[str, tuple[str, Seen]]) -> Iterator[str]:
+        """Every way in which what was found is not what was acknowledged."""
+        for digest in self.allowed.keys() | found.keys():
+            task_id, seen = found.get(digest, ("", None))
+            allowed = self.allowed.get(digest, [None])
+            if seen not in allowed:
+                yield f"event {digest[:6]} (task {task_id or self.ids.get(digest)}) is {seen}, allowed: {allowed}"
+            known_id = self.ids.get(digest)
+            if len(allowed) == 1 and seen is not None and known_id not in (None, task_id):
+                yield f"event {digest[:6]} was task {known_id} and is now task {task_id}"
+
+
+class Driver:
+    """A queue on a recording disk, and the ledger of it."""
+
+    def __init__(self, folder: Path, disk: RecordingDisk | None = None, **settings: Any) -> None:
+        self.folder = folder
+        self.disk = disk or RecordingDisk(folder)
+        self.clock = TestClock()
+        self.ledger = Ledger()
+        self._settings = settings
+        self.queue = self._open()
+
+    def _open(self) -> TaskQueue:
+        return open_queue(self.folder, self.disk, self.clock, **self._settings)
+
+    def hear(self, fact: object) -> None:
+        self.disk.mark(fact)
+        self.ledger.hear(fact)
+
+    @contextmanager
+    def commit(self, outcomes: dict[str, Seen]) -> Iterator[dict[str, str]]:
+        """What is done inside, in one commit, has these outcomes by event; yields where to put new ids."""
+        ids: dict[str, str] = {}
+        self.hear(Asked({digest_of(name): seen for name, seen in outcomes.items()}))
+        try:
+            with self.queue.batch():
+                yield ids
+                self.queue.commit()
+        except QueueError:
+            self.queue.undo()
+            self.hear(Refused())
+            raise
+        self.hear(Acknowledged({digest_of(name): task_id for name, task_id in ids.items()}))
+
+    def id_of(self, name: str) -> int:
+        return int(self.ledger.ids[digest_of(name)])
+
+    def now(self, name: str) -> Seen:
+        return self.ledger.now(digest_of(name))
+
+    # verbs
+
+    def put(self, *names: str, **form: int) -> None:
+        events = {name: event(name, **form) for name in names}
+        with self.commit({name: ("pending", each.pictures) for name, each in events.items()}) as ids:
+            for name, each in events.items():
+                receipt = self.queue.put(each)
+                assert not receipt.duplicate
+                ids[name] = receipt.id
+
+    def put_again(self, name: str, becomes: Seen = None) -> None:
+        """A duplicate; a failed task `becomes` something by it."""
+        with self.commit({name: becomes or self.now(name)}):
+            assert self.queue.put(event(name)) == (str(self.id_of(name)), True)
+
+    def claim(self, *names: str) -> None:
+        with self.queue.batch():
+            claimed = [self.queue.claim() for _ in names]
+            self.queue.commit()
+        assert [task and int(task.id) for task in claimed] == [self.id_of(name) for name in names]
+
+    def give_back(self, name: str) -> None:
+        with self.queue.batch():
+            self.queue.give_back(self.id_of(name))
+            self.queue.commit()
+
+    def labelled(self, *names: str) -> None:
+        with self.commit({name: ("labelled", _plain(reply(name)), 0, 0.0) for name in names}):
+            for name in names:
+                self.queue.labelled(self.id_of(name), reply(name))
+
+    def retry(self, name: str) -> None:
+        seen = self.now(name)
+        assert seen is not None
+        outcome = ("labelled", seen[1], seen[2] + 1, self.queue.elapsed.now() + 5.0)
+        with self.commit({name: outcome}):
+            self.queue.retry(self.id_of(name), "503")
+
+    def done(self, *names: str) -> None:
+        with self.commit(dict.fromkeys(names, ("done",))):
+            for name in names:
+                self.queue.done(self.id_of(name))
+
+    def fail(self, name: str, reason: str) -> None:
+        with self.commit({name: self._failed(name, reason)}):
+            self.queue.fail(self.id_of(name), Cause.LABELING, reason)
+
+    def _failed(self, name: str, reason: str) -> Seen:
+        seen = self.now(name)
+        assert seen is not None
+        kept = (seen[1], None) if seen[0] == "pending" else (None, seen[1])
+        return "failed", Cause.LABELING, reason, *kept
+
+    def redrive(self, name: str) -> None:
+        with self.commit({name: self.redriven(name)}):
+            self.queue.redrive(self.id_of(name))
+
+    def redriven(self, name: str) -> Seen:
+        """What becomes of a failed task that is sent on its way again."""
+        seen = self.now(name)
+        assert seen is not None
+        _, _, _, pictures, kept_reply = seen
+        return ("labelled", kept_reply, 0, 0.0) if kept_reply else ("pending", pictures)
+
+    def drop(self, name: str) -> None:
+        with self.commit({name: None}):
+            self.queue.drop(self.id_of(name))
+
+    def life(self, *names: str) -> None:
+        """From the event to the delivery."""
+        self.put(*names)
+        self.claim(*names)
+        self.labelled(*names)
+        self.done(*names)
+
+    def keep_house(self, step: Callable[[], object], *forgotten: str) -> None:
+        """A step of housekeeping after which these events are `forgotten`."""
+        self.hear(Asked({digest_of(name): None for name in forgotten}))
+        step()
+        self.hear(Acknowledged())
+
+    # ends of a run
+
+    def kill_and_start(self) -> None:
+        kill(self.queue)
+        self.queue = self._open()
+
+    def stop_and_start(self) -> None:
+        self.queue.close()
+        self.queue = self._open()

@@ -1,0 +1,127 @@
+"""A `Disk` that remembers what was asked of it, so that every crash that could have happened can be made to happen.
+
+Files are told apart by number, not by name: a file that was renamed or unlinked goes on being the same file.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from camiohookd.disk import Disk
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    file: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    file: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Truncate:
+    file: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    file: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    file: int
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unlink:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SyncFolder:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Something that the scenario wants to be reminded of: what it has asked for, or what it was told."""
+
+    fact: object
+
+
+Entry = Create | Write | Truncate | Sync | Rename | Unlink | SyncFolder | Mark
+
+
+class RecordingDisk(Disk):
+    """Does what a `Disk` does in the folder `root`, and keeps a log of it; names in the log are relative to `root`."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self.root = root
+        self.log: list[Entry] = []
+        self.start = {name: (root / name).read_bytes() for name in _files(root)}
+        self.files = {name: number for number, name in enumerate(self.start)}
+        self._next = len(self.files)
+        self._open: dict[int, int] = {}
+
+    def mark(self, fact: object) -> None:
+        self.log.append(Mark(fact))
+
+    def open_append(self, path: Path) -> int:
+        name = self._name(path)
+        fd = super().open_append(path)
+        if name not in self.files:
+            self.files[name] = self._next
+            self._next += 1
+            self.log.append(Create(self.files[name], name))
+        self._open[fd] = self.files[name]
+        return fd
+
+    def write(self, fd: int, data: bytes) -> None:
+        self.log.append(Write(self._open[fd], bytes(data)))
+        super().write(fd, data)
+
+    def sync(self, fd: int) -> None:
+        self.log.append(Sync(self._open[fd]))
+
+    def truncate(self, fd: int, length: int) -> None:
+        self.log.append(Truncate(self._open[fd], length))
+        super().truncate(fd, length)
+
+    def close(self, fd: int) -> None:
+        del self._open[fd]
+        super().close(fd)
+
+    def rename(self, source: Path, target: Path) -> None:
+        super().rename(source, target)
+        file = self.files.pop(self._name(source))
+        self.files[self._name(target)] = file
+        self.log.append(Rename(file, self._name(source), self._name(target)))
+
+    def unlink(self, path: Path) -> None:
+        super().unlink(path)
+        if self.files.pop(self._name(path), None) is not None:
+            self.log.append(Unlink(self._name(path)))
+
+    def sync_folder(self, path: Path) -> None:
+        self.log.append(SyncFolder(self._name(path)))
+
+    def die(self) -> None:
+        """What the kernel does when a process is killed: its files are closed, what it wrote stays in the cache."""
+        for fd in list(self._open):
+            self.close(fd)
+
+    def _name(self, path: Path) -> str:
+        return os.path.relpath(path, self.root)
+
+
+def _files(root: Path) -> list[str]:
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and path.name != "lock")

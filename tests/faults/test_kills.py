@@ -1,0 +1,126 @@
+"""kill -9 of the real daemon under load: nothing accepted is lost, and little is delivered twice."""
+
+import json
+import random
+import threading
+import time
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from camiohookd.simulator.threaded import FakeCamioThread
+from tests.running import SAMPLES, Daemon, event_body
+
+CONCURRENCY = 4
+KILLS, KILLS_LONG = 30, 500
+SEED = 20170505
+
+
+class Load:
+    """A sender that goes on posting small events while the daemon dies and comes back, and notes each 200."""
+
+    def __init__(self, camio: FakeCamioThread, url: str) -> None:
+        self.accepted: set[str] = set()
+        self._camio, self._url = camio, url
+        self._pictures = [(SAMPLES / "chelsea.jpg").read_bytes()]
+        self._names = (f"event-{number}" for number in count())
+        self._end = threading.Event()
+        self._threads = [threading.Thread(target=self._send) for _ in range(3)]
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _send(self) -> None:
+        while not self._end.is_set():
+            name = next(self._names)
+            body = event_body(self._camio.callback_url(name), camera=name[-1], pictures=self._pictures)
+            # A sender that got no answer sends the same again, as Camio may.
+            while not self._end.is_set() and not self._post(name, body):
+                time.sleep(0.05)
+
+    def _post(self, name: str, body: bytes) -> bool:
+        try:
+            answer = self._camio.post(self._url, body, timeout=10)
+        except OSError:
+            return False
+        if answer.status == 200:
+            self.accepted.add(name)
+        return answer.status == 200
+
+
+def test_nothing_accepted_is_lost_and_repeats_are_few_when_the_daemon_is_killed_under_load(
+    tmp_path: Path, long_run: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kills = KILLS_LONG if long_run else KILLS
+    moments = random.Random(SEED)
+    with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin) as daemon:
+        with Load(camio, daemon.url) as load:
+            for _ in range(kills):
+                time.sleep(moments.uniform(0.0, 0.8))
+                daemon.kill()
+                daemon.start(wait=moments.random() < 0.9)
+            daemon.wait_until_ready()
+        _redrive_the_wrongly_blamed(daemon)
+        camio.wait_until(lambda arrived: all(arrived[name] for name in load.accepted), 120)
+        deliveries = camio.deliveries
+    repeats = {name: len(each) - 1 for name, each in deliveries.items() if len(each) > 1}
+    with capsys.disabled():
+        print(f"\nkills survived: {kills}; events accepted: {len(load.accepted)}; lost: 0; repeats: {sum(repeats.values())}")
+    assert len(load.accepted) > kills
+    assert sum(repeats.values()) <= kills * CONCURRENCY
+    assert max(repeats.values(), default=0) <= kills
+
+
+def _redrive_the_wrongly_blamed(daemon: Daemon) -> None:
+    """Kills from outside can hit one event three times while it is alone in hand: it then fails as poison, and is kept."""
+    failed = daemon.command("queue", "list", "--state", "failed", "--json").stdout.splitlines()
+    assert all(json.loads(line)["cause"] == "poison" for line in failed)
+    if failed:
+        daemon.command("queue", "retry", "--failed")
+
+
+@pytest.fixture
+def slow_event() -> list[bytes]:
+    """Takes some seconds to label."""
+    return [(SAMPLES / "chelsea.jpg").read_bytes()] * 400
+
+
+def _kill_while_in_hand(daemon: Daemon, task: str) -> None:
+    ends = time.monotonic() + 20
+    while f'"id":"{task}"' in (page := json.dumps(daemon.pending(), separators=(",", ":"))):
+        if "camiohookd_inference_seconds_count 0.0" not in daemon.admin("/metrics")[1]:
+            daemon.kill()
+            return
+        assert time.monotonic() < ends, page
+        time.sleep(0.02)
+
+
+def test_an_event_that_is_alone_in_hand_at_three_crashes_fails_as_poison_and_no_bystander_does(
+    tmp_path: Path, slow_event: list[bytes]
+) -> None:
+    settings = {"CAMIOHOOKD_LABELER_THREADS": "1"}
+    with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin, settings) as daemon:
+        camio.post(daemon.url, event_body(camio.callback_url("slow"), pictures=slow_event))
+        camio.post(daemon.url, event_body(camio.callback_url("bystander")))
+        for _ in range(3):
+            _kill_while_in_hand(daemon, "1")
+            daemon.start()
+        camio.wait_until(lambda arrived: len(arrived["bystander"]) == 1, 30)
+        failed = [json.loads(line) for line in _list(daemon, "failed")]
+        assert [(task["id"], task["cause"]) for task in failed] == [("1", "poison")]
+        assert "the service died 3 times" in failed[0]["reason"]
+        daemon.command("queue", "retry", "1")
+        camio.wait_until(lambda arrived: len(arrived["slow"]) == 1, 60)
+
+
+def _list(daemon: Daemon, state: str) -> Iterator[str]:
+    return iter(daemon.command("queue", "list", "--state", state, "--json").stdout.splitlines())

@@ -1,0 +1,110 @@
+"""What a checkout is built, pinned and run with: build.sh, the lock files, the unit."""
+
+import re
+import shutil
+import subprocess
+from configparser import RawConfigParser
+from pathlib import Path
+
+import pytest
+
+from camiohookd.cli import ExitStatus
+
+ROOT = Path(__file__).parents[2]
+LOCKS = ("requirements.lock", "tests/requirements.lock")
+# A stand-in for Debian's python3 without the package python3-venv, and for one that is too old.
+WITHOUT_VENV = '#!/bin/sh\ncase "$2" in *ensurepip*) exit 1;; esac\n'
+TOO_OLD = "#!/bin/sh\nexit 1\n"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of what build.sh looks at before it makes an environment."""
+    for name in ("build.sh", "pyproject.toml", "debian/changelog", *LOCKS):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy2(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def build(checkout: Path, *arguments: str, python: str = "") -> subprocess.CompletedProcess[str]:
+    environ = {"PATH": "/usr/bin:/bin", "HOME": str(checkout)}
+    if python:
+        interpreter = checkout / "python"
+        interpreter.write_text(python)
+        interpreter.chmod(0o755)
+        environ["PYTHON"] = str(interpreter)
+    command = [str(checkout / "build.sh"), *arguments]
+    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+
+
+def test_without_an_argument_it_says_that_the_package_comes_later(checkout: Path) -> None:
+    done = build(checkout)
+    assert (done.returncode, done.stdout) == (ExitStatus.USAGE, "")
+    assert "Debian package in a later version" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["venv", "nonsense"], ["demo", "--long"], ["main"]])
+def test_wrong_usage_is_answered_with_the_usage(checkout: Path, arguments: list[str]) -> None:
+    done = build(checkout, *arguments)
+    assert (done.returncode, done.stdout) == (ExitStatus.USAGE, "")
+    assert "./build.sh test [--long]" in done.stderr
+
+
+def test_help_is_no_error(checkout: Path) -> None:
+    done = build(checkout, "--help")
+    assert (done.returncode, done.stderr) == (ExitStatus.FINE, "")
+    assert done.stdout.startswith("Usage: ./build.sh venv")
+
+
+@pytest.mark.parametrize(
+    ("python", "advice"),
+    [(WITHOUT_VENV, "sudo apt install python3-venv"), (TOO_OLD, "sudo apt install python3 python3-venv")],
+)
+def test_a_machine_without_a_usable_python_is_told_which_package_to_install(
+    checkout: Path, python: str, advice: str
+) -> None:
+    done = build(checkout, "venv", python=python)
+    assert done.returncode == ExitStatus.FAILED
+    assert done.stderr.strip().endswith(advice)
+    assert not (checkout / ".venv").exists()
+
+
+def pins(lock: str) -> dict[str, str]:
+    """name and marker → the rest of its entry: version and hashes."""
+    entries = re.split(r"\n(?=\S)", (ROOT / lock).read_text().strip())
+    parts = [re.fullmatch(r"([\w.-]+)==(\S+)( ; .*?)?( \\\n.*)?", entry, flags=re.DOTALL) for entry in entries]
+    assert all(parts)
+    return {f"{part[1]}{part[3] or ''}": f"{part[2]}{part[4] or ''}" for part in parts if part}
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_everything_is_pinned_with_hashes(lock: str) -> None:
+    assert all("--hash=sha256:" in entry for entry in pins(lock).values())
+
+
+def test_the_tests_run_on_the_versions_that_are_shipped() -> None:
+    shipped, tested = (pins(lock) for lock in LOCKS)
+    assert shipped.items() <= tested.items()
+
+
+def test_no_lock_says_where_the_packages_were_taken_from() -> None:
+    for lock in LOCKS:
+        assert "://" not in (ROOT / lock).read_text()
+
+
+def unit() -> RawConfigParser:
+    parser = RawConfigParser(strict=False)  # a unit may say one setting twice
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # configparser's own way to keep the case
+    parser.read(ROOT / "systemd/camiohookd.service")
+    return parser
+
+
+def test_the_unit_does_not_restart_after_a_wrong_configuration() -> None:
+    assert int(unit()["Service"]["RestartPreventExitStatus"]) == ExitStatus.CONFIG
+
+
+def test_the_unit_runs_the_command_that_tells_systemd_when_it_is_ready() -> None:
+    service = unit()["Service"]
+    assert (service["Type"], service["ExecStart"]) == ("notify", "/usr/bin/camiohookd serve")
+    assert service["StateDirectory"] == service["RuntimeDirectory"] == "camiohookd"
+    assert service["Environment"] == "ORT_DISABLE_TELEMETRY=1"

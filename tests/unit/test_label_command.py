@@ -1,0 +1,211 @@
+"""`camiohookd label`: files in; a table, JSON or annotated pictures out."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from numpy.typing import NDArray
+from PIL import Image
+
+from camiohookd.cli.label import label
+from camiohookd.errors import CamiohookdError, ModelError
+
+ROOT = Path(__file__).parents[2]
+SAMPLES = ROOT / "camiohookd/samples"
+CAT, COFFEE = SAMPLES / "chelsea.jpg", SAMPLES / "coffee.jpg"
+
+
+def run(*arguments: str | Path, env: dict[str, str] | None = None) -> Result:
+    return CliRunner().invoke(label, [str(argument) for argument in arguments], env=env, catch_exceptions=False)
+
+
+def objects(result: Result) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def size_of(file: Path) -> tuple[int, int]:
+    with Image.open(file) as image:
+        return image.size
+
+
+def pixels_of(file: Path) -> NDArray[np.int_]:
+    with Image.open(file) as image:
+        return np.asarray(image).astype(int)
+
+
+@pytest.fixture
+def unusable(tmp_path: Path) -> Path:
+    file = tmp_path / "unusable.jpg"
+    file.write_bytes(b"no picture")
+    return file
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Path:
+    """A picture with nothing on it."""
+    file = tmp_path / "grey.jpg"
+    Image.new("RGB", (300, 300), "grey").save(file)
+    return file
+
+
+def test_the_table_has_a_row_for_each_object_under_a_heading() -> None:
+    result = run(CAT, COFFEE)
+    heading, *rows = [line.split() for line in result.stdout.splitlines()]
+    assert heading == ["FILE", "LABEL", "PROBABILITY", "BOX"]
+    assert [row[:2] for row in rows] == [[str(CAT), "cat"], [str(COFFEE), "cup"], [str(COFFEE), "dining"]]
+    assert all(0.4 <= float(row[-5]) <= 1 for row in rows)
+    assert result.exit_code == 0
+    assert result.stderr == ""
+
+
+def test_the_table_says_where_nothing_was_found(empty: Path) -> None:
+    assert run(empty).stdout.splitlines()[1] == f"{empty}  (nothing found)"
+
+
+def test_json_is_an_object_a_line_with_file_labels_detections_and_milliseconds() -> None:
+    result = run("--json", CAT, COFFEE)
+    cat, coffee = objects(result)
+    assert list(cat) == ["file", "labels", "detections", "ms"]
+    assert cat["file"] == str(CAT)
+    assert list(cat["labels"]) == ["cat"]
+    assert set(coffee["labels"]) == {"cup", "dining table"}
+    assert list(cat["ms"]) == ["decode", "infer", "total"]
+    assert all(milliseconds > 0 for milliseconds in cat["ms"].values())
+    assert result.exit_code == 0
+
+
+def test_json_has_boxes_in_pixels_y_down_and_the_same_as_polygons_in_fractions_y_up() -> None:
+    (cat,) = objects(run("--json", CAT))
+    width, height = size_of(CAT)
+    (detection,) = cat["detections"]
+    assert list(detection) == ["label", "probability", "box"]
+    left, top, right, bottom = detection["box"]
+    assert 0 <= left < right <= width
+    assert 0 <= top < bottom <= height
+    expected = [[left, bottom], [right, bottom], [right, top], [left, top]]
+    assert np.allclose(cat["labels"]["cat"]["polygon"], [[x / width, 1 - y / height] for x, y in expected], atol=0.001)
+    assert cat["labels"]["cat"]["probability"] == detection["probability"]
+
+
+def test_json_has_no_labels_where_nothing_was_found(empty: Path) -> None:
+    (nothing,) = objects(run("--json", empty))
+    assert (nothing["labels"], nothing["detections"]) == ({}, [])
+
+
+def test_a_picture_that_cannot_be_used_costs_a_line_and_the_status_but_not_the_others(
+    unusable: Path, tmp_path: Path
+) -> None:
+    result = run("--json", unusable, tmp_path / "absent.jpg", tmp_path, CAT)
+    assert [one["file"] for one in objects(result)] == [str(CAT)]
+    assert result.stderr.splitlines() == [
+        f"{unusable}: the file is not a JPEG picture",
+        f"{tmp_path / 'absent.jpg'}: No such file or directory",
+        f"{tmp_path}: Is a directory",
+    ]
+    assert result.exit_code == 1
+
+
+def test_png_is_refused_unless_the_daemons_setting_lets_it_in(tmp_path: Path) -> None:
+    png = tmp_path / "cat.png"
+    Image.open(CAT).save(png)
+    refused = run("--json", png)
+    assert refused.stderr == f"{png}: the picture is a PNG, only JPEG is allowed (setting images.formats)\n"
+    (let_in,) = objects(run("--json", png, env={"CAMIOHOOKD_IMAGES_FORMATS": '["jpeg", "png"]'}))
+    assert list(let_in["labels"]) == ["cat"]
+
+
+def test_annotated_pictures_have_the_pictures_size_and_are_drawn_on(tmp_path: Path) -> None:
+    run("--annotate", tmp_path / "a/b", CAT)
+    before, after = (pixels_of(file) for file in (CAT, tmp_path / "a/b/chelsea.jpg"))
+    changed = np.abs(before - after).max(axis=2) > 60
+    assert before.shape == after.shape
+    assert changed[:, :5].any()  # the box's left side
+    assert 0.005 < changed.mean() < 0.1
+
+
+def test_a_picture_with_nothing_on_it_is_written_as_it_is(tmp_path: Path, empty: Path) -> None:
+    run("--annotate", tmp_path / "out", empty)
+    assert np.abs(pixels_of(tmp_path / "out/grey.jpg") - 128).max() < 3
+
+
+def test_a_small_picture_can_be_annotated_too(tmp_path: Path) -> None:
+    Image.open(CAT).resize((90, 60)).save(tmp_path / "small.jpg")
+    assert run("--annotate", tmp_path / "out", tmp_path / "small.jpg").exit_code == 0
+    assert size_of(tmp_path / "out/small.jpg") == (90, 60)
+
+
+def test_a_picture_stored_on_its_side_is_annotated_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(CAT).transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.jpg", exif=exif)
+    run("--annotate", tmp_path / "out", tmp_path / "turned.jpg")
+    assert size_of(tmp_path / "out/turned.jpg") == size_of(CAT)
+
+
+def test_pictures_of_one_name_are_annotated_beside_each_other(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / name).mkdir()
+        shutil.copy(CAT, tmp_path / name / "x.jpg")
+    run("--annotate", tmp_path / "out", *(tmp_path / name / "x.jpg" for name in "abc"))
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["x-2.jpg", "x-3.jpg", "x.jpg"]
+
+
+def test_the_given_pictures_are_never_overwritten(tmp_path: Path) -> None:
+    shutil.copy(CAT, tmp_path / "x.jpg")
+    run("--annotate", tmp_path, tmp_path / "x.jpg")
+    assert (tmp_path / "x.jpg").read_bytes() == CAT.read_bytes()
+    assert (tmp_path / "x-2.jpg").is_file()
+
+
+def test_a_folder_for_annotated_pictures_that_cannot_be_made_is_an_error(unusable: Path) -> None:
+    with pytest.raises(CamiohookdError, match=f"cannot make the folder {unusable}/out: Not a directory"):
+        run("--annotate", unusable / "out", CAT)
+
+
+def test_an_annotated_picture_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "chelsea.jpg").mkdir()
+    with pytest.raises(CamiohookdError, match=f"cannot write {tmp_path}/chelsea.jpg: Is a directory"):
+        run("--annotate", tmp_path, CAT)
+
+
+def test_a_model_is_given_by_folder_or_by_name() -> None:
+    for model in (ROOT / "models/ssdlite-mobilenet-v2-coco", "ssdlite-mobilenet-v2-coco"):
+        (cat,) = objects(run("--json", "--model", model, CAT))
+        assert list(cat["labels"]) == ["cat"]
+
+
+def test_an_unknown_model_is_an_error() -> None:
+    with pytest.raises(ModelError, match="'no-such-model' is not in"):
+        run("--model", "no-such-model", CAT)
+
+
+def test_without_a_picture_it_is_wrong_usage() -> None:
+    assert run().exit_code == 2
+
+
+def test_help_names_every_option_and_shows_an_example() -> None:
+    text = run("--help").stdout
+    for word in ("--json", "--annotate DIR", "--model DIR", "IMAGE...", "camiohookd label photo.jpg"):
+        assert word in text
+
+
+def test_help_loads_neither_the_model_nor_onnx_runtime() -> None:
+    heavy = {"onnxruntime", "numpy", "PIL"}
+    program = f"import sys; from camiohookd.cli import label; print(sorted({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout == b"[]\n"
+
+
+def test_odd_metadata_puts_no_warning_on_standard_error(tmp_path: Path) -> None:
+    Image.open(CAT).save(tmp_path / "odd.jpg", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12garbage")
+    program = "from camiohookd.cli.label import label; label()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--json", tmp_path / "odd.jpg"], capture_output=True, text=True, check=True
+    )
+    assert list(json.loads(done.stdout)["labels"]) == ["cat"]
+    assert done.stderr == ""
