@@ -80,9 +80,7 @@ class Metrics:
         return Gauge(name, meaning, namespace=PREFIX, registry=self.registry)
 
     def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(
-            name, meaning, namespace=PREFIX, unit="seconds", buckets=buckets, registry=self.registry
-        )
+        return Histogram(name, meaning, namespace=PREFIX, unit="seconds", buckets=buckets, registry=self.registry)
 
 
 class _QueueCollector:

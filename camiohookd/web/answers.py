@@ -64,9 +64,7 @@ FOREIGN_HOST = Answer(
 )
 UNKNOWN_PATH = Answer(404, "unknown_path", "there is nothing at this path")
 BODY_LATE = Answer(408, "body_late", "the body did not arrive in time, so send it again")
-ENCODED_BODY = Answer(
-    415, "encoded_body", "a body with a Content-Encoding is not taken, so send the JSON as it is"
-)
+ENCODED_BODY = Answer(415, "encoded_body", "a body with a Content-Encoding is not taken, so send the JSON as it is")
 BAD_FRAMING = Answer(
     400, "bad_framing", "the body's length must be given by one Content-Length or by Transfer-Encoding: chunked"
 )

@@ -13,9 +13,7 @@ class Throttle:
     The kinds must be few: each is remembered.
     """
 
-    def __init__(
-        self, log: logging.Logger, seconds: float = 60, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, log: logging.Logger, seconds: float = 60, clock: Callable[[], float] = time.monotonic) -> None:
         self._log = log
         self._seconds = seconds
         self._clock = clock

@@ -1,7 +1,6 @@
 """Recover every state that a crash may leave, and hold it against what was acknowledged before."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import rmtree
@@ -131,7 +130,5 @@ def _hash(folder: Folder) -> bytes:
 
 def _describe(crash: Crash, log: list[Entry], problem: str) -> str:
     last = "\n    ".join(str(entry)[:160] for entry in log[max(0, crash.entry - 6) : crash.entry])
-    return f"{problem}\n  crash after entry {crash.entry} of {len(log)}: {crash.how}\n  the log's last entries:\n    {last}"
-
-
-Scenario = Callable[[Driver], None]
+    where = f"crash after entry {crash.entry} of {len(log)}: {crash.how}"
+    return f"{problem}\n  {where}\n  the log's last entries:\n    {last}"

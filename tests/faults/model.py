@@ -92,7 +92,8 @@ def see(queue: TaskQueue, task: Task) -> Seen:
         case State.DONE:
             return ("done",)
         case State.FAILED:
-            return "failed", task.cause, task.reason, _pictures(queue, task) if task.payload else None, _plain(task.reply)
+            pictures = _pictures(queue, task) if task.payload else None
+            return "failed", task.cause, task.reason, pictures, _plain(task.reply)
 
 
 def _plain(kept: Reply | None) -> bytes | None:
@@ -110,7 +111,7 @@ def see_all(queue: TaskQueue) -> dict[str, tuple[str, Seen]]:
     """Every task by its event's digest, as (id, what is seen of it)."""
     tasks = [queue.get(int(key)) for key in queue.storage.documents]
     found = {task.digest: (task.id, see(queue, task)) for task in tasks}
-    assert len(found) == len(tasks), f"an event is there twice: {[(task.id, task.state, task.digest) for task in tasks]}"
+    assert len(found) == len(tasks), f"an event is there twice: {[(task.id, task.digest) for task in tasks]}"
     return found
 
 
@@ -283,7 +284,6 @@ class Driver:
     def life(self, *names: str) -> None:
         """From the event to the delivery."""
         self.put(*names)
-        self.claim(*names)
         self.labelled(*names)
         self.done(*names)
 

@@ -124,9 +124,7 @@ def test_nothing_can_be_posted() -> None:
     assert answer.status_code == 413
 
 
-def test_a_connection_too_many_is_closed_on_a_unix_socket_too(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_connection_too_many_is_closed_on_a_unix_socket_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def connect() -> bytes:
         bound = bind_unix_socket(str(tmp_path / "socket"))
         listener = listen(admin_application(Metrics(), {}, Limits(connections=0)), [bound])

@@ -277,8 +277,12 @@ def test_an_accepted_event_is_one_line_and_each_rejected_picture_another(
     task = requests.post(box.tasks, body, timeout=PATIENCE).json()["id"]
     lines = [record for record in caplog.records if record.name == "camiohookd.web.hook"]
     assert [record.levelname for record in lines] == ["INFO", "WARNING", "WARNING"]
-    assert lines[0].getMessage().startswith(
-        f"accepted task={task} camera=front\N{REPLACEMENT CHARACTER}door images=1 rejected=1 bytes={len(body)} ms="
+    assert (
+        lines[0]
+        .getMessage()
+        .startswith(
+            f"accepted task={task} camera=front\N{REPLACEMENT CHARACTER}door images=1 rejected=1 bytes={len(body)} ms="
+        )
     )
     assert lines[0].getMessage().endswith(" hook=home")
     assert "images[1].image_b64" in lines[1].getMessage()
@@ -486,9 +490,7 @@ def test_a_body_of_exactly_the_limit_is_taken(box: Box) -> None:
 
 
 @pytest.mark.parametrize(("key", "status"), [(KEY, 413), (WRONG, 403)])
-def test_a_client_that_reads_only_after_it_has_sent_all_still_gets_the_refusal(
-    box: Box, key: str, status: int
-) -> None:
+def test_a_client_that_reads_only_after_it_has_sent_all_still_gets_the_refusal(box: Box, key: str, status: int) -> None:
     body = b" " * (40 * BODY_LIMIT)
     with box.connect() as connection:
         connection.sendall(head("POST", f"/tasks/{key}", f"Content-Length: {len(body)}"))

@@ -1,0 +1,34 @@
+"""What the fault tests share: where they build folders, and the figures that stand at the end of a run."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.exploring import Tally
+
+MEMORY = Path("/dev/shm")  # a tmpfs on every Linux; nothing has to be durable where crashes are played
+TALLY = pytest.StashKey[Tally]()
+
+
+@pytest.fixture
+def memory_folder() -> Iterator[Path]:
+    """A folder in memory where there is one."""
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def tally(pytestconfig: pytest.Config) -> Tally:
+    """Counts what is explored, over all tests."""
+    return pytestconfig.stash.setdefault(TALLY, Tally())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    tally = config.stash.get(TALLY, None)
+    if tally is not None:
+        terminalreporter.write_line(
+            f"crash points explored: {tally.points}, with {tally.states} different states of the disk after them, "
+            f"recovered and held against what was acknowledged {tally.checks} times"
+        )
