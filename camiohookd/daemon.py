@@ -92,6 +92,7 @@ async def _serve(config: Config, labeler: Labeler, metrics: Metrics, queue: Task
         await hook.drain(DRAIN_SECONDS)
         idle = await worker.stop(WORK_SECONDS)
         await desk_listener.drain(0)
+        control.unbind(settings.runtime_dir(os.environ))
         await admin.drain(0)
         return idle
     finally:
@@ -144,9 +145,7 @@ def _make_worker(config: Config, labeler: Labeler, metrics: Metrics, store: Stor
     limits = images.Limits(config.images.formats, config.images.max_pixels, config.images.max_bytes)
     rules = [Rule(rule.camera, rule.labels_format, rule.min_probability, rule.labels) for rule in config.rule]
     timeout = config.callback.timeout
-    courier = Courier(
-        version("camiohookd"), connect_timeout=min(timeout, 10.0), read_timeout=timeout, deadline=timeout
-    )
+    courier = Courier(version("camiohookd"), connect_timeout=min(timeout, 10.0), read_timeout=timeout, deadline=timeout)
     return Worker(
         store,
         labelling=Labelling(labeler, limits, rules, metrics),

@@ -36,9 +36,7 @@ class Outcome:
 class Labelling:
     """What the label pool's threads share; `label` may be called by several at once."""
 
-    def __init__(
-        self, labeler: Labeler, limits: images.Limits, table: Sequence[rules.Rule], metrics: Metrics
-    ) -> None:
+    def __init__(self, labeler: Labeler, limits: images.Limits, table: Sequence[rules.Rule], metrics: Metrics) -> None:
         self._labeler = labeler
         self._limits = limits
         self._rules = table

@@ -152,6 +152,7 @@ class JournaledStorage(Storage):
         for line, change in zip(lines, changes, strict=True):
             self._pending.append((line, change))
             self._put(*change)
+            self.reserve_ids(int(change[0]) + 1)
         if not self._batch:
             self.commit()
 

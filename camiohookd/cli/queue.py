@@ -27,12 +27,12 @@ _id = click.argument("task_id", metavar="ID")
 
 @click.group()
 def queue() -> None:
-    """Look at the events in the queue and decide about those that failed.
+    """Look at the queue, and decide about what failed.
 
     Works while the daemon runs and while it does not. Run it as root or as camiohookd's user.
 
-    An event is pending until it is labelled, labelled until its labels are delivered, then done. One that cannot be
-    labelled or delivered has failed; it is kept for a week and can be retried.
+    Every accepted event is a task: pending until it is labelled, labelled until its labels are delivered, then done.
+    One that cannot be labelled or delivered has failed; it is kept for a week and can be retried.
     """
 
 
@@ -40,7 +40,7 @@ def queue() -> None:
 @click.option("--state", type=click.Choice(["pending", "labelled", "done", "failed"]), help="Only those.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_tasks(state: str | None, as_json: bool) -> None:
-    """List the events, oldest first."""
+    """List the tasks, oldest first."""
     import msgspec
 
     if not as_json:
@@ -53,7 +53,7 @@ def list_tasks(state: str | None, as_json: bool) -> None:
 @queue.command()
 @_id
 def show(task_id: str) -> None:
-    """Show one event in full, as JSON."""
+    """Show one task in full, as JSON."""
     import msgspec
 
     from camiohookd.desk import ShowTask
@@ -66,9 +66,9 @@ def show(task_id: str) -> None:
 
 @queue.command()
 @_ids
-@click.option("--failed", is_flag=True, help="All failed events.")
+@click.option("--failed", is_flag=True, help="All failed tasks.")
 def retry(ids: tuple[str, ...], failed: bool) -> int:
-    """Send failed events on their way again.
+    """Send failed tasks on their way again.
 
     Labels that were computed are delivered again, anything else is labelled first.
     """
@@ -76,31 +76,31 @@ def retry(ids: tuple[str, ...], failed: bool) -> int:
     from camiohookd.views import TaskDetails
 
     if failed == bool(ids):
-        raise click.UsageError("Name the events to retry, or --failed for all failed ones.")
+        raise click.UsageError("Name the tasks to retry, or --failed for all failed ones.")
     with _desk() as desk:
         if failed:
             return _retry_failed(desk)
-        return _each(ids, lambda task_id: f"event {task_id} is {desk.ask(RetryTask(task_id), TaskDetails).state} again")
+        return _each(ids, lambda task_id: f"task {task_id} is {desk.ask(RetryTask(task_id), TaskDetails).state} again")
 
 
 @queue.command()
 @_ids
 def drop(ids: tuple[str, ...]) -> int:
-    """Forget events for good, with their pictures and labels."""
+    """Forget tasks for good, with their pictures and labels."""
     from camiohookd.desk import DropTask
     from camiohookd.views import TaskDetails
 
     if not ids:
-        raise click.UsageError("Name the events to forget.")
+        raise click.UsageError("Name the tasks to forget.")
     with _desk() as desk:
-        return _each(ids, lambda task_id: f"event {desk.ask(DropTask(task_id), TaskDetails).id} is forgotten")
+        return _each(ids, lambda task_id: f"task {desk.ask(DropTask(task_id), TaskDetails).id} is forgotten")
 
 
 @queue.command()
 @_id
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
 def export(task_id: str, folder: Path) -> None:
-    """Write an event's payload, pictures and reply into the folder DIR."""
+    """Write a task's payload, pictures and reply into the folder DIR."""
     from camiohookd.desk import Export, ExportTask
 
     with _desk() as desk:
@@ -164,7 +164,7 @@ def _retry_failed(desk: "Desk") -> int:
         count, skipped, after = count + part.count, skipped + len(part.skipped), part.next
         if after is None:
             break
-    click.echo(f"{count} events are on their way again" + (f", {skipped} could not be retried" if skipped else ""))
+    click.echo(f"{count} tasks are on their way again" + (f", {skipped} could not be retried" if skipped else ""))
     return 1 if skipped else 0
 
 

@@ -49,3 +49,8 @@ def bind(folder: Path) -> socket.socket:
     """The control socket in `folder`; one that an earlier daemon left is replaced. Raises OSError."""
     folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     return bind_unix_socket(str(folder / SOCKET_NAME), mode=0o660)
+
+
+def unbind(folder: Path) -> None:
+    """Leave no socket behind that nobody answers."""
+    (folder / SOCKET_NAME).unlink(missing_ok=True)

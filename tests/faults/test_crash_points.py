@@ -27,7 +27,7 @@ from tests.faults.recording import RecordingDisk
 
 Scenario = Callable[[Driver], None]
 
-STEP = 300
+STEP_BYTES = 200
 
 
 @pytest.fixture(autouse=True)
@@ -96,12 +96,12 @@ def compaction_between_commits(driver: Driver) -> None:
         lambda: driver.fail("b", "410"),
     ]
     for _ in range(2):
-        while not driver.queue.storage.compact_step(STEP):
+        while not driver.queue.storage.compact_step(STEP_BYTES):
             if changes:
                 changes.pop(0)()
             steps += 1
     driver.put("f")
-    assert steps > 4
+    assert steps > 6
     assert not changes
 
 
@@ -162,6 +162,17 @@ def kills_and_starts(driver: Driver) -> None:
     driver.put("e")
 
 
+def damage_set_aside(driver: Driver) -> None:
+    """The queue goes on with a folder in which something was set aside."""
+    assert driver.queue.quarantine.counts["journal"] == 1
+    keeper = Housekeeper(driver.queue)
+    driver.put("x")
+    while keeper.step():
+        driver.put_again("x")
+    driver.kill_and_start()
+    driver.put("y")
+
+
 SCENARIOS: list[Scenario] = [
     a_life,
     segments_that_fill_and_go,
@@ -181,5 +192,63 @@ def test_what_was_acknowledged_survives_a_power_cut_at_any_write(
     _expect_none(explorer.explore(driver))
 
 
-def _expect_none(problems: list[str]) -> None:
-    assert not problems, "\n\n".join(["", *problems])
+def test_a_power_cut_during_recovery_loses_nothing_either(memory_folder: Path, explorer: Explorer) -> None:
+    driver = Driver(memory_folder / "state")
+    kills_and_starts(driver)
+    compaction_between_commits(driver)
+    states = {str(sorted(crash.folder.items())): crash for crash in crashes(driver.disk.start, driver.disk.log, some_bytes)}
+    for crash in random.Random(1).sample(list(states.values()), 30):
+        _expect_none(explorer.explore(_recovery_of(crash, driver, memory_folder / "again")))
+
+
+def _recovery_of(crash: Crash, driver: Driver, folder: Path) -> Driver:
+    """The start of a queue on what the crash has left."""
+    build(folder, crash.folder)
+    ledger = Ledger()
+    for entry in driver.disk.log[: crash.entry]:
+        if isinstance(entry, Mark):
+            ledger.hear(entry.fact)
+    disk = RecordingDisk(folder)
+    disk.mark(ledger)
+    return Driver(folder, disk)
+
+
+def test_a_migration_survives_a_power_cut_at_any_write(memory_folder: Path, explorer: Explorer) -> None:
+    folder = memory_folder / "state"
+    folder.mkdir()
+    documents = {str(number): _old_document(f"old {number}") for number in (3, 4, 7)}
+    (folder / "queue.json").write_text(json.dumps({"_default": documents}))
+    disk = RecordingDisk(folder)
+    expected = {digest_of(document["reason"]): ("failed", Cause.REFUSED, document["reason"], None, None) for document in documents.values()}
+    disk.mark(Asked({**expected}))
+    disk.mark(Acknowledged({digest_of(document["reason"]): key for key, document in documents.items()}))
+    driver = Driver(folder, disk)
+    driver.put("a")
+    _expect_none(explorer.explore(driver))
+
+
+def _old_document(name: str) -> Document:
+    document = Task(state=State.FAILED, digest=digest_of(name), cause=Cause.REFUSED, reason=name).to_document()
+    return document
+
+
+def test_what_was_acknowledged_together_survives_together(memory_folder: Path, explorer: Explorer) -> None:
+    """Eight senders, two labellers and two deliverers at once, as in the daemon."""
+    driver = Driver(memory_folder / "state")
+    asyncio.run(_crowd(driver))
+    _expect_none(explorer.explore(driver))
+
+
+async def _crowd(driver: Driver) -> None:
+    store = StoreThread(driver.queue)
+    hear = driver.disk.mark
+
+    async def life(name: str) -> None:
+        each = event(name)
+        task_id = await ask(name, ("pending", each.pictures), lambda queue: queue.put(each).id)
+        kept = reply(name)
+        await ask(name, ("labelled", plain(kept), 0, 0.0), lambda queue: queue.labelled(int(task_id), kept))
+        await ask(name, ("done",), lambda queue: queue.done(int(task_id)))
+
+    await asyncio.gather(*(life(f"event {number}") for number in range(8)))
+    await asyncio.to_thread(store.stop)

@@ -74,7 +74,9 @@ def test_nothing_accepted_is_lost_and_repeats_are_few_when_the_daemon_is_killed_
         deliveries = camio.deliveries
     repeats = {name: len(each) - 1 for name, each in deliveries.items() if len(each) > 1}
     with capsys.disabled():
-        print(f"\nkills survived: {kills}; events accepted: {len(load.accepted)}; lost: 0; repeats: {sum(repeats.values())}")
+        print(
+            f"\nkills survived: {kills}; events accepted: {len(load.accepted)}; lost: 0; repeats: {sum(repeats.values())}"
+        )
     assert len(load.accepted) > kills
     assert sum(repeats.values()) <= kills * CONCURRENCY
     assert max(repeats.values(), default=0) <= kills

@@ -115,3 +115,11 @@ def test_a_change_of_one_document_writes_one_line(tmp_path: Path) -> None:
     table.update({"n": 7}, doc_ids=[500])
     assert disk.written - before == len(b'00000000 ["set","500",{"n":7}]\n')
     disk.die()
+
+
+def test_an_id_that_was_chosen_is_not_given_out_again(tmp_path: Path) -> None:
+    db, disk = open_db(tmp_path)
+    table = table_of(db)
+    table.insert(Document({"n": 1}, 3))
+    assert table.insert_multiple([{"n": 2}, {"n": 3}]) == [4, 5]
+    disk.die()

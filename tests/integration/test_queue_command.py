@@ -1,0 +1,122 @@
+"""``camiohookd queue``: the same answers while the daemon runs and while it does not."""
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from camiohookd.simulator.fake_camio import Answer
+from camiohookd.simulator.threaded import FakeCamioThread
+from tests.running import SAMPLES, Daemon, post_event
+
+PATIENCE = 30.0
+CAT = (SAMPLES / "chelsea.jpg").read_bytes()
+
+
+@pytest.fixture(params=["daemon running", "daemon stopped"])
+def failed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Daemon]:
+    """A queue with a task 1 that could not be labelled and a task 2 whose labels were refused."""
+    with FakeCamioThread(lambda _name, _nth: Answer(403)) as camio, Daemon(tmp_path, camio.origin) as daemon:
+        post_event(daemon, camio, "unusable", pictures=[b"no picture"])
+        post_event(daemon, camio, "refused", camera="näh\n")
+        camio.wait_until(lambda arrived: len(arrived["refused"]) == 1, PATIENCE)
+        while daemon.pending()["pending"]:
+            pass
+        if request.param == "daemon stopped":
+            assert daemon.stop() == 0
+        yield daemon
+
+
+def _tasks(daemon: Daemon, *options: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in daemon.command("queue", "list", "--json", *options).stdout.splitlines()]
+
+
+def test_list_shows_a_line_a_task_and_control_characters_are_escaped(failed: Daemon) -> None:
+    lines = failed.command("queue", "list").stdout.splitlines()
+    assert len(lines) == 3
+    assert "no picture could be used" in lines[1]
+    assert "näh\\n" in lines[2]
+    assert "the callback answered 403 Forbidden" in lines[2]
+
+
+def test_list_by_state_as_json(failed: Daemon) -> None:
+    assert [task["cause"] for task in _tasks(failed, "--state", "failed")] == ["no-picture", "refused"]
+    assert _tasks(failed, "--state", "done") == []
+
+
+def test_show_has_everything_but_the_pictures(failed: Daemon) -> None:
+    task = json.loads(failed.command("queue", "show", "2").stdout)
+    assert (task["id"], task["state"], task["has_reply"], task["has_pictures"]) == ("2", "failed", True, False)
+    assert task["callback_url"].endswith("/callback/refused")
+
+
+def test_retry_sends_the_named_ones_on_their_way_and_says_what_it_cannot(failed: Daemon) -> None:
+    result = failed.command("queue", "retry", "2", "77", "abc", check=False)
+    assert result.returncode == 1
+    assert "task 2 is labelled again" in result.stdout
+    assert "no task 77" in result.stderr
+    assert "'abc' is not the id of a task" in result.stderr
+
+
+def test_retry_failed_sends_all_on_their_way(failed: Daemon) -> None:
+    assert "2 tasks are on their way again" in failed.command("queue", "retry", "--failed").stdout
+
+
+def test_drop_forgets_a_task(failed: Daemon) -> None:
+    failed.command("queue", "drop", "1")
+    assert [task["id"] for task in _tasks(failed)] == ["2"]
+    assert failed.command("queue", "show", "1", check=False).returncode == 1
+
+
+def test_export_writes_payload_pictures_and_reply(failed: Daemon, tmp_path: Path) -> None:
+    failed.command("queue", "export", "1", str(tmp_path / "one"))
+    assert (tmp_path / "one" / "picture-001.jpg").read_bytes() == b"no picture"
+    assert json.loads((tmp_path / "one" / "payload.json").read_text())["user_id"] == "someone"
+    result = failed.command("queue", "export", "2", str(tmp_path / "two"))
+    assert "pictures of task 2" in result.stderr
+    assert "cat" in (tmp_path / "two" / "reply.json").read_text()
+
+
+def test_wrong_usage_is_told(failed: Daemon) -> None:
+    for arguments in (["retry"], ["retry", "--failed", "1"], ["drop"], ["list", "--state", "lost"]):
+        assert failed.command("queue", *arguments, check=False).returncode == 2
+
+
+def test_the_socket_can_be_opened_only_by_user_and_group_and_is_gone_after_the_stop(tmp_path: Path) -> None:
+    with Daemon(tmp_path, "http://127.0.0.1:1") as daemon:
+        socket = tmp_path / "run" / "control.sock"
+        assert stat.S_IMODE(socket.stat().st_mode) == 0o660
+        daemon.stop()
+        assert not socket.exists()
+
+
+def test_a_socket_that_a_killed_daemon_left_is_no_obstacle(tmp_path: Path) -> None:
+    with Daemon(tmp_path, "http://127.0.0.1:1") as daemon:
+        daemon.kill()
+        assert _tasks(daemon) == []
+        daemon.start()
+        assert _tasks(daemon) == []
+
+
+def test_without_a_queue_it_says_where_it_looked(tmp_path: Path) -> None:
+    result = Daemon(tmp_path, "http://127.0.0.1:1").command("queue", "list", check=False)
+    assert result.returncode == 78
+    assert str(tmp_path / "state") in result.stderr
+
+
+# Only root can act for another user; everybody else has nothing to test here.
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which alone can leave files that are not the daemon's")
+def test_root_leaves_no_file_behind_that_the_daemon_could_not_open() -> None:
+    nobody = 65534
+    with TemporaryDirectory() as name:  # tmp_path lies in a folder that only root may enter
+        folder = Path(name)
+        with Daemon(folder, "http://127.0.0.1:1") as daemon:
+            daemon.stop()
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, nobody, nobody)
+        daemon.command("queue", "list")
+        assert {path.stat().st_uid for path in (folder / "state").rglob("*")} == {nobody}
