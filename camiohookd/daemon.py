@@ -81,7 +81,8 @@ async def _serve(config: Config, labeler: Labeler, metrics: Metrics, queue: Task
         worker = _make_worker(config, labeler, metrics, store)
         store.watch(lambda: _wake(loop, worker))
         hook = _listen_for_events(config, metrics, store, stop, hook_sockets)
-        checks = {"store": lambda: store.trouble, "worker": worker.stalled}
+        # The model was loaded and warmed up before anything listened.
+        checks = {"model": lambda: None, "store": lambda: store.trouble, "worker": worker.stalled}
         admin = listen(admin_application(metrics, checks), admin_sockets)
         desk_listener = listen(control.control_application(partial(_perform, store)), [control_socket])
         worker.start()

@@ -18,8 +18,8 @@ from camiohookd.payload import Picture, Reply
 log = logging.getLogger(__name__)
 
 
-class Interrupted(Exception):  # noqa: N818  # not an error: the daemon stops, and the event keeps for the next start
-    """The event was left before all its pictures were looked at."""
+class Interrupted(Exception):
+    """The daemon stops; the event was left before all its pictures were looked at, and keeps for the next start."""
 
 
 @dataclass(frozen=True, slots=True)

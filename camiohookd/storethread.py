@@ -7,6 +7,7 @@ Between commits it keeps house in small steps.
 
 import asyncio
 import logging
+import os
 import queue as queues
 import threading
 from collections.abc import Callable
@@ -102,6 +103,16 @@ class StoreThread:
     # On the store thread
 
     def _run(self) -> None:
+        try:
+            self._serve()
+        except BaseException:
+            # Memory and disk may differ now, and every caller would wait for ever. What was promised is on the disk:
+            # end as a crash would, and let the next start read it.
+            log.critical("the store has failed, the service ends to start anew", exc_info=True)
+            logging.shutdown()
+            os._exit(1)
+
+    def _serve(self) -> None:
         running, busy = True, False
         while running:
             calls = self._take(0.0 if busy else IDLE_SECONDS)

@@ -1,6 +1,10 @@
-"""What all tests share: the option ``--long``."""
+"""What all tests share: the option ``--long``, and the figures that stand at the end of a run."""
+
+from collections.abc import Callable
 
 import pytest
+
+FIGURES = pytest.StashKey[list[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -11,3 +15,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def long_run(request: pytest.FixtureRequest) -> bool:
     """Whether the whole of a long test is asked for."""
     return bool(request.config.getoption("--long"))
+
+
+@pytest.fixture
+def print_figure(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """Keep a measured figure, to be read off at the end of the run."""
+    return pytestconfig.stash.setdefault(FIGURES, []).append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if figures := config.stash.get(FIGURES, []):
+        terminalreporter.section("figures")
+        for figure in figures:
+            terminalreporter.write_line(figure)

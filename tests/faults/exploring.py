@@ -6,8 +6,8 @@ from pathlib import Path
 from shutil import rmtree
 
 from tests.faults.crashes import Crash, Cuts, Folder, crashes
-from tests.faults.model import Driver, Ledger, Seen, TestClock, digest_of, event, kill, open_queue, see, see_all
-from tests.faults.recording import Entry, Mark
+from tests.faults.model import Ledger, Seen, TestClock, digest_of, event, kill, open_queue, see, see_all
+from tests.faults.recording import Entry, Mark, RecordingDisk
 
 MAX_PROBLEMS = 5
 
@@ -40,22 +40,25 @@ class Explorer:
         self._cuts = cuts
         self._recovered: dict[bytes, Recovered] = {}
 
-    def explore(self, driver: Driver) -> list[str]:
-        """Crash everywhere in what the driver did; says what went wrong, at most `MAX_PROBLEMS`."""
-        start, log = driver.disk.start, driver.disk.log
-        ledger, heard = Ledger(), 0
+    def explore(self, disk: RecordingDisk, ledger: Ledger | None = None) -> list[str]:
+        """Crash everywhere in what the disk was asked for; says what went wrong, at most `MAX_PROBLEMS`.
+
+        `ledger` is what was acknowledged before the disk's log begins.
+        """
+        log = disk.log
+        ledger, heard = ledger or Ledger(), 0
         problems: list[str] = []
-        checked: set[tuple[bytes, int]] = set()
-        for crash in crashes(start, log, self._cuts):
+        checked: set[bytes] = set()
+        for crash in crashes(disk.start, log, self._cuts):
             for entry in log[heard : crash.entry]:
                 if isinstance(entry, Mark):
                     ledger.hear(entry.fact)
                     checked.clear()
             heard = crash.entry
             key = _hash(crash.folder)
-            if (key, 0) in checked:
+            if key in checked:
                 continue
-            checked.add((key, 0))
+            checked.add(key)
             self._tally.checks += 1
             problems += [_describe(crash, log, problem) for problem in self._problems(key, crash.folder, ledger)]
             if len(problems) >= MAX_PROBLEMS:

@@ -7,7 +7,7 @@ acknowledged. `Ledger` is what those marks amount to at one moment: for each eve
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from camiohookd.payload import Event, Label, Picture, Reply
 from camiohookd.segments import DamagedPayloadError
 from camiohookd.taskqueue import TaskQueue
 from camiohookd.tasks import Cause, State, Task
-from tests.faults.recording import RecordingDisk
+from tests.faults.recording import Entry, Mark, RecordingDisk
 
 Seen = tuple[Any, ...] | None
 """All of a task that has to survive, by its state; None: there is no such task."""
@@ -88,15 +88,15 @@ def see(queue: TaskQueue, task: Task) -> Seen:
         case State.PENDING:
             return "pending", _pictures(queue, task)
         case State.LABELLED:
-            return "labelled", _plain(task.reply), task.attempts, task.not_before
+            return "labelled", plain(task.reply), task.attempts, task.not_before
         case State.DONE:
             return ("done",)
         case State.FAILED:
             pictures = _pictures(queue, task) if task.payload else None
-            return "failed", task.cause, task.reason, pictures, _plain(task.reply)
+            return "failed", task.cause, task.reason, pictures, plain(task.reply)
 
 
-def _plain(kept: Reply | None) -> bytes | None:
+def plain(kept: Reply | None) -> bytes | None:
     return msgspec.json.encode(kept) if kept is not None else None
 
 
@@ -124,39 +124,32 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """That commit was acknowledged, with the ids that were given to events."""
+    """Such a commit was acknowledged, with the ids that were given to events."""
 
-    ids: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """That commit was refused: nothing of it has happened, though a crash now may still find it done."""
+    outcomes: dict[str, Seen]
+    ids: dict[str, str]
 
 
 class Ledger:
-    """The outcomes that are allowed at one moment."""
+    """The outcomes that are allowed at one moment.
+
+    A commit that was refused stays asked for: nothing of it has happened, but a crash may find it done all the same.
+    """
 
     def __init__(self) -> None:
         self.allowed: dict[str, list[Seen]] = {}
         self.ids: dict[str, str] = {}
         self.highest_id = 0
-        self._asked: dict[str, Seen] = {}
 
     def hear(self, fact: object) -> None:
         match fact:
             case Asked(outcomes):
-                self._asked = outcomes
                 for digest, seen in outcomes.items():
                     self.allowed.setdefault(digest, [None]).append(seen)
-            case Acknowledged(ids):
-                for digest, seen in self._asked.items():
-                    self.allowed[digest] = [seen]
-                self._asked = {}
+            case Acknowledged(outcomes, ids):
+                self.allowed |= {digest: [seen] for digest, seen in outcomes.items()}
                 self.ids |= ids
                 self.highest_id = max([self.highest_id, *map(int, ids.values())])
-            case Refused():
-                self._asked = {}
 
     def now(self, digest: str) -> Seen:
         """How the event was last acknowledged."""
@@ -172,6 +165,15 @@ class Ledger:
             known_id = self.ids.get(digest)
             if len(allowed) == 1 and seen is not None and known_id not in (None, task_id):
                 yield f"event {digest[:6]} was task {known_id} and is now task {task_id}"
+
+
+def ledger_of(log: list[Entry]) -> Ledger:
+    """What a log's marks amount to."""
+    ledger = Ledger()
+    for entry in log:
+        if isinstance(entry, Mark):
+            ledger.hear(entry.fact)
+    return ledger
 
 
 class Driver:
@@ -195,17 +197,17 @@ class Driver:
     @contextmanager
     def commit(self, outcomes: dict[str, Seen]) -> Iterator[dict[str, str]]:
         """What is done inside, in one commit, has these outcomes by event; yields where to put new ids."""
+        by_digest = {digest_of(name): seen for name, seen in outcomes.items()}
         ids: dict[str, str] = {}
-        self.hear(Asked({digest_of(name): seen for name, seen in outcomes.items()}))
+        self.hear(Asked(by_digest))
         try:
             with self.queue.batch():
                 yield ids
                 self.queue.commit()
         except QueueError:
             self.queue.undo()
-            self.hear(Refused())
             raise
-        self.hear(Acknowledged({digest_of(name): task_id for name, task_id in ids.items()}))
+        self.hear(Acknowledged(by_digest, {digest_of(name): task_id for name, task_id in ids.items()}))
 
     def id_of(self, name: str) -> int:
         return int(self.ledger.ids[digest_of(name)])
@@ -240,7 +242,7 @@ class Driver:
             self.queue.commit()
 
     def labelled(self, *names: str) -> None:
-        with self.commit({name: ("labelled", _plain(reply(name)), 0, 0.0) for name in names}):
+        with self.commit({name: ("labelled", plain(reply(name)), 0, 0.0) for name in names}):
             for name in names:
                 self.queue.labelled(self.id_of(name), reply(name))
 
@@ -287,11 +289,12 @@ class Driver:
         self.labelled(*names)
         self.done(*names)
 
-    def keep_house(self, step: Callable[[], object], *forgotten: str) -> None:
-        """A step of housekeeping after which these events are `forgotten`."""
-        self.hear(Asked({digest_of(name): None for name in forgotten}))
+    def keep_house(self, step: Callable[[], object], outcomes: dict[str, Seen]) -> None:
+        """A step of housekeeping that has these outcomes by event."""
+        by_digest = {digest_of(name): seen for name, seen in outcomes.items()}
+        self.hear(Asked(by_digest))
         step()
-        self.hear(Acknowledged())
+        self.hear(Acknowledged(by_digest, {}))
 
     # ends of a run
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,15 +13,20 @@ from camiohookd.housekeeping import Housekeeper
 from camiohookd.room import DAY
 from camiohookd.storethread import StoreThread
 from camiohookd.taskqueue import TaskQueue
-from camiohookd.tasks import Cause
-from tests.faults.crashes import Cuts, every_byte, some_bytes
+from camiohookd.tasks import Cause, State, Task
+from tests.faults.crashes import Cuts, crashes, every_byte, some_bytes
 from tests.faults.exploring import Explorer, Tally, build
 from tests.faults.model import (
     Acknowledged,
     Asked,
     Driver,
+    Seen,
     digest_of,
     event,
+    kill,
+    ledger_of,
+    open_queue,
+    plain,
     reply,
 )
 from tests.faults.recording import RecordingDisk
@@ -111,15 +117,13 @@ def housekeeping(driver: Driver) -> None:
     driver.life("a", "b")
     driver.put("c")
     driver.clock.seconds += 2 * DAY
-    driver.keep_house(keeper.step, "a", "b")
+    driver.keep_house(keeper.step, {"a": None, "b": None})
     driver.put("d")
     driver.clock.seconds += 13 * DAY
     reason = "it waited for longer than queue.max_age"
     seen = driver.now("c")
     assert seen is not None
-    driver.hear(Asked({digest_of("c"): ("failed", Cause.EXPIRED, reason, seen[1], None)}))
-    keeper.step()
-    driver.hear(Acknowledged())
+    driver.keep_house(keeper.step, {"c": ("failed", Cause.EXPIRED, reason, seen[1], None)})
     while keeper.step():
         pass
     driver.clock.seconds += 1.0
@@ -162,17 +166,6 @@ def kills_and_starts(driver: Driver) -> None:
     driver.put("e")
 
 
-def damage_set_aside(driver: Driver) -> None:
-    """The queue goes on with a folder in which something was set aside."""
-    assert driver.queue.quarantine.counts["journal"] == 1
-    keeper = Housekeeper(driver.queue)
-    driver.put("x")
-    while keeper.step():
-        driver.put_again("x")
-    driver.kill_and_start()
-    driver.put("y")
-
-
 SCENARIOS: list[Scenario] = [
     a_life,
     segments_that_fill_and_go,
@@ -189,66 +182,100 @@ def test_what_was_acknowledged_survives_a_power_cut_at_any_write(
 ) -> None:
     driver = Driver(memory_folder / "state")
     scenario(driver)
-    _expect_none(explorer.explore(driver))
+    _expect_none(explorer.explore(driver.disk))
 
 
-def test_a_power_cut_during_recovery_loses_nothing_either(memory_folder: Path, explorer: Explorer) -> None:
+def test_a_power_cut_during_recovery_loses_nothing_either(
+    memory_folder: Path, explorer: Explorer, long_run: bool
+) -> None:
     driver = Driver(memory_folder / "state")
     kills_and_starts(driver)
-    compaction_between_commits(driver)
-    states = {str(sorted(crash.folder.items())): crash for crash in crashes(driver.disk.start, driver.disk.log, some_bytes)}
-    for crash in random.Random(1).sample(list(states.values()), 30):
-        _expect_none(explorer.explore(_recovery_of(crash, driver, memory_folder / "again")))
-
-
-def _recovery_of(crash: Crash, driver: Driver, folder: Path) -> Driver:
-    """The start of a queue on what the crash has left."""
-    build(folder, crash.folder)
-    ledger = Ledger()
-    for entry in driver.disk.log[: crash.entry]:
-        if isinstance(entry, Mark):
-            ledger.hear(entry.fact)
-    disk = RecordingDisk(folder)
-    disk.mark(ledger)
-    return Driver(folder, disk)
+    driver.put("a", "b", "c", "d")
+    first, again = driver.disk, memory_folder / "again"
+    count = sum(1 for _ in crashes(first.start, first.log, some_bytes))
+    chosen = set(random.Random(1).sample(range(count), 1000 if long_run else 25))
+    for number, crash in enumerate(crashes(first.start, first.log, some_bytes)):
+        if number in chosen:
+            build(again, crash.folder)
+            second = RecordingDisk(again)
+            kill(open_queue(again, second))
+            _expect_none(explorer.explore(second, ledger_of(first.log[: crash.entry])))
 
 
 def test_a_migration_survives_a_power_cut_at_any_write(memory_folder: Path, explorer: Explorer) -> None:
     folder = memory_folder / "state"
     folder.mkdir()
-    documents = {str(number): _old_document(f"old {number}") for number in (3, 4, 7)}
+    old = {key: _old_task(f"old {key}") for key in ("3", "4", "7")}
+    documents = {key: task.to_document() for key, task in old.items()}
     (folder / "queue.json").write_text(json.dumps({"_default": documents}))
     disk = RecordingDisk(folder)
-    expected = {digest_of(document["reason"]): ("failed", Cause.REFUSED, document["reason"], None, None) for document in documents.values()}
-    disk.mark(Asked({**expected}))
-    disk.mark(Acknowledged({digest_of(document["reason"]): key for key, document in documents.items()}))
+    outcomes = {task.digest: ("failed", task.cause, task.reason, None, None) for task in old.values()}
+    disk.mark(Acknowledged({**outcomes}, {task.digest: key for key, task in old.items()}))
     driver = Driver(folder, disk)
     driver.put("a")
-    _expect_none(explorer.explore(driver))
+    _expect_none(explorer.explore(driver.disk))
 
 
-def _old_document(name: str) -> Document:
-    document = Task(state=State.FAILED, digest=digest_of(name), cause=Cause.REFUSED, reason=name).to_document()
-    return document
+def _old_task(name: str) -> Task:
+    return Task(state=State.FAILED, digest=digest_of(name), cause=Cause.REFUSED, reason=name)
+
+
+def test_what_was_set_aside_once_costs_nothing_more_at_a_power_cut(memory_folder: Path, explorer: Explorer) -> None:
+    folder = memory_folder / "state"
+    driver = Driver(folder)
+    driver.put("a", "b")
+    driver.put("c")
+    driver.drop("a")
+    kill(driver.queue)
+    _damage(folder / "queue.journal-00000001", b'"put","2"')
+    after = Driver(folder)
+    assert after.queue.quarantine.counts == {"journal": 1}
+    after.ledger = driver.ledger
+    keeper = Housekeeper(after.queue)
+    after.put("d")
+    while keeper.step():
+        after.put_again("b")
+    after.kill_and_start()
+    after.put("e")
+    _expect_none(explorer.explore(after.disk, ledger_of(driver.disk.log)))
+
+
+def _damage(path: Path, where: bytes) -> None:
+    data = path.read_bytes()
+    assert data.count(where) == 1
+    path.write_bytes(data.replace(where, bytes(len(where))))
 
 
 def test_what_was_acknowledged_together_survives_together(memory_folder: Path, explorer: Explorer) -> None:
     """Eight senders, two labellers and two deliverers at once, as in the daemon."""
     driver = Driver(memory_folder / "state")
     asyncio.run(_crowd(driver))
-    _expect_none(explorer.explore(driver))
+    _expect_none(explorer.explore(driver.disk))
 
 
 async def _crowd(driver: Driver) -> None:
     store = StoreThread(driver.queue)
-    hear = driver.disk.mark
+
+    async def ask(name: str, outcome: Seen, operation: Callable[[TaskQueue], str | None]) -> str:
+        outcomes = {digest_of(name): outcome}
+
+        def perform(queue: TaskQueue) -> str | None:
+            driver.disk.mark(Asked(outcomes))
+            return operation(queue)
+
+        task_id = await store.call(perform)
+        driver.disk.mark(Acknowledged(outcomes, {digest_of(name): task_id} if task_id else {}))
+        return task_id or ""
 
     async def life(name: str) -> None:
-        each = event(name)
-        task_id = await ask(name, ("pending", each.pictures), lambda queue: queue.put(each).id)
-        kept = reply(name)
-        await ask(name, ("labelled", plain(kept), 0, 0.0), lambda queue: queue.labelled(int(task_id), kept))
-        await ask(name, ("done",), lambda queue: queue.done(int(task_id)))
+        each, kept = event(name), reply(name)
+        task_id = int(await ask(name, ("pending", each.pictures), lambda queue: queue.put(each).id))
+        await ask(name, ("labelled", plain(kept), 0, 0.0), lambda queue: queue.labelled(task_id, kept))
+        await ask(name, ("done",), lambda queue: queue.done(task_id))
 
     await asyncio.gather(*(life(f"event {number}") for number in range(8)))
     await asyncio.to_thread(store.stop)
+
+
+def _expect_none(problems: list[str]) -> None:
+    assert not problems, "\n\n".join(["", *problems])

@@ -4,7 +4,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -58,7 +58,7 @@ class Load:
 
 
 def test_nothing_accepted_is_lost_and_repeats_are_few_when_the_daemon_is_killed_under_load(
-    tmp_path: Path, long_run: bool, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, long_run: bool, print_figure: Callable[[str], None]
 ) -> None:
     kills = KILLS_LONG if long_run else KILLS
     moments = random.Random(SEED)
@@ -73,17 +73,15 @@ def test_nothing_accepted_is_lost_and_repeats_are_few_when_the_daemon_is_killed_
         camio.wait_until(lambda arrived: all(arrived[name] for name in load.accepted), 120)
         deliveries = camio.deliveries
     repeats = {name: len(each) - 1 for name, each in deliveries.items() if len(each) > 1}
-    with capsys.disabled():
-        print(
-            f"\nkills survived: {kills}; events accepted: {len(load.accepted)}; lost: 0; repeats: {sum(repeats.values())}"
-        )
+    print_figure(f"kills survived: {kills}; accepted: {len(load.accepted)}; lost: 0; repeats: {sum(repeats.values())}")
     assert len(load.accepted) > kills
     assert sum(repeats.values()) <= kills * CONCURRENCY
     assert max(repeats.values(), default=0) <= kills
 
 
 def _redrive_the_wrongly_blamed(daemon: Daemon) -> None:
-    """Kills from outside can hit one event three times while it is alone in hand: it then fails as poison, and is kept."""
+    """Kills from outside can hit one event three times while it is alone in hand: it then fails as poison, and is
+    kept."""
     failed = daemon.command("queue", "list", "--state", "failed", "--json").stdout.splitlines()
     assert all(json.loads(line)["cause"] == "poison" for line in failed)
     if failed:
