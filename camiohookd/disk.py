@@ -104,6 +104,16 @@ class AppendFile:
         self._disk.close(self._fd)
 
 
+def make_durable(disk: Disk, path: Path) -> None:
+    """See that a file that another process may have left unsynced, and its name, survive a power cut. Raises OSError."""
+    fd = disk.open_append(path)
+    try:
+        disk.sync(fd)
+    finally:
+        disk.close(fd)
+    disk.sync_folder(path.parent)
+
+
 def replace_file(disk: Disk, path: Path, data: bytes) -> None:
     """Put a small file in the place of `path`, whole or not at all. Raises OSError."""
     temporary = path.with_name(path.name + ".new")

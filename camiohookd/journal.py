@@ -11,6 +11,7 @@ nothing.
 """
 
 import re
+import sys
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,6 +26,33 @@ Document = dict[str, Any]
 Record = list[Any]
 
 _NAME = re.compile(r"queue\.journal-(\d{8})")
+
+
+class LostIds:
+    """Whose documents damage may have taken, told from the ids around it, since ids grow from line to line.
+
+    Told of every file of a state in turn, the snapshot first. Without this a damaged line would bring back whatever was
+    forgotten on purpose.
+    """
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._damaged = False
+        self._between: list[range] = []
+
+    def damage(self) -> None:
+        self._damaged = True
+
+    def seen(self, number: int) -> None:
+        """The id of a document that is whole; what is older than one already seen tells nothing."""
+        if number <= self._last:
+            return
+        if self._damaged:
+            self._between.append(range(self._last + 1, number))
+        self._last, self._damaged = number, False
+
+    def ranges(self) -> list[range]:
+        return [*self._between, range(self._last + 1, sys.maxsize)] if self._damaged else self._between
 
 
 @dataclass(slots=True)
@@ -42,17 +70,20 @@ def encode(record: Record) -> bytes:
     return b"%08x %b\n" % (zlib.crc32(body), body)
 
 
-def scan(data: bytes) -> Scan:
-    """Every record that is whole, in order; never raises."""
-    result = Scan()
+def scan(data: bytes, lost: LostIds | None = None) -> Scan:
+    """Every record that is whole, in order, and `lost` is told of them; never raises."""
+    result, lost = Scan(), lost or LostIds()
     bad: list[tuple[int, bytes]] = []
     for offset, line in _lines(data):
         record = _decode(line)
         if record is None:
             bad.append((offset, line))
             continue
-        result.damaged += bad
-        bad.clear()
+        if bad:
+            lost.damage()
+            result.damaged += bad
+            bad.clear()
+        lost.seen(_newest_id(record))
         result.records.append(record)
         result.good_length = offset + len(line)
     return result
@@ -74,6 +105,16 @@ def _decode(line: bytes) -> Record | None:
     return record if isinstance(record, list) else None
 
 
+def _newest_id(record: Record) -> int:
+    """The newest id that a record knows of, 0 if of none."""
+    match record:
+        case ["put", str(key), _]:
+            return int(key)
+        case ["note", {"next_id": int(next_id)}]:
+            return next_id - 1
+    return 0
+
+
 def replay(records: list[Record], documents: dict[str, Document], notes: Document) -> None:
     """Apply records to `documents` (by id) and `notes`, in place."""
     for record in records:
@@ -89,7 +130,9 @@ def replay(records: list[Record], documents: dict[str, Document], notes: Documen
             case ["del", str(key)]:
                 documents.pop(key, None)
             case ["note", dict(fields)]:
-                notes.update(fields)
+                # A journal whose making failed half-way may lie behind one that went on: its note is the older one.
+                next_id = max(notes.get("next_id", 1), fields.get("next_id", 1))
+                notes.update(fields | ({"next_id": next_id} if next_id > 1 else {}))
 
 
 def change_fields(document: Document, fields: Document, removed: list[str] | tuple[str, ...]) -> None:

@@ -1,6 +1,7 @@
 """What opening a queue does about the last run, when that did not end well."""
 
 import logging
+import sys
 from typing import TYPE_CHECKING
 
 from camiohookd.segments import Place, StoredPayload
@@ -48,18 +49,28 @@ def _rescue(queue: "TaskQueue") -> None:
     Ids grow, so without damage only the end of the newest segments can hold any.
     """
     known = queue.storage.last_id
+    lost = [range(known + 1, sys.maxsize), *queue.storage.lost_ids]
     for number in queue.segments.newest_first():
-        lowest = known + 1
-        for place, payload in queue.segments.scan(number):
-            lowest = min(lowest, payload.task_id)
-            if str(payload.task_id) in queue.storage.documents or payload.meta["digest"] in queue.index.by_digest:
-                continue
-            if payload.task_id > known or queue.storage.damaged:
-                queue.insert(payload.task_id, _rescued_task(payload, place, queue.elapsed.now()))
-                log.warning("task %d was not in the journal, but its payload is whole: queued", payload.task_id)
-            queue.storage.reserve_ids(payload.task_id + 1)
-        if lowest <= known and not queue.storage.damaged:
+        oldest = min(_rescue_from(queue, number, lost), default=known + 1)
+        if oldest <= known and not queue.storage.lost_ids:
             return
+
+
+def _rescue_from(queue: "TaskQueue", number: int, lost: list[range]) -> list[int]:
+    """Take in the payloads of one segment whose ids are `lost`; returns the ids of all that it holds."""
+    found, rescued = [], False
+    for place, payload in queue.segments.scan(number):
+        found.append(payload.task_id)
+        queue.storage.reserve_ids(payload.task_id + 1)
+        if str(payload.task_id) in queue.storage.documents or payload.meta["digest"] in queue.index.by_digest:
+            continue
+        if any(payload.task_id in ids for ids in lost):
+            queue.insert(payload.task_id, _rescued_task(payload, place, queue.elapsed.now()))
+            log.warning("task %d was not in the journal, but its payload is whole: queued", payload.task_id)
+            rescued = True
+    if rescued:
+        queue.segments.make_durable(number)
+    return found
 
 
 def _rescued_task(payload: StoredPayload, place: Place, now: float) -> Task:

@@ -87,14 +87,21 @@ class Room:
         """Give up what is kept for looking at, oldest first; False when there is nothing left."""
         if self._queue.quarantine.evict_oldest():
             return True
-        oldest = self._queue.index.kept_payloads.first()
-        if oldest is None:
-            self._queue.commit()  # else what is to be deleted may still be needed, if the commit fails
-            return self._queue.segments.retire()
-        log.warning("the pictures of failed task %d were deleted to make room for new events", oldest[1])
-        self._queue.let_payload_go(oldest[1])
-        self._queue.commit()
-        return True
+        segments = self._queue.segments
+        before = segments.bytes_used
+        count = self._let_payloads_go()
+        self._queue.commit()  # else what is deleted now would be needed again, if a later commit failed
+        if count:
+            log.warning("the pictures of %d failed tasks were deleted to make room for new events", count)
+        return count > 0 or segments.bytes_used < before or segments.retire()
+
+    def _let_payloads_go(self) -> int:
+        """Those of failed tasks, oldest first, until a segment can be deleted; returns how many."""
+        count, kept = 0, self._queue.index.kept_payloads
+        while not self._queue.segments.can_shrink() and (oldest := kept.first()) is not None:
+            self._queue.let_payload_go(oldest[1])
+            count += 1
+        return count
 
     def _full(self, message: str, excess: float) -> QueueFull:
         return QueueFull(message, self.drain.seconds_for(excess, self._queue.elapsed.now()))

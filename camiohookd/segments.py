@@ -12,13 +12,14 @@ import struct
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
-from camiohookd.disk import AppendFile, Disk
+from camiohookd.disk import AppendFile, Disk, make_durable
 from camiohookd.payload import Event, Picture
 
 SEGMENT_BYTES = 16 * 1024 * 1024
@@ -142,8 +143,7 @@ class Segments:
     def _roll(self) -> None:
         if self._active is not None:
             self._active.sync()
-            self._active.close()
-            self._active = None
+            self._close_active()
         number = self._last_number + 1
         file = AppendFile(self._disk, self._path(number))
         try:
@@ -173,30 +173,42 @@ class Segments:
         try:
             self._active.cut(self._settled)
         except OSError:
-            self._active.close()
-            self._active = None
+            self._close_active()
         else:
             self._set_length(self._last_number, self._active.length)
 
+    def abandon(self) -> None:
+        """Leave what was appended since it was last settled where it is: a journal may still refer to it."""
+        if self._active is not None and self._active.length != self._settled:
+            self._close_active()
+
+    def _close_active(self) -> None:
+        if self._active is not None:
+            self._active.close()
+            self._active = None
+
     def drop_unneeded(self) -> None:
         """Delete the segments that no task needs; the active one only once it is long."""
-        for number in sorted(self._unneeded):
-            if number == self._last_number and self._active is not None:
-                if self._active.length < SEGMENT_BYTES // 4:
-                    continue
-                self._active.close()
-                self._active = None
+        for number in sorted(filter(self._is_deletable, self._unneeded)):
+            if number == self._last_number:
+                self._close_active()
             self._disk.unlink(self._path(number))
             self._unneeded.discard(number)
             self._set_length(number, 0)
             del self._lengths[number]
 
+    def _is_deletable(self, number: int) -> bool:
+        in_use = number == self._last_number and self._active is not None
+        return not in_use or self._lengths[number] >= SEGMENT_BYTES // 4
+
+    def can_shrink(self) -> bool:
+        """Whether `drop_unneeded` would delete something."""
+        return any(map(self._is_deletable, self._unneeded))
+
     def retire(self) -> bool:
         """Close the active segment for good and delete what is not needed; True if that made room."""
         before = self.bytes_used
-        if self._active is not None:
-            self._active.close()
-            self._active = None
+        self._close_active()
         self.drop_unneeded()
         return self.bytes_used < before
 
@@ -216,15 +228,24 @@ class Segments:
     def newest_first(self) -> Iterator[int]:
         return iter(sorted(self._lengths, reverse=True))
 
+    def make_durable(self, number: int) -> None:
+        """See that what `scan` found is on stable storage, should it have been left unsynced. Raises OSError."""
+        make_durable(self._disk, self._path(number))
+
     def scan(self, number: int) -> Iterator[tuple[Place, StoredPayload]]:
         """Every whole record of a segment; damaged stretches are passed over."""
-        data = self._path(number).read_bytes()
+        data = self._read_all(number)
         offset = data.find(_MAGIC)
         while offset >= 0:
             head = _decode_head(data[offset : offset + _HEAD_BYTES])
-            length = _HEAD_BYTES + head[2] if head else 0
-            try:
+            length = _HEAD_BYTES + head[2] if head else 1
+            with suppress(DamagedPayloadError):
                 yield Place(number, offset, length), decode(data[offset : offset + length])
-            except DamagedPayloadError:
-                length = 1
             offset = data.find(_MAGIC, offset + length)
+
+    def _read_all(self, number: int) -> bytes:
+        try:
+            return self._path(number).read_bytes()
+        except OSError as error:
+            log.error("%s cannot be searched for events: %s", self._path(number), error)
+            return b""

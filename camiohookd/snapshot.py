@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from camiohookd.disk import AppendFile, Disk
-from camiohookd.journal import Document
+from camiohookd.journal import Document, LostIds
 
 _HEAD = b'{"_default": {\n'
 _TAIL = b"\n}}\n"
@@ -30,20 +30,29 @@ def encode_line(key: str, document: Document) -> bytes:
     return b'%b%b%08x"}' % (body, _MARK, zlib.crc32(body))
 
 
-def parse(data: bytes) -> tuple[dict[str, Document], list[tuple[int, bytes]]]:
-    """Every document whose line is whole, by id, and the damaged lines as (offset, bytes); never raises."""
+def parse(data: bytes, lost: LostIds | None = None) -> tuple[dict[str, Document], list[tuple[int, bytes]]]:
+    """Every document whose line is whole, by id, and the damaged lines as (offset, bytes); never raises.
+
+    `lost` is told of them.
+    """
+    lost = lost or LostIds()
     documents: dict[str, Document] = {}
     damaged: list[tuple[int, bytes]] = []
+    if not data.startswith(_HEAD):
+        lost.damage()
     offset = 0
     for line in data.splitlines(keepends=True):
         text = line.rstrip(b",\n")
         if (decoded := _decode_line(text)) is not None:
             documents[decoded[0]] = decoded[1]
+            lost.seen(int(decoded[0]))
         elif text not in (b'{"_default": {', b"}}", b""):
             damaged.append((offset, line))
+            lost.damage()
         offset += len(line)
     if not (data.startswith(_HEAD) and data.endswith(_TAIL.lstrip())) and not damaged:
         damaged.append((offset, b""))
+        lost.damage()
     return documents, damaged
 
 
@@ -67,7 +76,7 @@ class SnapshotWriter:
         self._path = path
         self._temporary = path.with_suffix(".json.new")
         self._documents = documents
-        self._keys: Iterator[str] = iter(list(documents))
+        self._keys: Iterator[str] = iter(sorted(documents, key=int))  # what is damaged is told by its neighbours
         disk.unlink(self._temporary)
         self._file = AppendFile(disk, self._temporary)
         self._separator = _HEAD

@@ -17,8 +17,8 @@ from tinydb import TinyDB
 from tinydb.storages import Storage
 
 from camiohookd import journal, snapshot
-from camiohookd.disk import AppendFile, Disk
-from camiohookd.journal import Document
+from camiohookd.disk import AppendFile, Disk, make_durable
+from camiohookd.journal import Document, LostIds
 from camiohookd.quarantine import Kind, Quarantine
 
 Change = tuple[str, Document | None, Document | None]
@@ -41,7 +41,8 @@ class JournaledStorage(Storage):
     """A TinyDB storage of one table.
 
     `documents` is the live state and is only changed by `apply`; `notes` are facts about the whole, kept in the
-    journal. `observer` is told of every change, undone ones included; `damaged` says that opening set something aside.
+    journal. `observer` is told of every change, undone ones included; `damaged` says that opening set something aside,
+    and `lost_ids` whose documents may have been in it.
     """
 
     def __init__(self, path: Path, disk: Disk, quarantine: Quarantine, observer: Observer | None = None) -> None:
@@ -59,45 +60,56 @@ class JournaledStorage(Storage):
         self._snapshot_bytes = 0
         self._older_bytes = 0
         self._tail = b""
+        self._committed = 0
         self._load()
 
     # opening
 
     def _load(self) -> None:
-        self._load_snapshot()
+        lost = LostIds()
         self._numbers = journal.numbers(self._folder)
+        self._load_snapshot(lost)
         for number in self._numbers:
-            self._load_journal(number)
+            self._load_journal(number, lost)
+        self.lost_ids = lost.ranges()
         self._journal = self._open_last_journal()
         self._next_id: int = max(self.notes.get("next_id", 1), max(map(int, self.documents), default=0) + 1)
         for key, document in self.documents.items():
             self._observer(key, None, document)
 
-    def _load_snapshot(self) -> None:
+    def _load_snapshot(self, lost: LostIds) -> None:
         if not self._path.exists():
+            if self._numbers and self._numbers[0] > 1:  # the first journal goes when the first snapshot is there
+                self._set_aside("snapshot", f"{self._path.name}-missing", b"")
+                lost.damage()
             return
         data = self._path.read_bytes()
         self._snapshot_bytes = len(data)
-        self.documents, damaged = snapshot.parse(data)
+        self.documents, damaged = snapshot.parse(data, lost)
         for offset, line in damaged:
             self._set_aside("snapshot", f"{self._path.name}@{offset}", line)
 
-    def _load_journal(self, number: int) -> None:
+    def _load_journal(self, number: int, lost: LostIds) -> None:
         path = journal.path_of(self._folder, number)
         data = path.read_bytes()
-        scan = journal.scan(data)
+        scan = journal.scan(data, lost)
         journal.replay(scan.records, self.documents, self.notes)
         for offset, line in scan.damaged:
             self._set_aside("journal", f"{path.name}@{offset}", line)
         self._tail = data[scan.good_length :]
-        if self._tail and number != self._numbers[-1]:
+        # A torn tail is the beginning of a line: what has an end, or stands in a journal that was left, was damaged.
+        if b"\n" in self._tail or (self._tail and number != self._numbers[-1]):
             self._set_aside("journal", f"{path.name}@{scan.good_length}", self._tail)
+            lost.damage()
         self._older_bytes += len(data)
 
     def _open_last_journal(self) -> AppendFile:
         if not self._numbers:
             self._numbers = [1]
             return journal.create(self._disk, self._folder, 1, self.notes)
+        for number in self._numbers:
+            # The last process may have been killed before it had synced what was read above.
+            make_durable(self._disk, journal.path_of(self._folder, number))
         last = AppendFile(self._disk, journal.path_of(self._folder, self._numbers[-1]))
         self._older_bytes -= last.length
         if self._tail:
@@ -178,16 +190,26 @@ class JournaledStorage(Storage):
             self._batch = False
 
     def mark(self) -> int:
-        """A place to `undo` back to, within the present batch."""
-        return len(self._pending)
+        """A place to `undo` back to, as far as it is not committed by then."""
+        return self._committed + len(self._pending)
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether there is anything to commit."""
+        return bool(self._pending)
 
     def undo(self, mark: int = 0) -> None:
         """Take back the changes since `mark`."""
-        for _, change in reversed(self._pending[mark:]):
+        first = max(0, mark - self._committed)
+        for _, change in reversed(self._pending[first:]):
             if change is not None:
                 key, before, after = change
                 self._put(key, after, before)
-        del self._pending[mark:]
+        del self._pending[first:]
+
+    def repair(self) -> None:
+        """See that nothing of a commit that failed can ever be read. Raises OSError while the disk still refuses."""
+        self._journal.repair()
 
     def commit(self, sync: bool = True) -> None:
         """Write all waiting changes, durably unless `sync` is false. Raises OSError, and then has undone them."""
@@ -199,6 +221,7 @@ class JournaledStorage(Storage):
         except OSError:
             self.undo()
             raise
+        self._committed += len(self._pending)
         self._pending.clear()
 
     # compaction

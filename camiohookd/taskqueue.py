@@ -148,7 +148,7 @@ class TaskQueue:
 
         Raises StoreUnavailable, and then nothing of it has happened.
         """
-        changed = self.storage.mark() > 0
+        changed = self.storage.has_changes
         try:
             self.segments.sync()
             self.storage.commit(sync=self._must_sync)
@@ -171,8 +171,13 @@ class TaskQueue:
         for task_id in self._taken:
             self.deliveries.landed(task_id, self.elapsed.now(), success=None)
         self._taken.clear()
-        self.segments.undo()
         self._must_sync = False
+        try:
+            self.storage.repair()
+        except OSError:
+            self.segments.abandon()  # a crash now may find the commit in the journal after all
+        else:
+            self.segments.undo()
 
     def _refused(self, error: OSError) -> StoreUnavailable:
         self.trouble = f"the disk refuses to write: {error}"
@@ -189,6 +194,7 @@ class TaskQueue:
         received = round(self.elapsed.wall(), 3)
         record = encode(task_id, event, received)
         try:
+            self.storage.repair()
             self.room.make(len(record))
             place = self.segments.append(record)
         except OSError as error:

@@ -1,4 +1,4 @@
-"""What the tests of the queue share: events, a clock in the test's hand, a disk that counts and can fail, a way to die."""
+"""What the tests of the queue share: events, a clock in the test's hand, a disk that counts and fails, a way to die."""
 
 import hashlib
 import random

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import PurePosixPath
 
-from tests.faults.recording import Create, Entry, Rename, Sync, SyncFolder, Truncate, Unlink, Write
+from tests.faults.recording import Create, Entry, FailedSync, Rename, Sync, SyncFolder, Truncate, Unlink, Write
 
 Folder = dict[str, bytes]
 """The bytes of every file by its name, relative to the state folder."""
@@ -45,6 +45,7 @@ def some_bytes(length: int) -> list[int]:
 class _File:
     synced: bytes
     changes: list[Write | Truncate] = field(default_factory=list)
+    forgotten_from: int | None = None  # a sync has failed: what stood behind this is not going to be written
 
     def after(self, count: int) -> bytes:
         data = self.synced
@@ -53,8 +54,16 @@ class _File:
         return data
 
     def sync(self) -> None:
-        self.synced = self.after(len(self.changes))
+        data = self.after(len(self.changes))
+        if self.forgotten_from is not None:
+            data = data[: self.forgotten_from] + bytes(len(data) - self.forgotten_from)
+        self.synced, self.forgotten_from = data, None
         self.changes.clear()
+
+    def truncate(self, change: Truncate) -> None:
+        self.changes.append(change)
+        if self.forgotten_from is not None and change.length <= self.forgotten_from:
+            self.forgotten_from = None
 
     def coarse(self) -> dict[str, bytes]:
         """Lost, kept, or kept up to one of the changes."""
@@ -94,8 +103,12 @@ class _Volume:
                 self._changes_in(name).append(entry)
             case Rename(_, _, name) | Unlink(name):
                 self._changes_in(name).append(entry)
-            case Write(file) | Truncate(file):
+            case Write(file):
                 self._files[file].changes.append(entry)
+            case Truncate(file):
+                self._files[file].truncate(entry)
+            case FailedSync(file):
+                self._files[file].forgotten_from = len(self._files[file].synced)
             case Sync(file):
                 self._files[file].sync()
             case SyncFolder(folder):

@@ -225,6 +225,11 @@ class Driver:
                 assert not receipt.duplicate
                 ids[name] = receipt.id
 
+    def put_whether_known(self, name: str) -> None:
+        """What a sender does that was not answered."""
+        with self.commit({name: ("pending", event(name).pictures)}) as ids:
+            ids[name] = self.queue.put(event(name)).id
+
     def put_again(self, name: str, becomes: Seen = None) -> None:
         """A duplicate; a failed task `becomes` something by it."""
         with self.commit({name: becomes or self.now(name)}):
@@ -300,6 +305,9 @@ class Driver:
 
     def kill_and_start(self) -> None:
         kill(self.queue)
+        self.start()
+
+    def start(self) -> None:
         self.queue = self._open()
 
     def stop_and_start(self) -> None:

@@ -34,6 +34,13 @@ class Sync:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedSync:
+    """Linux forgets what it could not write: the next sync succeeds without it."""
+
+    file: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rename:
     file: int
     source: str
@@ -57,7 +64,7 @@ class Mark:
     fact: object
 
 
-Entry = Create | Write | Truncate | Sync | Rename | Unlink | SyncFolder | Mark
+Entry = Create | Write | Truncate | Sync | FailedSync | Rename | Unlink | SyncFolder | Mark
 
 
 class RecordingDisk(Disk):
@@ -114,6 +121,9 @@ class RecordingDisk(Disk):
     def sync_folder(self, path: Path) -> None:
         self.log.append(SyncFolder(self._name(path)))
 
+    def open_files(self) -> int:
+        return len(self._open)
+
     def die(self) -> None:
         """What the kernel does when a process is killed: its files are closed, what it wrote stays in the cache."""
         for fd in list(self._open):
@@ -121,6 +131,72 @@ class RecordingDisk(Disk):
 
     def _name(self, path: Path) -> str:
         return os.path.relpath(path, self.root)
+
+
+class Killed(BaseException):
+    """The process is gone at this call."""
+
+
+class FailingDisk(RecordingDisk):
+    """A recording disk whose calls `first` to `last`, counted from when it was `armed`, fail with `error`.
+
+    A write that fails has written half of its bytes.
+    """
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.heal()
+
+    def arm(self, first: int, last: int, error: BaseException) -> None:
+        self.calls, self.hits = 0, 0
+        self._first, self._last, self._error = first, last, error
+
+    def heal(self) -> None:
+        self.arm(1, 0, Killed())
+
+    def _fails(self) -> bool:
+        self.calls += 1
+        failing = self._first <= self.calls <= self._last
+        self.hits += failing
+        return failing
+
+    def open_append(self, path: Path) -> int:
+        if self._fails():
+            raise self._error
+        return super().open_append(path)
+
+    def write(self, fd: int, data: bytes) -> None:
+        if self._fails():
+            super().write(fd, data[: len(data) // 2])
+            raise self._error
+        super().write(fd, data)
+
+    def sync(self, fd: int) -> None:
+        if self._fails():
+            if isinstance(self._error, OSError):
+                self.log.append(FailedSync(self._open[fd]))
+            raise self._error
+        super().sync(fd)
+
+    def truncate(self, fd: int, length: int) -> None:
+        if self._fails():
+            raise self._error
+        super().truncate(fd, length)
+
+    def rename(self, source: Path, target: Path) -> None:
+        if self._fails():
+            raise self._error
+        super().rename(source, target)
+
+    def unlink(self, path: Path) -> None:
+        if self._fails():
+            raise self._error
+        super().unlink(path)
+
+    def sync_folder(self, path: Path) -> None:
+        if self._fails():
+            raise self._error
+        super().sync_folder(path)
 
 
 def _files(root: Path) -> list[str]:

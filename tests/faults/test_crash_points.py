@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ from tests.faults.model import (
     plain,
     reply,
 )
-from tests.faults.recording import RecordingDisk
+from tests.faults.recording import FailingDisk, Killed, RecordingDisk
 
 Scenario = Callable[[Driver], None]
 
@@ -190,7 +191,6 @@ def test_a_power_cut_during_recovery_loses_nothing_either(
 ) -> None:
     driver = Driver(memory_folder / "state")
     kills_and_starts(driver)
-    driver.put("a", "b", "c", "d")
     first, again = driver.disk, memory_folder / "again"
     count = sum(1 for _ in crashes(first.start, first.log, some_bytes))
     chosen = set(random.Random(1).sample(range(count), 1000 if long_run else 25))
@@ -251,6 +251,27 @@ def test_what_was_acknowledged_together_survives_together(memory_folder: Path, e
     driver = Driver(memory_folder / "state")
     asyncio.run(_crowd(driver))
     _expect_none(explorer.explore(driver.disk))
+
+
+@pytest.mark.parametrize("call", range(1, 12))
+def test_a_kill_within_a_commit_and_a_power_cut_after_it_lose_nothing(
+    call: int, memory_folder: Path, explorer: Explorer
+) -> None:
+    """What a killed process wrote is read by the next one, though the disk does not have it yet."""
+    disk = FailingDisk(memory_folder / "state")
+    driver = Driver(memory_folder / "state", disk)
+    driver.put("a")
+    driver.claim("a")
+    disk.arm(call, call, Killed())
+    with suppress(Killed):
+        driver.put("b")
+        driver.queue.storage.compact_step()
+        driver.labelled("a")
+    disk.heal()
+    driver.kill_and_start()
+    driver.put_whether_known("b")
+    driver.put("c")
+    _expect_none(explorer.explore(disk))
 
 
 async def _crowd(driver: Driver) -> None:

@@ -1,5 +1,7 @@
 """The schedule of deliveries: hosts that are down, order within a camera, and what is in the air."""
 
+from itertools import pairwise
+
 import pytest
 
 from camiohookd.deliveries import PATIENCE, Deliveries
@@ -68,7 +70,7 @@ def test_a_host_that_failed_is_tried_by_one_at_a_time_with_growing_pauses(delive
         assert due is not None
         assert deliveries.take(due - 0.001) is None
         now = due
-    pauses = [later - earlier for earlier, later in zip(tries, tries[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in pairwise(tries)]
     assert pauses == [5, 10, 20, 40, 80, 160, 320, 600, 600]
     deliveries.take(now)
     assert deliveries.take(now + 1000.0) is None

@@ -7,7 +7,7 @@ import pytest
 
 from camiohookd.errors import QueueFull, StoreUnavailable
 from camiohookd.room import GB, Bounds, DrainRate, Room
-from camiohookd.tasks import Cause
+from camiohookd.tasks import Cause, State
 from tests.queue_fixtures import (
     REPLY,
     CountingDisk,
@@ -38,14 +38,14 @@ def test_one_event_too_many_is_refused_and_accepted_again_when_one_has_left(tmp_
     assert accept(queue, make_event(2)) == 2  # known events need no room
     commit(queue, lambda q: q.done(task_id))
     assert accept(queue, make_event(3)) > 2
-    assert queue.index.counts == {"pending": 2, "labelled": 0, "done": 1}
+    assert queue.index.counts == {State.PENDING: 2, State.LABELLED: 0, State.DONE: 1}
 
 
 def test_over_max_bytes_the_failed_and_quarantined_give_way_before_an_event_is_refused(
     tmp_path: Path, disk: CountingDisk
 ) -> None:
     clock = HandClock()
-    queue = open_queue(tmp_path, disk=disk, clock=clock, bounds=Bounds(max_bytes=2_000_000, min_free_bytes=0))
+    queue = open_queue(tmp_path, disk=disk, clock=clock, bounds=Bounds(max_bytes=1_800_000, min_free_bytes=0))
     queue.quarantine.set_aside("payload", "task-0", bytes(300_000))
     for number in range(1, 5):
         task_id = accept(queue, make_event(number, size=400_000))
@@ -67,7 +67,7 @@ def test_over_max_bytes_what_waits_is_never_given_up(tmp_path: Path, disk: Count
         for number in range(1, 20):
             accept(queue, make_event(number, size=20_000))
             accepted += 1
-    assert queue.index.counts["pending"] == accepted
+    assert queue.index.counts[State.PENDING] == accepted
     assert all(queue.read_payload(queue.get(number)).task_id == number for number in range(1, accepted + 1))
 
 

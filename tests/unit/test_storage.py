@@ -8,8 +8,7 @@ import pytest
 
 from camiohookd import storage as storage_module
 from camiohookd.quarantine import Quarantine
-from camiohookd.storage import MIN_JOURNAL_BYTES, STEP_BYTES, JournaledStorage
-from camiohookd.storage import Change
+from camiohookd.storage import MIN_JOURNAL_BYTES, STEP_BYTES, Change, JournaledStorage
 from tests.queue_fixtures import CountingDisk
 
 Open = Callable[[Path], JournaledStorage]

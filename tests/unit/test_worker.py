@@ -1,0 +1,208 @@
+"""The worker's loops on a real store, with a labeler and a callback that fail as they are told."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from camiohookd import desk
+from camiohookd.callback import AllowList, Courier
+from camiohookd.detections import Detection
+from camiohookd.errors import LabelingError
+from camiohookd.images import Decoded, Limits
+from camiohookd.labelling import Labelling
+from camiohookd.metrics import Metrics
+from camiohookd.payload import parse_event
+from camiohookd.rules import Rule
+from camiohookd.simulator.fake_camio import FakeCamio
+from camiohookd.storethread import StoreThread
+from camiohookd.taskqueue import TaskQueue
+from camiohookd.tasks import Task
+from camiohookd.views import TaskDetails, TaskList
+from camiohookd.worker import LABELING_TRIES, Worker
+from tests.running import event_body
+
+PATIENCE = 20.0
+
+
+class Labels:
+    """A labeler that fails so many times, and then finds nothing."""
+
+    input_size = (300, 300)
+
+    def __init__(self, failures: int = 0) -> None:
+        self.failures = failures
+        self.calls = 0
+
+    def detect(self, picture: Decoded, min_probability: float | None = None) -> list[Detection]:
+        self.calls += 1
+        if self.calls <= self.failures:
+            raise LabelingError("the accelerator is gone")
+        return []
+
+
+class Bench:
+    """A worker on a queue in `folder`, and a fake Camio."""
+
+    def __init__(self, folder: Path, labeler: Labels, camio: FakeCamio, allow: list[str] | None = None) -> None:
+        self.camio = camio
+        self.queue = TaskQueue(folder, backoff=lambda _: 0.01)
+        self.store = StoreThread(self.queue)
+        self.worker = Worker(
+            self.store,
+            labelling=Labelling(labeler, Limits(), [Rule()], Metrics()),
+            courier=Courier("test"),
+            allow_list=AllowList([camio.origin] if allow is None else allow),
+            metrics=Metrics(),
+            threads=1,
+            deliveries=2,
+        )
+        loop = asyncio.get_running_loop()
+        self.store.watch(lambda: _call(loop, self.worker.wake))
+
+    async def put(self, name: str) -> None:
+        event = parse_event(event_body(self.camio.callback_url(name)))
+        await self.store.call(lambda queue: queue.put(event))
+
+    async def task(self, task_id: str) -> TaskDetails:
+        answer = await self.store.call(lambda queue: desk.perform(queue, desk.ShowTask(task_id)))
+        assert isinstance(answer, TaskDetails)
+        return answer
+
+    async def ended(self, task_id: str) -> TaskDetails:
+        async with asyncio.timeout(PATIENCE):
+            while (task := await self.task(task_id)).state not in ("done", "failed"):
+                await asyncio.sleep(0.02)
+        return task
+
+
+def _call(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
+    loop.call_soon_threadsafe(function)
+
+
+def with_bench(
+    folder: Path, labeler: Labels, use: Callable[[Bench], Awaitable[None]], allow: list[str] | None = None
+) -> None:
+    async def run() -> None:
+        camio = FakeCamio()
+        await camio.listen()
+        bench = Bench(folder, labeler, camio, allow)
+        try:
+            await use(bench)
+            assert await bench.worker.stop(5)
+        finally:
+            await asyncio.to_thread(bench.store.stop)
+            await camio.close()
+
+    asyncio.run(run())
+
+
+def test_a_labeler_that_fails_for_a_moment_is_tried_again(tmp_path: Path) -> None:
+    async def use(bench: Bench) -> None:
+        bench.worker.start()
+        await bench.put("one")
+        assert (await bench.ended("1")).state == "done"
+
+    labeler = Labels(failures=LABELING_TRIES - 1)
+    with_bench(tmp_path, labeler, use)
+    assert labeler.calls == LABELING_TRIES
+
+
+def test_a_labeler_that_goes_on_failing_fails_the_task_and_it_can_be_retried(tmp_path: Path) -> None:
+    async def use(bench: Bench) -> None:
+        bench.worker.start()
+        await bench.put("one")
+        failed = await bench.ended("1")
+        assert (failed.cause, failed.has_pictures) == ("labeling", True)
+        assert "the accelerator is gone" in failed.reason
+        await bench.store.call(lambda queue: queue.redrive(1))
+        assert (await bench.ended("1")).state == "done"
+
+    with_bench(tmp_path, Labels(failures=LABELING_TRIES), use)
+
+
+def test_a_damaged_payload_fails_its_own_task_and_is_set_aside(tmp_path: Path) -> None:
+    async def use(bench: Bench) -> None:
+        await bench.put("one")
+        await bench.put("two")
+        _damage_first_record(tmp_path)
+        bench.worker.start()
+        assert (await bench.ended("1")).cause == "damaged"
+        assert (await bench.ended("2")).state == "done"
+        assert bench.store.snapshot.quarantined["payload"] == 1
+
+    with_bench(tmp_path, Labels(), use)
+    (kept,) = (tmp_path / "quarantine").iterdir()
+    assert "task-1" in kept.name
+
+
+def _damage_first_record(folder: Path) -> None:
+    (segment,) = (folder / "segments").iterdir()
+    data = bytearray(segment.read_bytes())
+    data[1000] ^= 0xFF
+    segment.write_bytes(data)
+
+
+def test_a_host_that_is_no_longer_allowed_is_not_called(tmp_path: Path) -> None:
+    async def use(bench: Bench) -> None:
+        bench.worker.start()
+        await bench.put("one")
+        failed = await bench.ended("1")
+        assert failed.cause == "not-allowed"
+        assert "allow_hosts" in failed.reason
+        assert bench.camio.deliveries["one"] == []
+
+    with_bench(tmp_path, Labels(), use, allow=["camio.com"])
+
+
+class Hanging(Labels):
+    """A labeler that looks at a picture until it is released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began = threading.Event()
+        self.release = threading.Event()
+
+    def detect(self, picture: Decoded, min_probability: float | None = None) -> list[Detection]:
+        self.began.set()
+        assert self.release.wait(PATIENCE)
+        return []
+
+
+def test_a_picture_that_takes_too_long_is_named_by_the_readiness_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("camiohookd.worker.STALLED_SECONDS", 0.0)
+    labeler = Hanging()
+
+    async def use(bench: Bench) -> None:
+        bench.worker.start()
+        assert bench.worker.stalled() is None
+        await bench.put("one")
+        await asyncio.to_thread(labeler.began.wait, PATIENCE)
+        reason = bench.worker.stalled()
+        labeler.release.set()
+        assert reason is not None
+        assert "task 1" in reason
+        await bench.ended("1")
+
+    with_bench(tmp_path, labeler, use)
+
+
+def test_a_task_that_its_owner_drops_meanwhile_stops_nothing(tmp_path: Path) -> None:
+    async def use(bench: Bench) -> None:
+        await bench.put("one")
+        await bench.put("two")
+        claimed = await bench.store.call(TaskQueue.claim)
+        assert isinstance(claimed, Task)
+        await bench.store.call(lambda queue: queue.drop(1))
+        await bench.store.persist(lambda queue: queue.give_back(1))
+        bench.worker.start()
+        assert (await bench.ended("2")).state == "done"
+        listed = await bench.store.call(lambda queue: desk.perform(queue, desk.ListTasks()))
+        assert isinstance(listed, TaskList)
+        assert [task.id for task in listed.tasks] == ["2"]
+
+    with_bench(tmp_path, Labels(), use)
