@@ -105,7 +105,7 @@ class AppendFile:
 
 
 def make_durable(disk: Disk, path: Path) -> None:
-    """See that a file that another process may have left unsynced, and its name, survive a power cut. Raises OSError."""
+    """Sync a file, and its name, that a killed process may have left unsynced. Raises OSError."""
     fd = disk.open_append(path)
     try:
         disk.sync(fd)

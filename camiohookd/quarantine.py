@@ -23,21 +23,22 @@ class Quarantine:
 
     def files(self) -> list[Path]:
         """What is set aside, oldest first."""
-        return sorted(self._folder.iterdir(), key=_number) if self._folder.is_dir() else []
+        return sorted(filter(Path.is_file, self._folder.iterdir()), key=_number) if self._folder.is_dir() else []
 
     def set_aside(self, kind: Kind, origin: str, data: bytes) -> None:
         """Keep damaged bytes of `origin` (a file's name and place). A disk that refuses costs the copy, no more."""
         self.counts[kind] += 1
-        files = self.files()
-        path = self._folder / f"{_number(files[-1]) + 1 if files else 1:06d}-{kind}-{origin}"
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
+            files = self.files()
+            path = self._folder / f"{_number(files[-1]) + 1 if files else 1:06d}-{kind}-{origin}"
             fd = self._disk.open_append(path)
             try:
                 self._disk.write(fd, data)
                 self._disk.sync(fd)
             finally:
                 self._disk.close(fd)
+            self._disk.sync_folder(self._folder)
             self.bytes_used += len(data)
         except OSError as error:
             log.error("damaged %s (%s, %d bytes) could not be kept: %s", kind, origin, len(data), error)

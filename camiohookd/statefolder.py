@@ -17,11 +17,13 @@ import fcntl
 import json
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 
-from camiohookd import snapshot
+from camiohookd import journal, snapshot
 from camiohookd.disk import Disk, replace_file
 from camiohookd.errors import StateFolderError
+from camiohookd.tasks import Task
 
 FORMAT = 2
 
@@ -31,14 +33,15 @@ log = logging.getLogger(__name__)
 class StateFolder:
     """A locked state folder of today's format.
 
-    Raises StateFolderError when another process has it, when it cannot be used, or when its format is newer.
+    Raises StateFolderError when another process has it, when it cannot be used, or when its format is newer; OSError
+    when the disk refuses.
     """
 
     def __init__(self, path: Path, disk: Disk) -> None:
         self.path = path
         self._disk = disk
         try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._make()
             self._lock = _lock(path / "lock")
         except OSError as error:
             raise StateFolderError(
@@ -58,6 +61,11 @@ class StateFolder:
     def close(self) -> None:
         os.close(self._lock)
 
+    def _make(self) -> None:
+        if not self.path.is_dir():
+            self.path.mkdir(mode=0o700, parents=True)
+            self._disk.sync_folder(self.path.parent)
+
     def _bring_to_format(self) -> None:
         found = self._read_format()
         if found > FORMAT:
@@ -74,6 +82,8 @@ class StateFolder:
         """0 for an empty folder."""
         file = self.path / "format"
         if not file.exists():
+            if journal.numbers(self.path):
+                return FORMAT  # format 1 had none: only the file was lost
             return 1 if self.snapshot.exists() else 0
         text = file.read_text(errors="replace").strip()
         if not text.isdigit():
@@ -84,9 +94,12 @@ class StateFolder:
         if not snapshot.parse(self.snapshot.read_bytes())[1]:
             return  # a migration that was interrupted behind its last step but one
         try:
-            tables = json.loads(self.snapshot.read_bytes())
-            documents = {str(int(key)): dict(document) for key, document in tables["_default"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            # TinyDB leaves an empty file until something is inserted.
+            tables = json.loads(self.snapshot.read_bytes() or b"{}")
+            documents = {str(int(key)): dict(document) for key, document in tables.get("_default", {}).items()}
+            for key, document in documents.items():
+                Task.from_document(key, document)
+        except (ValueError, TypeError, AttributeError) as error:
             raise StateFolderError(
                 f"{self.snapshot} has no format file beside it and is not plain TinyDB JSON, format 1: {error}"
             ) from error
@@ -105,6 +118,7 @@ def _lock(path: Path) -> int:
             f"the state folder {path.parent} is in use by another camiohookd (process {holder or 'unknown'}): "
             "stop that one first (systemctl stop camiohookd), or name another folder with STATE_DIRECTORY"
         ) from None
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+    with suppress(OSError):  # a full disk has no room for the number, and the lock holds without
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
     return fd

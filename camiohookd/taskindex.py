@@ -3,7 +3,6 @@
 The storage tells of every change, made or undone; nothing here is written to the disk, opening the queue rebuilds it.
 """
 
-from collections import Counter
 from urllib.parse import urlsplit
 
 from camiohookd.deliveries import Deliveries
@@ -24,7 +23,7 @@ class TaskIndex:
     def __init__(self, segments: Segments, deliveries: Deliveries) -> None:
         self._segments = segments
         self._deliveries = deliveries
-        self.counts: Counter[State] = Counter()
+        self.by_state = {state: OrderedIds() for state in State}
         self.waiting = OrderedIds()
         self.claimable = OrderedIds()
         self.suspects = OrderedIds()
@@ -33,6 +32,10 @@ class TaskIndex:
         self.by_age = TimedIds()  # what waits, by `since`
         self.ended = {State.DONE: TimedIds(), State.FAILED: TimedIds()}  # by `ended`
         self.kept_payloads = TimedIds()  # the failed with a payload, by `ended`
+
+    @property
+    def counts(self) -> dict[State, int]:
+        return {state: len(ids) for state, ids in self.by_state.items()}
 
     def observe(self, key: str, before: Document | None, after: Document | None) -> None:
         """A document was `before` and is now `after`; None is one that is not there."""
@@ -44,7 +47,7 @@ class TaskIndex:
 
     def _add(self, task_id: int, document: Document) -> None:
         state = State(document["state"])
-        self.counts[state] += 1
+        self.by_state[state].add(task_id)
         self.by_digest[document["digest"]] = task_id
         if place := document.get("payload"):
             self._segments.need(Place(*place))
@@ -74,7 +77,7 @@ class TaskIndex:
 
     def _remove(self, task_id: int, document: Document) -> None:
         state = State(document["state"])
-        self.counts[state] -= 1
+        self.by_state[state].discard(task_id)
         if self.by_digest.get(document["digest"]) == task_id:
             del self.by_digest[document["digest"]]
         if place := document.get("payload"):

@@ -77,7 +77,10 @@ class TaskQueue:
         self._maybe_delivered: set[int] = set()
         self._taken: list[int] = []  # deliveries since the last commit
         self.folder = folder
-        self._folder = StateFolder(folder, self.disk)
+        try:
+            self._folder = StateFolder(folder, self.disk)
+        except OSError as error:
+            raise StoreUnavailable(f"the queue in {folder} cannot be opened: {error}") from error
         try:
             self._open(bounds or Bounds(), clock or SystemClock())
         except OSError as error:

@@ -3,6 +3,7 @@
 Functions of the store thread; what they return belongs to whoever asked.
 """
 
+from heapq import merge
 from itertools import islice
 from typing import get_args
 
@@ -63,12 +64,9 @@ def page(queue: TaskQueue, limit: int, after: str | None) -> Page:
 
 def listing(queue: TaskQueue, state: State | None, limit: int, after: str | None) -> TaskList:
     """The tasks in `state` (None: in any) behind the task `after`."""
-    behind = _number(after)
-    ids = sorted(
-        int(key)
-        for key, document in queue.storage.documents.items()
-        if int(key) > behind and (state is None or document["state"] == state)
-    )
+    states = State if state is None else (state,)
+    behind = [queue.index.by_state[each].after(_number(after)) for each in states]
+    ids = list(islice(merge(*behind), limit + 1))
     tasks = [details(queue, queue.get(task_id)) for task_id in ids[:limit]]
     return TaskList(tasks, str(ids[limit - 1]) if len(ids) > limit else None)
 
