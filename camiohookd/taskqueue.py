@@ -212,8 +212,8 @@ class TaskQueue:
             return None
         task = self.get(task_id)
         if task.state is State.FAILED:
-            if task.payload is None and task.reply is None:
-                self.drop(task_id)  # there is nothing left to send on its way again: take the event in anew
+            if task.reply is None and (task.payload is None or task.cause is Cause.DAMAGED):
+                self.drop(task_id)  # nothing is left to send on its way again: take the event in anew
                 return None
             self.redrive(task_id)
         return Receipt(str(task_id), duplicate=True)

@@ -132,6 +132,8 @@ def test_a_damaged_payload_fails_its_own_task_and_is_set_aside(tmp_path: Path) -
         assert (await bench.ended("1")).cause == "damaged"
         assert (await bench.ended("2")).state == "done"
         assert bench.store.snapshot.quarantined["payload"] == 1
+        await bench.put("one")  # sent again, it is taken in anew
+        assert (await bench.ended("3")).state == "done"
 
     with_bench(tmp_path, Labels(), use)
     (kept,) = (tmp_path / "quarantine").iterdir()
