@@ -1,8 +1,11 @@
 """Which reply is delivered next: due times, hosts that are down, and order within a camera.
 
 A host that failed is *down*: until it answers well again only one delivery at a time tries it, after a pause that grows
-with every failure. So an outage of a week costs one try every few minutes, not one for every task. A success opens the
-host again, and those that wait for it become due, but for those whose own answer named a time (`Retry-After`).
+with every failure. So an outage of a week costs one try every few minutes, not one for every task. Each try is another
+task's turn, so that tasks that fail by themselves cannot hide that the host is up. A success opens the host again, and
+those that wait for it become due, but for those whose own answer named a time (`Retry-After`) and the *stubborn* ones:
+they failed again although the host was up, wait for nobody but themselves, and no longer count against the host.
+
 A camera's replies go out one after the other, so that they arrive in order; one that takes longer than `PATIENCE` loses
 that right, so that a slow answer holds up no other.
 """
@@ -15,6 +18,9 @@ from camiohookd.ordered import OrderedIds, TimedIds
 
 PATIENCE = 2.0
 """Seconds that a camera's next delivery waits for the one before it."""
+
+ANSWERED_PAUSE = 20.0
+"""The longest pause after a failure of a host that did answer: it may be the event and not the host."""
 
 
 @dataclass(slots=True)
@@ -31,9 +37,12 @@ class _Host:
     lanes: dict[str, _Lane] = field(default_factory=dict)
     heads: list[tuple[int, str]] = field(default_factory=list)  # (first ready id, camera), some out of date
     waiting: TimedIds = field(default_factory=TimedIds)  # by `not_before`
+    ready: OrderedIds = field(default_factory=OrderedIds)  # those of all lanes
     leaders: list[tuple[float, str, int]] = field(default_factory=list)  # (patience ends, camera, id)
     in_air: int = 0
     failures: int = 0
+    failed: set[int] = field(default_factory=set)  # since its last success
+    last_tried: int = 0
     closed_until: float = 0.0
 
 
@@ -56,6 +65,8 @@ class Deliveries:
         self._hosts: dict[str, _Host] = {}
         self._entries: dict[int, _Entry] = {}
         self._in_air: dict[int, _Entry] = {}
+        self._warned: set[int] = set()  # failed, and then the host proved to be up
+        self._stubborn: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -71,8 +82,10 @@ class Deliveries:
         entry = self._entries.pop(task_id, None)
         if entry is None or task_id in self._in_air:
             return
+        self._forgive(task_id)
         host = self._hosts[entry.host]
         host.waiting.discard(task_id)
+        host.ready.discard(task_id)
         lane = host.lanes.get(entry.camera)
         if lane is not None:
             lane.ready.discard(task_id)
@@ -85,8 +98,9 @@ class Deliveries:
             self._ripen(host, now)
             if now < host.closed_until or (host.failures and host.in_air):
                 continue
-            if (lane := self._next_lane(host)) is not None:
-                return self._launch(host, lane, now)
+            if (task_id := self._next_ready(host)) is not None:
+                self._launch(host, task_id, now)
+                return task_id
         return None
 
     @property
@@ -97,10 +111,11 @@ class Deliveries:
     def is_in_air(self, task_id: int) -> bool:
         return task_id in self._in_air
 
-    def landed(self, task_id: int, now: float, *, success: bool | None) -> None:
+    def landed(self, task_id: int, now: float, *, success: bool | None, answered: bool = False) -> None:
         """The try is over; whether the host answered well opens or closes it for the others.
 
-        `success` None: the try was not made after all. What is still planned, or again, becomes due at its time.
+        `success` None: the try was not made after all. `answered`: it failed, but the host is there. What is still
+        planned, or again, becomes due at its time.
         """
         flown = self._in_air.pop(task_id, None)
         if flown is None:
@@ -112,9 +127,11 @@ class Deliveries:
         if success:
             self._open(host)
         elif success is not None:
-            self._close(host, now)
+            self._failed(host, task_id, now, answered=answered)
         if (entry := self._entries.get(task_id)) is not None:
             self._host(entry.host).waiting.add(task_id, entry.not_before)
+        else:
+            self._forgive(task_id)
         self._forget_if_idle(flown.host)
 
     def next_due(self, now: float) -> float | None:
@@ -125,7 +142,7 @@ class Deliveries:
     def _host_due(self, host: _Host, now: float) -> float | None:
         if host.failures and host.in_air:
             return None
-        if self._next_lane(host) is not None:
+        if self._next_ready(host) is not None:
             return max(now, host.closed_until)
         times = [ends for ends, *_ in host.leaders[:1]]
         if (first := host.waiting.first()) is not None:
@@ -148,6 +165,7 @@ class Deliveries:
         camera = self._entries[task_id].camera
         lane = host.lanes.setdefault(camera, _Lane(camera))
         lane.ready.add(task_id)
+        host.ready.add(task_id)
         self._offer(host, lane)
 
     def _offer(self, host: _Host, lane: _Lane) -> None:
@@ -168,14 +186,22 @@ class Deliveries:
             heapq.heappop(host.heads)
         return None
 
-    def _launch(self, host: _Host, lane: _Lane, now: float) -> int:
-        task_id, _ = heapq.heappop(host.heads)
+    def _next_ready(self, host: _Host) -> int | None:
+        """While the host is up, the oldest delivery of a free lane; while it is down, the one after the last tried."""
+        if host.failures:
+            return next(host.ready.after(host.last_tried), host.ready.first())
+        lane = self._next_lane(host)
+        return None if lane is None else lane.ready.first()
+
+    def _launch(self, host: _Host, task_id: int, now: float) -> None:
+        lane = host.lanes[self._entries[task_id].camera]
         lane.ready.discard(task_id)
+        host.ready.discard(task_id)
+        host.last_tried = task_id
         lane.leader = task_id
         heapq.heappush(host.leaders, (now + PATIENCE, lane.camera, task_id))
         host.in_air += 1
         self._in_air[task_id] = self._entries[task_id]
-        return task_id
 
     def _end_lead(self, host: _Host, lane: _Lane, task_id: int) -> None:
         if lane.leader == task_id:
@@ -184,16 +210,27 @@ class Deliveries:
 
     def _open(self, host: _Host) -> None:
         host.failures, host.closed_until = 0, 0.0
+        self._warned |= host.failed & self._entries.keys()
+        host.failed.clear()
         for task_id in host.waiting.ids():
-            if not self._entries[task_id].firm:
+            if not (self._entries[task_id].firm or task_id in self._stubborn):
                 self._make_ready(host, task_id)
 
-    def _close(self, host: _Host, now: float) -> None:
-        # Those that were in the air together when the host went down count as one failure.
-        if now < host.closed_until:
+    def _failed(self, host: _Host, task_id: int, now: float, *, answered: bool) -> None:
+        if task_id in self._stubborn and not host.failures:
             return
-        host.failures += 1
-        host.closed_until = now + self._backoff(host.failures)
+        host.failed.add(task_id)
+        if task_id in self._warned:
+            self._stubborn.add(task_id)
+        # Those that were in the air together when the host went down count as one failure.
+        if now >= host.closed_until:
+            host.failures += 1
+            pause = self._backoff(host.failures)
+            host.closed_until = now + (min(pause, ANSWERED_PAUSE) if answered else pause)
+
+    def _forgive(self, task_id: int) -> None:
+        self._warned.discard(task_id)
+        self._stubborn.discard(task_id)
 
     def _forget_if_idle(self, name: str) -> None:
         host = self._hosts[name]

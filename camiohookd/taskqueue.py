@@ -278,11 +278,11 @@ class TaskQueue:
         self.change(task_id, fields, remove=() if retry_after else ("firm",))
         return delay
 
-    def landed(self, delivery: Delivery, *, success: bool) -> None:
+    def landed(self, delivery: Delivery, *, success: bool, answered: bool = False) -> None:
         """What is learnt of the host from a try that is over and recorded; nothing of it is written."""
         task_id = int(delivery.task.id)
         self._maybe_delivered.discard(task_id)
-        self.deliveries.landed(task_id, self.elapsed.now(), success=success)
+        self.deliveries.landed(task_id, self.elapsed.now(), success=success, answered=answered)
 
     def fail(self, task_id: int, cause: Cause, reason: str) -> None:
         """Give a waiting task up; it is kept with what is left of it and can be redriven."""

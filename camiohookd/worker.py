@@ -208,8 +208,8 @@ class Worker:
         seconds = time.monotonic() - started
         self._metrics.delivery_seconds.observe(seconds)
         await self._record(delivery, answer, seconds)
-        host_is_up = answer.kind is not OutcomeKind.TRANSIENT
-        await self._store.persist(lambda queue: queue.landed(delivery, success=host_is_up))
+        up, answered = answer.kind is not OutcomeKind.TRANSIENT, answer.status is not None
+        await self._store.persist(lambda queue: queue.landed(delivery, success=up, answered=answered))
         self.wake()
         return None
 

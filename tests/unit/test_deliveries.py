@@ -1,5 +1,6 @@
 """The schedule of deliveries: hosts that are down, order within a camera, and what is in the air."""
 
+from collections import Counter
 from itertools import pairwise
 
 import pytest
@@ -141,3 +142,49 @@ def test_what_was_removed_is_not_taken(deliveries: Deliveries) -> None:
     deliveries.remove(2)
     deliveries.landed(2, 0.0, success=True)
     assert deliveries.take(0.0) == 3
+
+
+@pytest.mark.parametrize("bad", [1, 2, 3, 4, 8])
+def test_replies_that_are_never_taken_do_not_keep_the_others_from_their_host(deliveries: Deliveries, bad: int) -> None:
+    add(deliveries, *range(1, bad + 1), camera="bad")
+    add(deliveries, *range(bad + 1, bad + 16), camera="good")
+    tries: Counter[int] = Counter()
+    delivered: set[int] = set()
+    now = 0.0
+    while len(delivered) < 15:
+        assert now < 900.0, f"only {len(delivered)} in a quarter of an hour"
+        task_id = deliveries.take(now)
+        if task_id is None:
+            now += 0.5
+            continue
+        tries[task_id] += 1
+        if task_id > bad:
+            deliveries.remove(task_id)
+            delivered.add(task_id)
+        else:
+            deliveries.add(task_id, "h", "bad", now + backoff(tries[task_id]))
+        deliveries.landed(task_id, now, success=task_id > bad, answered=True)
+    assert max(tries.values()) <= 12
+
+
+def fail(deliveries: Deliveries, now: float, *, again: float) -> int | None:
+    """Take the next one; it is planned again for `again`, and then its try is over."""
+    task_id = deliveries.take(now)
+    if task_id is not None:
+        deliveries.add(task_id, "h", "bad", again)
+        deliveries.landed(task_id, now, success=False)
+    return task_id
+
+
+def test_one_that_fails_again_although_its_host_is_up_waits_for_nobody_but_itself(deliveries: Deliveries) -> None:
+    add(deliveries, 1, camera="bad")
+    assert fail(deliveries, 0.0, again=100.0) == 1
+    add(deliveries, 2)
+    assert deliver(deliveries, 5.0) == 2, "the host is up"
+    assert fail(deliveries, 5.0, again=200.0) == 1, "released by that success"
+    add(deliveries, 3)
+    assert deliver(deliveries, 20.0) == 3
+    assert deliveries.take(199.0) is None
+    assert fail(deliveries, 200.0, again=400.0) == 1
+    add(deliveries, 4)
+    assert deliver(deliveries, 200.0) == 4, "its failure says nothing of the host any more"
