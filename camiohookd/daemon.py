@@ -47,7 +47,8 @@ class Intake:
         self._store = store
 
     async def put(self, event: Event) -> Receipt:
-        return await self._store.call(lambda queue: queue.put(event))
+        prepared = await asyncio.to_thread(self._store.prepare, event)
+        return await self._store.call(lambda queue: queue.put(prepared))
 
     async def page(self, limit: int, after: str | None) -> views.Page:
         return await self._store.call(lambda queue: views.page(queue, limit, after))

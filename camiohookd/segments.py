@@ -58,14 +58,26 @@ class StoredPayload:
     pictures: tuple[Picture, ...]
 
 
-def encode(task_id: int, event: Event, received: float) -> bytes:
+class Body(NamedTuple):
+    """A record but for its task's id: all that takes long to make. `checksum` is that of `data`."""
+
+    meta_length: int
+    data: bytes
+    checksum: int
+
+
+def encode_body(event: Event, received: float) -> Body:
     pictures = [[picture.timestamp, len(picture.data)] for picture in event.pictures]
     meta = msgspec.json.encode(
         {"digest": event.digest, "received": received, "pictures": pictures, "rest": event.rest}
     )
-    body = b"".join([meta, *(picture.data for picture in event.pictures)])
-    head = _HEAD.pack(_MAGIC, task_id, len(meta), len(body), zlib.crc32(body), 0)
-    return head + struct.pack("<I", zlib.crc32(head)) + body
+    data = b"".join([meta, *(picture.data for picture in event.pictures)])
+    return Body(len(meta), data, zlib.crc32(data))
+
+
+def encode(task_id: int, body: Body) -> bytes:
+    head = _HEAD.pack(_MAGIC, task_id, body.meta_length, len(body.data), body.checksum, 0)
+    return b"".join([head, struct.pack("<I", zlib.crc32(head)), body.data])
 
 
 def decode(record: bytes) -> StoredPayload:

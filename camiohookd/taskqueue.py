@@ -25,7 +25,7 @@ from camiohookd.payload import Event, Reply
 from camiohookd.quarantine import Quarantine
 from camiohookd.recovery import recover
 from camiohookd.room import Bounds, Room
-from camiohookd.segments import DamagedPayloadError, Place, Segments, StoredPayload, encode
+from camiohookd.segments import Body, DamagedPayloadError, Place, Segments, StoredPayload, encode, encode_body
 from camiohookd.statefolder import StateFolder
 from camiohookd.storage import JournaledStorage
 from camiohookd.tables import JournaledDB
@@ -40,6 +40,14 @@ class Receipt(NamedTuple):
 
     id: str
     duplicate: bool
+
+
+class Prepared(NamedTuple):
+    """An event that is ready to be put; `received` is wall time."""
+
+    event: Event
+    received: float
+    body: Body
 
 
 class Delivery(NamedTuple):
@@ -188,14 +196,20 @@ class TaskQueue:
 
     # Verbs
 
-    def put(self, event: Event) -> Receipt:
+    def prepare(self, event: Event) -> Prepared:
+        """What `put` would have to compute at length; any thread may do it before."""
+        received = round(self.elapsed.wall(), 3)
+        return Prepared(event, received, encode_body(event, received))
+
+    def put(self, given: Event | Prepared) -> Receipt:
         """Take an event in, or find that it is known. Raises QueueFull."""
+        event = given.event if isinstance(given, Prepared) else given
         known = self._known(event)
         if known is not None:
             return known
+        _, received, body = given if isinstance(given, Prepared) else self.prepare(given)
         task_id = self.storage.take_id()
-        received = round(self.elapsed.wall(), 3)
-        record = encode(task_id, event, received)
+        record = encode(task_id, body)
         try:
             self.storage.repair()
             self.room.make(len(record))
