@@ -138,7 +138,7 @@ demo() {
 
 # The daemon's settings, and nothing of those that whoever runs this may have.
 demo_settings() {
-  unset "${!CAMIOHOOKD_@}" RUNTIME_DIRECTORY NOTIFY_SOCKET
+  unset "${!CAMIOHOOKD_@}" CONFIGURATION_DIRECTORY RUNTIME_DIRECTORY NOTIFY_SOCKET
   export STATE_DIRECTORY=$folder/state
   export CAMIOHOOKD_HOOK_LISTEN=127.0.0.1:$hook
   export CAMIOHOOKD_ADMIN_LISTEN=127.0.0.1:$admin

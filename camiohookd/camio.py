@@ -14,6 +14,7 @@ and a proxy variable would send the token another way.
 import ipaddress
 import json
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -99,7 +100,7 @@ class HooksApi:
                 )
                 text = _text(response)
             except requests.RequestException as error:
-                raise CamioUnreachable(f"no answer of Camio's API at {url}: {_reason(error)}") from error
+                raise CamioUnreachable(f"no answer of Camio's API at {url}: {_reason(error, method)}") from error
         if not 200 <= response.status_code < 300:
             raise _refusal(response, text)
         return Answer(response.status_code, text)
@@ -156,15 +157,24 @@ def _refusal(response: requests.Response, answer: str) -> CamioRefused:
     return CamioRefused("\n".join(filter(None, lines)), status, answer)
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: requests.RequestException, method: str) -> str:
     """What the system said, out of the chain of wrappers around it."""
+    chain = list(_chain(error))
     if isinstance(error, requests.ConnectTimeout):
         return f"nobody answered within {TIMEOUT[0]:g} s"
+    if any("handshake" in str(inner) and isinstance(inner, TimeoutError) for inner in chain):
+        return "it was reached, but stayed silent when it was asked for TLS; nothing was sent"
     if isinstance(error, requests.ReadTimeout):
-        return "it was reached and stayed silent; camiohookd hooks list shows whether it did what was asked"
-    inner: BaseException | None = error
-    while inner is not None:
+        doubt = "" if method == "GET" else "; camiohookd hooks list shows whether it did what was asked"
+        return f"it was reached and stayed silent{doubt}"
+    for inner in chain:
         if isinstance(inner, OSError) and inner.strerror:
             return inner.strerror
-        inner = inner.__cause__ or inner.__context__
     return "the connection broke off, or the answer is not HTTP"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    inner: BaseException | None = error
+    while inner is not None:
+        yield inner
+        inner = inner.__cause__ or inner.__context__

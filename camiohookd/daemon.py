@@ -4,13 +4,14 @@ The configuration ends here: the parts are given plain values.
 """
 
 import asyncio
+import errno
 import logging
 import os
-import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from tornado.netutil import bind_sockets
 
@@ -19,20 +20,24 @@ from camiohookd import desk, images, systemd, views
 from camiohookd.callback import AllowList, Courier, backoff
 from camiohookd.config import Config
 from camiohookd.errors import CamiohookdError
-from camiohookd.labelers import Labeler
 from camiohookd.labelling import Labelling
 from camiohookd.metrics import Metrics
 from camiohookd.payload import Event, parse_event
 from camiohookd.room import Bounds
 from camiohookd.rules import Rule
+from camiohookd.stopsignal import StopSignal
 from camiohookd.storethread import StoreThread
 from camiohookd.taskqueue import Receipt, TaskQueue
+from camiohookd.tasks import State
 from camiohookd.values import Address
 from camiohookd.web import control
 from camiohookd.web.admin import admin_application
 from camiohookd.web.hook import hook_application
 from camiohookd.web.site import Limits, Listener, listen
 from camiohookd.worker import Worker
+
+if TYPE_CHECKING:
+    from camiohookd.labelers.onnx import OnnxLabeler
 
 DRAIN_SECONDS = 2.0
 WORK_SECONDS = 5.0
@@ -54,13 +59,22 @@ class Intake:
         return await self._store.call(lambda queue: views.page(queue, limit, after))
 
 
-def run(config: Config) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit status. Raises CamiohookdError when it cannot start."""
+def run(config: Config, keys: dict[str, str], stop: StopSignal) -> int:
+    """Serve until `stop`; returns the exit status. Raises CamiohookdError when it cannot start.
+
+    `keys` are those that Camio may use, by the name that the log gives them.
+    """
     log.info("camiohookd %s starts", version("camiohookd"))
     labeler = _open_labeler(config)
+    if stop.came:
+        return _stopped_early()
     metrics = Metrics()
     queue = _open_queue(config, metrics)
-    idle = asyncio.run(_serve(config, labeler, metrics, queue))
+    if stop.came:
+        queue.close()
+        return _stopped_early()
+    _log_what_there_is(config, labeler, queue)
+    idle = asyncio.run(_serve(config, keys, stop, labeler, metrics, queue))
     log.info("stopped")
     if not idle:
         # A callback that does not answer holds its thread, and Python waits for threads. All that matters is kept.
@@ -69,9 +83,21 @@ def run(config: Config) -> int:
     return 0
 
 
-async def _serve(config: Config, labeler: Labeler, metrics: Metrics, queue: TaskQueue) -> bool:
+def _stopped_early() -> int:
+    log.info("stopped before it was ready")
+    return 0
+
+
+async def _serve(
+    config: Config,
+    keys: dict[str, str],
+    stop_signal: StopSignal,
+    labeler: "OnnxLabeler",
+    metrics: Metrics,
+    queue: TaskQueue,
+) -> bool:
     """From the open queue to the closed one; False when threads are left running."""
-    stop = _stop_on_signal()
+    stop = stop_signal.event()
     loop = asyncio.get_running_loop()
     store = StoreThread(queue)
     try:
@@ -81,7 +107,7 @@ async def _serve(config: Config, labeler: Labeler, metrics: Metrics, queue: Task
         metrics.watch_queue(lambda: store.snapshot)
         worker = _make_worker(config, labeler, metrics, store)
         store.watch(lambda: _wake(loop, worker))
-        hook = _listen_for_events(config, metrics, store, stop, hook_sockets)
+        hook = _listen_for_events(config, keys, metrics, store, stop, hook_sockets)
         # The model was loaded and warmed up before anything listened.
         checks = {"model": lambda: None, "store": lambda: store.trouble, "worker": worker.stalled}
         admin = listen(admin_application(metrics, checks), admin_sockets)
@@ -106,14 +132,7 @@ def _wake(loop: asyncio.AbstractEventLoop, worker: Worker) -> None:
     loop.call_soon_threadsafe(worker.wake)
 
 
-def _stop_on_signal() -> asyncio.Event:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
-
-
-def _open_labeler(config: Config) -> Labeler:
+def _open_labeler(config: Config) -> "OnnxLabeler":
     from camiohookd.labelers import model, onnx
 
     return onnx.open_onnx(model.find(config.labeler.model))
@@ -139,11 +158,28 @@ def _open_queue(config: Config, metrics: Metrics) -> TaskQueue:
     )
 
 
+def _log_what_there_is(config: Config, labeler: "OnnxLabeler", queue: TaskQueue) -> None:
+    counts = queue.index.counts
+    log.info(
+        "queue: %d pending, %d labelled, %d failed; model %s on %s, %d threads",
+        counts[State.PENDING],
+        counts[State.LABELLED],
+        counts[State.FAILED],
+        config.labeler.model,
+        labeler.device,
+        _threads(config),
+    )
+
+
+def _threads(config: Config) -> int:
+    return config.labeler.threads or os.cpu_count() or 1
+
+
 def _backoff(failures: int, *, minimum: float, maximum: float) -> float:
     return backoff(failures - 1, minimum, maximum)
 
 
-def _make_worker(config: Config, labeler: Labeler, metrics: Metrics, store: StoreThread) -> Worker:
+def _make_worker(config: Config, labeler: "OnnxLabeler", metrics: Metrics, store: StoreThread) -> Worker:
     limits = images.Limits(config.images.formats, config.images.max_pixels, config.images.max_bytes)
     rules = [Rule(rule.camera, rule.labels_format, rule.min_probability, rule.labels) for rule in config.rule]
     timeout = config.callback.timeout
@@ -154,18 +190,23 @@ def _make_worker(config: Config, labeler: Labeler, metrics: Metrics, store: Stor
         courier=courier,
         allow_list=AllowList(config.callback.allow_hosts),
         metrics=metrics,
-        threads=config.labeler.threads or os.cpu_count() or 1,
+        threads=_threads(config),
         deliveries=config.callback.concurrency,
     )
 
 
 def _listen_for_events(
-    config: Config, metrics: Metrics, store: StoreThread, stop: asyncio.Event, sockets: list[socket.socket]
+    config: Config,
+    keys: dict[str, str],
+    metrics: Metrics,
+    store: StoreThread,
+    stop: asyncio.Event,
+    sockets: list[socket.socket],
 ) -> Listener:
     body_bytes = config.hook.max_body_bytes
     site = hook_application(
         intake=Intake(store),
-        keys=settings.require_api_keys(config),
+        keys=keys,
         parse=parse_event,
         check_callback=AllowList(config.callback.allow_hosts).check,
         executor=ThreadPoolExecutor(1, "parse"),
@@ -180,10 +221,10 @@ def _bind(address: Address, setting: str) -> list[socket.socket]:
     try:
         return bind_sockets(address.port, address.host, flags=socket.AI_PASSIVE)
     except OSError as error:
-        raise CamiohookdError(
-            f"cannot listen on {address} ({setting}): {error.strerror}. Another program may use that port: "
-            f"ss -ltnp 'sport = :{address.port}' shows it"
-        ) from error
+        advice = ""
+        if error.errno == errno.EADDRINUSE:
+            advice = f". Another program uses that port: ss -ltnp 'sport = :{address.port}' shows it"
+        raise CamiohookdError(f"cannot listen on {address} ({setting}): {error.strerror}{advice}") from error
 
 
 def _bind_control() -> socket.socket:

@@ -30,13 +30,15 @@ class _Lane:
     camera: str
     ready: OrderedIds = field(default_factory=OrderedIds)
     leader: int | None = None  # the one in the air that the next waits for
+    offered: int | None = None  # the one that stands for it in the host's `heads`
 
 
 @dataclass(slots=True)
 class _Host:
     lanes: dict[str, _Lane] = field(default_factory=dict)
     heads: list[tuple[int, str]] = field(default_factory=list)  # (first ready id, camera), some out of date
-    waiting: TimedIds = field(default_factory=TimedIds)  # by `not_before`
+    waiting: TimedIds = field(default_factory=TimedIds)  # by `not_before`, or until the host answers well
+    aside: TimedIds = field(default_factory=TimedIds)  # by `not_before`, whatever becomes of the host
     ready: OrderedIds = field(default_factory=OrderedIds)  # those of all lanes
     leaders: list[tuple[float, str, int]] = field(default_factory=list)  # (patience ends, camera, id)
     in_air: int = 0
@@ -76,7 +78,7 @@ class Deliveries:
         self.remove(task_id)
         self._entries[task_id] = _Entry(host, camera, not_before, firm)
         if task_id not in self._in_air:
-            self._host(host).waiting.add(task_id, not_before)
+            self._plan(task_id)
 
     def remove(self, task_id: int) -> None:
         entry = self._entries.pop(task_id, None)
@@ -85,6 +87,7 @@ class Deliveries:
         self._forgive(task_id)
         host = self._hosts[entry.host]
         host.waiting.discard(task_id)
+        host.aside.discard(task_id)
         host.ready.discard(task_id)
         lane = host.lanes.get(entry.camera)
         if lane is not None:
@@ -128,8 +131,8 @@ class Deliveries:
             self._open(host)
         elif success is not None:
             self._failed(host, task_id, now, answered=answered)
-        if (entry := self._entries.get(task_id)) is not None:
-            self._host(entry.host).waiting.add(task_id, entry.not_before)
+        if task_id in self._entries:
+            self._plan(task_id)
         else:
             self._forgive(task_id)
         self._forget_if_idle(flown.host)
@@ -145,23 +148,30 @@ class Deliveries:
         if self._next_ready(host) is not None:
             return max(now, host.closed_until)
         times = [ends for ends, *_ in host.leaders[:1]]
-        if (first := host.waiting.first()) is not None:
-            times.append(first[0])
+        times += [first[0] for timed in (host.waiting, host.aside) if (first := timed.first()) is not None]
         return max(min(times), host.closed_until) if times else None
 
-    def _host(self, name: str) -> _Host:
-        return self._hosts.setdefault(name, _Host())
+    def _plan(self, task_id: int) -> None:
+        entry = self._entries[task_id]
+        host = self._hosts.setdefault(entry.host, _Host())
+        if entry.not_before == 0:  # never tried: there may be thousands of them when the queue is opened
+            self._make_ready(host, task_id)
+        elif entry.firm or task_id in self._stubborn:
+            host.aside.add(task_id, entry.not_before)
+        else:
+            host.waiting.add(task_id, entry.not_before)
 
     def _ripen(self, host: _Host, now: float) -> None:
-        while (first := host.waiting.first()) is not None and first[0] <= now:
-            self._make_ready(host, first[1])
+        for timed in (host.waiting, host.aside):
+            while (first := timed.first()) is not None and first[0] <= now:
+                timed.discard(first[1])
+                self._make_ready(host, first[1])
         while host.leaders and host.leaders[0][0] <= now:
             _, camera, task_id = heapq.heappop(host.leaders)
             if (lane := host.lanes.get(camera)) is not None:
                 self._end_lead(host, lane, task_id)
 
     def _make_ready(self, host: _Host, task_id: int) -> None:
-        host.waiting.discard(task_id)
         camera = self._entries[task_id].camera
         lane = host.lanes.setdefault(camera, _Lane(camera))
         lane.ready.add(task_id)
@@ -171,10 +181,12 @@ class Deliveries:
     def _offer(self, host: _Host, lane: _Lane) -> None:
         if lane.leader is not None:
             return
-        if (first := lane.ready.first()) is not None:
-            heapq.heappush(host.heads, (first, lane.camera))
-        else:
+        first = lane.ready.first()
+        if first is None:
             host.lanes.pop(lane.camera, None)
+        elif first != lane.offered:
+            lane.offered = first
+            heapq.heappush(host.heads, (first, lane.camera))
 
     def _next_lane(self, host: _Host) -> _Lane | None:
         """The free lane with the oldest delivery that is ready."""
@@ -198,7 +210,7 @@ class Deliveries:
         lane.ready.discard(task_id)
         host.ready.discard(task_id)
         host.last_tried = task_id
-        lane.leader = task_id
+        lane.leader, lane.offered = task_id, None
         heapq.heappush(host.leaders, (now + PATIENCE, lane.camera, task_id))
         host.in_air += 1
         self._in_air[task_id] = self._entries[task_id]
@@ -212,9 +224,9 @@ class Deliveries:
         host.failures, host.closed_until = 0, 0.0
         self._warned |= host.failed & self._entries.keys()
         host.failed.clear()
-        for task_id in host.waiting.ids():
-            if not (self._entries[task_id].firm or task_id in self._stubborn):
-                self._make_ready(host, task_id)
+        while (first := host.waiting.first()) is not None:
+            host.waiting.discard(first[1])
+            self._make_ready(host, first[1])
 
     def _failed(self, host: _Host, task_id: int, now: float, *, answered: bool) -> None:
         if task_id in self._stubborn and not host.failures:
@@ -234,5 +246,5 @@ class Deliveries:
 
     def _forget_if_idle(self, name: str) -> None:
         host = self._hosts[name]
-        if not (host.waiting or host.lanes or host.in_air or host.failures):
+        if not (host.waiting or host.aside or host.lanes or host.in_air or host.failures):
             del self._hosts[name]

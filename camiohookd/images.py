@@ -75,7 +75,7 @@ def decode(data: bytes, limits: Limits, size: tuple[int, int] | None) -> Decoded
         raise PictureError("the picture is empty")
     if len(data) > limits.max_bytes:
         raise PictureError(
-            f"the picture is too large: {len(data) / 1e6:.1f} MB, allowed are {limits.max_bytes / 1e6:g} MB "
+            f"the picture is too large: {len(data):,} bytes, allowed are {limits.max_bytes:,} "
             "(setting images.max_bytes)"
         )
     try:
@@ -93,8 +93,8 @@ def _decode(data: bytes, limits: Limits, size: tuple[int, int] | None) -> Decode
         width, height = image.size
         if width * height > limits.max_pixels:
             raise PictureError(
-                f"the picture has too many pixels: {width} x {height} is {width * height / 1e6:.1f} megapixels, "
-                f"allowed are {limits.max_pixels / 1e6:g} (setting images.max_pixels)"
+                f"the picture has too many pixels: {width} x {height} is {width * height:,} pixels, "
+                f"allowed are {limits.max_pixels:,} (setting images.max_pixels)"
             )
         orientation = _orientation(image)
         if size is not None:

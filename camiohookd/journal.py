@@ -116,13 +116,13 @@ def _newest_id(record: Record) -> int:
 
 
 def replay(records: list[Record], documents: dict[str, Document], notes: Document) -> None:
-    """Apply records to `documents` (by id) and `notes`, in place."""
+    """Apply records to `documents` (by id) and `notes`, in place; ``next_id`` is beyond every id that they name."""
     for record in records:
+        if isinstance(record[1], str):
+            notes["next_id"] = max(notes.get("next_id", 1), int(record[1]) + 1)
         match record:
             case ["put", str(key), dict(document)]:
                 documents[key] = document
-                # An id is never given out again, whatever becomes of its document.
-                notes["next_id"] = max(notes.get("next_id", 1), int(key) + 1)
             case ["set", str(key), dict(fields), *removed]:
                 # A document that is not there was deleted later: its own "del" follows.
                 if key in documents:

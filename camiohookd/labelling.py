@@ -57,6 +57,8 @@ class Labelling:
             except PictureError as error:
                 rejected.append(f"{picture.timestamp}: {error}")
         reply = rules.reply(rule, labelled) if labelled else None
+        # Not as each is found: an event may be begun anew.
+        self._metrics.pictures_rejected.inc(len(rejected))
         found = sum(len(rules.apply(rule, picture.detections)) for picture in labelled)
         return Outcome(reply, len(labelled), found, tuple(rejected))
 

@@ -1,60 +1,76 @@
 """Sets of ids that are asked for in order."""
 
 import heapq
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterator
+from operator import itemgetter
+
+BLOCK = 512
+"""So many ids stand in a block of `OrderedIds` before it is halved, half of it when they come in order."""
 
 
 class OrderedIds:
-    """Ids in ascending order; adding the largest, discarding any, first and last cost the same however many there are.
-
-    Discarded ids stay in the list as dead entries until half of it is dead.
-    """
+    """Ids in ascending order, in blocks, so that adding and discarding any hardly cost more when there are many."""
 
     def __init__(self) -> None:
-        self._ids: list[int] = []
-        self._live: set[int] = set()
-        self._start = 0  # everything before it is dead
+        self._blocks: list[list[int]] = []  # none is empty
+        self._count = 0
 
     def __len__(self) -> int:
-        return len(self._live)
+        return self._count
 
     def __contains__(self, number: int) -> bool:
-        return number in self._live
+        return next(self._from(number), None) == number
 
     def add(self, number: int) -> None:
-        self._live.add(number)
-        if not self._ids or number > self._ids[-1]:
-            self._ids.append(number)
+        place = self._block_of(number)
+        if place == len(self._blocks):
+            self._append(number)
             return
-        place = bisect_left(self._ids, number)
-        if self._ids[place] != number:
-            self._ids.insert(place, number)
-        self._start = min(self._start, place)
+        block = self._blocks[place]
+        index = bisect_left(block, number)
+        if block[index] == number:
+            return
+        block.insert(index, number)
+        self._count += 1
+        if len(block) > BLOCK:
+            self._blocks[place : place + 1] = [block[: BLOCK // 2], block[BLOCK // 2 :]]
+
+    def _append(self, number: int) -> None:
+        if not self._blocks or len(self._blocks[-1]) >= BLOCK // 2:
+            self._blocks.append([])
+        self._blocks[-1].append(number)
+        self._count += 1
 
     def discard(self, number: int) -> None:
-        self._live.discard(number)
-        if len(self._ids) > 2 * len(self._live) + 64:
-            self._ids = [each for each in self._ids if each in self._live]
-            self._start = 0
+        if number not in self:
+            return
+        place = self._block_of(number)
+        block = self._blocks[place]
+        del block[bisect_left(block, number)]
+        self._count -= 1
+        if not block:
+            del self._blocks[place]
 
     def first(self) -> int | None:
-        while self._start < len(self._ids) and self._ids[self._start] not in self._live:
-            self._start += 1
-        return self._ids[self._start] if self._start < len(self._ids) else None
+        return self._blocks[0][0] if self._blocks else None
 
     def last(self) -> int | None:
-        while self._ids and self._ids[-1] not in self._live:
-            self._ids.pop()
-        self._start = min(self._start, len(self._ids))
-        return self._ids[-1] if self._ids else None
+        return self._blocks[-1][-1] if self._blocks else None
 
     def after(self, number: int) -> Iterator[int]:
         """Those greater than `number`, ascending; the set must not change meanwhile."""
-        self.first()
-        for place in range(max(self._start, bisect_right(self._ids, number)), len(self._ids)):
-            if self._ids[place] in self._live:
-                yield self._ids[place]
+        return self._from(number + 1)
+
+    def _from(self, number: int) -> Iterator[int]:
+        for place in range(self._block_of(number), len(self._blocks)):
+            block = self._blocks[place]
+            for index in range(bisect_left(block, number), len(block)):
+                yield block[index]
+
+    def _block_of(self, number: int) -> int:
+        """The place of the first block that does not end before `number`."""
+        return bisect_left(self._blocks, number, key=itemgetter(-1))
 
 
 class TimedIds:
@@ -85,6 +101,3 @@ class TimedIds:
         while self._heap and self._times.get(self._heap[0][1]) != self._heap[0][0]:
             heapq.heappop(self._heap)
         return self._heap[0] if self._heap else None
-
-    def ids(self) -> list[int]:
-        return list(self._times)

@@ -2,6 +2,9 @@
 
 A body goes through `parse_event` once: JSON → the required fields, checked → each image either a `Picture` or a
 `Rejected` → `Event`. Nothing further inward sees the JSON. `encode_reply` is the way back.
+
+A timestamp is an opaque key: one that is not an ISO 8601 time is kept as it came, and one line of the event's warnings
+is about all of them. One that could not be echoed byte for byte costs its picture.
 """
 
 import re
@@ -13,6 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from camiohookd import jsonbody
 from camiohookd.errors import MalformedUrl, PayloadError
 from camiohookd.urls import check_url
 
@@ -25,7 +29,6 @@ MAX_SENTENCES = 10
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _JSON_NAMES = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
 
-_decoder = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
 
 
@@ -49,8 +52,8 @@ class Rejected:
 class Event:
     """One decoded and validated event.
 
-    `rest` is the payload as it came, without the images' base64; `digest` names the body (32 hex digits);
-    `warnings` are sentences about optional fields that were ignored.
+    `rest` is the payload as it came, without the images' base64, and can be written as JSON; `digest` names the body
+    (32 hex digits); `warnings` are sentences about what was ignored or replaced.
     """
 
     callback_url: str
@@ -99,6 +102,7 @@ def parse_event(body: bytes, *, max_images: int = MAX_IMAGES) -> Event:
         raise PayloadError("no_usable_picture", f"no image of the event can be used: {reasons}", rejected[0].field)
     camera = _optional_text(payload, "camera", warnings)
     user_id = _optional_text(payload, "user_id", warnings)
+    rest = _rest(payload, images, warnings)
     return Event(
         callback_url=callback_url,
         camera=camera,
@@ -106,7 +110,7 @@ def parse_event(body: bytes, *, max_images: int = MAX_IMAGES) -> Event:
         pictures=pictures,
         rejected=rejected,
         warnings=_bounded(warnings),
-        rest=_rest(payload, images),
+        rest=rest,
         digest=blake2b(body, digest_size=16).hexdigest(),
     )
 
@@ -118,12 +122,7 @@ def encode_reply(reply: Reply) -> bytes:
 
 def _decode_object(body: bytes) -> dict[str, Any]:
     try:
-        payload = _decoder.decode(body)
-    except UnicodeDecodeError:
-        raise PayloadError("not_json", "the body is not JSON: it is not UTF-8") from None
-    except msgspec.DecodeError as error:
-        reason = str(error).removeprefix("JSON is malformed: ")
-        raise PayloadError("not_json", f"the body is not JSON that can be used: {reason}") from None
+        payload = jsonbody.decode(body)
     except RecursionError:
         raise _too_deep() from None
     if not isinstance(payload, dict):
@@ -163,13 +162,18 @@ def _images(payload: dict[str, Any], max_images: int) -> list[Any]:
 def _sort_images(images: list[Any], warnings: list[str]) -> tuple[tuple[Picture, ...], tuple[Rejected, ...]]:
     pictures: list[Picture] = []
     rejected: list[Rejected] = []
+    no_times: list[str] = []
     for index, image in enumerate(images):
         found = _picture(f"images[{index}]", image)
         if isinstance(found, Picture):
             pictures.append(found)
+            if not _is_time(found.timestamp):
+                no_times.append(f"images[{index}].timestamp")
             warnings.extend(_image_warnings(f"images[{index}]", image))
         else:
             rejected.append(found)
+    if no_times:
+        warnings.insert(0, _about_timestamps(no_times))
     return tuple(pictures), tuple(rejected)
 
 
@@ -202,6 +206,8 @@ def _odd_timestamp(timestamp: Any) -> str | None:
         return f"it is longer than {MAX_TEXT} characters"
     if _CONTROL.search(timestamp):
         return "it holds control characters"
+    if jsonbody.HALF_PAIR.search(timestamp):
+        return "it holds half of a surrogate pair, which cannot be sent back"
     return None
 
 
@@ -209,23 +215,32 @@ def _decode_base64(text: str) -> bytes | None:
     # msgspec's own decoder is strict and takes a third of the time of binascii's strict mode.
     try:
         return msgspec.convert(text, bytes)
-    except msgspec.ValidationError:
-        # MIME breaks base64 into lines (RFC 2045, section 6.8); nothing else may stand between the letters.
-        unfolded = text.replace("\r", "").replace("\n", "")
-    if len(unfolded) == len(text):
-        return None
-    return _decode_base64(unfolded)
+    except (msgspec.ValidationError, UnicodeEncodeError):
+        # MIME breaks base64 into lines (RFC 2045, section 6.8), and some leave the padding out (RFC 4648, section 3.2).
+        repaired = text.replace("\r", "").replace("\n", "")
+        repaired += "=" * (-len(repaired) % 4)
+    return None if repaired == text else _decode_base64(repaired)
 
 
 def _image_warnings(field: str, image: dict[str, Any]) -> Iterator[str]:
-    try:
-        datetime.fromisoformat(image["timestamp"])
-    except ValueError:
-        yield f"{field}.timestamp is not an ISO 8601 time; it is used as it is"
     if not isinstance(image.get("type", ""), str):
         yield f"{field}.type is {_json_name(image['type'])}, not a string; it is ignored"
     if "size" in image and not _is_size(image["size"]):
         yield f"{field}.size is not [width, height] in pixels; it is ignored"
+
+
+def _is_time(timestamp: str) -> bool:
+    try:
+        datetime.fromisoformat(timestamp)
+    except ValueError:
+        return False
+    return True
+
+
+def _about_timestamps(fields: list[str]) -> str:
+    if len(fields) == 1:
+        return f"{fields[0]} is not an ISO 8601 time; it is used as it is"
+    return f"{fields[0]} and {len(fields) - 1} more are not ISO 8601 times; they are used as they are"
 
 
 def _is_size(value: Any) -> bool:
@@ -241,14 +256,14 @@ def _optional_text(payload: dict[str, Any], field: str, warnings: list[str]) -> 
         return None
     if len(value) > MAX_TEXT:
         warnings.append(f"{field} is longer than {MAX_TEXT} characters; only those are used")
-    return value[:MAX_TEXT]
+    return jsonbody.mend_text(value[:MAX_TEXT])
 
 
-def _rest(payload: dict[str, Any], images: list[Any]) -> dict[str, Any]:
+def _rest(payload: dict[str, Any], images: list[Any], warnings: list[str]) -> dict[str, Any]:
     """Return `payload` without the pictures, known to be small enough to keep and possible to write again."""
     rest = payload | {"images": [_without_picture(image) for image in images]}
     try:
-        size = len(_encoder.encode(rest))
+        rest, size = _writable(rest, warnings)
     except RecursionError:
         raise _too_deep() from None
     if size > MAX_REST_BYTES:
@@ -256,6 +271,16 @@ def _rest(payload: dict[str, Any], images: list[Any]) -> dict[str, Any]:
     if _deeper_than(MAX_REST_DEPTH, rest):
         raise _too_deep()
     return rest
+
+
+def _writable(rest: dict[str, Any], warnings: list[str]) -> tuple[dict[str, Any], int]:
+    """Return `rest` as it can be written, and its size as JSON in bytes."""
+    try:
+        return rest, len(_encoder.encode(rest))
+    except UnicodeEncodeError:
+        mended = jsonbody.mend(rest)
+        warnings.append("the event holds half of a surrogate pair, which is no letter; U+FFFD stands in its place")
+        return mended, len(_encoder.encode(mended))
 
 
 def _without_picture(image: Any) -> Any:

@@ -25,7 +25,12 @@ def recover(queue: "TaskQueue", *, unclean: bool) -> set[int]:
     for task_id in in_hand:
         _after_crash(queue, queue.get(task_id), alone=len(in_hand) == 1)
     _rescue(queue)
-    return _maybe_delivered(queue) if unclean else set()
+    if not unclean:
+        return set()
+    maybe_delivered = _maybe_delivered(queue)
+    message = "the last run was cut off: %d events were in hand, %d deliveries may have arrived"
+    log.warning(message, len(in_hand), len(maybe_delivered))
+    return maybe_delivered
 
 
 def _after_crash(queue: "TaskQueue", task: Task, *, alone: bool) -> None:

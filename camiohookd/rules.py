@@ -3,6 +3,7 @@
 Pure functions on plain values; owned by no thread.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -14,8 +15,9 @@ from camiohookd.payload import ImageLabels, Label, LabelsFormat, Reply
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What is reported for the cameras whose name matches `camera`, a shell pattern in the camera's own case.
+    """What is reported for the cameras whose name matches `camera`, where ``*`` stands for any letters, also none.
 
+    Every other letter stands for itself, in its own case.
     `min_probability` None leaves it to the model's own threshold; `labels` are those reported, all when empty.
     """
 
@@ -36,7 +38,7 @@ class Labelled(NamedTuple):
 
 def match(rules: Iterable[Rule], camera: str | None) -> Rule:
     """The first rule for that camera; one that reports everything where there is none."""
-    return next((rule for rule in rules if fnmatchcase(camera or "", rule.camera)), Rule())
+    return next((rule for rule in rules if _matches(rule.camera, camera or "")), Rule())
 
 
 def apply(rule: Rule, detections: Iterable[Detection]) -> list[Detection]:
@@ -68,6 +70,11 @@ def reply(rule: Rule, pictures: Iterable[Labelled]) -> Reply:
     if rule.labels_format == "event":
         return Reply(sorted({name for labels in images.values() for name in labels}))
     return Reply(images)
+
+
+def _matches(pattern: str, camera: str) -> bool:
+    # To a shell ? and [ are special too; within brackets they are themselves.
+    return fnmatchcase(camera, re.sub(r"[?[]", r"[\g<0>]", pattern))
 
 
 def _keep_more_probable(labels: dict[str, Label], name: str, label: Label) -> None:

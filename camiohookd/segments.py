@@ -68,9 +68,7 @@ class Body(NamedTuple):
 
 def encode_body(event: Event, received: float) -> Body:
     pictures = [[picture.timestamp, len(picture.data)] for picture in event.pictures]
-    meta = msgspec.json.encode(
-        {"digest": event.digest, "received": received, "pictures": pictures, "rest": event.rest}
-    )
+    meta = msgspec.json.encode({"digest": event.digest, "received": received, "pictures": pictures, "rest": event.rest})
     data = b"".join([meta, *(picture.data for picture in event.pictures)])
     return Body(len(meta), data, zlib.crc32(data))
 

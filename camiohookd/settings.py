@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from camiohookd.payload import LabelsFormat
-from camiohookd.values import Address, AllowedHost, ByteSize, Duration, OptionalByteSize, Secret
+from camiohookd.values import Address, AllowedHost, ApiKey, ByteSize, Duration, OptionalByteSize
 
 KEY_ADVICE = 'make one with "openssl rand -hex 24"'
 
@@ -22,12 +22,12 @@ class Hook(Struct, frozen=True):
 
     listen: Annotated[Address, Meta(description="Where events come in.")] = Address("0.0.0.0:8000")
     api_key: Annotated[
-        Secret,
+        ApiKey,
         Meta(
-            description="The key in the registered URL, your own invention: at least 8 letters, digits or -._~, "
-            f"better 32 and more; {KEY_ADVICE}. There is no default: without a key the daemon does not start."
+            description="The key in the registered URL, your own invention, better of 32 characters and more; "
+            f"{KEY_ADVICE}. There is no default: without a key the daemon does not start."
         ),
-    ] = Secret("")
+    ] = ApiKey("")
     api_keys_file: Annotated[
         str, Meta(description="A file with more keys, a line each: a name for the log, a space, the key.")
     ] = ""
@@ -70,9 +70,9 @@ class Labeler(Struct, frozen=True):
     kind: Annotated[Literal["onnx"], Meta(description="The kind of labeler: an ONNX model, run on this machine.")] = (
         "onnx"
     )
-    model: Annotated[str, Meta(description="The model's name among the installed ones, or the path of its folder.")] = (
-        "ssdlite-mobilenet-v2-coco"
-    )
+    model: Annotated[
+        str, Meta(min_length=1, description="The model's name among the installed ones, or the path of its folder.")
+    ] = "ssdlite-mobilenet-v2-coco"
     device: Annotated[
         Literal["auto", "cpu"], Meta(description="What the model runs on; auto: the best that is there.")
     ] = "auto"

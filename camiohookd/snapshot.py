@@ -38,8 +38,8 @@ def parse(data: bytes, lost: LostIds | None = None) -> tuple[dict[str, Document]
     lost = lost or LostIds()
     documents: dict[str, Document] = {}
     damaged: list[tuple[int, bytes]] = []
-    if not data.startswith(_HEAD):
-        lost.damage()
+    if not 0 < data.find(b"\n") + 1 <= len(_HEAD):
+        lost.damage()  # a document may have stood in the first line
     offset = 0
     for line in data.splitlines(keepends=True):
         text = line.rstrip(b",\n")
@@ -48,7 +48,8 @@ def parse(data: bytes, lost: LostIds | None = None) -> tuple[dict[str, Document]
             lost.seen(int(decoded[0]))
         elif text not in (b'{"_default": {', b"}}", b""):
             damaged.append((offset, line))
-            lost.damage()
+            if offset:
+                lost.damage()
         offset += len(line)
     if not (data.startswith(_HEAD) and data.endswith(_TAIL.lstrip())) and not damaged:
         damaged.append((offset, b""))

@@ -69,11 +69,12 @@ class JournaledStorage(Storage):
         lost = LostIds()
         self._numbers = journal.numbers(self._folder)
         self._load_snapshot(lost)
+        self.notes["next_id"] = max(map(int, self.documents), default=0) + 1
         for number in self._numbers:
             self._load_journal(number, lost)
         self.lost_ids = lost.ranges()
         self._journal = self._open_last_journal()
-        self._next_id: int = max(self.notes.get("next_id", 1), max(map(int, self.documents), default=0) + 1)
+        self._next_id: int = self.notes["next_id"]
         for key, document in self.documents.items():
             self._observer(key, None, document)
 

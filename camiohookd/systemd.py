@@ -13,9 +13,10 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 
 _MASK = "***"
+_ERROR_PRIORITY = 3
 _PRIORITIES = (  # a level and the syslog priority of it and what lies between it and the one before
     (logging.CRITICAL, 2),
-    (logging.ERROR, 3),
+    (logging.ERROR, _ERROR_PRIORITY),
     (logging.WARNING, 4),
     (logging.INFO, 6),
 )
@@ -36,6 +37,13 @@ def setup_logging(level: str, secrets: Iterable[str]) -> None:
     logging.captureWarnings(True)
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread
+
+
+def complaint(text: str, environ: Mapping[str, str] = os.environ) -> str:
+    """`text` for stderr from who has no log yet: each line with an error's priority where systemd takes stderr."""
+    if "JOURNAL_STREAM" not in environ or sys.stderr.isatty():
+        return text
+    return "\n".join(f"<{_ERROR_PRIORITY}>{line}" for line in text.split("\n"))
 
 
 def notify(state: str, environ: Mapping[str, str] = os.environ) -> None:

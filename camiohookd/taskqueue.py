@@ -230,6 +230,7 @@ class TaskQueue:
                 self.drop(task_id)  # nothing is left to send on its way again: take the event in anew
                 return None
             self.redrive(task_id)
+            log.info("task %d had failed; its event came again, so it is on its way again", task_id)
         return Receipt(str(task_id), duplicate=True)
 
     def claim(self) -> Task | None:

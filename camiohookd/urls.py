@@ -14,7 +14,7 @@ from camiohookd.errors import MalformedUrl
 MAX_URL_LENGTH = 2000
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
-_FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\xa0\\\u2028\u2029]")
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\xa0\\\u2028\u2029\ud800-\udfff]")
 _URL = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#]*)(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
 _AUTHORITY = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*)(?::(?P<port>[0-9]{0,5}))?")
 _NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -51,7 +51,7 @@ def split_url(url: str) -> tuple[Origin, str]:
     if len(url) > MAX_URL_LENGTH:
         raise MalformedUrl(f"it is longer than {MAX_URL_LENGTH} characters")
     if _FORBIDDEN.search(url):
-        raise MalformedUrl("it holds a space, a backslash or a control character")
+        raise MalformedUrl("it holds a space, a backslash, a control character or half of a surrogate pair")
     parts = _URL.fullmatch(url)
     if parts is None:
         raise MalformedUrl("it does not begin with http:// or https://")
@@ -68,9 +68,13 @@ def normalise_host(name: str) -> str:
         return f"[{_ipv6(name[1:-1])}]"
     if not name.isascii():
         raise MalformedUrl("its host is not ASCII; write an international name in its xn-- form")
+    rooted = name.endswith(".")
     name = name.lower().removesuffix(".")
     if not name:
         raise MalformedUrl("it names no host")
+    if rooted and name.rpartition(".")[2].isdigit():
+        # Resolvers take it for a name, not for the address that it would be compared as.
+        raise MalformedUrl("its host is an IPv4 address with a dot behind it")
     if len(name) > 253 or not all(_NAME.fullmatch(label) for label in name.split(".")):
         raise MalformedUrl("its host is not a host name or an address")
     return name

@@ -1,7 +1,7 @@
 """The kinds of value a setting can have, each written the way a person would and checked when it is read.
 
 A TOML value or an environment variable's text → `Duration` (seconds), `ByteSize`, `Address`, `AllowedHost`,
-`Secret`: each a plain float, int or str to the rest of the program. `expected` says in words what a kind takes, for
+`ApiKey`: each a plain float, int or str to the rest of the program. `expected` says in words what a kind takes, for
 errors and for the table of settings alike.
 """
 
@@ -16,6 +16,7 @@ from camiohookd.urls import normalise_host, split_url
 _NUMBER = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[A-Za-z]*)", re.ASCII)
 _PORT = re.compile(r"\d{1,5}", re.ASCII)
 _LAST_PORT = 65535
+_API_KEY = re.compile(r"[A-Za-z0-9._~-]{8,256}", re.ASCII)
 _LONGEST = 10 * 365 * 86400
 _LARGEST = 1 << 60
 
@@ -104,14 +105,17 @@ class AllowedHost(str):
         return super().__new__(cls, wildcard + _host(text.removeprefix("*.")))
 
 
-class Secret(str):
-    """Text that shows itself in no error, log or repr."""
+class ApiKey(str):
+    """A key that can stand in a URL as it is, or "" for none; shows itself in no error, log or repr."""
 
     __slots__ = ()
-    expected: ClassVar[str] = "text"
+    expected: ClassVar[str] = "8 to 256 letters, digits or -._~"
 
     def __new__(cls, value: object) -> Self:
-        return super().__new__(cls, _text(value))
+        text = _text(value)
+        if text and not _API_KEY.fullmatch(text):
+            raise ValueError("not a key")
+        return super().__new__(cls, text)
 
     def __repr__(self) -> str:
         return "'***'"
@@ -132,7 +136,7 @@ def _expected(info: msgspec.inspect.Type) -> str:
         case msgspec.inspect.Metadata(type=inner):
             return _expected(inner)
         case msgspec.inspect.CustomType(cls=kind):
-            assert issubclass(kind, Duration | ByteSize | Address | AllowedHost | Secret)
+            assert issubclass(kind, Duration | ByteSize | Address | AllowedHost | ApiKey)
             return kind.expected
         case msgspec.inspect.LiteralType(values=values):
             *most, last = [f'"{value}"' for value in values]
@@ -147,8 +151,8 @@ def _expected(info: msgspec.inspect.Type) -> str:
             return f"a whole number from {least} to {most}"
         case msgspec.inspect.FloatType(ge=least, le=most):
             return f"a number from {least} to {most}"
-        case msgspec.inspect.StrType():
-            return "text"
+        case msgspec.inspect.StrType(min_length=least):
+            return "text that is not empty" if least else "text"
     raise TypeError(f"no words for {info}")
 
 

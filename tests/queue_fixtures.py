@@ -7,16 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from camiohookd import snapshot
 from camiohookd.disk import Disk
 from camiohookd.payload import Event, Label, Picture, Reply
 from camiohookd.room import Bounds
+from camiohookd.segments import Place
+from camiohookd.statefolder import FORMAT
 from camiohookd.taskqueue import TaskQueue
+from camiohookd.tasks import State, Task
 
 Result = TypeVar("Result")
 
 HOST = "camio.test"
 REPLY = Reply({"2017-05-05T01:31:00": {"cat": Label(0.93, ((0.1, 0.2), (0.4, 0.2), (0.4, 0.7), (0.1, 0.7)))}})
-ROOMY = Bounds(max_bytes=10**12, min_free_bytes=0)
+ROOMY = Bounds(max_tasks=10**9, max_bytes=10**12, min_free_bytes=0)
 
 
 def make_event(number: int, *, pictures: int = 1, size: int = 40, camera: str = "front", host: str = HOST) -> Event:
@@ -165,3 +169,22 @@ def crash(queue: TaskQueue) -> None:
     disk = queue.disk
     assert isinstance(disk, CountingDisk)
     disk.die()
+
+
+def seed(folder: Path, waiting: int) -> None:
+    """A state folder as a clean stop leaves it, with that many tasks waiting, every other one of them labelled."""
+    documents = {}
+    for number in range(1, waiting + 1):
+        task = Task(
+            digest=f"{number:032x}",
+            received=1.5e9,
+            images=3,
+            camera=f"camera {number % 20}",
+            user_id="user",
+            callback_url=f"https://{HOST}/callbacks/{number}",
+            **({"state": State.LABELLED, "reply": REPLY} if number % 2 else {"payload": Place(1, 40 * number, 40)}),
+        )
+        documents[str(number)] = task.to_document()
+    folder.mkdir(exist_ok=True)
+    snapshot.write_all(CountingDisk(), folder / "queue.json", documents)
+    (folder / "format").write_text(f"{FORMAT}\n")

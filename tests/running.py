@@ -10,7 +10,9 @@ import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
+from contextlib import suppress
 from pathlib import Path
+from random import SystemRandom
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,9 +25,11 @@ STOP_SECONDS = 10
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+    """A port that nobody has; none of those that the system may meanwhile give to a connection that goes out."""
+    while True:
+        port = SystemRandom().randrange(10_000, 32_768)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 class Daemon:
@@ -38,6 +42,7 @@ class Daemon:
         self.port, self.admin_port = free_port(), free_port()
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CAMIOHOOKD_")}
         self.environ = inherited | {
+            "CONFIGURATION_DIRECTORY": str(folder),
             "STATE_DIRECTORY": str(self.state),
             "RUNTIME_DIRECTORY": str(folder / "run"),
             "CAMIOHOOKD_HOOK_API_KEY": KEY,

@@ -4,6 +4,7 @@ Arguments → a command's module, imported when it is asked for → `ExitStatus`
 nothing (fine), and raises `CamiohookdError`, whose text is all that the user sees of it.
 """
 
+import errno
 import importlib
 import os
 import sys
@@ -13,9 +14,18 @@ from typing import ClassVar
 
 import click
 
+from camiohookd import systemd
 from camiohookd.errors import CamiohookdError, SetupError
 
 _PROGRAM = "camiohookd"
+_OUTPUT_ERRORS = {
+    errno.EPIPE,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EBADF,
+}  # of write(2), to stdout
 
 
 class ExitStatus(IntEnum):
@@ -72,17 +82,31 @@ def run(arguments: Sequence[str]) -> int:
     """Runs one command line and returns its exit status; whatever is wrong stands on stderr."""
     try:
         result = root.main(list(arguments), prog_name=_PROGRAM, standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None: closed by whoever started us, and nothing was written
+            sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return ExitStatus.INTERRUPTED
     except CamiohookdError as error:
-        print(f"{_PROGRAM}: error: {error}", file=sys.stderr)
+        _complain(str(error))
         return ExitStatus.CONFIG if isinstance(error, SetupError) else ExitStatus.FAILED
-    except BrokenPipeError:
-        # Whoever read our output has gone, as `head` does; the interpreter's own last flush must not complain of it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.filename is not None or error.errno not in _OUTPUT_ERRORS:
+            raise
+        _give_stdout_up()
+        # Whoever read our output may have gone, as `head` does: that is no error.
+        if not isinstance(error, BrokenPipeError):
+            _complain(f"standard output cannot be written: {error.strerror}")
         return ExitStatus.FAILED
     return result if isinstance(result, int) else ExitStatus.FINE
+
+
+def _complain(text: str) -> None:
+    print(systemd.complaint(f"{_PROGRAM}: error: {text}"), file=sys.stderr)
+
+
+def _give_stdout_up() -> None:
+    """The interpreter's own last flush must not complain too."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import click
@@ -45,7 +45,8 @@ config_option = click.option(
     "config_file",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="The daemon's configuration, where the key is.  [default: /etc/camiohookd/camiohookd.toml]",
+    help="The daemon's configuration, where the key is.  "
+    "[default: camiohookd.toml in $CONFIGURATION_DIRECTORY, else in /etc/camiohookd]",
 )
 token_option = click.option(
     "--token-file",
@@ -58,6 +59,18 @@ api_option = click.option(
 query_option = click.option(
     "--query", "query_text", required=True, metavar="QUERY", help="The filter, such as \"camera == 'front'\"."
 )
+
+
+class _WrongQuery(click.ClickException):
+    """Shown alone: how the command is used says nothing of how a query is written."""
+
+    exit_code = 2
+
+    def __init__(self, text: str, error: QueryError) -> None:
+        super().__init__(f"{query.caret(text, error)}\nError: --query: {error}")
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(self.message, file=file, err=True)
 
 
 @click.group()
@@ -107,6 +120,8 @@ def create(
         with _query_errors(query_text):
             query.check(query_text)
     url = _public_callback(public_url, config_file) if public_url is not None else _whole_callback(callback_url or "")
+    if split_url(url)[0].scheme != "https":
+        click.echo("Warning: this URL is not https: its key and the pictures travel in clear.", err=True)
     token = _token(token_file)
     mask = masker([token, *_keys_of(url), *_known_keys(config_file)])
     _show(mask, base_url, token, lambda api: api.create(url, hook_type, query_text))
@@ -173,7 +188,7 @@ def _query_errors(text: str) -> Iterator[None]:
     try:
         yield
     except QueryError as error:
-        raise click.BadParameter(f"{error}\n\n{query.caret(text, error)}", param_hint="'--query'") from None
+        raise _WrongQuery(text, error) from None
 
 
 def _public_callback(public_url: str, config_file: Path | None) -> str:
@@ -207,7 +222,7 @@ def _keys_of(callback_url: str) -> list[str]:
 def _configured_keys(config_file: Path | None) -> list[str]:
     from camiohookd import config
 
-    return list(config.require_api_keys(config.load(config_file, os.environ)).values())
+    return list(config.load_with_keys(config_file, os.environ)[1].values())
 
 
 def _known_keys(config_file: Path | None) -> list[str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from camiohookd.errors import CamiohookdError, LabelingError, PictureError
+from camiohookd.systemd import escape
 
 if TYPE_CHECKING:
     from camiohookd.config import Config
@@ -51,9 +52,9 @@ def label(as_json: bool, annotate_folder: Path | None, model: str | None, pictur
     A JSON object is {"file", "labels" (in the form that Camio gets), "detections": [{"label", "probability",
     "box": [left, top, right, bottom]}], "ms": {"decode", "infer", "total"}}.
 
-    The daemon's settings hold here too, from /etc/camiohookd/camiohookd.toml if you may read it and from
-    CAMIOHOOKD_* variables: which file formats are opened (CAMIOHOOKD_IMAGES_FORMATS='["jpeg", "png", "webp"]'), how
-    large a picture may be, and which model is used.
+    The daemon's settings hold here too, from camiohookd.toml in $CONFIGURATION_DIRECTORY (else in /etc/camiohookd) if
+    you may read it and from CAMIOHOOKD_* variables: which file formats are opened
+    (CAMIOHOOKD_IMAGES_FORMATS='["jpeg", "png", "webp"]'), how large a picture may be, and which model is used.
 
     A picture that cannot be used costs a line on standard error; the others are labelled all the same, and the exit
     status is 1.
@@ -82,7 +83,7 @@ def label(as_json: bool, annotate_folder: Path | None, model: str | None, pictur
                 drawings.write(path, data, result.detections)
         except (PictureError, LabelingError) as error:
             failed = True
-            click.echo(f"{click.format_filename(path)}: {error}", err=True)
+            click.echo(f"{escape(click.format_filename(path))}: {error}", err=True)
         else:
             click.echo(table.rows(result) if table else _as_json(result))
     if failed:
@@ -105,7 +106,7 @@ class _Table:
     """Rows as wide as the longest file name needs, so that each picture's can be printed when it is done."""
 
     def __init__(self, pictures: Iterable[Path]) -> None:
-        self._width = max(len(click.format_filename(path)) for path in pictures)
+        self._width = max(len(escape(click.format_filename(path))) for path in pictures)
         click.echo(self._row("FILE", "LABEL", "PROBABILITY", "BOX"))
 
     def rows(self, result: _Result) -> str:
@@ -122,7 +123,7 @@ class _Table:
         )
 
     def _row(self, file: str, label: str, probability: str, box: str) -> str:
-        row = _ROW.format(file=file, width=self._width, label=label, probability=probability, box=box)
+        row = _ROW.format(file=escape(file), width=self._width, label=label, probability=probability, box=box)
         return row.rstrip()
 
 
@@ -163,7 +164,8 @@ def _settings() -> "Config":
     from camiohookd import config
 
     # The file holds the key, so that not everybody may read it; labelling a picture does not need the key.
-    hidden = config.DEFAULT_PATH.exists() and not os.access(config.DEFAULT_PATH, os.R_OK)
+    file = config.config_file(os.environ)
+    hidden = file.exists() and not os.access(file, os.R_OK)
     return config.load(Path(os.devnull) if hidden else None, os.environ)
 
 

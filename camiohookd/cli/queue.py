@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from camiohookd.errors import QueueError
+from camiohookd.errors import CamiohookdError, QueueError
 from camiohookd.systemd import escape
 
 if TYPE_CHECKING:
@@ -105,7 +105,11 @@ def export(task_id: str, folder: Path) -> None:
 
     with _desk() as desk:
         exported = desk.ask(ExportTask(task_id), Export)
-    for path in _write(exported, folder):
+    try:
+        written = list(_write(exported, folder))
+    except OSError as error:
+        raise CamiohookdError(f"cannot write into {folder}: {error.strerror}") from error
+    for path in written:
         click.echo(path)
     if exported.note:
         click.echo(exported.note, err=True)

@@ -45,6 +45,8 @@ class OnnxLabeler:
     session has two threads.
     """
 
+    device = "cpu"  # the one provider that `_session` asks for
+
     def __init__(self, session: ort.InferenceSession, description: ModelDescription, decoder: Decoder) -> None:
         self._session = session
         self._description = description

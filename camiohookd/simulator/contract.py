@@ -1,50 +1,48 @@
 """Holds a reply, as it came, strictly against section 2 of the wire contract.
 
 Written from the contract and the standard library alone: what the service itself believes a reply to be
-(`camiohookd.payload`) must not be what it is measured by.
+(`camiohookd.payload`) must not be what it is measured by. Where it is known what a picture shows (`known`), an outline
+is held against that too.
 """
 
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, TypeGuard
+
+from camiohookd.simulator.known import NOTHING, KnownObject, Objects, Sightings, misplaced
 
 BOX_CORNERS = 4
-
-
-class Place(NamedTuple):
-    """Where an object is known to be in a picture: fractions of the height, y up."""
-
-    label: str
-    bottom: float
-    top: float
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """`form` is "image" or "event", None where it is neither; `labels` has the best probability found for each label.
 
-    The older "event" form has no probabilities. A reply without `problems` is valid.
+    The older "event" form has no probabilities. A reply without `problems` is valid, and has `sightings`.
     """
 
     form: str | None
     labels: dict[str, float | None]
     problems: tuple[str, ...]
+    sightings: Sightings = NOTHING
 
 
 class _UnreadableError(Exception):
     """What the reply holds here makes it pointless to look further; its text is the problem."""
 
 
-def check_reply(body: bytes, pictures: Mapping[str, Place | None]) -> Verdict:
-    """Check `body` as the reply to an event with `pictures`: timestamps, and where an object is known to be."""
+def check_reply(body: bytes, pictures: Mapping[str, Objects]) -> Verdict:
+    """Check `body` as the reply to an event with `pictures`: timestamps, and the objects that are known to be there."""
     try:
         labels = _labels(body)
     except _UnreadableError as problem:
         return Verdict(None, {}, (str(problem),))
     if isinstance(labels, list):
-        return Verdict("event", _names(labels), tuple(_check_list(labels)))
-    return Verdict("image", _best(labels), tuple(_check_images(labels, pictures)))
+        form, best, problems = "event", _names(labels), tuple(_check_list(labels))
+    else:
+        form, best, problems = "image", _best(labels), tuple(_check_images(labels, pictures))
+    return Verdict(form, best, problems, NOTHING if problems else _sightings(labels, pictures))
 
 
 def _labels(body: bytes) -> dict[str, Any] | list[Any]:
@@ -83,7 +81,7 @@ def _check_list(labels: list[Any]) -> Iterator[str]:
             yield f"the label {_shown(label)} is not a non-empty string"
 
 
-def _check_images(labels: dict[str, Any], pictures: Mapping[str, Place | None]) -> Iterator[str]:
+def _check_images(labels: dict[str, Any], pictures: Mapping[str, Objects]) -> Iterator[str]:
     for timestamp in pictures:
         if timestamp not in labels:
             yield f"the image {timestamp} is missing"
@@ -98,7 +96,7 @@ def _check_images(labels: dict[str, Any], pictures: Mapping[str, Place | None]) 
                     yield f"{timestamp}, {_shown(label)}: {problem}"
 
 
-def _check_label(label: str, entry: Any, place: Place | None) -> Iterator[str]:
+def _check_label(label: str, entry: Any, objects: Objects) -> Iterator[str]:
     if not label:
         yield "the label is empty"
     if not isinstance(entry, dict) or set(entry) != {"probability", "polygon"}:
@@ -106,31 +104,38 @@ def _check_label(label: str, entry: Any, place: Place | None) -> Iterator[str]:
         return
     if not _is_fraction(entry["probability"]):
         yield f"probability is {_shown(entry['probability'])}, not a number from 0 to 1"
-    yield from _check_polygon(entry["polygon"], place if place and place.label == label else None)
+    yield from _check_polygon(entry["polygon"], next((one for one in objects if one.label == label.lower()), None))
 
 
-def _check_polygon(polygon: Any, place: Place | None) -> Iterator[str]:
+def _check_polygon(polygon: Any, known: KnownObject | None) -> Iterator[str]:
     if not isinstance(polygon, list) or not all(_is_point(point) for point in polygon):
         yield f"polygon is {_shown(polygon)}, not a list of [x, y] with fractions from 0 to 1"
     elif 0 < len(polygon) < 3:
         yield f"polygon has {len(polygon)} points, too few for an outline"
-    elif len(polygon) == BOX_CORNERS:
-        yield from _check_box(polygon, place)
-
-
-def _check_box(polygon: list[list[float]], place: Place | None) -> Iterator[str]:
-    (left, bottom), (right, _), (_, top), _ = polygon
-    if polygon != [[left, bottom], [right, bottom], [right, top], [left, top]] or left >= right or bottom >= top:
+    elif len(polygon) == BOX_CORNERS and not _is_upright_box(polygon):
         yield (
             "the four corners are not those of an upright box, listed as the contract does: "
             "bottom left, bottom right, top right, top left, with y pointing up"
         )
-    elif place and _distance(place, bottom, top) > _distance(place, 1 - top, 1 - bottom):
-        yield "the box lies where it would if y were counted from the top; (0, 0) is the bottom-left corner"
+    elif polygon and known and (reason := misplaced(known, polygon)):
+        yield reason
 
 
-def _distance(place: Place, bottom: float, top: float) -> float:
-    return abs(place.bottom - bottom) + abs(place.top - top)
+def _is_upright_box(polygon: list[list[float]]) -> bool:
+    (left, bottom), (right, _), (_, top), _ = polygon
+    corners = [[left, bottom], [right, bottom], [right, top], [left, top]]
+    return polygon == corners and left < right and bottom < top
+
+
+def _sightings(labels: dict[str, Any] | list[Any], pictures: Mapping[str, Objects]) -> Sightings:
+    """What a valid reply says of the known objects."""
+    found: set[KnownObject] = set()
+    for timestamp, objects in pictures.items():
+        here = labels if isinstance(labels, list) else labels[timestamp]
+        names = {label.lower() for label in here}
+        found |= {one for one in objects if one.label in names}
+    shown = frozenset(one for objects in pictures.values() for one in objects)
+    return Sightings(shown, frozenset(found))
 
 
 def _is_point(value: Any) -> bool:

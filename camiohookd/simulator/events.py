@@ -12,21 +12,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 
 from camiohookd.errors import CamiohookdError
-from camiohookd.simulator.contract import Place
+from camiohookd.simulator.known import KNOWN, SAMPLES, Objects
 
-SAMPLES = Path(__file__).resolve().parent.parent / "samples"
 SIZES = (4, 1, 2, 3)
 CAMERA = "simulator"
-
-# Two of the samples tell up from down: the middle of what they show is not the middle of the picture.
-KNOWN_PLACES = {
-    SAMPLES / "coffee.jpg": Place("cup", bottom=0.23, top=0.96),
-    SAMPLES / "motorcycle_left.jpg": Place("motorcycle", bottom=0.10, top=0.83),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +54,31 @@ class SimulatedEvent:
         event = {"callback_url": callback_url, "user_id": "simulator", "camera": CAMERA, "images": images}
         return json.dumps(event).encode()
 
-    def places(self) -> dict[str, Place | None]:
-        """Return, by timestamp, where something is known to be in the picture."""
-        return {timestamp: KNOWN_PLACES.get(picture.path) for timestamp, picture in self.pictures.items()}
+    def objects(self) -> dict[str, Objects]:
+        """Return, by timestamp, what is known to be in the picture."""
+        return {timestamp: KNOWN.get(picture.path, ()) for timestamp, picture in self.pictures.items()}
 
 
-def read_pictures(paths: Sequence[Path]) -> list[PictureFile]:
+class Pictures(NamedTuple):
+    """Those that can be sent, and, a sentence each, those that cannot."""
+
+    usable: list[PictureFile]
+    left_out: list[str]
+
+
+def read_pictures(paths: Sequence[Path]) -> Pictures:
     """Read the files of `paths`, and of each folder among them the JPEG files by name; the samples if there are none.
 
-    Raises `CamiohookdError` for what is not there or is not a picture.
+    Raises `CamiohookdError` if a folder holds no JPEG file, or nothing at all can be sent.
     """
-    pictures: list[PictureFile] = []
-    for path in paths or [SAMPLES]:
-        files = sorted(one for one in path.iterdir() if _is_jpeg(one)) if path.is_dir() else [path]
-        if not files:
-            raise CamiohookdError(f"{path}: there is no .jpg file in this folder")
-        pictures.extend(map(_read_picture, files))
+    pictures = Pictures([], [])
+    for file in itertools.chain.from_iterable(map(_files, paths or [SAMPLES])):
+        try:
+            pictures.usable.append(_read_picture(file))
+        except CamiohookdError as error:
+            pictures.left_out.append(str(error))
+    if not pictures.usable:
+        raise CamiohookdError("\n".join(pictures.left_out))
     return pictures
 
 
@@ -105,6 +108,15 @@ def _timestamp(moment: datetime, nth: int) -> str:
     if nth % 2:
         return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03}-0000"
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%f")
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = sorted(one for one in path.iterdir() if _is_jpeg(one))
+    if not files:
+        raise CamiohookdError(f"{path}: there is no .jpg file in this folder")
+    return files
 
 
 def _is_jpeg(path: Path) -> bool:

@@ -12,8 +12,8 @@ PROBLEMS_SHOWN = 5
 HEADER = ("event", "images", "answer", "ms to 200", "ms to labels", "labels")
 
 
-def report(results: Sequence[Result], origin: str) -> Iterator[str]:
-    """Return the table, what is missing or wrong, and the summary; `origin` is where the callbacks were received."""
+def report(results: Sequence[Result], doubt: str | None, origin: str) -> Iterator[str]:
+    """Return the table, what is missing or wrong, and the summary with `doubt`; `origin` received the callbacks."""
     yield from _table([HEADER, *map(_row, results)])
     for result in results:
         yield from _problems(result)
@@ -22,6 +22,9 @@ def report(results: Sequence[Result], origin: str) -> Iterator[str]:
         yield from how_to_allow(origin)
     yield ""
     yield from _summary(results)
+    if doubt:
+        yield ""
+        yield f"NOT AS IT SHOULD BE: {doubt}"
 
 
 def how_to_allow(origin: str) -> Iterator[str]:

@@ -6,9 +6,10 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from camiohookd.simulator import known
 from camiohookd.simulator.contract import Verdict, check_reply
 from camiohookd.simulator.events import SimulatedEvent
 from camiohookd.simulator.fake_camio import FakeCamio, HookAnswer
@@ -17,6 +18,7 @@ POSTS_AT_ONCE = 8
 DEFAULT_RETRY_SECONDS = 5.0
 MIN_RETRY_SECONDS = 0.1
 MAX_SHOWN_ANSWER = 500
+NO_RECEIPT = 'the body of the hook\'s 200 is not {"status": "queued" or "duplicate", "id": a string} but'
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Session:
             result = await self._post(event, started)
         finally:
             slots.release()
-        if not result.problems:
+        if result.accepted_after is not None:
             result = await self._labels(event, result, started)
         done()
         return result
@@ -86,7 +88,8 @@ class Session:
                 return replace(result, posts=result.posts + 1, problems=(f"the hook did not answer: {error}",))
             result = replace(result, posts=result.posts + 1, answer=answer)
             if answer.status == 200:
-                return replace(result, accepted_after=time.monotonic() - started)
+                problems = () if _is_receipt(answer.body) else (f"{NO_RECEIPT}: {_text(answer)}",)
+                return replace(result, accepted_after=time.monotonic() - started, problems=problems)
             wait = _retry_after(answer)
             if answer.status != 503 or time.monotonic() + wait > started + self.timeout:
                 return replace(result, problems=(f"the hook answered {answer.status}: {_text(answer)}",))
@@ -96,13 +99,34 @@ class Session:
         try:
             delivery = await self.camio.labels_of(event.id, self.timeout)
         except TimeoutError:
-            return replace(result, problems=(f"no labels came within {self.timeout:g} s of the 200",))
-        verdict = check_reply(delivery.body, event.places())
-        problems = list(verdict.problems)
+            late = f"no labels came within {self.timeout:g} s of the 200"
+            return replace(result, problems=(*result.problems, late))
+        verdict = check_reply(delivery.body, event.objects())
+        problems = [*result.problems, *verdict.problems]
         if delivery.content_type.partition(";")[0].strip().lower() != "application/json":
             problems.append(f"the Content-Type is {delivery.content_type!r}, not application/json")
         labelled_after = delivery.at - started
         return replace(result, labelled_after=labelled_after, verdict=verdict, problems=tuple(problems))
+
+
+def doubt(results: Sequence[Result]) -> str | None:
+    """Say what speaks against the hook in all valid replies together, or what they leave open; None if nothing does."""
+    verdicts = [result.verdict for result in results if result.verdict and result.valid]
+    if not verdicts:
+        return None
+    labels = {label for verdict in verdicts for label in verdict.labels}
+    return known.doubt([verdict.sightings for verdict in verdicts], labels)
+
+
+def _is_receipt(body: bytes) -> bool:
+    """`body` is what the hook's own endpoint answers to an event: section 3 of the wire contract."""
+    try:
+        receipt = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(receipt, dict) or not isinstance(receipt.get("id"), str):
+        return False
+    return receipt["id"] != "" and receipt.get("status") in ("queued", "duplicate")
 
 
 def _retry_after(answer: HookAnswer) -> float:
@@ -114,5 +138,5 @@ def _text(answer: HookAnswer) -> str:
     """Return the message of the hook's error, or, from another server, the beginning of what it said."""
     try:
         return str(json.loads(answer.body)["error"]["message"])
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return answer.body[:MAX_SHOWN_ANSWER].decode("utf-8", "replace")

@@ -7,6 +7,7 @@ tried again, while its traceback goes to the log.
 """
 
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import msgspec
 from tornado.web import HTTPError
@@ -23,6 +24,13 @@ from camiohookd.errors import (
 
 STORE_RETRY_SECONDS = 30
 BUSY_RETRY_SECONDS = 5
+
+COMMON_HEADERS = {
+    "Server": "camiohookd",
+    "Cache-Control": "no-store",
+    "Content-Type": "application/json",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,14 @@ class Answer:
         error = {"code": self.code, "message": self.message, "field": self.field}
         return msgspec.json.encode({"error": error})
 
+    def last_message(self) -> bytes:
+        """The whole HTTP message, for a connection that ends with it."""
+        body = self.body()
+        headers = {**COMMON_HEADERS, **self.headers(), "Content-Length": str(len(body)), "Connection": "close"}
+        lines = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        return "\r\n".join([*lines, "", ""]).encode() + body
+
 
 class Refused(CamiohookdError):
     """A request that is not served; `answer` says why."""
@@ -65,6 +81,9 @@ FOREIGN_HOST = Answer(
 UNKNOWN_PATH = Answer(404, "unknown_path", "there is nothing at this path")
 BODY_LATE = Answer(408, "body_late", "the body did not arrive in time, so send it again")
 ENCODED_BODY = Answer(415, "encoded_body", "a body with a Content-Encoding is not taken, so send the JSON as it is")
+BAD_REQUEST = Answer(
+    400, "bad_request", "this is not a well-formed HTTP/1.1 request, or its chunked body is not well-formed"
+)
 BAD_FRAMING = Answer(
     400, "bad_framing", "the body's length must be given by one Content-Length or by Transfer-Encoding: chunked"
 )

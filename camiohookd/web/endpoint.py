@@ -26,7 +26,7 @@ from camiohookd.web.site import Site
 
 log = logging.getLogger(__name__)
 
-_LENGTH_DIGITS = 15  # a petabyte: a longer number is no length, whatever else it is
+_LENGTH_DIGITS = 15  # a longer number is more than any limit, and Tornado does not take one of any length
 
 
 @stream_request_body
@@ -47,6 +47,9 @@ class Endpoint(RequestHandler):
         self._refused = False
         self._discarded = 0
         self._timer: asyncio.TimerHandle | None = None
+        if request.method not in self.SUPPORTED_METHODS:
+            # Tornado would answer and hang up before the body is read; this one it knows and no path takes.
+            request.method = "OPTIONS"
         super().__init__(application, request, **kwargs)
 
     def admit(self) -> None:
@@ -68,10 +71,8 @@ class Endpoint(RequestHandler):
         self.write(msgspec.json.encode(body))
 
     def set_default_headers(self) -> None:
-        self.set_header("Server", "camiohookd")
-        self.set_header("Cache-Control", "no-store")
-        self.set_header("Content-Type", "application/json")
-        self.set_header("X-Content-Type-Options", "nosniff")
+        for name, value in answers.COMMON_HEADERS.items():
+            self.set_header(name, value)
 
     def compute_etag(self) -> None:
         """These answers are never cached."""
@@ -80,6 +81,8 @@ class Endpoint(RequestHandler):
         self.application.enter(self)
         # Where a badly framed body ends is not known: the error goes to Tornado, which answers and closes at once.
         self.length = declared_length(self.request.headers)
+        if "Content-Length" in self.request.headers:
+            self.request.headers["Content-Length"] = str(self.length)  # what Tornado reads by
         self._after(self.application.limits.body_seconds, lambda: self.refuse(answers.BODY_LATE))
         try:
             if self.request.method not in self.methods:
@@ -193,7 +196,8 @@ class UnknownPath(Endpoint):
 def declared_length(headers: HTTPHeaders) -> int | None:
     """Bytes of the body, None where it is chunked; `Refused` if the headers leave room for two readings.
 
-    Stricter than RFC 9112, section 6.3, in that a repeated Content-Length is never taken.
+    A length of more than `_LENGTH_DIGITS` digits is given as the smallest such. Stricter than RFC 9112, section 6.3,
+    in that a repeated Content-Length is never taken.
     """
     length, encoding = headers.get("Content-Length"), headers.get("Transfer-Encoding")
     if encoding is not None:
@@ -202,6 +206,7 @@ def declared_length(headers: HTTPHeaders) -> int | None:
         return None
     if length is None:
         return 0
-    if not (length.isascii() and length.isdigit() and len(length) <= _LENGTH_DIGITS):
+    if not (length.isascii() and length.isdigit()):
         raise Refused(answers.BAD_FRAMING)
-    return int(length)
+    digits = length.lstrip("0") or "0"
+    return int(digits) if len(digits) <= _LENGTH_DIGITS else 10**_LENGTH_DIGITS

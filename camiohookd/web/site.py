@@ -1,6 +1,7 @@
 """A listener: its bounds, its sockets, and how it comes to an end.
 
 sockets ─▶ `listen` ─▶ `Listener`, up to so many connections ─▶ `Site`, the paths ─▶ `endpoint.Endpoint`, a request
+                                    └▶ `_Stream`, where Tornado itself refuses what is no HTTP
 
 Everything here runs on the event loop.
 """
@@ -18,6 +19,7 @@ from tornado.iostream import IOStream
 from tornado.routing import Rule
 from tornado.web import Application, RequestHandler
 
+from camiohookd.web.answers import BAD_REQUEST
 from camiohookd.web.loglines import Throttle
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,24 @@ class Limits:
     discard_seconds: float = 10
 
 
+class _Stream:
+    """A connection, but for the one answer that Tornado writes without asking: here it is like all the others.
+
+    Should another version of Tornado write other bytes, those go out.
+    """
+
+    _TORNADOS_OWN = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+
+    def __init__(self, stream: IOStream) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, data: bytes | memoryview) -> "asyncio.Future[None]":
+        return self._stream.write(BAD_REQUEST.last_message() if data == self._TORNADOS_OWN else data)
+
+
 class Site(Application):
     """The paths of one listener, their limits, and which requests are running."""
 
@@ -55,6 +75,7 @@ class Site(Application):
         # Tornado's access log prints the URL, and the URL holds the key.
         super().__init__(handlers, default_handler_class=unknown_path, log_function=lambda _request: None)
         self.limits = limits
+        self.throttle = Throttle(log)
         self._running: set[RequestHandler] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -77,7 +98,6 @@ class Listener(HTTPServer):
     """Serves one `Site`; made by `listen`."""
 
     _open = 0
-    _throttle = Throttle(log)
 
     @property
     def site(self) -> Site:
@@ -87,11 +107,11 @@ class Listener(HTTPServer):
         if self._open >= self.site.limits.connections:
             message = "closed a connection from %s: %d are open already, the most there may be"
             # A Unix socket's peer has no address, and Tornado hands on "".
-            self._throttle.warning("connections", message, address[0] if address else "this machine", self._open)
+            self.site.throttle.warning("connections", message, address[0] if address else "this machine", self._open)
             stream.close()
             return
         self._open += 1
-        super().handle_stream(stream, address)
+        super().handle_stream(cast("IOStream", _Stream(stream)), address)
 
     def on_close(self, server_conn: object) -> None:
         self._open -= 1

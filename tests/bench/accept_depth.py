@@ -1,259 +1,293 @@
-"""What the queue's verbs cost with 10, 1,000 and 100,000 tasks waiting, and how fast events are taken in.
+"""What the queue's verbs cost on this machine's disk, with few and with very many tasks waiting.
 
     .venv/bin/python tests/bench/accept_depth.py [--fast] [--folder DIR]
 
-The three depths take turns, and so do the ways of storing, so that all meet the same noise; times are medians, each
-beside the baseline of the same run. The folder should be on the disk that is asked about.
+All of a table stands against the first column, measured in the same run. The tests count bytes and steps
+(tests/faults/test_costs.py); the times are here.
 """
 
 import argparse
 import asyncio
+import gc
 import os
 import statistics
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
-from itertools import count, islice
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from pathlib import Path
-from typing import NamedTuple
+from threading import Thread
+from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+import msgspec
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
 
-from camiohookd import snapshot, views
+sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script, it finds `tests`
+
+from camiohookd import storage, views
 from camiohookd.disk import Disk
-from camiohookd.payload import Event
-from camiohookd.segments import Place
+from camiohookd.housekeeping import Housekeeper
+from camiohookd.payload import Event, parse_event
 from camiohookd.storethread import StoreThread
 from camiohookd.taskqueue import TaskQueue
-from camiohookd.tasks import Task
-from tests.queue_fixtures import REPLY, ROOMY, make_event
+from tests.queue_fixtures import REPLY, ROOMY, commit, make_event, seed
 
-DEPTHS = (10, 1_000, 100_000)
-VERBS = ("accept", "claim", "labelled", "done", "first page")
-SMALL_PICTURE = 20_000
-BODY_PICTURES, BODY_PICTURE_BYTES = 5, 80_000  # 534 KB as base64 in JSON
+PICTURES = 8
+PICTURE_BYTES = 50_000
+DECODED = PICTURES * PICTURE_BYTES
 CONNECTIONS = 8
-ENDLESS = replace(ROOMY, max_tasks=10**9)
 
 
-class Cost(NamedTuple):
-    """One run of a verb and its commit."""
+@dataclass(slots=True)
+class Series:
+    """The calls of one verb at one depth: milliseconds each, and bytes written by all of them."""
 
-    milliseconds: float
-    bytes_written: int
+    milliseconds: list[float] = field(default_factory=list)
+    written: int = 0
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.milliseconds)
+
+    @property
+    def p99(self) -> float:
+        return sorted(self.milliseconds)[int(0.99 * len(self.milliseconds))]
+
+    def bytes_each(self) -> float:
+        return self.written / len(self.milliseconds)
+
+
+class Stopwatch:
+    """Does things with a queue, and notes how long they take and what they write."""
+
+    def __init__(self, queue: TaskQueue) -> None:
+        self.queue = queue
+        self.series: dict[str, Series] = {}
+
+    def do(self, verb: str, operation: Callable[[TaskQueue], Any]) -> Any:
+        written, started = self.queue.disk.written, time.perf_counter()
+        result = commit(self.queue, operation)
+        series = self.series.setdefault(verb, Series())
+        series.milliseconds.append(1000 * (time.perf_counter() - started))
+        series.written += self.queue.disk.written - written
+        return result
+
+    def accept(self, each: Event) -> None:
+        prepared = self.queue.prepare(each)  # on another thread than the store's, in the daemon
+        self.do("accept", lambda q: q.put(prepared))
+
+    def life(self, each: Event) -> None:
+        """One event is accepted, one labelled, one delivered: not the same one, when others wait."""
+        self.accept(each)
+        claimed = int(self.do("claim", TaskQueue.claim).id)
+        self.do("labelled", lambda q: q.labelled(claimed, REPLY))
+        delivery = self.do("take delivery", TaskQueue.take_delivery)
+        self.do("done", lambda q: q.done(int(delivery.task.id)))
+        self.do("landed", lambda q: q.landed(delivery, success=True))
+        self.do("first page", lambda q: views.page(q, 5, None))
+
+
+def event(number: int) -> Event:
+    return make_event(number, pictures=PICTURES, size=PICTURE_BYTES, camera=f"camera {number % 20}")
+
+
+def open_queue(folder: Path) -> TaskQueue:
+    return TaskQueue(folder, backoff=lambda _: 5.0, bounds=ROOMY)
+
+
+def verbs_by_depth(folder: Path, depths: list[int], rounds: int) -> None:
+    """The depths take turns, so that a disk that grows tired is tired for all."""
+    watches = {}
+    for depth in depths:
+        seed(folder / str(depth), depth)
+        started = time.perf_counter()
+        queue = open_queue(folder / str(depth))
+        opened = time.perf_counter()
+        commit(queue, TaskQueue.take_delivery)
+        first = 1000 * (time.perf_counter() - opened)
+        print(f"opening with {depth:7,} waiting: {opened - started:5.2f} s, the first delivery {first:.1f} ms")
+        watches[depth] = Stopwatch(queue)
+    gc.collect()
+    for number in range(rounds):
+        each = event(number)
+        for watch in watches.values():
+            watch.life(each)
+    print_verbs(watches)
+    for watch in watches.values():
+        watch.queue.close()
+
+
+def print_verbs(watches: dict[int, Stopwatch]) -> None:
+    base = next(iter(watches.values())).series
+    print(f"\nof an event with {PICTURES} pictures, {DECODED:,} bytes decoded; medians and 99th percentiles in ms")
+    print(f"{'':14}" + "".join(f"{depth:>32,} waiting" for depth in watches))
+    for verb in base:
+        cells = []
+        for watch in watches.values():
+            one = watch.series[verb]
+            ratio = one.median / base[verb].median
+            cells.append(f"{one.bytes_each():9.0f} B {one.median:8.3f} {one.p99:8.3f} x{ratio:4.2f}")
+        print(f"{verb:14}" + "".join(f"{cell:>40}" for cell in cells))
+    for depth, watch in watches.items():
+        rounds = len(watch.series["accept"].milliseconds)
+        written = sum(series.written for series in watch.series.values()) / rounds
+        print(f"bytes written per event at {depth:7,}: {written:,.0f} = {written / DECODED:.4f} x decoded", end="")
+        print(f" (allowed {1.1 * DECODED + 2048:,.0f})")
+
+
+def accept_beside_compaction(folder: Path, depth: int) -> None:
+    """Accepts between the steps of a compaction, as the store thread does it when events come in all the time."""
+    seed(folder, depth)
+    queue = open_queue(folder)
+    queue.storage.damaged = True  # one way to ask for a compaction
+    quiet, busy = Stopwatch(queue), Stopwatch(queue)
+    for number in range(30):
+        quiet.accept(event(number))
+    housekeeper = Housekeeper(queue)
+    steps: list[float] = []
+    more, number = True, 100
+    while more:
+        started = time.perf_counter()
+        more = housekeeper.step()
+        steps.append(1000 * (time.perf_counter() - started))
+        busy.accept(event(number))
+        number += 1
+    queue.close()
+    waits = [step + accept for step, accept in zip(steps, busy.series["accept"].milliseconds, strict=True)]
+    print(f"\ncompaction at {depth:,} waiting: {len(steps)} steps of at most {storage.STEP_BYTES:,} bytes")
+    print(f"a step: median {statistics.median(steps):.2f} ms, worst {max(steps):.2f} ms")
+    print(f"an accept without it: median {quiet.series['accept'].median:.2f} ms")
+    print(f"an accept behind a step: median {statistics.median(waits):.2f} ms, worst {max(waits):.2f} ms")
+
+
+Take = Callable[[Event], Awaitable[object]]
+
+
+class EventHandler(RequestHandler):
+    """As the hook's, without the checks: the answer leaves when the event is taken."""
+
+    def initialize(self, take: Take) -> None:
+        self.take = take
+
+    async def post(self) -> None:
+        await self.take(parse_event(self.request.body))
+
+
+def throughput(folder: Path, count: int) -> None:
+    """Events a second of eight connections that each send the next event as soon as the last is answered."""
+    print(f"\n{count} events of {DECODED:,} decoded bytes on {CONNECTIONS} connections, the median of three runs")
+    rates: dict[str, list[float]] = {"a handler that stores nothing": [], "the queue": [], "a file and fsync each": []}
+    for attempt in range(3):
+        for number, name in enumerate(rates):
+            place = folder / f"{attempt}-{number}"
+            place.mkdir()
+            taker = (take_nothing, take_into_queue, take_into_files)[number]
+            with taker(place) as take:
+                rates[name].append(asyncio.run(serve(take, count)))
+    base = statistics.median(rates["a handler that stores nothing"])
+    for name, found in rates.items():
+        rate = statistics.median(found)
+        print(f"{name:30} {rate:7.1f} events a second = {rate / base:.2f} x")
+
+
+@contextmanager
+def take_nothing(_: Path) -> Iterator[Take]:
+    async def take(_: Event) -> None:
+        return
+
+    yield take
+
+
+@contextmanager
+def take_into_queue(folder: Path) -> Iterator[Take]:
+    store = StoreThread(open_queue(folder))
+
+    async def take(each: Event) -> None:
+        prepared = await asyncio.to_thread(store.prepare, each)
+        await store.call(lambda queue: queue.put(prepared))
+
+    yield take
+    store.stop()
+
+
+@contextmanager
+def take_into_files(folder: Path) -> Iterator[Take]:
+    """What comes to mind first; each in a thread, so that the loop does not wait."""
+
+    def keep(each: Event) -> None:
+        path = folder / each.digest
+        with path.open("wb") as file:
+            file.write(msgspec.json.encode(each.rest))
+            file.writelines(picture.data for picture in each.pictures)
+            file.flush()
+            os.fsync(file.fileno())
+        disk.sync_folder(folder)
+
+    disk = Disk()
+
+    async def take(each: Event) -> None:
+        await asyncio.get_running_loop().run_in_executor(None, keep, each)
+
+    yield take
+
+
+async def serve(take: Take, count: int) -> float:
+    """Serve the clients, who are a process of their own; returns the events a second."""
+    (listener,) = bind_sockets(0, "127.0.0.1")
+    server = HTTPServer(Application([("/", EventHandler, {"take": take})], log_function=lambda _: None))
+    server.add_socket(listener)
+    port = listener.getsockname()[1]
+    clients = await asyncio.create_subprocess_exec(
+        sys.executable, __file__, "--clients", str(port), str(count), stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await clients.communicate()
+    server.stop()
+    await server.close_all_connections()
+    return float(output)
+
+
+def clients(port: int, count: int) -> None:
+    """Post events as fast as they are taken, and print how many that were a second."""
+    pictures = [{"timestamp": str(number), "image_b64": os.urandom(PICTURE_BYTES)} for number in range(PICTURES)]
+    rest = msgspec.json.encode(pictures)
+
+    def client(first: int) -> None:
+        connection = HTTPConnection("127.0.0.1", port)
+        for number in range(first, count, CONNECTIONS):
+            body = b'{"callback_url": "https://camio.test/%d", "images": %b}' % (number, rest)
+            connection.request("POST", "/", body)
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == 200
+
+    threads = [Thread(target=client, args=(number,)) for number in range(CONNECTIONS)]
+    started = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(count / (time.perf_counter() - started))
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--fast", action="store_true", help="a tenth of the rounds")
-    arguments.add_argument("--folder", type=Path, help="where to write; the system's folder for temporary files")
-    options = arguments.parse_args()
-    rounds = 30 if options.fast else 300
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        print_costs(measure_depths(Path(folder) / "depths", rounds))
-        print_worst_accept(Path(folder) / "compaction", rounds)
-        asyncio.run(print_throughput(Path(folder) / "throughput", rounds))
-
-
-# The cost of a verb at a depth
-
-
-def measure_depths(folder: Path, rounds: int) -> dict[int, dict[str, list[Cost]]]:
-    queues = {depth: open_seeded(folder / str(depth), depth) for depth in DEPTHS}
-    costs: dict[int, dict[str, list[Cost]]] = {depth: defaultdict(list) for depth in DEPTHS}
-    for number in range(rounds):
-        for depth, queue in queues.items():
-            for verb, cost in one_life(queue, number):
-                costs[depth][verb].append(cost)
-    for queue in queues.values():
-        queue.close()
-    return costs
-
-
-def open_seeded(folder: Path, depth: int) -> TaskQueue:
-    """A queue with that many pending tasks, whose payloads nobody will ask for."""
-    folder.mkdir(parents=True)
-    documents = {str(number): waiting_task(number).to_document() for number in range(1, depth + 1)}
-    snapshot.write_all(Disk(), folder / "queue.json", documents)
-    (folder / "format").write_text("2\n")
-    return TaskQueue(folder, backoff=lambda _: 5.0, bounds=ENDLESS, newest_first=True)
-
-
-def waiting_task(number: int) -> Task:
-    event = make_event(number, size=1)
-    return Task(
-        digest=event.digest,
-        images=1,
-        camera=event.camera,
-        callback_url=event.callback_url,
-        payload=Place(10**7, 0, 0),
-    )
-
-
-def one_life(queue: TaskQueue, number: int) -> Iterator[tuple[str, Cost]]:
-    """Accept an event, which is then claimed first, labelled and delivered."""
-    event = make_event(10**6 + number, size=SMALL_PICTURE)
-    with queue.batch():
-        yield "accept", timed(queue, lambda: queue.put(event))
-        yield "claim", timed(queue, queue.claim)
-        task_id = max(queue.index.in_hand)
-        yield "labelled", timed(queue, lambda: queue.labelled(task_id, REPLY))
-        delivery = queue.take_delivery()
-        assert delivery is not None
-        yield "done", timed(queue, lambda: queue.done(task_id))
-        queue.landed(delivery, success=True)
-        yield "first page", timed(queue, lambda: views.page(queue, DEPTHS[0], None))
-
-
-def timed(queue: TaskQueue, act: Callable[[], object]) -> Cost:
-    before, started = queue.disk.written, time.perf_counter()
-    act()
-    queue.commit()
-    return Cost((time.perf_counter() - started) * 1000, queue.disk.written - before)
-
-
-def print_costs(costs: dict[int, dict[str, list[Cost]]]) -> None:
-    print(f"{'verb':<12}{'waiting':>9}{'bytes':>9}{'ms':>9}{'p99 ms':>9}   ms and bytes beside 10 waiting")
-    for verb in VERBS:
-        base = median(costs[DEPTHS[0]][verb])
-        for depth in DEPTHS:
-            here = median(costs[depth][verb])
-            times = sorted(cost.milliseconds for cost in costs[depth][verb])
-            ratio = f"{here.milliseconds / base.milliseconds:.2f}"
-            if base.bytes_written:
-                ratio += f"  {here.bytes_written / base.bytes_written:.2f}"
-            p99 = times[int(len(times) * 0.99)]
-            print(f"{verb:<12}{depth:>9}{here.bytes_written:>9}{here.milliseconds:>9.3f}{p99:>9.3f}   {ratio}")
-    for depth in DEPTHS:
-        total = sum(cost.bytes_written for verb in VERBS for cost in costs[depth][verb])
-        count = len(costs[depth]["accept"])
-        over = total / count - SMALL_PICTURE
-        print(f"bytes per event, accept to done, at {depth}: payload {SMALL_PICTURE} + {over:.0f}")
-
-
-def median(costs: list[Cost]) -> Cost:
-    return Cost(
-        statistics.median(cost.milliseconds for cost in costs),
-        round(statistics.median(cost.bytes_written for cost in costs)),
-    )
-
-
-# The worst accept while the journal is compacted
-
-
-def print_worst_accept(folder: Path, rounds: int) -> None:
-    queue = open_seeded(folder, DEPTHS[-1])
-    alone, meanwhile = [], []
-    events = (make_event(number, size=SMALL_PICTURE) for number in count(10**7))
-    for event in islice(events, rounds):
-        with queue.batch():
-            alone.append(timed(queue, partial(queue.put, event)))
-    done = False
-    while not done:
-        event = next(events)
-        started = time.perf_counter()
-        done = queue.storage.compact_step()
-        with queue.batch():
-            queue.put(event)
-            queue.commit()
-        meanwhile.append((time.perf_counter() - started) * 1000)
-    queue.close()
-    worst_alone, worst = max(cost.milliseconds for cost in alone), max(meanwhile)
-    middle = statistics.median(meanwhile)
-    print(
-        f"an accept that waits for a step of a compaction of {DEPTHS[-1]} tasks: median {middle:.1f} ms, "
-        f"worst of {len(meanwhile)} {worst:.1f} ms; without one, worst of {rounds} {worst_alone:.1f} ms"
-    )
-
-
-# Events a second, by way of storing
-
-
-async def print_throughput(folder: Path, rounds: int) -> None:
-    events = [make_event(number, pictures=BODY_PICTURES, size=BODY_PICTURE_BYTES) for number in range(rounds)]
-    ways = {
-        "stored by nobody": storing_nothing,
-        "one commit for all who wait": storing_together,
-        "a file and an fsync each": storing_alone,
-    }
-    rates: dict[str, list[float]] = defaultdict(list)
-    for turn in range(5):
-        for name, way in ways.items():
-            with way(folder / f"{name}-{turn}") as store:
-                rates[name].append(await rate(store, events))
-    base = statistics.median(rates["stored by nobody"])
-    print(f"events of {BODY_PICTURES} pictures of {BODY_PICTURE_BYTES // 1000} KB, {CONNECTIONS} at a time:")
-    for name, each in rates.items():
-        middle = statistics.median(each)
-        print(f"  {name:<29}{middle:>9.0f} a second   {middle / base:.2f}")
-
-
-Store = Callable[[Event], Awaitable[object]]
-
-
-async def rate(store: Store, events: list[Event]) -> float:
-    waiting = iter(events)
-
-    async def connection() -> None:
-        for event in waiting:
-            checksum(event)
-            await store(event)
-
-    started = time.perf_counter()
-    await asyncio.gather(*(connection() for _ in range(CONNECTIONS)))
-    return len(events) / (time.perf_counter() - started)
-
-
-def checksum(event: Event) -> None:
-    """What a listener does in any case: about as much as decoding the base64 of these pictures."""
-    import base64
-
-    for picture in event.pictures:
-        base64.b64decode(base64.b64encode(picture.data), validate=True)
-
-
-@contextmanager
-def storing_nothing(_folder: Path) -> Iterator[Store]:
-    async def store(_event: Event) -> None:
-        await asyncio.sleep(0)
-
-    yield store
-
-
-@contextmanager
-def storing_together(folder: Path) -> Iterator[Store]:
-    folder.parent.mkdir(exist_ok=True)
-    thread = StoreThread(TaskQueue(folder, backoff=lambda _: 5.0, bounds=ROOMY))
-
-    async def store(event: Event) -> None:
-        prepared = await asyncio.to_thread(thread.prepare, event)
-        await thread.call(lambda queue: queue.put(prepared))
-
-    yield store
-    thread.stop()
-
-
-@contextmanager
-def storing_alone(folder: Path) -> Iterator[Store]:
-    folder.mkdir(parents=True)
-
-    def write(event: Event) -> None:
-        with (folder / event.digest).open("wb") as file:
-            for picture in event.pictures:
-                file.write(picture.data)
-            file.flush()
-            os.fsync(file.fileno())
-        Disk().sync_folder(folder)
-
-    async def store(event: Event) -> None:
-        await asyncio.to_thread(write, event)
-
-    yield store
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fast", action="store_true", help="fewer rounds, in half a minute")
+    parser.add_argument("--folder", type=Path, help="where to write (default: the temporary folder)")
+    parser.add_argument("--clients", nargs=2, type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.clients:
+        clients(*options.clients)
+        return
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        folder = Path(name)
+        verbs_by_depth(folder, [10, 1_000, 100_000], rounds=50 if options.fast else 300)
+        accept_beside_compaction(folder / "compaction", 20_000 if options.fast else 100_000)
+        throughput(folder, 80 if options.fast else 400)
 
 
 if __name__ == "__main__":

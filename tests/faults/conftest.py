@@ -10,6 +10,7 @@ from tests.faults.exploring import Tally
 
 MEMORY = Path("/dev/shm")  # a tmpfs on every Linux; nothing has to be durable where crashes are played
 TALLY = pytest.StashKey[Tally]()
+REMARKS = pytest.StashKey[list[str]]()
 
 
 @pytest.fixture
@@ -25,6 +26,12 @@ def tally(pytestconfig: pytest.Config) -> Tally:
     return pytestconfig.stash.setdefault(TALLY, Tally())
 
 
+@pytest.fixture
+def remarks(pytestconfig: pytest.Config) -> list[str]:
+    """What has to be said aloud at the end of the run."""
+    return pytestconfig.stash.setdefault(REMARKS, [])
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     tally = config.stash.get(TALLY, None)
     if tally is not None:
@@ -32,3 +39,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             f"crash points explored: {tally.points}, with {tally.states} different states of the disk after them, "
             f"recovered and held against what was acknowledged {tally.checks} times"
         )
+    remarks: list[str] = config.stash.get(REMARKS, list[str]())
+    for remark in sorted(set(remarks)):
+        terminalreporter.write_line(remark.strip(), yellow=True)

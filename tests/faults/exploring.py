@@ -123,6 +123,10 @@ def build(root: Path, folder: Folder) -> None:
         path.write_bytes(data)
 
 
+def expect_none(problems: list[str]) -> None:
+    assert not problems, "\n\n".join(["", *problems])
+
+
 def _hash(folder: Folder) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
     for name in sorted(folder):

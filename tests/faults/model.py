@@ -19,7 +19,7 @@ from camiohookd.payload import Event, Label, Picture, Reply
 from camiohookd.segments import DamagedPayloadError
 from camiohookd.taskqueue import TaskQueue
 from camiohookd.tasks import Cause, State, Task
-from tests.faults.recording import Entry, Mark, RecordingDisk
+from tests.faults.recording import Entry, Mark, MemoryDisk, MortalDisk, RecordingDisk
 
 Seen = tuple[Any, ...] | None
 """All of a task that has to survive, by its state; None: there is no such task."""
@@ -62,24 +62,21 @@ def reply(name: str) -> Reply:
 
 
 def open_queue(folder: Path, disk: Disk | None = None, clock: TestClock | None = None, **settings: Any) -> TaskQueue:
-    return TaskQueue(folder, backoff=lambda _: 5.0, disk=disk or UnsyncedDisk(), clock=clock or TestClock(), **settings)
-
-
-class UnsyncedDisk(Disk):
-    """For a folder that only lives in memory."""
-
-    def sync(self, fd: int) -> None:
-        pass
-
-    def sync_folder(self, path: Path) -> None:
-        pass
+    return TaskQueue(folder, backoff=lambda _: 5.0, disk=disk or MemoryDisk(), clock=clock or TestClock(), **settings)
 
 
 def kill(queue: TaskQueue) -> None:
     """Leave a queue as a killed process does: nothing is tidied up, but the kernel lets go of the lock."""
     queue._folder.close()
-    if isinstance(queue.disk, RecordingDisk):
+    if isinstance(queue.disk, MortalDisk):
         queue.disk.die()
+
+
+def damage(path: Path, where: bytes) -> None:
+    """Zero bytes that stand in a file just once."""
+    data = path.read_bytes()
+    assert data.count(where) == 1
+    path.write_bytes(data.replace(where, bytes(len(where))))
 
 
 def see(queue: TaskQueue, task: Task) -> Seen:
@@ -185,7 +182,7 @@ class Driver:
         self.clock = TestClock()
         self.ledger = Ledger()
         self._settings = settings
-        self.queue = self._open()
+        self.start()
 
     def _open(self) -> TaskQueue:
         return open_queue(self.folder, self.disk, self.clock, **self._settings)
@@ -236,15 +233,13 @@ class Driver:
             assert self.queue.put(event(name)) == (str(self.id_of(name)), True)
 
     def claim(self, *names: str) -> None:
-        with self.queue.batch():
+        with self.commit({}):
             claimed = [self.queue.claim() for _ in names]
-            self.queue.commit()
         assert [task and int(task.id) for task in claimed] == [self.id_of(name) for name in names]
 
     def give_back(self, name: str) -> None:
-        with self.queue.batch():
+        with self.commit({}):
             self.queue.give_back(self.id_of(name))
-            self.queue.commit()
 
     def labelled(self, *names: str) -> None:
         with self.commit({name: ("labelled", plain(reply(name)), 0, 0.0) for name in names}):
@@ -307,9 +302,15 @@ class Driver:
         kill(self.queue)
         self.start()
 
+    def stop_and_start(self) -> None:
+        self.stop()
+        self.start()
+
     def start(self) -> None:
         self.queue = self._open()
+        self.running = True
 
-    def stop_and_start(self) -> None:
+    def stop(self) -> None:
+        self.running = False
         self.queue.close()
-        self.queue = self._open()
+        self.disk.die()

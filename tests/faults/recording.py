@@ -67,7 +67,39 @@ class Mark:
 Entry = Create | Write | Truncate | Sync | FailedSync | Rename | Unlink | SyncFolder | Mark
 
 
-class RecordingDisk(Disk):
+class MortalDisk(Disk):
+    """Closes its files when its process is to `die`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._open: set[int] = set()
+
+    def open_append(self, path: Path) -> int:
+        fd = super().open_append(path)
+        self._open.add(fd)
+        return fd
+
+    def close(self, fd: int) -> None:
+        self._open.remove(fd)
+        super().close(fd)
+
+    def die(self) -> None:
+        """What the kernel does when a process is killed: its files are closed, what it wrote stays in the cache."""
+        for fd in list(self._open):
+            self.close(fd)
+
+
+class MemoryDisk(MortalDisk):
+    """For folders that need not outlive the test: syncs nothing."""
+
+    def sync(self, fd: int) -> None:
+        pass
+
+    def sync_folder(self, path: Path) -> None:
+        pass
+
+
+class RecordingDisk(MemoryDisk):
     """Does what a `Disk` does in the folder `root`, and keeps a log of it; names in the log are relative to `root`."""
 
     def __init__(self, root: Path) -> None:
@@ -77,7 +109,7 @@ class RecordingDisk(Disk):
         self.start = {name: (root / name).read_bytes() for name in _files(root)}
         self.files = {name: number for number, name in enumerate(self.start)}
         self._next = len(self.files)
-        self._open: dict[int, int] = {}
+        self._file_of: dict[int, int] = {}
 
     def mark(self, fact: object) -> None:
         self.log.append(Mark(fact))
@@ -89,23 +121,19 @@ class RecordingDisk(Disk):
             self.files[name] = self._next
             self._next += 1
             self.log.append(Create(self.files[name], name))
-        self._open[fd] = self.files[name]
+        self._file_of[fd] = self.files[name]
         return fd
 
     def write(self, fd: int, data: bytes) -> None:
-        self.log.append(Write(self._open[fd], bytes(data)))
+        self.log.append(Write(self._file_of[fd], bytes(data)))
         super().write(fd, data)
 
     def sync(self, fd: int) -> None:
-        self.log.append(Sync(self._open[fd]))
+        self.log.append(Sync(self._file_of[fd]))
 
     def truncate(self, fd: int, length: int) -> None:
-        self.log.append(Truncate(self._open[fd], length))
+        self.log.append(Truncate(self._file_of[fd], length))
         super().truncate(fd, length)
-
-    def close(self, fd: int) -> None:
-        del self._open[fd]
-        super().close(fd)
 
     def rename(self, source: Path, target: Path) -> None:
         super().rename(source, target)
@@ -120,14 +148,6 @@ class RecordingDisk(Disk):
 
     def sync_folder(self, path: Path) -> None:
         self.log.append(SyncFolder(self._name(path)))
-
-    def open_files(self) -> int:
-        return len(self._open)
-
-    def die(self) -> None:
-        """What the kernel does when a process is killed: its files are closed, what it wrote stays in the cache."""
-        for fd in list(self._open):
-            self.close(fd)
 
     def _name(self, path: Path) -> str:
         return os.path.relpath(path, self.root)
@@ -145,10 +165,11 @@ class FailingDisk(RecordingDisk):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
+        self.hits = 0
         self.heal()
 
     def arm(self, first: int, last: int, error: BaseException) -> None:
-        self.calls, self.hits = 0, 0
+        self.calls = 0
         self._first, self._last, self._error = first, last, error
 
     def heal(self) -> None:
@@ -174,7 +195,7 @@ class FailingDisk(RecordingDisk):
     def sync(self, fd: int) -> None:
         if self._fails():
             if isinstance(self._error, OSError):
-                self.log.append(FailedSync(self._open[fd]))
+                self.log.append(FailedSync(self._file_of[fd]))
             raise self._error
         super().sync(fd)
 

@@ -1,6 +1,7 @@
 """Every state that a power cut may leave is recovered to what was acknowledged before it."""
 
 import asyncio
+import errno
 import json
 import random
 from collections.abc import Callable
@@ -10,18 +11,20 @@ from pathlib import Path
 import pytest
 
 from camiohookd import segments, storage
+from camiohookd.errors import QueueFull, StoreUnavailable
 from camiohookd.housekeeping import Housekeeper
 from camiohookd.room import DAY
 from camiohookd.storethread import StoreThread
 from camiohookd.taskqueue import TaskQueue
 from camiohookd.tasks import Cause, State, Task
 from tests.faults.crashes import Cuts, crashes, every_byte, some_bytes
-from tests.faults.exploring import Explorer, Tally, build
+from tests.faults.exploring import Explorer, Tally, build, expect_none
 from tests.faults.model import (
     Acknowledged,
     Asked,
     Driver,
     Seen,
+    damage,
     digest_of,
     event,
     kill,
@@ -29,6 +32,7 @@ from tests.faults.model import (
     open_queue,
     plain,
     reply,
+    see,
 )
 from tests.faults.recording import FailingDisk, Killed, RecordingDisk
 
@@ -167,7 +171,32 @@ def kills_and_starts(driver: Driver) -> None:
     driver.put("e")
 
 
+def making_room(driver: Driver) -> None:
+    """What is kept for looking at is let go, in commits that hold other changes too."""
+    driver.put("a", "b", "c", "d")
+    driver.fail("a", "no")
+    driver.fail("b", "nor this")
+    for name, neighbour in (("e", "c"), ("f", "d"), ("g", "e")):
+        room = driver.queue.room
+        room.max_bytes = driver.queue.bytes_used + 100
+        _put_and_label(driver, name, neighbour)
+
+
+def _put_and_label(driver: Driver, name: str, neighbour: str) -> None:
+    """In one commit, for which room has to be made. Where the event is refused, the label may be kept all the same."""
+    let_go = {each: (*seen[:3], None, None) for each in ("a", "b") if (seen := driver.now(each))}
+    changed: dict[str, Seen] = {name: ("pending", event(name).pictures), **let_go}
+    try:
+        with driver.commit(changed | {neighbour: ("labelled", plain(reply(neighbour)), 0, 0.0)}) as ids:
+            driver.queue.labelled(driver.id_of(neighbour), reply(neighbour))
+            ids[name] = driver.queue.put(event(name)).id
+    except QueueFull:
+        now = see(driver.queue, driver.queue.get(driver.id_of(neighbour)))
+        driver.hear(Acknowledged({digest_of(neighbour): now}, {}))
+
+
 SCENARIOS: list[Scenario] = [
+    making_room,
     a_life,
     segments_that_fill_and_go,
     compaction_between_commits,
@@ -183,7 +212,7 @@ def test_what_was_acknowledged_survives_a_power_cut_at_any_write(
 ) -> None:
     driver = Driver(memory_folder / "state")
     scenario(driver)
-    _expect_none(explorer.explore(driver.disk))
+    expect_none(explorer.explore(driver.disk))
 
 
 def test_a_power_cut_during_recovery_loses_nothing_either(
@@ -199,7 +228,7 @@ def test_a_power_cut_during_recovery_loses_nothing_either(
             build(again, crash.folder)
             second = RecordingDisk(again)
             kill(open_queue(again, second))
-            _expect_none(explorer.explore(second, ledger_of(first.log[: crash.entry])))
+            expect_none(explorer.explore(second, ledger_of(first.log[: crash.entry])))
 
 
 def test_a_migration_survives_a_power_cut_at_any_write(memory_folder: Path, explorer: Explorer) -> None:
@@ -213,7 +242,7 @@ def test_a_migration_survives_a_power_cut_at_any_write(memory_folder: Path, expl
     disk.mark(Acknowledged({**outcomes}, {task.digest: key for key, task in old.items()}))
     driver = Driver(folder, disk)
     driver.put("a")
-    _expect_none(explorer.explore(driver.disk))
+    expect_none(explorer.explore(driver.disk))
 
 
 def _old_task(name: str) -> Task:
@@ -227,7 +256,7 @@ def test_what_was_set_aside_once_costs_nothing_more_at_a_power_cut(memory_folder
     driver.put("c")
     driver.drop("a")
     kill(driver.queue)
-    _damage(folder / "queue.journal-00000001", b'"put","2"')
+    damage(folder / "queue.journal-00000001", b'"put","2"')
     after = Driver(folder)
     assert after.queue.quarantine.counts == {"journal": 1}
     after.ledger = driver.ledger
@@ -237,20 +266,14 @@ def test_what_was_set_aside_once_costs_nothing_more_at_a_power_cut(memory_folder
         after.put_again("b")
     after.kill_and_start()
     after.put("e")
-    _expect_none(explorer.explore(after.disk, ledger_of(driver.disk.log)))
-
-
-def _damage(path: Path, where: bytes) -> None:
-    data = path.read_bytes()
-    assert data.count(where) == 1
-    path.write_bytes(data.replace(where, bytes(len(where))))
+    expect_none(explorer.explore(after.disk, ledger_of(driver.disk.log)))
 
 
 def test_what_was_acknowledged_together_survives_together(memory_folder: Path, explorer: Explorer) -> None:
     """Eight senders, two labellers and two deliverers at once, as in the daemon."""
     driver = Driver(memory_folder / "state")
     asyncio.run(_crowd(driver))
-    _expect_none(explorer.explore(driver.disk))
+    expect_none(explorer.explore(driver.disk))
 
 
 @pytest.mark.parametrize("call", range(1, 12))
@@ -271,7 +294,26 @@ def test_a_kill_within_a_commit_and_a_power_cut_after_it_lose_nothing(
     driver.kill_and_start()
     driver.put_whether_known("b")
     driver.put("c")
-    _expect_none(explorer.explore(disk))
+    driver.fail("c", "the labeler is broken")
+    expect_none(explorer.explore(disk))
+
+
+@pytest.mark.parametrize("call", range(1, 9))
+@pytest.mark.parametrize("length", [1, 2])
+def test_a_commit_that_the_disk_refused_and_a_power_cut_after_it_lose_nothing(
+    call: int, length: int, memory_folder: Path, explorer: Explorer
+) -> None:
+    disk = FailingDisk(memory_folder / "state")
+    driver = Driver(memory_folder / "state", disk)
+    driver.put("a")
+    disk.arm(call, call + length - 1, OSError(errno.EIO, "Input/output error"))
+    with suppress(StoreUnavailable):
+        driver.put("b")
+        driver.put("c")
+    disk.heal()
+    driver.put_whether_known("b")
+    driver.labelled("a")
+    expect_none(explorer.explore(disk))
 
 
 async def _crowd(driver: Driver) -> None:
@@ -296,7 +338,3 @@ async def _crowd(driver: Driver) -> None:
 
     await asyncio.gather(*(life(f"event {number}") for number in range(8)))
     await asyncio.to_thread(store.stop)
-
-
-def _expect_none(problems: list[str]) -> None:
-    assert not problems, "\n\n".join(["", *problems])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -91,12 +92,11 @@ def test_when_one_delivery_succeeds_the_others_that_wait_for_the_host_become_due
     ):
         for number in range(4):
             post_event(daemon, camio, f"early-{number}", camera=f"camera-{number}")
-        camio.wait_until(lambda arrived: any(arrived.values()), PATIENCE)
-        down["yes"] = False
-        tried = [task["id"] for task in daemon.pending()["tasks"] if task["attempts"]]
-        assert tried, "some wait for minutes now"
+        _wait_for(lambda: [task["state"] for task in daemon.pending()["tasks"]] == ["labelled"] * 4)
+        _wait_for(lambda: any(task["attempts"] for task in daemon.pending()["tasks"]))
         # As the pause of a full jitter is any part of ten minutes, the owner's retry stands in for its end.
         daemon.stop()
+        down["yes"] = False
         _make_due(daemon)
         daemon.start()
         camio.wait_until(lambda arrived: all(any(e.accepted for e in each) for each in arrived.values()), PATIENCE)
@@ -167,14 +167,15 @@ def test_an_event_without_a_usable_picture_fails_and_nothing_is_posted(tmp_path:
 
 def test_a_delivery_that_hangs_holds_up_neither_labelling_nor_other_deliveries(tmp_path: Path) -> None:
     def slow_once(name: str, _nth: int) -> Answer:
-        return Answer(200, {}, 20.0 if name == "slow" else 0.0)
+        return Answer(200, {}, 600.0 if name == "slow" else 0.0)
 
-    with FakeCamioThread(slow_once) as camio, Daemon(tmp_path, camio.origin) as daemon:
+    settings = {"CAMIOHOOKD_CALLBACK_TIMEOUT": "10min"}
+    with FakeCamioThread(slow_once) as camio, Daemon(tmp_path, camio.origin, settings) as daemon:
         post_event(daemon, camio, "slow")
         camio.wait_until(lambda arrived: len(arrived["slow"]) == 1, PATIENCE)
         for number in range(3):
             post_event(daemon, camio, f"quick-{number}")
-        camio.wait_until(lambda arrived: sum(len(each) for each in arrived.values()) == 4, 15)
+        camio.wait_until(lambda arrived: sum(len(each) for each in arrived.values()) == 4, PATIENCE)
 
 
 def test_sigterm_finishes_what_is_in_hand_keeps_the_rest_and_ends_with_0(tmp_path: Path) -> None:
@@ -186,6 +187,29 @@ def test_sigterm_finishes_what_is_in_hand_keeps_the_rest_and_ends_with_0(tmp_pat
         daemon.start()
         camio.wait_until(lambda arrived: all(arrived.values()), PATIENCE)
         assert all(len(each) == 1 for each in camio.deliveries.values()), "a clean stop repeats nothing"
+
+
+def test_sigterm_before_it_is_ready_ends_with_0_and_nothing_is_lost(tmp_path: Path) -> None:
+    with FakeCamioThread(lambda _name, _nth: Answer(503)) as camio, Daemon(tmp_path, camio.origin) as daemon:
+        for number in range(3):
+            post_event(daemon, camio, f"event-{number}")
+        daemon.kill()
+        # From its first moment on, then while it imports, loads the model, opens the queue and binds its sockets.
+        for pause in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0):
+            daemon.start(wait=False)
+            _wait_for(lambda: _catches_sigterm(daemon.process.pid))
+            time.sleep(pause)
+            assert daemon.stop() == 0, daemon.log
+        assert "stopped before it was ready" in daemon.log
+        camio.answer_with(lambda _name, _nth: Answer(200))
+        daemon.start()
+        camio.wait_until(lambda arrived: all(any(e.accepted for e in each) for each in arrived.values()), PATIENCE)
+
+
+def _catches_sigterm(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def test_sigterm_ends_within_ten_seconds_while_a_callback_hangs(tmp_path: Path) -> None:
@@ -264,7 +288,40 @@ def test_a_port_in_use_is_named_with_its_setting(tmp_path: Path) -> None:
         (tmp_path / "other").mkdir()
         result = other.command("serve", check=False)
         assert result.returncode == 1
-        assert "hook.listen" in result.stderr
+        assert "(hook.listen): Address already in use. Another program uses that port: ss -ltnp" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("192.0.2.1:8000", "Cannot assign requested address"),  # an address for documentation: nobody has it
+        ("no-such-host.invalid:8000", ""),  # whatever the resolver says of it
+    ],
+)
+def test_an_address_that_this_machine_does_not_have_is_not_taken_for_a_port_in_use(
+    tmp_path: Path, address: str, reason: str
+) -> None:
+    daemon = Daemon(tmp_path, "http://127.0.0.1:1", {"CAMIOHOOKD_HOOK_LISTEN": address})
+    result = daemon.command("serve", check=False)
+    assert result.returncode == 1
+    assert f"cannot listen on {address} (hook.listen): {reason}" in result.stderr
+    assert "Another program" not in result.stderr
+
+
+def test_a_start_says_what_waits_which_model_it_uses_and_how_the_last_run_ended(tmp_path: Path) -> None:
+    settings = {"CAMIOHOOKD_LABELER_THREADS": "2"}
+    with FakeCamioThread(lambda _name, _nth: Answer(503)) as camio, Daemon(tmp_path, camio.origin, settings) as daemon:
+        model = "model ssdlite-mobilenet-v2-coco on cpu, 2 threads"
+        assert f"<6>camiohookd.daemon: queue: 0 pending, 0 labelled, 0 failed; {model}\n" in daemon.log
+        post_event(daemon, camio, "bad", pictures=[b"no picture"])
+        post_event(daemon, camio, "good")
+        camio.wait_until(lambda arrived: len(arrived["good"]) == 1, PATIENCE)
+        _wait_for(lambda: 'queue_tasks{state="failed"} 1.0' in daemon.admin("/metrics")[1])
+        daemon.kill()
+        assert "cut off" not in daemon.log
+        daemon.start()
+        assert "<4>camiohookd.recovery: the last run was cut off: 0 events were in hand, " in daemon.log
+        assert f"queue: 0 pending, 1 labelled, 1 failed; {model}\n" in daemon.log
 
 
 def test_systemd_is_told_when_it_is_ready_and_when_it_stops(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,8 +25,10 @@ def failed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Daemon]:
         post_event(daemon, camio, "unusable", pictures=[b"no picture"])
         post_event(daemon, camio, "refused", camera="näh\n")
         camio.wait_until(lambda arrived: len(arrived["refused"]) == 1, PATIENCE)
+        ends = time.monotonic() + PATIENCE
         while daemon.pending()["pending"]:
-            pass
+            assert time.monotonic() < ends, "not both have failed"
+            time.sleep(0.05)
         if request.param == "daemon stopped":
             assert daemon.stop() == 0
         yield daemon
@@ -81,6 +84,13 @@ def test_export_writes_payload_pictures_and_reply(failed: Daemon, tmp_path: Path
     assert "cat" in (tmp_path / "two" / "reply.json").read_text()
 
 
+def test_a_folder_that_cannot_be_written_is_told(failed: Daemon, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = failed.command("queue", "export", "1", str(tmp_path / "file" / "folder"), check=False)
+    assert result.returncode == 1
+    assert result.stderr == f"camiohookd: error: cannot write into {tmp_path}/file/folder: Not a directory\n"
+
+
 def test_wrong_usage_is_told(failed: Daemon) -> None:
     for arguments in (["retry"], ["retry", "--failed", "1"], ["drop"], ["list", "--state", "lost"]):
         assert failed.command("queue", *arguments, check=False).returncode == 2
@@ -109,7 +119,7 @@ def test_without_a_queue_it_says_where_it_looked(tmp_path: Path) -> None:
 
 
 # Only root can act for another user; everybody else has nothing to test here.
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which alone can leave files that are not the daemon's")
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: that root shuts no daemon out, because only root can")
 def test_root_leaves_no_file_behind_that_the_daemon_could_not_open() -> None:
     nobody = 65534
     with TemporaryDirectory() as name:  # tmp_path lies in a folder that only root may enter

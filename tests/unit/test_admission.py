@@ -18,6 +18,21 @@ def test_anything_else_is_no_key(offered: bytes) -> None:
     assert Keys({}).name_of(offered) is None
 
 
+def test_whether_a_key_fits_is_decided_by_the_comparison_whose_time_tells_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(key: bytes, offered: bytes) -> bool:
+        compared.append((key, offered))
+        return key == b"second"
+
+    monkeypatch.setattr("hmac.compare_digest", compare)
+    keys = Keys({"one": "first", "two": "second", "three": "third"})
+    assert keys.name_of(b"third") == "two"
+    assert compared == [(b"first", b"third"), (b"second", b"third"), (b"third", b"third")], "it goes on after a hit"
+
+
 def test_what_is_taken_is_not_there_for_others_until_it_is_given_back() -> None:
     room = Room(100)
     room.take(60)

@@ -141,10 +141,17 @@ def test_a_server_that_is_not_there_is_told_by_the_systems_reason() -> None:
         camio.HooksApi(f"http://127.0.0.1:{port}", TOKEN).list()
 
 
-def test_a_server_that_stays_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(camio, "TIMEOUT", (5.0, 0.1))
-    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(CamioUnreachable, match="stayed silent"):
-        camio.HooksApi(f"http://127.0.0.1:{silent.getsockname()[1]}", TOKEN).list()
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_server_that_stays_silent_is_given_up(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    monkeypatch.setattr(camio, "TIMEOUT", (5.0, 0.1) if scheme == "http" else (0.1, 5.0))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        api = camio.HooksApi(f"{scheme}://127.0.0.1:{silent.getsockname()[1]}", TOKEN)
+        with pytest.raises(CamioUnreachable, match="stayed silent") as listing:
+            api.list()
+        with pytest.raises(CamioUnreachable, match="stayed silent") as deletion:
+            api.delete("h1")
+    assert "hooks list" not in str(listing.value), "that is the command which was just run"
+    assert ("hooks list" in str(deletion.value)) is (scheme == "http"), "over https nothing was sent"
 
 
 def test_an_https_address_that_does_not_speak_tls_gets_no_token(fake_camio: "FakeCamio") -> None:

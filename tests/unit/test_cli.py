@@ -1,4 +1,7 @@
+import errno
 import os
+import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +16,8 @@ from camiohookd import cli
 from camiohookd.cli import ExitStatus
 from camiohookd.errors import CamiohookdError, ConfigError, ModelError, QueueError
 
+SHIPPED_MODEL = Path(__file__).parents[2] / "models/ssdlite-mobilenet-v2-coco"
+SAMPLE = str(Path(__file__).parents[2] / "camiohookd/samples/chelsea.jpg")
 ENVIRONMENT = {"PATH": os.environ["PATH"], "CAMIOHOOKD_HOOK_API_KEY": "a-key-of-decent-length"}
 
 
@@ -125,6 +130,37 @@ def test_check_and_serve_alike_refuse_a_bad_configuration_with_78(tmp_path: Path
     assert done.stderr.count("\n") == 1
 
 
+@pytest.fixture(params=["missing", "no description", "broken description", "no model file", "wrong checksum", "empty"])
+def bad_model(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The setting of a model that cannot be used."""
+    model = tmp_path / "model"
+    match request.param:
+        case "missing":
+            return "no-such-model"
+        case "empty":
+            return ""
+    shutil.copytree(SHIPPED_MODEL, model)
+    (onnx,) = model.glob("*.onnx")
+    match request.param:
+        case "no description":
+            (model / "model.toml").unlink()
+        case "broken description":
+            (model / "model.toml").write_text("task = ")
+        case "no model file":
+            onnx.unlink()
+        case "wrong checksum":
+            onnx.write_bytes(onnx.read_bytes() + b"x")
+    return str(model)
+
+
+def test_check_and_serve_refuse_an_unusable_model_with_78_and_the_same_words(tmp_path: Path, bad_model: str) -> None:
+    environ = {"CAMIOHOOKD_LABELER_MODEL": bad_model, "STATE_DIRECTORY": str(tmp_path / "state")}
+    check, serve = (camiohookd(name, "--config", os.devnull, **environ) for name in ("check", "serve"))
+    assert (check.returncode, check.stdout) == (serve.returncode, serve.stdout) == (ExitStatus.CONFIG, "")
+    assert check.stderr == serve.stderr.splitlines(keepends=True)[-1]
+    assert check.stderr.startswith("camiohookd: error: ")
+
+
 @pytest.mark.parametrize("name", ["check", "serve"])
 def test_without_a_key_neither_is_fine(name: str) -> None:
     done = camiohookd(name, "--config", os.devnull, CAMIOHOOKD_HOOK_API_KEY="")
@@ -139,6 +175,44 @@ def test_a_reader_that_goes_away_gets_no_complaint() -> None:
     done = subprocess.run(command, env=ENVIRONMENT, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (ExitStatus.FAILED, "")
+
+
+@pytest.mark.parametrize("arguments", [["check"], ["example-config"], ["--help"], ["label", SAMPLE]])
+def test_output_that_cannot_be_written_is_one_clear_line(arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "camiohookd", *arguments]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, env=ENVIRONMENT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == ExitStatus.FAILED
+    assert done.stderr == "camiohookd: error: standard output cannot be written: No space left on device\n"
+
+
+def test_an_error_of_the_system_that_nobody_expected_is_not_taken_for_one_of_the_output(
+    command: Callable[[Callable[[], object]], int],
+) -> None:
+    with pytest.raises(ConnectionRefusedError):
+        command(raising(ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")))
+    with pytest.raises(OSError, match="/somewhere"):
+        command(raising(OSError(errno.ENOSPC, "No space left on device", "/somewhere")))
+
+
+def test_a_command_whose_output_was_closed_from_the_start_does_its_work() -> None:
+    script = f"exec {sys.executable} -m camiohookd check --config /dev/null >&-"
+    done = subprocess.run(["sh", "-c", script], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (ExitStatus.FINE, "")
+
+
+def test_under_systemd_an_error_has_the_priority_that_journalctl_filters_by() -> None:
+    done = camiohookd("check", "--config", "/nowhere", JOURNAL_STREAM="8:1234")
+    assert done.stderr == "<3>camiohookd: error: /nowhere: there is no such file\n"
+
+
+def test_on_a_terminal_an_error_has_no_priority() -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "camiohookd", "check", "--config", "/nowhere"]
+    subprocess.run(command, env=ENVIRONMENT | {"JOURNAL_STREAM": "8:1234"}, stderr=theirs, check=False)
+    os.close(theirs)
+    assert os.read(ours, 1000).startswith(b"camiohookd: error: ")
+    os.close(ours)
 
 
 def test_ctrl_c_ends_a_command_with_130_and_without_a_traceback(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def refusal(tmp_path: Path, text: str = "", **environ: str) -> str:
 
 @pytest.fixture
 def no_default_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config, "DEFAULT_PATH", tmp_path / "not-there.toml")
+    monkeypatch.setattr(config, "DEFAULT_CONFIG_DIR", tmp_path / "not-there")
 
 
 @pytest.mark.usefixtures("no_default_file")
@@ -111,6 +111,14 @@ def test_settings_cannot_be_changed_afterwards() -> None:
             "[queue]\nmax_bytes = 1979-05-27",
             ', line 2: queue.max_bytes: given "1979-05-27", expected a number of bytes',
         ),
+        ("[queue]\n[hook]\n[queue]", ", line 3: queue stands there a second time, the first is in line 1"),
+        ("listen = 1\nlisten = 2", ", line 2: listen stands there a second time, the first is in line 1"),
+        (
+            "[queue]\norder = 'newest'\n[[rule]]\ncamera = 'a'\n[[rule]]\ncamera = 'b'\ncamera = 'c'",
+            ", line 7: rule.camera stands there a second time, the first is in line 6",
+        ),
+        ("[queue]\norder.x = 1\norder.x = 2", ": not valid TOML: Cannot overwrite a value"),
+        ("[labeler]\nmodel = ''", ', line 2: labeler.model: given "", expected text that is not empty'),
         ("[queue\n", ": not valid TOML: Expected ']' at the end of a table declaration (at line 1, column 7)"),
         ("[callback]\nretry_min = '1h'", ": callback.retry_min is longer than callback.retry_max"),
         ("[admin]\nlisten = '0.0.0.0:8000'", ": hook.listen and admin.listen are the same"),
@@ -172,7 +180,9 @@ def test_every_setting_can_be_made_in_the_environment_and_wins_over_the_file(tmp
         ("CALLBACK_ALLOW_HOSTS", '"a.b"', "expected a list of any length"),
         ("IMAGES_FORMATS", '["gif"]', 'each "jpeg", "png" or "webp", as JSON'),
         ("HOOK_LISEN", "x", "there is no such setting; did you mean CAMIOHOOKD_HOOK_LISTEN?"),
-        ("RULE", "[]", "there is no such setting"),
+        ("RULE", "[]", "rules can only be set in the file, each as a [[rule]]"),
+        ("RULE_CAMERA", "front", "rules can only be set in the file, each as a [[rule]]"),
+        ("LABELER_MODEL", "", 'given "", expected text that is not empty'),
     ],
 )
 def test_an_error_in_the_environment_names_the_variable(tmp_path: Path, name: str, text: str, message: str) -> None:
@@ -206,16 +216,22 @@ def test_the_configuration_can_be_shown_without_the_key(tmp_path: Path) -> None:
     assert KEY not in repr(load(tmp_path, f'[hook]\napi_key = "{KEY}"'))
 
 
-def keys(tmp_path: Path, text: str = "", file: str | bytes | None = None) -> dict[str, str]:
+def keys(tmp_path: Path, text: str = "", file: str | bytes | None = None, **environ: str) -> dict[str, str]:
     if file is not None:
         (tmp_path / "api-keys").write_bytes(file if isinstance(file, bytes) else file.encode())
         text += f'\n[hook]\napi_keys_file = "{tmp_path / "api-keys"}"'
-    return config.require_api_keys(load(tmp_path, text))
+    (tmp_path / "camiohookd.toml").write_text(text)
+    return config.load_with_keys(tmp_path / "camiohookd.toml", environ)[1]
 
 
-def test_without_a_key_the_error_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"hook\.api_key is not set.*openssl rand -hex 24.*CAMIOHOOKD_HOOK_API_KEY"):
+def test_without_a_key_the_error_names_the_file_and_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as refused:
         keys(tmp_path)
+    message = str(refused.value)
+    assert message.startswith(f"{tmp_path}/camiohookd.toml: hook.api_key is not set")
+    assert "/etc/" not in message
+    assert "openssl rand -hex 24" in message
+    assert "CAMIOHOOKD_HOOK_API_KEY" in message
 
 
 def test_the_key_of_the_configuration_is_named_default(tmp_path: Path) -> None:
@@ -230,10 +246,11 @@ def test_keys_of_the_file_go_by_their_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["short12", "with/slash", "percent%20", "space space", "ümlautkey", "x" * 257])
-def test_a_key_that_cannot_stand_in_a_url_is_refused_and_not_shown(tmp_path: Path, key: str) -> None:
-    with pytest.raises(ConfigError, match=r"hook\.api_key is not usable: a key is 8 to 256") as refused:
-        keys(tmp_path, f'[hook]\napi_key = "{key}"')
-    assert key not in str(refused.value)
+def test_a_key_that_cannot_stand_in_a_url_is_refused_with_its_place_and_not_shown(tmp_path: Path, key: str) -> None:
+    what = "given a value (not shown), expected 8 to 256 letters, digits or -._~"
+    assert refusal(tmp_path, f'[hook]\napi_key = "{key}"') == f", line 2: hook.api_key: {what}"
+    in_environment = refusal(tmp_path, CAMIOHOOKD_HOOK_API_KEY=key)
+    assert in_environment == f"CAMIOHOOKD_HOOK_API_KEY (in the environment): {what}"
 
 
 @pytest.mark.parametrize(
@@ -256,9 +273,15 @@ def test_a_bad_file_of_keys_is_told_with_its_line_and_without_the_key(
     assert KEY not in str(refused.value)
 
 
-def test_a_missing_file_of_keys_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"hook\.api_keys_file: .*/no-keys: cannot be read: No such file"):
-        keys(tmp_path, f'[hook]\napi_keys_file = "{tmp_path}/no-keys"')
+def test_a_missing_file_of_keys_is_an_error_that_says_where_it_is_named(tmp_path: Path) -> None:
+    missing = f"{tmp_path}/no-keys"
+    with pytest.raises(ConfigError) as in_file:
+        keys(tmp_path, f'[hook]\napi_keys_file = "{missing}"')
+    what = f"{missing}: cannot be read: No such file or directory"
+    assert str(in_file.value) == f"{tmp_path}/camiohookd.toml, line 2: hook.api_keys_file: {what}"
+    with pytest.raises(ConfigError) as in_environment:
+        keys(tmp_path, CAMIOHOOKD_HOOK_API_KEYS_FILE=missing)
+    assert str(in_environment.value) == f"CAMIOHOOKD_HOOK_API_KEYS_FILE (in the environment): {what}"
 
 
 def test_the_folders_are_those_that_systemd_gives() -> None:
@@ -266,3 +289,10 @@ def test_the_folders_are_those_that_systemd_gives() -> None:
     assert (config.state_dir(given), config.runtime_dir(given)) == (Path("/s"), Path("/r"))
     assert config.runtime_dir({"STATE_DIRECTORY": "/s"}) == Path("/s")
     assert config.state_dir({}) == config.runtime_dir({}) == Path("/var/lib/camiohookd")
+    assert config.config_file({"CONFIGURATION_DIRECTORY": "/c"}) == Path("/c/camiohookd.toml")
+    assert config.config_file({}) == Path("/etc/camiohookd/camiohookd.toml")
+
+
+def test_the_file_in_the_folder_that_systemd_gives_is_read_where_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "camiohookd.toml").write_text("[queue]\nmax_tasks = 5\n")
+    assert config.load(None, {"CONFIGURATION_DIRECTORY": str(tmp_path)}).queue.max_tasks == 5

@@ -120,6 +120,17 @@ def test_wrong_usage_is_told_without_a_secret_and_sends_nothing(
     assert fake_camio.requests == []
 
 
+@pytest.mark.parametrize("option", ["--public-url", "--callback-url"])
+def test_a_url_over_which_the_key_travels_in_clear_is_warned_of(
+    fake_camio: "FakeCamio", config: str, option: str
+) -> None:
+    behind = "" if option == "--public-url" else f"/tasks/{KEY}"
+    result = create(fake_camio, option, f"http://hook.example.org{behind}", "--config", config)
+    assert result.exit_code == 0
+    assert result.stderr == "Warning: this URL is not https: its key and the pictures travel in clear.\n"
+    assert create(fake_camio, option, f"https://hook.example.org{behind}", "--config", config).stderr == ""
+
+
 def test_without_a_key_a_public_url_is_not_enough(fake_camio: "FakeCamio", tmp_path: Path) -> None:
     (tmp_path / "empty.toml").write_text("")
     result = create(fake_camio, "--public-url", PUBLIC, "--config", str(tmp_path / "empty.toml"))
@@ -130,7 +141,7 @@ def test_without_a_key_a_public_url_is_not_enough(fake_camio: "FakeCamio", tmp_p
 def test_a_wrong_query_is_shown_with_a_caret_and_not_sent(fake_camio: "FakeCamio") -> None:
     result = create(fake_camio, "--callback-url", CALLBACK, query="camera = 'front'")
     assert result.exit_code == 2
-    assert "write ==\n\ncamera = 'front'\n       ^\n" in result.stderr
+    assert result.stderr == "camera = 'front'\n       ^\nError: --query: = does not compare; write ==\n"
     assert fake_camio.requests == []
 
 
@@ -332,7 +343,11 @@ def test_camios_own_form_of_a_date_is_understood() -> None:
     ("query", "arguments", "says"),
     [
         ("camera < 3", ["--camera", "front"], "camera < 3\n       ^\n"),
-        ("camra == 'front'", [], "did you mean camera?\n\ncamra == 'front'\n^\n"),
+        (
+            "camra == 'front'",
+            [],
+            "camra == 'front'\n^\nError: --query: the name camra is not known; did you mean camera?\n",
+        ),
         ("1==1", ["--date", "yesterday"], "not a date such as 2026-01-02T03:04:05"),
     ],
 )

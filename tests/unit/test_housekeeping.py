@@ -122,7 +122,7 @@ def test_a_jump_of_the_wall_clock_expires_and_forgets_nothing(queue: TaskQueue, 
     accept(queue, make_event(3))
     clock.wall_seconds += jump
     steps_until_idle(Housekeeper(queue))
-    assert queue.index.counts == {State.DONE: 1, State.FAILED: 1, State.PENDING: 1, State.LABELLED: 0}
+    assert queue.index.counts == {State.PENDING: 1, State.LABELLED: 0, State.DONE: 1, State.FAILED: 1}
 
 
 def test_more_done_and_failed_than_the_bounds_allow_are_forgotten_oldest_first(
@@ -135,7 +135,7 @@ def test_more_done_and_failed_than_the_bounds_allow_are_forgotten_oldest_first(
         fail(queue, 100 + number)
         clock.tick(1)
     steps_until_idle(Housekeeper(queue))
-    assert queue.index.counts == {State.DONE: 3, State.FAILED: 2, State.PENDING: 0, State.LABELLED: 0}
+    assert queue.index.counts == {State.PENDING: 0, State.LABELLED: 0, State.DONE: 3, State.FAILED: 2}
     assert sorted(map(int, queue.storage.documents)) == [9, 11, 12, 13, 14]
 
 

@@ -181,7 +181,7 @@ def test_a_cut_off_picture_of_another_format_is_refused(file_format: str) -> Non
 
 
 def test_too_many_bytes_are_refused_unread() -> None:
-    with pytest.raises(PictureError, match=r"too large: 20\.0 MB, allowed are 20 MB"):
+    with pytest.raises(PictureError, match="too large: 20,000,001 bytes, allowed are 20,000,000 "):
         decode(bytes(20_000_001), Limits(), SIZE)
 
 
@@ -189,7 +189,7 @@ def test_pixels_are_counted_from_the_header_before_anything_is_decoded() -> None
     data = bytearray(encoded(Image.new("RGB", (8, 8))))
     start_of_frame = data.index(b"\xff\xc0")
     data[start_of_frame + 5 : start_of_frame + 9] = struct.pack(">HH", 65500, 65500)
-    with pytest.raises(PictureError, match=r"65500 x 65500 is 4290\.2 megapixels, allowed are 40"):
+    with pytest.raises(PictureError, match="65500 x 65500 is 4,290,250,000 pixels, allowed are 40,000,000 "):
         decode(bytes(data), Limits(), SIZE)
 
 

@@ -80,6 +80,19 @@ def test_json_is_an_object_a_line_with_file_labels_detections_and_milliseconds()
     assert result.exit_code == 0
 
 
+def test_a_files_name_can_neither_break_the_table_nor_steer_a_terminal(tmp_path: Path) -> None:
+    for name in ("a\nb.jpg", "a\x1b[2Jb.jpg"):
+        shutil.copy(CAT, tmp_path / name)
+    result = run(tmp_path / "a\nb.jpg", tmp_path / "a\x1b[2Jb.jpg", tmp_path / "not\nthere.jpg")
+    assert [line.split()[0] for line in result.stdout.splitlines()] == [
+        "FILE",
+        f"{tmp_path}/a\\nb.jpg",
+        f"{tmp_path}/a\\x1b[2Jb.jpg",
+    ]
+    assert result.stderr == f"{tmp_path}/not\\nthere.jpg: No such file or directory\n"
+    assert all(line.isprintable() for line in result.stdout.splitlines())
+
+
 def test_json_has_boxes_in_pixels_y_down_and_the_same_as_polygons_in_fractions_y_up() -> None:
     (cat,) = objects(run("--json", CAT))
     width, height = size_of(CAT)

@@ -58,9 +58,10 @@ def test_the_digest_names_the_body() -> None:
         (b"\xff\xfe{}", "not_json"),
         (b'{"a": "\xff"}', "not_json"),
         (b'{"a": NaN}', "not_json"),
-        (b'{"a": "\\ud800"}', "not_json"),
-        (b'{"a": 1' + b"0" * 5000 + b"}", "not_json"),
-        (b'{"a": 1e999}', "not_json"),
+        (b'{"a": 1e999, "b": NaN}', "not_json"),
+        (b'{"a": "\\ud800", "b": "\xff"}', "not_json"),
+        (b'{"a": 1e999, "b": ' + b"[" * 100_000, "too_deep"),
+        (b"\xef\xbb\xbf\xef\xbb\xbf{}", "not_json"),
         (b'{"a": ' + b"[" * 100_000, "too_deep"),
         (b"[]", "not_an_object"),
         (b"null", "not_an_object"),
@@ -128,11 +129,12 @@ def test_the_bound_on_images_can_be_set() -> None:
         ({"timestamp": TIME}, "images[1].image_b64", "missing"),
         ({"timestamp": TIME, "image_b64": True}, "images[1].image_b64", "true or false, not a string"),
         ({"timestamp": TIME, "image_b64": ""}, "images[1].image_b64", "empty"),
-        ({"timestamp": TIME, "image_b64": "QUJ"}, "images[1].image_b64", "not base64"),
+        (image(timestamp="a\ud800b"), "images[1].timestamp", "surrogate pair"),
+        ({"timestamp": TIME, "image_b64": "Q"}, "images[1].image_b64", "not base64"),
+        ({"timestamp": TIME, "image_b64": "QUJD\ud800"}, "images[1].image_b64", "not base64"),
         ({"timestamp": TIME, "image_b64": "QU JD"}, "images[1].image_b64", "not base64"),
         ({"timestamp": TIME, "image_b64": "-_-_"}, "images[1].image_b64", "not base64"),
         ({"timestamp": TIME, "image_b64": "QUI=QUJD"}, "images[1].image_b64", "not base64"),
-        ({"timestamp": TIME, "image_b64": "QUJ\n"}, "images[1].image_b64", "not base64"),
         ({"timestamp": TIME, "image_b64": "QUJ\u00e4"}, "images[1].image_b64", "not base64"),
     ],
 )
@@ -150,6 +152,11 @@ def test_base64_in_lines_as_mime_writes_it_is_accepted() -> None:
     for folded in (text, text.replace("\n", "\r\n")):
         [picture] = parse(payload(image() | {"image_b64": folded})).pictures
         assert picture.data == data
+
+
+@pytest.mark.parametrize("text", ["QUI", "QUI=", "QU\nI", "QU\r\nI=\r\n"])
+def test_base64_without_its_padding_is_accepted(text: str) -> None:
+    assert parse(payload(image() | {"image_b64": text})).pictures[0].data == b"AB"
 
 
 def test_without_a_usable_picture_the_reasons_are_listed_within_a_bound() -> None:
@@ -171,6 +178,12 @@ def test_a_timestamp_that_is_no_time_is_an_opaque_key_with_a_warning() -> None:
     event = parse(payload(image(timestamp="frame 7 \u2603")))
     assert event.pictures[0].timestamp == "frame 7 \u2603"
     assert event.warnings == ("images[0].timestamp is not an ISO 8601 time; it is used as it is",)
+
+
+def test_timestamps_that_are_no_times_are_opaque_keys_with_one_warning_for_the_event() -> None:
+    event = parse(payload(image(), *[image(timestamp=f"frame {nth}") for nth in range(30)]))
+    assert [one.timestamp for one in event.pictures] == [TIME, *[f"frame {nth}" for nth in range(30)]]
+    assert event.warnings == ("images[1].timestamp and 29 more are not ISO 8601 times; they are used as they are",)
 
 
 @pytest.mark.parametrize("wrong", [5, ["a"], {"a": 1}, False])
@@ -210,6 +223,77 @@ def test_pictures_with_one_timestamp_are_all_kept_for_the_labeler_to_merge() -> 
 def test_a_number_of_more_than_64_bits_is_kept_and_can_be_written_again() -> None:
     event = parse(payload(number=10**22))
     assert msgspec.json.decode(msgspec.json.encode(event.rest))["number"] == 10**22
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ("1e999", "1e999"),
+        ("-1e999999999999999999999", "-1e999999999999999999999"),
+        ("1" * 5000, "1" * 5000),
+        (r'"\ud800"', "\ufffd"),
+        (r'{"\udc00": ["\ud83d\ude00 \ude00"]}', {"\ufffd": ["\U0001f600 \ufffd"]}),
+    ],
+)
+def test_an_odd_value_in_a_field_that_nobody_reads_does_not_cost_the_event(value: str, kept: Any) -> None:
+    body = json.dumps(payload(image(size=[1, 2]), camera="front", extra=0)).encode()
+    event = parse_event(body.replace(b'"extra": 0', f'"extra": {value}'.encode()))
+    assert (event.camera, len(event.pictures)) == ("front", 1)
+    assert msgspec.json.decode(msgspec.json.encode(event.rest))["extra"] == kept
+    assert [" surrogate pair" in warning for warning in event.warnings] == ["\\u" in value] * ("\\u" in value)
+
+
+def test_an_odd_value_in_an_optional_field_is_what_its_kind_is_there() -> None:
+    body = json.dumps(payload(image(size=[1, 2]), camera=0, user_id="\ud800 me")).encode()
+    body = body.replace(b'"camera": 0', b'"camera": 1e999').replace(b"[1, 2]", b"[1e999, 2]")
+    event = parse_event(body)
+    assert (event.camera, event.user_id) == (None, "\ufffd me")
+    assert event.warnings[:2] == (
+        "images[0].size is not [width, height] in pixels; it is ignored",
+        "camera is a number, not a string; it is ignored",
+    )
+    assert "surrogate pair" in event.warnings[2]
+
+
+def test_a_timestamp_that_cannot_be_echoed_costs_its_picture_and_not_the_event() -> None:
+    event = parse(payload(image(timestamp="\ud800"), image()))
+    assert [one.timestamp for one in event.pictures] == [TIME]
+    assert event.rejected[0].field == "images[0].timestamp"
+    assert event.rest["images"][0]["timestamp"] == "\ufffd"
+
+
+def test_a_callback_url_with_half_a_surrogate_pair_is_malformed() -> None:
+    error = refusal(json.dumps(payload(callback_url=URL + "\ud800")).encode())
+    assert (error.code, error.field) == ("malformed_url", "callback_url")
+
+
+def test_half_a_surrogate_pair_far_down_is_too_deep_and_no_error_of_ours() -> None:
+    deep = "[" * 900 + r'"\ud800"' + "]" * 900
+    assert refusal(json.dumps(payload(deep=0)).replace('"deep": 0', f'"deep": {deep}').encode()).code == "too_deep"
+
+
+def test_a_byte_order_mark_is_no_part_of_the_json() -> None:
+    event = parse_event(b"\xef\xbb\xbf" + json.dumps(payload(extra="\ud800")).encode())
+    assert event.callback_url == URL
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"a": 1', "it ends too early, at byte 7"),
+        ('{"ä": "b'.encode(), "it ends too early, at byte 9"),
+        (b'{"a": tru', "it ends too early, at byte 9"),
+        (b'{"a": 1,, }', "(byte 8)"),
+        (b'{"a": 1e999, "\xc3\xa4": }', "(byte 19)"),
+        (b"{} {}", "trailing characters (byte 4)"),
+        (b'{"a": 1e999, "b": NaN}', "NaN is not a JSON number"),
+        (b"\xff\xfe{\0}\0", "it is not UTF-8"),
+    ],
+)
+def test_what_is_not_json_is_refused_with_the_place(body: bytes, reason: str) -> None:
+    message = refusal(body).message
+    assert message.startswith("the body is not JSON: ")
+    assert reason in message
 
 
 def test_of_a_key_given_twice_the_last_counts() -> None:

@@ -38,7 +38,7 @@ def test_one_event_too_many_is_refused_and_accepted_again_when_one_has_left(tmp_
     assert accept(queue, make_event(2)) == 2  # known events need no room
     commit(queue, lambda q: q.done(task_id))
     assert accept(queue, make_event(3)) > 2
-    assert queue.index.counts == {State.PENDING: 2, State.LABELLED: 0, State.DONE: 1}
+    assert queue.index.counts == {State.PENDING: 2, State.LABELLED: 0, State.DONE: 1, State.FAILED: 0}
 
 
 def test_over_max_bytes_the_failed_and_quarantined_give_way_before_an_event_is_refused(
@@ -149,3 +149,16 @@ def test_retry_after_follows_the_drain_rate_of_the_queue(tmp_path: Path, disk: C
     with pytest.raises(QueueFull) as refusal:
         accept(queue, make_event(99))
     assert 5 <= refusal.value.retry_after <= 10
+
+
+def test_giving_up_many_pictures_takes_one_commit(tmp_path: Path, disk: CountingDisk) -> None:
+    queue = open_queue(tmp_path, disk=disk, bounds=Bounds(max_bytes=100_000, min_free_bytes=0))
+    accept(queue, make_event(0))
+    for number in range(1, 31):
+        task_id = accept(queue, make_event(number, size=2000))
+        commit(queue, lambda q, task_id=task_id: q.fail(task_id, Cause.LABELING, "test"))  # type: ignore[misc]  # a default binds the loop's value
+    disk.syncs.clear()
+    with pytest.raises(QueueFull):  # the first event keeps the segment
+        accept(queue, make_event(99, size=50_000))
+    assert len(queue.index.kept_payloads) == 0
+    assert disk.syncs == {"journal": 1}

@@ -27,6 +27,24 @@ def test_the_first_rule_whose_pattern_matches_the_camera_wins(camera: str | None
     assert match(rules, camera).camera == expected
 
 
+@pytest.mark.parametrize(
+    ("pattern", "camera", "matches"),
+    [
+        ("*door*", "back door", True),
+        ("*", "two\nlines", True),
+        ("cam[1]", "cam[1]", True),
+        ("cam[1]", "cam1", False),
+        ("cam[!x]*", "cam[!x] 7", True),
+        ("yard?", "yard?", True),
+        ("yard?", "yards", False),
+        ("]*[", "] and [", True),
+        ("a.c", "abc", False),
+    ],
+)
+def test_in_a_pattern_only_the_star_is_special(pattern: str, camera: str, matches: bool) -> None:
+    assert (match([Rule(pattern)], camera).camera == pattern) is matches
+
+
 def test_without_a_rule_for_the_camera_everything_is_reported() -> None:
     assert match([Rule("back")], "front") == Rule()
     assert apply(Rule(), [CAT, DOG]) == [CAT, DOG]

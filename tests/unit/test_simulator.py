@@ -1,8 +1,14 @@
+import base64
 import json
+import os
+import pty
+import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,16 +20,27 @@ from hypothesis import strategies as st
 from camiohookd import cli
 from camiohookd.errors import CamiohookdError
 from camiohookd.payload import ImageLabels, Label, Reply, encode_reply, parse_event
-from camiohookd.simulator.contract import Place, Verdict, check_reply
-from camiohookd.simulator.events import SAMPLES, enough_events, make_events, read_pictures
+from camiohookd.simulator.contract import Verdict, check_reply
+from camiohookd.simulator.events import enough_events, make_events, read_pictures
 from camiohookd.simulator.fake_camio import Answer
+from camiohookd.simulator.known import KNOWN, SAMPLES, Area, KnownObject, Objects
 from camiohookd.simulator.threaded import FakeCamioThread
 
 KEY = "a-key-of-the-tests"
 TIME = "2017-05-05T01:31:13.738647"
 LATER = "2017-05-05T01:31:14.102000"
 BOX = [[0.1, 0.2], [0.4, 0.2], [0.4, 0.7], [0.1, 0.7]]
-PICTURES: dict[str, Place | None] = {TIME: None, LATER: None}
+PICTURES: dict[str, Objects] = {TIME: (), LATER: ()}
+OBJECTS = {one.label: one for objects in KNOWN.values() for one in objects}
+
+# What the shipped model finds, and the truth of the bench, which it does not find.
+FOUND = {
+    "person": Area(0.0326, 0.0083, 0.7931, 0.9732),
+    "cat": Area(0.0014, 0.0026, 0.8911, 0.9974),
+    "cup": Area(0.2910, 0.3773, 0.6881, 0.9442),
+    "motorcycle": Area(0.1311, 0.0946, 0.9369, 0.8865),
+    "bench": Area(0.0570, 0.4100, 0.4050, 0.7800),
+}
 
 
 def reply(polygon: Any = BOX, probability: Any = 0.93, **changes: Any) -> dict[str, Any]:
@@ -94,16 +111,36 @@ def test_a_reply_that_is_no_strict_json_is_a_problem(body: bytes) -> None:
     assert "not JSON" in check_reply(body, PICTURES).problems[0]
 
 
-def test_a_box_counted_from_the_top_is_found_where_the_object_is_known_to_be() -> None:
-    known: dict[str, Place | None] = {TIME: Place("cup", bottom=0.23, top=0.96)}
+def outline(area: Area) -> list[list[float]]:
+    left, bottom, right, top = area
+    return [[left, bottom], [right, bottom], [right, top], [left, top]]
 
-    def with_box(bottom: float, top: float) -> Verdict:
-        polygon = [[0.3, bottom], [0.7, bottom], [0.7, top], [0.3, top]]
-        value = reply(labels={TIME: {"cup": {"probability": 0.9, "polygon": polygon}}})
-        return check_reply(json.dumps(value).encode(), known)
 
-    assert with_box(0.2, 0.97).problems == ()
-    assert "bottom-left corner" in with_box(0.03, 0.8).problems[0]
+def problems_of(label: str, area: Area, known: KnownObject) -> tuple[str, ...]:
+    value = reply(labels={TIME: {label: {"probability": 0.9, "polygon": outline(area)}}})
+    return check_reply(json.dumps(value).encode(), {TIME: (known,)}).problems
+
+
+@pytest.mark.parametrize("label", OBJECTS)
+def test_a_box_on_the_object_that_is_known_to_be_there_is_valid(label: str) -> None:
+    assert problems_of(label, FOUND[label], OBJECTS[label]) == ()
+    assert problems_of(label.upper(), FOUND[label], OBJECTS[label]) == ()
+
+
+@pytest.mark.parametrize("label", OBJECTS)
+def test_a_box_counted_from_the_top_is_found_out_where_the_object_tells_up_from_down(label: str) -> None:
+    right, wrong = FOUND[label], FOUND[label].mirrored()
+    distance = abs((right.bottom + right.top) / 2 - (wrong.bottom + wrong.top) / 2)
+    problems = problems_of(label, wrong, OBJECTS[label])
+    tells = distance > 0.15  # person, cat and motorcycle are within 0.02
+    assert ["bottom-left corner" in one for one in problems] == [True] * tells
+
+
+@pytest.mark.parametrize("label", OBJECTS)
+def test_a_box_beside_the_object_is_found_out(label: str) -> None:
+    [problem] = problems_of(label, Area(0.9, 0.0, 1.0, 0.1), OBJECTS[label])
+    assert f"does not lie on the {label}" in problem or "bottom-left corner" in problem
+    assert problems_of("else", Area(0.9, 0.0, 1.0, 0.1), OBJECTS[label]) == ()
 
 
 @given(st.binary() | st.recursive(st.none() | st.text() | st.floats() | st.booleans(), st.lists).map(json.dumps))
@@ -130,7 +167,7 @@ def test_what_the_service_writes_passes_the_check_that_was_written_without_it(fo
 
 
 def test_the_bundled_pictures_make_one_event_by_default() -> None:
-    pictures = read_pictures([])
+    pictures = read_pictures([]).usable
     assert [one.path.name for one in pictures] == ["astronaut.jpg", "chelsea.jpg", "coffee.jpg", "motorcycle_left.jpg"]
     assert enough_events(len(pictures)) == 1
 
@@ -141,7 +178,7 @@ def test_by_default_there_are_as_many_events_as_it_takes_to_send_every_picture(p
 
 
 def test_events_take_the_pictures_in_turn_with_distinct_timestamps_and_ids() -> None:
-    pictures = read_pictures([])
+    pictures = read_pictures([]).usable
     events = list(make_events(pictures, 6))
     assert [[one.path.stem[:2] for one in event.pictures.values()] for event in events] == [
         ["as", "ch", "co", "mo"], ["as"], ["ch", "co"], ["mo", "as", "ch"], ["co", "mo", "as", "ch"], ["co"],
@@ -153,7 +190,7 @@ def test_events_take_the_pictures_in_turn_with_distinct_timestamps_and_ids() -> 
 
 
 def test_an_event_is_one_that_the_service_can_read() -> None:
-    [event] = make_events(read_pictures([]), 1)
+    [event] = make_events(read_pictures([]).usable, 1)
     read = parse_event(event.body("https://camio.com/cb/1"))
     assert (read.rejected, read.warnings) == ((), ())
     assert {one.timestamp: one.data for one in read.pictures} == {
@@ -165,7 +202,9 @@ def test_a_folder_gives_its_jpeg_files_and_a_file_is_taken_whatever_it_is_called
     sample = (SAMPLES / "coffee.jpg").read_bytes()
     for name in ("b.JPG", "a.jpeg", "notes.txt", "c.odd"):
         (tmp_path / name).write_bytes(sample)
-    assert [one.path.name for one in read_pictures([tmp_path, tmp_path / "c.odd"])] == ["a.jpeg", "b.JPG", "c.odd"]
+    pictures = read_pictures([tmp_path, tmp_path / "c.odd"])
+    assert [one.path.name for one in pictures.usable] == ["a.jpeg", "b.JPG", "c.odd"]
+    assert pictures.left_out == []
 
 
 def test_a_folder_without_pictures_and_a_file_that_is_none_are_named(tmp_path: Path) -> None:
@@ -220,6 +259,9 @@ def test_waiting_in_vain_says_what_came() -> None:
             camio.wait_until(lambda deliveries: len(deliveries["e1"]) == 2, timeout=0.1)
 
 
+RECEIPT = b'{"status": "queued", "id": "17"}'
+
+
 class TinyHook:
     """A hook of a few lines: `answers` are what it gives before it takes an event, `reply_to` makes its reply."""
 
@@ -237,7 +279,7 @@ class TinyHook:
             def do_POST(self) -> None:
                 event = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 hook.paths.add(self.path)
-                status, headers, body = hook.answers.pop(0) if hook.answers else (200, {}, b"{}")
+                status, headers, body = hook.answers.pop(0) if hook.answers else (200, {}, RECEIPT)
                 self.send_response(status)
                 for name, value in (headers | {"Content-Length": str(len(body))}).items():
                     self.send_header(name, value)
@@ -267,7 +309,7 @@ class TinyHook:
 
 
 def labels_for(event: dict[str, Any]) -> bytes:
-    found = {"cat": {"probability": 0.9, "polygon": BOX}, "dog": {"probability": 0.5, "polygon": []}}
+    found = {"cat": {"probability": 0.9, "polygon": []}, "dog": {"probability": 0.5, "polygon": BOX}}
     return json.dumps({"status": "success", "labels": {one["timestamp"]: found for one in event["images"]}}).encode()
 
 
@@ -343,6 +385,131 @@ def test_a_reply_of_another_content_type_is_invalid(hook: TinyHook, simulate: Si
     status, text = simulate()
     assert status == 1
     assert "'text/plain', not application/json" in text
+
+
+def replies_with(areas: dict[str, Area]) -> Callable[[dict[str, Any]], bytes]:
+    """What finds these objects on the bundled pictures, which it knows by their bytes."""
+    known = {base64.b64encode(path.read_bytes()).decode(): objects for path, objects in KNOWN.items()}
+
+    def reply_to(event: dict[str, Any]) -> bytes:
+        labels = {
+            image["timestamp"]: {
+                one.label: {"probability": 0.9, "polygon": outline(areas[one.label])}
+                for one in known[image["image_b64"]]
+                if one.label in areas
+            }
+            for image in event["images"]
+        }
+        return json.dumps({"status": "success", "labels": labels}).encode()
+
+    return reply_to
+
+
+SHIPPED = {label: area for label, area in FOUND.items() if label != "bench"}
+
+
+@pytest.mark.parametrize("missing", [set(), {"cat"}, {"person", "motorcycle"}, {"person", "cat", "motorcycle"}])
+def test_a_model_may_miss_objects_of_the_bundled_pictures(
+    missing: set[str], hook: TinyHook, simulate: Simulate
+) -> None:
+    hook.reply_to = replies_with({label: area for label, area in SHIPPED.items() if label not in missing})
+    status, text = simulate()
+    assert status == 0, text
+
+
+@pytest.mark.parametrize("missing", [set(), {"cup"}, {"bench"}, {"person", "cat", "motorcycle"}])
+def test_a_hook_that_counts_y_from_the_top_always_fails_on_the_bundled_pictures(
+    missing: set[str], hook: TinyHook, simulate: Simulate
+) -> None:
+    hook.reply_to = replies_with({label: area.mirrored() for label, area in FOUND.items() if label not in missing})
+    status, text = simulate()
+    assert status == 1
+    assert "bottom-left" in text
+
+
+@pytest.mark.parametrize("event_form", [False, True])
+def test_a_hook_that_finds_nothing_on_the_bundled_pictures_fails(
+    event_form: bool, hook: TinyHook, simulate: Simulate
+) -> None:
+    hook.reply_to = (lambda event: b'{"status": "success", "labels": []}') if event_form else replies_with({})
+    status, text = simulate("--events", 2)
+    assert status == 1
+    assert "nothing was found on the bundled pictures, which show a person, a cat, a cup, a motorcycle, a bench" in text
+
+
+def test_a_hook_that_mixes_up_its_labels_fails_on_the_bundled_pictures(hook: TinyHook, simulate: Simulate) -> None:
+    hook.reply_to = lambda event: b'{"status": "success", "labels": ["zebra", "broccoli"]}'
+    status, text = simulate()
+    assert status == 1
+    assert "only broccoli, zebra was found on the bundled pictures" in text
+
+
+def test_nothing_is_asked_of_other_pictures(hook: TinyHook, simulate: Simulate, tmp_path: Path) -> None:
+    (tmp_path / "one.jpg").write_bytes((SAMPLES / "coffee.jpg").read_bytes())
+    hook.reply_to = replies_with({})
+    assert simulate("--images", tmp_path)[0] == 0
+    assert simulate("--images", SAMPLES / "coffee.jpg")[0] == 0, "one object may be missed"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"ok", b"[]", b"{}", b'{"status": "ok"}', b'{"status": "queued"}', b'{"status": "queued", "id": 5}',
+     b'{"status": "queued", "id": ""}', b'{"status": [], "id": "5"}', b"[" * 100_000],
+)  # fmt: skip
+def test_a_200_that_is_no_receipt_is_a_fault_though_the_labels_are_good(
+    body: bytes, hook: TinyHook, simulate: Simulate
+) -> None:
+    hook.answers = [(200, {}, body)]
+    status, text = simulate()
+    assert status == 1
+    assert "the body of the hook's 200 is not" in text
+    assert "0 of 1 events came back valid" in text
+    assert "labels after never" not in text
+
+
+@pytest.mark.parametrize("status", ["queued", "duplicate"])
+def test_both_receipts_of_an_event_are_good(status: str, hook: TinyHook, simulate: Simulate) -> None:
+    hook.answers = [(200, {}, json.dumps({"status": status, "id": "5", "more": 1}).encode())]
+    assert simulate()[0] == 0
+
+
+def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_sent(
+    hook: TinyHook, simulate: Simulate, tmp_path: Path
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"text")
+    (tmp_path / "b.jpg").write_bytes((SAMPLES / "coffee.jpg").read_bytes())
+    status, text = simulate("--images", tmp_path)
+    assert status == 1
+    assert "a.jpg: it cannot be read as a picture" in text
+    assert "1 of 1 events came back valid" in text
+    assert [len(event["images"]) for event in hook.events] == [1]
+
+
+def on_a_terminal(url: str, *arguments: str) -> str:
+    """What `simulate` writes to its standard error, when that is a terminal."""
+    terminal, end = pty.openpty()
+    command = [sys.executable, "-m", "camiohookd", "simulate", "--url", url, *arguments]
+    environment = os.environ | {"CAMIOHOOKD_HOOK_API_KEY": KEY, "TERM": "xterm"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=end) as process:
+        os.close(end)
+        written = b""
+        with suppress(OSError):  # EIO: the other end is closed
+            while chunk := os.read(terminal, 4096):
+                written += chunk
+        os.close(terminal)
+        assert process.wait(20) == 0
+    return written.decode()
+
+
+def test_on_a_terminal_many_events_have_a_progress_bar_and_few_have_none(hook: TinyHook) -> None:
+    shown = on_a_terminal(hook.url, "--events", "6")
+    assert "events" in shown
+    assert "100%" in shown
+    assert on_a_terminal(hook.url, "--events", "5") == ""
+
+
+def test_without_a_terminal_there_is_no_progress_bar(simulate: Simulate) -> None:
+    assert "%" not in simulate("--events", 6)[1]
 
 
 def test_labels_that_never_come_end_with_status_1_and_are_named_missing(hook: TinyHook, simulate: Simulate) -> None:
@@ -459,6 +626,10 @@ def test_without_a_key_the_configuration_is_wrong(
         ("--listen", "9000"),
         ("--listen", "127.0.0.1:99999"),
         ("--events", "0"),
+        ("--rate", "nan"),
+        ("--rate", "inf"),
+        ("--timeout", "nan"),
+        ("--timeout", "inf"),
         ("--images", "/nowhere"),
     ],
 )

@@ -134,6 +134,11 @@ def test_on_a_terminal_a_line_is_for_a_person() -> None:
     assert re.fullmatch(r"\d\d:\d\d:\d\d INFO    camiohookd\.hook: accepted\\n\*\*\*\r\n", shown)
 
 
+def test_every_line_of_a_complaint_has_the_priority_of_an_error_where_systemd_takes_stderr() -> None:
+    assert systemd.complaint("one\ntwo", {"JOURNAL_STREAM": "8:1"}) == "<3>one\n<3>two"
+    assert systemd.complaint("one\ntwo", {}) == "one\ntwo"
+
+
 @pytest.mark.parametrize("abstract", [False, True])
 def test_systemd_is_told_by_a_datagram(tmp_path: Path, abstract: bool) -> None:
     name = f"@camiohookd-test-{os.getpid()}" if abstract else str(tmp_path / "notify")

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camiohookd.values import Address, AllowedHost, ByteSize, Duration, OptionalByteSize, Secret
+from camiohookd.values import Address, AllowedHost, ApiKey, ByteSize, Duration, OptionalByteSize
 
 
 @pytest.mark.parametrize(
@@ -101,5 +101,5 @@ def test_a_host_that_may_mean_something_else_is_refused(written: object) -> None
 
 
 def test_a_secret_does_not_show_itself_in_a_repr() -> None:
-    assert "hush" not in repr([Secret("hush")])
-    assert Secret("hush") == "hush"
+    assert "hush" not in repr([ApiKey("hush-hush")])
+    assert ApiKey("hush-hush") == "hush-hush"

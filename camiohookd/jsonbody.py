@@ -1,0 +1,94 @@
+"""A posted body → plain values: msgspec first, and a slower, more tolerant reader for what only msgspec refuses.
+
+Valid JSON may hold what msgspec does not take: a number beyond every float, an integer of thousands of digits, an
+escape that is half of a surrogate pair (RFC 8259, sections 6 and 8.2). In a field that nobody reads, one of them must
+not cost an event. Such a number becomes a `msgspec.Raw` that is written as a string of its digits; a text keeps its
+half pairs, which cannot be written, until `mend` replaces them.
+"""
+
+import codecs
+import json
+import math
+import re
+from typing import Any
+
+import msgspec
+
+from camiohookd.errors import PayloadError
+
+LONGEST_INTEGER = 4000  # digits; msgspec and Python take up to 4300
+
+HALF_PAIR = re.compile("[\ud800-\udfff]")
+
+_decoder = msgspec.json.Decoder()
+
+
+def decode(body: bytes) -> Any:
+    """Return the value of a UTF-8 JSON text, with or without a byte order mark.
+
+    Raises `PayloadError` if it is not JSON, and RecursionError if it is nested too deep.
+    """
+    text = body.removeprefix(codecs.BOM_UTF8)
+    try:
+        return _decoder.decode(text)
+    except UnicodeDecodeError:
+        raise _not_json("it is not UTF-8") from None
+    except msgspec.DecodeError as refusal:
+        return _decode_tolerantly(text, str(refusal))
+
+
+def mend(value: Any) -> Any:
+    """Return a decoded value with `mend_text` done to all its texts, the names of objects too."""
+    match value:
+        case str():
+            return mend_text(value)
+        case list():
+            return [mend(one) for one in value]
+        case dict():
+            return {mend_text(name): mend(one) for name, one in value.items()}
+    return value
+
+
+def mend_text(text: str) -> str:
+    """Return `text` with U+FFFD in the place of every half of a surrogate pair."""
+    return HALF_PAIR.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _decode_tolerantly(body: bytes, refusal: str) -> Any:
+    try:
+        return json.loads(body.decode(), parse_float=_float, parse_int=_integer, parse_constant=_constant)
+    except UnicodeDecodeError:
+        raise _not_json("it is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise _not_json(_reason(refusal, error)) from None
+
+
+def _float(digits: str) -> float | msgspec.Raw:
+    number = float(digits)
+    return number if math.isfinite(number) else _as_text(digits)
+
+
+def _integer(digits: str) -> int | msgspec.Raw:
+    return int(digits) if len(digits) <= LONGEST_INTEGER else _as_text(digits)
+
+
+def _constant(name: str) -> Any:
+    raise _not_json(f"{name} is not a JSON number")
+
+
+def _as_text(digits: str) -> msgspec.Raw:
+    return msgspec.Raw(f'"{digits}"'.encode())
+
+
+def _reason(refusal: str, error: json.JSONDecodeError) -> str:
+    """Say what is wrong and where; where msgspec names the byte, in its words."""
+    left = error.doc[error.pos :].rstrip()
+    if error.msg.startswith("Unterminated") or any(word.startswith(left) for word in ("true", "false", "null", "-")):
+        return f"it ends too early, at byte {len(error.doc.encode())}"
+    if "(byte " in refusal:
+        return refusal.removeprefix("JSON is malformed: ")
+    return f"{error.msg} (byte {len(error.doc[: error.pos].encode())})"
+
+
+def _not_json(reason: str) -> PayloadError:
+    return PayloadError("not_json", f"the body is not JSON: {reason}")

@@ -1,0 +1,193 @@
+"""What the queue's verbs cost with 10, 1,000 and 100,000 tasks waiting, in bytes, disk calls and steps; never in time.
+
+A step is one instruction of the Python machine, so that a loop over what waits shows however short its body is.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from camiohookd import storage, views
+from camiohookd.housekeeping import Housekeeper
+from camiohookd.taskqueue import Delivery, TaskQueue
+from camiohookd.tasks import State
+from tests.queue_fixtures import REPLY, CountingDisk, HandClock, commit, crash, make_event, open_queue, seed
+
+DEPTHS = (10, 1_000, 100_000)
+RATIO = 1.25
+ROUNDS = 20
+PICTURES = 3
+PICTURE_BYTES = 700
+DECODED = PICTURES * PICTURE_BYTES
+ALLOWED = 1.1 * DECODED + 2048
+
+
+@dataclass(slots=True)
+class Cost:
+    """Of some calls of one verb, together."""
+
+    written: int = 0
+    calls: Counter[str] = field(default_factory=Counter)
+    steps: int = 0
+
+
+Costs = dict[str, Cost]
+
+
+class Meter:
+    """Does things with a queue and notes what they cost."""
+
+    def __init__(self, queue: TaskQueue) -> None:
+        self.queue = queue
+        disk = queue.disk
+        assert isinstance(disk, CountingDisk)
+        self.disk = disk
+        self.costs: Costs = {}
+
+    def do(self, verb: str, operation: Callable[[TaskQueue], Any]) -> Any:
+        before, calls = self.disk.written, self.disk.calls.copy()
+        steps, result = counting_steps(lambda: commit(self.queue, operation))
+        cost = self.costs.setdefault(verb, Cost())
+        cost.written += self.disk.written - before
+        cost.calls += self.disk.calls - calls
+        cost.steps += steps
+        return result
+
+    def life(self, number: int) -> None:
+        """One event comes in, one is claimed and labelled, one delivered: not the same, when others wait."""
+        event = make_event(number, pictures=PICTURES, size=PICTURE_BYTES, camera=f"camera {number % 20}")
+        self.do("accept", lambda q: q.put(event))
+        self.do("duplicate", lambda q: q.put(event))
+        claimed = int(self.do("claim", TaskQueue.claim).id)
+        self.do("give back", lambda q: q.give_back(claimed))
+        self.do("claim", TaskQueue.claim)
+        self.do("labelled", lambda q: q.labelled(claimed, REPLY))
+        first: Delivery = self.do("take delivery", TaskQueue.take_delivery)
+        second: Delivery = self.do("take delivery", TaskQueue.take_delivery)
+        self.do("done", lambda q: q.done(int(first.task.id)))
+        self.do("landed", lambda q: q.landed(first, success=True))
+        self.do("retry", lambda q: q.retry(int(second.task.id), "503"))
+        self.do("landed", lambda q: q.landed(second, success=True))
+        self.do("first page", lambda q: views.page(q, 5, None))
+        self.do("first failed", lambda q: views.listing(q, State.FAILED, 5, None))
+        self.do("numbers", views.snapshot)
+
+
+def counting_steps(operation: Callable[[], Any]) -> tuple[int, Any]:
+    steps = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal steps
+        frame.f_trace_lines, frame.f_trace_opcodes = False, True
+        steps += event == "opcode"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        result = operation()
+    finally:
+        sys.settrace(before)
+    return steps, result
+
+
+@pytest.fixture(scope="module")
+def costs(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Costs]:
+    return {depth: measure(tmp_path_factory.mktemp("state"), depth) for depth in DEPTHS}
+
+
+def measure(folder: Path, depth: int) -> Costs:
+    seed(folder, depth)
+    queue = open_queue(folder, clock=HandClock())
+    Meter(queue).life(10**6)  # the first call after the start sorts out what is due
+    meter = Meter(queue)
+    for number in range(ROUNDS):
+        meter.life(number)
+    crash(queue)
+    return meter.costs
+
+
+VERBS = (
+    "accept", "duplicate", "claim", "give back", "labelled", "take delivery", "done", "retry", "landed",
+    "first page", "first failed", "numbers",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("depth", DEPTHS[1:])
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_writes_as_much_however_many_wait(costs: dict[int, Costs], verb: str, depth: int) -> None:
+    assert costs[depth][verb].written <= RATIO * costs[DEPTHS[0]][verb].written
+
+
+@pytest.mark.parametrize("depth", DEPTHS[1:])
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_asks_the_disk_as_often_however_many_wait(costs: dict[int, Costs], verb: str, depth: int) -> None:
+    assert costs[depth][verb].calls == costs[DEPTHS[0]][verb].calls
+
+
+@pytest.mark.parametrize("depth", DEPTHS[1:])
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_takes_as_many_steps_however_many_wait(costs: dict[int, Costs], verb: str, depth: int) -> None:
+    assert costs[depth][verb].steps <= RATIO * costs[DEPTHS[0]][verb].steps
+
+
+def test_the_figures(costs: dict[int, Costs]) -> None:
+    for verb in VERBS:
+        figures = [f"{cost.written / ROUNDS:6.0f} B {cost.steps / ROUNDS:6.0f} steps" for cost in
+                   (costs[depth][verb] for depth in DEPTHS)]  # fmt: skip
+        print(f"{verb:14} " + "   ".join(figures))
+    assert costs[DEPTHS[0]]["accept"].written / ROUNDS <= ALLOWED
+
+
+@pytest.fixture
+def _small_journals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compaction begins early, in the same proportion to the snapshot as ever."""
+    monkeypatch.setattr(storage, "MIN_JOURNAL_BYTES", 32 * 1024)
+
+
+@pytest.mark.usefixtures("_small_journals")
+@pytest.mark.parametrize("depth", [10, 1_000])
+def test_an_event_writes_little_more_than_its_pictures_compactions_included(tmp_path: Path, depth: int) -> None:
+    assert bytes_per_event(tmp_path, depth, events=3000) <= ALLOWED
+
+
+def test_an_event_writes_little_more_than_its_pictures_at_full_depth(tmp_path: Path, long_run: bool) -> None:
+    if not long_run:
+        pytest.skip("60,000 events at a depth of 100,000: --long")
+    assert bytes_per_event(tmp_path, 100_000, events=60_000) <= ALLOWED
+
+
+def bytes_per_event(folder: Path, depth: int, events: int) -> float:
+    """Bytes written for an event from its acceptance to its delivery, with compactions going on meanwhile."""
+    seed(folder, depth)
+    queue = open_queue(folder)
+    housekeeper = Housekeeper(queue)
+    compactions = 0
+    before = queue.disk.written
+    for number in range(events):
+        whole_life(queue, number)
+        if queue.storage.wants_compaction():
+            compactions += not housekeeper.step()
+    written = (queue.disk.written - before) / events
+    print(f"{written:.0f} bytes written per event of {DECODED} decoded bytes at {depth}, {compactions} compactions")
+    assert compactions >= 1
+    crash(queue)
+    return written
+
+
+def whole_life(queue: TaskQueue, number: int) -> None:
+    event = make_event(number, pictures=PICTURES, size=PICTURE_BYTES, camera=f"camera {number % 20}")
+    commit(queue, lambda q: q.put(event))
+    claimed = commit(queue, TaskQueue.claim)
+    assert claimed is not None
+    commit(queue, lambda q: q.labelled(int(claimed.id), REPLY))
+    delivery = commit(queue, TaskQueue.take_delivery)
+    assert delivery is not None
+    commit(queue, lambda q: q.done(int(delivery.task.id)))
+    queue.landed(delivery, success=True)

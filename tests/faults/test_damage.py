@@ -1,0 +1,297 @@
+"""Damage to any byte costs only the record that the byte belongs to, and is reported."""
+
+import json
+import logging
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tinydb import TinyDB
+
+from camiohookd import segments, storage
+from camiohookd.errors import StateFolderError
+from camiohookd.segments import DamagedPayloadError
+from camiohookd.tasks import Cause, State, Task
+from tests.faults.crashes import Folder
+from tests.faults.exploring import build, recover_twice
+from tests.faults.model import Driver, Ledger, damage, digest_of, event, kill, open_queue, see_all
+
+JOURNAL, SNAPSHOT = "queue.journal-00000002", "queue.json"
+
+Damage = Callable[[bytes, int], bytes]
+
+
+@pytest.fixture(autouse=True)
+def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "SEGMENT_BYTES", 700)
+    monkeypatch.setattr(storage, "MIN_JOURNAL_BYTES", 1 << 20)
+
+
+def _flip(data: bytes, offset: int) -> bytes:
+    return data[:offset] + bytes([data[offset] ^ 0x10]) + data[offset + 1 :]
+
+
+def _zero(data: bytes, offset: int) -> bytes:
+    return data[:offset] + bytes(len(data[offset : offset + 16])) + data[offset + 16 :]
+
+
+def _remove(data: bytes, offset: int) -> bytes:
+    return data[:offset] + data[offset + 5 :]
+
+
+def _insert(data: bytes, offset: int) -> bytes:
+    return data[:offset] + b"\n{}\n" + data[offset:]
+
+
+WAYS: list[tuple[Damage, int]] = [(_flip, 1), (_zero, 16), (_remove, 5), (_insert, 16)]
+"""What is done to the bytes at an offset, and how many of them it is done to."""
+
+each_way = pytest.mark.parametrize(("way", "length"), WAYS, ids=[way.__name__.strip("_") for way, _ in WAYS])
+
+
+class _Whole:
+    """A state folder with tasks of every kind in its snapshot and in its journal, and some that are forgotten."""
+
+    def __init__(self, folder: Path) -> None:
+        driver = Driver(folder)
+        driver.put("gone 1", "a", "b", "gone 2", "c", "d")
+        driver.fail("b", "410")
+        driver.labelled("c", "d", "gone 1")
+        driver.done("c")
+        driver.drop("gone 1")
+        driver.drop("gone 2")
+        while not driver.queue.storage.compact_step():
+            pass
+        driver.put("e", "gone 3")
+        driver.put("f", "g", "h")
+        driver.labelled("e", "f")
+        driver.retry("e")
+        driver.done("f")
+        driver.fail("g", "it answered 404")
+        driver.drop("gone 3")
+        driver.put("i")
+        self.tasks = see_all(driver.queue)
+        self.places = {task_id: driver.queue.get(int(task_id)).payload for task_id, _ in self.tasks.values()}
+        kill(driver.queue)
+        self.ledger: Ledger = driver.ledger
+        self.files: Folder = {
+            str(path.relative_to(folder)): path.read_bytes()
+            for path in folder.rglob("*")
+            if path.is_file() and path.name != "lock"
+        }
+
+    def touched(self, name: str, start: int, end: int) -> set[str]:
+        """The ids of the tasks whose records bytes `start` to `end` of a file belong to.
+
+        To the forgotten, too, whose ids are next to them: nothing tells them from the damaged ones.
+        """
+        ids = {int(task_id) for task_id in self._touched(name, start, end)}
+        forgotten = {int(task_id) for digest, task_id in self.ledger.ids.items() if digest not in self.tasks}
+        while more := {each for each in forgotten - ids if {each - 1, each + 1} & ids}:
+            ids |= more
+        return {str(each) for each in ids}
+
+    def _touched(self, name: str, start: int, end: int) -> set[str]:
+        if name.startswith("segments/"):
+            number = int(Path(name).stem)
+            return {
+                task_id
+                for task_id, place in self.places.items()
+                if place and place.segment == number and place.offset < end and start < place.offset + place.length
+            }
+        data = self.files[name]
+        # The newline before belongs to the line: without it two lines are one.
+        first = data.rfind(b"\n", 0, max(0, start)) + 1
+        last = data.find(b"\n", end) + 1 or len(data)
+        lines = data[first:last].splitlines()
+        return {found[1].decode() for line in lines if (found := re.search(rb'^(?:.{9}\[".{3}",)?"(\d+)"', line))}
+
+
+@pytest.fixture
+def whole(memory_folder: Path) -> _Whole:
+    return _Whole(memory_folder / "whole")
+
+
+def _problems(whole: _Whole, folder: Path, touched: set[str]) -> list[str]:
+    """Recover; what is wrong, but for what may have become of the `touched` tasks."""
+    recovered = recover_twice(folder)
+    problems = list(recovered.problems)
+    for digest in whole.tasks.keys() | recovered.tasks.keys():
+        task_id, seen = whole.tasks.get(digest, ("", None))
+        found = recovered.tasks.get(digest, ("", None))
+        if (task_id or found[0]) not in touched and found != (task_id, seen):
+            problems.append(f"task {task_id or found[0]} is not touched and was {seen}, is {found}")
+        if task_id in touched and whole.places[task_id] and found[1] is None:
+            problems.append(f"task {task_id} is gone, although its payload is there")
+    return problems
+
+
+@each_way
+@pytest.mark.parametrize("name", [JOURNAL, SNAPSHOT])
+def test_damaged_bytes_of_journal_and_snapshot_cost_their_own_record_only(
+    name: str,
+    way: Damage,
+    length: int,
+    whole: _Whole,
+    memory_folder: Path,
+    long_run: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    folder, data = memory_folder / "damaged", whole.files[name]
+    for offset in range(0, len(data), 1 if long_run else 7):
+        damaged = way(data, offset)
+        build(folder, whole.files | {name: damaged})
+        caplog.clear()
+        problems = _problems(whole, folder, whole.touched(name, offset, offset + length))
+        assert not problems, f"{way.__name__} at {offset} of {name}: {problems}"
+        reported = [each for each in caplog.messages if "set aside" in each or "torn tail" in each]
+        harmless = damaged.replace(b",", b"").replace(b"\n", b"") == data.replace(b",", b"").replace(b"\n", b"")
+        assert reported or harmless, f"{way.__name__} at {offset} of {name}"
+
+
+@each_way
+def test_damaged_bytes_of_a_payload_cost_its_own_task_only(
+    way: Damage, length: int, whole: _Whole, memory_folder: Path, long_run: bool
+) -> None:
+    folder = memory_folder / "damaged"
+    for name in [name for name in whole.files if name.startswith("segments/")]:
+        data = whole.files[name]
+        for offset in range(0, len(data), 1 if long_run else 13):
+            build(folder, whole.files | {name: way(data, offset)})
+            shifts = way in (_remove, _insert)
+            touched = whole.touched(name, offset, len(data) if shifts else offset + length)
+            problems = _problems(whole, folder, touched)
+            assert not problems, f"{way.__name__} at {offset} of {name}: {problems}"
+
+
+def test_reading_a_damaged_payload_says_so_and_gives_the_bytes(whole: _Whole, memory_folder: Path) -> None:
+    folder = memory_folder / "whole"
+    place = whole.places["2"]
+    assert place
+    path = folder / "segments" / f"{place.segment:08d}.payloads"
+    path.write_bytes(_flip(path.read_bytes(), place.offset + place.length - 1))
+    queue = open_queue(folder)
+    with pytest.raises(DamagedPayloadError) as caught:
+        queue.read_payload(queue.get(2))
+    assert len(caught.value.data) == place.length
+    assert queue.read_payload(queue.get(3)).task_id == 3
+    kill(queue)
+
+
+@pytest.mark.parametrize("name", [JOURNAL, SNAPSHOT, "segments/00000001.payloads"])
+def test_a_file_cut_short_anywhere_costs_what_stood_behind_only(
+    name: str, whole: _Whole, memory_folder: Path, long_run: bool
+) -> None:
+    folder, data = memory_folder / "cut", whole.files[name]
+    for length in range(0, len(data), 1 if long_run else 7):
+        build(folder, whole.files | {name: data[:length]})
+        problems = _problems(whole, folder, whole.touched(name, length, len(data)))
+        assert not problems, f"{name} cut to {length} of {len(data)} bytes: {problems}"
+
+
+def test_a_lost_file_costs_what_was_in_it_only(whole: _Whole, memory_folder: Path) -> None:
+    folder = memory_folder / "lost"
+    for name, data in whole.files.items():
+        build(folder, {other: data for other, data in whole.files.items() if other != name})
+        recovered = recover_twice(folder)
+        assert not recovered.problems
+        touched = whole.touched(name, 0, len(data))
+        lost = [each for digest, each in whole.tasks.items() if recovered.tasks.get(digest) != each]
+        assert {task_id for task_id, _ in lost} <= touched, name
+        pending = {digest for digest, (_, seen) in whole.tasks.items() if seen and seen[0] == "pending"}
+        assert pending <= recovered.tasks.keys(), name
+
+
+def test_foreign_files_in_the_folder_disturb_nothing(whole: _Whole, memory_folder: Path) -> None:
+    folder = memory_folder / "littered"
+    rubbish = os.urandom(300)
+    names = ["queue.json.new", "format.new", "queue.journal-7", "queue.journal-00000099", "notes.txt", ".hidden"]
+    names += ["segments/00000044.payloads", "segments/readme", "quarantine/photo.jpg", "quarantine/000001-journal-x"]
+    build(folder, whole.files | dict.fromkeys(names, rubbish))
+    for name in ("segments/00000045.payloads", "quarantine/000000-folder", "queue.journal-folder"):
+        (folder / name).mkdir()
+    assert not _problems(whole, folder, set())
+
+
+def test_what_is_set_aside_is_counted_logged_and_kept_byte_for_byte(
+    whole: _Whole, memory_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = memory_folder / "whole"
+    data = whole.files[JOURNAL]
+    start = data.index(b'"put","11"') - 10
+    line = data[start : data.index(b"\n", start) + 1]
+    damage(folder / JOURNAL, b'"put","11"')
+    queue = open_queue(folder)
+    assert queue.quarantine.counts == {"journal": 1}
+    [path] = queue.quarantine.files()
+    assert path.read_bytes() == line.replace(b'"put","11"', bytes(10))
+    assert queue.quarantine.bytes_used == len(line)
+    [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert str(path) in record.message
+    kill(queue)
+
+
+def test_damage_is_set_aside_once_and_then_compacted_away(whole: _Whole, memory_folder: Path) -> None:
+    folder = memory_folder / "whole"
+    damage(folder / JOURNAL, b'"put","11"')
+    open_queue(folder).close()
+    queue = open_queue(folder)
+    assert len(queue.quarantine.files()) == 1
+    assert not queue.quarantine.counts
+    kill(queue)
+
+
+def test_a_newer_format_is_refused_and_left_alone(whole: _Whole, memory_folder: Path) -> None:
+    folder = memory_folder / "newer"
+    files = whole.files | {"format": b"3\n"}
+    build(folder, files)
+    with pytest.raises(StateFolderError, match="has format 3, written by a newer camiohookd"):
+        open_queue(folder)
+    assert {name: (folder / name).read_bytes() for name in files} == files
+
+
+def test_a_folder_in_use_is_refused_and_the_process_that_has_it_named(whole: _Whole, memory_folder: Path) -> None:
+    queue = open_queue(memory_folder / "whole")
+    with pytest.raises(StateFolderError, match=rf"in use by another camiohookd \(process {os.getpid()}\)"):
+        open_queue(memory_folder / "whole")
+    queue.close()
+    open_queue(memory_folder / "whole").close()
+
+
+def test_format_1_is_migrated_with_all_its_tasks(memory_folder: Path) -> None:
+    folder = memory_folder / "old"
+    folder.mkdir()
+    tasks = [Task(state=State.FAILED, digest=digest_of(f"{n}"), cause=Cause.REFUSED, reason=f"{n}") for n in range(5)]
+    with TinyDB(folder / "queue.json") as db:
+        for task in tasks:
+            db.insert(task.to_document())
+    queue = open_queue(folder)
+    assert {digest: task_id for digest, (task_id, _) in see_all(queue).items()} == {
+        task.digest: str(number) for number, task in enumerate(tasks, 1)
+    }
+    with queue.batch():
+        assert queue.put(event("new")).id == "6"
+        queue.commit()
+    queue.close()
+    assert (folder / "format").read_text() == "2\n"
+
+
+def test_an_empty_queue_of_format_1_is_migrated(memory_folder: Path) -> None:
+    folder = memory_folder / "old"
+    folder.mkdir()
+    TinyDB(folder / "queue.json").close()
+    queue = open_queue(folder)
+    assert see_all(queue) == {}
+    queue.close()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"_default": []}', json.dumps({"_default": {"1": {"state": "odd"}}})])
+def test_a_snapshot_that_is_of_no_format_is_refused_and_left_alone(text: str, memory_folder: Path) -> None:
+    folder = memory_folder / "odd"
+    folder.mkdir()
+    (folder / "queue.json").write_text(text)
+    with pytest.raises(StateFolderError, match="is not plain TinyDB JSON, format 1"):
+        open_queue(folder)
+    assert (folder / "queue.json").read_text() == text

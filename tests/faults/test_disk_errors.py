@@ -1,0 +1,280 @@
+"""Whatever call of the disk fails: callers are told, nothing accepted is lost, it works again when the disk does."""
+
+import asyncio
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from camiohookd import segments, storage
+from camiohookd.errors import QueueFull, StoreUnavailable
+from camiohookd.housekeeping import PAUSE_AFTER_FAILURE, Housekeeper
+from camiohookd.room import DAY
+from camiohookd.storethread import StoreThread
+from camiohookd.taskqueue import TaskQueue
+from camiohookd.tasks import Cause, State, Task
+from tests.faults.exploring import Explorer, Tally, expect_none, recover_twice
+from tests.faults.model import (
+    Acknowledged,
+    Driver,
+    Ledger,
+    Seen,
+    damage,
+    digest_of,
+    event,
+    kill,
+    open_queue,
+    reply,
+    see_all,
+)
+from tests.faults.recording import FailingDisk
+
+ERRORS = [errno.ENOSPC, errno.EIO, errno.EROFS]
+MAX_TRIES = 60
+
+Step = Callable[[Driver], object]
+
+
+@pytest.fixture(autouse=True)
+def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "SEGMENT_BYTES", 500)
+    monkeypatch.setattr(storage, "MIN_JOURNAL_BYTES", 1500)
+
+
+def _compact(driver: Driver) -> None:
+    """As the housekeeper does, in smaller steps."""
+    try:
+        while not driver.queue.storage.compact_step(200):
+            pass
+    except OSError as error:
+        raise StoreUnavailable(str(error)) from error
+
+
+def _keep_house(driver: Driver) -> None:
+    keeper = Housekeeper(driver.queue)
+    driver.clock.seconds += PAUSE_AFTER_FAILURE + 1
+    while keeper.step():
+        pass
+
+
+def _forget(driver: Driver) -> None:
+    driver.clock.seconds += 2 * DAY
+    driver.keep_house(Housekeeper(driver.queue).step, {})
+
+
+STEPS: list[Step] = [
+    lambda driver: driver.put("a", "b"),
+    lambda driver: driver.put("c", size=400),
+    lambda driver: driver.claim("a", "b"),
+    lambda driver: driver.labelled("a"),
+    lambda driver: driver.retry("a"),
+    lambda driver: driver.fail("b", "it cannot be labelled"),
+    lambda driver: driver.put_again("a"),
+    _compact,
+    lambda driver: driver.put_again("b", driver.redriven("b")),
+    lambda driver: driver.put("d", "e"),
+    lambda driver: driver.done("a"),
+    lambda driver: driver.stop(),
+    lambda driver: driver.start(),
+    lambda driver: driver.labelled("d", "e"),
+    lambda driver: driver.drop("c"),
+    lambda driver: driver.put("f"),
+    lambda driver: driver.done("d"),
+    _keep_house,
+    lambda driver: driver.put("g"),
+    lambda driver: driver.drop("f"),
+    lambda driver: driver.stop(),
+    lambda driver: driver.start(),
+    lambda driver: driver.put("h"),
+]
+
+
+class _Trial:
+    """All steps, each tried until it succeeds."""
+
+    def __init__(self, folder: Path, first: int, length: int) -> None:
+        self.disk = FailingDisk(folder / "state")
+        self.driver = Driver(folder / "state", self.disk)
+        self._copy = folder / "copy"
+        self._error = OSError(ERRORS[first % len(ERRORS)], os.strerror(ERRORS[first % len(ERRORS)]))
+        self.disk.arm(first, first + length - 1, self._error)
+
+    def run(self) -> None:
+        for step in STEPS:
+            self._perform(step)
+        self._check_running()
+        self._check_after_kill()
+
+    def _perform(self, step: Step) -> None:
+        for _ in range(MAX_TRIES):
+            try:
+                step(self.driver)
+            except (StoreUnavailable, QueueFull):
+                self._check_running()
+                self._check_after_kill()
+            else:
+                return
+        raise AssertionError("it does not work again although the disk does")
+
+    def _check_running(self) -> None:
+        if self.driver.running:
+            seen = {digest: seen for digest, (_, seen) in see_all(self.driver.queue).items()}
+            assert seen == {digest: each[0] for digest, each in self.driver.ledger.allowed.items() if each[0]}
+
+    def _check_after_kill(self) -> None:
+        shutil.rmtree(self._copy, ignore_errors=True)
+        shutil.copytree(self.driver.folder, self._copy)
+        recovered = recover_twice(self._copy)
+        assert not [*recovered.problems, *self.driver.ledger.problems(recovered.tasks)]
+        assert recovered.next_id > self.driver.ledger.highest_id
+
+
+def _count_calls(folder: Path) -> int:
+    trial = _Trial(folder, 1, 0)
+    trial.run()
+    return trial.disk.calls
+
+
+@pytest.mark.parametrize(("length", "stride"), [(1, 1), (2, 1), (5, 1), (25, 7)])
+def test_calls_that_fail_cost_nothing_that_was_accepted(
+    length: int, stride: int, memory_folder: Path, tally: Tally, long_run: bool
+) -> None:
+    """`length` calls in a row fail, from each (in the bounded run: each `stride`th) call on."""
+    calls = _count_calls(memory_folder / "counted")
+    for first in range(1, calls + 1, 1 if long_run else stride):
+        folder = memory_folder / f"{first}"
+        folder.mkdir()
+        with _noted(f"calls {first} to {first + length - 1} of {calls} failed"):
+            trial = _Trial(folder, first, length)
+            trial.run()
+            assert trial.disk.hits
+            if long_run or (length == 1 and first % 60 == 1):
+                explorer = Explorer(folder / "crashed", tally, lambda length: [length // 2])
+                expect_none(explorer.explore(trial.disk))
+        kill(trial.driver.queue)
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def _noted(what: str) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(what)
+        raise
+
+
+def test_an_operation_that_fails_after_a_commit_in_the_midst_of_it_is_taken_back(memory_folder: Path) -> None:
+    """Making room commits what others have done in the same batch."""
+    queue = open_queue(memory_folder / "state")
+    with queue.batch():
+        queue.put(event("a"))
+        with suppress(ZeroDivisionError), queue.all_or_nothing():
+            queue.commit()
+            queue.put(event("b"))
+            raise ZeroDivisionError
+        queue.commit()
+    assert list(see_all(queue)) == [digest_of("a")]
+    kill(queue)
+
+
+def test_an_id_is_not_given_out_again_after_a_compaction_that_did_not_begin(memory_folder: Path) -> None:
+    """Its journal may be left lying, with an older note than those in the one that goes on."""
+    disk = FailingDisk(memory_folder / "state")
+    driver = Driver(memory_folder / "state", disk)
+    driver.put("a", size=600)
+    disk.arm(4, 5, OSError(errno.EIO, "Input/output error"))  # the sync of the folder, and the clearing up
+    with pytest.raises(OSError, match="Input/output error"):
+        driver.queue.storage.compact_step()
+    assert (memory_folder / "state" / "queue.journal-00000002").exists()
+    driver.put("b", size=600)
+    driver.drop("b")
+    kill(driver.queue)
+    assert recover_twice(memory_folder / "state").next_id == 3
+
+
+def _empty(folder: Path) -> Ledger:
+    folder.mkdir()
+    return Ledger()
+
+
+def _of_format_1(folder: Path) -> Ledger:
+    folder.mkdir()
+    task = Task(state=State.FAILED, digest=digest_of("old"), cause=Cause.REFUSED, reason="410")
+    (folder / "queue.json").write_text(json.dumps({"_default": {"5": task.to_document()}}))
+    ledger = Ledger()
+    ledger.hear(Acknowledged({task.digest: ("failed", task.cause, task.reason, None, None)}, {task.digest: "5"}))
+    return ledger
+
+
+def _damaged(folder: Path) -> Ledger:
+    driver = Driver(folder)
+    driver.put("a", "b", "c")
+    driver.claim("a")
+    kill(driver.queue)
+    damage(folder / "queue.journal-00000001", b'"put","2"')
+    return driver.ledger
+
+
+@pytest.mark.parametrize("lay", [_empty, _of_format_1, _damaged])
+@pytest.mark.parametrize("length", [1, 3])
+def test_a_start_that_the_disk_refuses_says_so_and_the_next_one_finds_everything(
+    lay: Callable[[Path], Ledger], length: int, memory_folder: Path
+) -> None:
+    first, hits = 0, 1
+    while hits:
+        first += 1
+        folder = memory_folder / f"{first}"
+        ledger = lay(folder)
+        disk = FailingDisk(folder)
+        disk.arm(first, first + length - 1, OSError(errno.ENOSPC, "No space left on device"))
+        with suppress(StoreUnavailable), _noted(f"call {first} failed"):
+            kill(open_queue(folder, disk))
+        hits = disk.hits
+        recovered = recover_twice(folder)
+        assert not [*recovered.problems, *ledger.problems(recovered.tasks)], f"call {first} failed"
+
+
+@pytest.mark.parametrize("length", [1, 3, 10, 40])
+def test_callers_are_told_and_what_must_be_kept_is_kept_while_the_disk_comes_and_goes(
+    length: int, memory_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("camiohookd.storethread.RETRY_SECONDS", (0.001,))
+    folder = memory_folder / "state"
+    disk = FailingDisk(folder)
+    queue = open_queue(folder, disk)
+    kept = asyncio.run(_a_troubled_crowd(queue, disk, length))
+    assert disk.hits
+    recovered = recover_twice(folder)
+    assert not recovered.problems
+    assert {digest: seen for digest, (_, seen) in recovered.tasks.items()} == kept
+
+
+async def _a_troubled_crowd(queue: TaskQueue, disk: FailingDisk, length: int) -> dict[str, Seen]:
+    """Events go from 200 to done, while between healthy stretches the disk fails; returns what is to be found."""
+    store = StoreThread(queue)
+
+    async def life(number: int) -> None:
+        name = f"event {number}"
+        await asyncio.sleep(number / 1000)
+        if number % 4 == 0:
+            disk.arm(3, 2 + length, OSError(errno.EIO, "Input/output error"))
+        while True:
+            try:
+                receipt = await asyncio.wait_for(store.call(lambda queue: queue.put(event(name))), 30)
+                break
+            except StoreUnavailable:
+                await asyncio.sleep(0.001)
+        task_id = int(receipt.id)
+        await asyncio.wait_for(store.persist(lambda queue: queue.labelled(task_id, reply(name))), 30)
+        await asyncio.wait_for(store.persist(lambda queue: queue.done(task_id)), 30)
+
+    await asyncio.gather(*(life(number) for number in range(12)))
+    disk.heal()
+    await asyncio.to_thread(store.stop)
+    return {digest_of(f"event {number}"): ("done",) for number in range(12)}

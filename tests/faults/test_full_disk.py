@@ -1,0 +1,281 @@
+"""A disk that is full, or read-only, for real: refusals, no crash, and it goes on by itself once there is room.
+
+The disk is an ext4 image of 64 MB, mounted here, or where that is not allowed a tmpfs of that size. Where neither is
+allowed (not root, or a container without the right to mount) a `Disk` that counts stands in for it, and the end of the
+run says so.
+"""
+
+import asyncio
+import errno
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from camiohookd import segments
+from camiohookd.errors import QueueFull, StoreUnavailable
+from camiohookd.payload import Event
+from camiohookd.room import Bounds
+from camiohookd.storethread import StoreThread
+from camiohookd.taskqueue import TaskQueue
+from camiohookd.tasks import Cause
+from tests.faults.model import event, open_queue, reply, see_all
+from tests.faults.recording import MortalDisk
+
+MB = 1_000_000
+SIZE = "64M"
+PICTURE = 400_000
+
+
+class SmallDisk:
+    """A mounted file system of its own."""
+
+    def __init__(self, path: Path, kind: str) -> None:
+        self.path = path
+        self.kind = kind
+        self.disk = MortalDisk()
+
+    def fill(self, leave: int) -> None:
+        """Take what is free but for `leave` bytes, as another program on the box would."""
+        with (self.path / "filler").open("ab") as file:
+            while (free := self.disk.free_bytes(self.path) - leave) > 0:
+                try:
+                    os.write(file.fileno(), bytes(min(free, MB)))
+                except OSError as error:
+                    assert error.errno == errno.ENOSPC
+                    return
+
+    def empty(self) -> None:
+        (self.path / "filler").unlink()
+
+    def turn_read_only(self) -> None:
+        """What ext4 does after an error (errors=remount-ro), though files are open."""
+        _run("mount", "-o", "remount,abort", str(self.path))
+
+    def mount_again(self) -> None:
+        _run("umount", str(self.path))
+        _run("mount", "-o", "loop", str(self.path.parent / "image"), str(self.path))
+
+
+class CountingDisk(MortalDisk):
+    """Has room for 64 MB in the folder `path`, or says so."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def write(self, fd: int, data: bytes) -> None:
+        room = self.free_bytes(self._path)
+        super().write(fd, data[:room])
+        if room < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def free_bytes(self, path: Path) -> int:
+        return max(0, 64 * MB - sum(file.stat().st_size for file in self._path.rglob("*") if file.is_file()))
+
+
+def _mount_ext4(path: Path) -> None:
+    image = path.parent / "image"
+    _run("truncate", "-s", SIZE, str(image))
+    _run("mkfs.ext4", "-q", "-F", "-m", "0", str(image))
+    _run("mount", "-o", "loop", str(image), str(path))
+
+
+def _mount_tmpfs(path: Path) -> None:
+    _run("mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(path))
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True, text=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path, remarks: list[str]) -> Iterator[SmallDisk]:
+    path = tmp_path / "disk"
+    path.mkdir()
+    for kind, mount in {"ext4": _mount_ext4, "tmpfs": _mount_tmpfs}.items():
+        try:
+            mount(path)
+        except (OSError, subprocess.CalledProcessError) as error:
+            remarks.append(f"NO {kind} COULD BE MOUNTED for the full disk: {getattr(error, 'stderr', None) or error}")
+            continue
+        try:
+            yield SmallDisk(path, kind)
+        finally:
+            _run("umount", "--lazy", str(path))
+        return
+    simulated = SmallDisk(path, "simulated")
+    simulated.disk = CountingDisk(path)
+    yield simulated
+
+
+def _big(name: str) -> Event:
+    return event(name, size=PICTURE)
+
+
+def _put(queue: TaskQueue, name: str) -> str:
+    with queue.batch():
+        receipt = queue.put(_big(name))
+        queue.commit()
+    return receipt.id
+
+
+def _fill_the_queue(queue: TaskQueue) -> tuple[list[str], QueueFull | StoreUnavailable]:
+    """Put until it is refused; returns the accepted names, and the refusal."""
+    accepted: list[str] = []
+    while True:
+        try:
+            _put(queue, f"event {len(accepted)}")
+        except (QueueFull, StoreUnavailable) as error:
+            queue.undo()
+            return accepted, error
+        accepted.append(f"event {len(accepted)}")
+        assert len(accepted) < 500
+
+
+def _expect_all(queue: TaskQueue, names: list[str]) -> None:
+    found = see_all(queue)
+    for name in names:
+        expected = _big(name)
+        assert found[expected.digest][1] == ("pending", expected.pictures)
+
+
+def test_events_are_refused_while_the_disk_is_full_and_taken_again_when_there_is_room(small_disk: SmallDisk) -> None:
+    folder = small_disk.path / "state"
+    queue = open_queue(folder, small_disk.disk, bounds=Bounds(max_bytes=1 << 40, min_free_bytes=20 * MB))
+    small_disk.fill(leave=25 * MB)
+    accepted, refusal = _fill_the_queue(queue)
+    assert len(accepted) > 5
+    assert isinstance(refusal, QueueFull)
+    assert refusal.retry_after >= 1
+    small_disk.empty()
+    assert _put(queue, "after").isdigit()
+    queue.close()
+    queue = open_queue(folder, small_disk.disk)
+    _expect_all(queue, [*accepted, "after"])
+    queue.close()
+
+
+def test_a_disk_that_fills_up_below_the_bound_costs_nothing_that_was_accepted(small_disk: SmallDisk) -> None:
+    """Another program takes the last byte, faster than any bound can see."""
+    folder = small_disk.path / "state"
+    queue = open_queue(folder, small_disk.disk, bounds=Bounds(max_bytes=1 << 40, min_free_bytes=0))
+    accepted = [f"first {number}" for number in range(4)]
+    for name in accepted:
+        _put(queue, name)
+    small_disk.fill(leave=3 * PICTURE)
+    more, _ = _fill_the_queue(queue)
+    small_disk.fill(leave=0)
+    for number in range(3):
+        with pytest.raises((QueueFull, StoreUnavailable)):
+            _put(queue, f"refused {number}")
+        queue.undo()
+    _expect_all(queue, [*accepted, *more])
+    small_disk.empty()
+    _put(queue, "after")
+    queue.close()
+    queue = open_queue(folder, small_disk.disk)
+    assert len(see_all(queue)) == len(accepted) + len(more) + 1
+    _expect_all(queue, [*accepted, *more, "after"])
+    queue.close()
+
+
+def test_a_full_disk_at_the_stop_and_at_the_start_costs_nothing(small_disk: SmallDisk) -> None:
+    folder = small_disk.path / "state"
+    queue = open_queue(folder, small_disk.disk, bounds=Bounds(min_free_bytes=0))
+    accepted = [f"event {number}" for number in range(5)]
+    for name in accepted:
+        _put(queue, name)
+    small_disk.fill(leave=0)
+    queue.close()
+    with suppress(StoreUnavailable):  # or it opens: a few free bytes in the last block may be enough
+        open_queue(folder, small_disk.disk).close()
+    small_disk.empty()
+    queue = open_queue(folder, small_disk.disk)
+    _expect_all(queue, accepted)
+    queue.close()
+
+
+def test_what_is_kept_for_looking_at_goes_before_any_event_is_refused(
+    small_disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "SEGMENT_BYTES", 2 * MB)
+    folder = small_disk.path / "state"
+    bounds = Bounds(max_bytes=1 << 40, min_free_bytes=20 * MB)
+    queue = open_queue(folder, small_disk.disk, bounds=bounds)
+    failed = [int(_put(queue, f"failed {number}")) for number in range(30)]
+    with queue.batch():
+        for task_id in failed:
+            queue.fail(task_id, Cause.LABELING, "no model")
+        queue.commit()
+    small_disk.fill(leave=21 * MB)
+    accepted, refusal = _fill_the_queue(queue)
+    assert isinstance(refusal, QueueFull)
+    assert len(accepted) > 20
+    assert all(queue.get(task_id).payload is None for task_id in failed)
+    assert all(queue.get(task_id).reason == "no model" for task_id in failed)
+    _expect_all(queue, accepted)
+    queue.close()
+
+
+def test_a_disk_that_turns_read_only_refuses_and_has_everything_when_it_is_mounted_again(small_disk: SmallDisk) -> None:
+    """Linux lets no file system go back to writing that turned itself read-only: that way back needs `FailingDisk`."""
+    if small_disk.kind != "ext4":
+        pytest.skip("NOT TESTED: only a loop-mounted ext4 can be told to be read-only while files are open")
+    folder = small_disk.path / "state"
+    queue = open_queue(folder, small_disk.disk, bounds=Bounds(min_free_bytes=0))
+    _put(queue, "before")
+    small_disk.turn_read_only()
+    for number in range(3):
+        with pytest.raises(StoreUnavailable):
+            _put(queue, f"refused {number}")
+        queue.undo()
+    assert queue.trouble
+    _expect_all(queue, ["before"])
+    queue.close()
+    small_disk.disk.die()
+    small_disk.mount_again()
+    queue = open_queue(folder, small_disk.disk, bounds=Bounds(min_free_bytes=0))
+    _put(queue, "after")
+    assert queue.trouble is None
+    assert len(see_all(queue)) == 2
+    _expect_all(queue, ["before", "after"])
+    queue.close()
+
+
+def test_the_whole_store_lives_through_a_full_disk(small_disk: SmallDisk) -> None:
+    folder = small_disk.path / "state"
+    queue = open_queue(folder, small_disk.disk, bounds=Bounds(max_bytes=1 << 40, min_free_bytes=0))
+    asyncio.run(_live_through(queue, small_disk))
+    queue = open_queue(folder, small_disk.disk)
+    assert {seen for _, seen in see_all(queue).values()} == {("done",)}
+    queue.close()
+
+
+async def _live_through(queue: TaskQueue, small_disk: SmallDisk) -> None:
+    """More events than there is room for, from senders that come again, while the disk is filled and emptied."""
+    store = StoreThread(queue)
+    refused = 0
+
+    async def life(name: str) -> None:
+        nonlocal refused
+        while True:
+            try:
+                receipt = await asyncio.wait_for(store.call(lambda queue: queue.put(_big(name))), 60)
+                break
+            except (QueueFull, StoreUnavailable):
+                refused += 1
+                await asyncio.sleep(0.01)
+        await store.persist(lambda queue: queue.labelled(int(receipt.id), reply(name)))
+        await store.persist(lambda queue: queue.done(int(receipt.id)))
+
+    small_disk.fill(leave=2 * PICTURE)
+    lives = [asyncio.create_task(life(f"event {number}")) for number in range(30)]
+    while not refused:
+        await asyncio.sleep(0.01)
+    small_disk.empty()
+    await asyncio.wait_for(asyncio.gather(*lives), 120)
+    await asyncio.to_thread(store.stop)

@@ -1,0 +1,168 @@
+"""The callback host is down for a week while 10,000 events come in, and then it is up.
+
+A simulated event loop drives the queue as the worker does: an event is labelled at once, several deliveries are in the
+air, and each takes its time. The clock is the test's own; nothing sleeps.
+"""
+
+import heapq
+import random
+from collections import defaultdict
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from camiohookd.callback.outcome import backoff
+from camiohookd.deliveries import PATIENCE
+from camiohookd.housekeeping import Housekeeper
+from camiohookd.taskqueue import Delivery, TaskQueue
+from tests.queue_fixtures import REPLY, HandClock, commit, make_event, open_queue
+
+DAY = 86400.0
+WEEK = 7 * DAY
+EVENTS = 10_000
+CAMERAS = 20
+CONCURRENCY = 8
+PICTURE_BYTES = 3000
+BYTES_ALLOWED = 1.1 * PICTURE_BYTES + 2048
+REFUSAL_SECONDS = 5.0
+ANSWER_SECONDS = (0.05, 0.9 * PATIENCE)
+
+
+@dataclass(order=True, slots=True)
+class Flight:
+    """A delivery in the air until `lands`, and whether the host was up when it started."""
+
+    lands: float
+    task_id: int
+    delivery: Delivery = field(compare=False)
+    arrives: bool = field(compare=False)
+
+
+class Outage:
+    """A queue, its worker and a host that is up from `WEEK` seconds on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.chance = random.Random(20170505)
+        self.clock = HandClock()
+        self.start = self.clock.boot_seconds
+        self.written = self.attempts = self.most_in_air = 0
+        self.in_air: list[Flight] = []
+        self.arrived: list[int] = []
+        self.camera_of: dict[int, str] = {}
+        self.open()
+
+    def open(self) -> None:
+        self.queue = open_queue(
+            self.folder,
+            clock=self.clock,
+            backoff=lambda failures: backoff(failures - 1, uniform=self.chance.uniform),
+        )
+        self.housekeeper = Housekeeper(self.queue)
+
+    def close(self) -> None:
+        self.in_air.clear()
+        self.queue.close()
+        self.written += self.queue.disk.written
+
+    def now(self) -> float:
+        return self.clock.boot_seconds - self.start
+
+    def accept_and_label(self, number: int) -> None:
+        camera = f"camera {number % CAMERAS}"
+        task_id = int(commit(self.queue, lambda q: q.put(make_event(number, size=PICTURE_BYTES, camera=camera))).id)
+        commit(self.queue, TaskQueue.claim)
+        commit(self.queue, lambda q: q.labelled(task_id, REPLY))
+        self.camera_of[task_id] = camera
+
+    def run_until(self, moment: float) -> None:
+        """Deliver what is due, and let what is in the air land, until that moment or until all has arrived."""
+        while len(self.arrived) < EVENTS:
+            self.take_off()
+            while self.housekeeper.step():
+                pass
+            coming = self.next_moment()
+            if coming > moment:
+                self.clock.tick(moment - self.now())
+                return
+            self.clock.tick(max(coming - self.now(), 0.0) + 0.001)
+            while self.in_air and self.in_air[0].lands <= self.now():
+                self.land(heapq.heappop(self.in_air))
+
+    def take_off(self) -> None:
+        while len(self.in_air) < CONCURRENCY and (delivery := commit(self.queue, TaskQueue.take_delivery)):
+            arrives = self.now() >= WEEK
+            seconds = self.chance.uniform(*ANSWER_SECONDS) if arrives else REFUSAL_SECONDS
+            heapq.heappush(self.in_air, Flight(self.now() + seconds, int(delivery.task.id), delivery, arrives))
+            self.attempts += 1
+            self.most_in_air = max(self.most_in_air, len(self.in_air))
+
+    def next_moment(self) -> float:
+        """When something happens by itself."""
+        moments = [self.in_air[0].lands] if self.in_air else []
+        due = self.queue.deliveries.next_due(self.queue.elapsed.now())
+        if due is not None and len(self.in_air) < CONCURRENCY:
+            moments.append(self.now() + due - self.queue.elapsed.now())
+        return min(moments, default=float("inf"))
+
+    def land(self, flight: Flight) -> None:
+        if flight.arrives:
+            commit(self.queue, lambda q: q.done(flight.task_id))
+            self.arrived.append(flight.task_id)
+        else:
+            commit(self.queue, lambda q: q.retry(flight.task_id, "the host does not answer"))
+        self.queue.landed(flight.delivery, success=flight.arrives)
+
+
+@pytest.fixture(scope="module")
+def outage(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outage, int]:
+    """The whole story, with a restart in the middle of it; and the number of attempts made in the week."""
+    world = Outage(tmp_path_factory.mktemp("state"))
+    for number in range(EVENTS):
+        world.run_until(number * WEEK / EVENTS)
+        world.accept_and_label(number)
+        if number == EVENTS // 2:
+            world.close()
+            world.open()
+    world.run_until(WEEK)
+    in_vain = world.attempts
+    assert not world.arrived
+    world.run_until(WEEK + DAY)
+    world.close()
+    return world, in_vain
+
+
+def test_all_are_delivered_once_and_soon(outage: tuple[Outage, int]) -> None:
+    world, _ = outage
+    assert sorted(world.arrived) == sorted(world.camera_of)
+    assert world.now() < WEEK + 2 * 3600
+
+
+def test_the_host_is_never_tried_by_more_than_the_concurrency_allows(outage: tuple[Outage, int]) -> None:
+    world, _ = outage
+    assert world.most_in_air == CONCURRENCY
+
+
+def test_a_week_in_vain_costs_a_few_thousand_attempts(outage: tuple[Outage, int]) -> None:
+    world, in_vain = outage
+    print(f"\ndelivery attempts in a week without the host: {in_vain}, for {EVENTS} events")
+    assert WEEK / 600 < in_vain < 4000
+    assert world.attempts - in_vain <= EVENTS + CONCURRENCY
+
+
+def test_a_cameras_replies_arrive_in_order_but_for_the_one_that_found_the_host_up(outage: tuple[Outage, int]) -> None:
+    world, _ = outage
+    by_camera: dict[str, list[int]] = defaultdict(list)
+    for task_id in world.arrived[1:]:
+        by_camera[world.camera_of[task_id]].append(task_id)
+    assert len(by_camera) == CAMERAS
+    for arrived in by_camera.values():
+        assert all(earlier < later for earlier, later in pairwise(arrived))
+
+
+def test_little_is_written_for_an_event_in_all_that_time(outage: tuple[Outage, int]) -> None:
+    world, _ = outage
+    print(f"\nbytes written per event of {PICTURE_BYTES} decoded bytes: {world.written / EVENTS:.0f}")
+    assert world.written / EVENTS <= BYTES_ALLOWED

@@ -1,0 +1,407 @@
+"""The queue against a plain dictionary: hypothesis plays the sender, the worker, the owner, and whoever pulls the plug.
+
+After every step the queue must hold what the dictionary says, task by task; at the end everything that waits must still
+find its way out.
+"""
+
+import random
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from camiohookd.housekeeping import Housekeeper
+from camiohookd.journal import scan
+from camiohookd.room import Bounds
+from camiohookd.segments import DamagedPayloadError
+from camiohookd.taskqueue import Delivery, TaskQueue
+from camiohookd.tasks import Cause, State, Task
+from tests.queue_fixtures import REPLY, HandClock, commit, crash, make_event, open_queue
+
+HOUR = 3600.0
+YEAR = 365 * 24 * HOUR
+EVENTS = 12
+BOUNDS = Bounds(max_bytes=10**9, min_free_bytes=0, max_age=6 * HOUR, done_keep=2 * HOUR, failed_keep=4 * HOUR)
+MEMORY = Path("/dev/shm")  # a tmpfs on every Linux; nobody cuts the power here
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """All of a task that matters, as the test remembers it."""
+
+    event: int
+    state: State = State.PENDING
+    since: float = 0.0
+    ended: float = 0.0
+    has_reply: bool = False
+    cause: Cause | None = None
+    attempts: int = 0
+    in_hand: bool = False
+    suspect: bool = False
+    strikes: int = 0
+
+
+def seen(number: int, task: Task) -> Expected:
+    """The same of a task of the queue."""
+    return Expected(
+        event=number,
+        state=task.state,
+        since=task.since,
+        ended=task.ended,
+        has_reply=task.reply is not None,
+        cause=task.cause,
+        attempts=task.attempts,
+        in_hand=task.in_hand,
+        suspect=task.suspect,
+        strikes=task.strikes,
+    )
+
+
+def form(number: int) -> dict[str, Any]:
+    """Some events are larger, and they come from three cameras and two hosts."""
+    return {
+        "pictures": 1 + number % 2,
+        "size": 30 + 700 * (number % 3),
+        "camera": f"camera {number % 3}",
+        "host": f"host-{number % 2}.test",
+    }
+
+
+EVENT = {number: make_event(number, **form(number)) for number in range(EVENTS)}
+NUMBER_OF = {event.digest: number for number, event in EVENT.items()}
+
+
+class QueueModel(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None)
+        self.clock = HandClock()
+        self.tasks: dict[int, Expected] = {}
+        self.ids_given: set[int] = set()
+        self.ids_are_known = True
+        self.in_air: dict[int, Delivery] = {}
+        self.newest_first = False
+        self.queue = self.open()
+
+    def open(self) -> TaskQueue:
+        queue = open_queue(Path(self.folder.name), clock=self.clock, bounds=BOUNDS, newest_first=self.newest_first)
+        self.housekeeper = Housekeeper(queue)
+        self.running = True
+        return queue
+
+    def crash(self) -> None:
+        self.running = False
+        crash(self.queue)
+        self.in_air.clear()
+
+    def teardown(self) -> None:
+        try:
+            if self.running:
+                self.finish_everything()
+        finally:
+            if self.running:
+                self.crash()
+            self.folder.cleanup()
+
+    @initialize(newest_first=st.booleans())
+    def choose_order(self, newest_first: bool) -> None:
+        self.newest_first = newest_first
+        self.restart_cleanly()
+
+    # The sender
+
+    @rule(number=st.integers(0, EVENTS - 1))
+    def put(self, number: int) -> None:
+        known = next((task_id for task_id, task in self.tasks.items() if task.event == number), None)
+        receipt = commit(self.queue, lambda q: q.put(EVENT[number]))
+        task_id = int(receipt.id)
+        if known is None:
+            assert not receipt.duplicate
+            assert task_id not in self.ids_given or not self.ids_are_known, "an id was given out twice"
+            self.ids_given.add(task_id)
+            self.tasks[task_id] = Expected(number, since=self.now())
+            return
+        assert receipt == (str(known), True)
+        if self.tasks[known].state is State.FAILED:
+            self.redriven(known)
+
+    # The worker
+
+    @rule()
+    def claim(self) -> None:
+        task = commit(self.queue, lambda q: q.claim())
+        expected = self.next_claim()
+        assert (None if task is None else int(task.id)) == expected
+        if task is not None and expected is not None:
+            self.change(expected, in_hand=True)
+            payload = self.queue.read_payload(task)
+            event = EVENT[self.tasks[expected].event]
+            assert (payload.pictures, payload.meta["rest"]) == (event.pictures, event.rest)
+
+    def next_claim(self) -> int | None:
+        free = [task_id for task_id in self.having(State.PENDING) if not self.tasks[task_id].in_hand]
+        suspects = [task_id for task_id in free if self.tasks[task_id].suspect]
+        if suspects:
+            return None if self.in_hand() else min(suspects)
+        if not free or any(self.tasks[task_id].suspect for task_id in self.in_hand()):
+            return None
+        return max(free) if self.newest_first else min(free)
+
+    @precondition(lambda self: self.in_hand())
+    @rule(data=st.data(), what=st.sampled_from(["labelled", "labelled", "give back", "fail"]))
+    def end_labelling(self, data: st.DataObject, what: str) -> None:
+        task_id = data.draw(st.sampled_from(self.in_hand()))
+        if what == "labelled":
+            commit(self.queue, lambda q: q.labelled(task_id, REPLY))
+            self.change(task_id, state=State.LABELLED, has_reply=True, in_hand=False, suspect=False, strikes=0)
+        elif what == "give back":
+            commit(self.queue, lambda q: q.give_back(task_id))
+            self.change(task_id, in_hand=False)
+        else:
+            commit(self.queue, lambda q: q.fail(task_id, Cause.LABELING, "test"))
+            self.failed(task_id, Cause.LABELING)
+
+    @rule()
+    def take_delivery(self) -> None:
+        delivery = commit(self.queue, lambda q: q.take_delivery())
+        if delivery is None:
+            due = self.queue.deliveries.next_due(self.now())
+            waiting = set(self.having(State.LABELLED)) - set(self.in_air)
+            assert due is not None or self.in_air or not waiting, f"nothing will ever deliver {waiting}"
+            return
+        task_id = int(delivery.task.id)
+        assert self.tasks[task_id].state is State.LABELLED
+        assert task_id not in self.in_air, "the same reply is in the air twice"
+        assert delivery.task.reply == REPLY
+        self.in_air[task_id] = delivery
+
+    @precondition(lambda self: self.in_air)
+    @rule(data=st.data(), what=st.sampled_from(["done", "done", "retry", "retry later", "refused"]))
+    def end_delivery(self, data: st.DataObject, what: str) -> None:
+        task_id = data.draw(st.sampled_from(sorted(self.in_air)))
+        if task_id in self.tasks:  # its owner may have dropped it
+            self.record(task_id, what)
+        self.queue.landed(self.in_air.pop(task_id), success=not what.startswith("retry"))
+
+    def record(self, task_id: int, what: str) -> None:
+        if what == "done":
+            commit(self.queue, lambda q: q.done(task_id))
+            self.change(task_id, state=State.DONE, ended=self.now(), has_reply=False)
+        elif what == "refused":
+            commit(self.queue, lambda q: q.fail(task_id, Cause.REFUSED, "404"))
+            self.failed(task_id, Cause.REFUSED)
+        else:
+            asked = 1000.0 if what == "retry later" else None
+            commit(self.queue, lambda q: q.retry(task_id, "503", asked))
+            self.change(task_id, attempts=self.tasks[task_id].attempts + 1)
+
+    # The owner
+
+    @precondition(lambda self: self.having(State.FAILED))
+    @rule(data=st.data())
+    def redrive(self, data: st.DataObject) -> None:
+        task_id = data.draw(st.sampled_from(self.having(State.FAILED)))
+        commit(self.queue, lambda q: q.redrive(task_id))
+        self.redriven(task_id)
+
+    @precondition(lambda self: self.tasks)
+    @rule(data=st.data())
+    def drop(self, data: st.DataObject) -> None:
+        task_id = data.draw(st.sampled_from(sorted(self.tasks)))
+        commit(self.queue, lambda q: q.drop(task_id))
+        del self.tasks[task_id]
+
+    # Time
+
+    @rule(seconds=st.sampled_from([0.5, 3.0, 60.0, HOUR, 3 * HOUR]))
+    def time_passes(self, seconds: float) -> None:
+        self.clock.tick(seconds)
+
+    @rule(seconds=st.sampled_from([-HOUR, YEAR]))
+    def the_wall_clock_jumps(self, seconds: float) -> None:
+        before = self.now()
+        self.clock.wall_seconds += seconds
+        assert self.now() == before
+
+    @rule()
+    def housekeeping(self) -> None:
+        while self.housekeeper.step():
+            pass
+        now = self.now()
+        for task_id in sorted(self.waiting(), key=lambda task_id: (self.tasks[task_id].since, task_id)):
+            task = self.tasks[task_id]
+            if now - task.since <= BOUNDS.max_age or task.in_hand or task_id in self.in_air:
+                break
+            self.failed(task_id, Cause.EXPIRED)
+        for state, keep in ((State.DONE, BOUNDS.done_keep), (State.FAILED, BOUNDS.failed_keep)):
+            for task_id in self.having(state):
+                if now - self.tasks[task_id].ended > keep:
+                    del self.tasks[task_id]
+
+    @rule(limit=st.sampled_from([1, 400, 100_000]), steps=st.integers(1, 4))
+    def compaction(self, limit: int, steps: int) -> None:
+        for _ in range(steps):
+            self.queue.storage.compact_step(limit)
+
+    # Ends of a run
+
+    @rule()
+    def restart_cleanly(self) -> None:
+        self.running = False
+        self.queue.close()
+        self.in_air.clear()
+        for task_id in self.in_hand():
+            self.change(task_id, in_hand=False)
+        self.queue = self.open()
+
+    @rule(reboots=st.booleans())
+    def die(self, reboots: bool) -> None:
+        elapsed = self.now()
+        self.crash()
+        if reboots:
+            self.clock.reboot()
+        self.queue = self.open()
+        assert self.now() <= elapsed
+        in_hand = self.in_hand()
+        for task_id in in_hand:
+            strikes = self.tasks[task_id].strikes + (len(in_hand) == 1)
+            self.change(task_id, in_hand=False, suspect=True, strikes=strikes)
+            if strikes == 3:
+                self.failed(task_id, Cause.POISON)
+
+    @rule(seed=st.integers(0, 2**32))
+    def a_line_of_the_journal_rots(self, seed: int) -> None:
+        for task_id in self.in_hand():
+            commit(self.queue, lambda q, task_id=task_id: q.give_back(task_id))  # type: ignore[misc]  # binds it
+            self.change(task_id, in_hand=False)
+        self.crash()
+        victim = rot(Path(self.folder.name), random.Random(seed))
+        self.queue = self.open()
+        self.accept_what_became_of(victim)
+        self.queue.storage.compact()  # as the housekeeper does it at once: the damaged line is gone for good
+
+    def accept_what_became_of(self, victim: int | None) -> None:
+        """The task of a damaged record may be as it was before it, or be gone, or be back after it was dropped."""
+        found = {int(key) for key in self.queue.storage.documents}
+        if victim is None:
+            # The greatest id stood there, maybe nowhere else. Whose pictures are still whole may have been lost.
+            changed = found - self.tasks.keys()
+            assert changed <= self.ids_given
+            self.ids_are_known = False
+        else:
+            changed = {victim}
+        assert found ^ self.tasks.keys() <= changed
+        for task_id in changed:
+            self.tasks.pop(task_id, None)
+            if task_id in found:
+                self.accept_as_it_is(self.queue.get(task_id))
+
+    def accept_as_it_is(self, task: Task) -> None:
+        task_id = int(task.id)
+        if task.payload is not None and not self.has_its_pictures(task):
+            commit(self.queue, lambda q: q.drop(task_id))  # the worker would fail it as damaged
+        else:
+            self.tasks[task_id] = seen(NUMBER_OF[task.digest], task)
+
+    def has_its_pictures(self, task: Task) -> bool:
+        try:
+            return self.queue.read_payload(task).pictures == EVENT[NUMBER_OF[task.digest]].pictures
+        except DamagedPayloadError:
+            return False
+
+    # What always holds
+
+    @invariant()
+    def the_queue_holds_what_the_dictionary_says(self) -> None:
+        found = {task.doc_id: self.queue.get(task.doc_id) for task in self.queue.table}
+        assert {task_id: seen(NUMBER_OF[task.digest], task) for task_id, task in found.items()} == self.tasks
+        for task_id, task in found.items():
+            needs_payload = not self.tasks[task_id].has_reply and task.state is not State.DONE
+            assert (task.payload is not None) == needs_payload
+            assert not needs_payload or self.has_its_pictures(task)
+        for state in State:
+            assert self.queue.index.counts[state] == len(self.having(state))
+        assert list(self.queue.index.waiting.after(0)) == self.waiting()
+        assert self.queue.deliveries.in_air == len(self.in_air)
+
+    @invariant()
+    def the_bytes_are_counted_right(self) -> None:
+        files = [path for path in Path(self.folder.name).rglob("*") if path.is_file()]
+        stored = sum(path.stat().st_size for path in files if path.name not in ("lock", "format", "queue.json.new"))
+        assert self.queue.bytes_used == stored
+
+    def finish_everything(self) -> None:
+        """All that waits can be labelled and delivered: nothing stalls."""
+        for task_id in list(self.in_air):
+            self.queue.landed(self.in_air.pop(task_id), success=True)
+        for task_id in self.in_hand():
+            commit(self.queue, lambda q, task_id=task_id: q.labelled(task_id, REPLY))  # type: ignore[misc]  # binds it
+        while (task := commit(self.queue, lambda q: q.claim())) is not None:
+            claimed = int(task.id)
+            commit(self.queue, lambda q, claimed=claimed: q.labelled(claimed, REPLY))  # type: ignore[misc]  # as above
+        for _ in range(10 * EVENTS):
+            if (delivery := commit(self.queue, lambda q: q.take_delivery())) is not None:
+                delivered = int(delivery.task.id)
+                commit(self.queue, lambda q, delivered=delivered: q.done(delivered))  # type: ignore[misc]  # as above
+                self.queue.landed(delivery, success=True)
+            elif (due := self.queue.deliveries.next_due(self.now())) is not None:
+                self.clock.tick(due - self.now() + 0.001)
+        assert len(self.queue.index.waiting) == 0
+
+    # The dictionary
+
+    def now(self) -> float:
+        return self.queue.elapsed.now()
+
+    def change(self, task_id: int, **fields: Any) -> None:
+        self.tasks[task_id] = replace(self.tasks[task_id], **fields)
+
+    def failed(self, task_id: int, cause: Cause) -> None:
+        self.change(task_id, state=State.FAILED, ended=self.now(), cause=cause, in_hand=False, suspect=False)
+
+    def redriven(self, task_id: int) -> None:
+        state = State.LABELLED if self.tasks[task_id].has_reply else State.PENDING
+        self.change(task_id, state=state, since=self.now(), ended=0.0, cause=None, attempts=0, strikes=0)
+
+    def having(self, state: State) -> list[int]:
+        return sorted(task_id for task_id, task in self.tasks.items() if task.state is state)
+
+    def waiting(self) -> list[int]:
+        return sorted(self.having(State.PENDING) + self.having(State.LABELLED))
+
+    def in_hand(self) -> list[int]:
+        return [task_id for task_id in self.having(State.PENDING) if self.tasks[task_id].in_hand]
+
+
+def rot(folder: Path, chance: random.Random) -> int | None:
+    """Damage a byte of a line of the newest journal; returns the id of the task that the line was about, if any."""
+    journal = max(folder.glob("queue.journal-*"))
+    lines = journal.read_bytes().splitlines(keepends=True)
+    hit = chance.choice([place for place, line in enumerate(lines) if scan(line).records])
+    record = scan(lines[hit]).records[0]
+    damaged = bytearray(lines[hit])
+    damaged[chance.randrange(len(damaged) - 1)] ^= 1 << chance.randrange(3)
+    lines[hit] = bytes(damaged)
+    journal.write_bytes(b"".join(lines))
+    return int(record[1]) if record[0] != "note" else None
+
+
+def test_the_queue_holds_what_a_dictionary_holds_whatever_happens_to_it(long_run: bool) -> None:
+    bounded = settings(
+        max_examples=5000 if long_run else 500,
+        stateful_step_count=60 if long_run else 40,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    run_state_machine_as_test(QueueModel, settings=bounded)

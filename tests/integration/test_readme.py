@@ -1,0 +1,172 @@
+"""The README's commands, typed as they stand there and in their order by a user who has just cloned the project."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.running import START_SECONDS, STOP_SECONDS, free_port
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+PLACEHOLDER = re.compile(r"\b[A-Z]{2,}\b")
+
+
+def typed_commands() -> list[str]:
+    """Every command of the README's shell blocks, then those within its text; what the user fills in is left out.
+
+    build.sh is left out too: it is what runs these tests, and continuous integration runs its demonstration.
+    """
+    blocks = re.findall(r"^```sh\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    lines = "".join(blocks).replace("\\\n", "").splitlines()
+    in_blocks = [line for line in lines if not line.startswith(("#", "./build.sh"))]
+    in_text = re.findall(r"`((?:camiohookd|curl) (?!serve)[^`]*)`", README)
+    return in_blocks + [command for command in in_text if not PLACEHOLDER.search(command)]
+
+
+class Terminal:
+    """A user's shell with a home of its own, in the checkout; `ports` are used in place of the README's."""
+
+    def __init__(self, home: Path, ports: dict[str, int]) -> None:
+        self._ports = ports
+        self._lasting: list[str] = []
+        self._environ = {
+            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+            "HOME": str(home),
+            "CAMIO_OAUTH_TOKEN": "token-of-the-owner",
+            "CAMIOHOOKD_HOOK_LISTEN": f"127.0.0.1:{ports['8000']}",
+            "CAMIOHOOKD_ADMIN_LISTEN": f"127.0.0.1:{ports['8001']}",
+        }
+
+    def start(self, command: str) -> subprocess.Popen[str]:
+        for readmes, ours in self._ports.items():
+            command = command.replace(f":{readmes}", f":{ours}")
+        script = "\n".join([*self._lasting, command])
+        if command.startswith("export "):
+            self._lasting.append(command)
+        return subprocess.Popen(
+            ["bash", "-euc", script],
+            cwd=ROOT,
+            env=self._environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def type(self, command: str) -> str:
+        process = self.start(command)
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 0, f"{command}\n{output}"
+        return output
+
+    @contextmanager
+    def running(self, command: str) -> Iterator[None]:
+        """The daemon, from when it is ready until Ctrl-C is pressed."""
+        process = self.start(command)
+        try:
+            self._wait_until_ready(process)
+            yield
+            os.killpg(process.pid, signal.SIGINT)
+            output, _ = process.communicate(timeout=STOP_SECONDS)
+            assert process.returncode == 0, output
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
+
+    def _wait_until_ready(self, process: subprocess.Popen[str]) -> None:
+        ends = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{self._ports['8001']}/readyz", timeout=5).close()
+                return
+            except OSError:
+                assert process.poll() is None, process.communicate()[0]
+                assert time.monotonic() < ends
+                time.sleep(0.05)
+
+
+class CamiosApi(BaseHTTPRequestHandler):
+    """Takes a hook and gives it back in the list; keeps what it was sent in `received`."""
+
+    received: list[dict[str, str]]
+
+    def do_POST(self) -> None:
+        self.received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self._answer()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(self.received).encode())
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # http.server's name
+        """Say nothing."""
+
+
+@pytest.fixture
+def api() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    CamiosApi.received = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), CamiosApi) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", CamiosApi.received
+        server.shutdown()
+        thread.join()
+
+
+def test_the_readmes_commands_work_as_written(tmp_path: Path, api: tuple[str, list[dict[str, str]]]) -> None:
+    for tool in ("openssl", "curl"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"NOT TESTED: the README's commands, because {tool} is not installed (apt install {tool})")
+    url, hooks = api
+    terminal = Terminal(tmp_path, {port: free_port() for port in ("8000", "8001", "9000")})
+    daemons = [command for command in typed_commands() if command.endswith("camiohookd serve")]
+    outputs: dict[str, str] = {}
+
+    before, between, after = _split_at(typed_commands(), daemons)
+    for command in before:
+        outputs[command] = terminal.type(command)
+    with terminal.running(daemons[0]):
+        assert between == []
+    with terminal.running(daemons[1]):
+        for command in after:
+            # The one thing that cannot be had here is Camio's own API.
+            elsewhere = f" --api {url}" if re.match("camiohookd hooks (create|list)", command) else ""
+            outputs[command] = terminal.type(command + elsewhere)
+
+    assert "cat" in outputs["camiohookd label camiohookd/samples/chelsea.jpg"]
+    assert len(outputs["camiohookd queue list"].splitlines()) > 1
+    assert (tmp_path / "camiohookd").stat().st_mode & 0o777 == 0o700
+    (key,) = re.findall(r'^api_key = "(\w{48})"$', (tmp_path / "camiohookd/camiohookd.toml").read_text(), re.MULTILINE)
+    assert [hook["callback_url"] for hook in hooks] == [f"https://hook.example.org/tasks/{key}"]
+    assert not any(key in output for output in outputs.values())
+    for name in ("check", "simulate", "hooks test", "hooks create", "hooks list", "queue list"):
+        assert any(command.startswith(f"camiohookd {name}") for command in outputs), name
+
+
+def _split_at(commands: list[str], marks: list[str]) -> list[list[str]]:
+    parts: list[list[str]] = [[]]
+    for command in commands:
+        if command in marks:
+            parts.append([])
+        else:
+            parts[-1].append(command)
+    return parts
