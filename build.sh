@@ -14,7 +14,7 @@ usage() {
   cat <<'END'
 Usage: ./build.sh venv                         make .venv with the command .venv/bin/camiohookd
        ./build.sh demo                         label photographs through a daemon of its own
-       ./build.sh test [--long] [PYTEST ARGS]  lint, types, layers and tests
+       ./build.sh test [--long] [PYTEST ARGS]  lint, types, layers, tests and the queue's figures
        ./build.sh docs                         write the generated parts of README.md and debian/ again
        ./build.sh lock                         pin the newest versions that pyproject.toml allows (needs uv)
 The variable PYTHON chooses the interpreter that .venv is made with; without it, the first python3 that is new enough.
@@ -113,6 +113,9 @@ run_tests() { # [--long] [PYTEST_ARGUMENT...]
     shellcheck build.sh .ci/run
   fi
   "$VENV/bin/pytest" "$@"
+  if [[ $* == "" || $* == --long ]]; then # of the whole, not of a part
+    "$VENV/bin/python" tests/bench/accept_depth.py --fast
+  fi
 }
 
 # --- the demonstration ----------------------------------------------------------------------------------------------
