@@ -127,7 +127,7 @@ def _export(queue: TaskQueue, task_id: str) -> Export:
     details = views.details(queue, task)
     try:
         stored = queue.read_payload(task)
-    except DamagedPayloadError as error:
+    except (DamagedPayloadError, OSError) as error:
         return Export(details, None, [], task.reply, f"the pictures of task {task_id} are not there: {error}")
     pictures = [ExportedPicture(picture.timestamp, b64encode(picture.data).decode()) for picture in stored.pictures]
     return Export(details, stored.meta["rest"], pictures, task.reply)

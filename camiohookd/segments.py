@@ -226,13 +226,13 @@ class Segments:
         self.retire()
 
     def read(self, place: Place) -> StoredPayload:
-        """A record, checked. Raises DamagedPayloadError; may be called from any thread."""
+        """A record, checked; any thread may call this. Raises DamagedPayloadError, or OSError: then try again."""
         try:
             with self._path(place.segment).open("rb") as file:
                 file.seek(place.offset)
                 data = file.read(place.length)
-        except OSError as error:
-            raise DamagedPayloadError(f"its file cannot be read: {error.strerror}", b"") from error
+        except FileNotFoundError as error:
+            raise DamagedPayloadError("its file is gone", b"") from error
         return decode(data)
 
     def newest_first(self) -> Iterator[int]:

@@ -341,7 +341,7 @@ class TaskQueue:
         return self.deliveries.is_in_air(task_id)
 
     def read_payload(self, task: Task) -> StoredPayload:
-        """The event of a task as it was stored; any thread may call this. Raises DamagedPayloadError."""
+        """The event of a task as it was stored; any thread may call this. Raises DamagedPayloadError, OSError."""
         if task.payload is None:
             raise DamagedPayloadError("it was let go", b"")
         payload = self.segments.read(task.payload)

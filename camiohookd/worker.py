@@ -143,7 +143,10 @@ class Worker:
         except DamagedPayloadError as error:
             await self._fail_damaged(task, error)
         except LabelingError as error:
-            await self._labeling_failed(task, error)
+            await self._labeling_failed(task, str(error))
+        except Exception as error:
+            log.exception("task=%s could not be labelled for a reason that nobody thought of", task.id)
+            await self._labeling_failed(task, f"{type(error).__name__}: {error}")
         else:
             await self._labelled(task, labels, time.monotonic() - started)
 
@@ -178,7 +181,7 @@ class Worker:
             seconds * 1000,
         )
 
-    async def _labeling_failed(self, task: Task, error: LabelingError) -> None:
+    async def _labeling_failed(self, task: Task, error: str) -> None:
         tries = self._labeling_failures[task.id] = self._labeling_failures.get(task.id, 0) + 1
         if tries >= LABELING_TRIES:
             del self._labeling_failures[task.id]
@@ -221,7 +224,11 @@ class Worker:
         assert task.reply is not None
         body = encode_reply(task.reply)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._delivery_pool, self._courier.deliver, task.callback_url, body)
+        try:
+            return await loop.run_in_executor(self._delivery_pool, self._courier.deliver, task.callback_url, body)
+        except Exception as error:
+            log.exception("task=%s could not be delivered for a reason that nobody thought of", task.id)
+            return Answer(OutcomeKind.TRANSIENT, None, f"the delivery failed: {type(error).__name__}")
 
     async def _record(self, delivery: Delivery, answer: Answer, seconds: float) -> None:
         task = delivery.task

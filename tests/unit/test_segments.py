@@ -71,7 +71,7 @@ def test_any_missing_end_is_noticed() -> None:
 def test_a_file_that_is_gone_is_a_damaged_payload(segments: Segments, tmp_path: Path) -> None:
     place = keep(segments)
     (tmp_path / "segments" / "00000001.payloads").unlink()
-    with pytest.raises(DamagedPayloadError, match="No such file"):
+    with pytest.raises(DamagedPayloadError, match="its file is gone"):
         segments.read(place)
 
 

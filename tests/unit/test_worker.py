@@ -1,6 +1,7 @@
 """The worker's loops on a real store, with a labeler and a callback that fail as they are told."""
 
 import asyncio
+import errno
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from camiohookd import desk
-from camiohookd.callback import AllowList, Courier
+from camiohookd.callback import AllowList, Courier, Outcome
 from camiohookd.detections import Detection
 from camiohookd.errors import LabelingError
 from camiohookd.images import Decoded, Limits
@@ -16,6 +17,7 @@ from camiohookd.labelling import Labelling
 from camiohookd.metrics import Metrics
 from camiohookd.payload import parse_event
 from camiohookd.rules import Rule
+from camiohookd.segments import StoredPayload
 from camiohookd.simulator.fake_camio import FakeCamio
 from camiohookd.storethread import StoreThread
 from camiohookd.taskqueue import TaskQueue
@@ -138,6 +140,48 @@ def test_a_damaged_payload_fails_its_own_task_and_is_set_aside(tmp_path: Path) -
     with_bench(tmp_path, Labels(), use)
     (kept,) = (tmp_path / "quarantine").iterdir()
     assert "task-1" in kept.name
+
+
+def test_a_payload_that_cannot_be_read_for_a_moment_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def use(bench: Bench) -> None:
+        await bench.put("one")
+        read = bench.store.read_payload
+        errors = [OSError(errno.EMFILE, "too many open files"), OSError(errno.EIO, "input/output error")]
+        monkeypatch.setattr(bench.store, "read_payload", lambda task: _fail_or(errors, read, task))
+        bench.worker.start()
+        assert (await bench.ended("1")).state == "done"
+        assert bench.store.snapshot.quarantined["payload"] == 0
+
+    with_bench(tmp_path, Labels(), use)
+
+
+def _fail_or(errors: list[OSError], read: Callable[[Task], StoredPayload], task: Task) -> StoredPayload:
+    if errors:
+        raise errors.pop()
+    return read(task)
+
+
+def test_a_delivery_that_fails_as_nobody_thought_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver, errors = Courier.deliver, [RuntimeError("out of threads")]
+
+    def fail_once(courier: Courier, url: str, body: bytes) -> Outcome:
+        if errors:
+            raise errors.pop()
+        return deliver(courier, url, body)
+
+    monkeypatch.setattr(Courier, "deliver", fail_once)
+
+    async def use(bench: Bench) -> None:
+        bench.worker.start()
+        await bench.put("one")
+        assert (await bench.ended("1")).state == "done"
+        assert len(bench.camio.deliveries["one"]) == 1
+
+    with_bench(tmp_path, Labels(), use)
 
 
 def _damage_first_record(folder: Path) -> None:
