@@ -5,6 +5,7 @@ The configuration ends here: the parts are given plain values.
 
 import asyncio
 import errno
+import gc
 import logging
 import os
 import socket
@@ -70,6 +71,9 @@ def run(config: Config, keys: dict[str, str], stop: StopSignal) -> int:
         return _stopped_early()
     metrics = Metrics()
     queue = _open_queue(config, metrics)
+    # What a long queue holds would make every full garbage collection stop all threads, half a second at 100,000 tasks.
+    gc.collect()
+    gc.freeze()
     if stop.came:
         queue.close()
         return _stopped_early()

@@ -87,10 +87,15 @@ class AppendFile:
         self._broken = False
         self.synced = self.length
 
-    def repair(self) -> None:
-        """Cut off what a failed write or sync left behind; raises OSError while the disk still refuses."""
-        if self._broken:
-            self.cut(self.synced)
+    def repair(self) -> bool:
+        """Cut off what a failed write or sync left behind; True if there was such a failure.
+
+        Raises OSError while the disk still refuses.
+        """
+        if not self._broken:
+            return False
+        self.cut(self.synced)
+        return True
 
     def cut(self, length: int) -> None:
         """Shorten the file to its first `length` bytes, durably."""

@@ -55,6 +55,7 @@ class JournaledStorage(Storage):
         self.notes: Document = {}
         self.damaged = False
         self._pending: list[tuple[bytes, Change | None]] = []
+        self._unsynced: list[bytes] = []  # committed, but a failed sync would take them away again
         self._batch = False
         self._writer: snapshot.SnapshotWriter | None = None
         self._snapshot_bytes = 0
@@ -210,18 +211,22 @@ class JournaledStorage(Storage):
 
     def repair(self) -> None:
         """See that nothing of a commit that failed can ever be read. Raises OSError while the disk still refuses."""
-        self._journal.repair()
+        if self._journal.repair() and self._unsynced:
+            self._journal.append(b"".join(self._unsynced))
 
     def commit(self, sync: bool = True) -> None:
         """Write all waiting changes, durably unless `sync` is false. Raises OSError, and then has undone them."""
+        lines = [line for line, _ in self._pending]
         try:
-            if self._pending:
-                self._journal.append(b"".join(line for line, _ in self._pending))
+            self.repair()
+            if lines:
+                self._journal.append(b"".join(lines))
             if sync:
                 self._journal.sync()
         except OSError:
             self.undo()
             raise
+        self._unsynced = [] if sync else self._unsynced + lines
         self._committed += len(self._pending)
         self._pending.clear()
 
@@ -254,7 +259,9 @@ class JournaledStorage(Storage):
         return True
 
     def _begin_compaction(self) -> None:
+        self.repair()
         self._journal.sync()
+        self._unsynced.clear()
         number = self._numbers[-1] + 1
         fresh = journal.create(self._disk, self._folder, number, self.notes | {"next_id": self._next_id})
         self._journal.close()

@@ -60,6 +60,7 @@ class StoreThread:
         self.read_payload = queue.read_payload
         self.prepare = queue.prepare
         self.trouble: str | None = None
+        self._stopping = False
         self._queue = queue
         self._on_change: Callable[[], None] = lambda: None
         self._housekeeper = Housekeeper(queue)
@@ -73,6 +74,8 @@ class StoreThread:
 
     async def call(self, operation: Callable[[TaskQueue], Result]) -> Result:
         """Run `operation` and return its result once it is durable. Raises what it raises, or StoreUnavailable."""
+        if self._stopping:
+            raise StoreUnavailable("the queue is closed: the service stops")
         call = _Call(operation, asyncio.get_running_loop())
         self._waiting.put(call)
         result: Result = await call.future
@@ -98,6 +101,7 @@ class StoreThread:
 
     def stop(self) -> None:
         """Run what waits, then leave the queue in order. Blocks until that is done."""
+        self._stopping = True
         self._waiting.put(None)
         self._thread.join()
 

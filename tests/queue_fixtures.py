@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from camiohookd import snapshot
 from camiohookd.disk import Disk
+from camiohookd.errors import StoreUnavailable
 from camiohookd.payload import Event, Label, Picture, Reply
 from camiohookd.room import Bounds
 from camiohookd.segments import Place
@@ -144,10 +145,14 @@ def open_queue(folder: Path, **settings: Any) -> TaskQueue:
 
 def commit(queue: TaskQueue, operation: Callable[[TaskQueue], Result]) -> Result:
     """Do `operation` as the store thread does it, alone in its batch."""
-    with queue.batch():
-        with queue.all_or_nothing():
-            result = operation(queue)
-        queue.commit()
+    try:
+        with queue.batch():
+            with queue.all_or_nothing():
+                result = operation(queue)
+            queue.commit()
+    except StoreUnavailable:
+        queue.undo()
+        raise
     return result
 
 

@@ -6,10 +6,13 @@ find its way out.
 
 import random
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -21,13 +24,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from camiohookd.errors import StoreUnavailable
 from camiohookd.housekeeping import Housekeeper
 from camiohookd.journal import scan
 from camiohookd.room import Bounds
 from camiohookd.segments import DamagedPayloadError
 from camiohookd.taskqueue import Delivery, TaskQueue
 from camiohookd.tasks import Cause, State, Task
-from tests.queue_fixtures import REPLY, HandClock, commit, crash, make_event, open_queue
+from tests.queue_fixtures import REPLY, CountingDisk, HandClock, commit, crash, make_event, open_queue
 
 HOUR = 3600.0
 YEAR = 365 * 24 * HOUR
@@ -222,6 +226,26 @@ class QueueModel(RuleBasedStateMachine):
         commit(self.queue, lambda q: q.drop(task_id))
         del self.tasks[task_id]
 
+    # The disk
+
+    @rule(data=st.data(), call=st.sampled_from(["write", "sync"]))
+    def the_disk_refuses(self, data: st.DataObject, call: str) -> None:
+        """Nothing of what was refused has happened, and what is in the air stays there."""
+        known = {task.event for task in self.tasks.values()}
+        operations: list[Callable[[TaskQueue], object]] = []
+        operations += [partial(TaskQueue.put, given=EVENT[number]) for number in EVENT.keys() - known]
+        operations += [partial(TaskQueue.done, task_id=task_id) for task_id in self.in_air.keys() & self.tasks.keys()]
+        operations += [partial(TaskQueue.labelled, task_id=task_id, reply=REPLY) for task_id in self.in_hand()]
+        if not operations:
+            return
+        disk = self.queue.disk
+        assert isinstance(disk, CountingDisk)
+        refusals = iter([OSError("refused")])
+        disk.fails = lambda name, _: next(refusals, None) if name == call else None
+        with pytest.raises(StoreUnavailable):
+            commit(self.queue, data.draw(st.sampled_from(operations)))
+        disk.fails = lambda *_: None
+
     # Time
 
     @rule(seconds=st.sampled_from([0.5, 3.0, 60.0, HOUR, 3 * HOUR]))
@@ -272,7 +296,7 @@ class QueueModel(RuleBasedStateMachine):
         if reboots:
             self.clock.reboot()
         self.queue = self.open()
-        assert self.now() <= elapsed
+        assert max([0.0, *(max(task.since, task.ended) for task in self.tasks.values())]) <= self.now() <= elapsed
         in_hand = self.in_hand()
         for task_id in in_hand:
             strikes = self.tasks[task_id].strikes + (len(in_hand) == 1)

@@ -216,3 +216,20 @@ def test_bytes_used_is_what_the_files_take(tmp_path: Path, open_storage: Open) -
     used = sum(file.stat().st_size for file in tmp_path.iterdir())
     assert storage.bytes_used == used
     assert open_storage(tmp_path).bytes_used == used
+
+
+@pytest.mark.parametrize("call", ["write", "sync"])
+def test_what_was_committed_without_a_sync_outlives_a_later_commit_that_is_refused(
+    tmp_path: Path, disk: CountingDisk, open_storage: Open, call: str
+) -> None:
+    storage = open_storage(tmp_path)
+    storage.apply([insert("1", in_hand=False)])
+    with storage.batch():
+        storage.apply([("1", {"in_hand": False}, {"in_hand": True})])
+        storage.commit(sync=False)
+    disk.fails = lambda name, _: OSError("refused") if name == call else None
+    with pytest.raises(OSError, match="refused"):
+        storage.apply([insert("2")])
+    disk.fails = lambda *_: None
+    storage.repair()
+    assert open_storage(tmp_path).documents == {"1": {"in_hand": True}}

@@ -192,6 +192,16 @@ def test_stopping_does_what_waits_and_leaves_the_queue_in_order(
     assert len(again.table) == 300
 
 
+def test_a_call_after_the_stop_is_refused_and_does_not_wait_for_ever(queue: TaskQueue) -> None:
+    async def scenario() -> None:
+        store = StoreThread(queue)
+        store.stop()
+        with pytest.raises(StoreUnavailable):
+            await store.call(put(1))
+
+    asyncio.run(scenario())
+
+
 def test_compaction_goes_on_while_nobody_calls(queue: TaskQueue, tmp_path: Path) -> None:
     queue.storage.damaged = True
 
