@@ -67,6 +67,7 @@ class Deliveries:
         self._hosts: dict[str, _Host] = {}
         self._entries: dict[int, _Entry] = {}
         self._in_air: dict[int, _Entry] = {}
+        self._taken: list[int] = []  # not settled yet
         self._warned: set[int] = set()  # failed, and then the host proved to be up
         self._stubborn: set[int] = set()
 
@@ -103,8 +104,19 @@ class Deliveries:
                 continue
             if (task_id := self._next_ready(host)) is not None:
                 self._launch(host, task_id, now)
+                self._taken.append(task_id)
                 return task_id
         return None
+
+    def settle(self) -> None:
+        """Whoever took deliveries has heard of them."""
+        self._taken.clear()
+
+    def undo(self, now: float) -> None:
+        """Whoever took deliveries since they were last settled did not hear of them."""
+        for task_id in self._taken:
+            self.landed(task_id, now, success=None)
+        self._taken.clear()
 
     @property
     def in_air(self) -> int:

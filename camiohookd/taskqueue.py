@@ -3,33 +3,25 @@
     put ─▶ pending ─claim─▶ (in hand) ─labelled─▶ labelled ─take_delivery─▶ (in the air) ─done─▶ done
                               └─ give_back            └─────────retry────────────┘ └─fail─▶ failed ─redrive─▶ …
 
-Payloads go to `segments`, everything else into a TinyDB table on `storage`; `taskindex` finds what is asked for. All of
-it belongs to one thread, which calls some verbs and then `commit` (see `storethread`); `read_payload` alone may be
-called from any. Times are elapsed seconds, see `clock`.
+The verbs only; `queuestore` keeps what they change. All of it belongs to one thread, which calls some verbs and then
+`commit` (see `storethread`); `prepare` and `read_payload` alone may be called from any. Times are elapsed seconds, see
+`clock`.
 """
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from tinydb.table import Document as TableDocument
-
-from camiohookd.clock import Clock, ElapsedTime, SystemClock
-from camiohookd.deliveries import Deliveries
+from camiohookd.clock import Clock
 from camiohookd.disk import Disk
-from camiohookd.errors import NoSuchTask, StoreUnavailable, WrongState
+from camiohookd.errors import StoreUnavailable, WrongState
 from camiohookd.journal import Document
 from camiohookd.payload import Event, Reply
-from camiohookd.quarantine import Quarantine
+from camiohookd.queuestore import QueueStore
 from camiohookd.recovery import recover
 from camiohookd.room import Bounds, Room
-from camiohookd.segments import Body, DamagedPayloadError, Place, Segments, StoredPayload, encode, encode_body
-from camiohookd.statefolder import StateFolder
-from camiohookd.storage import JournaledStorage
-from camiohookd.tables import JournaledDB
-from camiohookd.taskindex import TaskIndex
+from camiohookd.segments import Body, Place, encode, encode_body
 from camiohookd.tasks import WAITING, Cause, State, Task
 
 log = logging.getLogger(__name__)
@@ -57,7 +49,7 @@ class Delivery(NamedTuple):
     maybe_delivered: bool
 
 
-class TaskQueue:
+class TaskQueue(QueueStore):
     """The queue in the state folder `folder`.
 
     `backoff(failures)` gives the seconds until the next try after that many failures; `on_failed` is told of every task
@@ -75,47 +67,15 @@ class TaskQueue:
         disk: Disk | None = None,
         on_failed: Callable[[Cause], None] = lambda _: None,
     ) -> None:
-        self.disk = disk or Disk()
+        super().__init__(folder, backoff=backoff, clock=clock, disk=disk)
         self.accepted = 0
-        self.trouble: str | None = None
         self._backoff = backoff
         self._on_failed = on_failed
         self._newest_first = newest_first
-        self._must_sync = False
-        self._maybe_delivered: set[int] = set()
-        self._taken: list[int] = []  # deliveries since the last commit
-        self.folder = folder
-        try:
-            self._folder = StateFolder(folder, self.disk)
-        except OSError as error:
-            raise StoreUnavailable(f"the queue in {folder} cannot be opened: {error}") from error
-        try:
-            self._open(bounds or Bounds(), clock or SystemClock())
-        except OSError as error:
-            self._folder.close()
-            raise StoreUnavailable(f"the queue in {folder} cannot be opened: {error}") from error
-        except BaseException:
-            self._folder.close()
-            raise
-
-    def _open(self, bounds: Bounds, clock: Clock) -> None:
-        folder = self.folder
-        self.quarantine = Quarantine(folder / "quarantine", self.disk)
-        self.segments = Segments(folder / "segments", self.disk)
-        self.deliveries = Deliveries(self._backoff)
-        self.index = TaskIndex(self.segments, self.deliveries)
-        self._db = JournaledDB(
-            self._folder.snapshot, self.disk, self.quarantine, self.index.observe, storage=JournaledStorage
-        )
-        self.table = self._db.table(self._db.default_table_name)
-        self.storage: JournaledStorage = self._db.storage  # type: ignore[assignment]  # it is what was asked for above
-        self.room = Room(self, bounds)
-        notes = self.storage.notes
-        self.elapsed = ElapsedTime(clock, notes, _latest_time(self.storage.documents.values()))
-        with self.batch():
-            self._maybe_delivered = recover(self, unclean=not notes.get("clean", True))
-            self.storage.note({**self.elapsed.notes(), "clean": False})
-            self._must_sync = True
+        with self.opening(), self.batch():
+            self.room = Room(self, bounds or Bounds())
+            self._maybe_delivered = recover(self, unclean=not self.storage.notes.get("clean", True))
+            self.note_stop(clean=False)
             self.commit()
 
     def close(self) -> None:
@@ -125,76 +85,11 @@ class TaskQueue:
                 for task_id in list(self.index.in_hand):
                     self.change(task_id, {}, remove=("in_hand",))
                 # Replies in the air may arrive without our knowing: as after a crash.
-                clean = not (self.deliveries.in_air or self._maybe_delivered)
-                self.storage.note({**self.elapsed.notes(), "clean": clean})
-                self._must_sync = True
+                self.note_stop(clean=not (self.deliveries.in_air or self._maybe_delivered))
                 self.commit()
-            self._db.close()
-            self.segments.close()
-        except (OSError, StoreUnavailable) as error:
-            log.warning("the queue could not be tidied up at the end, the next start does it: %s", error)
-        finally:
-            self._folder.close()
-
-    # Batches
-
-    @contextmanager
-    def batch(self) -> Iterator[None]:
-        """Verbs called inside wait for `commit`."""
-        with self.storage.batch():
-            yield
-
-    @contextmanager
-    def all_or_nothing(self) -> Iterator[None]:
-        """Within a batch: what is done inside is taken back if it raises."""
-        mark = self.storage.mark()
-        try:
-            yield
-        except BaseException:
-            self.storage.undo(mark)
-            raise
-
-    def commit(self) -> bool:
-        """Make everything since the last commit durable, and return whether there was anything.
-
-        Raises StoreUnavailable, and then nothing of it has happened.
-        """
-        changed = self.storage.has_changes
-        try:
-            self.segments.sync()
-            self.storage.commit(sync=self._must_sync)
-        except OSError as error:
-            self.undo()
-            raise self._refused(error) from error
-        self._must_sync = False
-        self._taken.clear()
-        self.segments.settle()
-        self.trouble = None
-        try:
-            self.segments.drop_unneeded()
-        except OSError as error:
-            log.warning("a payload that is no longer needed could not be deleted yet: %s", error)
-        return changed
-
-    def undo(self) -> None:
-        """Take back everything since the last commit."""
-        self.storage.undo()
-        for task_id in self._taken:
-            self.deliveries.landed(task_id, self.elapsed.now(), success=None)
-        self._taken.clear()
-        self._must_sync = False
-        try:
-            self.storage.repair()
-        except OSError:
-            self.segments.abandon()  # a crash now may find the commit in the journal after all
-        else:
-            self.segments.undo()
-
-    def _refused(self, error: OSError) -> StoreUnavailable:
-        self.trouble = f"the disk refuses to write: {error}"
-        return StoreUnavailable(self.trouble)
-
-    # Verbs
+        except StoreUnavailable as error:
+            log.warning("the last run could not be noted as ended well: %s", error)
+        super().close()
 
     def prepare(self, event: Event) -> Prepared:
         """What `put` would have to compute at length; any thread may do it before."""
@@ -215,7 +110,7 @@ class TaskQueue:
             self.room.make(len(record))
             place = self.segments.append(record)
         except OSError as error:
-            raise self._refused(error) from error
+            raise self.refused(error) from error
         self.insert(task_id, _new_task(event, place, received, self.elapsed.now()))
         self.accepted += 1
         return Receipt(str(task_id), duplicate=False)
@@ -269,7 +164,6 @@ class TaskQueue:
         task_id = self.deliveries.take(self.elapsed.now())
         if task_id is None:
             return None
-        self._taken.append(task_id)
         return Delivery(self.get(task_id), task_id in self._maybe_delivered)
 
     def done(self, task_id: int) -> None:
@@ -320,60 +214,21 @@ class TaskQueue:
     def drop(self, task_id: int) -> None:
         """Forget a task, whatever its state."""
         self.get(task_id)
-        self.table.remove(doc_ids=[task_id])
-        self._must_sync = True
+        self.remove(task_id)
 
     def let_payload_go(self, task_id: int) -> None:
         """Give the pictures of a failed task up to make room."""
         self._expect(task_id, State.FAILED)
         self.change(task_id, {}, remove=("payload",))
 
-    # Looking
-
-    def get(self, task_id: int) -> Task:
-        """Raises NoSuchTask."""
-        document = self.table.get(doc_id=task_id)
-        if document is None:
-            raise NoSuchTask(f"there is no task {task_id}: it was never there, or it is done and forgotten")
-        return Task.from_document(str(task_id), document)
-
     def is_in_air(self, task_id: int) -> bool:
         return self.deliveries.is_in_air(task_id)
-
-    def read_payload(self, task: Task) -> StoredPayload:
-        """The event of a task as it was stored; any thread may call this. Raises DamagedPayloadError, OSError."""
-        if task.payload is None:
-            raise DamagedPayloadError("it was let go", b"")
-        payload = self.segments.read(task.payload)
-        if payload.task_id != int(task.id):
-            raise DamagedPayloadError(f"it belongs to task {payload.task_id}", b"")
-        return payload
-
-    @property
-    def bytes_used(self) -> int:
-        """What the state folder takes on the disk."""
-        return self.segments.bytes_used + self.storage.bytes_used + self.quarantine.bytes_used
-
-    # Within
 
     def _expect(self, task_id: int, state: State) -> Task:
         task = self.get(task_id)
         if task.state is not state:
             raise WrongState(f"task {task_id} is {task.state}, not {state}")
         return task
-
-    def insert(self, task_id: int, task: Task) -> None:
-        self.table.insert(TableDocument(task.to_document(), task_id))
-        self._must_sync = True
-
-    def change(self, task_id: int, fields: Document, remove: tuple[str, ...] = (), *, durable: bool = True) -> None:
-        def change(document: Any) -> None:
-            document.update(fields)
-            for name in remove:
-                document.pop(name, None)
-
-        self.table.update(change, doc_ids=[task_id])
-        self._must_sync |= durable
 
 
 def _new_task(event: Event, place: Place, received: float, now: float) -> Task:
@@ -387,7 +242,3 @@ def _new_task(event: Event, place: Place, received: float, now: float) -> Task:
         callback_url=event.callback_url,
         payload=place,
     )
-
-
-def _latest_time(documents: Any) -> float:
-    return max((max(doc.get("since", 0.0), doc.get("ended", 0.0)) for doc in documents), default=0.0)
