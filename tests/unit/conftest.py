@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from tests.queue_fixtures import CountingDisk, HandClock
+
 
 @dataclass
 class FakeCamio:
@@ -59,3 +61,16 @@ def fake_camio() -> Iterator[FakeCamio]:
     server.listener.shutdown(socket.SHUT_RDWR)
     server.listener.close()
     thread.join()
+
+
+@pytest.fixture
+def disk() -> Iterator[CountingDisk]:
+    """A disk that counts and fails as told, and closes what a test left open."""
+    disk = CountingDisk()
+    yield disk
+    disk.die()
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()

@@ -1,6 +1,5 @@
 """Housekeeping: what is kept how long, in what steps the rest goes, and what a disk that refuses may cost."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,18 +19,6 @@ from tests.queue_fixtures import (
     make_event,
     open_queue,
 )
-
-
-@pytest.fixture
-def disk() -> Iterator[CountingDisk]:
-    disk = CountingDisk()
-    yield disk
-    disk.die()
-
-
-@pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The journal's lines: what damage costs, and what replaying them gives."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -108,13 +107,6 @@ def test_journals_are_found_in_the_order_of_their_numbers(tmp_path: Path) -> Non
     for name in ("queue.journal-00000010", "queue.journal-00000009", "queue.json", "queue.journal-x", "lock"):
         (tmp_path / name).touch()
     assert journal.numbers(tmp_path) == [9, 10]
-
-
-@pytest.fixture
-def disk() -> Iterator[CountingDisk]:
-    disk = CountingDisk()
-    yield disk
-    disk.die()
 
 
 @pytest.mark.parametrize("call", ["write", "sync", "sync_folder"])

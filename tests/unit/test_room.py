@@ -1,6 +1,5 @@
 """The bounds: what is given up before an event is refused, and what the sender is told."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,13 +18,6 @@ from tests.queue_fixtures import (
     make_event,
     open_queue,
 )
-
-
-@pytest.fixture
-def disk() -> Iterator[CountingDisk]:
-    disk = CountingDisk()
-    yield disk
-    disk.die()
 
 
 def test_one_event_too_many_is_refused_and_accepted_again_when_one_has_left(tmp_path: Path, disk: CountingDisk) -> None:

@@ -1,6 +1,5 @@
 """Payload segments: what was stored comes back whole or not at all, and a segment goes when nobody needs it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,6 @@ from tests.queue_fixtures import CountingDisk, make_event
 
 EVENT = make_event(1, pictures=2, size=300)
 RECORD = encode(7, encode_body(EVENT, 1.5e9))
-
-
-@pytest.fixture
-def disk() -> Iterator[CountingDisk]:
-    disk = CountingDisk()
-    yield disk
-    disk.die()
 
 
 @pytest.fixture

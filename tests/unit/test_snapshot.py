@@ -1,6 +1,5 @@
 """The snapshot: readable with TinyDB, written in steps, and a damaged line costs only itself."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,6 @@ FEW: Documents = {str(number): {"state": "pending", "camera": f"c{number}\r\u202
 
 texts = st.dictionaries(st.text(max_size=5), st.text(max_size=9) | st.integers(0, 9) | st.lists(st.floats(0, 1)))
 tables = st.dictionaries(st.integers(1, 999).map(str), texts.filter(bool), max_size=5)
-
-
-@pytest.fixture
-def disk() -> Iterator[CountingDisk]:
-    disk = CountingDisk()
-    yield disk
-    disk.die()
 
 
 @given(tables)

@@ -1,7 +1,7 @@
 """The storage under the table: what is committed is there again, what is refused never happened."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,13 +12,6 @@ from camiohookd.storage import MIN_JOURNAL_BYTES, STEP_BYTES, Change, JournaledS
 from tests.queue_fixtures import CountingDisk
 
 Open = Callable[[Path], JournaledStorage]
-
-
-@pytest.fixture
-def disk() -> Iterator[CountingDisk]:
-    disk = CountingDisk()
-    yield disk
-    disk.die()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,13 +12,6 @@ from camiohookd.errors import NoSuchTask, StoreUnavailable
 from camiohookd.storethread import StoreThread
 from camiohookd.taskqueue import Receipt, TaskQueue
 from tests.queue_fixtures import CountingDisk, make_event, open_queue
-
-
-@pytest.fixture
-def disk() -> Iterator[CountingDisk]:
-    disk = CountingDisk()
-    yield disk
-    disk.die()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The queue's verbs: what each allows, keeps and gives."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,18 +21,6 @@ from tests.queue_fixtures import (
     make_event,
     open_queue,
 )
-
-
-@pytest.fixture
-def disk() -> Iterator[CountingDisk]:
-    disk = CountingDisk()
-    yield disk
-    disk.die()
-
-
-@pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
 
 
 @pytest.fixture
