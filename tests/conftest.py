@@ -1,8 +1,12 @@
 """What all tests share: the option ``--long``, and the figures that stand at the end of a run."""
 
+import signal
 from collections.abc import Callable
 
 import pytest
+
+# A shell starts what runs in its background with SIGINT ignored, and the programs under test would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FIGURES = pytest.StashKey[list[str]]()
 
