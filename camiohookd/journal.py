@@ -162,10 +162,12 @@ def path_of(folder: Path, number: int) -> Path:
 
 
 def create(disk: Disk, folder: Path, number: int, notes: Document) -> AppendFile:
-    """A new journal, durable with its first line. Raises OSError, and then leaves no half of one behind."""
+    """A new journal, durable with its first line. Raises OSError, and then leaves no half of one behind if it can."""
     path = path_of(folder, number)
     file = AppendFile(disk, path)
     try:
+        if file.length:  # of an attempt whose clearing up failed too: nobody knows what of it is on the disk
+            file.cut(0)
         file.append(encode(["note", notes]))
         file.sync()
         disk.sync_folder(folder)

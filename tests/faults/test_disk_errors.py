@@ -198,6 +198,22 @@ def test_an_id_is_not_given_out_again_after_a_compaction_that_did_not_begin(memo
     assert recover_twice(memory_folder / "state").next_id == 3
 
 
+def test_what_is_written_to_a_journal_whose_first_making_left_a_half_behind_survives_a_power_cut(
+    memory_folder: Path, tally: Tally
+) -> None:
+    """Linux forgets what a failed sync could not write, although it can still be read."""
+    disk = FailingDisk(memory_folder / "state")
+    driver = Driver(memory_folder / "state", disk)
+    driver.put("a", size=600)
+    disk.arm(3, 4, OSError(errno.EIO, "Input/output error"))  # the sync of the new journal, and the clearing up
+    with pytest.raises(OSError, match="Input/output error"):
+        driver.queue.storage.compact_step()
+    _compact(driver)
+    driver.fail("a", "it cannot be labelled")
+    kill(driver.queue)
+    expect_none(Explorer(memory_folder / "crashed", tally, lambda length: [length // 2]).explore(disk))
+
+
 def _empty(folder: Path) -> Ledger:
     folder.mkdir()
     return Ledger()
