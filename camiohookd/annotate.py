@@ -22,7 +22,7 @@ def annotate(image: Image.Image, detections: Iterable[Detection]) -> Image.Image
     font = ImageFont.load_default(max(11, 7 * line))
     shown = [
         (f"{label} {probability:.2f}", _within(box, image.size), _color(label))
-        for label, probability, box in sorted(detections, key=lambda found: found.probability)
+        for label, probability, box, _ in sorted(detections, key=lambda found: found.probability)
     ]
     for _, box, color in shown:
         draw.rectangle(box, outline=color, width=line)

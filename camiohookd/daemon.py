@@ -38,7 +38,7 @@ from camiohookd.web.site import Limits, Listener, listen
 from camiohookd.worker import Worker
 
 if TYPE_CHECKING:
-    from camiohookd.labelers.onnx import OnnxLabeler
+    from camiohookd.labelers.onnx.labeler import OnnxLabeler
 
 DRAIN_SECONDS = 2.0
 WORK_SECONDS = 5.0
@@ -137,9 +137,10 @@ def _wake(loop: asyncio.AbstractEventLoop, worker: Worker) -> None:
 
 
 def _open_labeler(config: Config) -> "OnnxLabeler":
-    from camiohookd.labelers import model, onnx
+    from camiohookd.labelers import model
+    from camiohookd.labelers.onnx.labeler import open_onnx
 
-    return onnx.open_onnx(model.find(config.labeler.model))
+    return open_onnx(model.find(config.labeler.model))
 
 
 def _open_queue(config: Config, metrics: Metrics) -> TaskQueue:
@@ -176,7 +177,7 @@ def _log_what_there_is(config: Config, labeler: "OnnxLabeler", queue: TaskQueue)
 
 
 def _threads(config: Config) -> int:
-    return config.labeler.threads or os.cpu_count() or 1
+    return (os.cpu_count() or 1) if config.labeler.threads == "auto" else config.labeler.threads
 
 
 def _backoff(failures: int, *, minimum: float, maximum: float) -> float:

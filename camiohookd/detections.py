@@ -12,16 +12,20 @@ class Box(NamedTuple):
     bottom: float
 
 
+Polygon = tuple[tuple[float, float], ...]
+"""(x, y) points as fractions of the picture, y up, (0, 0) the bottom-left corner, (1, 1) the top-right."""
+
+
 class Detection(NamedTuple):
-    """One object: `probability` 0..1, `box` None where the labeler only classifies."""
+    """One object: `probability` 0..1, `box` None where the labeler only classifies.
+
+    `outline` is the object's outline where the labeler knows one that says more than the box.
+    """
 
     label: str
     probability: float
     box: Box | None
-
-
-Polygon = tuple[tuple[float, float], ...]
-"""(x, y) points as fractions of the picture, y up, (0, 0) the bottom-left corner, (1, 1) the top-right."""
+    outline: Polygon | None = None
 
 
 def polygon(box: Box, width: int, height: int) -> Polygon:

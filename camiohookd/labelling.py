@@ -5,13 +5,12 @@ One bad picture never costs the event: it is left out, with its reason.
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from camiohookd import images, rules
 from camiohookd.errors import PictureError
-from camiohookd.labelers import Labeler
+from camiohookd.labelers import Findings, Frame, Labeler
 from camiohookd.metrics import Metrics
 from camiohookd.payload import Picture, Reply
 
@@ -44,29 +43,53 @@ class Labelling:
         self.interrupt = threading.Event()
 
     def label(self, camera: str | None, pictures: Sequence[Picture], progress: Callable[[], None]) -> Outcome:
-        """Label an event's pictures, calling `progress` before each. Raises LabelingError, Interrupted."""
+        """Label an event's pictures, calling `progress` before each step. Raises LabelingError, Interrupted."""
         rule = rules.match(self._rules, camera)
         labelled: list[rules.Labelled] = []
         rejected: list[str] = []
-        for picture in pictures:
-            if self.interrupt.is_set():
-                raise Interrupted
-            progress()
-            try:
-                labelled.append(self._look_at(picture, rule))
-            except PictureError as error:
-                rejected.append(f"{picture.timestamp}: {error}")
-        reply = rules.reply(rule, labelled) if labelled else None
+        of_event: set[str] | None = None
+        for few in _in_parts(pictures, self._labeler.at_once):
+            frames = self._decode(few, rejected, progress)
+            if not frames:
+                continue
+            self._go_on(progress)
+            findings = self._look_at(frames, rule)
+            if findings.event is not None:
+                of_event = (of_event or set()) | set(findings.event)
+            labelled += [
+                rules.Labelled(picture.timestamp, decoded.width, decoded.height, found)
+                for (picture, decoded), found in zip(frames, findings.pictures, strict=True)
+            ]
+        reply = rules.reply(rule, labelled, of_event) if labelled else None
         # Not as each is found: an event may be begun anew.
         self._metrics.pictures_rejected.inc(len(rejected))
-        found = sum(len(rules.apply(rule, picture.detections)) for picture in labelled)
+        found = sum(len(rules.apply(rule, picture)) for picture in labelled)
         return Outcome(reply, len(labelled), found, tuple(rejected))
 
-    def _look_at(self, picture: Picture, rule: rules.Rule) -> rules.Labelled:
-        started = time.perf_counter()
-        decoded = images.decode(picture.data, self._limits, self._labeler.input_size)
-        ready = time.perf_counter()
-        detections = self._labeler.detect(decoded, rule.min_probability)
-        self._metrics.decode_seconds.observe(ready - started)
-        self._metrics.inference_seconds.observe(time.perf_counter() - ready)
-        return rules.Labelled(picture.timestamp, decoded.width, decoded.height, detections)
+    def _go_on(self, progress: Callable[[], None]) -> None:
+        if self.interrupt.is_set():
+            raise Interrupted
+        progress()
+
+    def _decode(self, pictures: Sequence[Picture], rejected: list[str], progress: Callable[[], None]) -> list[Frame]:
+        frames: list[Frame] = []
+        for picture in pictures:
+            self._go_on(progress)
+            try:
+                with self._metrics.decode_seconds.time():
+                    decoded = images.decode(picture.data, self._limits, self._labeler.input_size)
+            except PictureError as error:
+                rejected.append(f"{picture.timestamp}: {error}")
+            else:
+                frames.append(Frame(picture, decoded))
+        return frames
+
+    def _look_at(self, frames: Sequence[Frame], rule: rules.Rule) -> Findings:
+        with self._metrics.inference_seconds.time():
+            return self._labeler.label(frames, rules.least_probability(rule))
+
+
+def _in_parts(pictures: Sequence[Picture], at_once: int | None) -> Iterator[Sequence[Picture]]:
+    size = at_once or max(len(pictures), 1)
+    for first in range(0, len(pictures), size):
+        yield pictures[first : first + size]

@@ -41,11 +41,16 @@ def match(rules: Iterable[Rule], camera: str | None) -> Rule:
     return next((rule for rule in rules if _matches(rule.camera, camera or "")), Rule())
 
 
-def apply(rule: Rule, detections: Iterable[Detection]) -> list[Detection]:
+def least_probability(rule: Rule) -> float | None:
+    """Below it the rule lets nothing through; None: whatever the labeler itself reports may get through."""
+    return rule.min_probability
+
+
+def apply(rule: Rule, picture: Labelled) -> list[Detection]:
     """Those detections that the rule lets through, in their order."""
     return [
         found
-        for found in detections
+        for found in picture.detections
         if (rule.min_probability is None or found.probability >= rule.min_probability)
         and (not rule.labels or found.label in rule.labels)
     ]
@@ -54,18 +59,24 @@ def apply(rule: Rule, detections: Iterable[Detection]) -> list[Detection]:
 def image_labels(detections: Iterable[Detection], width: int, height: int) -> dict[str, Label]:
     """The labels of one picture, as on the wire: of several objects with one label, the most probable."""
     labels: dict[str, Label] = {}
-    for label, probability, box in detections:
-        outline = polygon(box, width, height) if box else ()
+    for label, probability, box, outline in detections:
+        if outline is None:
+            outline = polygon(box, width, height) if box else ()
         _keep_more_probable(labels, label, Label(round(probability, 4), outline))
     return labels
 
 
-def reply(rule: Rule, pictures: Iterable[Labelled]) -> Reply:
-    """The reply to one event; pictures with one timestamp are one to Camio, so their labels are merged."""
+def reply(rule: Rule, pictures: Iterable[Labelled], event: Iterable[str] | None = None) -> Reply:
+    """The reply to one event; pictures with one timestamp are one to Camio, so their labels are merged.
+
+    `event`: labels of the event as a whole, where the labeler tells no more; they are sent as a flat list.
+    """
+    if event is not None:
+        return Reply(sorted(label for label in event if not rule.labels or label in rule.labels))
     images: ImageLabels = {}
-    for timestamp, width, height, detections in pictures:
-        merged = images.setdefault(timestamp, {})
-        for name, label in image_labels(apply(rule, detections), width, height).items():
+    for picture in pictures:
+        merged = images.setdefault(picture.timestamp, {})
+        for name, label in image_labels(apply(rule, picture), picture.width, picture.height).items():
             _keep_more_probable(merged, name, label)
     if rule.labels_format == "event":
         return Reply(sorted({name for labels in images.values() for name in labels}))

@@ -67,16 +67,46 @@ class Queue(Struct, frozen=True):
 class Labeler(Struct, frozen=True):
     """What looks at the pictures."""
 
-    kind: Annotated[Literal["onnx"], Meta(description="The kind of labeler: an ONNX model, run on this machine.")] = (
-        "onnx"
-    )
+    kind: Annotated[
+        Literal["onnx", "python", "command"],
+        Meta(
+            description="onnx: a model, run on this machine; python: the compute_labels of a script of yours; "
+            "command: a program of yours."
+        ),
+    ] = "onnx"
     model: Annotated[
         str, Meta(min_length=1, description="The model's name among the installed ones, or the path of its folder.")
     ] = "ssdlite-mobilenet-v2-coco"
     device: Annotated[
-        Literal["auto", "cpu"], Meta(description="What the model runs on; auto: the best that is there.")
+        str,
+        Meta(
+            min_length=1,
+            description='What the model runs on: "auto", the fastest that finds what the CPU finds; "cpu", "gpu" or '
+            '"npu"; or an execution provider\'s name; "camiohookd devices" lists them.',
+        ),
     ] = "auto"
-    threads: Annotated[int, Meta(ge=0, le=256, description="Pictures labelled at one time; 0: one for each core.")] = 0
+    plugins: Annotated[
+        tuple[str, ...],
+        Meta(description="Libraries with more execution providers, beside those in /usr/lib/camiohookd/plugins."),
+    ] = ()
+    threads: Annotated[
+        Literal["auto"] | Annotated[int, Meta(ge=1, le=256)],
+        Meta(description="Events labelled at one time; auto: measured, once for each model and device."),
+    ] = "auto"
+    spinning: Annotated[
+        bool, Meta(description="Whether waiting threads keep their core busy: little is won, much power lost.")
+    ] = False
+    deadline: Annotated[
+        Duration,
+        Meta(description="How long a picture (of your own code: an event) may take before its labeler is given up."),
+    ] = Duration("60s")
+    script: Annotated[str, Meta(description="The file with compute_labels.")] = "/etc/camiohookd/labeler.py"
+    interpreter: Annotated[
+        str, Meta(description='The Python that runs the script, 3.8 or newer; "": camiohookd\'s own.')
+    ] = ""
+    command: Annotated[
+        tuple[str, ...], Meta(description="The program and its arguments; the README says what it reads and writes.")
+    ] = ()
 
 
 class Images(Struct, frozen=True):

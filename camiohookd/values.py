@@ -145,6 +145,10 @@ def _expected(info: msgspec.inspect.Type) -> str:
             return f"a list of {'one or more' if least else 'any length'}, each {_expected(item)}"
         case msgspec.inspect.UnionType(types=[inner, msgspec.inspect.NoneType()]):
             return _expected(inner)
+        case msgspec.inspect.UnionType(types=kinds):
+            return " or ".join(_expected(each) for each in reversed(kinds))
+        case msgspec.inspect.BoolType():
+            return "true or false"
         case msgspec.inspect.IntType(ge=least, le=None):
             return f"a whole number, {least} or more"
         case msgspec.inspect.IntType(ge=least, le=most):

@@ -67,7 +67,7 @@ def label(as_json: bool, annotate_folder: Path | None, model: str | None, pictur
     """
     from camiohookd.images import Limits
     from camiohookd.labelers.model import find
-    from camiohookd.labelers.onnx import open_onnx
+    from camiohookd.labelers.onnx.labeler import open_onnx
 
     settings = _settings()
     limits = Limits(settings.images.formats, settings.images.max_pixels, settings.images.max_bytes)
@@ -179,11 +179,14 @@ def _read(path: Path, limits: "Limits") -> bytes:
 
 def _label(path: Path, data: bytes, labeler: "Labeler", limits: "Limits") -> _Result:
     from camiohookd.images import decode
+    from camiohookd.labelers import Frame
+    from camiohookd.payload import Picture
 
     start = time.perf_counter()
     picture = decode(data, limits, labeler.input_size)
     decoded = time.perf_counter()
-    detections = labeler.detect(picture)
+    frame = Frame(Picture(path.name, data), picture)
+    detections = list(labeler.label([frame]).pictures[0])
     end = time.perf_counter()
     milliseconds = (round(1000 * seconds, 1) for seconds in (decoded - start, end - decoded, end - start))
     return _Result(click.format_filename(path), picture, detections, *milliseconds)

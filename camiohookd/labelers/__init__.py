@@ -1,25 +1,57 @@
-"""What labels pictures: decoded picture → detections.
+"""What labels pictures: the pictures of an event → detections.
 
-`onnx` runs a model that `model` describes and whose outputs `decoders` understands.
+`onnx` runs a model that `model` describes and whose outputs `decoders` understands; `script` asks a program of the
+owner's.
 """
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 from camiohookd.detections import Detection
 from camiohookd.images import Decoded
+from camiohookd.payload import Picture
+
+
+class Frame(NamedTuple):
+    """One picture of an event: its file, and its pixels as far as the labeler wants to see them."""
+
+    picture: Picture
+    decoded: Decoded
+
+
+class Findings(NamedTuple):
+    """`pictures` holds what is in each frame, in their order, most probable first; `event` the labels of the event as
+    a whole, from a labeler that tells no more than that, and None from all others."""
+
+    pictures: Sequence[Sequence[Detection]]
+    event: Sequence[str] | None = None
 
 
 class Labeler(Protocol):
     """Finds objects in pictures. The threads of the label pool call it, several at a time."""
 
     @property
+    def device(self) -> str:
+        """What it runs on at present, for people."""
+        ...
+
+    @property
     def input_size(self) -> tuple[int, int]:
         """Width and height in pixels that a picture is scaled to; more detail than that is not looked at."""
         ...
 
-    def detect(self, picture: Decoded, min_probability: float | None = None) -> list[Detection]:
-        """What is in the picture, most probable first; boxes in pixels of the displayed picture in full.
+    @property
+    def at_once(self) -> int | None:
+        """The most frames that a call may have; None: those of a whole event."""
+        ...
+
+    def label(self, frames: Sequence[Frame], min_probability: float | None = None) -> Findings:
+        """What is in the frames; boxes in pixels of the displayed picture in full.
 
         `min_probability` None means the labeler's own threshold. Raises `errors.LabelingError`.
         """
+        ...
+
+    def close(self) -> None:
+        """End what it has started; nothing is labelled afterwards."""
         ...

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from camiohookd.images import Limits, decode
-from camiohookd.labelers.onnx import open_onnx
+from camiohookd.labelers.onnx.labeler import open_onnx
 
 ROOT = Path(__file__).parents[2]
 COCO = ROOT.parent / "shared/coco-subset"

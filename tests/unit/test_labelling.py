@@ -1,12 +1,14 @@
 """An event's pictures → its reply, on a thread of the label pool."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from camiohookd.detections import Box, Detection
 from camiohookd.errors import LabelingError
-from camiohookd.images import Decoded, Limits
+from camiohookd.images import Limits
+from camiohookd.labelers import Findings, Frame
 from camiohookd.labelling import Interrupted, Labelling
 from camiohookd.metrics import Metrics
 from camiohookd.payload import Picture
@@ -18,13 +20,18 @@ GOOD, BAD = Picture("t1", CAT), Picture("t2", b"no picture")
 class OneCat:
     """A labeler that finds a cat in every picture; `error` is raised instead."""
 
+    device = "cpu"
     input_size = (300, 300)
+    at_once = 1
     error: Exception | None = None
 
-    def detect(self, picture: Decoded, min_probability: float | None = None) -> list[Detection]:
+    def label(self, frames: Sequence[Frame], min_probability: float | None = None) -> Findings:
         if self.error:
             raise self.error
-        return [Detection("cat", 0.9, Box(0, 0, 1, 1))]
+        return Findings([[Detection("cat", 0.9, Box(0, 0, 1, 1))] for _ in frames])
+
+    def close(self) -> None:
+        pass
 
 
 def rejected(metrics: Metrics) -> float | None:

@@ -14,8 +14,8 @@ from PIL import Image
 from camiohookd.detections import Box, Detection
 from camiohookd.errors import LabelingError, ModelError
 from camiohookd.images import Decoded, Limits, decode
-from camiohookd.labelers import Labeler
-from camiohookd.labelers.onnx import OnnxLabeler, open_onnx
+from camiohookd.labelers.onnx.labeler import OnnxLabeler, open_onnx
+from camiohookd.labelers.onnx.session import Session
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "models/ssdlite-mobilenet-v2-coco"
@@ -50,7 +50,7 @@ def best(found: Iterable[Detection], label: str) -> Box:
     ("sample", "label"),
     [("chelsea", "cat"), ("motorcycle_left", "motorcycle"), ("astronaut", "person"), ("coffee", "cup")],
 )
-def test_it_finds_what_the_sample_pictures_show(labeler: Labeler, sample: str, label: str) -> None:
+def test_it_finds_what_the_sample_pictures_show(labeler: OnnxLabeler, sample: str, label: str) -> None:
     picture = decode((SAMPLES / f"{sample}.jpg").read_bytes(), Limits(), labeler.input_size)
     found = labeler.detect(picture)
     assert found[0].label == label
@@ -61,20 +61,20 @@ def test_it_finds_what_the_sample_pictures_show(labeler: Labeler, sample: str, l
         assert 0 <= detection.box.top < detection.box.bottom <= picture.height
 
 
-def test_detections_come_most_probable_first(labeler: Labeler) -> None:
+def test_detections_come_most_probable_first(labeler: OnnxLabeler) -> None:
     found = labeler.detect(decode(CAT, Limits(), labeler.input_size), 0.01)
     assert len(found) > 3
     assert found == sorted(found, key=lambda one: -one.probability)
 
 
-def test_a_lower_probability_than_the_models_own_adds_detections_and_changes_none(labeler: Labeler) -> None:
+def test_a_lower_probability_than_the_models_own_adds_detections_and_changes_none(labeler: OnnxLabeler) -> None:
     picture = decode((SAMPLES / "coffee.jpg").read_bytes(), Limits(), labeler.input_size)
     usual, more = labeler.detect(picture), labeler.detect(picture, 0.1)
     assert more[: len(usual)] == usual
     assert len(more) > len(usual)
 
 
-def test_boxes_are_in_the_picture_as_displayed_whatever_its_exif_orientation(labeler: Labeler) -> None:
+def test_boxes_are_in_the_picture_as_displayed_whatever_its_exif_orientation(labeler: OnnxLabeler) -> None:
     upright = Image.open(io.BytesIO(CAT))
     exif = Image.Exif()
     exif[0x0112] = 6  # to be displayed, turn it by 90 degrees clockwise
@@ -85,7 +85,7 @@ def test_boxes_are_in_the_picture_as_displayed_whatever_its_exif_orientation(lab
     assert overlap(expected, found) > 0.9
 
 
-def test_boxes_of_a_12_megapixel_picture_are_in_its_full_size(labeler: Labeler) -> None:
+def test_boxes_of_a_12_megapixel_picture_are_in_its_full_size(labeler: OnnxLabeler) -> None:
     file = io.BytesIO()
     Image.open(io.BytesIO(CAT)).resize((4510, 3000)).save(file, "JPEG")
     picture = decode(file.getvalue(), Limits(), labeler.input_size)
@@ -95,7 +95,7 @@ def test_boxes_of_a_12_megapixel_picture_are_in_its_full_size(labeler: Labeler) 
     assert overlap(Box(*(10 * side for side in expected)), found) > 0.9
 
 
-def test_threads_that_share_it_get_what_one_gets(labeler: Labeler) -> None:
+def test_threads_that_share_it_get_what_one_gets(labeler: OnnxLabeler) -> None:
     pictures = [decode(file.read_bytes(), Limits(), labeler.input_size) for file in sorted(SAMPLES.glob("*.jpg"))] * 5
     alone = [labeler.detect(picture) for picture in pictures]
     with ThreadPoolExecutor(4) as pool:
@@ -204,7 +204,8 @@ def test_a_model_with_lengths_left_open_is_good_if_its_warm_up_is(tmp_path: Path
 
 def test_a_failed_run_is_a_labeling_error_not_one_of_onnx_runtime(tmp_path: Path) -> None:
     opened = open_onnx(described(tmp_path, reshaping_model((1, -1, 2), (1, -1, 4)), TWO_LABELS))
-    opened._session = BrokenSession()
+    assert isinstance(opened._runner, Session)
+    opened._runner._session = BrokenSession()
     with pytest.raises(LabelingError, match="ONNX Runtime: out of memory"):
         opened.detect(Decoded(Image.new("RGB", (2, 2)), 2, 2))
 

@@ -45,17 +45,21 @@ def test_in_a_pattern_only_the_star_is_special(pattern: str, camera: str, matche
     assert (match([Rule(pattern)], camera).camera == pattern) is matches
 
 
+def seen(*detections: Detection) -> Labelled:
+    return Labelled("t1", 100, 100, detections)
+
+
 def test_without_a_rule_for_the_camera_everything_is_reported() -> None:
     assert match([Rule("back")], "front") == Rule()
-    assert apply(Rule(), [CAT, DOG]) == [CAT, DOG]
+    assert apply(Rule(), seen(CAT, DOG)) == [CAT, DOG]
 
 
 def test_a_rule_leaves_out_what_is_less_probable() -> None:
-    assert apply(Rule(min_probability=0.7), [CAT, DOG, DIM_CAT]) == [CAT, DOG]
+    assert apply(Rule(min_probability=0.7), seen(CAT, DOG, DIM_CAT)) == [CAT, DOG]
 
 
 def test_a_rule_leaves_out_labels_that_it_does_not_name() -> None:
-    assert apply(Rule(labels=("dog", "bird")), [CAT, DOG]) == [DOG]
+    assert apply(Rule(labels=("dog", "bird")), seen(CAT, DOG)) == [DOG]
 
 
 def test_a_label_has_the_probability_to_four_decimals_and_its_outline() -> None:

@@ -3,16 +3,16 @@
 import asyncio
 import errno
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from camiohookd import desk
 from camiohookd.callback import AllowList, Courier, Outcome
-from camiohookd.detections import Detection
 from camiohookd.errors import LabelingError
-from camiohookd.images import Decoded, Limits
+from camiohookd.images import Limits
+from camiohookd.labelers import Findings, Frame
 from camiohookd.labelling import Labelling
 from camiohookd.metrics import Metrics
 from camiohookd.payload import parse_event
@@ -32,17 +32,22 @@ PATIENCE = 20.0
 class Labels:
     """A labeler that fails so many times, and then finds nothing."""
 
+    device = "cpu"
     input_size = (300, 300)
+    at_once = 1
 
     def __init__(self, failures: int = 0) -> None:
         self.failures = failures
         self.calls = 0
 
-    def detect(self, picture: Decoded, min_probability: float | None = None) -> list[Detection]:
+    def label(self, frames: Sequence[Frame], min_probability: float | None = None) -> Findings:
         self.calls += 1
         if self.calls <= self.failures:
             raise LabelingError("the accelerator is gone")
-        return []
+        return Findings([[] for _ in frames])
+
+    def close(self) -> None:
+        pass
 
 
 class Bench:
@@ -211,10 +216,10 @@ class Hanging(Labels):
         self.began = threading.Event()
         self.release = threading.Event()
 
-    def detect(self, picture: Decoded, min_probability: float | None = None) -> list[Detection]:
+    def label(self, frames: Sequence[Frame], min_probability: float | None = None) -> Findings:
         self.began.set()
         assert self.release.wait(PATIENCE)
-        return []
+        return Findings([[] for _ in frames])
 
 
 def test_a_picture_that_takes_too_long_is_named_by_the_readiness_check(

@@ -1,23 +1,19 @@
-"""A labeler that runs an ONNX model: decoded picture → input tensor → ONNX Runtime → decoder → detections.
-
-The only module that imports onnxruntime; the package's `__init__` has switched its telemetry off by then.
-"""
+"""A labeler that runs an ONNX model: frames → input tensor → `Runner` → decoder → detections."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import onnxruntime as ort  # type: ignore[import-untyped]  # it has no type hints
 from PIL import Image
 
 from camiohookd.detections import Box, Detection
 from camiohookd.errors import LabelingError, ModelError
 from camiohookd.images import Decoded
+from camiohookd.labelers import Findings, Frame
 from camiohookd.labelers.decoders import DECODERS, Decoder, Floats, suppress
 from camiohookd.labelers.inputs import in_picture, tensor
 from camiohookd.labelers.model import Input, ModelDescription, load_description, read_model
-
-_ONLY_ERRORS = 3
+from camiohookd.labelers.onnx.runner import Node, Runner
+from camiohookd.labelers.onnx.session import open_session
 
 
 def open_onnx(folder: Path) -> "OnnxLabeler":
@@ -26,11 +22,11 @@ def open_onnx(folder: Path) -> "OnnxLabeler":
     Raises `ModelError`.
     """
     description = load_description(folder)
-    session = _session(folder, read_model(folder, description))
+    runner = open_session(read_model(folder, description), str(folder))
     size = (description.input.width, description.input.height)
     decoder = DECODERS[description.decoder](size, description.labels)
-    _check(folder, session, description.input, decoder)
-    labeler = OnnxLabeler(session, description, decoder)
+    _check(folder, runner, description.input, decoder)
+    labeler = OnnxLabeler(runner, description, decoder)
     try:
         labeler.detect(Decoded(Image.new("RGB", size), *size))
     except LabelingError as error:
@@ -39,23 +35,29 @@ def open_onnx(folder: Path) -> "OnnxLabeler":
 
 
 class OnnxLabeler:
-    """One ONNX Runtime session, shared by the threads of the label pool: `detect` may be called by several at once.
+    """`label` and `detect` may be called by several threads at once; they share one `Runner`."""
 
-    A session uses one thread a call: on two cores, two callers label half as many pictures again as one caller whose
-    session has two threads.
-    """
+    at_once = 1
 
-    device = "cpu"  # the one provider that `_session` asks for
-
-    def __init__(self, session: ort.InferenceSession, description: ModelDescription, decoder: Decoder) -> None:
-        self._session = session
+    def __init__(self, runner: Runner, description: ModelDescription, decoder: Decoder) -> None:
+        self._runner = runner
         self._description = description
         self._decoder = decoder
         self._outputs = list(decoder.outputs)
 
     @property
+    def device(self) -> str:
+        return self._runner.device
+
+    @property
     def input_size(self) -> tuple[int, int]:
         return self._description.input.width, self._description.input.height
+
+    def label(self, frames: Sequence[Frame], min_probability: float | None = None) -> Findings:
+        return Findings([self.detect(frame.decoded, min_probability) for frame in frames])
+
+    def close(self) -> None:
+        self._runner.close()
 
     def detect(self, picture: Decoded, min_probability: float | None = None) -> list[Detection]:
         thresholds = self._description.thresholds
@@ -70,38 +72,21 @@ class OnnxLabeler:
         ]
 
     def _run(self, tensor: Floats) -> Sequence[Floats]:
-        try:
-            outputs: Sequence[Floats] = self._session.run(self._outputs, {self._description.input.name: tensor})
-        except Exception as error:  # ONNX Runtime's exceptions have no base but this
-            raise LabelingError(f"ONNX Runtime: {error}") from error
+        outputs = self._runner.run(self._outputs, {self._description.input.name: tensor})
         for (name, wanted), output in zip(self._decoder.outputs.items(), outputs, strict=True):
             if not _fits(output.shape, wanted):
                 raise LabelingError(f"output {name!r} has the shape {list(output.shape)}, expected {_shown(wanted)}")
         return outputs
 
 
-def _session(folder: Path, model: bytes) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.log_severity_level = _ONLY_ERRORS
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's exceptions have no base but this
-        raise ModelError(f"{folder}: ONNX Runtime cannot load the model: {error}") from error
-
-
-def _check(folder: Path, session: ort.InferenceSession, wanted: Input, decoder: Decoder) -> None:
+def _check(folder: Path, runner: Runner, wanted: Input, decoder: Decoder) -> None:
     """That the graph has the input and the outputs that `model.toml` promises."""
     shape = (1, 3, wanted.height, wanted.width)
-    _check_nodes(folder, "input", session.get_inputs(), {wanted.name: shape})
-    _check_nodes(folder, "output", session.get_outputs(), decoder.outputs)
+    _check_nodes(folder, "input", runner.inputs, {wanted.name: shape})
+    _check_nodes(folder, "output", runner.outputs, decoder.outputs)
 
 
-def _check_nodes(folder: Path, kind: str, nodes: Sequence[Any], wanted: dict[str, tuple[int | None, ...]]) -> None:
+def _check_nodes(folder: Path, kind: str, nodes: Sequence[Node], wanted: dict[str, tuple[int | None, ...]]) -> None:
     found = {node.name: node for node in nodes}
     if found.keys() != wanted.keys():
         raise ModelError(
@@ -111,7 +96,7 @@ def _check_nodes(folder: Path, kind: str, nodes: Sequence[Any], wanted: dict[str
         node = found[name]
         if node.type != "tensor(float)" or not _fits(node.shape, shape):
             raise ModelError(
-                f"{folder}: the model's {kind} {name!r} is {node.type} {node.shape}; "
+                f"{folder}: the model's {kind} {name!r} is {node.type} {list(node.shape)}; "
                 f"model.toml expects tensor(float) {_shown(shape)}"
             )
 
