@@ -13,7 +13,7 @@ readonly READY_SECONDS=60
 usage() {
   cat <<'END'
 Usage: ./build.sh venv                         make .venv with the command .venv/bin/camiohookd
-       ./build.sh demo                         label photographs through a daemon of its own
+       ./build.sh demo [LABELER.py]            label photographs through a daemon of its own, also with your own code
        ./build.sh test [--long] [PYTEST ARGS]  lint, types, layers, tests and the queue's figures
        ./build.sh docs                         write the generated parts of README.md and debian/ again
        ./build.sh lock                         pin the newest versions that pyproject.toml allows (needs uv)
@@ -25,9 +25,13 @@ main() {
   local command=${1:-}
   shift || true
   case $command in
-    venv | demo | docs | lock)
+    venv | docs | lock)
       (($# == 0)) || wrong_usage
       "$command"
+      ;;
+    demo)
+      (($# <= 1)) && [[ ${1:-} != -* ]] || wrong_usage
+      demo "$@"
       ;;
     test) run_tests "$@" ;;
     -h | --help) usage ;;
@@ -122,16 +126,25 @@ run_tests() { # [--long] [PYTEST_ARGUMENT...]
 
 folder='' daemon='' hook='' admin='' camio='' # of the demonstration: its folder, its daemon's pid, its three ports
 
-demo() {
+demo() { # [LABELER.py]
+  local script=${1:-} images=()
+  if [[ -n $script ]]; then
+    [[ -r $script ]] || die "$script cannot be read; expected is a file with your compute_labels"
+    images=(--images camiohookd/samples) # of which nothing is known to whoever checks the labels
+  fi
   ensure "$LOCK"
   folder=$(mktemp -d "${TMPDIR:-/tmp}/camiohookd-demo.XXXXXX")
   read -r hook admin camio < <(free_ports)
   demo_settings
+  if [[ -n $script ]]; then
+    export CAMIOHOOKD_LABELER_KIND=python CAMIOHOOKD_LABELER_SCRIPT=$script
+  fi
   trap demo_failed EXIT
   "$VENV/bin/camiohookd" serve --config /dev/null 2>"$folder/daemon.log" &
   daemon=$!
   wait_until_ready "http://127.0.0.1:$admin/readyz"
-  "$VENV/bin/camiohookd" simulate --config /dev/null --url "http://127.0.0.1:$hook" --listen "127.0.0.1:$camio"
+  "$VENV/bin/camiohookd" simulate --config /dev/null --url "http://127.0.0.1:$hook" --listen "127.0.0.1:$camio" \
+    "${images[@]}"
   "$VENV/bin/camiohookd" label --annotate "$folder/annotated" camiohookd/samples/*.jpg
   stop_daemon || die "the daemon did not stop as it should"
   trap - EXIT

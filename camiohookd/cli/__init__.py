@@ -46,6 +46,7 @@ class LazyGroup(click.Group):
         "check": "serve",
         "example-config": "serve",
         "label": "label",
+        "models": "models",
         "simulate": "simulate",
         "hooks": "hooks",
         "queue": "queue",

@@ -1,0 +1,267 @@
+"""`camiohookd models`: what is installed, and a new model's way in.
+
+FILE.onnx ─▶ `graph` ─▶ `contract` (and what the options say) ─▶ `library.adding` ─▶ one picture, in every colour order
+and range ─▶ a table to see whether they are right
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from camiohookd.errors import CamiohookdError, LabelingError, ModelError
+from camiohookd.systemd import escape
+
+if TYPE_CHECKING:
+    from camiohookd.labelers.library import InstalledModel
+    from camiohookd.labelers.onnx.contract import Contract
+
+_ROW = "{:<32}  {:<14}  {:>8}  {:<14}  {}"
+_VARIANT = "{:<8}  {:<8}  {}"
+_DECODERS = ("ssd", "yolox", "yolo", "detr", "nanodet", "classify")
+_SAMPLE = Path(__file__).parents[1] / "samples" / "chelsea.jpg"
+_SHOWN = 5
+_LOW = 0.25  # of a model whose colours are wrong the scores are low; they are to be seen all the same
+
+
+@click.group(invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a model and line.")
+@click.pass_context
+def models(context: click.Context, as_json: bool) -> None:
+    """List the installed models, and add one.
+
+    "verified" means that the model's file is the one that its model.toml describes, to the byte. The model that the
+    daemon uses is named in camiohookd.toml: model = "NAME" under [labeler].
+    """
+    if context.invoked_subcommand is not None:
+        return
+    import msgspec
+
+    from camiohookd.labelers.library import installed
+
+    if not as_json:
+        click.echo(_ROW.format("NAME", "TASK", "SIZE", "LICENCE", "STATE"))
+    for each in installed():
+        click.echo(msgspec.json.encode(_as_object(each)) if as_json else _row(each))
+
+
+def _row(model: "InstalledModel") -> str:
+    described = model.description
+    task, licence = (described.task, described.licence) if described else ("?", "?")
+    size = f"{model.size / 1e6:.1f} MB" if model.size else "?"
+    return escape(_ROW.format(model.folder.name, task, size, licence, model.problem or "verified"))
+
+
+def _as_object(model: "InstalledModel") -> dict[str, Any]:
+    return {
+        "name": model.folder.name,
+        "folder": str(model.folder),
+        "task": model.description and model.description.task,
+        "licence": model.description and model.description.licence,
+        "bytes": model.size,
+        "verified": model.problem is None,
+        "problem": model.problem,
+    }
+
+
+def _numbers(_context: click.Context, parameter: click.Parameter, text: str | None) -> list[float] | None:
+    if text is None:
+        return None
+    try:
+        red, green, blue = (float(part) for part in text.split(","))
+    except ValueError:
+        raise click.BadParameter('expected three numbers, such as "0.485,0.456,0.406"', param=parameter) from None
+    return [red, green, blue]
+
+
+def _size(_context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    width, cross, height = text.partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal()):
+        raise click.BadParameter('expected width x height, such as "640x640"', param=parameter)
+    return int(width), int(height)
+
+
+@models.command()
+@click.argument("file", metavar="FILE.onnx", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--name", help="The model's name.  [default: the file's]")
+@click.option("--decoder", type=click.Choice(_DECODERS), help="How its outputs are read.  [default: found out]")
+@click.option(
+    "--labels",
+    "labels_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="The names of its labels, a line each; an empty line is a label that is not reported.",
+)
+@click.option("--color-order", type=click.Choice(["RGB", "BGR"]), help="Which colour comes first.")
+@click.option("--range", "value_range", type=click.Choice(["0..255", "0..1", "-1..1"]), help="What a colour runs from.")
+@click.option(
+    "--resize",
+    type=click.Choice(["stretch", "letterbox", "letterbox-centred", "crop"]),
+    help="How a picture is fitted in.",
+)
+@click.option(
+    "--mean", callback=_numbers, metavar="A,B,C", help="Subtracted from each colour, in the units of --range."
+)
+@click.option("--std", callback=_numbers, metavar="A,B,C", help="What each colour is then divided by.")
+@click.option("--size", callback=_size, metavar="WxH", help="Where the model leaves it open.  [default: 640x640]")
+@click.option(
+    "--score", type=click.FloatRange(0, 1), default=0.4, show_default=True, help="Less probable is not reported."
+)
+@click.option("--licence", default="unknown", show_default=True, help="The licence's short name.")
+@click.option(
+    "--licence-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE", help="Its text."
+)
+@click.option("--source", default="", help="Where it is from.")
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    default=_SAMPLE,
+    metavar="IMAGE",
+    help="What it is tried out with.  [default: a photograph of a cat]",
+)
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("/var/lib/camiohookd/models"),
+    show_default=True,
+    metavar="DIR",
+    help="The folder of models.",
+)
+def add(file: Path, name: str | None, picture: Path, into: Path, licence_file: Path | None, **given: Any) -> None:
+    """Add a model: find out how it is used, write that down in a model.toml, and show what it sees.
+
+    The colour order and the range of its values stand in no model's file. The picture is therefore looked at in each
+    of them: the line marked "used" should be the one that sees best. If it is not, say so with --color-order and
+    --range, or in the model.toml.
+
+    A model of the same name is replaced.
+
+    \b
+    Examples:
+      sudo camiohookd models add yolox_nano.onnx --licence Apache-2.0
+      sudo camiohookd models add birds.onnx --labels birds.txt --range 0..1
+      camiohookd models add new.onnx --into ./models --picture yard.jpg
+    """
+    from camiohookd.labelers.library import adding, to_toml
+    from camiohookd.labelers.onnx.labeler import open_onnx
+
+    name = name or file.stem
+    if name.startswith(".") or "/" in name:
+        raise click.BadParameter(f"{name!r} cannot be a folder's name; give another --name")
+    model = _read(file)
+    tables = _tables(file, model, given)
+    with adding(into / name, model, _read(licence_file) if licence_file else None) as folder:
+        (folder / "model.toml").write_text(to_toml(tables))
+        open_onnx(folder).close()
+        _tell(tables)
+        for row in _variants(folder, tables, picture):
+            click.echo(row)
+        (folder / "model.toml").write_text(to_toml(tables))
+    click.echo(f'\nadded as {into / name}; to use it, write model = "{_to_be_written(into, name)}" under [labeler]')
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise CamiohookdError(f"{file}: cannot be read: {error.strerror}") from error
+
+
+def _tables(file: Path, model: bytes, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is to stand in the `model.toml`: worked out from the graph, unless it was given."""
+    import hashlib
+
+    from camiohookd.labelers.library import MODEL_FILE
+    from camiohookd.labelers.onnx.contract import guess, image_input
+    from camiohookd.labelers.onnx.graph import read_graph
+
+    graph = read_graph(model, str(file))
+    taken = image_input(graph.inputs)
+    width, height = given["size"] or (taken.width, taken.height)
+    contract = guess(graph.outputs, (width, height), given["decoder"])
+    labels, options = _labels(contract, given["labels_file"], graph.metadata)
+    keys = {"color_order": "color_order", "range": "value_range", "resize": "resize", "mean": "mean", "std": "std"}
+    chosen = {key: given[option] for key, option in keys.items() if given[option] is not None}
+    tables = {
+        "task": contract.task,
+        "decoder": contract.decoder,
+        "file": MODEL_FILE,
+        "sha256": hashlib.sha256(model).hexdigest(),
+        "licence": given["licence"],
+        "source": given["source"] or file.name,
+        "labels": list(labels),
+        "input": {"name": taken.name, "width": width, "height": height, "layout": taken.layout}
+        | dict(contract.preparation)
+        | chosen,
+        "outputs": dict(contract.outputs),
+        "options": options,
+        "thresholds": {"score": given["score"], "iou": 0.6},
+    }
+    return {key: value for key, value in tables.items() if value != {}}
+
+
+def _labels(
+    contract: "Contract", file: Path | None, metadata: Mapping[str, str]
+) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """The labels' names, and the decoder's options, which for a DETR depend on their number."""
+    from camiohookd.labelers.model import find, load_description
+    from camiohookd.labelers.onnx.contract import label_names
+
+    options = dict(contract.options)
+    counts = {contract.labels: options}
+    if contract.decoder == "detr":
+        counts = {contract.labels: {"activation": "sigmoid"}, contract.labels - 1: {"activation": "softmax"}}
+    if file is not None:
+        names = tuple(_read(file).decode(errors="replace").splitlines())
+        return names, counts.get(len(names), options)
+    coco = load_description(find("ssdlite-mobilenet-v2-coco")).labels
+    for count, its_options in counts.items():
+        if names := label_names(count, metadata, coco) or ():
+            return names, its_options
+    raise ModelError(f"the names of the model's {contract.labels or ''} labels are not in it: give them with --labels")
+
+
+def _tell(tables: Mapping[str, Any]) -> None:
+    into, named = tables["input"], [label for label in tables["labels"] if label]
+    few = ", ".join(named[:3]) + (", ..." if len(named) > 3 else "")
+    click.echo(f"decoder {tables['decoder']}, {len(named)} labels: {escape(few)}")
+    click.echo(f"pictures as {into['width']} x {into['height']}, {into['resize']}, {into['layout']}\n")
+
+
+def _variants(folder: Path, tables: Mapping[str, Any], picture: Path) -> Iterator[str]:
+    """A row for each way in which the picture's colours might be meant."""
+    from itertools import product
+
+    from camiohookd.labelers.library import to_toml
+
+    used = tables["input"]["color_order"], tables["input"]["range"]
+    ranges = [used[1]] if "mean" in tables["input"] else ["0..255", "0..1", "-1..1"]
+    yield _VARIANT.format("COLOURS", "RANGE", f"WHAT IS SEEN IN {escape(picture.name)}")
+    for variant in sorted(product(["RGB", "BGR"], ranges), key=lambda each: each != used):
+        preparation = dict(zip(("color_order", "range"), variant, strict=True))
+        (folder / "model.toml").write_text(to_toml({**tables, "input": tables["input"] | preparation}))
+        mark = "   <- used" if variant == used else ""
+        yield _VARIANT.format(*variant, _seen(folder, picture)) + mark
+
+
+def _seen(folder: Path, picture: Path) -> str:
+    from camiohookd.images import Limits, decode
+    from camiohookd.labelers.onnx.labeler import open_onnx
+
+    labeler = open_onnx(folder)
+    try:
+        found = labeler.detect(decode(_read(picture), Limits(("jpeg", "png", "webp")), labeler.input_size), _LOW)
+    except LabelingError as error:
+        return str(error)
+    finally:
+        labeler.close()
+    return ", ".join(f"{escape(each.label)} {each.probability:.2f}" for each in found[:_SHOWN]) or "nothing"
+
+
+def _to_be_written(into: Path, name: str) -> str:
+    from camiohookd.labelers.model import FOLDERS
+
+    return name if into.resolve() in [folder.resolve() for folder in FOLDERS] else str((into / name).resolve())
