@@ -45,10 +45,15 @@ class Labeler(Protocol):
         """The most frames that a call may have; None: those of a whole event."""
         ...
 
+    @property
+    def default_probability(self) -> float:
+        """What is less probable is not worth reporting, unless somebody says otherwise."""
+        ...
+
     def label(self, frames: Sequence[Frame], min_probability: float | None = None) -> Findings:
         """What is in the frames; boxes in pixels of the displayed picture in full.
 
-        `min_probability` None means the labeler's own threshold. Raises `errors.LabelingError`.
+        `min_probability` None means the default one. Raises `errors.LabelingError`.
         """
         ...
 

@@ -1,43 +1,106 @@
-"""Between a picture and a model's input: pixels → tensor on the way in, boxes → the picture's pixels on the way out."""
+"""Between pictures and a model's input: pixels → tensor on the way in, boxes → the picture's pixels on the way out.
+
+Both ways agree on where a picture lies in the input, because both ask `_placement`.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from camiohookd.images import Decoded
-from camiohookd.labelers.decoders import Candidates, Floats
+from camiohookd.labelers.decoders import Candidates
 from camiohookd.labelers.model import Input
 
-_PADDING = (114, 114, 114)  # YOLOX's
+_RANGES = {"0..255": (1.0, 0.0), "0..1": (1 / 255, 0.0), "-1..1": (1 / 127.5, -1.0)}
+"""What a byte is multiplied with, and what is then added."""
 
 
-def tensor(image: Image.Image, wanted: Input) -> Floats:
-    """RGB of any size → float32 [1, 3, height, width], 0..255, resized and ordered as the model wants it."""
-    size = (wanted.width, wanted.height)
-    if wanted.resize == "stretch":
-        image = image.resize(size, Image.Resampling.BILINEAR)
-    else:
-        scale = _letterbox_scale(image.size, size)
-        width, height = (max(1, round(side * scale)) for side in image.size)
-        canvas = Image.new("RGB", size, _PADDING)
-        canvas.paste(image.resize((width, height), Image.Resampling.BILINEAR))
-        image = canvas
-    pixels = np.asarray(image)
+class _Placement(NamedTuple):
+    """A picture's point (x, y) lies at (x * scale[0] + left, y * scale[1] + top) of the input."""
+
+    scale: tuple[float, float]
+    left: float = 0.0
+    top: float = 0.0
+
+
+def tensor(images: Sequence[Image.Image], wanted: Input, kind: type[np.generic] = np.float32) -> NDArray[np.generic]:
+    """RGB pictures of any size → one batch of them, resized, ordered and scaled as the model wants it: `kind`
+    [n, 3, height, width] or [n, height, width, 3]."""
+    batch = np.empty((len(images), wanted.height, wanted.width, 3), np.uint8)
+    for pixels, image in zip(batch, images, strict=True):
+        pixels[:] = np.asarray(_fit(image, wanted))
     if wanted.color_order == "BGR":
-        pixels = pixels[:, :, ::-1]
-    return pixels.transpose(2, 0, 1)[np.newaxis].astype(np.float32, order="C")
+        batch = batch[..., ::-1]
+    if wanted.layout == "NCHW":
+        batch = batch.transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(_scaled(batch, wanted).astype(kind, copy=False))
 
 
 def in_picture(candidates: Candidates, picture: Decoded, used: Input) -> Candidates:
     """The same with boxes in pixels of the displayed picture, cut off at its edges; without those outside it."""
-    size, sides = (used.width, used.height), (picture.width, picture.height)
-    if used.resize == "stretch":
-        scale = (sides[0] / size[0], sides[1] / size[1])
-    else:
-        scale = (1 / _letterbox_scale(sides, size),) * 2
-    boxes = np.clip(candidates.boxes * np.array(scale * 2, np.float32), 0, np.array(sides * 2, np.float32))
+    sides = (picture.width, picture.height)
+    scale, left, top = _placement(sides, used)
+    offset, scales = np.array((left, top) * 2, np.float32), np.array(scale * 2, np.float32)
+    boxes = np.clip((candidates.boxes - offset) / scales, 0, np.array(sides * 2, np.float32))
     inside = (boxes[:, 0] < boxes[:, 2]) & (boxes[:, 1] < boxes[:, 3])
     return candidates._replace(boxes=boxes).take(inside)
 
 
-def _letterbox_scale(sides: tuple[int, int], size: tuple[int, int]) -> float:
-    return min(size[0] / sides[0], size[1] / sides[1])
+def _fit(image: Image.Image, wanted: Input) -> Image.Image:
+    size = (wanted.width, wanted.height)
+    scale, left, top = _placement(image.size, wanted)
+    match wanted.resize:
+        case "stretch":
+            return image.resize(size, Image.Resampling.BILINEAR)
+        case "crop":
+            source = (-left / scale[0], -top / scale[1], (size[0] - left) / scale[0], (size[1] - top) / scale[1])
+            return image.resize(size, Image.Resampling.BILINEAR, _within(source, image.size))
+    inner = (max(1, round(image.width * scale[0])), max(1, round(image.height * scale[1])))
+    canvas = Image.new("RGB", size, (wanted.padding,) * 3)
+    canvas.paste(image.resize(inner, Image.Resampling.BILINEAR), (round(left), round(top)))
+    return canvas
+
+
+def _placement(sides: tuple[int, int], wanted: Input) -> _Placement:
+    """Where a picture of `sides` (width, height) pixels lies in the input."""
+    size = (wanted.width, wanted.height)
+    ratios = (size[0] / sides[0], size[1] / sides[1])
+    if wanted.resize == "stretch":
+        return _Placement(ratios)
+    scale = max(ratios) if wanted.resize == "crop" else min(ratios)
+    if wanted.resize == "letterbox":
+        return _Placement((scale, scale))
+    return _Placement((scale, scale), *((side - own * scale) / 2 for side, own in zip(size, sides, strict=True)))
+
+
+def _within(box: tuple[float, float, float, float], sides: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Rounding may leave the picture by a hair, which Pillow does not take."""
+    left, top, right, bottom = box
+    return max(left, 0), max(top, 0), min(right, sides[0]), min(bottom, sides[1])
+
+
+def takes_bytes(wanted: Input) -> bool:
+    """Whether a colour's value goes into the model as it is in the picture."""
+    factors, shifts = _scaling(wanted)
+    return bool((factors == 1).all() and not shifts.any())
+
+
+def _scaling(wanted: Input) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What the bytes of each colour are multiplied with, and what is then added."""
+    factor, shift = _RANGES[wanted.range]
+    mean, std = np.array(wanted.mean), np.array(wanted.std)
+    return (factor / std).astype(np.float32), ((shift - mean) / std).astype(np.float32)
+
+
+def _scaled(batch: NDArray[np.uint8], wanted: Input) -> NDArray[np.generic]:
+    """(value in the model's range - mean) / std, the two in the model's order of colours."""
+    if takes_bytes(wanted):
+        return batch
+    factors, shifts = _scaling(wanted)
+    if wanted.layout == "NCHW":
+        factors, shifts = factors[:, None, None], shifts[:, None, None]
+    scaled: NDArray[np.generic] = batch.astype(np.float32) * factors + shifts
+    return scaled

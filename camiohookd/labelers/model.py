@@ -23,6 +23,7 @@ FOLDERS = (
 
 _Pixels = Annotated[int, msgspec.Meta(ge=1, le=4096)]
 _Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+_Positive = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,34 +31,46 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Input(_Table, frozen=True):
-    """The model's one input, float32 [1, 3, height, width].
+    """The model's one input: pictures of `width` x `height` pixels.
 
-    `resize`: "stretch" gives up the picture's proportions; "letterbox" keeps them, with the picture at the top left
-    and the rest filled with grey 114 (as YOLOX does).
+    `layout`: "NCHW" is [batch, 3, height, width], "NHWC" [batch, height, width, 3]. A colour's value lies in `range`;
+    `mean` is then subtracted and the rest divided by `std`, both in the order of `color_order`.
+    `resize`: "stretch" gives up the picture's proportions; "letterbox" keeps them, with the picture at the top left and
+    the rest filled with the grey `padding`; "letterbox-centred" has it in the middle; "crop" cuts off what is too much
+    at two sides.
     """
 
     name: str
     width: _Pixels
     height: _Pixels
-    layout: Literal["NCHW"]
     color_order: Literal["RGB", "BGR"]
-    range: Literal["0..255"]
-    resize: Literal["stretch", "letterbox"]
+    range: Literal["0..255", "0..1", "-1..1"]
+    resize: Literal["stretch", "letterbox", "letterbox-centred", "crop"]
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    padding: Annotated[int, msgspec.Meta(ge=0, le=255)] = 114
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[_Positive, _Positive, _Positive] = (1.0, 1.0, 1.0)
 
 
 class Thresholds(_Table, frozen=True):
-    """`score`: what is less probable is not reported; `iou`: of two boxes of one label that overlap more, one is."""
+    """`score`: what is less probable is not reported; `iou`: of two boxes of one label that overlap more, one is;
+    `max_boxes`: the most that are reported of a picture."""
 
     score: _Fraction
     iou: _Fraction
+    max_boxes: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
 
 
 class ModelDescription(_Table, frozen=True):
     """A `model.toml`. `file` is the model's name in the same folder; `labels` are in the order of the model's
-    outputs, "" for an output that stands for nothing; `sha256` is `file`'s, in hexadecimal."""
+    outputs, "" for an output that stands for nothing; `sha256` is `file`'s, in hexadecimal.
 
-    task: Literal["detection"]
-    decoder: Literal["ssd", "yolox"]
+    `outputs` are the names of the graph's outputs by their role for the decoder, where they are not the role's own;
+    `options` are the decoder's.
+    """
+
+    task: Literal["detection", "classification"]
+    decoder: Literal["ssd", "yolox", "yolo", "detr", "nanodet", "classify"]
     file: Annotated[str, msgspec.Meta(pattern=r"^[^/]+$")]
     sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
     licence: str
@@ -65,6 +78,8 @@ class ModelDescription(_Table, frozen=True):
     labels: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
     input: Input
     thresholds: Thresholds
+    outputs: dict[str, str] = msgspec.field(default_factory=dict)
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 def find(name_or_path: str, folders: Sequence[Path] = FOLDERS) -> Path:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from camiohookd.labelers.decoders import MAX_CANDIDATES, Candidates, Floats, Ssd, Yolox, suppress
+from camiohookd.labelers.decoders import MAX_CANDIDATES, Candidates, Floats, decoder, suppress
 
 NOT_MUCH = 1e-6
 
@@ -22,42 +22,42 @@ def candidates(*rows: tuple[tuple[float, float, float, float], float, int]) -> C
 
 
 def test_ssd_gives_boxes_in_pixels_of_its_input_most_probable_first() -> None:
-    scores, boxes = floats(1, 3, 2), floats(1, 3, 4)
-    scores[0, 0, 1], scores[0, 2, 0], scores[0, 1, 0] = 0.5, 0.8, 0.1
-    boxes[0, 0] = (0.25, 0.1, 0.5, 0.2)  # ymin, xmin, ymax, xmax
-    boxes[0, 2] = (0, 0, 1, 1)
-    found = Ssd((300, 200), ["cat", "dog"])([scores, boxes], 0.4)
+    scores, boxes = floats(3, 2), floats(3, 4)
+    scores[0, 1], scores[2, 0], scores[1, 0] = 0.5, 0.8, 0.1
+    boxes[0] = (0.25, 0.1, 0.5, 0.2)  # ymin, xmin, ymax, xmax
+    boxes[2] = (0, 0, 1, 1)
+    found = decoder("ssd", (300, 200), ["cat", "dog"], {})([scores, boxes], 0.4)
     assert found.labels.tolist() == [0, 1]
     assert found.probabilities.tolist() == pytest.approx([0.8, 0.5])
     assert np.allclose(found.boxes, [(0, 0, 300, 200), (30, 50, 60, 100)])
 
 
 def test_one_ssd_box_with_two_probable_labels_is_two_candidates() -> None:
-    scores = floats(1, 1, 2)
-    scores[0, 0] = 0.6
-    assert Ssd((300, 300), ["cat", "dog"])([scores, floats(1, 1, 4)], 0.4).labels.tolist() == [0, 1]
+    scores = floats(1, 2)
+    scores[0] = 0.6
+    assert decoder("ssd", (300, 300), ["cat", "dog"], {})([scores, floats(1, 4)], 0.4).labels.tolist() == [0, 1]
 
 
 def test_an_output_without_a_name_is_no_candidate() -> None:
-    scores = floats(1, 1, 3)
-    scores[0, 0] = (0.6, 0.9, 0.5)
-    assert Ssd((300, 300), ["cat", "", "dog"])([scores, floats(1, 1, 4)], 0.4).labels.tolist() == [0, 2]
+    scores = floats(1, 3)
+    scores[0] = (0.6, 0.9, 0.5)
+    assert decoder("ssd", (300, 300), ["cat", "", "dog"], {})([scores, floats(1, 4)], 0.4).labels.tolist() == [0, 2]
 
 
 def test_nothing_probable_gives_no_candidates() -> None:
-    found = Ssd((300, 300), ["cat"])([floats(1, 5, 1), floats(1, 5, 4)], 0.4)
+    found = decoder("ssd", (300, 300), ["cat"], {})([floats(5, 1), floats(5, 4)], 0.4)
     assert found.boxes.shape == (0, 4)
     assert suppress(found, 0.6).boxes.shape == (0, 4)
 
 
 def test_not_a_number_is_no_candidate() -> None:
-    scores = np.full((1, 5, 1), np.nan, np.float32)
-    assert not len(Ssd((300, 300), ["cat"])([scores, floats(1, 5, 4)], 0.0).labels)
+    scores = np.full((5, 1), np.nan, np.float32)
+    assert not len(decoder("ssd", (300, 300), ["cat"], {})([scores, floats(5, 4)], 0.0).labels)
 
 
 def test_the_number_of_candidates_is_bounded_and_the_most_probable_ones_stay() -> None:
-    scores = np.linspace(0, 1, 3 * MAX_CANDIDATES, dtype=np.float32).reshape(1, -1, 1)
-    found = Ssd((300, 300), ["cat"])([scores, floats(1, 3 * MAX_CANDIDATES, 4)], 0.0)
+    scores = np.linspace(0, 1, 3 * MAX_CANDIDATES, dtype=np.float32).reshape(-1, 1)
+    found = decoder("ssd", (300, 300), ["cat"], {})([scores, floats(3 * MAX_CANDIDATES, 4)], 0.0)
     assert len(found.labels) == MAX_CANDIDATES
     assert found.probabilities.min() > 0.66
 
@@ -73,11 +73,11 @@ def test_the_number_of_candidates_is_bounded_and_the_most_probable_ones_stay() -
     ],
 )
 def test_yolox_rows_are_cells_of_three_grids(row: int, cell: tuple[int, int], stride: int) -> None:
-    output = floats(1, 48 + 12 + 3, 7)
-    output[0, row] = (0.5, 0.25, math.log(2), math.log(4), 0.8, 0.1, 0.75)
-    decoder = Yolox((96, 32), ["cat", "dog"])
-    assert decoder.outputs == {"output": output.shape}
-    found = decoder([output], 0.5)
+    output = floats(48 + 12 + 3, 7)
+    output[row] = (0.5, 0.25, math.log(2), math.log(4), 0.8, 0.1, 0.75)
+    yolox = decoder("yolox", (96, 32), ["cat", "dog"], {})
+    assert yolox.outputs == {"output": (None, *output.shape)}
+    found = yolox([output], 0.5)
     x, y = (cell[0] + 0.5) * stride, (cell[1] + 0.25) * stride
     assert found.labels.tolist() == [1]
     assert found.probabilities.tolist() == pytest.approx([0.8 * 0.75])
@@ -85,9 +85,9 @@ def test_yolox_rows_are_cells_of_three_grids(row: int, cell: tuple[int, int], st
 
 
 def test_yolox_probability_is_a_product_that_must_itself_be_high_enough() -> None:
-    output = floats(1, 84, 6)
-    output[0, 0, 4:] = (0.9, 0.4)
-    assert not len(Yolox((64, 64), ["cat"])([output], 0.4).labels)
+    output = floats(84, 6)
+    output[0, 4:] = (0.9, 0.4)
+    assert not len(decoder("yolox", (64, 64), ["cat"], {})([output], 0.4).labels)
 
 
 def test_of_overlapping_boxes_of_one_label_the_most_probable_stays() -> None:

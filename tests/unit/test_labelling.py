@@ -23,6 +23,7 @@ class OneCat:
     device = "cpu"
     input_size = (300, 300)
     at_once = 1
+    default_probability = 0.5
     error: Exception | None = None
 
     def label(self, frames: Sequence[Frame], min_probability: float | None = None) -> Findings:

@@ -35,6 +35,7 @@ class Labels:
     device = "cpu"
     input_size = (300, 300)
     at_once = 1
+    default_probability = 0.5
 
     def __init__(self, failures: int = 0) -> None:
         self.failures = failures

@@ -136,10 +136,10 @@ def _nanodet(outputs: Sequence[Node], size: tuple[int, int]) -> Contract | None:
 def _yolo(outputs: Sequence[Node], _size: tuple[int, int]) -> Contract | None:
     if len(outputs) != 1 or len(outputs[0].shape) != 3:
         return None
-    preparation = _CNN | {"resize": "letterbox"}
+    preparation = _CNN | {"resize": "letterbox-centred"}
     _, rows, columns = outputs[0].shape
     if columns == 6:
-        return Contract("yolo", 0, {"output": outputs[0].name}, preparation)
+        return Contract("yolo", 0, {"output": outputs[0].name}, preparation, {"end_to_end": True})
     if isinstance(rows, int) and rows > 4 and (not isinstance(columns, int) or columns > rows):
         return Contract("yolo", rows - 4, {"output": outputs[0].name}, preparation)
     return None
@@ -168,7 +168,7 @@ def _ssd(outputs: Sequence[Node], _size: tuple[int, int]) -> Contract | None:
 
 def _classify(outputs: Sequence[Node], _size: tuple[int, int]) -> Contract | None:
     match [node.shape for node in outputs]:
-        case [(_, int(labels), *ones)] if all(one == 1 for one in ones) and labels > 1:
+        case [(_, int(labels))] if labels > 1:
             preparation = _CNN | _IMAGENET | {"resize": "crop"}
             return Contract("classify", labels, {"output": outputs[0].name}, preparation)
     return None
@@ -202,7 +202,7 @@ def _last(node: Node) -> int:
 
 def _cells(size: tuple[int, int], *strides: int) -> int:
     width, height = size
-    return sum((width // stride) * (height // stride) for stride in strides)
+    return sum(-(-width // stride) * -(-height // stride) for stride in strides)
 
 
 def _shown(nodes: Sequence[Node]) -> str:

@@ -1,49 +1,87 @@
 """A labeler that runs an ONNX model: frames → input tensor → `Runner` → decoder → detections."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from camiohookd.detections import Box, Detection
 from camiohookd.errors import LabelingError, ModelError
 from camiohookd.images import Decoded
 from camiohookd.labelers import Findings, Frame
-from camiohookd.labelers.decoders import DECODERS, Decoder, Floats, suppress
-from camiohookd.labelers.inputs import in_picture, tensor
+from camiohookd.labelers.decoders import Decoder, Floats, decoder, suppress
+from camiohookd.labelers.inputs import in_picture, takes_bytes, tensor
 from camiohookd.labelers.model import Input, ModelDescription, load_description, read_model
-from camiohookd.labelers.onnx.runner import Node, Runner
+from camiohookd.labelers.onnx.runner import Node, Runner, Tensor
 from camiohookd.labelers.onnx.session import open_session
 
+MAX_BATCH = 16
+"""Pictures in one run of a graph that takes any number: more cost memory and win no time."""
 
-def open_onnx(folder: Path) -> "OnnxLabeler":
+_INPUT_TYPES: dict[str, type[np.generic]] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(uint8)": np.uint8,
+}
+_OUTPUT_TYPES = ("tensor(float)", "tensor(float16)")
+
+OpenRunner = Callable[[bytes, str], Runner]
+"""The model's bytes and its name in errors → the model, ready to run. Raises ModelError."""
+
+
+def open_onnx(folder: Path, open_runner: OpenRunner = open_session) -> "OnnxLabeler":
     """Load the model in `folder`, check it against its description, and warm it up; takes 0.1 s and more.
 
     Raises `ModelError`.
     """
     description = load_description(folder)
-    runner = open_session(read_model(folder, description), str(folder))
-    size = (description.input.width, description.input.height)
-    decoder = DECODERS[description.decoder](size, description.labels)
-    _check(folder, runner, description.input, decoder)
-    labeler = OnnxLabeler(runner, description, decoder)
     try:
-        labeler.detect(Decoded(Image.new("RGB", size), *size))
+        decode = decoder(
+            description.decoder,
+            (description.input.width, description.input.height),
+            description.labels,
+            description.options,
+        )
+    except ModelError as error:
+        raise ModelError(f"{folder / 'model.toml'}: {error}") from None
+    runner = open_runner(read_model(folder, description), str(folder))
+    try:
+        labeler = OnnxLabeler(folder, runner, description, decode)
+        labeler.warm_up()
     except LabelingError as error:
+        runner.close()
         raise ModelError(f"{folder / description.file}: the model failed its warm-up: {error}") from error
+    except ModelError:
+        runner.close()
+        raise
     return labeler
 
 
 class OnnxLabeler:
-    """`label` and `detect` may be called by several threads at once; they share one `Runner`."""
+    """`label` and `detect` may be called by several threads at once; they share one `Runner`.
 
-    at_once = 1
+    `at_once` is how many pictures the graph takes in one run. Raises ModelError if the graph has not the input and the
+    outputs that the description in `folder` promises.
+    """
 
-    def __init__(self, runner: Runner, description: ModelDescription, decoder: Decoder) -> None:
+    def __init__(self, folder: Path, runner: Runner, description: ModelDescription, decode: Decoder) -> None:
         self._runner = runner
         self._description = description
-        self._decoder = decoder
-        self._outputs = list(decoder.outputs)
+        self._decode = decode
+        self._outputs = _named(folder, decode.outputs, description.outputs, runner.outputs)
+        _check(folder, "input", runner.inputs, {description.input.name: _shape(description.input)}, (*_INPUT_TYPES,))
+        _check(folder, "output", runner.outputs, self._outputs, _OUTPUT_TYPES)
+        self._input = runner.inputs[0]
+        self._kind = _INPUT_TYPES[self._input.type]
+        if self._kind is np.uint8 and not takes_bytes(description.input):
+            raise ModelError(
+                f"{folder}: the model's input takes bytes ({self._input.type}): range must be 0..255, "
+                "without mean and std"
+            )
+        batch = self._input.shape[0]
+        self._batch = batch if isinstance(batch, int) else None  # None: as many as there are
+        self.at_once = self._batch or MAX_BATCH
 
     @property
     def device(self) -> str:
@@ -53,55 +91,110 @@ class OnnxLabeler:
     def input_size(self) -> tuple[int, int]:
         return self._description.input.width, self._description.input.height
 
+    @property
+    def default_probability(self) -> float:
+        return self._description.thresholds.score
+
+    def warm_up(self) -> None:
+        """Look at empty pictures, as many as in a run at most two. Raises LabelingError."""
+        picture = Decoded(Image.new("RGB", self.input_size), *self.input_size)
+        self.detect(picture)
+        if self._batch is None:
+            try:
+                self._detect([picture, picture], self.default_probability)
+            except LabelingError:
+                # Some graphs leave the batch open and hold a shape of one picture inside.
+                self.at_once = 1
+
     def label(self, frames: Sequence[Frame], min_probability: float | None = None) -> Findings:
-        return Findings([self.detect(frame.decoded, min_probability) for frame in frames])
+        if min_probability is None:
+            min_probability = self.default_probability
+        pictures = [frame.decoded for frame in frames]
+        found: list[list[Detection]] = []
+        for first in range(0, len(pictures), self.at_once):
+            found += self._detect(pictures[first : first + self.at_once], min_probability)
+        return Findings(found)
+
+    def detect(self, picture: Decoded, min_probability: float | None = None) -> list[Detection]:
+        """What is in one picture, most probable first. Raises LabelingError."""
+        return self._detect([picture], self.default_probability if min_probability is None else min_probability)[0]
 
     def close(self) -> None:
         self._runner.close()
 
-    def detect(self, picture: Decoded, min_probability: float | None = None) -> list[Detection]:
-        thresholds = self._description.thresholds
-        if min_probability is None:
-            min_probability = thresholds.score
-        outputs = self._run(tensor(picture.image, self._description.input))
-        candidates = in_picture(self._decoder(outputs, min_probability), picture, self._description.input)
-        columns = (column.tolist() for column in suppress(candidates, thresholds.iou))
+    def _detect(self, pictures: Sequence[Decoded], min_probability: float) -> list[list[Detection]]:
+        """Of at most `at_once` pictures."""
+        batch = tensor([picture.image for picture in pictures], self._description.input, self._kind)
+        if self._batch is not None and len(pictures) < self._batch:
+            batch = np.concatenate([batch, np.zeros((self._batch - len(pictures), *batch.shape[1:]), batch.dtype)])
+        outputs = self._run(batch)
         return [
-            Detection(self._description.labels[label], min(probability, 1.0), Box(*box))
-            for box, probability, label in zip(*columns, strict=True)
+            self._detections([output[nth] for output in outputs], picture, min_probability)
+            for nth, picture in enumerate(pictures)
         ]
 
-    def _run(self, tensor: Floats) -> Sequence[Floats]:
-        outputs = self._runner.run(self._outputs, {self._description.input.name: tensor})
-        for (name, wanted), output in zip(self._decoder.outputs.items(), outputs, strict=True):
-            if not _fits(output.shape, wanted):
-                raise LabelingError(f"output {name!r} has the shape {list(output.shape)}, expected {_shown(wanted)}")
-        return outputs
+    def _run(self, batch: Tensor) -> Sequence[Floats]:
+        outputs = self._runner.run(list(self._outputs), {self._input.name: batch})
+        for (name, wanted), output in zip(self._outputs.items(), outputs, strict=True):
+            if not _fits(output.shape, (len(batch), *wanted[1:])):
+                raise LabelingError(
+                    f"output {name!r} has the shape {list(output.shape)}, expected {_shown((len(batch), *wanted[1:]))}"
+                )
+        return [np.asarray(output, np.float32) for output in outputs]
+
+    def _detections(self, outputs: Sequence[Floats], picture: Decoded, min_probability: float) -> list[Detection]:
+        thresholds, labels = self._description.thresholds, self._description.labels
+        candidates = self._decode(outputs, min_probability).finite()
+        boxed = candidates.boxes.shape[1] > 0
+        if boxed:
+            candidates = in_picture(candidates, picture, self._description.input)
+        if not self._decode.separate:
+            candidates = suppress(candidates, thresholds.iou)
+        boxes, probabilities, found = (column.tolist() for column in candidates.take(slice(thresholds.max_boxes)))
+        return [
+            Detection(labels[label], min(probability, 1.0), Box(*box) if boxed else None)
+            for box, probability, label in zip(boxes, probabilities, found, strict=True)
+        ]
 
 
-def _check(folder: Path, runner: Runner, wanted: Input, decoder: Decoder) -> None:
-    """That the graph has the input and the outputs that `model.toml` promises."""
-    shape = (1, 3, wanted.height, wanted.width)
-    _check_nodes(folder, "input", runner.inputs, {wanted.name: shape})
-    _check_nodes(folder, "output", runner.outputs, decoder.outputs)
+Shape = tuple[int | None, ...]
+"""None is any length."""
 
 
-def _check_nodes(folder: Path, kind: str, nodes: Sequence[Node], wanted: dict[str, tuple[int | None, ...]]) -> None:
+def _shape(wanted: Input) -> Shape:
+    if wanted.layout == "NCHW":
+        return (None, 3, wanted.height, wanted.width)
+    return (None, wanted.height, wanted.width, 3)
+
+
+def _named(folder: Path, roles: dict[str, Shape], names: dict[str, str], nodes: Sequence[Node]) -> dict[str, Shape]:
+    """The shapes by the outputs' names in the graph: as was given, else the role's, else the only one there is."""
+    if unknown := names.keys() - roles:
+        raise ModelError(
+            f"{folder / 'model.toml'}: [outputs] names {', '.join(sorted(unknown))}; "
+            f"the decoder reads {', '.join(roles)}"
+        )
+    if len(roles) == len(nodes) == 1 and not names:
+        return dict(zip([nodes[0].name], roles.values(), strict=True))
+    return {names.get(role, role): shape for role, shape in roles.items()}
+
+
+def _check(folder: Path, kind: str, nodes: Sequence[Node], wanted: dict[str, Shape], types: Sequence[str]) -> None:
     found = {node.name: node for node in nodes}
-    if found.keys() != wanted.keys():
+    if not wanted.keys() <= found.keys() or (kind == "input" and len(found) != 1):
         raise ModelError(
             f"{folder}: the model's {kind}s are {', '.join(found)}; model.toml expects {', '.join(wanted)}"
         )
     for name, shape in wanted.items():
         node = found[name]
-        if node.type != "tensor(float)" or not _fits(node.shape, shape):
+        if node.type not in types or not _fits(node.shape, shape):
             raise ModelError(
                 f"{folder}: the model's {kind} {name!r} is {node.type} {list(node.shape)}; "
-                f"model.toml expects tensor(float) {_shown(shape)}"
+                f"model.toml expects {' or '.join(types)} {_shown(shape)}"
             )
 
 
-def _fits(shape: Sequence[int | str | None], wanted: Sequence[int | None]) -> bool:
+def _fits(shape: Sequence[int | str | None], wanted: Shape) -> bool:
     """A length that either side leaves open fits anything; the outputs of a run have the real ones."""
     return len(shape) == len(wanted) and all(
         not isinstance(length, int) or expected in (length, None)
@@ -109,5 +202,5 @@ def _fits(shape: Sequence[int | str | None], wanted: Sequence[int | None]) -> bo
     )
 
 
-def _shown(shape: Sequence[int | None]) -> str:
+def _shown(shape: Shape) -> str:
     return f"[{', '.join('any' if length is None else str(length) for length in shape)}]"

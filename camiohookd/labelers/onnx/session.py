@@ -32,7 +32,7 @@ class Session:
         try:
             tensors: Sequence[Tensor] = self._session.run(list(outputs), dict(feeds))
         except Exception as error:  # ONNX Runtime's exceptions have no base but this
-            raise LabelingError(f"ONNX Runtime: {error}") from error
+            raise LabelingError(f"ONNX Runtime: {' '.join(str(error).split())}") from error
         return tensors
 
     def close(self) -> None:
@@ -51,7 +51,7 @@ def open_session(model: bytes, name: str) -> Session:
     try:
         return Session(ort.InferenceSession(model, options, providers=["CPUExecutionProvider"]))
     except Exception as error:  # ONNX Runtime's exceptions have no base but this
-        raise ModelError(f"{name}: ONNX Runtime cannot load the model: {error}") from error
+        raise ModelError(f"{name}: ONNX Runtime cannot load the model: {' '.join(str(error).split())}") from error
 
 
 def _nodes(nodes: Sequence[Any]) -> tuple[Node, ...]:

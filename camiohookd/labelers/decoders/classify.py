@@ -1,0 +1,39 @@
+"""A score for each label and no box: a classifier."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Literal
+
+import numpy as np
+from msgspec import Meta
+
+from camiohookd.labelers.decoders import options
+from camiohookd.labelers.decoders.candidates import Candidates, Floats, most_probable, sigmoid, softmax
+
+_ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {"softmax": softmax, "sigmoid": sigmoid, "none": np.asarray}
+
+
+class Classify:
+    """`output` [labels]: logits, of which softmax makes the probabilities of labels that exclude each other and sigmoid
+    those of labels that do not; or probabilities already."""
+
+    name = "classify"
+    separate = True
+
+    class Options(options.Options, frozen=True):
+        """`activation`: what makes probabilities of the output; `top_k`: the most labels of a picture."""
+
+        activation: Literal["softmax", "sigmoid", "none"] = "softmax"
+        top_k: Annotated[int, Meta(ge=1)] = 5
+
+    def __init__(self, size: tuple[int, int], labels: Sequence[str], options: Options) -> None:  # noqa: ARG002  # as all
+        self.outputs: dict[str, tuple[int | None, ...]] = {"output": (None, len(labels))}
+        self._options = options
+        self._named = np.array([bool(label) for label in labels])
+
+    def __call__(self, outputs: Sequence[Floats], min_probability: float) -> Candidates:
+        (output,) = outputs
+        scores = _ACTIVATIONS[self._options.activation](output)
+        _, labels, probabilities = most_probable(scores[None], self._named, min_probability)
+        return Candidates(np.empty((len(labels), 0), np.float32), probabilities, labels).take(
+            slice(self._options.top_k)
+        )

@@ -1,0 +1,38 @@
+"""Offsets from the cells of grids, with an objectness: YOLOX."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from camiohookd.labelers.decoders import options
+from camiohookd.labelers.decoders.candidates import Candidates, Floats, from_centres, grid, most_probable
+
+
+class Yolox:
+    """YOLOX exported without its decoding (https://github.com/Megvii-BaseDetection/YOLOX, `yolox/models/yolo_head.py`,
+    `decode_outputs`): a row for each cell of the grids, x, y, w, h, objectness, then a score for each label.
+
+    Centre = (x, y + cell) * stride, size = exp(w, h) * stride, probability = objectness * score.
+    """
+
+    name = "yolox"
+    separate = False
+
+    class Options(options.Options, frozen=True):
+        """`strides`: pixels of a cell's side, of each grid."""
+
+        strides: tuple[int, ...] = (8, 16, 32)
+
+    def __init__(self, size: tuple[int, int], labels: Sequence[str], options: Options) -> None:
+        self._cells, self._strides = grid(size, options.strides)
+        self._named = np.array([bool(label) for label in labels])
+        self.outputs: dict[str, tuple[int | None, ...]] = {"output": (None, len(self._cells), 5 + len(labels))}
+
+    def __call__(self, outputs: Sequence[Floats], min_probability: float) -> Candidates:
+        (rows,) = outputs
+        likely = np.flatnonzero(rows[:, 4] >= min_probability)  # a product is at most its smallest factor
+        rows = rows[likely]
+        found, labels, probabilities = most_probable(rows[:, 5:] * rows[:, 4:5], self._named, min_probability)
+        cells, strides = self._cells[likely[found]], self._strides[likely[found]]
+        boxes = from_centres((rows[found, :2] + cells) * strides, np.exp(rows[found, 2:4]) * strides)
+        return Candidates(boxes, probabilities, labels)

@@ -1,0 +1,87 @@
+"""Tiny models, built for a test: whatever picture they are shown, their outputs are those that the test gave them."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from camiohookd.labelers.library import to_toml
+
+Array = NDArray[Any]
+Shape = Sequence[int | str]
+
+
+def constant_model(
+    outputs: Mapping[str, Array],
+    *,
+    shape: Shape = (1, 3, 32, 32),
+    kind: int = TensorProto.FLOAT,
+    metadata: Mapping[str, str] | None = None,
+) -> bytes:
+    """A model with a picture input "images" whose outputs are `outputs`, one row of the first axis for each picture.
+
+    They depend on the picture all the same, times nothing, so that no optimiser takes the input away.
+    """
+    batch = shape[0]
+    nodes = [
+        helper.make_node("Cast", ["images"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["pixels", "picture axes"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["mean", "zero"], ["nothing"]),
+    ]
+    initializers = [
+        numpy_helper.from_array(np.array([1, 2, 3], np.int64), "picture axes"),
+        numpy_helper.from_array(np.zeros(1, np.float32), "zero"),
+    ]
+    infos = []
+    for name, value in outputs.items():
+        ones = np.array([-1] + [1] * (value.ndim - 1), np.int64)
+        initializers += [numpy_helper.from_array(value, f"{name} value"), numpy_helper.from_array(ones, f"{name} axes")]
+        nodes += [
+            helper.make_node("Reshape", ["nothing", f"{name} axes"], [f"{name} rows"]),
+            helper.make_node(
+                "Cast", [f"{name} rows"], [f"{name} cast"], to=helper.np_dtype_to_tensor_dtype(value.dtype)
+            ),
+            helper.make_node("Add", [f"{name} cast", f"{name} value"], [name]),
+        ]
+        element = helper.np_dtype_to_tensor_dtype(value.dtype)
+        infos.append(helper.make_tensor_value_info(name, element, [batch, *value.shape[1:]]))
+    pictures = helper.make_tensor_value_info("images", kind, list(shape))
+    graph = helper.make_graph(nodes, "tiny", [pictures], infos, initializers)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    helper.set_model_props(model, dict(metadata or {}))
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def model_folder(
+    folder: Path,
+    model: bytes,
+    decoder: str,
+    labels: Sequence[str],
+    *,
+    input: Mapping[str, Any] | None = None,  # noqa: A002  # the table's name
+    **more: Any,
+) -> Path:
+    """A model's folder with a `model.toml`, whose `[input]` and tables beside it can be changed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = {
+        "task": "classification" if decoder == "classify" else "detection",
+        "decoder": decoder,
+        "file": "model.onnx",
+        "sha256": hashlib.sha256(model).hexdigest(),
+        "licence": "MIT",
+        "source": "a test",
+        "labels": list(labels),
+        "input": {"name": "images", "width": 32, "height": 32, "color_order": "RGB", "range": "0..255"}
+        | {"resize": "stretch"}
+        | dict(input or {}),
+        "thresholds": {"score": 0.5, "iou": 0.6},
+    }
+    (folder / "model.toml").write_text(to_toml(msgspec.to_builtins(tables | more)))
+    (folder / "model.onnx").write_bytes(model)
+    return folder
