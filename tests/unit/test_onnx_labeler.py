@@ -124,7 +124,11 @@ SHIPPED_DESCRIPTION = (SHIPPED / "model.toml").read_text()
             r"input 'images' is tensor.* \[1, 3, 300, 300\]; model.toml expects tensor.* \[any, 3, 300, 320\]",
         ),
         ('decoder = "ssd"', 'decoder = "yolox"', "the model's outputs are scores, boxes; model.toml expects output"),
-        ('"person", ', "", r"'scores' is .* \[1, 1917, 90\]; model.toml expects tensor\(float\) or .* \[any, any, 89\]"),
+        (
+            '"person", ',
+            "",
+            r"'scores' is .* \[1, 1917, 90\]; model.toml expects tensor\(float\) or .* \[any, any, 89\]",
+        ),
     ],
 )
 def test_a_model_that_is_not_as_described_is_refused(tmp_path: Path, right: str, wrong: str, complaint: str) -> None:
