@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import msgspec
+import msgspec.inspect
 
 from camiohookd import tomlfile
 from camiohookd.errors import ConfigError
@@ -109,23 +110,43 @@ def _settings(file: TomlFile, environ: Mapping[str, str]) -> Config:
 
 
 def _rules(file: TomlFile) -> tuple[Rule, ...]:
-    tables = file.tables.get("rule", [])
+    return _tables(file, "rule", Rule, file.tables.get("rule", []))
+
+
+def _tables(file: TomlFile, name: str, kind: Section, tables: object, *nth: int) -> tuple[Any, ...]:
+    """Those written [[name]]; `nth` is the place of the table that they are in."""
     if not isinstance(tables, list):
-        raise ConfigError(f"{file.where('rule')}: expected a list of tables, written [[rule]]")
-    return tuple(Rule(**_checked(file, "rule", Rule, table, nth)) for nth, table in enumerate(tables))
+        raise ConfigError(f"{file.where(name, '', *nth)}: expected a list of tables, written [[{name}]]")
+    return tuple(kind(**_checked(file, name, kind, table, *nth, each)) for each, table in enumerate(tables))
 
 
-def _checked(file: TomlFile, name: str, kind: Section, table: object, nth: int = 0) -> dict[str, Any]:
+def _checked(file: TomlFile, name: str, kind: Section, table: object, *nth: int) -> dict[str, Any]:
     """The settings in `table`, the `nth` of its name."""
     if not isinstance(table, dict):
-        written = "[[rule]]" if kind is Rule else f"[{name}]"
-        raise ConfigError(f"{file.where(name)}: expected a table, written {written}")
+        written = f"[[{name}]]" if nth else f"[{name}]"
+        raise ConfigError(f"{file.where(name, '', *nth)}: expected a table, written {written}")
     fields = _fields(kind)
     for key in table:
         if key not in fields:
-            where = file.where(name, key, nth)
+            where = file.where(name, key, *nth)
             raise ConfigError(f"{where}: there is no such setting{_hint(key, fields)}")
-    return {key: _convert(file.where(name, key, nth), value, fields[key]) for key, value in table.items()}
+    for field in msgspec.structs.fields(kind):
+        if field.required and field.name not in table:
+            raise ConfigError(f"{file.where(name, '', *nth)}: {field.name} is missing, {expected(field.type)}")
+    return {
+        key: _tables(file, f"{name}.{key}", within, value, *nth)
+        if (within := table_kind(fields[key]))
+        else _convert(file.where(name, key, *nth), value, fields[key])
+        for key, value in table.items()
+    }
+
+
+def table_kind(kind: Any) -> Section | None:
+    """The struct of a setting that is a list of tables, None for any other."""
+    match msgspec.inspect.type_info(kind):
+        case msgspec.inspect.VarTupleType(item_type=msgspec.inspect.StructType(cls=struct)):
+            return struct
+    return None
 
 
 def _no_such_section(name: str) -> str:

@@ -10,13 +10,14 @@ from typing import Any, NamedTuple, get_args
 
 import msgspec
 
-from camiohookd.config import SECTIONS, variable
-from camiohookd.settings import Rule
+from camiohookd.config import SECTIONS, table_kind, variable
+from camiohookd.settings import Rule, Zone
 from camiohookd.values import ByteSize, Duration, expected
 
 _WIDTH = 100
 _BEGIN = "<!-- settings:begin -->\n"
 _END = "<!-- settings:end -->"
+_RULES: dict[str, type[msgspec.Struct]] = {"rule": Rule, "rule.zone": Zone}
 _HEAD = f"""\
 # The settings of camiohookd. Each is shown with its default: take the "#" before it away to change it.
 # Try the file with "camiohookd check --config FILE"; a change holds after "systemctl restart camiohookd".
@@ -39,14 +40,15 @@ def example_config() -> str:
     """The commented example file: every default commented out, and valid TOML when it is not."""
     parts = [_HEAD]
     parts += [_table(f"[{name}]", kind) for name, kind in SECTIONS.items()]
-    parts.append(_table("#[[rule]]", Rule))
+    parts += [_table(f"#[[{name}]]", kind) for name, kind in _RULES.items()]
     return "\n".join(parts)
 
 
 def settings_table() -> str:
     """All settings as a markdown table."""
     lines = ["| setting | default | takes | what it does |", "|---|---|---|---|"]
-    for header, kind in [(f"[{name}]", kind) for name, kind in SECTIONS.items()] + [("[[rule]]", Rule)]:
+    sections = {f"[{name}]": kind for name, kind in SECTIONS.items()}
+    for header, kind in (sections | {f"[[{name}]]": kind for name, kind in _RULES.items()}).items():
         lines.append(f"| **`{header}`** | | | {_cell(_about(kind))} |")
         lines += [
             f"| `{setting.key}` | {setting.default} | {_cell(setting.takes)} | {_cell(setting.description)} |"
@@ -71,18 +73,19 @@ def _table(header: str, kind: type[msgspec.Struct]) -> str:
 
 
 def _about(kind: type[msgspec.Struct]) -> str:
-    return str(kind.__doc__)
+    return " ".join(str(kind.__doc__).split())
 
 
 def _settings(kind: type[msgspec.Struct]) -> list[Setting]:
-    return [_setting(field) for field in msgspec.structs.fields(kind)]
+    return [_setting(field) for field in msgspec.structs.fields(kind) if not table_kind(field.type)]
 
 
 def _setting(field: msgspec.structs.FieldInfo) -> Setting:
     meta: msgspec.Meta = get_args(field.type)[-1]
-    given = field.default is not None
-    value = _toml(field.default if given else (meta.examples or [None])[0])
-    default = f"`{value}`" if given else "not set"
+    default = field.default_factory() if callable(field.default_factory) else field.default
+    given = default not in (None, msgspec.NODEFAULT)
+    value = _toml(default if given else (meta.examples or [None])[0])
+    default = f"`{value}`" if given else "has to be set" if field.required else "not set"
     return Setting(field.name, value, default, expected(field.type), str(meta.description))
 
 
@@ -91,6 +94,8 @@ def _toml(value: Any) -> str:
         return value.as_toml()
     if isinstance(value, tuple):
         return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, dict):
+        return "{}" if not value else f"{{ {', '.join(f'{key} = {_toml(each)}' for key, each in value.items())} }}"
     return json.dumps(value, ensure_ascii=False)
 
 

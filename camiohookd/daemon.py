@@ -25,7 +25,6 @@ from camiohookd.labelling import Labelling
 from camiohookd.metrics import Metrics
 from camiohookd.payload import Event, parse_event
 from camiohookd.room import Bounds
-from camiohookd.rules import Rule
 from camiohookd.stopsignal import StopSignal
 from camiohookd.storethread import StoreThread
 from camiohookd.taskqueue import Receipt, TaskQueue
@@ -186,12 +185,11 @@ def _backoff(failures: int, *, minimum: float, maximum: float) -> float:
 
 def _make_worker(config: Config, labeler: "OnnxLabeler", metrics: Metrics, store: StoreThread) -> Worker:
     limits = images.Limits(config.images.formats, config.images.max_pixels, config.images.max_bytes)
-    rules = [Rule(rule.camera, rule.labels_format, rule.min_probability, rule.labels) for rule in config.rule]
     timeout = config.callback.timeout
     courier = Courier(version("camiohookd"), connect_timeout=min(timeout, 10.0), read_timeout=timeout, deadline=timeout)
     return Worker(
         store,
-        labelling=Labelling(labeler, limits, rules, metrics),
+        labelling=Labelling(labeler, limits, config.rule, metrics),
         courier=courier,
         allow_list=AllowList(config.callback.allow_hosts),
         metrics=metrics,

@@ -1,6 +1,10 @@
 """What a labeler found in a picture, and its geometry."""
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
+
+_ON_EDGE = 1e-9
 
 
 class Box(NamedTuple):
@@ -37,6 +41,34 @@ def polygon(box: Box, width: int, height: int) -> Polygon:
     left, right = (_fraction(x, width) for x in (box.left, box.right))
     top, bottom = (_fraction(height - y, height) for y in (box.top, box.bottom))
     return ((left, bottom), (right, bottom), (right, top), (left, top))
+
+
+def area(box: Box, width: int, height: int) -> float:
+    """How much of a picture of `width` x `height` pixels `box` covers, 0..1."""
+    right, bottom = _fraction(box.right, width), _fraction(box.bottom, height)
+    return max(right - _fraction(box.left, width), 0.0) * max(bottom - _fraction(box.top, height), 0.0)
+
+
+def foot(box: Box, width: int, height: int) -> tuple[float, float]:
+    """The middle of the bottom edge of `box`, as (x, y) fractions of the picture, y down."""
+    return _fraction((box.left + box.right) / 2, width), _fraction(box.bottom, height)
+
+
+def inside(corners: Sequence[tuple[float, float]], point: tuple[float, float]) -> bool:
+    """Whether `point` lies in the polygon of these `corners`, or on its edge.
+
+    By the even-odd rule: a ray to the right crosses the edges an odd number of times (M. Shimrat, Algorithm 112,
+    Communications of the ACM 5(8), 1962).
+    """
+    x, y = point
+    odd = False
+    for (x1, y1), (x2, y2) in pairwise([*corners, corners[0]]):
+        turn = (x2 - x1) * (y - y1) - (y2 - y1) * (x - x1)
+        if abs(turn) <= _ON_EDGE and min(x1, x2) <= x <= max(x1, x2) and min(y1, y2) <= y <= max(y1, y2):
+            return True
+        if (y1 > y) != (y2 > y) and (turn > 0) == (y2 > y1):
+            odd = not odd
+    return odd
 
 
 def _fraction(pixels: float, side: int) -> float:

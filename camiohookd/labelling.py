@@ -13,6 +13,7 @@ from camiohookd.errors import PictureError
 from camiohookd.labelers import Findings, Frame, Labeler
 from camiohookd.metrics import Metrics
 from camiohookd.payload import Picture, Reply
+from camiohookd.settings import Rule
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class Outcome:
 class Labelling:
     """What the label pool's threads share; `label` may be called by several at once."""
 
-    def __init__(self, labeler: Labeler, limits: images.Limits, table: Sequence[rules.Rule], metrics: Metrics) -> None:
+    def __init__(self, labeler: Labeler, limits: images.Limits, table: Sequence[Rule], metrics: Metrics) -> None:
         self._labeler = labeler
         self._limits = limits
         self._rules = table
@@ -44,7 +45,7 @@ class Labelling:
 
     def label(self, camera: str | None, pictures: Sequence[Picture], progress: Callable[[], None]) -> Outcome:
         """Label an event's pictures, calling `progress` before each step. Raises LabelingError, Interrupted."""
-        rule = rules.match(self._rules, camera)
+        rule = rules.complete(rules.match(self._rules, camera), self._labeler.default_probability)
         labelled: list[rules.Labelled] = []
         rejected: list[str] = []
         of_event: set[str] | None = None
@@ -84,7 +85,7 @@ class Labelling:
                 frames.append(Frame(picture, decoded))
         return frames
 
-    def _look_at(self, frames: Sequence[Frame], rule: rules.Rule) -> Findings:
+    def _look_at(self, frames: Sequence[Frame], rule: Rule) -> Findings:
         with self._metrics.inference_seconds.time():
             return self._labeler.label(frames, rules.least_probability(rule))
 

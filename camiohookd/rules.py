@@ -4,27 +4,15 @@ Pure functions on plain values; owned by no thread.
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from camiohookd.detections import Detection, polygon
-from camiohookd.payload import ImageLabels, Label, LabelsFormat, Reply
+import msgspec
 
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What is reported for the cameras whose name matches `camera`, where ``*`` stands for any letters, also none.
-
-    Every other letter stands for itself, in its own case.
-    `min_probability` None leaves it to the model's own threshold; `labels` are those reported, all when empty.
-    """
-
-    camera: str = "*"
-    labels_format: LabelsFormat = "image"
-    min_probability: float | None = None
-    labels: tuple[str, ...] = ()
+from camiohookd.detections import Box, Detection, area, foot, inside, polygon
+from camiohookd.payload import ImageLabels, Label, Reply
+from camiohookd.settings import Rule
 
 
 class Labelled(NamedTuple):
@@ -37,22 +25,38 @@ class Labelled(NamedTuple):
 
 
 def match(rules: Iterable[Rule], camera: str | None) -> Rule:
-    """The first rule for that camera; one that reports everything where there is none."""
-    return next((rule for rule in rules if _matches(rule.camera, camera or "")), Rule())
+    """The most specific rule for that camera; one that reports everything where there is none.
+
+    In a rule's `camera`, ``*`` stands for any letters, also none; every other letter for itself, in its own case. A
+    name without it is the most specific; of patterns the one with the most letters beside it; of equals the first.
+    """
+    fitting = [rule for rule in rules if _matches(rule.camera, camera or "")]
+    return max(fitting, key=_specificity, default=Rule())
 
 
-def least_probability(rule: Rule) -> float | None:
-    """Below it the rule lets nothing through; None: whatever the labeler itself reports may get through."""
-    return rule.min_probability
+def complete(rule: Rule, default_probability: float) -> Rule:
+    """`rule` with the labeler's own least probability where it does not say one."""
+    if rule.min_probability is not None:
+        return rule
+    return msgspec.structs.replace(rule, min_probability=default_probability)
+
+
+def least_probability(rule: Rule) -> float:
+    """Below it the rule lets no label through."""
+    return min(rule.min_probability or 0.0, *rule.min_probability_of.values(), 1.0)
+
+
+def objection(rule: Rule, found: Detection, width: int, height: int) -> str | None:
+    """Why `rule` leaves out what was `found` in a picture of that size, for people; None: it is let through."""
+    return next(_objections(rule, found, width, height), None)
 
 
 def apply(rule: Rule, picture: Labelled) -> list[Detection]:
-    """Those detections that the rule lets through, in their order."""
+    """Those detections that the rule lets through, in their order, under the names that are sent."""
     return [
-        found
+        found._replace(label=rule.label_map.get(found.label, found.label))
         for found in picture.detections
-        if (rule.min_probability is None or found.probability >= rule.min_probability)
-        and (not rule.labels or found.label in rule.labels)
+        if objection(rule, found, picture.width, picture.height) is None
     ]
 
 
@@ -72,20 +76,65 @@ def reply(rule: Rule, pictures: Iterable[Labelled], event: Iterable[str] | None 
     `event`: labels of the event as a whole, where the labeler tells no more; they are sent as a flat list.
     """
     if event is not None:
-        return Reply(sorted(label for label in event if not rule.labels or label in rule.labels))
+        return _flat(rule, (rule.label_map.get(name, name) for name in event if not _unwanted(rule, name)))
     images: ImageLabels = {}
     for picture in pictures:
         merged = images.setdefault(picture.timestamp, {})
         for name, label in image_labels(apply(rule, picture), picture.width, picture.height).items():
             _keep_more_probable(merged, name, label)
     if rule.labels_format == "event":
-        return Reply(sorted({name for labels in images.values() for name in labels}))
+        return _flat(rule, (name for labels in images.values() for name in labels))
+    if rule.nothing_label and not any(images.values()):
+        images = {timestamp: {rule.nothing_label: Label(1.0)} for timestamp in images}
     return Reply(images)
+
+
+def _flat(rule: Rule, names: Iterable[str]) -> Reply:
+    return Reply(sorted(set(names)) or ([rule.nothing_label] if rule.nothing_label else []))
+
+
+def _objections(rule: Rule, found: Detection, width: int, height: int) -> Iterator[str]:
+    if unwanted := _unwanted(rule, found.label):
+        yield unwanted
+    least = rule.min_probability_of.get(found.label)
+    if least is not None and found.probability < least:
+        yield f"below {least:g} for {found.label}"
+    if least is None and found.probability < (rule.min_probability or 0.0):
+        yield f"below {rule.min_probability:g}"
+    if found.box is not None:
+        yield from _objections_to_place(rule, found.box, width, height)
+
+
+def _unwanted(rule: Rule, label: str) -> str | None:
+    if label in rule.ignore_labels:
+        return f"{label} is one of ignore_labels"
+    if rule.labels and label not in rule.labels:
+        return f"{label} is none of labels"
+    return None
+
+
+def _objections_to_place(rule: Rule, box: Box, width: int, height: int) -> Iterator[str]:
+    covered = area(box, width, height)
+    if covered < rule.min_area:
+        yield f"its area is {covered:.2g}, below min_area {rule.min_area:g}"
+    if covered > rule.max_area:
+        yield f"its area is {covered:.2g}, above max_area {rule.max_area:g}"
+    stands = foot(box, width, height)
+    included = [zone for zone in rule.zone if zone.kind == "include"]
+    if included and not any(inside(zone.polygon, stands) for zone in included):
+        yield f"outside zone {' and '.join(zone.name for zone in included)}"
+    for zone in rule.zone:
+        if zone.kind == "exclude" and inside(zone.polygon, stands):
+            yield f"inside zone {zone.name}"
 
 
 def _matches(pattern: str, camera: str) -> bool:
     # To a shell ? and [ are special too; within brackets they are themselves.
     return fnmatchcase(camera, re.sub(r"[?[]", r"[\g<0>]", pattern))
+
+
+def _specificity(rule: Rule) -> tuple[bool, int]:
+    return "*" not in rule.camera, len(rule.camera.replace("*", ""))
 
 
 def _keep_more_probable(labels: dict[str, Label], name: str, label: Label) -> None:

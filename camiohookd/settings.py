@@ -14,7 +14,9 @@ from camiohookd.values import Address, AllowedHost, ApiKey, ByteSize, Duration, 
 KEY_ADVICE = 'make one with "openssl rand -hex 24"'
 
 Count = Annotated[int, Meta(ge=1)]
-Probability = Annotated[float, Meta(ge=0, le=1)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Probability = Fraction
+LabelName = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
 class Hook(Struct, frozen=True):
@@ -150,8 +152,36 @@ class Log(Struct, frozen=True):
     ] = "info"
 
 
+class Zone(Struct, frozen=True):
+    """A part of the camera's picture, as many of these in a rule as you like.
+
+    An object counts by the middle of its bottom edge: where it stands.
+    """
+
+    name: Annotated[
+        str, Meta(min_length=1, description="What the zone is called where labels are explained.", examples=["drive"])
+    ]
+    polygon: Annotated[
+        tuple[tuple[Fraction, Fraction], ...],
+        Meta(
+            min_length=3,
+            description="Its corners as [x, y] in fractions of the picture: [0, 0] is the top left, [1, 1] the bottom "
+            "right.",
+            examples=[((0.1, 0.5), (0.9, 0.5), (1.0, 1.0), (0.0, 1.0))],
+        ),
+    ]
+    kind: Annotated[
+        Literal["include", "exclude"],
+        Meta(description="include: what stands outside all such zones is left out; exclude: what stands inside is."),
+    ] = "include"
+
+
 class Rule(Struct, frozen=True):
-    """What is sent for a camera, as many of these as you like."""
+    """What is sent for a camera, as many of these as you like; the most specific one holds.
+
+    That is the one with the camera's very name; else the one whose pattern has the most letters beside "*"; of equals
+    the first.
+    """
 
     camera: Annotated[str, Meta(description='The camera\'s name; "*" stands for any letters.')] = "*"
     labels_format: Annotated[
@@ -162,4 +192,30 @@ class Rule(Struct, frozen=True):
         Probability | None,
         Meta(description="Labels below it are left out; not set: the model's own.", examples=[0.5]),
     ] = None
-    labels: Annotated[tuple[str, ...], Meta(description="The only labels to send; an empty list: all.")] = ()
+    min_probability_of: Annotated[
+        dict[str, Probability],
+        Meta(description="The same for single labels, such as { person = 0.4, dog = 0.7 }; these win."),
+    ] = {}
+    labels: Annotated[
+        tuple[str, ...], Meta(description="The only labels to send, as the labeler calls them; an empty list: all.")
+    ] = ()
+    ignore_labels: Annotated[tuple[str, ...], Meta(description="Labels that are never sent.")] = ()
+    label_map: Annotated[
+        dict[str, LabelName],
+        Meta(
+            description='Labels that are sent under another name, such as { person = "people" }; all other settings '
+            "of the rule mean the name before."
+        ),
+    ] = {}
+    min_area: Annotated[
+        Fraction,
+        Meta(description="Objects whose box is a smaller part of the picture are left out; 0.01 is a hundredth of it."),
+    ] = 0.0
+    max_area: Annotated[
+        Fraction, Meta(description="Objects whose box is a larger part of the picture are left out.")
+    ] = 1.0
+    nothing_label: Annotated[
+        LabelName | None,
+        Meta(description="What is sent for an event in which nothing is found.", examples=["nothing"]),
+    ] = None
+    zone: tuple[Zone, ...] = ()

@@ -5,12 +5,13 @@ What cannot be read ends as a `ConfigError` that names the file, the line and th
 
 import re
 import tomllib
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from camiohookd.errors import ConfigError
 
-_HEADER = re.compile(r"\s*(\[+)\s*([\w-]+)\s*\]")
+_HEADER = re.compile(r"\s*(\[+)\s*([\w.-]+)\s*\]")
 _KEY = re.compile(r"\s*([\w-]+)\s*=")
 
 
@@ -21,8 +22,12 @@ class TomlFile(NamedTuple):
     text: str
     tables: dict[str, Any]
 
-    def where(self, section: str, key: str = "", nth: int = 0) -> str:
-        """For an error: the file, the line if it can be told, and the key (or the header) in the `nth` such table."""
+    def where(self, section: str, key: str = "", *nth: int) -> str:
+        """For an error: the file, the line if it can be told, and the key (or the header).
+
+        `nth` says which table of that name; of one within a table first which of those, and may leave the last out:
+        ``where("rule.zone", "name", 1, 0)`` is in the first zone of the second rule.
+        """
         line = _line_of(self.text, section, key, nth)
         place = f"{self.path}, line {line}" if line else str(self.path)
         return f"{place}: {section}.{key}" if key else f"{place}: {section}"
@@ -49,17 +54,21 @@ def read(path: Path, *, required: bool) -> TomlFile:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
 
 
-def _line_of(text: str, section: str, key: str, nth: int) -> int:
+def _line_of(text: str, section: str, key: str, nth: tuple[int, ...]) -> int:
     """The line, from 1, of `key` (or the header) in the `nth` table `section`, 0 if it is written some other way."""
-    tables = -1
+    names = list(accumulate(section.split("."), "{}.{}".format))
+    wanted = (*nth, *[0] * len(names))[: len(names)]
+    tables: dict[str, int] = {}
     inside = False
     for number, line in enumerate(text.splitlines(), 1):
         if header := _HEADER.match(line):
-            inside = header[2] == section
-            tables += inside
+            # Tables within one are counted anew in the next.
+            tables = {name: count for name, count in tables.items() if not name.startswith(f"{header[2]}.")}
+            tables[header[2]] = tables.get(header[2], -1) + 1
+            inside = header[2] == section and wanted == tuple(tables.get(name, 0) for name in names)
             if inside and not key:
                 return number
-        elif inside and tables == nth and (found := _KEY.match(line)) and found[1] == key:
+        elif inside and (found := _KEY.match(line)) and found[1] == key:
             return number
     return 0
 

@@ -142,7 +142,12 @@ def _expected(info: msgspec.inspect.Type) -> str:
             *most, last = [f'"{value}"' for value in values]
             return f"{', '.join(most)} or {last}" if most else last
         case msgspec.inspect.VarTupleType(item_type=item, min_length=least):
-            return f"a list of {'one or more' if least else 'any length'}, each {_expected(item)}"
+            count = {None: "any length", 0: "any length", 1: "one or more"}.get(least, f"{least} or more")
+            return f"a list of {count}, each {_expected(item)}"
+        case msgspec.inspect.TupleType(item_types=[first, *rest]):
+            return f"a list of {1 + len(rest)}, each {_expected(first)}"
+        case msgspec.inspect.DictType(key_type=key, value_type=value):
+            return f"a table {{ {_expected(key)} = {_expected(value)} }}"
         case msgspec.inspect.UnionType(types=[inner, msgspec.inspect.NoneType()]):
             return _expected(inner)
         case msgspec.inspect.UnionType(types=kinds):
@@ -155,8 +160,9 @@ def _expected(info: msgspec.inspect.Type) -> str:
             return f"a whole number from {least} to {most}"
         case msgspec.inspect.FloatType(ge=least, le=most):
             return f"a number from {least} to {most}"
-        case msgspec.inspect.StrType(min_length=least):
-            return "text that is not empty" if least else "text"
+        case msgspec.inspect.StrType(min_length=least, max_length=most):
+            long = f" of at most {most} letters" if most else ""
+            return f"text{long} that is not empty" if least else f"text{long}"
     raise TypeError(f"no words for {info}")
 
 

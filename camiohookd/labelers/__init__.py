@@ -1,7 +1,7 @@
 """What labels pictures: the pictures of an event → detections.
 
-`onnx` runs a model that `model` describes and whose outputs `decoders` understands; `script` asks a program of the
-owner's.
+`onnx` runs a model that `model` describes and whose outputs `decoders` understands; `own` asks a script or a program of
+the owner's.
 """
 
 from collections.abc import Sequence
@@ -53,7 +53,8 @@ class Labeler(Protocol):
     def label(self, frames: Sequence[Frame], min_probability: float | None = None) -> Findings:
         """What is in the frames; boxes in pixels of the displayed picture in full.
 
-        `min_probability` None means the default one. Raises `errors.LabelingError`.
+        What is less probable than `min_probability` (None: than the default one) is left out, if that saves work.
+        Raises `errors.LabelingError`.
         """
         ...
 

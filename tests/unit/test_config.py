@@ -102,6 +102,24 @@ def test_settings_cannot_be_changed_afterwards() -> None:
         ("[[rule]]\n[[rule]]\ncamera = 1", ", line 3: rule.camera: given 1, expected text"),
         ("[[rule]]\nmin_probability = 2", ", line 2: rule.min_probability: given 2, expected a number from 0 to 1"),
         (
+            "[[rule]]\nmin_probability_of = {cat = 2}",
+            ', line 2: rule.min_probability_of: given {"cat": 2}, expected a tab',
+        ),
+        ("[[rule]]\n[rule.zone]", ", line 2: rule.zone: expected a list of tables, written [[rule.zone]]"),
+        ("[[rule]]\n[[rule.zone]]\nname = 'a'", ", line 2: rule.zone: polygon is missing, a list of 3 or more, each"),
+        (
+            "[[rule]]\n[[rule]]\n[[rule.zone]]\nname = 'a'\npolygon = [[0, 0], [1, 0]]",
+            ", line 5: rule.zone.polygon: given [[0, 0], [1, 0]], expected a list of 3 or more, each",
+        ),
+        (
+            "[[rule]]\nzone = [{name = 'a', polygon = [[0, 0], [1, 0], [1, 2]]}]",
+            ": rule.zone.polygon: given [[0, 0], [1, 0], [1, 2]], expected a list of 3",
+        ),
+        (
+            "[[rule]]\n[[rule.zone]]\npolygo = []",
+            ", line 3: rule.zone.polygo: there is no such setting; did you mean pol",
+        ),
+        (
             "[[rule]]\n[[rule]]\nfloor = 1",
             ', line 3: rule.floor: there is no such setting; "camiohookd example-config"',
         ),

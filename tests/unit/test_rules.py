@@ -2,12 +2,15 @@
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from camiohookd.detections import Box, Detection
+from camiohookd import rules
+from camiohookd.detections import Box, Detection, inside
 from camiohookd.payload import Label
-from camiohookd.rules import Labelled, Rule, apply, image_labels, match, reply
+from camiohookd.rules import Labelled, apply, complete, image_labels, least_probability, match, reply
+from camiohookd.settings import Rule, Zone
 
 CAT = Detection("cat", 0.9, Box(0, 0, 10, 10))
 DIM_CAT = Detection("cat", 0.5, Box(5, 5, 10, 10))
@@ -20,11 +23,20 @@ found = st.lists(
 
 @pytest.mark.parametrize(
     ("camera", "expected"),
-    [("front", "front"), ("frontyard", "front*"), ("Front", "*"), ("", "*"), (None, "*")],
+    [
+        ("front", "front"),
+        ("frontyard", "front*"),
+        ("front door", "front*"),
+        ("back door", "* door"),
+        ("Front", "*"),
+        ("", "*"),
+        (None, "*"),
+    ],
 )
-def test_the_first_rule_whose_pattern_matches_the_camera_wins(camera: str | None, expected: str) -> None:
-    rules = [Rule("front"), Rule("front*"), Rule("*"), Rule("never reached")]
-    assert match(rules, camera).camera == expected
+def test_the_rule_with_the_name_wins_then_the_longest_pattern_then_the_first(camera: str | None, expected: str) -> None:
+    rules = [Rule("*"), Rule("*a*"), Rule("front*"), Rule("* door"), Rule("front"), Rule("f*ront", "event")]
+    chosen = match(rules, camera)
+    assert (chosen.camera, chosen.labels_format) == (expected, "image")
 
 
 @pytest.mark.parametrize(
@@ -60,6 +72,119 @@ def test_a_rule_leaves_out_what_is_less_probable() -> None:
 
 def test_a_rule_leaves_out_labels_that_it_does_not_name() -> None:
     assert apply(Rule(labels=("dog", "bird")), seen(CAT, DOG)) == [DOG]
+
+
+def test_single_labels_may_have_a_bound_of_their_own_below_or_above_the_others_one() -> None:
+    rule = Rule(min_probability=0.6, min_probability_of={"cat": 0.5, "dog": 0.8})
+    assert apply(rule, seen(CAT, DOG, DIM_CAT)) == [CAT, DIM_CAT]
+    assert least_probability(rule) == 0.5
+    assert least_probability(complete(Rule(min_probability_of={"cat": 0.5}), 0.3)) == 0.3
+
+
+def test_ignored_labels_are_left_out_also_of_those_that_the_rule_names() -> None:
+    assert apply(Rule(ignore_labels=("cat",)), seen(CAT, DOG)) == [DOG]
+    assert apply(Rule(labels=("cat",), ignore_labels=("cat",)), seen(CAT, DOG)) == []
+
+
+def test_a_label_is_sent_under_the_name_it_is_mapped_to_and_named_in_the_rule_by_its_own() -> None:
+    rule = Rule(labels=("cat", "dog"), label_map={"cat": "pet", "dog": "pet"})
+    assert [found.label for found in apply(rule, seen(CAT, DOG))] == ["pet", "pet"]
+    answer = reply(rule, [seen(DOG, CAT)])
+    assert isinstance(answer.labels, dict)
+    assert {name: label.probability for name, label in answer.labels["t1"].items()} == {"pet": 0.9}
+
+
+@pytest.mark.parametrize(("least", "most", "kept"), [(0.0, 1.0, 3), (0.01, 1.0, 1), (0.0, 0.005, 2), (0.002, 0.003, 1)])
+def test_objects_may_have_a_smallest_and_a_largest_part_of_the_picture(least: float, most: float, kept: int) -> None:
+    assert len(apply(Rule(min_area=least, max_area=most), seen(CAT, DIM_CAT, DOG))) == kept
+
+
+def test_of_a_box_that_hangs_over_the_edge_only_what_is_in_the_picture_counts() -> None:
+    corner = Detection("cat", 0.9, Box(-90, -90, 10, 10))
+    assert apply(Rule(max_area=0.02), seen(corner)) == [corner]
+
+
+LEFT = Zone("left", ((0, 0), (0.5, 0), (0.5, 1), (0, 1)))
+LOW = Zone("low", ((0, 0.5), (1, 0.5), (1, 1), (0, 1)))
+
+
+@pytest.mark.parametrize(
+    ("zones", "box", "objection"),
+    [
+        ([LEFT], Box(10, 10, 20, 20), None),
+        ([LEFT], Box(60, 10, 80, 20), "outside zone left"),
+        ([LEFT, LOW], Box(60, 10, 80, 20), "outside zone left and low"),
+        ([LEFT, LOW], Box(60, 10, 80, 60), None),
+        ([LEFT], Box(40, 0, 90, 99), "outside zone left"),
+        ([LOW], Box(0, 0, 100, 120), None),
+        ([LOW], Box(0, 0, 100, 49), "outside zone low"),
+        ([replace(LOW, kind="exclude")], Box(0, 0, 100, 51), "inside zone low"),
+        ([LEFT, replace(LOW, kind="exclude")], Box(0, 0, 10, 90), "inside zone low"),
+        ([LEFT, replace(LOW, kind="exclude")], Box(0, 0, 10, 10), None),
+        ([LEFT], None, None),
+    ],
+)
+def test_an_object_is_where_the_middle_of_its_bottom_edge_is(
+    zones: list[Zone], box: Box | None, objection: str | None
+) -> None:
+    assert rules.objection(Rule(zone=tuple(zones)), Detection("cat", 0.9, box), 100, 100) == objection
+
+
+@pytest.mark.parametrize(
+    ("rule", "reason"),
+    [
+        (Rule(min_probability=0.95), "below 0.95"),
+        (Rule(min_probability_of={"cat": 0.95}), "below 0.95 for cat"),
+        (Rule(labels=("dog",)), "cat is none of labels"),
+        (Rule(ignore_labels=("cat",)), "cat is one of ignore_labels"),
+        (Rule(min_area=0.5), "its area is 0.01, below min_area 0.5"),
+        (Rule(max_area=0.005), "its area is 0.01, above max_area 0.005"),
+    ],
+)
+def test_of_what_is_left_out_the_reason_is_told(rule: Rule, reason: str) -> None:
+    assert rules.objection(rule, CAT, 100, 100) == reason
+    assert apply(rule, seen(CAT)) == []
+
+
+def test_what_stands_for_nothing_is_sent_only_where_nothing_is_left_in_the_whole_event() -> None:
+    rule = Rule(nothing_label="empty", labels=("cat",))
+    nothing = reply(rule, [Labelled("t1", 10, 10, []), Labelled("t2", 10, 10, [DOG])])
+    assert nothing.labels == {"t1": {"empty": Label(1.0)}, "t2": {"empty": Label(1.0)}}
+    something = reply(rule, [Labelled("t1", 10, 10, []), Labelled("t2", 10, 10, [CAT])])
+    assert isinstance(something.labels, dict)
+    assert (list(something.labels["t1"]), list(something.labels["t2"])) == ([], ["cat"])
+    flat = replace(rule, labels_format="event")
+    assert reply(flat, [Labelled("t1", 10, 10, [DOG])]).labels == ["empty"]
+
+
+def test_labels_of_a_whole_event_go_through_the_rule_too() -> None:
+    rule = Rule(ignore_labels=("dog",), label_map={"cat": "pet"}, nothing_label="empty")
+    assert reply(rule, [seen()], {"cat", "dog", "bird"}).labels == ["bird", "pet"]
+    assert reply(rule, [seen()], {"dog"}).labels == ["empty"]
+
+
+grid = st.tuples(st.integers(0, 8), st.integers(0, 8))
+
+
+@given(st.lists(grid, min_size=3, max_size=3), grid)
+def test_inside_a_triangle_is_what_no_side_has_on_its_other_hand(
+    corners: list[tuple[int, int]], point: tuple[int, int]
+) -> None:
+    def turn(a: tuple[int, int], b: tuple[int, int], c: tuple[int, int]) -> int:
+        return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+
+    a, b, c = corners
+    assume(turn(a, b, c))
+    turns = [turn(a, b, point), turn(b, c, point), turn(c, a, point)]
+    scaled = [(x / 8, y / 8) for x, y in corners]
+    assert inside(scaled, (point[0] / 8, point[1] / 8)) is (min(turns) >= 0 or max(turns) <= 0)
+
+
+def test_a_notch_is_outside() -> None:
+    corners = [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.5, 0.5), (0.0, 1.0)]
+    assert inside(corners, (0.5, 0.4))
+    assert not inside(corners, (0.5, 0.6))
+    assert not inside(corners, (-0.1, 0.0))
 
 
 def test_a_label_has_the_probability_to_four_decimals_and_its_outline() -> None:

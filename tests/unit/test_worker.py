@@ -16,8 +16,8 @@ from camiohookd.labelers import Findings, Frame
 from camiohookd.labelling import Labelling
 from camiohookd.metrics import Metrics
 from camiohookd.payload import parse_event
-from camiohookd.rules import Rule
 from camiohookd.segments import StoredPayload
+from camiohookd.settings import Rule
 from camiohookd.simulator.fake_camio import FakeCamio
 from camiohookd.storethread import StoreThread
 from camiohookd.taskqueue import TaskQueue
