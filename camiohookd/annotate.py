@@ -1,4 +1,4 @@
-"""A picture and its detections → the same picture with boxes, names and scores drawn on it."""
+"""A picture, its detections and zones → the same picture with boxes, names, scores and outlines drawn on it."""
 
 import colorsys
 from collections.abc import Iterable
@@ -7,19 +7,26 @@ from zlib import crc32
 from PIL import Image, ImageDraw, ImageFont
 
 from camiohookd.detections import Box, Detection
+from camiohookd.settings import Zone
 
 _Color = tuple[int, int, int]
 
+_ZONE_COLORS: dict[str, _Color] = {"include": (80, 230, 120), "exclude": (255, 110, 110)}
+_TINT = 40  # of 255
 
-def annotate(image: Image.Image, detections: Iterable[Detection]) -> Image.Image:
+
+def annotate(image: Image.Image, detections: Iterable[Detection], zones: Iterable[Zone] = ()) -> Image.Image:
     """A copy of `image` (RGB, in full size: boxes are in its pixels) with each box, its label and its probability.
 
-    Lines and letters grow with the picture; a label has the same colour in every picture.
+    Lines and letters grow with the picture; a label has the same colour in every picture. Zones are outlined and
+    tinted: green what is included, red what is excluded.
     """
     canvas = image.copy()
-    draw = ImageDraw.Draw(canvas)
+    draw = ImageDraw.Draw(canvas, "RGBA")
     line = max(1, round(max(image.size) / 300))
     font = ImageFont.load_default(max(11, 7 * line))
+    for zone in zones:
+        _outline(draw, zone, line, font)
     shown = [
         (f"{label} {probability:.2f}", _within(box, image.size), _color(label))
         for label, probability, box, _ in sorted(detections, key=lambda found: found.probability)
@@ -29,6 +36,19 @@ def annotate(image: Image.Image, detections: Iterable[Detection]) -> Image.Image
     for text, box, color in shown:  # afterwards, so that no line strikes a caption through
         _caption(draw, text, box, color, font)
     return canvas
+
+
+def _outline(
+    draw: ImageDraw.ImageDraw, zone: Zone, line: int, font: ImageFont.ImageFont | ImageFont.FreeTypeFont
+) -> None:
+    """With its name in the upper left corner of what it fits into."""
+    width, height = draw.im.size
+    corners = [(x * (width - 1), y * (height - 1)) for x, y in zone.polygon]
+    color = _ZONE_COLORS[zone.kind]
+    draw.polygon(corners, fill=(*color, _TINT))
+    draw.line([*corners, corners[0]], fill=color, width=line, joint="curve")
+    (left, top), (right, bottom) = ((pick(each[axis] for each in corners) for axis in (0, 1)) for pick in (min, max))
+    _caption(draw, zone.name, Box(left, top, right, bottom), color, font)
 
 
 def _within(box: Box | None, size: tuple[int, int]) -> Box:

@@ -12,7 +12,6 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING
 
 from tornado.netutil import bind_sockets
 
@@ -21,6 +20,8 @@ from camiohookd import desk, images, systemd, views
 from camiohookd.callback import AllowList, Courier, backoff
 from camiohookd.config import Config
 from camiohookd.errors import CamiohookdError
+from camiohookd.labelers import Labeler
+from camiohookd.labelers.opening import open_labeler
 from camiohookd.labelling import Labelling
 from camiohookd.metrics import Metrics
 from camiohookd.payload import Event, parse_event
@@ -35,9 +36,6 @@ from camiohookd.web.admin import admin_application
 from camiohookd.web.hook import hook_application
 from camiohookd.web.site import Limits, Listener, listen
 from camiohookd.worker import Worker
-
-if TYPE_CHECKING:
-    from camiohookd.labelers.onnx.labeler import OnnxLabeler
 
 DRAIN_SECONDS = 2.0
 WORK_SECONDS = 5.0
@@ -65,7 +63,7 @@ def run(config: Config, keys: dict[str, str], stop: StopSignal) -> int:
     `keys` are those that Camio may use, by the name that the log gives them.
     """
     log.info("camiohookd %s starts", version("camiohookd"))
-    labeler = _open_labeler(config)
+    labeler = open_labeler(config.labeler)
     if stop.came:
         return _stopped_early()
     metrics = Metrics()
@@ -78,6 +76,7 @@ def run(config: Config, keys: dict[str, str], stop: StopSignal) -> int:
         return _stopped_early()
     _log_what_there_is(config, labeler, queue)
     idle = asyncio.run(_serve(config, keys, stop, labeler, metrics, queue))
+    labeler.close()
     log.info("stopped")
     if not idle:
         # A callback that does not answer holds its thread, and Python waits for threads. All that matters is kept.
@@ -95,7 +94,7 @@ async def _serve(
     config: Config,
     keys: dict[str, str],
     stop_signal: StopSignal,
-    labeler: "OnnxLabeler",
+    labeler: Labeler,
     metrics: Metrics,
     queue: TaskQueue,
 ) -> bool:
@@ -112,7 +111,7 @@ async def _serve(
         store.watch(lambda: _wake(loop, worker))
         hook = _listen_for_events(config, keys, metrics, store, stop, hook_sockets)
         # The model was loaded and warmed up before anything listened.
-        checks = {"model": lambda: None, "store": lambda: store.trouble, "worker": worker.stalled}
+        checks = {"model": worker.labeler_trouble, "store": lambda: store.trouble, "worker": worker.stalled}
         admin = listen(admin_application(metrics, checks), admin_sockets)
         desk_listener = listen(control.control_application(partial(_perform, store)), [control_socket])
         worker.start()
@@ -135,13 +134,6 @@ def _wake(loop: asyncio.AbstractEventLoop, worker: Worker) -> None:
     loop.call_soon_threadsafe(worker.wake)
 
 
-def _open_labeler(config: Config) -> "OnnxLabeler":
-    from camiohookd.labelers import model
-    from camiohookd.labelers.onnx.labeler import open_onnx
-
-    return open_onnx(model.find(config.labeler.model))
-
-
 def _open_queue(config: Config, metrics: Metrics) -> TaskQueue:
     queue = config.queue
     return TaskQueue(
@@ -162,20 +154,21 @@ def _open_queue(config: Config, metrics: Metrics) -> TaskQueue:
     )
 
 
-def _log_what_there_is(config: Config, labeler: "OnnxLabeler", queue: TaskQueue) -> None:
+def _log_what_there_is(config: Config, labeler: Labeler, queue: TaskQueue) -> None:
     counts = queue.index.counts
     log.info(
-        "queue: %d pending, %d labelled, %d failed; model %s on %s, %d threads",
+        "queue: %d pending, %d labelled, %d failed; %s, %d threads",
         counts[State.PENDING],
         counts[State.LABELLED],
         counts[State.FAILED],
-        config.labeler.model,
-        labeler.device,
+        f"model {config.labeler.model} on {labeler.device}" if config.labeler.kind == "onnx" else labeler.device,
         _threads(config),
     )
 
 
 def _threads(config: Config) -> int:
+    if config.labeler.kind != "onnx":
+        return 1  # own code sees one event at a time
     return (os.cpu_count() or 1) if config.labeler.threads == "auto" else config.labeler.threads
 
 
@@ -183,7 +176,7 @@ def _backoff(failures: int, *, minimum: float, maximum: float) -> float:
     return backoff(failures - 1, minimum, maximum)
 
 
-def _make_worker(config: Config, labeler: "OnnxLabeler", metrics: Metrics, store: StoreThread) -> Worker:
+def _make_worker(config: Config, labeler: Labeler, metrics: Metrics, store: StoreThread) -> Worker:
     limits = images.Limits(config.images.formats, config.images.max_pixels, config.images.max_bytes)
     timeout = config.callback.timeout
     courier = Courier(version("camiohookd"), connect_timeout=min(timeout, 10.0), read_timeout=timeout, deadline=timeout)
@@ -195,6 +188,7 @@ def _make_worker(config: Config, labeler: "OnnxLabeler", metrics: Metrics, store
         metrics=metrics,
         threads=_threads(config),
         deliveries=config.callback.concurrency,
+        labeler_deadline=config.labeler.deadline,
     )
 
 

@@ -20,6 +20,10 @@ class ModelError(SetupError):
     """The model's folder, description or file is wrong, or its warm-up failed."""
 
 
+class LabelerError(SetupError):
+    """The owner's own labeler cannot be started."""
+
+
 class StateFolderError(SetupError):
     """The state folder is in use by another daemon, or of a format this version does not know."""
 
@@ -40,6 +44,10 @@ class PictureError(CamiohookdError):
 
 class LabelingError(CamiohookdError):
     """The labeler failed on an event; another try may help."""
+
+
+class LabelerDown(CamiohookdError):
+    """The labeler cannot be asked at present; no event is to blame, and another try may help."""
 
 
 class QueueError(CamiohookdError):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from camiohookd import images, rules
-from camiohookd.errors import PictureError
+from camiohookd.errors import LabelerDown, LabelingError, PictureError
 from camiohookd.labelers import Findings, Frame, Labeler
 from camiohookd.metrics import Metrics
 from camiohookd.payload import Picture, Reply
@@ -34,17 +34,24 @@ class Outcome:
 
 
 class Labelling:
-    """What the label pool's threads share; `label` may be called by several at once."""
+    """What the label pool's threads share; `label` may be called by several at once.
+
+    `trouble` is why the labeler cannot be asked at present, None when it can.
+    """
 
     def __init__(self, labeler: Labeler, limits: images.Limits, table: Sequence[Rule], metrics: Metrics) -> None:
         self._labeler = labeler
         self._limits = limits
         self._rules = table
         self._metrics = metrics
-        self.interrupt = threading.Event()
+        self._interrupted = threading.Event()
+        self.trouble: str | None = None
 
     def label(self, camera: str | None, pictures: Sequence[Picture], progress: Callable[[], None]) -> Outcome:
-        """Label an event's pictures, calling `progress` before each step. Raises LabelingError, Interrupted."""
+        """Label an event's pictures, calling `progress` before each step.
+
+        Raises LabelingError, LabelerDown, Interrupted.
+        """
         rule = rules.complete(rules.match(self._rules, camera), self._labeler.default_probability)
         labelled: list[rules.Labelled] = []
         rejected: list[str] = []
@@ -67,8 +74,13 @@ class Labelling:
         found = sum(len(rules.apply(rule, picture)) for picture in labelled)
         return Outcome(reply, len(labelled), found, tuple(rejected))
 
+    def interrupt(self) -> None:
+        """End what is being labelled, and the labeler with it; from any thread."""
+        self._interrupted.set()
+        self._labeler.close()
+
     def _go_on(self, progress: Callable[[], None]) -> None:
-        if self.interrupt.is_set():
+        if self._interrupted.is_set():
             raise Interrupted
         progress()
 
@@ -86,8 +98,16 @@ class Labelling:
         return frames
 
     def _look_at(self, frames: Sequence[Frame], rule: Rule) -> Findings:
-        with self._metrics.inference_seconds.time():
-            return self._labeler.label(frames, rules.least_probability(rule))
+        try:
+            with self._metrics.inference_seconds.time():
+                findings = self._labeler.label(frames, rules.least_probability(rule))
+        except (LabelingError, LabelerDown) as error:
+            if self._interrupted.is_set():
+                raise Interrupted from None
+            self.trouble = str(error) if isinstance(error, LabelerDown) else None
+            raise
+        self.trouble = None
+        return findings
 
 
 def _in_parts(pictures: Sequence[Picture], at_once: int | None) -> Iterator[Sequence[Picture]]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from camiohookd.callback import AllowList, Courier, OutcomeKind
 from camiohookd.callback import Outcome as Answer
-from camiohookd.errors import CallbackNotAllowed, CamiohookdError, LabelingError
+from camiohookd.errors import CallbackNotAllowed, CamiohookdError, LabelerDown, LabelingError
 from camiohookd.labelling import Interrupted, Labelling
 from camiohookd.labelling import Outcome as Labels
 from camiohookd.metrics import Metrics
@@ -43,7 +43,10 @@ class _InHand:
 
 
 class Worker:
-    """Labels with `threads` threads and delivers with `deliveries` at a time; belongs to the event loop."""
+    """Labels with `threads` threads and delivers with `deliveries` at a time; belongs to the event loop.
+
+    `labeler_deadline` is how long (in seconds) the labeler may take before it gives up by itself.
+    """
 
     def __init__(
         self,
@@ -55,6 +58,7 @@ class Worker:
         metrics: Metrics,
         threads: int,
         deliveries: int,
+        labeler_deadline: float = 0.0,
     ) -> None:
         self._store = store
         self._labelling = labelling
@@ -65,6 +69,7 @@ class Worker:
         self._delivery_pool = ThreadPoolExecutor(deliveries, "deliver")
         self._threads = threads
         self._deliveries = deliveries
+        self._patience = max(STALLED_SECONDS, labeler_deadline)
         self._stopping = asyncio.Event()
         self._labeling_failures: dict[str, int] = {}
         self._in_hand: dict[int, _InHand] = {}
@@ -87,7 +92,7 @@ class Worker:
         self.wake()
         _, running = await asyncio.wait(self._loops, timeout=grace / 2)
         if running:
-            self._labelling.interrupt.set()
+            await asyncio.to_thread(self._labelling.interrupt)
             _, running = await asyncio.wait(running, timeout=grace / 2)
         for loop in running:
             loop.cancel()
@@ -99,10 +104,14 @@ class Worker:
         """What does not get on, in a sentence; None when all is well."""
         now = time.monotonic()
         for each in self._in_hand.values():
-            if now - each.since > STALLED_SECONDS:
+            if now - each.since > self._patience:
                 return f"labelling a picture of task {each.task_id} takes {now - each.since:.0f} s already"
         dead = [loop for loop in self._loops if loop.done() and not self._stopping.is_set()]
         return f"{len(dead)} of {len(self._loops)} working loops have ended" if dead else None
+
+    def labeler_trouble(self) -> str | None:
+        """Why nothing can be labelled at present; None when it can."""
+        return self._labelling.trouble
 
     async def _forever(self, step: Callable[[int], Awaitable[float | None]], slot: int) -> None:
         """Do `step` for as long as it finds something; it returns None, or after how many seconds to look again."""
@@ -142,6 +151,10 @@ class Worker:
             await self._store.persist(lambda queue: queue.give_back(task_id))
         except DamagedPayloadError as error:
             await self._fail_damaged(task, error)
+        except LabelerDown as error:
+            # The event is not to blame: it waits as the others do, for as long as it takes.
+            await self._store.persist(lambda queue: queue.give_back(task_id))
+            raise LabelerDown(f"the queue waits: {escape(str(error))}") from None
         except LabelingError as error:
             await self._labeling_failed(task, str(error))
         except Exception as error:
@@ -187,7 +200,7 @@ class Worker:
             del self._labeling_failures[task.id]
             await self._fail(task, Cause.LABELING, f"labelling failed {tries} times: {error}")
             return
-        log.warning("task=%s could not be labelled, next try in %d s: %s", task.id, tries, error)
+        log.warning("task=%s could not be labelled, next try in %d s: %s", task.id, tries, escape(error))
         await _wait(self._stopping, tries)
         await self._store.persist(lambda queue: queue.give_back(int(task.id)))
 

@@ -1,29 +1,30 @@
-"""`camiohookd label`: picture files → what the model sees in them, as a table, JSON or drawn pictures.
+"""`camiohookd label`: picture files → what the daemon would see and send, as a table, JSON or drawn pictures.
 
-file ──▶ images.decode ──▶ labeler.detect ──▶ a row a detection │ a JSON object a file
-                                      └─────▶ annotate ──▶ DIR/name.jpg
+file ──▶ images.decode ──▶ the labeler ──▶ rules ──▶ a row an object │ a JSON object a file
+                                             └─────▶ annotate ──▶ DIR/name.jpg
 """
 
 import os
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from camiohookd.errors import CamiohookdError, LabelingError, PictureError
+from camiohookd.cli.labelled import Drawings, Result, Seen, Table
+from camiohookd.cli.labelled import as_json as result_as_json
+from camiohookd.errors import LabelingError, PictureError
 from camiohookd.systemd import escape
 
 if TYPE_CHECKING:
     from camiohookd.config import Config
-    from camiohookd.detections import Detection
-    from camiohookd.images import Decoded, Limits
+    from camiohookd.images import Limits
     from camiohookd.labelers import Labeler
+    from camiohookd.rules import Labelled
+    from camiohookd.settings import Rule
 
-_JPEG_SUFFIXES = {".jpg", ".jpeg"}
-_ROW = "{file:<{width}}  {label:<16}  {probability:>11}  {box}"
+_EXPLAINED = 0.1  # what is less probable is not worth an explanation
 
 
 @click.command()
@@ -33,28 +34,46 @@ _ROW = "{file:<{width}}  {label:<16}  {probability:>11}  {box}"
     "annotate_folder",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Also write each picture into DIR as a JPEG with boxes, names and scores drawn on it. DIR is made if it is "
-    "not there; what an earlier run left in it is replaced, the pictures given here never are.",
+    help="Also write each picture into DIR as a JPEG with boxes, names and scores drawn on it, and the zones "
+    "of the camera's rule. DIR is made if it is not there; what an earlier run left in it is replaced, the pictures "
+    "given here never are.",
 )
 @click.option(
     "--model",
     metavar="DIR",
     help="The model: the folder with its model.toml, or a name under /usr/share/camiohookd/models or "
-    "/var/lib/camiohookd/models.  [default: the daemon's, ssdlite-mobilenet-v2-coco]",
+    "/var/lib/camiohookd/models.  [default: the daemon's labeler]",
+)
+@click.option(
+    "--camera",
+    metavar="NAME",
+    help="As if the pictures came from this camera: which rule holds.  [default: a camera without a name]",
+)
+@click.option(
+    "--explain", is_flag=True, help="Show also what is left out (if its probability is 0.1 or more), and why."
 )
 @click.argument("pictures", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
-def label(as_json: bool, annotate_folder: Path | None, model: str | None, pictures: tuple[Path, ...]) -> None:
-    """Label picture files on this machine, without the daemon and without Camio.
+def label(
+    as_json: bool,
+    annotate_folder: Path | None,
+    model: str | None,
+    camera: str | None,
+    explain: bool,
+    pictures: tuple[Path, ...],
+) -> None:
+    """Label picture files on this machine as the daemon would, without the daemon and without Camio.
 
-    The table has a row for each object found, most probable first: file, label, probability from 0 to 1, and its box
-    as left, top, right, bottom in pixels, counted from the picture's top left corner.
+    The table has a row for each object that is sent, most probable first: file, label, probability from 0 to 1, and
+    its box as left, top, right, bottom in pixels, counted from the picture's top left corner. (Of several objects
+    with one label Camio gets the most probable.)
 
     A JSON object is {"file", "labels" (in the form that Camio gets), "detections": [{"label", "probability",
-    "box": [left, top, right, bottom]}], "ms": {"decode", "infer", "total"}}.
+    "box": [left, top, right, bottom]}], "ms": {"decode", "infer", "total"}}; with
+    --explain each detection also has "left_out": why, or null.
 
     The daemon's settings hold here too, from camiohookd.toml in $CONFIGURATION_DIRECTORY (else in /etc/camiohookd) if
     you may read it and from CAMIOHOOKD_* variables: which file formats are opened
-    (CAMIOHOOKD_IMAGES_FORMATS='["jpeg", "png", "webp"]'), how large a picture may be, and which model is used.
+    (CAMIOHOOKD_IMAGES_FORMATS='["jpeg", "png", "webp"]'), how large a picture may be, the labeler and the rules.
 
     A picture that cannot be used costs a line on standard error; the others are labelled all the same, and the exit
     status is 1.
@@ -63,101 +82,37 @@ def label(as_json: bool, annotate_folder: Path | None, model: str | None, pictur
     Examples:
       camiohookd label photo.jpg
       camiohookd label --annotate /tmp/labelled *.jpg
+      camiohookd label --camera "front door" --explain photo.jpg
       camiohookd label --json *.jpg | jq '.labels | keys'
     """
+    from msgspec.structs import replace
+
+    from camiohookd import rules
     from camiohookd.images import Limits
-    from camiohookd.labelers.model import find
-    from camiohookd.labelers.onnx.labeler import open_onnx
+    from camiohookd.labelers.opening import open_labeler
 
     settings = _settings()
     limits = Limits(settings.images.formats, settings.images.max_pixels, settings.images.max_bytes)
-    labeler = open_onnx(find(model or settings.labeler.model))
-    drawings = _Drawings(annotate_folder, pictures, limits) if annotate_folder else None
-    table = None if as_json else _Table(pictures)
+    rule = rules.match(settings.rule, camera)
+    labeler = open_labeler(replace(settings.labeler, kind="onnx", model=model) if model else settings.labeler)
+    drawings = Drawings(annotate_folder, pictures, limits, rule.zone) if annotate_folder else None
+    table = None if as_json else Table(pictures, explain)
+    labelling = _Labelling(labeler, limits, rule, explain)
     failed = False
     for path in pictures:
         try:
             data = _read(path, limits)
-            result = _label(path, data, labeler, limits)
+            result = labelling.label(path, data)
             if drawings:
-                drawings.write(path, data, result.detections)
+                drawings.write(path, data, result.sent)
         except (PictureError, LabelingError) as error:
             failed = True
             click.echo(f"{escape(click.format_filename(path))}: {error}", err=True)
         else:
-            click.echo(table.rows(result) if table else _as_json(result))
+            click.echo(table.rows(result) if table else result_as_json(result, explain))
+    labeler.close()
     if failed:
         raise click.exceptions.Exit(1)
-
-
-@dataclass(frozen=True, slots=True)
-class _Result:
-    """One labelled picture; times in milliseconds, `total_ms` from the file's bytes to the detections."""
-
-    file: str
-    picture: "Decoded"
-    detections: "list[Detection]"
-    decode_ms: float
-    infer_ms: float
-    total_ms: float
-
-
-class _Table:
-    """Rows as wide as the longest file name needs, so that each picture's can be printed when it is done."""
-
-    def __init__(self, pictures: Iterable[Path]) -> None:
-        self._width = max(len(escape(click.format_filename(path))) for path in pictures)
-        click.echo(self._row("FILE", "LABEL", "PROBABILITY", "BOX"))
-
-    def rows(self, result: _Result) -> str:
-        if not result.detections:
-            return self._row(result.file, "(nothing found)", "", "")
-        return "\n".join(
-            self._row(
-                result.file,
-                found.label,
-                f"{found.probability:.2f}",
-                ", ".join(f"{side:.0f}" for side in found.box or ()),
-            )
-            for found in result.detections
-        )
-
-    def _row(self, file: str, label: str, probability: str, box: str) -> str:
-        row = _ROW.format(file=escape(file), width=self._width, label=label, probability=probability, box=box)
-        return row.rstrip()
-
-
-class _Drawings:
-    """Where annotated pictures go: under the picture's own name, numbered where two have the same."""
-
-    def __init__(self, folder: Path, pictures: Iterable[Path], limits: "Limits") -> None:
-        self._folder = folder
-        self._limits = limits
-        self._taken = {path.resolve() for path in pictures}
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CamiohookdError(f"cannot make the folder {folder}: {error.strerror}") from error
-
-    def write(self, path: Path, data: bytes, detections: "list[Detection]") -> None:
-        from camiohookd.annotate import annotate
-        from camiohookd.images import decode
-
-        target = self._free(path)
-        try:
-            annotate(decode(data, self._limits, None).image, detections).save(target, "JPEG", quality=92)
-        except OSError as error:
-            raise CamiohookdError(f"cannot write {target}: {error.strerror or error}") from error
-
-    def _free(self, path: Path) -> Path:
-        name = path.name if path.suffix.lower() in _JPEG_SUFFIXES else f"{path.name}.jpg"
-        target = self._folder.resolve() / name
-        stem, number = target.stem, 1
-        while target in self._taken:
-            number += 1
-            target = target.with_stem(f"{stem}-{number}")
-        self._taken.add(target)
-        return target
 
 
 def _settings() -> "Config":
@@ -177,38 +132,50 @@ def _read(path: Path, limits: "Limits") -> bytes:
         raise PictureError(error.strerror) from error
 
 
-def _label(path: Path, data: bytes, labeler: "Labeler", limits: "Limits") -> _Result:
-    from camiohookd.images import decode
-    from camiohookd.labelers import Frame
-    from camiohookd.payload import Picture
+class _Labelling:
+    """What the daemon would do with a picture of the camera that `rule` is for."""
 
-    start = time.perf_counter()
-    picture = decode(data, limits, labeler.input_size)
-    decoded = time.perf_counter()
-    frame = Frame(Picture(path.name, data), picture)
-    detections = list(labeler.label([frame]).pictures[0])
-    end = time.perf_counter()
-    milliseconds = (round(1000 * seconds, 1) for seconds in (decoded - start, end - decoded, end - start))
-    return _Result(click.format_filename(path), picture, detections, *milliseconds)
+    def __init__(self, labeler: "Labeler", limits: "Limits", rule: "Rule", explain: bool) -> None:
+        from camiohookd import rules
 
+        self._labeler = labeler
+        self._limits = limits
+        self._rule = rules.complete(rule, labeler.default_probability)
+        self._explain = explain
+        least = rules.least_probability(self._rule)
+        self._least = min(least, _EXPLAINED) if explain else least
 
-def _as_json(result: _Result) -> bytes:
-    import msgspec
+    def label(self, path: Path, data: bytes) -> Result:
+        """Raises PictureError, LabelingError."""
+        from camiohookd import rules
+        from camiohookd.detections import Detection
+        from camiohookd.images import decode
+        from camiohookd.labelers import Frame
+        from camiohookd.payload import Picture
 
-    from camiohookd.rules import image_labels
+        start = time.perf_counter()
+        picture = decode(data, self._limits, self._labeler.input_size)
+        decoded = time.perf_counter()
+        findings = self._labeler.label([Frame(Picture(path.name, data), picture)], self._least)
+        end = time.perf_counter()
+        found = rules.Labelled(path.name, picture.width, picture.height, findings.pictures[0])
+        labels = rules.reply(self._rule, [found], findings.event).labels
+        if findings.event is not None:
+            found = found._replace(detections=[Detection(name, 1.0, None) for name in findings.event])
+        milliseconds = (round(1000 * seconds, 1) for seconds in (decoded - start, end - decoded, end - start))
+        return Result(
+            click.format_filename(path),
+            labels[path.name] if isinstance(labels, dict) else labels,
+            list(self._seen(found)),
+            *milliseconds,
+        )
 
-    return msgspec.json.encode(
-        {
-            "file": result.file,
-            "labels": image_labels(result.detections, result.picture.width, result.picture.height),
-            "detections": [
-                {
-                    "label": found.label,
-                    "probability": round(found.probability, 4),
-                    "box": [round(side, 1) for side in found.box or ()],
-                }
-                for found in result.detections
-            ],
-            "ms": {"decode": result.decode_ms, "infer": result.infer_ms, "total": result.total_ms},
-        }
-    )
+    def _seen(self, picture: "Labelled") -> Iterator[Seen]:
+        from camiohookd import rules
+
+        for found in picture.detections:
+            left_out = rules.objection(self._rule, found, picture.width, picture.height)
+            if left_out is None:
+                yield Seen(found._replace(label=self._rule.label_map.get(found.label, found.label)))
+            elif self._explain:
+                yield Seen(found, left_out)

@@ -1,12 +1,12 @@
 """An event's pictures → its reply, on a thread of the label pool."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from camiohookd.detections import Box, Detection
-from camiohookd.errors import LabelingError
+from camiohookd.errors import LabelerDown, LabelingError
 from camiohookd.images import Limits
 from camiohookd.labelers import Findings, Frame
 from camiohookd.labelling import Interrupted, Labelling
@@ -25,8 +25,10 @@ class OneCat:
     at_once = 1
     default_probability = 0.5
     error: Exception | None = None
+    before_label: Callable[[], object] = staticmethod(lambda: None)
 
     def label(self, frames: Sequence[Frame], min_probability: float | None = None) -> Findings:
+        self.before_label()
         if self.error:
             raise self.error
         return Findings([[Detection("cat", 0.9, Box(0, 0, 1, 1))] for _ in frames])
@@ -59,9 +61,30 @@ def test_what_was_left_out_of_an_event_that_is_begun_anew_is_counted_once() -> N
     labeler.error = LabelingError("out of memory")
     with pytest.raises(LabelingError):
         labelling.label("front", [BAD, GOOD], lambda: None)
-    with pytest.raises(Interrupted):
-        labelling.label("front", [BAD, GOOD], labelling.interrupt.set)
     labeler.error = None
-    labelling.interrupt.clear()
     labelling.label("front", [BAD, GOOD], lambda: None)
     assert rejected(metrics) == 1
+
+
+def test_what_is_interrupted_ends_as_that_also_where_the_labeler_fails_for_being_closed() -> None:
+    metrics, labeler = Metrics(), OneCat()
+    labelling = Labelling(labeler, Limits(), [], metrics)
+    with pytest.raises(Interrupted):
+        labelling.label("front", [BAD, GOOD], labelling.interrupt)
+    labelling = Labelling(labeler, Limits(), [], metrics)
+    labeler.error, labeler.before_label = LabelingError("closed"), labelling.interrupt
+    with pytest.raises(Interrupted):
+        labelling.label("front", [GOOD], lambda: None)
+    assert rejected(metrics) == 0
+
+
+def test_a_labeler_that_is_down_is_told_until_it_answers_again() -> None:
+    labeler = OneCat()
+    labelling = Labelling(labeler, Limits(), [], Metrics())
+    labeler.error = LabelerDown("no interpreter")
+    with pytest.raises(LabelerDown):
+        labelling.label("front", [GOOD], lambda: None)
+    assert labelling.trouble == "no interpreter"
+    labeler.error = None
+    labelling.label("front", [GOOD], lambda: None)
+    assert labelling.trouble is None
