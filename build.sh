@@ -130,7 +130,6 @@ demo() { # [LABELER.py]
   local script=${1:-} images=()
   if [[ -n $script ]]; then
     [[ -r $script ]] || die "$script cannot be read; expected is a file with your compute_labels"
-    images=(--images camiohookd/samples) # of which nothing is known to whoever checks the labels
   fi
   ensure "$LOCK"
   folder=$(mktemp -d "${TMPDIR:-/tmp}/camiohookd-demo.XXXXXX")
@@ -138,6 +137,8 @@ demo() { # [LABELER.py]
   demo_settings
   if [[ -n $script ]]; then
     export CAMIOHOOKD_LABELER_KIND=python CAMIOHOOKD_LABELER_SCRIPT=$script
+    cp -r camiohookd/samples "$folder/pictures" # a copy, so that no particular labels are expected of them
+    images=(--images "$folder/pictures")
   fi
   trap demo_failed EXIT
   "$VENV/bin/camiohookd" serve --config /dev/null 2>"$folder/daemon.log" &

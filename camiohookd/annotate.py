@@ -47,8 +47,8 @@ def _outline(
     color = _ZONE_COLORS[zone.kind]
     draw.polygon(corners, fill=(*color, _TINT))
     draw.line([*corners, corners[0]], fill=color, width=line, joint="curve")
-    (left, top), (right, bottom) = ((pick(each[axis] for each in corners) for axis in (0, 1)) for pick in (min, max))
-    _caption(draw, zone.name, Box(left, top, right, bottom), color, font)
+    xs, ys = zip(*corners, strict=True)
+    _caption(draw, zone.name, Box(min(xs), min(ys), max(xs), max(ys)), color, font)
 
 
 def _within(box: Box | None, size: tuple[int, int]) -> Box:

@@ -51,10 +51,15 @@ def objection(rule: Rule, found: Detection, width: int, height: int) -> str | No
     return next(_objections(rule, found, width, height), None)
 
 
+def sent_as(rule: Rule, label: str) -> str:
+    """What `label` is called in the reply."""
+    return rule.label_map.get(label, label)
+
+
 def apply(rule: Rule, picture: Labelled) -> list[Detection]:
     """Those detections that the rule lets through, in their order, under the names that are sent."""
     return [
-        found._replace(label=rule.label_map.get(found.label, found.label))
+        found._replace(label=sent_as(rule, found.label))
         for found in picture.detections
         if objection(rule, found, picture.width, picture.height) is None
     ]
@@ -76,7 +81,7 @@ def reply(rule: Rule, pictures: Iterable[Labelled], event: Iterable[str] | None 
     `event`: labels of the event as a whole, where the labeler tells no more; they are sent as a flat list.
     """
     if event is not None:
-        return _flat(rule, (rule.label_map.get(name, name) for name in event if not _unwanted(rule, name)))
+        return _flat(rule, (sent_as(rule, name) for name in event if not _unwanted(rule, name)))
     images: ImageLabels = {}
     for picture in pictures:
         merged = images.setdefault(picture.timestamp, {})
@@ -96,11 +101,9 @@ def _flat(rule: Rule, names: Iterable[str]) -> Reply:
 def _objections(rule: Rule, found: Detection, width: int, height: int) -> Iterator[str]:
     if unwanted := _unwanted(rule, found.label):
         yield unwanted
-    least = rule.min_probability_of.get(found.label)
-    if least is not None and found.probability < least:
+    least = rule.min_probability_of.get(found.label, rule.min_probability or 0.0)
+    if found.probability < least:
         yield f"below {least:g} for {found.label}"
-    if least is None and found.probability < (rule.min_probability or 0.0):
-        yield f"below {rule.min_probability:g}"
     if found.box is not None:
         yield from _objections_to_place(rule, found.box, width, height)
 

@@ -6,7 +6,6 @@ file ──▶ images.decode ──▶ the labeler ──▶ rules ──▶ a r
 
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,7 +68,7 @@ def label(
 
     A JSON object is {"file", "labels" (in the form that Camio gets), "detections": [{"label", "probability",
     "box": [left, top, right, bottom]}], "ms": {"decode", "infer", "total"}}; with
-    --explain each detection also has "left_out": why, or null.
+    --explain each detection also has a "verdict".
 
     The daemon's settings hold here too, from camiohookd.toml in $CONFIGURATION_DIRECTORY (else in /etc/camiohookd) if
     you may read it and from CAMIOHOOKD_* variables: which file formats are opened
@@ -141,7 +140,6 @@ class _Labelling:
         self._labeler = labeler
         self._limits = limits
         self._rule = rules.complete(rule, labeler.default_probability)
-        self._explain = explain
         least = rules.least_probability(self._rule)
         self._least = min(least, _EXPLAINED) if explain else least
 
@@ -166,16 +164,18 @@ class _Labelling:
         return Result(
             click.format_filename(path),
             labels[path.name] if isinstance(labels, dict) else labels,
-            list(self._seen(found)),
+            self._seen(found),
             *milliseconds,
         )
 
-    def _seen(self, picture: "Labelled") -> Iterator[Seen]:
+    def _seen(self, picture: "Labelled") -> list[Seen]:
         from camiohookd import rules
 
-        for found in picture.detections:
-            left_out = rules.objection(self._rule, found, picture.width, picture.height)
-            if left_out is None:
-                yield Seen(found._replace(label=self._rule.label_map.get(found.label, found.label)))
-            elif self._explain:
-                yield Seen(found, left_out)
+        return [
+            Seen(
+                found,
+                rules.sent_as(self._rule, found.label),
+                rules.objection(self._rule, found, picture.width, picture.height),
+            )
+            for found in picture.detections
+        ]

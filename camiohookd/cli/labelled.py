@@ -21,10 +21,15 @@ _ROW = "{file:<{width}}  {label:<16}  {probability:>11}  {box:<22}  {verdict}"
 
 
 class Seen(NamedTuple):
-    """One object: as it is sent, or as it was found and why it is left out."""
+    """One object as it was found, what it is called in the reply, and why it is left out, if it is."""
 
-    detection: "Detection"
+    found: "Detection"
+    sent_as: str
     left_out: str | None = None
+
+    @property
+    def sent(self) -> "Detection":
+        return self.found._replace(label=self.sent_as)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +45,13 @@ class Result:
 
     @property
     def sent(self) -> "list[Detection]":
-        return [each.detection for each in self.seen if each.left_out is None]
+        return [each.sent for each in self.seen if each.left_out is None]
 
 
 class Table:
     """Rows as wide as the longest file name needs, so that each picture's can be printed when it is done.
 
-    With `verdicts` each row tells what became of the object.
+    With `verdicts` each row tells what became of the object, and what is left out is there too.
     """
 
     def __init__(self, pictures: Iterable[Path], verdicts: bool) -> None:
@@ -55,14 +60,15 @@ class Table:
         click.echo(self._row("FILE", "LABEL", "PROBABILITY", "BOX", "WHAT BECAME OF IT" if verdicts else ""))
 
     def rows(self, result: Result) -> str:
-        if not result.seen:
+        shown = result.seen if self._verdicts else [each for each in result.seen if each.left_out is None]
+        if not shown:
             return self._row(result.file, "(nothing found)")
-        return "\n".join(self._seen(result.file, *each) for each in result.seen)
+        return "\n".join(self._seen(result.file, each) for each in shown)
 
-    def _seen(self, file: str, found: "Detection", left_out: str | None) -> str:
-        box = ", ".join(f"{side:.0f}" for side in found.box or ())
-        verdict = f"left out: {left_out}" if left_out else "sent"
-        return self._row(file, found.label, f"{found.probability:.2f}", box, verdict if self._verdicts else "")
+    def _seen(self, file: str, seen: Seen) -> str:
+        label, probability, box, _ = seen.found if self._verdicts else seen.sent
+        sides = ", ".join(f"{side:.0f}" for side in box or ())
+        return self._row(file, label, f"{probability:.2f}", sides, _verdict(seen) if self._verdicts else "")
 
     def _row(self, file: str, label: str, probability: str = "", box: str = "", verdict: str = "") -> str:
         return _ROW.format(
@@ -105,25 +111,33 @@ class Drawings:
         return target
 
 
+def _verdict(seen: Seen) -> str:
+    if seen.left_out is not None:
+        return f"left out: {seen.left_out}"
+    return "kept" if seen.sent_as == seen.found.label else f"kept as {seen.sent_as}"
+
+
 def as_json(result: Result, verdicts: bool) -> bytes:
-    """One line; with `verdicts` each detection has `left_out`: why, or null where it is sent."""
+    """One line; with `verdicts` what is left out is there too, and each detection has `verdict`."""
     import msgspec
 
+    if verdicts:
+        detections = [_described(each.found) | {"verdict": _verdict(each)} for each in result.seen]
+    else:
+        detections = [_described(found) for found in result.sent]
     return msgspec.json.encode(
         {
             "file": result.file,
             "labels": result.labels,
-            "detections": [_seen(each, verdicts) for each in result.seen],
+            "detections": detections,
             "ms": {"decode": result.decode_ms, "infer": result.infer_ms, "total": result.total_ms},
         }
     )
 
 
-def _seen(seen: Seen, verdicts: bool) -> dict[str, Any]:
-    found, left_out = seen
-    described = {
+def _described(found: "Detection") -> dict[str, Any]:
+    return {
         "label": found.label,
         "probability": round(found.probability, 4),
         "box": [round(side, 1) for side in found.box or ()],
     }
-    return described | {"left_out": left_out} if verdicts else described

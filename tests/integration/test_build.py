@@ -1,5 +1,6 @@
 """What a checkout is built, pinned and run with: build.sh, the lock files, the unit."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -54,6 +55,15 @@ def test_help_is_no_error(checkout: Path) -> None:
     done = build(checkout, "--help")
     assert (done.returncode, done.stderr) == (ExitStatus.FINE, "")
     assert done.stdout.startswith("Usage: ./build.sh venv")
+
+
+def test_the_demonstration_runs_with_ten_lines_of_the_owners(tmp_path: Path) -> None:
+    script = ROOT / "camiohookd/examples/labeler.py"
+    command = [str(ROOT / "build.sh"), "demo", str(script)]
+    done = subprocess.run(command, env=os.environ | {"TMPDIR": str(tmp_path)}, capture_output=True, text=True)
+    assert done.returncode == ExitStatus.FINE, done.stderr
+    assert "1 of 1 events came back valid" in done.stdout
+    assert re.search(r"coffee\.jpg +(day|night) +1\.00", done.stdout)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`camiohookd label`: files in; a table, JSON or annotated pictures out."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -133,6 +134,83 @@ def test_png_is_refused_unless_the_daemons_setting_lets_it_in(tmp_path: Path) ->
     assert list(let_in["labels"]) == ["cat"]
 
 
+ZONES = """
+[[rule]]
+camera = "kitchen*"
+label_map = { cup = "mug" }
+min_probability_of = { "dining table" = 0.9 }
+[[rule.zone]]
+name = "middle"
+polygon = [[0.25, 0.25], [0.75, 0.25], [0.75, 0.75], [0.25, 0.75]]
+[[rule.zone]]
+name = "corner"
+kind = "exclude"
+polygon = [[0, 0], [0.2, 0], [0.2, 0.2], [0, 0.2]]
+"""
+
+
+@pytest.fixture
+def zones(tmp_path: Path) -> dict[str, str]:
+    """The environment of a box whose settings have a rule for the cameras in the kitchen."""
+    (tmp_path / "camiohookd.toml").write_text(ZONES)
+    return {"CONFIGURATION_DIRECTORY": str(tmp_path)}
+
+
+def test_the_rule_for_the_camera_holds_as_it_does_in_the_daemon(zones: dict[str, str]) -> None:
+    (coffee,) = objects(run("--json", "--camera", "kitchen 2", COFFEE, env=zones))
+    assert list(coffee["labels"]) == ["mug"]
+    assert [found["label"] for found in coffee["detections"]] == ["mug"]
+    (elsewhere,) = objects(run("--json", COFFEE, env=zones))
+    assert set(elsewhere["labels"]) == {"cup", "dining table"}
+
+
+def test_each_detection_is_explained(zones: dict[str, str]) -> None:
+    result = run("--camera", "kitchen", "--explain", COFFEE, CAT, env=zones)
+    rows = [" ".join(row.split()[1:]) for row in result.stdout.splitlines()]
+    assert rows[0] == "LABEL PROBABILITY BOX WHAT BECAME OF IT"
+    assert re.fullmatch(r"cup 0.9\d [\d, ]+ kept as mug", rows[1])
+    assert re.fullmatch(r"dining table 0.\d\d [\d, ]+ left out: below 0.9 for dining table", rows[2])
+    assert re.search(r"cat 0.9\d [\d, ]+ left out: outside zone middle", "\n".join(rows))
+    assert any(row.endswith("left out: below 0.4 for bowl") for row in rows)
+
+
+def test_each_detection_is_explained_to_programs_too(zones: dict[str, str]) -> None:
+    (coffee,) = objects(run("--camera", "kitchen", "--explain", "--json", COFFEE, env=zones))
+    verdicts = {found["label"]: found["verdict"] for found in reversed(coffee["detections"])}
+    assert (verdicts["cup"], verdicts["dining table"]) == ("kept as mug", "left out: below 0.9 for dining table")
+
+
+def test_zones_are_drawn_where_they_are(zones: dict[str, str], tmp_path: Path, empty: Path) -> None:
+    run("--camera", "kitchen", "--annotate", tmp_path / "out", empty, env=zones)
+    drawn = pixels_of(tmp_path / "out/grey.jpg") - 128
+    green, red = drawn[..., 1] - drawn[..., 0] > 8, drawn[..., 0] - drawn[..., 1] > 8
+    assert green[100:200, 100:200].all()
+    assert not green[:50].any() | green[230:].any()
+    assert red[30:50, 30:50].all()  # beside the name
+    assert not red[90:, :60].any()
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "label"),
+    [
+        ("SCRIPT", str(ROOT / "camiohookd/examples/labeler.py"), "day"),
+        ("COMMAND", json.dumps(["perl", str(ROOT / "camiohookd/examples/labeler.pl")]), "landscape"),
+    ],
+)
+def test_the_owners_own_code_can_be_tried_out(kind: str, value: str, label: str) -> None:
+    environ = {"CAMIOHOOKD_LABELER_KIND": "python" if kind == "SCRIPT" else "command"}
+    (cat,) = objects(run("--json", CAT, env=environ | {f"CAMIOHOOKD_LABELER_{kind}": value}))
+    assert cat["labels"] == {label: {"probability": 1.0, "polygon": []}}
+
+
+def test_labels_of_the_event_as_a_whole_are_shown_without_a_box(tmp_path: Path) -> None:
+    (tmp_path / "labeler.py").write_text("def compute_labels(images): return ['busy']")
+    environ = {"CAMIOHOOKD_LABELER_KIND": "python", "CAMIOHOOKD_LABELER_SCRIPT": str(tmp_path / "labeler.py")}
+    (cat,) = objects(run("--json", CAT, env=environ))
+    assert cat["labels"] == ["busy"]
+    assert cat["detections"] == [{"label": "busy", "probability": 1.0, "box": []}]
+
+
 def test_annotated_pictures_have_the_pictures_size_and_are_drawn_on(tmp_path: Path) -> None:
     run("--annotate", tmp_path / "a/b", CAT)
     before, after = (pixels_of(file) for file in (CAT, tmp_path / "a/b/chelsea.jpg"))
@@ -204,7 +282,15 @@ def test_without_a_picture_it_is_wrong_usage() -> None:
 
 def test_help_names_every_option_and_shows_an_example() -> None:
     text = run("--help").stdout
-    for word in ("--json", "--annotate DIR", "--model DIR", "IMAGE...", "camiohookd label photo.jpg"):
+    for word in (
+        "--json",
+        "--annotate DIR",
+        "--model DIR",
+        "--camera NAME",
+        "--explain",
+        "IMAGE...",
+        "camiohookd label photo.jpg",
+    ):
         assert word in text
 
 

@@ -133,7 +133,7 @@ def test_an_object_is_where_the_middle_of_its_bottom_edge_is(
 @pytest.mark.parametrize(
     ("rule", "reason"),
     [
-        (Rule(min_probability=0.95), "below 0.95"),
+        (Rule(min_probability=0.95), "below 0.95 for cat"),
         (Rule(min_probability_of={"cat": 0.95}), "below 0.95 for cat"),
         (Rule(labels=("dog",)), "cat is none of labels"),
         (Rule(ignore_labels=("cat",)), "cat is one of ignore_labels"),
