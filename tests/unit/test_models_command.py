@@ -14,6 +14,7 @@ from camiohookd.labelers.model import load_description
 from tests.onnx_graphs import constant_model, model_folder
 
 ROOT = Path(__file__).parents[2]
+CAT = ROOT / "camiohookd/samples/chelsea.jpg"
 YOLOX = ROOT.parent / "shared/models/yolox_nano_416_coco.onnx"
 
 Output = Callable[[], tuple[str, str]]
@@ -78,7 +79,7 @@ def test_a_model_is_added_with_what_its_exporter_left_in_it(tmp_path: Path, outp
     shown = output()[0]
     assert "rain 0.88" in shown
     assert "<- used" in shown
-    assert run(["label", "--model", str(into / "weather"), str(ROOT / "camiohookd/samples/chelsea.jpg")]) == 0
+    assert run(["label", "--model", str(into / "weather"), str(CAT)]) == 0
     assert "rain" in output()[0]
 
 
@@ -180,3 +181,7 @@ def test_a_published_detector_is_added_without_being_told_anything(tmp_path: Pat
         pytest.skip(f"NOT TESTED: YOLOX through `models add`, because {YOLOX} is not there")
     assert run(["models", "add", str(YOLOX), "--into", str(tmp_path)]) == ExitStatus.FINE
     assert re.search(r"BGR +0\.\.255 +cat 0\.\d\d   <- used", output()[0])
+    assert run(["label", "--model", str(tmp_path / YOLOX.stem), "--explain", str(CAT)]) == 0
+    explained = output()[0]
+    assert re.search(r"cat +0\.\d\d +[\d, ]+ kept\n", explained)
+    assert re.search(r"dog +0\.\d\d +[\d, ]+ left out: below 0\.4 for dog\n", explained)
