@@ -25,6 +25,7 @@ from camiohookd.disk import AppendFile, Disk
 Document = dict[str, Any]
 Record = list[Any]
 
+_LONGEST_ID = 19  # digits of what a 64-bit number holds at least
 _NAME = re.compile(r"queue\.journal-(\d{8})")
 
 
@@ -101,8 +102,27 @@ def _decode(line: bytes) -> Record | None:
     body = line[9:-1]
     if line[8:9] != b" " or line[-1:] != b"\n" or line[:8] != b"%08x" % zlib.crc32(body):
         return None
-    record = msgspec.json.decode(body)
-    return record if isinstance(record, list) else None
+    try:
+        record = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return record if _is_record(record) else None
+
+
+def _is_record(value: Any) -> bool:
+    """Whether it is one of those that this version writes; a checksum alone does not say so."""
+    match value:
+        case ["put", str(key), dict()] | ["set", str(key), dict()] | ["del", str(key)]:
+            return _is_id(key)
+        case ["set", str(key), dict(), [*removed]]:
+            return _is_id(key) and all(isinstance(name, str) for name in removed)
+        case ["note", dict(facts)]:
+            return isinstance(facts.get("next_id", 1), int)
+    return False
+
+
+def _is_id(key: str) -> bool:
+    return key.isascii() and key.isdigit() and len(key) < _LONGEST_ID
 
 
 def _newest_id(record: Record) -> int:

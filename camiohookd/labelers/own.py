@@ -94,7 +94,7 @@ class OwnCode:
         """Raises LabelingError."""
         try:
             answer = msgspec.json.decode(data, type=_Answer)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise LabelingError(f"{self._name}: its answer cannot be read: {error}") from None
         if answer.error is not None:
             raise LabelingError(" ".join(answer.error.split())[:MAX_ERROR])

@@ -34,7 +34,7 @@ class Desk(Endpoint):
     async def serve(self) -> None:
         try:
             request = msgspec.json.decode(b"".join(self.chunks), type=desk.Request)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             message = f"not a request that this version knows: {error}; are program and daemon of one version?"
             raise PayloadError("unknown_request", message) from error
         self.reply(200, await self._perform(request))

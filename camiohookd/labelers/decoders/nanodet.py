@@ -1,8 +1,10 @@
 """Distances from the cells of grids to a box's sides, each as a distribution over bins: NanoDet-Plus."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
 
 from camiohookd.labelers.decoders import options
 from camiohookd.labelers.decoders.candidates import Candidates, Floats, grid, most_probable, softmax
@@ -23,8 +25,8 @@ class Nanodet:
         """`strides`: pixels of a cell's side, of each grid; `reg_max`: the last bin; `offset`: where in its cell the
         point lies that distances are counted from, 0 the corner (NanoDet-Plus), 0.5 the middle (NanoDet)."""
 
-        strides: tuple[int, ...] = (8, 16, 32, 64)
-        reg_max: int = 7
+        strides: options.Strides = (8, 16, 32, 64)
+        reg_max: Annotated[int, Meta(ge=1, le=64)] = 7
         offset: float = 0.0
 
     def __init__(self, size: tuple[int, int], labels: Sequence[str], options: Options) -> None:

@@ -21,7 +21,7 @@ class Yolox:
     class Options(options.Options, frozen=True):
         """`strides`: pixels of a cell's side, of each grid."""
 
-        strides: tuple[int, ...] = (8, 16, 32)
+        strides: options.Strides = (8, 16, 32)
 
     def __init__(self, size: tuple[int, int], labels: Sequence[str], options: Options) -> None:
         self._cells, self._strides = grid(size, options.strides)

@@ -1,0 +1,50 @@
+"""What comes from outside, thought up by a fuzzer: nothing but the documented errors comes out.
+
+A bounded run in continuous integration, a million inputs and more with --long. What is found becomes a file under
+`found/`, which is tried in every run, and on every machine.
+"""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.targets import TARGETS
+
+HERE = Path(__file__).parent
+SECONDS = 9
+LONG_RUNS = {"recovery": 20_000}
+LONG_RUNS_OF_OTHERS = 250_000
+LONG_SECONDS = 900
+
+_EXECUTED = re.compile(r"stat::number_of_executed_units: +(\d+)")
+
+inputs = sorted(path for folder in ("seeds", "found") for path in (HERE / folder).glob("*/*"))
+
+
+@pytest.mark.parametrize("path", inputs, ids=lambda path: f"{path.parent.name}-{path.name}")
+def test_every_seed_and_every_earlier_find_ends_as_documented(path: Path) -> None:
+    TARGETS[path.parent.name](path.read_bytes())
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_fuzzer_finds_nothing(
+    target: str, tmp_path: Path, long_run: bool, print_figure: Callable[[str], None]
+) -> None:
+    if importlib.util.find_spec("atheris") is None:
+        pytest.skip(f"NOT TESTED: fuzzing of {target}, because atheris has no wheel for this machine")
+    limits = ["--seconds", str(SECONDS)]
+    if long_run:
+        limits = ["--seconds", str(LONG_SECONDS), "--runs", str(LONG_RUNS.get(target, LONG_RUNS_OF_OTHERS))]
+    command = [sys.executable, str(HERE / "run.py"), target, "--keep", str(tmp_path), *limits]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=2 * LONG_SECONDS)
+    finds = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    assert not finds, f"{finds}\n{done.stderr[-3000:]}"
+    assert done.returncode == 0, done.stderr[-3000:]
+    executed = _EXECUTED.search(done.stderr)
+    assert executed, done.stderr[-3000:]
+    print_figure(f"fuzzing of {target}: {int(executed[1]):,} inputs, no find")
