@@ -66,10 +66,10 @@ def run(config: Config, keys: dict[str, str], stop: StopSignal) -> int:
     `keys` are those that Camio may use, by the name that the log gives them.
     """
     log.info("camiohookd %s starts", version("camiohookd"))
-    labeler = _open_labeler(config)
+    metrics = Metrics()
+    labeler, threads = _open_labeler(config, metrics)
     if stop.came:
         return _stopped_early()
-    metrics = Metrics()
     queue = _open_queue(config, metrics)
     # What a long queue holds would make every full garbage collection stop all threads, half a second at 100,000 tasks.
     gc.collect()
@@ -77,8 +77,9 @@ def run(config: Config, keys: dict[str, str], stop: StopSignal) -> int:
     if stop.came:
         queue.close()
         return _stopped_early()
-    _log_what_there_is(config, labeler, queue)
-    idle = asyncio.run(_serve(config, keys, stop, labeler, metrics, queue))
+    _log_what_there_is(config, labeler, threads, queue)
+    idle = asyncio.run(_serve(config, keys, stop, labeler, threads, metrics, queue))
+    labeler.close()
     log.info("stopped")
     if not idle:
         # A callback that does not answer holds its thread, and Python waits for threads. All that matters is kept.
@@ -97,6 +98,7 @@ async def _serve(
     keys: dict[str, str],
     stop_signal: StopSignal,
     labeler: "OnnxLabeler",
+    threads: int,
     metrics: Metrics,
     queue: TaskQueue,
 ) -> bool:
@@ -109,7 +111,7 @@ async def _serve(
         admin_sockets = _bind(config.admin.listen, "admin.listen")
         control_socket = _bind_control()
         metrics.watch_queue(lambda: store.snapshot)
-        worker = _make_worker(config, labeler, metrics, store)
+        worker = _make_worker(config, labeler, threads, metrics, store)
         store.watch(lambda: _wake(loop, worker))
         hook = _listen_for_events(config, keys, metrics, store, stop, hook_sockets)
         # The model was loaded and warmed up before anything listened.
@@ -136,11 +138,22 @@ def _wake(loop: asyncio.AbstractEventLoop, worker: Worker) -> None:
     loop.call_soon_threadsafe(worker.wake)
 
 
-def _open_labeler(config: Config) -> "OnnxLabeler":
+def _open_labeler(config: Config, metrics: Metrics) -> tuple["OnnxLabeler", int]:
+    """The labeler, and how many threads label."""
     from camiohookd.labelers import model
-    from camiohookd.labelers.onnx.labeler import open_onnx
+    from camiohookd.labelers.onnx.opening import open_configured
 
-    return open_onnx(model.find(config.labeler.model))
+    labeler = config.labeler
+    return open_configured(
+        model.find(labeler.model),
+        device=labeler.device,
+        plugins=labeler.plugins,
+        threads=labeler.threads,
+        spinning=labeler.spinning,
+        deadline=labeler.deadline,
+        state=settings.state_dir(os.environ),
+        on_degraded=metrics.degraded.set,
+    )
 
 
 def _open_queue(config: Config, metrics: Metrics) -> TaskQueue:
@@ -163,7 +176,7 @@ def _open_queue(config: Config, metrics: Metrics) -> TaskQueue:
     )
 
 
-def _log_what_there_is(config: Config, labeler: "OnnxLabeler", queue: TaskQueue) -> None:
+def _log_what_there_is(config: Config, labeler: "OnnxLabeler", threads: int, queue: TaskQueue) -> None:
     counts = queue.index.counts
     log.info(
         "queue: %d pending, %d labelled, %d failed; model %s on %s, %d threads",
@@ -172,19 +185,15 @@ def _log_what_there_is(config: Config, labeler: "OnnxLabeler", queue: TaskQueue)
         counts[State.FAILED],
         config.labeler.model,
         labeler.device,
-        _threads(config),
+        threads,
     )
-
-
-def _threads(config: Config) -> int:
-    return (os.cpu_count() or 1) if config.labeler.threads == "auto" else config.labeler.threads
 
 
 def _backoff(failures: int, *, minimum: float, maximum: float) -> float:
     return backoff(failures - 1, minimum, maximum)
 
 
-def _make_worker(config: Config, labeler: "OnnxLabeler", metrics: Metrics, store: StoreThread) -> Worker:
+def _make_worker(config: Config, labeler: "OnnxLabeler", threads: int, metrics: Metrics, store: StoreThread) -> Worker:
     limits = images.Limits(config.images.formats, config.images.max_pixels, config.images.max_bytes)
     rules = [Rule(rule.camera, rule.labels_format, rule.min_probability, rule.labels) for rule in config.rule]
     timeout = config.callback.timeout
@@ -195,7 +204,7 @@ def _make_worker(config: Config, labeler: "OnnxLabeler", metrics: Metrics, store
         courier=courier,
         allow_list=AllowList(config.callback.allow_hosts),
         metrics=metrics,
-        threads=_threads(config),
+        threads=threads,
         deliveries=config.callback.concurrency,
     )
 

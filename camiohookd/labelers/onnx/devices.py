@@ -20,7 +20,7 @@ _PACKAGES = "onnxruntime-ep-"
 _ENTRY_POINT = b"CreateEpFactories"
 
 
-class Library(msgspec.Struct, frozen=True):
+class Library(msgspec.Struct, frozen=True, tag=True):
     """A plug-in with execution providers: the `path` of its library, or the Python `package` that knows the path.
 
     `stamp` changes when the library does.
@@ -96,6 +96,8 @@ def parse_device(text: str) -> Wish:
     if match is None:
         raise ConfigError(f'labeler.device: given "{text}", expected "auto", "cpu", "gpu", "npu" or a provider\'s name')
     head, hardware, number = match.groups()
+    if head in ("cpu", CPU_PROVIDER.lower()):
+        head, hardware, number = "cpu", None, None
     if head in ("auto", *HARDWARE) and (hardware or number or options):
         raise ConfigError(f'labeler.device: given "{text}", but only a provider\'s name takes options')
     return Wish(text, head, hardware or "", int(number or 0), options)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from camiohookd.errors import CamiohookdError, LabelingError
-from camiohookd.labelers.onnx.garbage import garbage
+from camiohookd.labelers.onnx.garbage import batch_of, garbage
 from camiohookd.labelers.onnx.helper import Helper, Hung
 from camiohookd.labelers.onnx.runner import Runner, Tensor
 
@@ -41,8 +41,8 @@ class FallbackRunner:
 
     `start` raises CamiohookdError when the device does not start; it may take its time when it is called again.
     `deadline` is in seconds a picture. `on_degraded` is told True when the CPU has taken over and False when the device
-    is back; `name` is the device's for people. With `trouble`, which says why, the device is not even tried at first,
-    but after the wait of so many `failures`.
+    is back; `name` is for people, until the device tells its own. With `trouble`, which says why, the device is not
+    even tried at first, but after the wait of so many `failures`.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class FallbackRunner:
             except CamiohookdError as error:
                 trouble = str(error)
         if trouble:
-            self._fall_back(trouble)
+            self._fall_back(name, trouble)
 
     @property
     def device(self) -> str:
@@ -90,7 +90,7 @@ class FallbackRunner:
         primary = self._primary
         if primary is None:
             return self._cpu.run(outputs, feeds)
-        batch = max((len(tensor) for tensor in feeds.values()), default=1)
+        batch = batch_of(feeds)
         try:
             answer = self._helper().call(lambda: primary.run(outputs, feeds), self._deadline * batch)
         except Hung:
@@ -133,12 +133,12 @@ class FallbackRunner:
         primary.close()
         if self._clock() - self._since >= WAITS[-1]:
             self._failures = 0  # it has worked well for long
-        self._fall_back(trouble)
+        self._fall_back(primary.device, trouble)
 
-    def _fall_back(self, trouble: str) -> None:
+    def _fall_back(self, name: str, trouble: str) -> None:
         """Says so once, and arranges for the next try."""
         self._on_degraded(True)
-        log.warning("%s: %s; labelling on the CPU, %s", self._name, trouble, self._try_later())
+        log.warning("%s: %s; labelling on the CPU, %s", name, trouble, self._try_later())
 
     def _try_later(self) -> str:
         if self._hung >= MOST_HUNG:
@@ -168,4 +168,4 @@ class FallbackRunner:
             primary.close()
             return
         self._on_degraded(False)
-        log.warning("%s: works again, labelling on it", self._name)
+        log.warning("%s: works again, labelling on it", primary.device)

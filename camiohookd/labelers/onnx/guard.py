@@ -8,11 +8,13 @@ an earlier boot says nothing: the power went.
 import atexit
 import json
 import logging
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from camiohookd.clock import Clock, SystemClock
+from camiohookd.labelers.onnx.runner import Runner, Tensor
 
 STEADY_SECONDS = 1800.0
 """Who has lived for so long with the device did not die of it as a habit."""
@@ -66,3 +68,19 @@ class Guard:
                 found = json.loads(self._path.read_text())
                 return found if isinstance(found, dict) else {}
         return {}
+
+
+class GuardedRunner:
+    """A `Runner` on a device that has been entered, and is left when it is closed."""
+
+    def __init__(self, runner: Runner, guard: Guard) -> None:
+        self._runner = runner
+        self._guard = guard
+        self.device, self.inputs, self.outputs = runner.device, runner.inputs, runner.outputs
+
+    def run(self, outputs: Sequence[str], feeds: Mapping[str, Tensor]) -> Sequence[Tensor]:
+        return self._runner.run(outputs, feeds)
+
+    def close(self) -> None:
+        self._guard.leave()
+        self._runner.close()

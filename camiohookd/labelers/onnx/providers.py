@@ -5,6 +5,7 @@ of its own, see `probe`. ONNX Runtime's reporting stays off in every one of them
 """
 
 import importlib
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -12,15 +13,20 @@ from typing import Any
 import onnxruntime as ort  # type: ignore[import-untyped]  # it has no type hints
 
 from camiohookd.errors import ModelError
-from camiohookd.labelers.onnx.devices import CPU, CPU_PROVIDER, Device, Library
+from camiohookd.labelers.onnx.devices import CPU_PROVIDER, Device, Library
 
 _REMOTE = {"AzureExecutionProvider"}  # would send pictures away
-_NO_MESSAGES = 4  # whatever goes wrong is an exception as well
-
-# ONNX Runtime's own lines have no place in the log.
-ort.set_default_logger_severity(_NO_MESSAGES)
+_ONLY_ERRORS, _NO_MESSAGES = 3, 4  # severities from which on it prints
 
 _offers: dict[Library, dict[Device, Any]] = {}
+
+
+def be_silent(silent: bool) -> None:
+    """Whether ONNX Runtime prints lines about errors of its own; they have no place in the log."""
+    ort.set_default_logger_severity(_NO_MESSAGES if silent else _ONLY_ERRORS)
+
+
+be_silent(True)
 
 
 def version() -> str:
@@ -32,7 +38,8 @@ def built_in() -> list[Device]:
     """The CPU, then what this flavour of ONNX Runtime has beside."""
     hardware = "gpu" if ort.get_device() == "GPU" else ""  # of all other flavours it says too little
     names = [name for name in ort.get_available_providers() if name != CPU_PROVIDER and name not in _REMOTE]
-    return [CPU, *(Device(name, hardware) for name in names)]
+    vendor = next((str(each.device.vendor) for each in ort.get_ep_devices() if each.ep_name == CPU_PROVIDER), "")
+    return [Device(CPU_PROVIDER, "cpu", vendor), *(Device(name, hardware) for name in names)]
 
 
 def offered_by(library: Library) -> list[Device]:
@@ -67,7 +74,7 @@ def _register(library: Library) -> dict[Device, Any]:
         path = _path(library)
         ort.register_execution_provider_library(path, path)
     except Exception as error:  # a package's code raises anything, and ONNX Runtime's exceptions have no other base
-        raise ModelError(f"{library.name} cannot be used as a plug-in: {' '.join(str(error).split())}") from error
+        raise ModelError(f"it cannot be loaded as a plug-in: {_text(error)}") from error
     offers: dict[Device, Any] = {}
     for handle in ort.get_ep_devices():
         facts = _facts(handle)
@@ -93,3 +100,8 @@ def _facts(handle: Any) -> tuple[object, ...]:
     device = handle.device
     told = sorted({**handle.ep_metadata, **device.metadata}.items())
     return (handle.ep_name, handle.ep_vendor, device.type.name, device.vendor_id, device.device_id, *told)
+
+
+def _text(error: Exception) -> str:
+    """Without ONNX Runtime's ``[ONNXRuntimeError] : 1 : FAIL : ``."""
+    return re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(str(error).split()))

@@ -95,7 +95,7 @@ def open_session(
     except Exception as error:  # ONNX Runtime's exceptions have no base but this
         raise ModelError(f"{name}: ONNX Runtime cannot load the model: {_text(error)}") from error
     if device.provider not in session.get_providers():
-        raise ModelError(f"{device.name} did not start; ONNX Runtime says nothing more")
+        raise ModelError(f"{name}: ONNX Runtime started without {device.name}")
     return Session(session, "cpu" if device.is_cpu else device.name)
 
 
