@@ -64,14 +64,16 @@ def devices(as_json: bool, model: str | None, timeout: float) -> None:
 
 
 def _survey(settings: "Config", model: str | None) -> "Survey":
-    from camiohookd.labelers.model import find
+    from camiohookd.labelers.model import find, load_description
     from camiohookd.labelers.onnx import tuning
     from camiohookd.labelers.onnx.choice import Survey
     from camiohookd.labelers.onnx.devices import libraries, parse_device
 
     labeler = settings.labeler
+    folder = find(model or labeler.model)
+    load_description(folder)  # is wrong on every device, or on none
     return Survey(
-        find(model or labeler.model),
+        folder,
         parse_device(labeler.device),
         list(libraries(labeler.plugins)),
         threads=tuning.cores(),

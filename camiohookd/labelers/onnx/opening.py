@@ -19,7 +19,7 @@ from camiohookd.labelers.onnx import providers, tuning
 from camiohookd.labelers.onnx.cache import Cache
 from camiohookd.labelers.onnx.choice import Survey
 from camiohookd.labelers.onnx.devices import CPU, PLUGIN_FOLDER, Device, Wish, libraries, parse_device
-from camiohookd.labelers.onnx.fallback import FallbackRunner
+from camiohookd.labelers.onnx.fallback import FallbackRunner, Later, on_a_timer
 from camiohookd.labelers.onnx.guard import Guard, GuardedRunner
 from camiohookd.labelers.onnx.labeler import OnnxLabeler, open_onnx
 from camiohookd.labelers.onnx.runner import Runner
@@ -86,6 +86,8 @@ class Opening:
         spinning: bool,
         deadline: float,
         on_degraded: Callable[[bool], None],
+        later: Later = on_a_timer,
+        start: Callable[..., Runner] = open_session,
     ) -> None:
         self.device: str | None = None
         self._wish = wish
@@ -95,6 +97,8 @@ class Opening:
         self._spinning = spinning
         self._deadline = deadline
         self._on_degraded = on_degraded
+        self._later = later
+        self._start_session = start
         self._chosen: Device | None = None
 
     def open(self, model: bytes, name: str) -> Runner:
@@ -122,6 +126,7 @@ class Opening:
             on_degraded=self._on_degraded,
             trouble=trouble,
             failures=max(self._guard.deaths, 1),
+            later=self._later,
         )
 
     def open_cpu(self, model: bytes, name: str, *, intra_op: int = 1) -> Session:
@@ -163,7 +168,7 @@ class Opening:
             raise ModelError("the CPU is the fastest at present")
         self._guard.enter()
         try:
-            session = open_session(
+            session = self._start_session(
                 model, name, device, settings=self._wish.options, spinning=self._spinning, cache=self._cache
             )
         except BaseException:
