@@ -36,8 +36,10 @@ def check(path: Path | None) -> None:
     """Say ok, or what is wrong with the settings or the model's files (exit status 78)."""
     from camiohookd import config
     from camiohookd.labelers import model
+    from camiohookd.labelers.onnx.devices import parse_device
 
     settings, _ = config.load_with_keys(path, os.environ)
+    parse_device(settings.labeler.device)
     folder = model.find(settings.labeler.model)
     model.read_model(folder, model.load_description(folder))
     click.echo("ok")

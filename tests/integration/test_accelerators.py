@@ -68,9 +68,12 @@ def test_the_second_start_takes_what_the_first_has_kept(tmp_path: Path, camio: F
 
 def test_a_setting_that_means_no_device_stops_the_start(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path, "http://127.0.0.1:9", {"CAMIOHOOKD_LABELER_DEVICE": "auto fast"})
+    complaint = 'labeler.device: given "auto fast", expected options as key=value'
     daemon.start(wait=False)
     assert daemon.process.wait(PATIENCE) == 78
-    assert 'labeler.device: given "auto fast", expected options as key=value' in daemon.log
+    assert complaint in daemon.log
+    checked = daemon.command("check", check=False)
+    assert (checked.returncode, complaint in checked.stderr) == (78, True)
 
 
 # Real ones.

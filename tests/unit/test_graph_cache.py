@@ -105,6 +105,13 @@ def test_old_files_are_removed_and_used_ones_are_not(cache: Cache) -> None:
     assert cache.load("device") == b"data"
 
 
+def test_what_a_killed_start_has_left_behind_is_removed(cache: Cache) -> None:
+    (cache.folder / "new-abc").mkdir(parents=True)
+    (cache.folder / "new-abc/model.onnx").write_bytes(b"half")
+    open_session(MODEL, "m", cache=cache)
+    assert only_file(cache).name.startswith("graph-")
+
+
 def test_a_folder_that_cannot_be_written_costs_a_line_and_nothing_else(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

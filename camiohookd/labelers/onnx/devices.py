@@ -3,6 +3,7 @@
 settings, folder, packages ─▶ `Library` ─▶ `providers` ─▶ `Device` ─▶ `Wish.fits`
 """
 
+import mmap
 import re
 from collections.abc import Iterator, Sequence
 from importlib import metadata
@@ -127,8 +128,9 @@ def libraries(named: Sequence[str], folder: Path = PLUGIN_FOLDER) -> Iterator[Li
 def _is_plugin(path: Path) -> bool:
     """Libraries that a plug-in brings for itself lie beside it."""
     try:
-        return _ENTRY_POINT in path.read_bytes()
-    except OSError:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as library:
+            return library.find(_ENTRY_POINT) >= 0
+    except (OSError, ValueError):  # ValueError: it is empty
         return True  # what is the matter is said when it is registered
 
 

@@ -38,7 +38,7 @@ def built_in() -> list[Device]:
     """The CPU, then what this flavour of ONNX Runtime has beside."""
     hardware = "gpu" if ort.get_device() == "GPU" else ""  # of all other flavours it says too little
     names = [name for name in ort.get_available_providers() if name != CPU_PROVIDER and name not in _REMOTE]
-    vendor = next((str(each.device.vendor) for each in ort.get_ep_devices() if each.ep_name == CPU_PROVIDER), "")
+    vendor = next((str(each.device.vendor) for each in _handles() if each.ep_name == CPU_PROVIDER), "")
     return [Device(CPU_PROVIDER, "cpu", vendor), *(Device(name, hardware) for name in names)]
 
 
@@ -69,19 +69,24 @@ def _names(library: Library) -> str:
 
 
 def _register(library: Library) -> dict[Device, Any]:
-    known = Counter(_facts(each) for each in ort.get_ep_devices())
+    known = Counter(_facts(each) for each in _handles())
     try:
         path = _path(library)
         ort.register_execution_provider_library(path, path)
     except Exception as error:  # a package's code raises anything, and ONNX Runtime's exceptions have no other base
         raise ModelError(f"it cannot be loaded as a plug-in: {_text(error)}") from error
     offers: dict[Device, Any] = {}
-    for handle in ort.get_ep_devices():
+    for handle in _handles():
         facts = _facts(handle)
         known[facts] -= 1
         if known[facts] < 0:
             offers[_device(handle, library, offers)] = handle
     return offers
+
+
+def _handles() -> list[Any]:
+    """ONNX Runtime before 1.23 has no plug-ins, and some boards have no newer one."""
+    return list(getattr(ort, "get_ep_devices", list)())
 
 
 def _path(library: Library) -> str:

@@ -8,6 +8,7 @@ The package's `__init__` has switched the runtime's telemetry off by the time it
 
 import hashlib
 import logging
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from camiohookd.labelers.onnx.runner import Node, Tensor
 _ONLY_ERRORS = 3
 _NO_MESSAGES = 4
 _NOT_TO_BE_KEPT = b""  # the graph of a provider that compiles it cannot be written
+_UNFINISHED = "new-"
 _ASSIGNMENT = "session.record_ep_graph_assignment_info"
 
 log = logging.getLogger(__name__)
@@ -149,7 +151,9 @@ def _start_and_keep(
     """None if the graph could not be written; whether the model runs at all is another question."""
     try:
         cache.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache.folder, prefix="new-") as folder:
+        for left_behind in cache.folder.glob(f"{_UNFINISHED}*"):
+            shutil.rmtree(left_behind, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=cache.folder, prefix=_UNFINISHED) as folder:
             written = Path(folder, "model.onnx")
             options.optimized_model_filepath = str(written)
             session = _start(model, options, device, settings)
