@@ -63,10 +63,12 @@ def run(config: Config, keys: dict[str, str], stop: StopSignal) -> int:
     `keys` are those that Camio may use, by the name that the log gives them.
     """
     log.info("camiohookd %s starts", version("camiohookd"))
-    labeler = open_labeler(config.labeler)
+    metrics = Metrics()
+    labeler, threads = open_labeler(
+        config.labeler, settings.state_dir(os.environ), lambda degraded: metrics.degraded.set(degraded)
+    )
     if stop.came:
         return _stopped_early()
-    metrics = Metrics()
     queue = _open_queue(config, metrics)
     # What a long queue holds would make every full garbage collection stop all threads, half a second at 100,000 tasks.
     gc.collect()
@@ -74,8 +76,8 @@ def run(config: Config, keys: dict[str, str], stop: StopSignal) -> int:
     if stop.came:
         queue.close()
         return _stopped_early()
-    _log_what_there_is(config, labeler, queue)
-    idle = asyncio.run(_serve(config, keys, stop, labeler, metrics, queue))
+    _log_what_there_is(config, labeler, threads, queue)
+    idle = asyncio.run(_serve(config, keys, stop, labeler, threads, metrics, queue))
     labeler.close()
     log.info("stopped")
     if not idle:
@@ -95,6 +97,7 @@ async def _serve(
     keys: dict[str, str],
     stop_signal: StopSignal,
     labeler: Labeler,
+    threads: int,
     metrics: Metrics,
     queue: TaskQueue,
 ) -> bool:
@@ -107,7 +110,7 @@ async def _serve(
         admin_sockets = _bind(config.admin.listen, "admin.listen")
         control_socket = _bind_control()
         metrics.watch_queue(lambda: store.snapshot)
-        worker = _make_worker(config, labeler, metrics, store)
+        worker = _make_worker(config, labeler, threads, metrics, store)
         store.watch(lambda: _wake(loop, worker))
         hook = _listen_for_events(config, keys, metrics, store, stop, hook_sockets)
         # The model was loaded and warmed up before anything listened.
@@ -154,7 +157,7 @@ def _open_queue(config: Config, metrics: Metrics) -> TaskQueue:
     )
 
 
-def _log_what_there_is(config: Config, labeler: Labeler, queue: TaskQueue) -> None:
+def _log_what_there_is(config: Config, labeler: Labeler, threads: int, queue: TaskQueue) -> None:
     counts = queue.index.counts
     log.info(
         "queue: %d pending, %d labelled, %d failed; %s, %d threads",
@@ -162,21 +165,15 @@ def _log_what_there_is(config: Config, labeler: Labeler, queue: TaskQueue) -> No
         counts[State.LABELLED],
         counts[State.FAILED],
         f"model {config.labeler.model} on {labeler.device}" if config.labeler.kind == "onnx" else labeler.device,
-        _threads(config),
+        threads,
     )
-
-
-def _threads(config: Config) -> int:
-    if config.labeler.kind != "onnx":
-        return 1  # own code sees one event at a time
-    return (os.cpu_count() or 1) if config.labeler.threads == "auto" else config.labeler.threads
 
 
 def _backoff(failures: int, *, minimum: float, maximum: float) -> float:
     return backoff(failures - 1, minimum, maximum)
 
 
-def _make_worker(config: Config, labeler: Labeler, metrics: Metrics, store: StoreThread) -> Worker:
+def _make_worker(config: Config, labeler: Labeler, threads: int, metrics: Metrics, store: StoreThread) -> Worker:
     limits = images.Limits(config.images.formats, config.images.max_pixels, config.images.max_bytes)
     timeout = config.callback.timeout
     courier = Courier(version("camiohookd"), connect_timeout=min(timeout, 10.0), read_timeout=timeout, deadline=timeout)
@@ -186,7 +183,7 @@ def _make_worker(config: Config, labeler: Labeler, metrics: Metrics, store: Stor
         courier=courier,
         allow_list=AllowList(config.callback.allow_hosts),
         metrics=metrics,
-        threads=_threads(config),
+        threads=threads,
         deliveries=config.callback.concurrency,
         labeler_deadline=config.labeler.deadline,
     )

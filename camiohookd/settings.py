@@ -84,7 +84,8 @@ class Labeler(Struct, frozen=True):
         Meta(
             min_length=1,
             description='What the model runs on: "auto", the fastest that finds what the CPU finds; "cpu", "gpu" or '
-            '"npu"; or an execution provider\'s name; "camiohookd devices" lists them.',
+            '"npu"; or an execution provider\'s name, options of its own behind it as key=value; "camiohookd devices" '
+            "lists them.",
         ),
     ] = "auto"
     plugins: Annotated[

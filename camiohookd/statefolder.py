@@ -8,6 +8,7 @@
     queue.journal-00000007   what changed since
     segments/                the payloads
     quarantine/              what was damaged
+    graphs/                  what was worked out about the model; not the queue's, and missed by nobody
 
 Format 1 was one `queue.json` as TinyDB's own JSONStorage writes it, without checksums, journal or format file.
 Format 2 is today's.

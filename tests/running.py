@@ -35,8 +35,11 @@ def free_port() -> int:
 class Daemon:
     """``camiohookd serve`` on a state folder; ``with`` starts it and ends it, whatever state it is in."""
 
-    def __init__(self, folder: Path, allow: str, settings: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, allow: str, settings: dict[str, str] | None = None, python: str = sys.executable
+    ) -> None:
         """`allow` is the origin callbacks may go to; `settings` are further variables of the environment."""
+        self.python = python
         self.state = folder / "state"
         self.log_path = folder / "daemon.log"
         self.port, self.admin_port = free_port(), free_port()
@@ -75,7 +78,7 @@ class Daemon:
     def start(self, *, wait: bool = True) -> None:
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "camiohookd", "serve"], env=self.environ, stdin=subprocess.DEVNULL, stderr=log
+                [self.python, "-m", "camiohookd", "serve"], env=self.environ, stdin=subprocess.DEVNULL, stderr=log
             )
         if wait:
             self.wait_until_ready()
@@ -116,7 +119,7 @@ class Daemon:
     def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run ``camiohookd ARGUMENTS`` beside it, in the same environment."""
         return subprocess.run(
-            [sys.executable, "-m", "camiohookd", *arguments],
+            [self.python, "-m", "camiohookd", *arguments],
             env=self.environ,
             capture_output=True,
             text=True,

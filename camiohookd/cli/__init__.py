@@ -47,6 +47,7 @@ class LazyGroup(click.Group):
         "example-config": "serve",
         "label": "label",
         "models": "models",
+        "devices": "devices",
         "simulate": "simulate",
         "hooks": "hooks",
         "queue": "queue",

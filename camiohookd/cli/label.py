@@ -93,7 +93,8 @@ def label(
     settings = _settings()
     limits = Limits(settings.images.formats, settings.images.max_pixels, settings.images.max_bytes)
     rule = rules.match(settings.rule, camera)
-    labeler = open_labeler(replace(settings.labeler, kind="onnx", model=model) if model else settings.labeler)
+    wanted = replace(settings.labeler, kind="onnx", model=model) if model else settings.labeler
+    labeler, _ = open_labeler(replace(wanted, threads=1), None, lambda _degraded: None)
     drawings = Drawings(annotate_folder, pictures, limits, rule.zone) if annotate_folder else None
     table = None if as_json else Table(pictures, explain)
     labelling = _Labelling(labeler, limits, rule, explain)

@@ -2,8 +2,12 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from camiohookd.settings import Labeler
 
 _CONFIG_HELP = "The settings, instead of camiohookd.toml in $CONFIGURATION_DIRECTORY, else in /etc/camiohookd."
 
@@ -33,14 +37,26 @@ def serve(path: Path | None) -> int:
 @click.command()
 @click.option("--config", "path", type=click.Path(path_type=Path), metavar="FILE", help=_CONFIG_HELP)
 def check(path: Path | None) -> None:
-    """Say ok, or what is wrong with the settings or the model's files (exit status 78)."""
+    """Say ok, or what is wrong with the settings or the labeler (exit status 78)."""
     from camiohookd import config
-    from camiohookd.labelers import model
 
     settings, _ = config.load_with_keys(path, os.environ)
-    folder = model.find(settings.labeler.model)
-    model.read_model(folder, model.load_description(folder))
+    _check_labeler(settings.labeler)
     click.echo("ok")
+
+
+def _check_labeler(settings: "Labeler") -> None:
+    """A model's files, and whether code of the owner's starts."""
+    from camiohookd.labelers import model
+    from camiohookd.labelers.onnx.devices import parse_device
+    from camiohookd.labelers.opening import open_labeler
+
+    parse_device(settings.device)
+    if settings.kind == "onnx":
+        folder = model.find(settings.model)
+        model.read_model(folder, model.load_description(folder))
+    else:
+        open_labeler(settings, None, lambda _degraded: None).labeler.close()
 
 
 @click.command("example-config")

@@ -1,30 +1,42 @@
 """ONNX Runtime's sessions: a model's bytes → a `Runner` on one device.
 
+    model ─▶ kept graph? ── yes ─▶ session, nothing left to optimise
+                         └─ no ──▶ session, which writes its optimised graph ─▶ `cache`
+
 The package's `__init__` has switched the runtime's telemetry off by the time it is imported here.
 """
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import onnxruntime as ort  # type: ignore[import-untyped]  # it has no type hints
 
 from camiohookd.errors import LabelingError, ModelError
+from camiohookd.labelers.onnx import providers
+from camiohookd.labelers.onnx.cache import Cache
+from camiohookd.labelers.onnx.devices import CPU, Device
 from camiohookd.labelers.onnx.runner import Node, Tensor
 
 _ONLY_ERRORS = 3
+_NO_MESSAGES = 4
+_NOT_TO_BE_KEPT = b""  # the graph of a provider that compiles it cannot be written
+_UNFINISHED = "new-"
+_ASSIGNMENT = "session.record_ep_graph_assignment_info"
+
+log = logging.getLogger(__name__)
 
 
 class Session:
-    """One ONNX Runtime session, which several threads may use at once.
+    """One ONNX Runtime session, which several threads may use at once."""
 
-    It uses one thread a call: on two cores, two callers label half as many pictures again as one caller whose session
-    has two threads.
-    """
-
-    device = "cpu"  # the one provider that `open_session` asks for
-
-    def __init__(self, session: ort.InferenceSession) -> None:
+    def __init__(self, session: ort.InferenceSession, device: str) -> None:
         self._session = session
+        self.device = device
         self.inputs = _nodes(session.get_inputs())
         self.outputs = _nodes(session.get_outputs())
 
@@ -32,27 +44,139 @@ class Session:
         try:
             tensors: Sequence[Tensor] = self._session.run(list(outputs), dict(feeds))
         except Exception as error:  # ONNX Runtime's exceptions have no base but this
-            raise LabelingError(f"ONNX Runtime: {' '.join(str(error).split())}") from error
+            raise LabelingError(f"ONNX Runtime: {_text(error)}") from error
         return tensors
+
+    def nodes_by_provider(self) -> dict[str, int] | None:
+        """How many of the graph's nodes each provider has taken; None where ONNX Runtime does not tell, or was not
+        asked to remember it."""
+        try:
+            parts = self._session.get_provider_graph_assignment_info()
+        except Exception:  # noqa: BLE001  # ONNX Runtime before 1.25 has no such function; its errors have no base
+            return None
+        counts: dict[str, int] = {}
+        for part in parts:
+            counts[part.ep_name] = counts.get(part.ep_name, 0) + len(part.get_nodes())
+        return counts
 
     def close(self) -> None:
         pass
 
 
-def open_session(model: bytes, name: str) -> Session:
-    """A session on the CPU; `name` is the model's in errors. Raises ModelError."""
+def open_session(
+    model: bytes,
+    name: str,
+    device: Device = CPU,
+    *,
+    settings: Mapping[str, str] | None = None,
+    intra_op: int = 1,
+    spinning: bool = False,
+    cache: Cache | None = None,
+    remember_nodes: bool = False,
+) -> Session:
+    """A session on a device; `name` is the model's in errors, `settings` are the provider's own options.
+
+    `intra_op` threads work on one run, `spinning` says whether they keep their core busy while they wait. A `cache`
+    makes the next start faster. Raises ModelError.
+    """
+    settings = settings or {}
+
+    def options() -> ort.SessionOptions:
+        made = _options(device, intra_op, spinning)
+        if remember_nodes:
+            made.add_session_config_entry(_ASSIGNMENT, "1")
+        return made
+
+    try:
+        if cache is None:
+            session = _start(model, options(), device, settings)
+        else:
+            session = _start_from_cache(model, options, device, settings, cache)
+    except ModelError:
+        raise
+    except Exception as error:  # ONNX Runtime's exceptions have no base but this
+        raise ModelError(f"{name}: ONNX Runtime cannot load the model: {_text(error)}") from error
+    if device.provider not in session.get_providers():
+        raise ModelError(f"{name}: ONNX Runtime started without {device.name}")
+    return Session(session, "cpu" if device.is_cpu else device.name)
+
+
+def _options(device: Device, intra_op: int, spinning: bool) -> ort.SessionOptions:
     options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = intra_op
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.log_severity_level = _ONLY_ERRORS
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = _ONLY_ERRORS if device.is_cpu else _NO_MESSAGES
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
+    return options
+
+
+def _start(
+    model: bytes, options: ort.SessionOptions, device: Device, settings: Mapping[str, str]
+) -> ort.InferenceSession:
+    chosen = providers.choose(options, device, settings)
+    # Its own way to go on with the CPU would print lines, and nobody would come to know.
+    return ort.InferenceSession(model, options, providers=chosen, enable_fallback=0)
+
+
+def _start_from_cache(
+    model: bytes, options: Callable[[], ort.SessionOptions], device: Device, settings: Mapping[str, str], cache: Cache
+) -> ort.InferenceSession:
+    facts = {
+        "model": hashlib.sha256(model).hexdigest(),
+        "runtime": providers.version(),
+        "device": device,
+        "settings": dict(settings),
+    }
+    kept = cache.load("graph", **facts)
+    if kept:
+        try:
+            return _start(kept, _as_it_is(options()), device, settings)
+        except Exception as error:  # noqa: BLE001  # ONNX Runtime's exceptions have no base but this
+            log.warning("the optimised graph that was kept cannot be loaded and will be made again: %s", _text(error))
+    if kept != _NOT_TO_BE_KEPT and (started := _start_and_keep(model, options(), device, settings, cache, facts)):
+        return started
+    return _start(model, options(), device, settings)
+
+
+def _start_and_keep(
+    model: bytes,
+    options: ort.SessionOptions,
+    device: Device,
+    settings: Mapping[str, str],
+    cache: Cache,
+    facts: Mapping[str, object],
+) -> ort.InferenceSession | None:
+    """None if the graph could not be written; whether the model runs at all is another question."""
     try:
-        return Session(ort.InferenceSession(model, options, providers=["CPUExecutionProvider"]))
-    except Exception as error:  # ONNX Runtime's exceptions have no base but this
-        raise ModelError(f"{name}: ONNX Runtime cannot load the model: {' '.join(str(error).split())}") from error
+        cache.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for left_behind in cache.folder.glob(f"{_UNFINISHED}*"):
+            shutil.rmtree(left_behind, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=cache.folder, prefix=_UNFINISHED) as folder:
+            written = Path(folder, "model.onnx")
+            options.optimized_model_filepath = str(written)
+            session = _start(model, options, device, settings)
+            cache.save("graph", written.read_bytes(), **facts)
+            return session
+    except ModelError:
+        raise
+    except OSError as error:
+        log.warning("the optimised graph cannot be kept in %s: %s", cache.folder, error.strerror)
+    except Exception:  # noqa: BLE001  # ONNX Runtime's exceptions have no base but this
+        if not device.is_cpu:
+            cache.save("graph", _NOT_TO_BE_KEPT, **facts)
+    return None
+
+
+def _as_it_is(options: ort.SessionOptions) -> ort.SessionOptions:
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return options
 
 
 def _nodes(nodes: Sequence[Any]) -> tuple[Node, ...]:
     return tuple(Node(node.name, node.type, tuple(node.shape)) for node in nodes)
+
+
+def _text(error: Exception) -> str:
+    return " ".join(str(error).split())

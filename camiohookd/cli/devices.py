@@ -1,0 +1,123 @@
+"""`camiohookd devices`: what the model can run on, tried out.
+
+providers, plug-ins ─▶ `choice.Survey` ─▶ a row each, or a JSON object a line ─▶ what `auto` picks
+"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from camiohookd.errors import ModelError
+from camiohookd.systemd import escape
+
+if TYPE_CHECKING:
+    from camiohookd.config import Config
+    from camiohookd.labelers.onnx.choice import Finding, Survey
+    from camiohookd.labelers.onnx.devices import Device
+
+_ROW = "{:<32}  {:<8}  {:<12}  {:<8}  {:>6}  {}"
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a device and line.")
+@click.option("--model", metavar="DIR", help="Another model than the daemon's: its folder, or its name.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(1, 600),
+    default=60,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long one device may take.",
+)
+def devices(as_json: bool, model: str | None, timeout: float) -> None:
+    """List what the model can run on, and try it out there.
+
+    The providers of the installed ONNX Runtime are listed, and those of plug-ins: the libraries that plugins names
+    under [labeler], those in /usr/lib/camiohookd/plugins, and the Python packages onnxruntime-ep-*. On each device the
+    model labels a few pictures in a process of its own; it runs there if it sees what it sees on the CPU. MS is the
+    time a picture takes while every core labels.
+
+    What stands under DEVICE can be written as device in camiohookd.toml. device = "auto" takes the fastest that runs.
+
+    A JSON object is {"device", "provider", "hardware", "vendor", "origin": "built in" or the plug-in's name, "runs",
+    "problem", "ms", "nodes": how much of the model the device itself runs, "auto": whether "auto" picks it}.
+    """
+    from camiohookd.labelers.onnx.choice import best
+
+    survey = _survey(_settings(), model)
+    if not as_json:
+        click.echo(_ROW.format("DEVICE", "HARDWARE", "VENDOR", "FROM", "MS", "RUNS"))
+    tried: list[Finding] = []
+    for found in survey.found(timeout):
+        tried.append(survey.tried(found, timeout))
+        if found.device and found.device.is_cpu and tried[-1].problem:
+            raise ModelError(tried[-1].problem)
+        if not as_json:
+            click.echo(_row(tried[-1]))
+    picked = best(tried)
+    if as_json:
+        _print_json(tried, picked)
+    else:
+        click.echo(f"\nauto picks {picked.name if picked else 'none'}")
+
+
+def _survey(settings: "Config", model: str | None) -> "Survey":
+    from camiohookd.labelers.model import find, load_description
+    from camiohookd.labelers.onnx import tuning
+    from camiohookd.labelers.onnx.choice import Survey
+    from camiohookd.labelers.onnx.devices import libraries, parse_device
+
+    labeler = settings.labeler
+    folder = find(model or labeler.model)
+    load_description(folder)  # is wrong on every device, or on none
+    return Survey(
+        folder,
+        parse_device(labeler.device),
+        list(libraries(labeler.plugins)),
+        threads=tuning.cores(),
+        spinning=labeler.spinning,
+    )
+
+
+def _settings() -> "Config":
+    from camiohookd import config
+
+    # The file holds the key, so that not everybody may read it.
+    file = config.config_file(os.environ)
+    hidden = file.exists() and not os.access(file, os.R_OK)
+    return config.load(Path(os.devnull) if hidden else None, os.environ)
+
+
+def _row(found: "Finding") -> str:
+    device = found.device
+    runs = f"no: {found.problem}" if found.problem else "yes"
+    if found.nodes and device and not device.is_cpu:
+        runs += f", {found.nodes} nodes"
+    hardware, vendor = (device.hardware or "-", device.vendor or "-") if device else ("-", "-")
+    ms = "-" if found.ms is None else f"{found.ms:.1f}"
+    return escape(_ROW.format(found.name, hardware, vendor, "plug-in" if found.library else "built in", ms, runs))
+
+
+def _print_json(tried: "list[Finding]", picked: "Device | None") -> None:
+    import msgspec
+
+    for found in tried:
+        click.echo(msgspec.json.encode(_as_object(found, picked)))
+
+
+def _as_object(found: "Finding", picked: "Device | None") -> dict[str, Any]:
+    device = found.device
+    return {
+        "device": found.name,
+        "provider": device and device.provider,
+        "hardware": (device and device.hardware) or None,
+        "vendor": (device and device.vendor) or None,
+        "origin": found.library.name if found.library else "built in",
+        "runs": found.problem is None,
+        "problem": found.problem,
+        "ms": found.ms,
+        "nodes": found.nodes or None,
+        "auto": picked is not None and device == picked,
+    }

@@ -1,0 +1,204 @@
+"""A model, opened as the settings say: on which device, with how many threads, and with the CPU to fall back on.
+
+device = "cpu" ─────────────────────────────────────▶ session on the CPU
+else: `choice`, of this start or an earlier one ─▶ `FallbackRunner` (session on the device │ on the CPU)
+threads = "auto": `tuning`, of this start or an earlier one
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from camiohookd.errors import CamiohookdError, ModelError
+from camiohookd.labelers.model import load_description
+from camiohookd.labelers.onnx import providers, tuning
+from camiohookd.labelers.onnx.cache import Cache
+from camiohookd.labelers.onnx.choice import Survey
+from camiohookd.labelers.onnx.devices import CPU, PLUGIN_FOLDER, Device, Wish, libraries, parse_device
+from camiohookd.labelers.onnx.fallback import FallbackRunner, Later, on_a_timer
+from camiohookd.labelers.onnx.guard import Guard, GuardedRunner
+from camiohookd.labelers.onnx.labeler import OnnxLabeler, open_onnx
+from camiohookd.labelers.onnx.runner import Runner
+from camiohookd.labelers.onnx.session import Session, open_session
+from camiohookd.labelers.onnx.tuning import Shape
+
+FOLDER = "graphs"
+"""In the state folder."""
+
+log = logging.getLogger(__name__)
+
+
+def open_configured(
+    folder: Path,
+    *,
+    device: str,
+    plugins: Sequence[str] = (),
+    threads: int | Literal["auto"] = "auto",
+    spinning: bool = False,
+    deadline: float = 60.0,
+    state: Path | None = None,
+    on_degraded: Callable[[bool], None],
+    plugin_folder: Path = PLUGIN_FOLDER,
+) -> tuple[OnnxLabeler, int]:
+    """The labeler of the model in `folder`, warmed up, and how many threads should call it at a time.
+
+    The settings are those of ``[labeler]``. In the `state` folder is kept what makes the next start faster; without
+    one, threads are not measured. `on_degraded` is told True whenever the CPU stands in for the device, and False when
+    it does so no longer. Raises ModelError if the model is wrong, ConfigError if `device` is; a device that does not
+    work is no error.
+    """
+    wish = parse_device(device)
+    count = tuning.cores()
+    cache = Cache(state / FOLDER, {"model": load_description(folder).sha256}) if state else None
+    survey = Survey(
+        folder,
+        wish,
+        () if wish.head == "cpu" else list(libraries(plugins, plugin_folder)),
+        threads=count,
+        spinning=spinning,
+    )
+    guard = Guard(state / FOLDER / "device-in-use" if state else None, wish.text)
+    opening = Opening(wish, survey, cache, guard, spinning=spinning, deadline=deadline, on_degraded=on_degraded)
+    labeler = open_onnx(folder, opening.open)
+    if threads != "auto":
+        return labeler, threads
+    shape = opening.shape(folder, labeler, count)
+    if shape.intra_op == 1:
+        return labeler, shape.label
+    labeler.close()
+    return open_onnx(folder, partial(opening.open_cpu, intra_op=shape.intra_op)), shape.label
+
+
+class Opening:
+    """One way from the settings to a `Runner`; `device` is the name of what it was to run on and did, None before."""
+
+    def __init__(
+        self,
+        wish: Wish,
+        survey: Survey,
+        cache: Cache | None,
+        guard: Guard,
+        *,
+        spinning: bool,
+        deadline: float,
+        on_degraded: Callable[[bool], None],
+        later: Later = on_a_timer,
+        start: Callable[..., Runner] = open_session,
+    ) -> None:
+        self.device: str | None = None
+        self._wish = wish
+        self._survey = survey
+        self._cache = cache
+        self._guard = guard
+        self._spinning = spinning
+        self._deadline = deadline
+        self._on_degraded = on_degraded
+        self._later = later
+        self._start_session = start
+        self._chosen: Device | None = None
+
+    def open(self, model: bytes, name: str) -> Runner:
+        """`OpenRunner`."""
+        cpu = self.open_cpu(model, name)
+        if self._wish.head == "cpu" or (self._wish.head == "auto" and self._survey.is_pointless):
+            self.device = cpu.device
+            return cpu
+        trouble = ""
+        if self._guard.deaths:
+            trouble = "the program has died while it was in use"
+        else:
+            try:
+                self._chosen = self._remembered() or self._choose(logging.WARNING)
+            except ModelError as error:
+                trouble = str(error)
+        if self._chosen and self._chosen.is_cpu:
+            self.device = cpu.device
+            return cpu
+        return FallbackRunner(
+            f'device "{self._wish.text}"',
+            cpu,
+            partial(self._start, model, name),
+            deadline=self._deadline,
+            on_degraded=self._on_degraded,
+            trouble=trouble,
+            failures=max(self._guard.deaths, 1),
+            later=self._later,
+        )
+
+    def open_cpu(self, model: bytes, name: str, *, intra_op: int = 1) -> Session:
+        return open_session(model, name, intra_op=intra_op, spinning=self._spinning, cache=self._cache)
+
+    def shape(self, folder: Path, labeler: OnnxLabeler, cores: int) -> Shape:
+        """With how many threads the labeler is fastest; measured if that is not known yet."""
+        if self._cache is None or labeler.device != self.device:  # what it runs on now is not what it will run on
+            return tuning.usual_shape(cores)
+        facts = {
+            "runtime": providers.version(),
+            "device": self.device,
+            "settings": self._wish.options,
+            "spinning": self._spinning,
+            "cores": cores,
+        }
+        if kept := self._cache.load("threads", **facts):
+            return msgspec.json.decode(kept, type=Shape)
+        shape = self._measured(folder, labeler, cores)
+        self._cache.save("threads", msgspec.json.encode(shape), **facts)
+        return shape
+
+    def _measured(self, folder: Path, labeler: OnnxLabeler, cores: int) -> Shape:
+        def open_labeler(shape: Shape) -> OnnxLabeler:
+            if shape.intra_op == 1:
+                return labeler
+            return open_onnx(folder, partial(self.open_cpu, intra_op=shape.intra_op))
+
+        shapes = tuning.cpu_shapes(cores) if self.device == "cpu" else tuning.device_shapes(cores)
+        try:
+            return tuning.fastest(shapes, open_labeler)
+        except CamiohookdError as error:
+            raise ModelError(f"{folder}: the model failed its measurement: {error}") from error
+
+    def _start(self, model: bytes, name: str) -> Runner:
+        """The session on the chosen device; what has failed once is chosen anew, and tried out first."""
+        device, self._chosen = self._chosen or self._choose(logging.DEBUG), None
+        if device.is_cpu:
+            raise ModelError("the CPU is the fastest at present")
+        self._guard.enter()
+        try:
+            session = self._start_session(
+                model, name, device, settings=self._wish.options, spinning=self._spinning, cache=self._cache
+            )
+        except BaseException:
+            self._guard.leave()
+            raise
+        self.device = session.device
+        return GuardedRunner(session, self._guard)
+
+    def _remembered(self) -> Device | None:
+        kept = self._cache.load("device", **self._survey.facts) if self._cache else None
+        return msgspec.json.decode(kept, type=Device) if kept else None
+
+    def _choose(self, level: int) -> Device:
+        """The device that fits best; what has to be said of the others is logged at `level`.
+
+        Raises ModelError if none works; for "auto" the CPU always does.
+        """
+        device, findings = self._survey.choose()
+        problems = []
+        for each in findings:
+            if each.ms is not None:
+                log.info("%s: %.1f ms a picture", each.name, each.ms)
+            elif each.problem and (each.device is None or self._wish.head == "auto"):
+                log.log(level, "%s is not used: %s", each.name, each.problem)
+            elif each.problem:
+                problems.append(f"{each.name}: {each.problem}")
+        if device is None and self._wish.head == "auto":
+            return CPU
+        if device is None:
+            raise ModelError("; ".join(problems) or 'there is no such device here, see "camiohookd devices"')
+        if self._cache and not (device.is_cpu and any(each.problem for each in findings)):
+            self._cache.save("device", msgspec.json.encode(device), **self._survey.facts)
+        return device

@@ -1,0 +1,112 @@
+"""The execution providers that ONNX Runtime has, of itself and by plug-ins.
+
+A plug-in's code runs in the process that asks for its devices: what has not been tried yet is asked for in a process
+of its own, see `probe`. ONNX Runtime's reporting stays off in every one of them, which the package sees to.
+"""
+
+import importlib
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import onnxruntime as ort  # type: ignore[import-untyped]  # it has no type hints
+
+from camiohookd.errors import ModelError
+from camiohookd.labelers.onnx.devices import CPU_PROVIDER, Device, Library
+
+_REMOTE = {"AzureExecutionProvider"}  # would send pictures away
+_ONLY_ERRORS, _NO_MESSAGES = 3, 4  # severities from which on it prints
+
+_offers: dict[Library, dict[Device, Any]] = {}
+
+
+def be_silent(silent: bool) -> None:
+    """Whether ONNX Runtime prints lines about errors of its own; they have no place in the log."""
+    ort.set_default_logger_severity(_NO_MESSAGES if silent else _ONLY_ERRORS)
+
+
+be_silent(True)
+
+
+def version() -> str:
+    """ONNX Runtime's, with what tells its flavours apart."""
+    return f"{ort.__version__} {ort.get_device()} {','.join(ort.get_available_providers())}"
+
+
+def built_in() -> list[Device]:
+    """The CPU, then what this flavour of ONNX Runtime has beside."""
+    hardware = "gpu" if ort.get_device() == "GPU" else ""  # of all other flavours it says too little
+    names = [name for name in ort.get_available_providers() if name != CPU_PROVIDER and name not in _REMOTE]
+    vendor = next((str(each.device.vendor) for each in _handles() if each.ep_name == CPU_PROVIDER), "")
+    return [Device(CPU_PROVIDER, "cpu", vendor), *(Device(name, hardware) for name in names)]
+
+
+def offered_by(library: Library) -> list[Device]:
+    """The devices that a plug-in finds on this machine, which may be none; it stays registered.
+
+    Raises ModelError if the library cannot be loaded, or is none.
+    """
+    if library not in _offers:
+        _offers[library] = _register(library)
+    return list(_offers[library])
+
+
+def choose(options: ort.SessionOptions, device: Device, settings: Mapping[str, str]) -> list[Any]:
+    """Have a session use the device: what to hand it as `providers`. Raises ModelError if it is not there any more."""
+    if device.library is None:
+        return [(device.provider, dict(settings))] + ([] if device.is_cpu else [CPU_PROVIDER])
+    offered_by(device.library)
+    handle = _offers[device.library].get(device)
+    if handle is None:
+        raise ModelError(f"{device.name} is not there; {device.library.name} offers {_names(device.library)}")
+    options.add_provider_for_devices([handle], dict(settings))
+    return []
+
+
+def _names(library: Library) -> str:
+    return ", ".join(device.name for device in offered_by(library)) or "none"
+
+
+def _register(library: Library) -> dict[Device, Any]:
+    known = Counter(_facts(each) for each in _handles())
+    try:
+        path = _path(library)
+        ort.register_execution_provider_library(path, path)
+    except Exception as error:  # a package's code raises anything, and ONNX Runtime's exceptions have no other base
+        raise ModelError(f"it cannot be loaded as a plug-in: {_text(error)}") from error
+    offers: dict[Device, Any] = {}
+    for handle in _handles():
+        facts = _facts(handle)
+        known[facts] -= 1
+        if known[facts] < 0:
+            offers[_device(handle, library, offers)] = handle
+    return offers
+
+
+def _handles() -> list[Any]:
+    """ONNX Runtime before 1.23 has no plug-ins, and some boards have no newer one."""
+    return list(getattr(ort, "get_ep_devices", list)())
+
+
+def _path(library: Library) -> str:
+    if library.path:
+        return library.path
+    return str(importlib.import_module(library.package).get_library_path())
+
+
+def _device(handle: Any, library: Library, others: Mapping[Device, Any]) -> Device:
+    provider, hardware = str(handle.ep_name), str(handle.device.type.name).lower()
+    number = 1 + sum((other.provider, other.hardware) == (provider, hardware) for other in others)
+    return Device(provider, hardware, str(handle.device.vendor or handle.ep_vendor), number, library)
+
+
+def _facts(handle: Any) -> tuple[object, ...]:
+    device = handle.device
+    told = sorted({**handle.ep_metadata, **device.metadata}.items())
+    return (handle.ep_name, handle.ep_vendor, device.type.name, device.vendor_id, device.device_id, *told)
+
+
+def _text(error: Exception) -> str:
+    """Without ONNX Runtime's ``[ONNXRuntimeError] : 1 : FAIL : ``."""
+    return re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(str(error).split()))
