@@ -7,13 +7,14 @@ expected, and never shows the key's value.
 import difflib
 import json
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import msgspec
 import msgspec.inspect
 
-from camiohookd import tomlfile
+from camiohookd import apikeys, tomlfile
 from camiohookd.errors import ConfigError
 from camiohookd.settings import KEY_ADVICE, Admin, Callback, Hook, Images, Labeler, Log, Queue, Rule
 from camiohookd.tomlfile import TomlFile
@@ -66,16 +67,24 @@ def load_with_keys(path: Path | None, environ: Mapping[str, str]) -> tuple[Confi
     file = _read(path, environ)
     config = _settings(file, environ)
     keys = {"default": str(config.hook.api_key)} if config.hook.api_key else {}
-    if config.hook.api_keys_file:
-        named = variable("hook", "api_keys_file")
-        place = _in_environment(named) if named in environ else file.where("hook", "api_keys_file")
-        _read_keys(Path(config.hook.api_keys_file), place, keys)
+    listed = _keys_of_the_file(file, config, environ)
+    if both := keys.keys() & listed.keys():
+        raise ConfigError(
+            f'{file.path}: hook.api_key goes by the name "{both.pop()}", as does a key in the file of keys'
+        )
+    keys |= listed
     if not keys:
         raise ConfigError(
             f"{file.path}: hook.api_key is not set, so nobody could post an event: {KEY_ADVICE} and write it as "
-            f"api_key under [hook] in that file, or set {variable('hook', 'api_key')}"
+            f"api_key under [hook] in that file, or set {variable('hook', 'api_key')}; or have one made by "
+            f'"camiohookd key new NAME"'
         )
     return config, keys
+
+
+def keys_file(config: Config, path: Path) -> Path:
+    """The file of keys: the one that is set, else the one beside `path`, the settings' file."""
+    return Path(config.hook.api_keys_file) if config.hook.api_keys_file else path.with_name(apikeys.FILE_NAME)
 
 
 def config_file(environ: Mapping[str, str]) -> Path:
@@ -91,6 +100,15 @@ def state_dir(environ: Mapping[str, str]) -> Path:
 def runtime_dir(environ: Mapping[str, str]) -> Path:
     """Where the control socket lives: systemd's RuntimeDirectory, or the state folder."""
     return Path(environ.get("RUNTIME_DIRECTORY") or state_dir(environ))
+
+
+def _keys_of_the_file(file: TomlFile, config: Config, environ: Mapping[str, str]) -> dict[str, str]:
+    """The keys by name; none where no file is set and there is none in the usual place."""
+    path = keys_file(config, file.path)
+    if not config.hook.api_keys_file:
+        return apikeys.read(path) if path.exists() else {}
+    named = variable("hook", "api_keys_file")
+    return apikeys.read(path, _in_environment(named) if named in environ else file.where("hook", "api_keys_file"))
 
 
 def _read(path: Path | None, environ: Mapping[str, str]) -> TomlFile:
@@ -209,29 +227,20 @@ def _check_together(config: Config, path: Path) -> None:
     """What no setting can tell by itself."""
     if config.callback.retry_min > config.callback.retry_max:
         raise ConfigError(f"{path}: callback.retry_min is longer than callback.retry_max")
-    if config.hook.listen == config.admin.listen and config.admin.listen.port:
-        raise ConfigError(f"{path}: hook.listen and admin.listen are the same; give each a port of its own")
+    if config.hook.listen.port == config.admin.listen.port != 0:
+        raise ConfigError(f"{path}: hook.listen and admin.listen have the same port; give each one of its own")
+    if not is_loopback(config.admin.listen.host):
+        raise ConfigError(
+            f'{path}: admin.listen: given "{config.admin.listen}", expected an address of this machine alone, such as '
+            f'"127.0.0.1:8001" or "[::1]:8001": the status pages are not for others to see'
+        )
 
 
-def _read_keys(path: Path, place: str, keys: dict[str, str]) -> None:
-    """Adds the keys of the file `path`, which is named in `place`, to `keys`."""
+def is_loopback(host: str) -> bool:
+    """`host` is this machine itself, and whoever connects to it is on it."""
+    if host == "localhost":
+        return True
     try:
-        lines = path.read_bytes().decode().splitlines()
-    except OSError as error:
-        raise ConfigError(f"{place}: {path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{place}: {path}: not UTF-8 text") from None
-    for number, line in enumerate(lines, 1):
-        words = line.partition("#")[0].split()
-        if not words:
-            continue
-        where = f"{place}: {path}, line {number}"
-        if len(words) != 2:
-            raise ConfigError(f"{where}: expected a name, a space and the key")
-        name, key = words
-        if name in keys:
-            raise ConfigError(f'{where}: there is another key of the name "{name}"')
-        try:
-            keys[name] = str(ApiKey(key))
-        except ValueError:
-            raise ConfigError(f"{where}: the key is not usable, expected {ApiKey.expected}; {KEY_ADVICE}") from None
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -20,7 +20,8 @@ _END = "<!-- settings:end -->"
 _RULES: dict[str, type[msgspec.Struct]] = {"rule": Rule, "rule.zone": Zone}
 _HEAD = f"""\
 # The settings of camiohookd. Each is shown with its default: take the "#" before it away to change it.
-# Try the file with "camiohookd check --config FILE"; a change holds after "systemctl restart camiohookd".
+# Try the file with "camiohookd check --config FILE"; rules, keys and certificates hold after
+# "systemctl reload camiohookd", all else after "systemctl restart camiohookd".
 # Every setting outside [[rule]] can also come from the environment, which wins: {variable("hook", "listen")}
 # is [hook] listen; a list is written as JSON.
 """

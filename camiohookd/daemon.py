@@ -4,37 +4,36 @@ The configuration ends here: the parts are given plain values.
 """
 
 import asyncio
-import errno
 import gc
 import logging
 import os
 import socket
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 
-from tornado.netutil import bind_sockets
-
 from camiohookd import config as settings
-from camiohookd import desk, images, systemd, views
+from camiohookd import desk, images, systemd
 from camiohookd.callback import AllowList, Courier, backoff
 from camiohookd.config import Config
 from camiohookd.errors import CamiohookdError
+from camiohookd.frontdoor import FrontDoor
+from camiohookd.heartbeat import Heartbeat, Rate
 from camiohookd.labelers import Labeler
 from camiohookd.labelers.opening import open_labeler
 from camiohookd.labelling import Labelling
+from camiohookd.listening import Sockets
 from camiohookd.metrics import Metrics
-from camiohookd.payload import Event, parse_event
+from camiohookd.reload import Reloader, Setup, warn
 from camiohookd.room import Bounds
-from camiohookd.stopsignal import StopSignal
+from camiohookd.signals import Signals
 from camiohookd.storethread import StoreThread
-from camiohookd.taskqueue import Receipt, TaskQueue
+from camiohookd.taskqueue import TaskQueue
 from camiohookd.tasks import State
-from camiohookd.values import Address
 from camiohookd.web import control
 from camiohookd.web.admin import admin_application
-from camiohookd.web.hook import hook_application
-from camiohookd.web.site import Limits, Listener, listen
+from camiohookd.web.crowd import allow_files
+from camiohookd.web.site import listen
 from camiohookd.worker import Worker
 
 DRAIN_SECONDS = 2.0
@@ -43,26 +42,15 @@ WORK_SECONDS = 5.0
 log = logging.getLogger(__name__)
 
 
-class Intake:
-    """The queue as the public listener sees it."""
+def run(setup: Setup, read: Callable[[], Setup], signals: Signals) -> int:
+    """Serve until a signal says stop; returns the exit status. Raises CamiohookdError when it cannot start.
 
-    def __init__(self, store: StoreThread) -> None:
-        self._store = store
-
-    async def put(self, event: Event) -> Receipt:
-        prepared = await asyncio.to_thread(self._store.prepare, event)
-        return await self._store.call(lambda queue: queue.put(prepared))
-
-    async def page(self, limit: int, after: str | None) -> views.Page:
-        return await self._store.call(lambda queue: views.page(queue, limit, after))
-
-
-def run(config: Config, keys: dict[str, str], stop: StopSignal) -> int:
-    """Serve until `stop`; returns the exit status. Raises CamiohookdError when it cannot start.
-
-    `keys` are those that Camio may use, by the name that the log gives them.
+    `read` gives what the owner's files say by then, or raises CamiohookdError.
     """
+    config, stop = setup.config, signals.stop
     log.info("camiohookd %s starts", version("camiohookd"))
+    warn(setup)
+    allow_files(config.hook.max_connections)
     metrics = Metrics()
     labeler, threads = open_labeler(
         config.labeler, settings.state_dir(os.environ), lambda degraded: metrics.degraded.set(degraded)
@@ -77,7 +65,7 @@ def run(config: Config, keys: dict[str, str], stop: StopSignal) -> int:
         queue.close()
         return _stopped_early()
     _log_what_there_is(config, labeler, threads, queue)
-    idle = asyncio.run(_serve(config, keys, stop, labeler, threads, metrics, queue))
+    idle = asyncio.run(_serve(setup, read, signals, labeler, threads, metrics, queue))
     labeler.close()
     log.info("stopped")
     if not idle:
@@ -93,33 +81,45 @@ def _stopped_early() -> int:
 
 
 async def _serve(
-    config: Config,
-    keys: dict[str, str],
-    stop_signal: StopSignal,
+    setup: Setup,
+    read: Callable[[], Setup],
+    signals: Signals,
     labeler: Labeler,
     threads: int,
     metrics: Metrics,
     queue: TaskQueue,
 ) -> bool:
     """From the open queue to the closed one; False when threads are left running."""
-    stop = stop_signal.event()
+    config = setup.config
+    stop = signals.stop.event()
     loop = asyncio.get_running_loop()
     store = StoreThread(queue)
     try:
-        hook_sockets = _bind(config.hook.listen, "hook.listen")
-        admin_sockets = _bind(config.admin.listen, "admin.listen")
+        sockets = Sockets(os.environ)
+        hook_sockets = sockets.listen("hook", config.hook.listen, "hook.listen")
+        admin_sockets = sockets.listen("admin", config.admin.listen, "admin.listen")
+        sockets.let_go()
         control_socket = _bind_control()
         metrics.watch_queue(lambda: store.snapshot)
-        worker = _make_worker(config, labeler, threads, metrics, store)
+        labelling = _make_labelling(config, labeler, metrics)
+        worker = _make_worker(config, labelling, threads, metrics, store)
         store.watch(lambda: _wake(loop, worker))
-        hook = _listen_for_events(config, keys, metrics, store, stop, hook_sockets)
+        hook = FrontDoor(setup, store, metrics, stop.is_set, hook_sockets)
         # The model was loaded and warmed up before anything listened.
         checks = {"model": worker.labeler_trouble, "store": lambda: store.trouble, "worker": worker.stalled}
         admin = listen(admin_application(metrics, checks), admin_sockets)
         desk_listener = listen(control.control_application(partial(_perform, store)), [control_socket])
         worker.start()
+        reloader = Reloader(setup, read, partial(_use, hook, labelling))
+        heartbeat = Heartbeat(partial(_status, labeler, metrics, store, Rate()), worker.stalled)
         _announce_ready(hook_sockets, admin_sockets)
+        background = [
+            asyncio.create_task(reloader.run(signals.reload.event())),
+            asyncio.create_task(heartbeat.run()),
+        ]
         await stop.wait()
+        for each in background:
+            each.cancel()
         log.info("stopping: finishing what is in hand, the rest keeps")
         systemd.notify("STOPPING=1")
         await hook.drain(DRAIN_SECONDS)
@@ -173,13 +173,24 @@ def _backoff(failures: int, *, minimum: float, maximum: float) -> float:
     return backoff(failures - 1, minimum, maximum)
 
 
-def _make_worker(config: Config, labeler: Labeler, threads: int, metrics: Metrics, store: StoreThread) -> Worker:
+def _use(hook: FrontDoor, labelling: Labelling, setup: Setup) -> None:
+    """What of `setup` needs no restart."""
+    systemd.change_logging(setup.config.log.level, setup.keys.values())
+    hook.use(setup)
+    labelling.use_rules(setup.config.rule)
+
+
+def _make_labelling(config: Config, labeler: Labeler, metrics: Metrics) -> Labelling:
     limits = images.Limits(config.images.formats, config.images.max_pixels, config.images.max_bytes)
+    return Labelling(labeler, limits, config.rule, metrics)
+
+
+def _make_worker(config: Config, labelling: Labelling, threads: int, metrics: Metrics, store: StoreThread) -> Worker:
     timeout = config.callback.timeout
     courier = Courier(version("camiohookd"), connect_timeout=min(timeout, 10.0), read_timeout=timeout, deadline=timeout)
     return Worker(
         store,
-        labelling=Labelling(labeler, limits, config.rule, metrics),
+        labelling=labelling,
         courier=courier,
         allow_list=AllowList(config.callback.allow_hosts),
         metrics=metrics,
@@ -187,38 +198,6 @@ def _make_worker(config: Config, labeler: Labeler, threads: int, metrics: Metric
         deliveries=config.callback.concurrency,
         labeler_deadline=config.labeler.deadline,
     )
-
-
-def _listen_for_events(
-    config: Config,
-    keys: dict[str, str],
-    metrics: Metrics,
-    store: StoreThread,
-    stop: asyncio.Event,
-    sockets: list[socket.socket],
-) -> Listener:
-    body_bytes = config.hook.max_body_bytes
-    site = hook_application(
-        intake=Intake(store),
-        keys=keys,
-        parse=parse_event,
-        check_callback=AllowList(config.callback.allow_hosts).check,
-        executor=ThreadPoolExecutor(1, "parse"),
-        metrics=metrics,
-        limits=Limits(body_bytes=body_bytes, bodies_bytes=8 * body_bytes),
-        draining=stop.is_set,
-    )
-    return listen(site, sockets)
-
-
-def _bind(address: Address, setting: str) -> list[socket.socket]:
-    try:
-        return bind_sockets(address.port, address.host, flags=socket.AI_PASSIVE)
-    except OSError as error:
-        advice = ""
-        if error.errno == errno.EADDRINUSE:
-            advice = f". Another program uses that port: ss -ltnp 'sport = :{address.port}' shows it"
-        raise CamiohookdError(f"cannot listen on {address} ({setting}): {error.strerror}{advice}") from error
 
 
 def _bind_control() -> socket.socket:
@@ -229,6 +208,13 @@ def _bind_control() -> socket.socket:
         raise CamiohookdError(f"the control socket cannot be made in {folder}: {error.strerror or error}") from error
 
 
+def _status(labeler: Labeler, metrics: Metrics, store: StoreThread, rate: Rate) -> str:
+    """One line for `systemctl status`: what waits, how much gets done, on what."""
+    tasks = store.snapshot.tasks
+    waiting = tasks[State.PENDING] + tasks[State.LABELLED]
+    return f"{waiting} waiting, {rate.per_minute(metrics.labelled_so_far()):.0f}/min, {labeler.device}"
+
+
 async def _perform(store: StoreThread, request: desk.Request) -> desk.Answer:
     return await store.call(lambda queue: desk.perform(queue, request))
 
@@ -236,4 +222,4 @@ async def _perform(store: StoreThread, request: desk.Request) -> desk.Answer:
 def _announce_ready(hook: list[socket.socket], admin: list[socket.socket]) -> None:
     names = ["{}:{}".format(*each.getsockname()[:2]) for each in (*hook[:1], *admin[:1])]
     log.info("ready: events on %s, status on %s", *names)
-    systemd.notify(f"READY=1\nSTATUS=Taking events on {names[0]}")
+    systemd.notify("READY=1")

@@ -47,6 +47,10 @@ class Labelling:
         self._interrupted = threading.Event()
         self.trouble: str | None = None
 
+    def use_rules(self, table: Sequence[Rule]) -> None:
+        """From the next event on these are the rules; may be called from any thread."""
+        self._rules = table
+
     def label(self, camera: str | None, pictures: Sequence[Picture], progress: Callable[[], None]) -> Outcome:
         """Label an event's pictures, calling `progress` before each step.
 

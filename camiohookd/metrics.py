@@ -68,6 +68,17 @@ class Metrics:
         self.delivery_seconds = self._histogram("delivery", "One try of a delivery.", _DELIVERY_BUCKETS)
 
         self.degraded = self._gauge("degraded", "1 while labelling runs on a fallback.")
+        self._certificate = self._gauge("certificate_expires_timestamp_seconds", "When a listener's ends.", "listener")
+
+    def labelled_so_far(self) -> float:
+        """Events labelled since the start."""
+        return self.registry.get_sample_value(f"{PREFIX}_events_labelled_total") or 0.0
+
+    def certificate_expires(self, when: float | None) -> None:
+        """When the public listener's certificate ends, in Unix time; None, and no sample, where it has none."""
+        self._certificate.clear()
+        if when is not None:
+            self._certificate.labels("hook").set(when)
 
     def watch_queue(self, snapshot: Callable[[], QueueSnapshot]) -> None:
         """Take the queue's numbers from `snapshot`, which is called at every scrape and must not block."""
@@ -76,8 +87,8 @@ class Metrics:
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(name, meaning, labels, namespace=PREFIX, registry=self.registry)
 
-    def _gauge(self, name: str, meaning: str) -> Gauge:
-        return Gauge(name, meaning, namespace=PREFIX, registry=self.registry)
+    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        return Gauge(name, meaning, labels, namespace=PREFIX, registry=self.registry)
 
     def _histogram(self, name: str, meaning: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(name, meaning, namespace=PREFIX, unit="seconds", buckets=buckets, registry=self.registry)

@@ -20,16 +20,32 @@ from camiohookd import jsonbody
 from camiohookd.errors import MalformedUrl, PayloadError
 from camiohookd.urls import check_url
 
-MAX_IMAGES = 1000
 MAX_TEXT = 200
 MAX_REST_BYTES = 1_000_000
-MAX_REST_DEPTH = 64
 MAX_SENTENCES = 10
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _JSON_NAMES = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
 
 _encoder = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an event may be: how many images, how deep its JSON is nested, how many bytes a picture's file has."""
+
+    max_images: int = 1000
+    max_depth: int = 64
+    max_picture_bytes: int = 20_000_000
+
+    @property
+    def max_base64(self) -> int:
+        """Characters: 4 for 3 bytes, and a line end of two after 76 of them, as MIME breaks it (RFC 2045, 6.8)."""
+        characters = -(-self.max_picture_bytes // 3) * 4
+        return characters - (-characters // 76) * 2
+
+
+USUAL_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,23 +102,23 @@ class Reply(msgspec.Struct, frozen=True):
     status: Literal["success"] = "success"
 
 
-def parse_event(body: bytes, *, max_images: int = MAX_IMAGES) -> Event:
+def parse_event(body: bytes, limits: Limits = USUAL_LIMITS) -> Event:
     """Decode and check one posted event.
 
     Whatever is wrong with one image costs only that image (`Event.rejected`); an optional field of a wrong type is
     ignored (`Event.warnings`). Raises `PayloadError` if the event as a whole cannot be used, and nothing else.
     """
-    payload = _decode_object(body)
+    payload = _decode_object(body, limits.max_depth)
     callback_url = _callback_url(payload)
     warnings: list[str] = []
-    images = _images(payload, max_images)
-    pictures, rejected = _sort_images(images, warnings)
+    images = _images(payload, limits.max_images)
+    pictures, rejected = _sort_images(images, limits.max_base64, warnings)
     if not pictures:
         reasons = "; ".join(_bounded([f"{one.field}: {one.reason}" for one in rejected]))
         raise PayloadError("no_usable_picture", f"no image of the event can be used: {reasons}", rejected[0].field)
     camera = _optional_text(payload, "camera", warnings)
     user_id = _optional_text(payload, "user_id", warnings)
-    rest = _rest(payload, images, warnings)
+    rest = _rest(payload, images, limits.max_depth, warnings)
     return Event(
         callback_url=callback_url,
         camera=camera,
@@ -120,11 +136,11 @@ def encode_reply(reply: Reply) -> bytes:
     return _encoder.encode({"status": reply.status, "labels": reply.labels})
 
 
-def _decode_object(body: bytes) -> dict[str, Any]:
+def _decode_object(body: bytes, max_depth: int) -> dict[str, Any]:
     try:
         payload = jsonbody.decode(body)
     except RecursionError:
-        raise _too_deep() from None
+        raise _too_deep(max_depth) from None
     if not isinstance(payload, dict):
         raise PayloadError("not_an_object", f"the body is {_json_name(payload)}, not a JSON object")
     return payload
@@ -159,12 +175,14 @@ def _images(payload: dict[str, Any], max_images: int) -> list[Any]:
     return images
 
 
-def _sort_images(images: list[Any], warnings: list[str]) -> tuple[tuple[Picture, ...], tuple[Rejected, ...]]:
+def _sort_images(
+    images: list[Any], max_base64: int, warnings: list[str]
+) -> tuple[tuple[Picture, ...], tuple[Rejected, ...]]:
     pictures: list[Picture] = []
     rejected: list[Rejected] = []
     no_times: list[str] = []
     for index, image in enumerate(images):
-        found = _picture(f"images[{index}]", image)
+        found = _picture(f"images[{index}]", image, max_base64)
         if isinstance(found, Picture):
             pictures.append(found)
             if not _is_time(found.timestamp):
@@ -177,7 +195,7 @@ def _sort_images(images: list[Any], warnings: list[str]) -> tuple[tuple[Picture,
     return tuple(pictures), tuple(rejected)
 
 
-def _picture(field: str, image: Any) -> Picture | Rejected:
+def _picture(field: str, image: Any, max_base64: int) -> Picture | Rejected:
     if not isinstance(image, dict):
         return Rejected(field, f"it is {_json_name(image)}, not an object")
     if reason := _odd_timestamp(image.get("timestamp")):
@@ -187,6 +205,8 @@ def _picture(field: str, image: Any) -> Picture | Rejected:
         return Rejected(f"{field}.image_b64", "it is missing")
     if not isinstance(text, str):
         return Rejected(f"{field}.image_b64", f"it is {_json_name(text)}, not a string")
+    if len(text) > max_base64:
+        return Rejected(f"{field}.image_b64", f"it is too long: {len(text):,} characters, allowed are {max_base64:,}")
     data = _decode_base64(text)
     if data is None:
         return Rejected(f"{field}.image_b64", "it is not base64")
@@ -259,17 +279,17 @@ def _optional_text(payload: dict[str, Any], field: str, warnings: list[str]) -> 
     return jsonbody.mend_text(value[:MAX_TEXT])
 
 
-def _rest(payload: dict[str, Any], images: list[Any], warnings: list[str]) -> dict[str, Any]:
+def _rest(payload: dict[str, Any], images: list[Any], max_depth: int, warnings: list[str]) -> dict[str, Any]:
     """Return `payload` without the pictures, known to be small enough to keep and possible to write again."""
     rest = payload | {"images": [_without_picture(image) for image in images]}
     try:
         rest, size = _writable(rest, warnings)
     except RecursionError:
-        raise _too_deep() from None
+        raise _too_deep(max_depth) from None
     if size > MAX_REST_BYTES:
         raise PayloadError("too_large", f"the event holds more than {MAX_REST_BYTES} bytes beside its pictures")
-    if _deeper_than(MAX_REST_DEPTH, rest):
-        raise _too_deep()
+    if _deeper_than(max_depth, rest):
+        raise _too_deep(max_depth)
     return rest
 
 
@@ -297,8 +317,8 @@ def _deeper_than(levels: int, value: Any) -> bool:
     return any(_deeper_than(levels - 1, one) for one in (value.values() if isinstance(value, dict) else value))
 
 
-def _too_deep() -> PayloadError:
-    return PayloadError("too_deep", f"the event is nested deeper than {MAX_REST_DEPTH} levels")
+def _too_deep(max_depth: int) -> PayloadError:
+    return PayloadError("too_deep", f"the event is nested deeper than {max_depth} levels")
 
 
 def _json_name(value: Any) -> str:

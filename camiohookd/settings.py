@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from camiohookd.payload import LabelsFormat
-from camiohookd.values import Address, AllowedHost, ApiKey, ByteSize, Duration, OptionalByteSize
+from camiohookd.values import Address, AllowedHost, ApiKey, ByteSize, Duration, Network, OptionalByteSize
 
 KEY_ADVICE = 'make one with "openssl rand -hex 24"'
 
@@ -31,11 +31,60 @@ class Hook(Struct, frozen=True):
         ),
     ] = ApiKey("")
     api_keys_file: Annotated[
-        str, Meta(description="A file with more keys, a line each: a name for the log, a space, the key.")
+        str,
+        Meta(
+            description="A file with more keys, a line each: a name for the log, a space, the key; "
+            'if not set, the file "api-keys" beside this one, if there is one. "camiohookd key" writes it.'
+        ),
     ] = ""
-    max_body_bytes: Annotated[ByteSize, Meta(description="The largest event; a larger one is answered 413.")] = (
-        ByteSize("32 MiB")
+    tls_cert: Annotated[
+        str,
+        Meta(
+            description="The file of the certificate and those up to its root, as PEM: then events come in by https "
+            "alone. If not set, they come in by plain http, for behind a tunnel or proxy that does the https."
+        ),
+    ] = ""
+    tls_key: Annotated[
+        str,
+        Meta(description="The file of the certificate's private key, as PEM; not needed where tls_cert's holds it."),
+    ] = ""
+    trusted_proxies: Annotated[
+        tuple[Network, ...], Meta(description="Proxies whose X-Forwarded-For is believed, each by its address.")
+    ] = ()
+    max_connections: Annotated[
+        Count,
+        Meta(description="Most connections at one time; over it the oldest that has shown no key gives way."),
+    ] = 256
+    max_connections_per_address: Annotated[
+        Count,
+        Meta(description="Most of them from one address; this machine, and trusted proxies themselves, may have more."),
+    ] = 64
+    max_wrong_keys: Annotated[
+        Count,
+        Meta(
+            description="Wrong keys from one address (excepted as above) that are answered 403; the next are answered "
+            "429, with a wait that doubles. A right key never is."
+        ),
+    ] = 10
+    max_header_bytes: Annotated[ByteSize, Meta(description="The longest request line and headers.")] = ByteSize(
+        "16 KiB"
     )
+    header_timeout: Annotated[Duration, Meta(description="How long a request's headers may take to arrive.")] = (
+        Duration("10s")
+    )
+    idle_timeout: Annotated[Duration, Meta(description="How long a connection is kept between two requests.")] = (
+        Duration("60s")
+    )
+    max_body_bytes: Annotated[
+        ByteSize, Meta(description="The largest event, also after it is unpacked; a larger one is answered 413.")
+    ] = ByteSize("32 MiB")
+    min_body_rate: Annotated[
+        ByteSize, Meta(description="Bytes a second that an event must arrive at; header_timeout is allowed on top.")
+    ] = ByteSize("16 KiB")
+    max_images: Annotated[Count, Meta(description="Most pictures in an event.")] = 1000
+    max_json_depth: Annotated[
+        int, Meta(ge=4, le=200, description="How deep an event's lists and objects may be nested.")
+    ] = 64
 
 
 class Queue(Struct, frozen=True):
@@ -119,7 +168,9 @@ class Images(Struct, frozen=True):
         tuple[Literal["jpeg", "png", "webp"], ...], Meta(min_length=1, description="File formats that are opened.")
     ] = ("jpeg",)
     max_pixels: Annotated[Count, Meta(description="Largest picture, width times height.")] = 40_000_000
-    max_bytes: Annotated[ByteSize, Meta(description="Largest picture file.")] = ByteSize("20 MB")
+    max_bytes: Annotated[ByteSize, Meta(description="Largest picture file; longer base64 is not even decoded.")] = (
+        ByteSize("20 MB")
+    )
 
 
 class Callback(Struct, frozen=True):
@@ -140,9 +191,9 @@ class Callback(Struct, frozen=True):
 class Admin(Struct, frozen=True):
     """The private listener: /metrics, /healthz, /readyz."""
 
-    listen: Annotated[Address, Meta(description="Where it listens; keep it on this machine.")] = Address(
-        "127.0.0.1:8001"
-    )
+    listen: Annotated[
+        Address, Meta(description="Where it listens: an address of this machine alone, 127.0.0.1 or ::1.")
+    ] = Address("127.0.0.1:8001")
 
 
 class Log(Struct, frozen=True):

@@ -33,11 +33,24 @@ def setup_logging(level: str, secrets: Iterable[str]) -> None:
     same way.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(TerminalFormatter(secrets) if sys.stderr.isatty() else JournalFormatter(secrets))
+    handler.setFormatter(_formatter(secrets))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(True)
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread
+
+
+def change_logging(level: str, secrets: Iterable[str]) -> None:
+    """From now on this level, and these secrets masked as well as those before; no record is lost meanwhile."""
+    root = logging.getLogger()
+    for handler in root.handlers:
+        if isinstance(handler.formatter, SafeFormatter):
+            handler.setFormatter(_formatter({*handler.formatter.secrets, *secrets}))
+    root.setLevel(level.upper())
+
+
+def _formatter(secrets: Iterable[str]) -> "SafeFormatter":
+    return TerminalFormatter(secrets) if sys.stderr.isatty() else JournalFormatter(secrets)
 
 
 def complaint(text: str, environ: Mapping[str, str] = os.environ) -> str:
@@ -100,7 +113,7 @@ class SafeFormatter(logging.Formatter):
 
     def __init__(self, secrets: Iterable[str], fmt: str) -> None:
         super().__init__(fmt, datefmt="%H:%M:%S")
-        self._secrets = sorted({secret for secret in secrets if secret}, key=len, reverse=True)
+        self.secrets = sorted({secret for secret in secrets if secret}, key=len, reverse=True)
 
     def lines(self, record: logging.LogRecord) -> list[str]:
         record.message = escape(self._mask(record.getMessage()))
@@ -118,7 +131,7 @@ class SafeFormatter(logging.Formatter):
         return [f"    {escape(line)}" for line in self._mask(text).split("\n")]
 
     def _mask(self, text: str) -> str:
-        for secret in self._secrets:
+        for secret in self.secrets:
             text = text.replace(secret, _MASK)
         return text
 

@@ -1,11 +1,12 @@
 """The kinds of value a setting can have, each written the way a person would and checked when it is read.
 
 A TOML value or an environment variable's text → `Duration` (seconds), `ByteSize`, `Address`, `AllowedHost`,
-`ApiKey`: each a plain float, int or str to the rest of the program. `expected` says in words what a kind takes, for
-errors and for the table of settings alike.
+`ApiKey`, `Network`: each a plain float, int or str to the rest of the program. `expected` says in words what a kind
+takes, for errors and for the table of settings alike.
 """
 
 import re
+from ipaddress import ip_network
 from typing import Any, ClassVar, Self
 
 import msgspec.inspect
@@ -121,6 +122,16 @@ class ApiKey(str):
         return "'***'"
 
 
+class Network(str):
+    """Addresses that belong together: one alone, or all with the same first bits."""
+
+    __slots__ = ()
+    expected: ClassVar[str] = 'an address ("192.168.1.2") or a network ("10.0.0.0/8", "fd00::/8")'
+
+    def __new__(cls, value: object) -> Self:
+        return super().__new__(cls, str(ip_network(_text(value))))
+
+
 def decode(kind: type[Any], value: object) -> Any:
     """msgspec's ``dec_hook``: a value as it was read, as the kind that its setting has; ValueError if it is none."""
     return kind(value)
@@ -136,7 +147,7 @@ def _expected(info: msgspec.inspect.Type) -> str:
         case msgspec.inspect.Metadata(type=inner):
             return _expected(inner)
         case msgspec.inspect.CustomType(cls=kind):
-            assert issubclass(kind, Duration | ByteSize | Address | AllowedHost | ApiKey)
+            assert issubclass(kind, Duration | ByteSize | Address | AllowedHost | ApiKey | Network)
             return kind.expected
         case msgspec.inspect.LiteralType(values=values):
             *most, last = [f'"{value}"' for value in values]

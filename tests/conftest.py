@@ -28,7 +28,10 @@ def print_figure(pytestconfig: pytest.Config) -> Callable[[str], None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if figures := config.stash.get(FIGURES, []):
+    figures = config.stash.get(FIGURES, [])
+    if rows := [test for test in terminalreporter.stats.get("passed", []) if test.nodeid.startswith("tests/security/")]:
+        figures.append(f"attack table: {len(rows)} rows passed (tests/security)")
+    if figures:
         terminalreporter.section("figures")
         for figure in figures:
             terminalreporter.write_line(figure)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -99,6 +100,26 @@ class Daemon:
         """Like systemctl stop; returns the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(STOP_SECONDS)
+
+    def reload(self) -> str:
+        """Like systemctl reload; returns what the log says since, which ends with whether it was done."""
+        before = len(self.log)
+        self.process.send_signal(signal.SIGHUP)
+        ends = time.monotonic() + STOP_SECONDS
+        while not re.search(r"reloaded[:,].*\n", self.log[before:]):
+            assert time.monotonic() < ends, f"it did not reload; its log:\n{self.log}"
+            time.sleep(0.01)
+        return self.log[before:]
+
+    def memory(self) -> int:
+        """Bytes that it has in memory at this moment."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")))
+
+    def metric(self, name: str) -> float | None:
+        """The sample of that name, with its labels; None if there is none."""
+        lines = self.admin("/metrics")[1].splitlines()
+        return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"camiohookd_{name} ")), None)
 
     def admin(self, path: str) -> tuple[int, str]:
         """Status and body of a page of the private listener; status 0 while nobody listens."""

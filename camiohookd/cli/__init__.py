@@ -49,6 +49,7 @@ class LazyGroup(click.Group):
         "models": "models",
         "devices": "devices",
         "simulate": "simulate",
+        "key": "key",
         "hooks": "hooks",
         "queue": "queue",
     }

@@ -95,6 +95,11 @@ def hooks() -> None:
     help="The callback URL in full, key and all, instead of --public-url. - reads it from standard input, where other "
     "users of this machine do not see it.",
 )
+@click.option(
+    "--key-name",
+    metavar="NAME",
+    help='With --public-url: the key of that name ("camiohookd key list") instead of the first.',
+)
 @query_option
 @click.option("--type", "hook_type", type=click.Choice(HOOK_TYPES), default=HOOK_TYPES[0], show_default=True)
 @click.option("--no-check", is_flag=True, help="Send the query unchecked: Camio may know more than this program.")
@@ -104,6 +109,7 @@ def hooks() -> None:
 def create(
     public_url: str | None,
     callback_url: str | None,
+    key_name: str | None,
     query_text: str,
     hook_type: str,
     no_check: bool,
@@ -114,12 +120,17 @@ def create(
     """Register a hook: Camio will post the events that pass the query to this box."""
     if (public_url is None) == (callback_url is None):
         raise click.UsageError("give either --public-url or --callback-url")
+    if callback_url is not None and key_name is not None:
+        raise click.UsageError("--key-name goes with --public-url: --callback-url holds a key already")
     if callback_url == token_file == STANDARD_INPUT:
         raise click.UsageError("--callback-url and --token-file cannot both be read from standard input")
     if not no_check:
         with _query_errors(query_text):
             query.check(query_text)
-    url = _public_callback(public_url, config_file) if public_url is not None else _whole_callback(callback_url or "")
+    if public_url is not None:
+        url = _public_callback(public_url, _key_to_register(key_name, config_file))
+    else:
+        url = _whole_callback(callback_url or "")
     if split_url(url)[0].scheme != "https":
         click.echo("Warning: this URL is not https: its key and the pictures travel in clear.", err=True)
     token = _token(token_file)
@@ -191,11 +202,11 @@ def _query_errors(text: str) -> Iterator[None]:
         raise _WrongQuery(text, error) from None
 
 
-def _public_callback(public_url: str, config_file: Path | None) -> str:
+def _public_callback(public_url: str, key: str) -> str:
     _, path = _split(public_url, "--public-url")
     if re.search(r"[?#]|/tasks(/|$)", path):
         raise click.BadParameter("it must end before /tasks/, without ? and #", param_hint="'--public-url'")
-    return f"{public_url.rstrip('/')}/tasks/{_configured_keys(config_file)[0]}"
+    return f"{public_url.rstrip('/')}/tasks/{key}"
 
 
 def _whole_callback(given: str) -> str:
@@ -219,15 +230,26 @@ def _keys_of(callback_url: str) -> list[str]:
     return [key, unquote(key)]
 
 
-def _configured_keys(config_file: Path | None) -> list[str]:
+def _key_to_register(name: str | None, config_file: Path | None) -> str:
+    keys = _configured_keys(config_file)
+    if name is None:
+        return next(iter(keys.values()))
+    if name not in keys:
+        raise click.BadParameter(
+            f"there is no key of that name; there are: {', '.join(keys)}", param_hint="'--key-name'"
+        )
+    return keys[name]
+
+
+def _configured_keys(config_file: Path | None) -> dict[str, str]:
     from camiohookd import config
 
-    return list(config.load_with_keys(config_file, os.environ)[1].values())
+    return config.load_with_keys(config_file, os.environ)[1]
 
 
 def _known_keys(config_file: Path | None) -> list[str]:
     try:
-        return _configured_keys(config_file)
+        return list(_configured_keys(config_file).values())
     except ConfigError:
         # Not asked for and not needed, only a help to masking: the box may be registered from another machine.
         if config_file is not None:

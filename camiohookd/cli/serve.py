@@ -1,6 +1,7 @@
 """`serve`, and what helps to set it up: `check`, `example-config`."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,28 +21,28 @@ def serve(path: Path | None) -> int:
     Every setting can also come from the environment, which wins over the file: CAMIOHOOKD_HOOK_LISTEN is listen
     under [hook]. The queue is kept in $STATE_DIRECTORY, else in /var/lib/camiohookd.
     """
-    from camiohookd.stopsignal import StopSignal
+    from camiohookd.signals import Signals
 
-    stop = StopSignal()  # before the rest is even imported, which takes a second on a slow board
+    signals = Signals()  # before the rest is even imported, which takes a second on a slow board
 
-    from camiohookd import config, systemd
+    from camiohookd import reload, systemd
 
-    settings, keys = config.load_with_keys(path, os.environ)
-    systemd.setup_logging(settings.log.level, keys.values())
+    read = partial(reload.read, path, dict(os.environ))
+    setup = read()
+    systemd.setup_logging(setup.config.log.level, setup.keys.values())
 
     from camiohookd import daemon
 
-    return daemon.run(settings, keys, stop)
+    return daemon.run(setup, read, signals)
 
 
 @click.command()
 @click.option("--config", "path", type=click.Path(path_type=Path), metavar="FILE", help=_CONFIG_HELP)
 def check(path: Path | None) -> None:
-    """Say ok, or what is wrong with the settings or the labeler (exit status 78)."""
-    from camiohookd import config
+    """Say ok, or what is wrong with the settings, keys, certificate or labeler (exit status 78)."""
+    from camiohookd import reload
 
-    settings, _ = config.load_with_keys(path, os.environ)
-    _check_labeler(settings.labeler)
+    _check_labeler(reload.read(path, os.environ).config.labeler)
     click.echo("ok")
 
 

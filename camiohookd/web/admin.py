@@ -20,7 +20,7 @@ from camiohookd.web.site import Limits, Site
 Check = Callable[[], str | None]
 """Says what is wrong in a sentence, None if nothing is; must not block."""
 
-LIMITS = Limits(connections=32, header_seconds=30, body_seconds=10, discard_bytes=65536, discard_seconds=2)
+LIMITS = Limits(connections=32, discard_bytes=65536, discard_seconds=2)
 
 
 class AdminEndpoint(Endpoint):

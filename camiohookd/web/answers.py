@@ -80,7 +80,10 @@ FOREIGN_HOST = Answer(
 )
 UNKNOWN_PATH = Answer(404, "unknown_path", "there is nothing at this path")
 BODY_LATE = Answer(408, "body_late", "the body did not arrive in time, so send it again")
-ENCODED_BODY = Answer(415, "encoded_body", "a body with a Content-Encoding is not taken, so send the JSON as it is")
+ENCODED_BODY = Answer(
+    415, "encoded_body", "a body with a Content-Encoding other than gzip is not taken, so send the JSON as it is"
+)
+BAD_GZIP = Answer(400, "bad_gzip", "the body is not one whole gzip file and nothing else, though its headers say so")
 BAD_REQUEST = Answer(
     400, "bad_request", "this is not a well-formed HTTP/1.1 request, or its chunked body is not well-formed"
 )
@@ -89,6 +92,9 @@ BAD_FRAMING = Answer(
 )
 BODIES_IN_FLIGHT = Answer(
     503, "busy", "too many events are arriving at once, so try again later", retry_after=BUSY_RETRY_SECONDS
+)
+TOO_MANY_CONNECTIONS = Answer(
+    503, "busy", "your address has too many connections, so try again later", retry_after=BUSY_RETRY_SECONDS
 )
 SHUTTING_DOWN = Answer(
     503, "shutting_down", "the service is restarting, so try again later", retry_after=BUSY_RETRY_SECONDS
@@ -103,6 +109,14 @@ def too_large(limit: int) -> Answer:
     if limit == 0:
         return Answer(413, "too_large", "this request takes no body")
     return Answer(413, "too_large", f"the body is larger than {limit} bytes, the most that is taken")
+
+
+def too_many_wrong_keys(wait: int) -> Answer:
+    """`wait` is seconds."""
+    message = (
+        f"too many wrong keys came from your address, so wait {wait} seconds before the next; a right one is taken"
+    )
+    return Answer(429, "too_many_wrong_keys", message, retry_after=wait)
 
 
 def not_allowed(methods: tuple[str, ...]) -> Answer:

@@ -17,7 +17,7 @@ from camiohookd.web.endpoint import Endpoint, UnknownPath
 from camiohookd.web.site import Limits, Site
 
 SOCKET_NAME = "control.sock"
-LIMITS = Limits(connections=16, header_seconds=30, body_seconds=10, answer_seconds=120)
+LIMITS = Limits(connections=16, answer_seconds=120)
 
 Perform = Callable[[desk.Request], Awaitable[desk.Answer]]
 

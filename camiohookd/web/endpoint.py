@@ -22,7 +22,9 @@ from tornado.web import Application, RequestHandler, stream_request_body
 
 from camiohookd.web import answers
 from camiohookd.web.answers import Answer, Refused, answer_for
+from camiohookd.web.peers import Peer
 from camiohookd.web.site import Site
+from camiohookd.web.stream import Stream
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +61,16 @@ class Endpoint(RequestHandler):
         """Answer the request, whose body is in `chunks`."""
         raise NotImplementedError
 
+    @property
+    def peer(self) -> Peer:
+        """Who sent the request, by the word of a trusted proxy too."""
+        forwarded = self.request.headers.get("X-Forwarded-For", "")
+        return self.application.peers.client(str(self.request.remote_ip), forwarded)
+
+    def keep_connection(self) -> None:
+        """The client has shown a right key: its connection does not give way to others."""
+        self._stream.is_known = True
+
     def release(self) -> None:
         """Let go of what `admit` took; called at the end, and may be called before it."""
 
@@ -83,8 +95,11 @@ class Endpoint(RequestHandler):
         self.length = declared_length(self.request.headers)
         if "Content-Length" in self.request.headers:
             self.request.headers["Content-Length"] = str(self.length)  # what Tornado reads by
-        self._after(self.application.limits.body_seconds, lambda: self.refuse(answers.BODY_LATE))
+        self._began = asyncio.get_running_loop().time()
+        self._refuse_if_late()
         try:
+            if not self.application.crowd.move(self._stream, self.peer):
+                raise Refused(answers.TOO_MANY_CONNECTIONS)
             if self.request.method not in self.methods:
                 raise Refused(answers.not_allowed(self.methods))
             self.admit()
@@ -104,6 +119,7 @@ class Endpoint(RequestHandler):
         self.set_header("Content-Length", str(len(answer.body())))
         self.set_header("Connection", "close")
         self.flush()
+        self._stream.is_ending = True
         self._after(self.application.limits.discard_seconds, self._hang_up)
 
     def data_received(self, chunk: bytes) -> None:
@@ -119,6 +135,7 @@ class Endpoint(RequestHandler):
     async def _body_is_in(self) -> None:
         self._cancel_timer()
         if not self._refused:
+            self._stream.is_busy = True
             await self.serve()
 
     get = head = post = put = patch = delete = options = _body_is_in
@@ -152,12 +169,25 @@ class Endpoint(RequestHandler):
         if self._timer is not None:
             self._leave()
 
+    @property
+    def _stream(self) -> Stream:
+        return cast("Stream", cast("HTTP1Connection", self.request.connection).stream)
+
     def _write_answer(self, answer: Answer) -> None:
         self.set_status(answer.status)
         for name, value in answer.headers().items():
             self.set_header(name, value)
         self.write(answer.body())
         self.refused(answer)
+
+    def _refuse_if_late(self) -> None:
+        """Look at how fast the body comes, and again when what has come by now would be too little."""
+        limits, loop = self.application.limits, asyncio.get_running_loop()
+        left = self._began + limits.header_seconds + self.received / limits.body_rate - loop.time()
+        if left > 0:
+            self._after(left, self._refuse_if_late)
+        else:
+            self.refuse(answers.BODY_LATE)
 
     def _discard(self, count: int) -> None:
         self._discarded += count
@@ -182,6 +212,7 @@ class Endpoint(RequestHandler):
 
     def _leave(self) -> None:
         self._cancel_timer()
+        self._stream.is_busy = False
         self.chunks.clear()
         self.release()
         self.application.leave(self)

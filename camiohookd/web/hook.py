@@ -9,7 +9,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,11 +21,12 @@ from tornado.web import url
 from camiohookd.errors import NoSuchTask
 from camiohookd.metrics import Metrics
 from camiohookd.payload import Event
-from camiohookd.web import answers
-from camiohookd.web.admission import Keys, Room
+from camiohookd.web import answers, gzipped
+from camiohookd.web.admission import Guesses, Keys, Room
 from camiohookd.web.answers import Answer, Refused
 from camiohookd.web.endpoint import Endpoint, UnknownPath
 from camiohookd.web.loglines import Throttle, printable
+from camiohookd.web.peers import Peers
 from camiohookd.web.site import Limits, Site
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,9 @@ _PREFIX = "/tasks/"
 _DEFAULT_PAGE, _MAX_PAGE = 100, 1000
 _CURSOR = re.compile(r"[0-9A-Za-z_.:-]{1,128}")
 _LINES_PER_EVENT = 20
+
+
+Unpack = Callable[[bytes], bytes]
 
 
 class Receipt(Protocol):
@@ -79,13 +83,16 @@ class Hook:
     executor: Executor
     metrics: Metrics
     room: Room
+    guesses: Guesses
     draining: Callable[[], bool]
     throttle: Throttle = field(default_factory=partial(Throttle, log))
 
-    def read(self, chunks: list[bytes]) -> Event:
-        """The event in a body, whose `chunks` are used up; raise `PayloadError` or `CallbackNotAllowed`."""
+    def read(self, chunks: list[bytes], unpack: Unpack | None) -> Event:
+        """The event in a body, whose `chunks` are used up; raise `PayloadError`, `CallbackNotAllowed` or `Refused`."""
         body = b"".join(chunks)
         chunks.clear()
+        if unpack is not None:
+            body = unpack(body)
         event = self.parse(body)
         self.check_callback(event.callback_url)
         return event
@@ -107,6 +114,7 @@ class Tasks(Endpoint):
         self._hook = hook
         self._started = time.monotonic()
         self._taken = 0
+        self._unpack: Unpack | None = None
 
     def admit(self) -> None:
         self._key_name = self._check_key()
@@ -134,7 +142,7 @@ class Tasks(Endpoint):
             "refused status=%d code=%s from=%s bytes=%d: %s",
             answer.status,
             answer.code,
-            self.request.remote_ip,
+            printable(self.peer.name),
             self.received,
             printable(answer.message),
         )
@@ -143,23 +151,29 @@ class Tasks(Endpoint):
         offered = self.request.path.removeprefix(_PREFIX).encode("latin-1")
         name = self._hook.keys.name_of(unquote_to_bytes(offered))
         if name is None:
-            raise Refused(answers.WRONG_KEY)
+            wait = self._hook.guesses.count(self.peer.group)
+            raise Refused(answers.too_many_wrong_keys(wait) if wait else answers.WRONG_KEY)
+        self.keep_connection()
         return name
 
     def _admit_event(self) -> None:
         if self._hook.draining():
             raise Refused(answers.SHUTTING_DOWN)
-        if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        limit = self.body_limit = self.application.limits.body_bytes
+        encoding = self.request.headers.get("Content-Encoding", "identity").lower()
+        if encoding in gzipped.NAMES:
+            self._unpack = partial(gzipped.unpack, limit=limit)
+        elif encoding != "identity":
             raise Refused(answers.ENCODED_BODY)
-        self.body_limit = self.application.limits.body_bytes
-        size = self.body_limit if self.length is None else self.length
-        if size <= self.body_limit:
+        size = limit if self.length is None else self.length
+        if size <= limit:
+            size += limit if self._unpack else 0
             self._hook.room.take(size)
             self._taken = size
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
-        event = await loop.run_in_executor(self._hook.executor, self._hook.read, self.chunks)
+        event = await loop.run_in_executor(self._hook.executor, self._hook.read, self.chunks, self._unpack)
         receipt = await self._hook.intake.put(event)
         self._record(event, receipt)
         self.reply(200, {"status": "duplicate" if receipt.duplicate else "queued", "id": receipt.id})
@@ -218,27 +232,33 @@ def log_warnings(task: str, event: Event) -> None:
 def hook_application(
     *,
     intake: Intake,
-    keys: Mapping[str, str],
+    keys: Keys,
     parse: Callable[[bytes], Event],
     check_callback: Callable[[str], None],
     executor: Executor,
     metrics: Metrics,
     limits: Limits,
+    wrong_keys: int,
+    peers: Peers,
     draining: Callable[[], bool],
 ) -> Site:
-    """The site for `site.listen`; `keys` by name. While `draining()` is true, events are answered 503."""
+    """The site for `site.listen`. Who offers more than `wrong_keys` is told to wait.
+
+    While `draining()` is true, events are answered 503.
+    """
     hook = Hook(
         intake=intake,
-        keys=Keys(keys),
+        keys=keys,
         parse=parse,
         check_callback=check_callback,
         executor=executor,
         metrics=metrics,
         room=Room(limits.bodies_bytes),
+        guesses=Guesses(wrong_keys),
         draining=draining,
     )
     paths = [
         url("/(?:tasks/)?", Status),
         url(f"{_PREFIX}[^/]+", Tasks, {"hook": hook}),
     ]
-    return Site([*paths], UnknownPath, limits)
+    return Site([*paths], UnknownPath, limits, peers)

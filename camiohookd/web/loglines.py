@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 _LOGGED_LENGTH = 200
 
+log = logging.getLogger(__name__)
+
 
 class Throttle:
     """At most one warning of a kind in `seconds`; the next one says how many were left out.
@@ -30,6 +32,33 @@ class Throttle:
         if left_out:
             message += f"; {left_out} more like it since the last such line"
         self._log.warning(message, *args)
+
+
+class _Tornado(logging.Filter):
+    """Lets through what Tornado calls an error; warnings, which outsiders cause, are throttled as ours are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._throttle = Throttle(log)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno != logging.WARNING:
+            return record.levelno > logging.WARNING
+        self._throttle.warning(f"{record.module}:{record.lineno}", "a connection failed: %s", record.getMessage())
+        return False
+
+
+_tornado = _Tornado()
+
+
+def quieten_tornado() -> None:
+    """Let no outsider fill the log by way of Tornado.
+
+    Below a warning it prints parts of malformed messages: one may hold the key, and scanners send thousands.
+    """
+    general = logging.getLogger("tornado.general")
+    general.setLevel(logging.WARNING)
+    general.addFilter(_tornado)  # a second time it does nothing
 
 
 def printable(text: str) -> str:

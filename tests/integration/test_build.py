@@ -116,5 +116,6 @@ def test_the_unit_does_not_restart_after_a_wrong_configuration() -> None:
 def test_the_unit_runs_the_command_that_tells_systemd_when_it_is_ready() -> None:
     service = unit()["Service"]
     assert (service["Type"], service["ExecStart"]) == ("notify", "/usr/bin/camiohookd serve")
+    assert service["ExecReload"] == "/bin/kill -HUP $MAINPID"
     assert service["StateDirectory"] == service["RuntimeDirectory"] == "camiohookd"
     assert service["Environment"] == "ORT_DISABLE_TELEMETRY=1"

@@ -27,8 +27,11 @@ from camiohookd.callback.allowlist import AllowList
 from camiohookd.errors import NoSuchTask, QueueFull, StoreUnavailable
 from camiohookd.metrics import Metrics
 from camiohookd.payload import Event, parse_event
+from camiohookd.web.admission import Keys
 from camiohookd.web.hook import hook_application
+from camiohookd.web.peers import Peers
 from camiohookd.web.site import Limits, Listener, Site, listen
+from tests.talking import head, read_all, read_answer
 
 KEY = "s3cret-Key.of_the~owner"
 WRONG = "gue55ed-key"
@@ -109,12 +112,14 @@ class Box:
     def site(self, executor: ThreadPoolExecutor) -> Site:
         return hook_application(
             intake=self.intake,
-            keys={"home": KEY, "barn": "an0ther-key"},
+            keys=Keys({"home": KEY, "barn": "an0ther-key"}),
             parse=self.parse,
             check_callback=AllowList(["camio.com"]).check,
             executor=executor,
             metrics=self.metrics,
             limits=self.limits,
+            wrong_keys=1000,
+            peers=Peers(),
             draining=lambda: self.draining,
         )
 
@@ -176,32 +181,6 @@ def event(number: int = 0, **fields: object) -> bytes:
     picture = {"timestamp": f"2017-05-05T01:31:{number:02d}", "image_b64": base64.b64encode(b"jpeg").decode()}
     payload = {"callback_url": "https://camio.com/labels/1", "images": [picture], "camera": "front"}
     return json.dumps({**payload, **fields}).encode()
-
-
-def head(method: str, path: str, *headers: str) -> bytes:
-    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: box", *headers, "", ""]).encode("latin-1")
-
-
-def read_all(connection: socket.socket) -> bytes:
-    """Everything until the other side closes."""
-    received = b""
-    while chunk := connection.recv(65536):
-        received += chunk
-    return received
-
-
-def read_answer(connection: socket.socket) -> tuple[int, Any]:
-    """Status and JSON of one answer, read no further."""
-    received = b""
-    while b"\r\n\r\n" not in received:
-        chunk = connection.recv(1)
-        assert chunk, f"closed after {received!r}"
-        received += chunk
-    length = next(line for line in received.split(b"\r\n") if line.lower().startswith(b"content-length:"))
-    body, size = b"", int(length.split(b":")[1])
-    while len(body) < size:
-        body += connection.recv(size - len(body))
-    return int(received.split()[1]), json.loads(body)
 
 
 def error_of(answer: requests.Response) -> dict[str, Any]:
@@ -449,8 +428,9 @@ def test_a_fault_of_ours_is_a_503_and_its_traceback_goes_to_the_log(box: Box, ca
     assert "RuntimeError: the cause" in caplog.text
 
 
-def test_a_compressed_body_is_a_415(box: Box) -> None:
-    answer = requests.post(box.tasks, event(), headers={"Content-Encoding": "gzip"}, timeout=PATIENCE)
+@pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip", ""])
+def test_a_body_in_another_encoding_than_gzip_is_a_415(box: Box, encoding: str) -> None:
+    answer = requests.post(box.tasks, event(), headers={"Content-Encoding": encoding}, timeout=PATIENCE)
     assert answer.status_code == 415
     assert error_of(answer)["code"] == "encoded_body"
 
@@ -597,11 +577,11 @@ def answers_again(box: Box) -> bool:
         return False
 
 
-def test_connections_over_the_bound_are_closed_and_those_within_it_go_on() -> None:
+def test_connections_over_the_bound_are_closed_and_those_that_have_shown_a_key_go_on() -> None:
     with Box(limits=Limits(connections=2)).running() as box:
         with box.connect() as first, box.connect() as second:
             for connection in (first, second):
-                connection.sendall(head("GET", "/"))
+                connection.sendall(head("GET", f"/tasks/{KEY}"))
                 assert read_answer(connection)[0] == 200
             with box.connect() as third:
                 assert read_all(third) == b""
@@ -610,15 +590,35 @@ def test_connections_over_the_bound_are_closed_and_those_within_it_go_on() -> No
         until(lambda: answers_again(box))
 
 
-@pytest.mark.parametrize("sent", [b"", b"GET / HT", head("GET", "/")])
+def test_where_all_places_are_taken_the_oldest_connection_without_a_key_gives_way() -> None:
+    limits = Limits(connections=3)
+    with (
+        Box(limits=limits).running() as box,
+        box.connect() as known,
+        box.connect() as oldest,
+        box.connect() as stranger,
+    ):
+        known.sendall(head("GET", f"/tasks/{KEY}"))
+        assert read_answer(known)[0] == 200
+        oldest.sendall(b"POST /tasks/")
+        stranger.sendall(head("GET", "/"))
+        assert read_answer(stranger)[0] == 200
+        assert requests.post(box.tasks, event(), timeout=PATIENCE).status_code == 200
+        assert read_all(oldest) == b""
+        for connection in (known, stranger):
+            connection.sendall(head("GET", "/"))
+            assert read_answer(connection)[0] == 200
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", head("GET", "/"), head("GET", "/") + b"G"])
 def test_an_idle_connection_is_closed(sent: bytes) -> None:
-    with Box(limits=Limits(header_seconds=0.1)).running() as box, box.connect() as connection:
+    with Box(limits=Limits(header_seconds=0.1, idle_seconds=0.1)).running() as box, box.connect() as connection:
         connection.sendall(sent)
         read_all(connection)
 
 
 def test_a_body_that_does_not_come_is_a_408() -> None:
-    limits = Limits(body_seconds=0.1, discard_seconds=0.1)
+    limits = Limits(header_seconds=0.1, discard_seconds=0.1)
     with Box(limits=limits).running() as box, box.connect() as connection:
         connection.sendall(head("POST", f"/tasks/{KEY}", "Content-Length: 1000") + b"{")
         answer = read_all(connection)
@@ -771,7 +771,7 @@ MESSAGES = st.one_of(
 
 
 def test_nothing_an_outsider_sends_gives_a_500_or_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
-    limits = Limits(body_bytes=1000, header_seconds=0.03, body_seconds=0.03, discard_seconds=0.03)
+    limits = Limits(body_bytes=1000, header_seconds=0.03, idle_seconds=0.03, discard_seconds=0.03)
     statuses = set()
     with Box(limits=limits).running() as box:
 

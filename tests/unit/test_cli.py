@@ -76,12 +76,12 @@ def test_an_error_of_ours_is_one_line_on_stderr(
 def test_help_names_every_command_and_the_way_to_completion() -> None:
     done = camiohookd("--help")
     assert done.returncode == ExitStatus.FINE
-    for name in ("serve", "check", "example-config", "label", "simulate", "hooks", "queue"):
+    for name in ("serve", "check", "example-config", "label", "simulate", "key", "hooks", "queue"):
         assert f"\n  {name} " in done.stdout
     assert "_CAMIOHOOKD_COMPLETE=bash_source" in done.stdout
 
 
-@pytest.mark.parametrize("name", ["serve", "check", "example-config", "label", "simulate", "hooks", "queue"])
+@pytest.mark.parametrize("name", ["serve", "check", "example-config", "label", "simulate", "key", "hooks", "queue"])
 def test_every_command_explains_itself(name: str) -> None:
     done = camiohookd(name, "--help")
     assert done.returncode == ExitStatus.FINE

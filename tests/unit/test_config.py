@@ -142,7 +142,7 @@ def test_settings_cannot_be_changed_afterwards() -> None:
         ("[labeler]\nmodel = ''", ', line 2: labeler.model: given "", expected text that is not empty'),
         ("[queue\n", ": not valid TOML: Expected ']' at the end of a table declaration (at line 1, column 7)"),
         ("[callback]\nretry_min = '1h'", ": callback.retry_min is longer than callback.retry_max"),
-        ("[admin]\nlisten = '0.0.0.0:8000'", ": hook.listen and admin.listen are the same"),
+        ("[admin]\nlisten = '0.0.0.0:8000'", ": hook.listen and admin.listen have the same port"),
     ],
 )
 def test_an_error_names_the_file_the_line_the_key_what_was_given_and_what_is_expected(
@@ -177,6 +177,9 @@ def test_every_setting_can_be_made_in_the_environment_and_wins_over_the_file(tmp
         ("hook", "listen"): ("127.0.0.1:1234", "127.0.0.1:1234"),
         ("hook", "api_key"): (KEY, KEY),
         ("hook", "api_keys_file"): ("/etc/keys", "/etc/keys"),
+        ("hook", "tls_cert"): ("/etc/cert.pem", "/etc/cert.pem"),
+        ("hook", "tls_key"): ("/etc/key.pem", "/etc/key.pem"),
+        ("hook", "trusted_proxies"): ('["192.168.1.2", "fd00::/8"]', ("192.168.1.2/32", "fd00::/8")),
         ("queue", "order"): ("newest", "newest"),
         ("labeler", "kind"): ("onnx", "onnx"),
         ("labeler", "model"): ("other", "other"),
@@ -308,6 +311,30 @@ def test_a_missing_file_of_keys_is_an_error_that_says_where_it_is_named(tmp_path
     with pytest.raises(ConfigError) as in_environment:
         keys(tmp_path, CAMIOHOOKD_HOOK_API_KEYS_FILE=missing)
     assert str(in_environment.value) == f"CAMIOHOOKD_HOOK_API_KEYS_FILE (in the environment): {what}"
+
+
+def test_without_a_setting_the_file_of_keys_is_the_one_beside_the_settings(tmp_path: Path) -> None:
+    (tmp_path / "api-keys").write_text("camio k-123456\n")
+    assert keys(tmp_path) == {"camio": "k-123456"}
+    assert keys(tmp_path, f'[hook]\napi_key = "{KEY}"') == {"default": KEY, "camio": "k-123456"}
+
+
+def test_a_name_stands_for_one_key(tmp_path: Path) -> None:
+    (tmp_path / "api-keys").write_text("default k-123456\n")
+    with pytest.raises(ConfigError, match='goes by the name "default", as does a key in the file of keys'):
+        keys(tmp_path, f'[hook]\napi_key = "{KEY}"')
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "[::1]", "localhost"])
+def test_the_status_pages_are_on_this_machine(tmp_path: Path, host: str) -> None:
+    assert load(tmp_path, f'[admin]\nlisten = "{host}:8001"').admin.listen == f"{host}:8001"
+
+
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "[::]", "192.168.1.2", "[fd00::1]", "box.example.org", "127.0.0.1.evil.org"]
+)
+def test_status_pages_for_others_are_an_error(tmp_path: Path, host: str) -> None:
+    assert "expected an address of this machine alone" in refusal(tmp_path, f'[admin]\nlisten = "{host}:8001"')
 
 
 def test_the_folders_are_those_that_systemd_gives() -> None:

@@ -84,6 +84,18 @@ def test_the_first_of_several_keys_is_registered_and_all_are_masked(fake_camio: 
     assert result.stdout == "*** ***\n"
 
 
+def test_another_key_than_the_first_is_registered_by_its_name(fake_camio: "FakeCamio", tmp_path: Path) -> None:
+    (tmp_path / "api-keys").write_text("old first-key-1\nnew second-key-2\n")
+    (tmp_path / "c.toml").write_text("")
+    arguments = ("--public-url", PUBLIC, "--config", str(tmp_path / "c.toml"), "--key-name")
+    create(fake_camio, *arguments, "new")
+    assert sent(fake_camio)["callback_url"] == f"{PUBLIC}/tasks/second-key-2"
+    refused = create(fake_camio, *arguments, "newer")
+    assert refused.exit_code == 2
+    assert "there are: old, new" in unfolded(shown(refused))
+    assert create(fake_camio, "--callback-url", CALLBACK, "--key-name", "new").exit_code == 2
+
+
 def test_the_type_is_one_of_camios_and_goes_out_as_it_is(fake_camio: "FakeCamio") -> None:
     assert create(fake_camio, "--callback-url", CALLBACK, "--type", "every_event").exit_code == 2
     assert create(fake_camio, "--callback-url", CALLBACK, "--type", "label_hit").exit_code == 0

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from camiohookd.web.loglines import Throttle, printable
+from camiohookd.web.loglines import Throttle, printable, quieten_tornado
 
 log = logging.getLogger("test_loglines")
 
@@ -34,6 +34,19 @@ def test_one_kind_does_not_silence_another(caplog: pytest.LogCaptureFixture) -> 
     throttle.warning("wrong_key", "a")
     throttle.warning("too_large", "b")
     assert caplog.messages == ["a", "b"]
+
+
+def test_what_outsiders_make_tornado_say_is_one_line_and_what_it_calls_an_error_is_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tornado = logging.getLogger("tornado.general")
+    for _ in range(2):
+        quieten_tornado()
+    for number in range(1000):
+        tornado.info("Malformed HTTP message from %s", number)
+        tornado.warning("SSL Error on %d", number)
+    tornado.error("something is wrong")
+    assert caplog.messages == ["a connection failed: SSL Error on 0", "something is wrong"]
 
 
 @pytest.mark.parametrize("text", ["one\ntwo", "one\r<3>two", "one\x85two", "one\u2028two", "one\x1b[2Jtwo", "a\0b"])

@@ -88,6 +88,16 @@ def test_counters_count_and_failures_are_told_apart_by_reason() -> None:
     assert value(metrics, "tasks_failed_total", reason="expired") == 1
 
 
+def test_a_certificates_end_is_there_while_there_is_a_certificate() -> None:
+    metrics = Metrics()
+    name = "certificate_expires_timestamp_seconds"
+    assert value(metrics, name, listener="hook") is None
+    metrics.certificate_expires(1.8e9)
+    assert value(metrics, name, listener="hook") == 1.8e9
+    metrics.certificate_expires(None)
+    assert value(metrics, name, listener="hook") is None
+
+
 def test_a_wait_of_two_days_is_not_lost_in_the_last_bucket() -> None:
     metrics = Metrics()
     metrics.wait_seconds.observe(2 * 86400)

@@ -102,6 +102,18 @@ def test_log_records_go_to_stderr_from_the_level_on() -> None:
     )
 
 
+def test_another_level_and_more_secrets_hold_from_then_on_and_the_earlier_secrets_stay_masked() -> None:
+    script = f"""{LOUD}
+systemd.change_logging("debug", ["another-secret"])
+log.debug("{SECRET} another-secret")
+systemd.change_logging("error", [])
+log.warning("not this")
+log.error("{SECRET} another-secret")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr == "<7>camiohookd.hook: *** ***\n<3>camiohookd.hook: *** ***\n"
+
+
 def test_another_librarys_log_goes_the_same_way() -> None:
     assert run(f"logging.getLogger('tornado.access').warning('GET /tasks/{SECRET}')") == (
         "<4>tornado.access: GET /tasks/***\n"

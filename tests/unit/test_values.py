@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camiohookd.values import Address, AllowedHost, ApiKey, ByteSize, Duration, OptionalByteSize
+from camiohookd.values import Address, AllowedHost, ApiKey, ByteSize, Duration, Network, OptionalByteSize
 
 
 @pytest.mark.parametrize(
@@ -103,3 +103,22 @@ def test_a_host_that_may_mean_something_else_is_refused(written: object) -> None
 def test_a_secret_does_not_show_itself_in_a_repr() -> None:
     assert "hush" not in repr([ApiKey("hush-hush")])
     assert ApiKey("hush-hush") == "hush-hush"
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("192.168.1.2", "192.168.1.2/32"),
+        ("10.0.0.0/8", "10.0.0.0/8"),
+        ("FD00::/8", "fd00::/8"),
+        ("::1", "::1/128"),
+    ],
+)
+def test_a_network_is_an_address_or_all_with_the_same_first_bits(written: str, read: str) -> None:
+    assert Network(written) == read
+
+
+@pytest.mark.parametrize("written", ["", "proxy.lan", "10.0.0.1/8", "10.0.0.0/33", "fe80::1%eth0/64x", "0x7f.1", 10])
+def test_what_is_no_network_is_refused(written: object) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        Network(written)

@@ -1,0 +1,74 @@
+"""The keys that Camio may post with: made, listed by name, and taken out of use; several at once while one is replaced.
+
+options ─▶ the settings, for where the file is ─▶ `apikeys` ─▶ the new key, once, or the names
+"""
+
+import os
+from pathlib import Path
+
+import click
+
+_RELOAD = "The daemon knows of it after: systemctl reload camiohookd"
+_config = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The settings, instead of camiohookd.toml in $CONFIGURATION_DIRECTORY, else in /etc/camiohookd.",
+)
+_name = click.argument("name")
+
+
+@click.group()
+def key() -> None:
+    """Make keys for Camio, and take them out of use.
+
+    They are kept in the file that api_keys_file names, else in api-keys beside the settings. To replace one: make a
+    new one, reload the daemon, register the hook with it, and retire the old one. Run it as root.
+    """
+
+
+@key.command()
+@_name
+@_config
+def new(name: str, config_file: Path | None) -> None:
+    """Make a key, put it into the file under NAME, and print it.
+
+    This is the one time that it is shown. NAME is for the log and for you.
+    """
+    from camiohookd import apikeys
+
+    file = _file(config_file)
+    made = apikeys.add(file, name)
+    click.echo(made)
+    click.echo(f"It is in {file}. {_RELOAD}", err=True)
+
+
+@key.command("list")
+@_config
+def list_keys(config_file: Path | None) -> None:
+    """Print the keys' names; beside a weak one, that it is."""
+    from camiohookd import apikeys, config
+
+    for name, value in config.load_with_keys(config_file, os.environ)[1].items():
+        click.echo(f"{name}  (weak: {apikeys.WEAK})" if apikeys.is_weak(value) else name)
+
+
+@key.command()
+@_name
+@_config
+def retire(name: str, config_file: Path | None) -> None:
+    """Take the key of that NAME out of the file."""
+    from camiohookd import apikeys
+
+    file = _file(config_file)
+    left = apikeys.retire(file, name)
+    click.echo(f"It is no longer in {file}. {_RELOAD}", err=True)
+    if not left:
+        click.echo("No key is left in it.", err=True)
+
+
+def _file(config_file: Path | None) -> Path:
+    from camiohookd import config
+
+    return config.keys_file(config.load(config_file, os.environ), config_file or config.config_file(os.environ))

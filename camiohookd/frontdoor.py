@@ -1,0 +1,93 @@
+"""The public side put together: what the owner set ─▶ keys, certificate, limits ─▶ the listener that Camio posts to.
+
+Keys and certificate can be changed while it listens. Belongs to the event loop.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from socket import socket
+
+from camiohookd import payload, views
+from camiohookd.callback import AllowList
+from camiohookd.config import Config
+from camiohookd.metrics import Metrics
+from camiohookd.payload import Event, parse_event
+from camiohookd.reload import Setup
+from camiohookd.storethread import StoreThread
+from camiohookd.taskqueue import Receipt
+from camiohookd.web.admission import Keys
+from camiohookd.web.hook import hook_application
+from camiohookd.web.peers import Peers
+from camiohookd.web.site import Limits, listen
+
+BODIES_IN_MEMORY = 8
+
+
+class Intake:
+    """The queue as the public listener sees it."""
+
+    def __init__(self, store: StoreThread) -> None:
+        self._store = store
+
+    async def put(self, event: Event) -> Receipt:
+        prepared = await asyncio.to_thread(self._store.prepare, event)
+        return await self._store.call(lambda queue: queue.put(prepared))
+
+    async def page(self, limit: int, after: str | None) -> views.Page:
+        return await self._store.call(lambda queue: views.page(queue, limit, after))
+
+
+class FrontDoor:
+    """Takes events on `sockets`, which listen already; while `draining()` is true, it puts them off."""
+
+    def __init__(
+        self, setup: Setup, store: StoreThread, metrics: Metrics, draining: Callable[[], bool], sockets: list[socket]
+    ) -> None:
+        config = setup.config
+        self._metrics = metrics
+        self._keys = Keys(setup.keys)
+        site = hook_application(
+            intake=Intake(store),
+            keys=self._keys,
+            parse=partial(parse_event, limits=event_limits(config)),
+            check_callback=AllowList(config.callback.allow_hosts).check,
+            executor=ThreadPoolExecutor(1, "parse"),
+            metrics=metrics,
+            limits=listener_limits(config),
+            wrong_keys=config.hook.max_wrong_keys,
+            peers=Peers(config.hook.trusted_proxies),
+            draining=draining,
+        )
+        self._listener = listen(site, sockets)
+        self.use(setup)
+
+    def use(self, setup: Setup) -> None:
+        """From now on its keys and its certificate hold; no connection is disturbed."""
+        self._keys.replace(setup.keys)
+        certificate = setup.certificate
+        self._listener.use_certificate(certificate.context if certificate else None)
+        self._metrics.certificate_expires(certificate.expires.timestamp() if certificate else None)
+
+    async def drain(self, grace: float) -> None:
+        """Take nothing more, and let running requests finish for `grace` seconds."""
+        await self._listener.drain(grace)
+
+
+def event_limits(config: Config) -> payload.Limits:
+    return payload.Limits(config.hook.max_images, config.hook.max_json_depth, config.images.max_bytes)
+
+
+def listener_limits(config: Config) -> Limits:
+    hook = config.hook
+    return Limits(
+        body_bytes=hook.max_body_bytes,
+        bodies_bytes=BODIES_IN_MEMORY * hook.max_body_bytes,
+        body_rate=hook.min_body_rate,
+        header_bytes=hook.max_header_bytes,
+        header_seconds=hook.header_timeout,
+        connections=hook.max_connections,
+        connections_of_one=hook.max_connections_per_address,
+        idle_seconds=hook.idle_timeout,
+    )

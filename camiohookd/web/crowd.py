@@ -1,0 +1,100 @@
+"""The open connections of a listener: how many there may be in all and from one address, and who gives way.
+
+Whoever opens connections and shows no key, however many, cannot keep out who shows one: where all places are taken, of
+one address or in all, the oldest of them that has shown none and is not being answered is closed for the new one.
+
+Everything here runs on the event loop.
+"""
+
+import resource
+from collections import OrderedDict
+
+from camiohookd.errors import ConfigError
+from camiohookd.web.loglines import Throttle
+from camiohookd.web.peers import Peer
+from camiohookd.web.stream import Stream
+
+_OTHER_FILES = 512  # the other listeners, the queue's files, deliveries, libraries
+
+_Connections = OrderedDict[Stream, None]  # in the order of their coming
+
+
+class Crowd:
+    """At most `most` connections, and `most_of_one` from one address."""
+
+    def __init__(self, most: int, most_of_one: int, throttle: Throttle) -> None:
+        self._most = most
+        self._most_of_one = most_of_one
+        self._throttle = throttle
+        self._open = _Connections()
+        self._of_one: dict[str, _Connections] = {}
+
+    def enter(self, stream: Stream) -> bool:
+        """Whether there is a place for `stream`; where another has to give way for it, that one is closed."""
+        if not self._has_place(stream.peer):
+            return False
+        if len(self._open) >= self._most and not self._make_place(self._open):
+            message = "closed a connection from %s: %d are open already, the most there may be"
+            self._throttle.warning("connections", message, stream.peer.shown, self._most)
+            return False
+        self._open[stream] = None
+        self._count(stream)
+        return True
+
+    def move(self, stream: Stream, peer: Peer) -> bool:
+        """Whether there is a place for `stream` among those of `peer`, for whom it carries the present request."""
+        if peer.group != stream.peer.group:
+            if not self._has_place(peer):
+                return False
+            self._discount(stream)
+            stream.peer = peer
+            self._count(stream)
+        return True
+
+    def leave(self, stream: Stream) -> None:
+        """`stream` is closed; one that gave way has left already."""
+        if stream in self._open:
+            del self._open[stream]
+            self._discount(stream)
+
+    def _has_place(self, peer: Peer) -> bool:
+        others = self._of_one.get(peer.group) if peer.group is not None else None
+        if others is None or len(others) < self._most_of_one or self._make_place(others):
+            return True
+        message = "closed a connection from %s: it has %d already, the most for one address"
+        self._throttle.warning("address", message, peer.shown, self._most_of_one)
+        return False
+
+    def _make_place(self, among: _Connections) -> bool:
+        oldest = next((each for each in among if not (each.is_known or each.is_busy)), None)
+        if oldest is None:
+            return False
+        self.leave(oldest)
+        oldest.close()
+        message = "all places for connections are taken: the oldest without a key, from %s, gave way"
+        self._throttle.warning("gave way", message, oldest.peer.shown)
+        return True
+
+    def _count(self, stream: Stream) -> None:
+        if stream.peer.group is not None:
+            self._of_one.setdefault(stream.peer.group, _Connections())[stream] = None
+
+    def _discount(self, stream: Stream) -> None:
+        group = stream.peer.group
+        if group is not None:
+            del self._of_one[group][stream]
+            if not self._of_one[group]:
+                del self._of_one[group]
+
+
+def allow_files(connections: int) -> None:
+    """Raise this process's limit of open files to what so many connections take; ConfigError if it may not."""
+    needed = connections + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise ConfigError(
+            f"hook.max_connections: {connections} connections take {needed} open files, and this process may have "
+            f"{hard}: lower the setting, or raise LimitNOFILE with systemctl edit camiohookd"
+        )
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

@@ -1,0 +1,166 @@
+"""SIGHUP: settings, rules, keys and log level again, all of it or none of it, and what has to wait for a restart."""
+
+import json
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from camiohookd.simulator.threaded import FakeCamioThread
+from tests.running import KEY, Daemon, post_event
+
+PATIENCE = 20
+OTHER = "another-key-of-decent-length-0123456789"
+EVERYTHING = "[[rule]]\nmin_probability = 0.0\n"
+NOTHING = "[[rule]]\nlabels = ['no such thing']\n"
+
+
+@pytest.fixture
+def camio() -> Iterator[FakeCamioThread]:
+    with FakeCamioThread() as running:
+        yield running
+
+
+def labels_of(daemon: Daemon, camio: FakeCamioThread, name: str) -> set[str]:
+    post_event(daemon, camio, name)
+    camio.wait_until(lambda arrived: len(arrived[name]) == 1, PATIENCE)
+    (labels,) = json.loads(camio.deliveries[name][0].body)["labels"].values()
+    return set(labels)
+
+
+def status_of(daemon: Daemon, key: str) -> int:
+    return requests.get(f"http://127.0.0.1:{daemon.port}/tasks/{key}", timeout=PATIENCE).status_code
+
+
+def test_rules_hold_from_the_next_event_on(tmp_path: Path, camio: FakeCamioThread) -> None:
+    with Daemon(tmp_path, camio.origin) as daemon:
+        assert "cat" in labels_of(daemon, camio, "one")
+        (tmp_path / "camiohookd.toml").write_text(NOTHING)
+        assert "<6>camiohookd.reload: reloaded: 1 rules, keys default, plain http\n" in daemon.reload()
+        assert labels_of(daemon, camio, "two") == set()
+        (tmp_path / "camiohookd.toml").write_text("")
+        daemon.reload()
+        assert "cat" in labels_of(daemon, camio, "three")
+
+
+def test_a_key_from_the_settings_and_the_log_level_hold_at_once(tmp_path: Path, camio: FakeCamioThread) -> None:
+    daemon = Daemon(tmp_path, camio.origin)
+    del daemon.environ["CAMIOHOOKD_HOOK_API_KEY"]
+    config = tmp_path / "camiohookd.toml"
+    config.write_text(f'[hook]\napi_key = "{KEY}"\n')
+    with daemon:
+        config.write_text(f'[hook]\napi_key = "{OTHER}"\n[log]\nlevel = "debug"\n')
+        assert "needs a restart" not in daemon.reload()
+        assert (status_of(daemon, KEY), status_of(daemon, OTHER)) == (403, 200)
+        config.write_text(f'[hook]\napi_key = "{OTHER}"\n[log]\nlevel = "error"\n')
+        daemon.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: requests.post(f"{daemon.url}x", b"{}", timeout=PATIENCE).status_code == 403)
+        before = daemon.log
+        requests.post(f"http://127.0.0.1:{daemon.port}/tasks/{OTHER}", b"{}", timeout=PATIENCE)
+        assert daemon.log == before, "a refused event is a warning, and no error"
+        assert OTHER not in daemon.log
+
+
+def wait_until(condition: object) -> None:
+    assert callable(condition)
+    ends = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("settings", "keys", "words"),
+    [
+        (f"{NOTHING}[hook", "", "not valid TOML"),
+        (f"{NOTHING}[hook]\nlisten = 1\n", "", "hook.listen"),
+        (f"{NOTHING}[[rule]]\nmin_probability = 2\n", "", "min_probability"),
+        (f'{NOTHING}[admin]\nlisten = "0.0.0.0:8001"\n', "", "expected an address of this machine alone"),
+        (f"{NOTHING}[hook]\ntls_cert = '/none.pem'\n", "", "hook.tls_cert: /none.pem"),
+        (NOTHING, f"new {OTHER}\nnew {OTHER}\n", "there is another key of the name"),
+        (NOTHING, f"{OTHER}\n", "line 1: expected a name"),
+    ],
+)
+def test_one_thing_that_is_bad_keeps_everything_as_it_was(
+    tmp_path: Path, camio: FakeCamioThread, settings: str, keys: str, words: str
+) -> None:
+    daemon = Daemon(tmp_path, camio.origin)
+    good = f'[admin]\nlisten = "{daemon.environ.pop("CAMIOHOOKD_ADMIN_LISTEN")}"\n'
+    (tmp_path / "camiohookd.toml").write_text(good)
+    with daemon:
+        (tmp_path / "camiohookd.toml").write_text(settings)
+        (tmp_path / "api-keys").write_text(keys or f"new {OTHER}\n")
+        outcome = daemon.reload()
+        assert "<3>camiohookd.reload: not reloaded, everything stays as it was: " in outcome
+        assert words in outcome
+        assert OTHER not in daemon.log
+        assert (status_of(daemon, KEY), status_of(daemon, OTHER)) == (200, 403)
+        assert "cat" in labels_of(daemon, camio, "one")
+        (tmp_path / "camiohookd.toml").write_text(good)
+        (tmp_path / "api-keys").write_text(f"new {OTHER}\n")
+        assert ": reloaded: " in daemon.reload()
+        assert status_of(daemon, OTHER) == 200
+
+
+def test_what_needs_a_restart_says_so_until_it_is_as_it_was(tmp_path: Path, camio: FakeCamioThread) -> None:
+    config = tmp_path / "camiohookd.toml"
+    with Daemon(tmp_path, camio.origin) as daemon:
+        config.write_text("[queue]\nmax_tasks = 5\n[hook]\nmax_images = 7\n")
+        message = "<4>camiohookd.reload: hook.max_images, queue.max_tasks changed, which needs a restart to hold"
+        for _ in range(2):
+            assert message in daemon.reload()
+        config.write_text("")
+        assert "needs a restart" not in daemon.reload()
+
+
+def test_the_service_manager_is_told_of_each_reload_and_how_it_ended(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
+        notices.bind(str(tmp_path / "notify"))
+        notices.settimeout(PATIENCE)
+        with Daemon(tmp_path, "http://127.0.0.1:1", {"NOTIFY_SOCKET": str(tmp_path / "notify")}) as daemon:
+            assert notices.recv(4096).startswith(b"READY=1")
+            for text, status in (("", b"READY=1\nSTATUS=Reloaded"), ("[x]", b"READY=1\nSTATUS=The last reload failed")):
+                (tmp_path / "camiohookd.toml").write_text(text)
+                daemon.reload()
+                assert notices.recv(4096).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
+                assert notices.recv(4096).startswith(status)
+
+
+def test_reloads_while_events_come_lose_none(tmp_path: Path, camio: FakeCamioThread) -> None:
+    with Daemon(tmp_path, camio.origin) as daemon:
+        done = threading.Event()
+
+        def hang_up_all_the_time() -> None:
+            while not done.wait(0.02):
+                daemon.process.send_signal(signal.SIGHUP)
+
+        thread = threading.Thread(target=hang_up_all_the_time)
+        thread.start()
+        try:
+            for number in range(30):
+                post_event(daemon, camio, f"event-{number}")
+        finally:
+            done.set()
+            thread.join()
+        camio.wait_until(lambda arrived: all(arrived.values()), PATIENCE)
+        assert len(camio.deliveries) == 30
+        assert ": reloaded: " in daemon.log
+        assert daemon.stop() == 0
+
+
+def test_a_reload_asked_for_before_it_is_ready_is_done_then(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path, "http://127.0.0.1:1")
+    daemon.start(wait=False)
+    try:
+        wait_until(lambda: " starts\n" in daemon.log)
+        (tmp_path / "api-keys").write_text(f"new {OTHER}\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.wait_until_ready()
+        wait_until(lambda: status_of(daemon, OTHER) == 200)
+    finally:
+        daemon.kill()

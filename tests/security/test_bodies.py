@@ -1,0 +1,254 @@
+"""Bodies and heads that lie about themselves, on the real daemon: a clear answer, and no growth in memory."""
+
+import base64
+import gzip
+import io
+import json
+import re
+import socket
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from itertools import count
+
+import pytest
+import requests
+from PIL import Image
+
+from tests.running import KEY, Daemon, event_body
+from tests.talking import head, read_all, read_answer
+
+PATIENCE = 20
+MEGABYTE = 1024 * 1024
+LIMIT = 4 * MEGABYTE
+NOBODY = "http://127.0.0.1:1"
+GROWTH = 40 * MEGABYTE  # of memory: several bodies of the limit, packed and unpacked, and what Python keeps of it
+
+numbers = count()
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    settings = {
+        "CAMIOHOOKD_HOOK_MAX_BODY_BYTES": "4 MiB",
+        "CAMIOHOOKD_HOOK_HEADER_TIMEOUT": "1s",
+        "CAMIOHOOKD_HOOK_MAX_JSON_DEPTH": "10",
+        "CAMIOHOOKD_HOOK_MAX_IMAGES": "5",
+        "CAMIOHOOKD_IMAGES_MAX_BYTES": "1 MB",
+        "CAMIOHOOKD_IMAGES_MAX_PIXELS": "10000",
+    }
+    with Daemon(tmp_path_factory.mktemp("bodies"), NOBODY, settings) as running:
+        requests.post(running.url, event(), timeout=PATIENCE)  # what is loaded at the first event counts as no growth
+        yield running
+
+
+@pytest.fixture
+def bounded(daemon: Daemon) -> Iterator[Daemon]:
+    """The daemon, which has not grown much at the end."""
+    before = daemon.memory()
+    yield daemon
+    assert daemon.memory() - before < GROWTH
+
+
+def event(**fields: object) -> bytes:
+    body = json.loads(event_body(f"{NOBODY}/{next(numbers)}", pictures=[b"none"]))
+    return json.dumps(body | fields).encode()
+
+
+def post(daemon: Daemon, body: bytes, **headers: str) -> tuple[int, str]:
+    """The status, and the code of the error or what has become of the event."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    answer = requests.post(daemon.url, body, headers=named, timeout=PATIENCE)
+    told = answer.json()
+    return answer.status_code, told.get("status") or told["error"]["code"]
+
+
+def connect(daemon: Daemon) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", daemon.port), PATIENCE)
+
+
+def is_well(daemon: Daemon) -> bool:
+    return post(daemon, event()) == (200, "queued")
+
+
+# --- gzip
+
+
+def test_an_event_in_gzip_is_the_event(daemon: Daemon) -> None:
+    body = event()
+    assert post(daemon, gzip.compress(body), Content_Encoding="gzip") == (200, "queued")
+    assert post(daemon, gzip.compress(body), Content_Encoding="X-GZip") == (200, "duplicate")
+    assert post(daemon, body, Content_Encoding="identity") == (200, "duplicate")
+    chunked = requests.post(
+        daemon.url, iter([gzip.compress(body)]), headers={"Content-Encoding": "gzip"}, timeout=PATIENCE
+    )
+    assert chunked.json()["status"] == "duplicate"
+
+
+def test_the_limit_holds_for_what_is_in_the_gzip_to_the_byte(daemon: Daemon) -> None:
+    body = event()
+    largest = body.ljust(LIMIT)
+    assert post(daemon, gzip.compress(largest), Content_Encoding="gzip") == (200, "queued")
+    assert post(daemon, gzip.compress(largest + b" "), Content_Encoding="gzip") == (413, "too_large")
+
+
+def bomb(size: int, letter: bytes = b" ") -> bytes:
+    """`size` letters in gzip, a thousandth as long."""
+    packer = zlib.compressobj(9, wbits=16 + zlib.MAX_WBITS)
+    some = letter * MEGABYTE
+    return b"".join([*(packer.compress(some) for _ in range(size // MEGABYTE)), packer.flush()])
+
+
+def test_a_gzip_bomb_is_a_413_and_is_never_unpacked(bounded: Daemon) -> None:
+    packed = bomb(3 << 30)
+    assert len(packed) < LIMIT
+    for _ in range(5):
+        assert post(bounded, packed, Content_Encoding="gzip") == (413, "too_large")
+    assert is_well(bounded)
+
+
+def test_a_bomb_within_a_bomb_is_no_json(bounded: Daemon) -> None:
+    assert post(bounded, gzip.compress(bomb(1 << 30)), Content_Encoding="gzip") == (400, "not_json")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda packed: packed[:-1],
+        lambda packed: packed[:20],
+        lambda packed: packed[:-8] + bytes(8),
+        lambda packed: packed + b"x",
+        lambda packed: packed + packed,
+        lambda packed: packed[10:],
+        lambda packed: zlib.compress(b"{}"),
+        lambda packed: b"{}",
+        lambda packed: b"\x1f\x8b",
+    ],
+)
+def test_what_is_no_gzip_though_it_says_so_is_a_400(daemon: Daemon, spoil: Callable[[bytes], bytes]) -> None:
+    assert post(daemon, spoil(gzip.compress(event())), Content_Encoding="gzip") == (400, "bad_gzip")
+
+
+@pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip", "gzip;q=1", "zstd", "GZIP2"])
+def test_what_is_packed_in_another_way_is_a_415(daemon: Daemon, encoding: str) -> None:
+    assert post(daemon, gzip.compress(event()), Content_Encoding=encoding) == (415, "encoded_body")
+
+
+# --- JSON and base64
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"a":', b'[{"a":['])
+def test_a_json_bomb_is_a_400_and_costs_nothing(bounded: Daemon, opening: bytes) -> None:
+    assert post(bounded, opening * (LIMIT // len(opening)))[0] == 400
+    assert is_well(bounded)
+
+
+def test_nesting_images_and_base64_have_their_limits(bounded: Daemon) -> None:
+    assert post(bounded, event(deep=[[[[[[[[[]]]]]]]]])) == (200, "queued")
+    assert post(bounded, event(deep=[[[[[[[[[[]]]]]]]]]])) == (400, "too_deep")
+    image = {"timestamp": "2017-05-05T01:31:00", "image_b64": base64.b64encode(b"none").decode()}
+    assert post(bounded, event(images=[image] * 5)) == (200, "queued")
+    assert post(bounded, event(images=[image] * 6))[0] == 400
+    long = {"timestamp": "2017-05-05T01:31:01", "image_b64": "A" * (3 * MEGABYTE)}
+    assert post(bounded, event(images=[image, long])) == (200, "queued")
+    assert "picture images[1].image_b64 left out: it is too long: 3,145,728 characters" in bounded.log
+    assert post(bounded, event(images=[long]))[0] == 400
+
+
+def test_a_picture_of_more_pixels_than_are_let_in_is_left_out_before_it_is_decoded(bounded: Daemon) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(file, "JPEG")
+    picture = bytearray(file.getvalue())
+    size = picture.index(b"\xff\xc0") + 5  # of the frame (ITU-T T.81, B.2.2): height and width, two bytes each
+    picture[size : size + 4] = b"\xff" * 4
+    answer = requests.post(bounded.url, event_body(f"{NOBODY}/pixels", pictures=[bytes(picture)]), timeout=PATIENCE)
+    assert answer.status_code == 200
+    ends = time.monotonic() + PATIENCE
+    while "the picture has too many pixels: 65535 x 65535 is 4,294,836,225 pixels" not in bounded.log:
+        assert time.monotonic() < ends, bounded.log
+        time.sleep(0.05)
+
+
+# --- lengths and framing
+
+
+def test_a_body_that_is_shorter_than_it_says_is_a_408_and_longer_is_no_request(daemon: Daemon) -> None:
+    body = event()
+    with connect(daemon) as connection:
+        connection.sendall(head("POST", f"/tasks/{KEY}", f"Content-Length: {len(body) + 1}") + body)
+        assert read_answer(connection)[0] == 408
+    with connect(daemon) as connection:
+        connection.sendall(head("POST", f"/tasks/{KEY}", f"Content-Length: {len(body) - 1}") + body)
+        assert read_answer(connection)[0] == 400, "it is no JSON"
+        connection.shutdown(socket.SHUT_WR)
+        assert read_all(connection)[:12] in (b"", b"HTTP/1.1 400")
+
+
+def test_a_body_over_the_limit_is_refused_by_its_declared_length_alone(bounded: Daemon) -> None:
+    for length in (LIMIT + 1, 1 << 40, 10**300):
+        with connect(bounded) as connection:
+            connection.sendall(head("POST", f"/tasks/{KEY}", f"Content-Length: {length}"))
+            assert read_answer(connection)[0] == 413
+
+
+def test_a_chunked_body_over_the_limit_is_refused_where_it_is(bounded: Daemon) -> None:
+    with connect(bounded) as connection:
+        connection.sendall(head("POST", f"/tasks/{KEY}", "Transfer-Encoding: chunked"))
+        for _ in range(LIMIT // 65536 + 1):
+            connection.sendall(b"10000\r\n" + b" " * 65536 + b"\r\n")
+        assert read_answer(connection)[0] == 413
+
+
+SMUGGLED = f"GET /tasks/{KEY} HTTP/1.1\r\nHost: box\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        head("POST", "/", "Content-Length: 0", "Transfer-Encoding: chunked"),
+        head("POST", "/", "Transfer-Encoding: chunked", "Content-Length: 5") + b"0\r\n\r\n",
+        head("POST", "/", "Transfer-Encoding: identity, chunked") + b"0\r\n\r\n",
+        head("POST", "/", "Transfer-Encoding: chunked", "Transfer-Encoding: x") + b"0\r\n\r\n",
+        head("POST", "/", "Transfer-Encoding: \x0bchunked") + b"0\r\n\r\n",
+        head("POST", "/", "Transfer-Encoding : chunked") + b"0\r\n\r\n",
+        head("POST", "/", "Content-Length: 0", "Content-Length: 60"),
+        head("POST", "/", "Content-Length: 0, 0"),
+        head("POST", "/", "Content-Length: +0"),
+        head("POST", "/", "Content-Length: 0x0"),
+        head("POST", "/", "Content-Length: 0_0"),
+        head("POST", "/", "Content-Length: \xb2"),
+        head("POST", "/", "Content-Length : 0"),
+        head("POST", "/", "Transfer-Encoding: chunked") + b"0x0\r\n\r\n",
+        head("POST", "/", "Transfer-Encoding: chunked") + b"-0\r\n\r\n",
+        head("POST", "/", "Transfer-Encoding: chunked") + b"0\n\r\n",
+        head("GET", "/", "X: a\r b"),
+        b"GET / HTTP/1.1\nHost: box\n\n",
+        b"GET / HTTP/1.1\r\nHost: box\nContent-Length: 0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: box\r\nX: \0\r\n\r\n",
+        b"GET / HTTP/1.1\rHost: box\r\n\r\n",
+        b"GET / HTTP/1.1\r\n Host: box\r\n\r\n",
+    ],
+)
+def test_a_request_with_two_readings_is_no_door_for_another_behind_it(daemon: Daemon, sent: bytes) -> None:
+    with connect(daemon) as connection:
+        connection.sendall(sent + SMUGGLED)
+        connection.shutdown(socket.SHUT_WR)
+        answer = read_all(connection)
+    assert b'"pending"' not in answer
+    assert re.findall(rb"HTTP/1\.1 ([0-9]{3})", answer) in ([], [b"400"], [b"405"])
+
+
+@pytest.mark.parametrize("line", [b"X: y\r\n", b"X" * 100 + b": y\r\n", b"X: " + b"y" * 60000 + b"\r\n"])
+def test_a_flood_of_headers_is_cut_off(bounded: Daemon, line: bytes) -> None:
+    with connect(bounded) as connection:
+        connection.sendall(head("GET", f"/tasks/{KEY}")[:-2])
+        with pytest.raises(OSError, match=r"reset|[Bb]roken"):
+            for _ in range(300 * MEGABYTE // len(line)):
+                connection.sendall(line)
+    assert is_well(bounded)
+
+
+def test_a_flood_of_requests_in_one_go_is_answered_one_after_the_other(bounded: Daemon) -> None:
+    with connect(bounded) as connection:
+        connection.sendall(head("GET", "/") * 500)
+        assert {read_answer(connection)[0] for _ in range(500)} == {200}

@@ -1,0 +1,207 @@
+"""Keys on the real daemon: a wrong one costs its sender and not the box, and one takes another's place under load."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from camiohookd.simulator.threaded import FakeCamioThread
+from tests.running import KEY, Daemon, event_body
+from tests.talking import head, outward_address, read_answer
+
+PATIENCE = 20
+MEGABYTE = 1024 * 1024
+NOBODY = "http://127.0.0.1:1"
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """One that believes the loopback what it forwards, so that a test can come from anywhere."""
+    settings = {
+        "CAMIOHOOKD_HOOK_TRUSTED_PROXIES": '["127.0.0.1"]',
+        "CAMIOHOOKD_HOOK_MAX_WRONG_KEYS": "3",
+    }
+    with Daemon(tmp_path_factory.mktemp("keys"), NOBODY, settings) as running:
+        yield running
+
+
+def connect(daemon: Daemon) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", daemon.port), PATIENCE)
+
+
+def wrong(daemon: Daemon, address: str | None) -> requests.Response:
+    headers = {} if address is None else {"X-Forwarded-For": address}
+    return requests.post(f"{daemon.url}x", b"{}", headers=headers, timeout=PATIENCE)
+
+
+def right(daemon: Daemon, address: str) -> int:
+    return requests.get(daemon.url, headers={"X-Forwarded-For": address}, timeout=PATIENCE).status_code
+
+
+# --- before the body
+
+
+def test_a_wrong_key_is_answered_before_any_of_the_body_is_there(daemon: Daemon) -> None:
+    with connect(daemon) as connection:
+        connection.sendall(head("POST", "/tasks/wrong-key", f"Content-Length: {30 * MEGABYTE}"))
+        assert read_answer(connection)[0] == 403
+
+
+def test_a_client_that_asks_first_is_never_told_to_go_on_with_a_wrong_key(daemon: Daemon) -> None:
+    with connect(daemon) as connection:
+        connection.sendall(head("POST", "/tasks/wrong-key", "Content-Length: 1000", "Expect: 100-continue"))
+        assert read_answer(connection)[0] == 403
+
+
+def test_bodies_behind_wrong_keys_cost_no_memory(daemon: Daemon) -> None:
+    before = daemon.memory()
+    body = b" " * MEGABYTE
+    connections = [connect(daemon) for _ in range(30)]
+    for connection in connections:
+        connection.sendall(head("POST", "/tasks/wrong-key", f"Content-Length: {30 * MEGABYTE}"))
+    for _ in range(10):
+        for connection in connections:
+            connection.sendall(body)
+    assert daemon.memory() - before < 20 * MEGABYTE, "of 300 MB that were sent"
+    for connection in connections:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/tasks//" + KEY, f"/tasks/{KEY}/", f"//tasks/{KEY}", f"/tasks/../tasks/{KEY}", f"/tasks/%2e%2e/{KEY}"),
+        *(f"/TASKS/{KEY}", f"/tasks/{KEY}%00", f"/tasks/{KEY};x", f"/tasks/{KEY.upper()}", f"/tasks/{KEY[:-1]}"),
+        *(f"/tasks/{KEY}%20", "/tasks/" + KEY.replace("0", "%D9%A0"), f"/tasks/%252f{KEY}", f"/tasks%2f{KEY}"),
+        *("/metrics", "/healthz", "/readyz", "/control", "/tasks", "/.env", "/favicon.ico", "*"),
+    ],
+)
+def test_a_path_that_only_looks_like_the_hooks_opens_nothing(daemon: Daemon, path: str) -> None:
+    with connect(daemon) as connection:
+        connection.sendall(head("GET", path))
+        assert read_answer(connection)[0] in (403, 404)
+
+
+# --- guessing
+
+
+def test_who_guesses_is_told_to_wait_twice_as_long_each_time_and_a_right_key_is_taken_at_once(daemon: Daemon) -> None:
+    answers = [wrong(daemon, "198.51.100.1") for _ in range(8)]
+    assert [answer.status_code for answer in answers] == [403] * 3 + [429] * 5
+    assert [answer.headers.get("Retry-After") for answer in answers[3:]] == ["1", "2", "4", "8", "16"]
+    assert answers[-1].json()["error"]["code"] == "too_many_wrong_keys"
+    assert right(daemon, "198.51.100.1") == 200
+    assert wrong(daemon, "198.51.100.1").status_code == 429, "a right key from the same address forgives nothing"
+
+
+def test_others_do_not_wait_for_who_guesses(daemon: Daemon) -> None:
+    for _ in range(5):
+        wrong(daemon, "198.51.100.2")
+    assert wrong(daemon, "198.51.100.3").status_code == 403
+
+
+def test_the_addresses_of_one_ipv6_customer_are_one(daemon: Daemon) -> None:
+    for number in range(5):
+        last = wrong(daemon, f"2001:db8:5:5::{number + 1}")
+    assert last.status_code == 429
+
+
+@pytest.mark.parametrize("address", [None, "unknown", "127.0.0.1"])
+def test_a_proxy_that_forwards_no_address_is_never_told_to_wait(daemon: Daemon, address: str | None) -> None:
+    assert {wrong(daemon, address).status_code for _ in range(20)} == {403}
+
+
+def test_the_loopback_is_not_believed_unless_it_is_a_trusted_proxy_and_never_waits(tmp_path: Path) -> None:
+    with Daemon(tmp_path, NOBODY, {"CAMIOHOOKD_HOOK_MAX_WRONG_KEYS": "1"}) as plain:
+        assert {wrong(plain, "198.51.100.1").status_code for _ in range(20)} == {403}
+        assert "from=127.0.0.1 " in plain.log
+        assert "198.51.100.1" not in plain.log
+
+
+def test_who_guesses_without_a_proxy_is_told_to_wait_too(tmp_path: Path) -> None:
+    address = outward_address()
+    daemon = Daemon(tmp_path, NOBODY, {"CAMIOHOOKD_HOOK_MAX_WRONG_KEYS": "2"})
+    daemon.environ["CAMIOHOOKD_HOOK_LISTEN"] = f"0.0.0.0:{daemon.port}"
+    with daemon:
+        url = f"http://{address}:{daemon.port}/tasks/"
+        assert [requests.post(f"{url}wrong-key", timeout=PATIENCE).status_code for _ in range(3)] == [403, 403, 429]
+        assert requests.get(f"{url}{KEY}", timeout=PATIENCE).status_code == 200
+        assert f"code=wrong_key from={address} " in daemon.log
+
+
+# --- rotation
+
+
+class Poster(threading.Thread):
+    """Posts events, one after the other, with whatever key it is told; `statuses` are the answers."""
+
+    def __init__(self, daemon: Daemon, camio: FakeCamioThread, key: str) -> None:
+        super().__init__()
+        self.key = key
+        self.statuses: list[int] = []
+        self._daemon, self._camio = daemon, camio
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        with requests.Session() as session:
+            while not self._done.is_set():
+                body = event_body(self._camio.callback_url(f"{self.name}-{len(self.statuses)}"), pictures=[b"none"])
+                url = f"http://127.0.0.1:{self._daemon.port}/tasks/{self.key}"
+                self.statuses.append(session.post(url, body, timeout=PATIENCE).status_code)
+
+    def wait_for_more(self, count: int = 5) -> None:
+        """Until so many have been answered that were posted after this was called."""
+        enough, ends = len(self.statuses) + count + 1, time.monotonic() + PATIENCE
+        while len(self.statuses) < enough:
+            assert time.monotonic() < ends
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        self._done.set()
+        self.join()
+
+
+def test_a_key_is_replaced_under_load_without_one_refused_event(tmp_path: Path) -> None:
+    with FakeCamioThread() as camio:
+        daemon = Daemon(tmp_path, camio.origin, {"CAMIOHOOKD_HOOK_API_KEY": ""})
+        old = daemon.command("key", "new", "old").stdout.strip()
+        with daemon:
+            posters = [Poster(daemon, camio, old) for _ in range(4)]
+            for each in posters:
+                each.start()
+                each.wait_for_more()
+            new = daemon.command("key", "new", "new").stdout.strip()
+            assert "keys old, new, " in daemon.reload()
+            for each in posters:
+                each.wait_for_more()  # the old one holds
+                each.key = new
+                each.wait_for_more()
+            daemon.command("key", "retire", "old")
+            assert "keys new, " in daemon.reload()
+            for each in posters:
+                each.wait_for_more()
+                each.stop()
+            retired = requests.get(f"http://127.0.0.1:{daemon.port}/tasks/{old}", timeout=PATIENCE)
+            assert retired.status_code == 403
+    assert {status for each in posters for status in each.statuses} == {200}
+    assert " hook=old\n" in daemon.log
+    assert " hook=new\n" in daemon.log
+    assert old not in daemon.log
+    assert new not in daemon.log
+
+
+@pytest.mark.parametrize("key", ["password", "1234567890123456"])
+def test_a_weak_key_is_warned_of_at_the_start_and_at_a_reload_and_is_not_shown(tmp_path: Path, key: str) -> None:
+    with Daemon(tmp_path, NOBODY) as daemon:
+        assert "is weak" not in daemon.log
+        (tmp_path / "api-keys").write_text(f"mine {key}\n")
+        warning = '<4>camiohookd.reload: the key "mine" is weak: '
+        assert warning in daemon.reload()
+        daemon.stop()
+        daemon.start()
+        assert daemon.log.count(warning) == 2
+        assert key not in daemon.log

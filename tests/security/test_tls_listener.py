@@ -1,0 +1,258 @@
+"""TLS on the real daemon: what it speaks, who does not get through, and another certificate without a dropped byte."""
+
+import json
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from http.client import HTTPSConnection
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.certificates import Pair, make_certificate
+from tests.running import KEY, Daemon, event_body
+from tests.talking import head, read_all
+
+PATIENCE = 20
+NOBODY = "http://127.0.0.1:1"
+
+numbers = count()
+
+
+def with_tls(folder: Path, pair: Pair, **settings: str) -> Daemon:
+    """The daemon whose certificate is in `folder`, under names that stay."""
+    in_use = Pair(folder / "in-use.pem", folder / "in-use.key")
+    install(pair, in_use)
+    tls = {"CAMIOHOOKD_HOOK_TLS_CERT": str(in_use.cert), "CAMIOHOOKD_HOOK_TLS_KEY": str(in_use.key)}
+    return Daemon(folder, NOBODY, tls | {f"CAMIOHOOKD_HOOK_{name}": value for name, value in settings.items()})
+
+
+def install(pair: Pair, in_use: Pair) -> None:
+    for source, target in zip(pair, in_use, strict=True):
+        target.write_bytes(source.read_bytes())
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    folder = tmp_path_factory.mktemp("tls")
+    with with_tls(folder, make_certificate(folder), HEADER_TIMEOUT="1s") as running:
+        yield running
+
+
+def trusting(*pairs: Pair) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    for each in pairs:
+        context.load_verify_locations(each.cert)
+    return context
+
+
+def connect(daemon: Daemon) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", daemon.port), PATIENCE)
+
+
+def post(connection: HTTPSConnection) -> int:
+    body = event_body(f"{NOBODY}/{next(numbers)}", pictures=[b"none"])
+    connection.request("POST", f"/tasks/{KEY}", body)
+    answer = connection.getresponse()
+    assert answer.status != 200 or json.loads(answer.read())["status"] == "queued"
+    return answer.status
+
+
+def offered(daemon: Daemon, *options: str) -> str:
+    """What openssl says of a handshake."""
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{daemon.port}", *options]
+    done = subprocess.run(command, input="", capture_output=True, text=True, timeout=PATIENCE, check=False)
+    return done.stdout + done.stderr
+
+
+# --- what it speaks
+
+
+def test_an_event_comes_in_by_https(daemon: Daemon) -> None:
+    context = trusting(Pair(daemon.state.parent / "box.pem", Path()))
+    connection = HTTPSConnection("127.0.0.1", daemon.port, timeout=PATIENCE, context=context)
+    assert post(connection) == 200
+    assert isinstance(connection.sock, ssl.SSLSocket)
+    assert connection.sock.version() == "TLSv1.3"
+    assert post(connection) == 200
+    connection.close()
+
+
+@pytest.mark.parametrize("option", ["-tls1_2", "-tls1_3"])
+def test_tls_from_1_2_on_is_spoken(daemon: Daemon, option: str) -> None:
+    assert "Cipher is (NONE)" not in offered(daemon, option)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("-tls1", "-cipher", "ALL:@SECLEVEL=0"),
+        ("-tls1_1", "-cipher", "ALL:@SECLEVEL=0"),
+        ("-tls1_2", "-cipher", "AES128-SHA:AES256-GCM-SHA384:@SECLEVEL=0"),
+        ("-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA384:@SECLEVEL=0"),
+    ],
+)
+def test_older_versions_and_ciphers_are_refused(daemon: Daemon, options: tuple[str, ...]) -> None:
+    assert "Cipher is (NONE)" in offered(daemon, *options)
+
+
+@pytest.mark.parametrize("sent", [head("GET", f"/tasks/{KEY}"), b"\x16\x03\x01\x00\x05hello", b"\0" * 300])
+def test_who_speaks_no_tls_gets_no_answer(daemon: Daemon, sent: bytes) -> None:
+    with connect(daemon) as connection:
+        connection.sendall(sent)
+        answer = b""
+        with suppress(ConnectionError):
+            answer = read_all(connection)
+    assert b"HTTP" not in answer
+    assert KEY not in daemon.log
+
+
+def test_a_handshake_that_does_not_come_has_the_time_of_a_head(daemon: Daemon) -> None:
+    started = time.monotonic()
+    for sent in (b"", b"\x16"):
+        with connect(daemon) as connection:
+            connection.sendall(sent)
+            assert read_all(connection) == b""
+    assert time.monotonic() - started < 5
+
+
+def test_scanners_leave_a_line_a_minute_and_no_traceback(tmp_path: Path) -> None:
+    with with_tls(tmp_path, make_certificate(tmp_path)) as daemon:
+        for number in range(200):
+            with connect(daemon) as connection:
+                connection.sendall(b"GET / HTTP/1.0\r\n\r\n" if number % 2 else b"\x16\x03\x01")
+        # These are gone before the daemon looks at them.
+        daemon.process.send_signal(signal.SIGSTOP)
+        for _ in range(50):
+            with connect(daemon) as connection:
+                connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        daemon.process.send_signal(signal.SIGCONT)
+        context = trusting(Pair(tmp_path / "box.pem", Path()))
+        honest = HTTPSConnection("127.0.0.1", daemon.port, timeout=PATIENCE, context=context)
+        assert post(honest) == 200
+        honest.close()
+        assert "Traceback" not in daemon.log
+        assert daemon.log.count("a connection failed") <= 3
+
+
+# --- another certificate
+
+
+class Poster(threading.Thread):
+    """Posts over one connection, and now and then over a new one; fails if one is dropped or not answered 200."""
+
+    def __init__(self, daemon: Daemon, context: ssl.SSLContext, each: int) -> None:
+        super().__init__()
+        self.posted = 0
+        self.error: BaseException | None = None
+        self._daemon, self._context, self._each = daemon, context, each
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        try:
+            while not self._done.is_set():
+                self._post_some()
+        except BaseException as error:  # noqa: BLE001  # it is raised again on the test's thread
+            self.error = error
+
+    def _post_some(self) -> None:
+        connection = HTTPSConnection("127.0.0.1", self._daemon.port, timeout=PATIENCE, context=self._context)
+        connection.connect()
+        local_port = connection.sock.getsockname()[1]
+        for _ in range(self._each):
+            if self._done.is_set():
+                break
+            assert post(connection) == 200
+            assert connection.sock.getsockname()[1] == local_port, "the connection was dropped and made again"
+            self.posted += 1
+        connection.close()
+
+    def wait_for_more(self) -> None:
+        enough, ends = self.posted + 3, time.monotonic() + PATIENCE
+        while self.posted < enough:
+            assert self.error is None, self.error
+            assert time.monotonic() < ends
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        self._done.set()
+        self.join()
+        assert self.error is None, self.error
+
+
+def test_certificates_are_swapped_under_load_and_no_connection_is_dropped(tmp_path: Path) -> None:
+    pairs = [make_certificate(tmp_path, f"box-{number}") for number in range(4)]
+    context = trusting(*pairs)
+    with with_tls(tmp_path, pairs[0]) as daemon:
+        posters = [Poster(daemon, context, each) for each in (1, 5, 10**9)]
+        for poster in posters:
+            poster.start()
+        for pair in pairs[1:] * 3:
+            install(pair, Pair(tmp_path / "in-use.pem", tmp_path / "in-use.key"))
+            assert "certificate until" in daemon.reload()
+            assert f"CN = {pair.cert.stem}" in offered(daemon), "new connections get the new one"
+            for poster in posters:
+                poster.wait_for_more()
+        for poster in posters:
+            poster.stop()
+        assert "Traceback" not in daemon.log
+
+
+def test_a_bad_certificate_is_told_and_the_old_one_stays(tmp_path: Path) -> None:
+    good, other = make_certificate(tmp_path, "good"), make_certificate(tmp_path, "other")
+    in_use = Pair(tmp_path / "in-use.pem", tmp_path / "in-use.key")
+    with with_tls(tmp_path, good) as daemon:
+        for spoil, words in (
+            (lambda: in_use.cert.write_text("no certificate"), "no certificate with its key, as PEM"),
+            (lambda: in_use.cert.write_bytes(other.cert.read_bytes()), "the key is not the one of the certificate"),
+            (in_use.cert.unlink, "cannot be read: No such file"),
+        ):
+            spoil()
+            outcome = daemon.reload()
+            assert "<3>camiohookd.reload: not reloaded, everything stays as it was: hook.tls_" in outcome
+            assert words in outcome
+            assert "CN = good" in offered(daemon)
+        install(other, in_use)
+        assert "certificate until" in daemon.reload()
+        assert "CN = other" in offered(daemon)
+
+
+def test_a_bad_certificate_ends_the_start_with_78_and_check_says_it_too(tmp_path: Path) -> None:
+    daemon = with_tls(tmp_path, make_certificate(tmp_path))
+    (tmp_path / "in-use.key").unlink()
+    for command in ("serve", "check"):
+        refused = daemon.command(command, check=False)
+        assert refused.returncode == 78
+        assert "hook.tls_key: " in refused.stderr
+
+
+def test_when_the_certificate_ends_is_a_metric_and_soon_a_warning(tmp_path: Path) -> None:
+    sample = 'certificate_expires_timestamp_seconds{listener="hook"}'
+    later, soon = make_certificate(tmp_path, "later", days=90), make_certificate(tmp_path, "soon", days=10)
+    with with_tls(tmp_path, later) as daemon:
+        assert abs((daemon.metric(sample) or 0) - time.time() - 90 * 86400) < 600
+        assert " ends in " not in daemon.log
+        install(soon, Pair(tmp_path / "in-use.pem", tmp_path / "in-use.key"))
+        assert f"the certificate {tmp_path}/in-use.pem ends in 9 days, on " in daemon.reload()
+        assert abs((daemon.metric(sample) or 0) - time.time() - 10 * 86400) < 600
+    with Daemon(tmp_path, NOBODY) as plain:
+        assert plain.metric(sample) is None
+
+
+def test_the_private_key_is_never_shown(tmp_path: Path) -> None:
+    pair = make_certificate(tmp_path)
+    secret = pair.key.read_text().splitlines()[1]
+    with with_tls(tmp_path, pair) as daemon:
+        (tmp_path / "in-use.pem").write_text(pair.key.read_text())
+        daemon.reload()
+        shown = daemon.log + daemon.admin("/metrics")[1] + daemon.command("check", check=False).stderr
+    assert "hook.tls_cert" in shown
+    assert secret not in shown
