@@ -23,6 +23,7 @@ from pathlib import Path
 
 from camiohookd import journal, snapshot
 from camiohookd.disk import Disk, replace_file
+from camiohookd.documents import Documents
 from camiohookd.errors import StateFolderError
 from camiohookd.tasks import Task
 
@@ -104,7 +105,7 @@ class StateFolder:
             raise StateFolderError(
                 f"{self.snapshot} has no format file beside it and is not plain TinyDB JSON, format 1: {error}"
             ) from error
-        snapshot.write_all(self._disk, self.snapshot, documents)
+        snapshot.write_all(self._disk, self.snapshot, Documents(documents))
         log.warning("migrated %s with %d tasks from format 1 to %d", self.snapshot, len(documents), FORMAT)
 
 
