@@ -1,6 +1,7 @@
 """Recover every state that a crash may leave, and hold it against what was acknowledged before."""
 
 import hashlib
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import rmtree
@@ -78,10 +79,13 @@ class Explorer:
 
     def _recover(self, folder: Folder) -> Recovered:
         build(self._workshop, folder)
+        logging.disable()  # a hundred thousand recoveries have a lot to say, and pytest keeps it all
         try:
             return recover_twice(self._workshop)
         except Exception as error:  # noqa: BLE001  # whatever recovery raises is what the test is looking for
             return Recovered({}, (f"recovery raised {error!r}",), 1 << 60)
+        finally:
+            logging.disable(logging.NOTSET)
 
 
 def recover_twice(folder: Path) -> Recovered:
