@@ -45,7 +45,7 @@ class StateFolder:
         try:
             self._make()
             self._lock = _lock(path / "lock")
-        except OSError as error:
+        except (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
             raise StateFolderError(
                 f"the state folder {path} cannot be used: {error.strerror}. It must exist and belong to the user "
                 "that runs camiohookd; the environment variable STATE_DIRECTORY names another"
