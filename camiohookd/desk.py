@@ -12,7 +12,7 @@ import msgspec
 from camiohookd import views
 from camiohookd.errors import WrongState
 from camiohookd.payload import Reply
-from camiohookd.segments import DamagedPayloadError
+from camiohookd.payloadrecord import DamagedPayloadError
 from camiohookd.taskqueue import TaskQueue
 from camiohookd.tasks import State
 

@@ -20,7 +20,7 @@ from camiohookd.labelling import Interrupted, Labelling
 from camiohookd.labelling import Outcome as Labels
 from camiohookd.metrics import Metrics
 from camiohookd.payload import Reply, encode_reply
-from camiohookd.segments import DamagedPayloadError
+from camiohookd.payloadrecord import DamagedPayloadError
 from camiohookd.storethread import StoreThread
 from camiohookd.systemd import escape
 from camiohookd.taskqueue import Delivery, TaskQueue

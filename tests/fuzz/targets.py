@@ -15,6 +15,7 @@ from pathlib import Path
 
 from camiohookd import config, images, journal
 from camiohookd.disk import Disk
+from camiohookd.documents import Documents
 from camiohookd.errors import ConfigError, ModelError, PayloadError, PictureError
 from camiohookd.labelers import model
 from camiohookd.labelers.decoders import decoder
@@ -60,8 +61,7 @@ def journal_lines(data: bytes) -> None:
         b"%08x %b\n" % (zlib.crc32(line[1:]), line[1:]) if line.startswith(b"@") else line + b"\n"
         for line in data.split(b"\n")
     ]
-    scanned = journal.scan(b"".join(lines))
-    journal.replay(scanned.records, {}, {})
+    journal.replay(journal.Scan(b"".join(lines)), Documents(), {})
 
 
 def recovery(data: bytes) -> None:

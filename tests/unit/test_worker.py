@@ -16,7 +16,7 @@ from camiohookd.labelers import Findings, Frame
 from camiohookd.labelling import Labelling
 from camiohookd.metrics import Metrics
 from camiohookd.payload import parse_event
-from camiohookd.segments import StoredPayload
+from camiohookd.payloadrecord import StoredPayload
 from camiohookd.settings import Rule
 from camiohookd.simulator.fake_camio import FakeCamio
 from camiohookd.storethread import StoreThread
