@@ -123,7 +123,7 @@ run_tests() { # [--long] [PYTEST_ARGUMENT...]
   fi
   "$VENV/bin/pytest" "$@"
   if [[ $* == "" || $* == --long ]]; then # of the whole, not of a part
-    "$VENV/bin/python" tests/bench/accept_depth.py --fast
+    "$VENV/bin/python" -m tests.bench accept_depth --quick --json /dev/null
   fi
 }
 
