@@ -173,8 +173,8 @@ class QueueStore:
         return payload
 
     def insert(self, task_id: int, task: Task) -> None:
+        """The commit waits for the payload alone: a task that is torn off the journal is told by it, see `recovery`."""
         self.table.insert(TableDocument(task.to_document(), task_id))
-        self._must_sync = True
 
     def change(self, task_id: int, fields: Document, remove: tuple[str, ...] = (), *, durable: bool = True) -> None:
         """Set `fields` of a task and take those in `remove` away; the commit waits for the disk only if `durable`."""

@@ -36,6 +36,9 @@ GROWTH = 2
 """A compaction starts when the journal is `GROWTH` times as long as the snapshot was, and at least `MIN_JOURNAL_BYTES`
 long: so that all compactions together write at most half as much again as the journal."""
 
+MAX_UNSYNCED = 100
+"""Changes that may wait for a sync: what a power cut takes of the journal, and recovery looks for in the payloads."""
+
 log = logging.getLogger(__name__)
 
 
@@ -217,8 +220,12 @@ class JournaledStorage(Storage):
             self._journal.append(b"".join(self._unsynced))
 
     def commit(self, sync: bool = True) -> None:
-        """Write all waiting changes, durably unless `sync` is false. Raises OSError, and then has undone them."""
+        """Write all waiting changes, durably unless `sync` is false and few are not yet.
+
+        Raises OSError, and then has undone them.
+        """
         lines = [line for line, _ in self._pending]
+        sync = sync or len(self._unsynced) + len(lines) > MAX_UNSYNCED
         try:
             self.repair()
             if lines:

@@ -24,7 +24,7 @@ from camiohookd.payloadrecord import DamagedPayloadError
 from camiohookd.storethread import StoreThread
 from camiohookd.systemd import escape
 from camiohookd.taskqueue import Delivery, TaskQueue
-from camiohookd.tasks import Cause, Task
+from camiohookd.tasks import Cause, State, Task
 
 LABELING_TRIES = 3
 STALLED_SECONDS = 60.0
@@ -83,13 +83,20 @@ class Worker:
 
     def wake(self) -> None:
         """There may be something to do: the queue has changed."""
-        for waker in self._wakers:
+        tasks = self._store.snapshot.tasks
+        if tasks[State.PENDING]:
+            self._wake(self._wakers[: self._threads])
+        if tasks[State.LABELLED]:
+            self._wake(self._wakers[self._threads :])
+
+    def _wake(self, wakers: list[asyncio.Event]) -> None:
+        for waker in wakers:
             waker.set()
 
     async def stop(self, grace: float) -> bool:
         """Finish what is in hand within `grace` seconds and take nothing new; False if something is still running."""
         self._stopping.set()
-        self.wake()
+        self._wake(self._wakers)
         _, running = await asyncio.wait(self._loops, timeout=grace / 2)
         if running:
             await asyncio.to_thread(self._labelling.interrupt)

@@ -27,6 +27,8 @@ from camiohookd.callback.allowlist import AllowList
 from camiohookd.errors import NoSuchTask, QueueFull, StoreUnavailable
 from camiohookd.metrics import Metrics
 from camiohookd.payload import Event, parse_event
+from camiohookd.segments import encode_body
+from camiohookd.taskqueue import Prepared
 from camiohookd.web.admission import Keys
 from camiohookd.web.hook import hook_application
 from camiohookd.web.peers import Peers
@@ -69,7 +71,11 @@ class MemoryIntake:
     entered: threading.Event = field(default_factory=threading.Event)
     pages: list[tuple[int, str | None]] = field(default_factory=list)
 
-    async def put(self, event: Event) -> MemoryReceipt:
+    def prepare(self, event: Event) -> Prepared:
+        return Prepared(event, 0.0, encode_body(event, 0.0))
+
+    async def put(self, prepared: Prepared) -> MemoryReceipt:
+        event = prepared.event
         self.entered.set()
         while not self.gate.is_set():
             await asyncio.sleep(0.01)
