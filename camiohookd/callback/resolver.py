@@ -4,7 +4,6 @@ A lookup that outlives its time limit goes on in a thread of its own, and whoeve
 its answer, so that a resolver that never answers costs a bounded number of threads.
 """
 
-import errno
 import socket
 import threading
 from collections.abc import Callable
@@ -45,14 +44,14 @@ class Resolver:
         try:
             return answer.result(seconds)
         except TimeoutError:
-            raise OSError(errno.ETIMEDOUT, f"its name was not resolved within {seconds:g} s") from None
+            raise socket.gaierror(socket.EAI_AGAIN, f"its name was not resolved within {seconds:g} s") from None
 
     def _ask(self, host: str, port: int) -> Future[list[SocketAddress]]:
         with self._lock:
             answer = self._asked.get((host, port))
             if answer is None:
                 if len(self._asked) >= MAX_LOOKUPS:
-                    raise OSError(errno.EAGAIN, f"{MAX_LOOKUPS} other names wait for the resolver")
+                    raise socket.gaierror(socket.EAI_AGAIN, f"{MAX_LOOKUPS} other names wait for the resolver")
                 answer = self._asked[host, port] = Future()
                 threading.Thread(target=self._answer, args=(host, port, answer), name="resolve", daemon=True).start()
             return answer

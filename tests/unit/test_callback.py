@@ -5,7 +5,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -19,77 +19,9 @@ from camiohookd.callback import AllowList, Courier, Outcome, OutcomeKind, Target
 from camiohookd.callback.outcome import classify_answer
 from camiohookd.errors import CallbackNotAllowed, ConfigError, PrivateCallback
 from camiohookd.urls import origin
+from tests.peer import Peer, Script, answering, dripping, resetting, sending
 
 DEFAULTS = ["camio.com", "*.camio.com"]
-Script = Callable[[socket.socket], None]
-
-
-class Peer:
-    """A server on the loopback that reads a request, notes it, and then does as `script` says."""
-
-    def __init__(self, script: Script, tls: ssl.SSLContext | None = None) -> None:
-        self.script = script
-        self.tls = tls
-        self.requests: list[bytes] = []
-        self.connections = 0
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}/callback/1"
-
-    def close(self) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                self.connections += 1
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        with suppress(OSError), closing(connection):
-            if self.tls:
-                connection = self.tls.wrap_socket(connection, server_side=True)
-            with closing(connection):
-                while request := _read_request(connection):
-                    self.requests.append(request)
-                    self.script(connection)
-
-
-def _read_request(connection: socket.socket) -> bytes:
-    head = b""
-    while b"\r\n\r\n" not in head:
-        chunk = connection.recv(65536)
-        if not chunk:
-            return b""
-        head += chunk
-    head, _, body = head.partition(b"\r\n\r\n")
-    [length] = [int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
-    while len(body) < length:
-        body += connection.recv(65536)
-    return head + b"\r\n\r\n" + body
-
-
-def answering(status: int, *headers: str, body: bytes = b"") -> Script:
-    lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body)}", *headers]
-    return sending("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
-
-
-def sending(data: bytes) -> Script:
-    return lambda connection: connection.sendall(data)
-
-
-def resetting(data: bytes) -> Script:
-    def script(connection: socket.socket) -> None:
-        connection.sendall(data)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        connection.close()
-
-    return script
 
 
 @pytest.fixture
@@ -342,18 +274,6 @@ def test_no_answer_in_time_is_transient(peer: Callable[..., Peer]) -> None:
     with closing(Courier("1", read_timeout=0.2)) as courier:
         outcome = courier.deliver(listed(silent.url), b"{}")
     assert outcome == Outcome(OutcomeKind.TRANSIENT, None, "no answer within the time limit")
-
-
-def dripping(beginning: bytes) -> Script:
-    """Send `beginning`, and then a letter at a time until the other side has had enough."""
-
-    def script(connection: socket.socket) -> None:
-        connection.sendall(beginning)
-        never = threading.Event()
-        while not never.wait(0.05):
-            connection.sendall(b"x")
-
-    return script
 
 
 def test_an_answer_that_drips_forever_ends_at_the_deadline(peer: Callable[..., Peer]) -> None:
