@@ -1,7 +1,8 @@
 """A picture's file: its bytes → pixels as a person would see them, within limits.
 
 `decode` looks at the bytes' count, then at a JPEG's parts, then at the header (format, size), and only then decodes; a
-JPEG in the smallest scale that still covers the labeler's input. Whatever is wrong with the bytes ends as a `PictureError`.
+JPEG in the smallest scale that still covers the labeler's input. Whatever is wrong with the bytes ends as a
+`PictureError`.
 
 Owned by no thread: the functions keep nothing between calls.
 """
