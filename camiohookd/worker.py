@@ -238,14 +238,14 @@ class Worker:
 
     async def _deliver(self, task: Task) -> Answer:
         try:
-            self._allow_list.check(task.callback_url)
+            target = self._allow_list.check(task.callback_url)
         except CallbackNotAllowed as error:
             return Answer(OutcomeKind.FINAL, None, str(error))
         assert task.reply is not None
         body = encode_reply(task.reply)
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._delivery_pool, self._courier.deliver, task.callback_url, body)
+            return await loop.run_in_executor(self._delivery_pool, self._courier.deliver, target, body)
         except Exception as error:
             log.exception("task=%s could not be delivered for a reason that nobody thought of", task.id)
             return Answer(OutcomeKind.TRANSIENT, None, f"the delivery failed: {type(error).__name__}")

@@ -120,7 +120,7 @@ class Box:
             intake=self.intake,
             keys=Keys({"home": KEY, "barn": "an0ther-key"}),
             parse=self.parse,
-            check_callback=AllowList(["camio.com"]).check,
+            check_callback=AllowList(["camio.com"]).refuse_private,
             executor=executor,
             metrics=self.metrics,
             limits=self.limits,
@@ -398,8 +398,8 @@ def test_a_wrong_method_is_a_405_with_the_right_ones(box: Box, method: str, path
         (event(callback_url=None), "callback_url"),
         (event(images=[]), "images"),
         (event(images=[{"timestamp": "2017-05-05T01:31:01", "image_b64": "*"}]), "images[0].image_b64"),
-        (event(callback_url="https://example.org/labels"), "callback_url"),
-        (event(callback_url="http://camio.com/labels"), "callback_url"),
+        (event(callback_url="https://10.0.0.1/labels"), "callback_url"),
+        (event(callback_url="http://localhost/labels"), "callback_url"),
     ],
 )
 def test_an_event_that_cannot_be_used_is_a_400_that_names_the_field(box: Box, body: bytes, field: str | None) -> None:

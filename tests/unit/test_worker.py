@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from camiohookd import desk
-from camiohookd.callback import AllowList, Courier, Outcome
+from camiohookd.callback import AllowList, Courier, Outcome, Target
 from camiohookd.errors import LabelingError
 from camiohookd.images import Limits
 from camiohookd.labelers import Findings, Frame
@@ -174,10 +174,10 @@ def test_a_delivery_that_fails_as_nobody_thought_is_tried_again(
 ) -> None:
     deliver, errors = Courier.deliver, [RuntimeError("out of threads")]
 
-    def fail_once(courier: Courier, url: str, body: bytes) -> Outcome:
+    def fail_once(courier: Courier, target: Target, body: bytes) -> Outcome:
         if errors:
             raise errors.pop()
-        return deliver(courier, url, body)
+        return deliver(courier, target, body)
 
     monkeypatch.setattr(Courier, "deliver", fail_once)
 
