@@ -94,7 +94,8 @@ def test_everything_is_pinned_with_hashes(lock: str) -> None:
 
 def test_the_tests_run_on_the_versions_that_are_shipped() -> None:
     shipped, tested = (pins(lock) for lock in LOCKS)
-    assert shipped.items() <= tested.items()
+    # What is shipped for some Pythons alone, the tests may need on all of them.
+    assert {name: tested.get(name) or tested.get(name.partition(" ;")[0]) for name in shipped} == shipped
 
 
 def test_no_lock_says_where_the_packages_were_taken_from() -> None:

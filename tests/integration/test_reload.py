@@ -132,7 +132,7 @@ def test_the_service_manager_is_told_of_each_reload_and_how_it_ended(tmp_path: P
 
 
 def next_of(notices: socket.socket, beginning: bytes) -> None:
-    """The next notice, which begins so; those between, of the sockets kept and of the heart that beats, do not count."""
+    """The next notice, which begins so; those of the sockets that are kept and of the heart that beats do not count."""
     while (notice := notices.recv(4096)).startswith((b"FDSTORE", b"STATUS=")):
         pass
     assert notice.startswith(beginning)
