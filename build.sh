@@ -17,6 +17,7 @@ Usage: ./build.sh venv                         make .venv with the command .venv
        ./build.sh test [--long] [PYTEST ARGS]  lint, types, layers, tests and the queue's figures
        ./build.sh docs                         write the generated parts of README.md and debian/ again
        ./build.sh lock                         pin the newest versions that pyproject.toml allows (needs uv)
+       ./build.sh sbom                         list what is shipped and others wrote: dist/camiohookd_VERSION.cdx.json
 The variable PYTHON chooses the interpreter that .venv is made with; without it, the first python3 that is new enough.
 END
 }
@@ -25,7 +26,7 @@ main() {
   local command=${1:-}
   shift || true
   case $command in
-    venv | docs | lock)
+    venv | docs | lock | sbom)
       (($# == 0)) || wrong_usage
       "$command"
       ;;
@@ -221,6 +222,12 @@ lock() {
     --no-header --no-emit-index-url --no-annotate pyproject.toml --extra build)
   "${compile[@]}" --output-file "$LOCK"
   "${compile[@]}" --extra test --constraint "$LOCK" --output-file "$TEST_LOCK"
+}
+
+# Whoever packages it can call debian/sbom.py directly: it has options for that.
+sbom() {
+  ensure "$LOCK"
+  "$VENV/bin/python" debian/sbom.py
 }
 
 main "$@"
