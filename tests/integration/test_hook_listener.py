@@ -102,6 +102,8 @@ class Box:
     intake: MemoryIntake = field(default_factory=MemoryIntake)
     metrics: Metrics = field(default_factory=Metrics)
     draining: bool = False
+    wrong_keys: int = 1000
+    proxies: tuple[str, ...] = ()
     port: int = 0
 
     def __post_init__(self) -> None:
@@ -124,8 +126,8 @@ class Box:
             executor=executor,
             metrics=self.metrics,
             limits=self.limits,
-            wrong_keys=1000,
-            peers=Peers(),
+            wrong_keys=self.wrong_keys,
+            peers=Peers(self.proxies),
             draining=lambda: self.draining,
         )
 
