@@ -21,7 +21,7 @@ from camiohookd.simulator.threaded import FakeCamioThread
 
 KEY = "a-key-for-tests-0123456789"
 SAMPLES = Path(__file__).parents[1] / "camiohookd" / "samples"
-START_SECONDS = 30
+START_SECONDS = 120
 STOP_SECONDS = 10
 
 
@@ -58,7 +58,11 @@ class Daemon:
         }
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def __exit__(
