@@ -104,9 +104,9 @@ def verbs_by_depth(folder: Path, rounds: int) -> dict[int, Stopwatch]:
         commit(queue, TaskQueue.take_delivery)
         first = 1000 * (time.perf_counter() - opened)
         print(
-            f"opening with {depth:7,} waiting: {opened - started:5.2f} s and {memory / 1e6:5.1f} MB of memory,", end=""
+            f"opening with {depth:7,} waiting: {opened - started:5.2f} s, {memory / 1e6:.1f} MB of memory, "
+            f"the first delivery {first:.1f} ms"
         )
-        print(f" the first delivery {first:.1f} ms")
         watches[depth] = Stopwatch(queue)
     gc.collect()
     for number in range(rounds):
