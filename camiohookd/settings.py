@@ -53,8 +53,11 @@ class Hook(Struct, frozen=True):
     ] = ()
     max_connections: Annotated[
         Count,
-        Meta(description="Most connections at one time; over it the oldest that has shown no key gives way."),
-    ] = 256
+        Meta(
+            description="Most connections at one time; over it one that has shown no key gives way, the oldest of the "
+            "address that has the most of them."
+        ),
+    ] = 1024
     max_connections_per_address: Annotated[
         Count,
         Meta(description="Most of them from one address; this machine, and trusted proxies themselves, may have more."),

@@ -69,7 +69,7 @@ class Endpoint(RequestHandler):
 
     def keep_connection(self) -> None:
         """The client has shown a right key: its connection does not give way to others."""
-        self._stream.is_known = True
+        self.application.crowd.know(self._stream)
 
     def release(self) -> None:
         """Let go of what `admit` took; called at the end, and may be called before it."""

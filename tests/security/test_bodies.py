@@ -32,7 +32,7 @@ numbers = count()
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     settings = {
         "CAMIOHOOKD_HOOK_MAX_BODY_BYTES": "4 MiB",
-        "CAMIOHOOKD_HOOK_HEADER_TIMEOUT": "1s",
+        "CAMIOHOOKD_HOOK_HEADER_TIMEOUT": "3s",
         "CAMIOHOOKD_HOOK_MAX_JSON_DEPTH": "10",
         "CAMIOHOOKD_HOOK_MAX_IMAGES": "5",
         "CAMIOHOOKD_IMAGES_MAX_BYTES": "1 MB",

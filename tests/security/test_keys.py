@@ -13,7 +13,7 @@ from camiohookd.simulator.threaded import FakeCamioThread
 from tests.running import KEY, Daemon, event_body
 from tests.talking import head, outward_address, read_answer
 
-PATIENCE = 20
+PATIENCE = 60
 MEGABYTE = 1024 * 1024
 NOBODY = "http://127.0.0.1:1"
 
