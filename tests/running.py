@@ -113,8 +113,15 @@ class Daemon:
 
     def memory(self) -> int:
         """Bytes that it has in memory at this moment."""
+        return self._status_bytes("VmRSS")
+
+    def most_memory(self) -> int:
+        """Bytes that it had in memory when it had most."""
+        return self._status_bytes("VmHWM")
+
+    def _status_bytes(self, field: str) -> int:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")))
+        return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith(f"{field}:")))
 
     def metric(self, name: str) -> float | None:
         """The sample of that name, with its labels; None if there is none."""

@@ -285,6 +285,24 @@ def test_one_address_has_so_many_places_and_the_loopback_more(tmp_path: Path) ->
 # --- files
 
 
+def test_where_there_is_no_file_left_for_a_connection_it_waits_and_the_log_says_so_once(tmp_path: Path) -> None:
+    with Daemon(tmp_path, NOBODY) as daemon, connect(daemon) as known, ExitStack() as opened:
+        known.sendall(head("GET", f"/tasks/{KEY}"))
+        assert read_answer(known)[0] == 200
+        before = resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, (open_files(daemon) + 3, before[1]))
+        waiting = [opened.enter_context(connect(daemon)) for _ in range(10)]
+        wait_until(lambda: "connections wait: none could be accepted: Too many open files" in daemon.log)
+        known.sendall(head("GET", "/"))
+        assert read_answer(known)[0] == 200, "who is in is answered"
+        resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, before)
+        for connection in waiting:
+            connection.sendall(head("GET", "/"))
+            assert read_answer(connection)[0] == 200
+        assert daemon.log.count("connections wait") == 1
+        assert "Traceback" not in daemon.log
+
+
 def test_more_connections_than_this_process_may_open_files_are_an_error_of_the_configuration(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path, NOBODY, {"CAMIOHOOKD_HOOK_MAX_CONNECTIONS": "900000000"})
     refused = daemon.command("serve", check=False)
