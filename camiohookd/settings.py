@@ -207,7 +207,7 @@ class Callback(Struct, frozen=True):
 
 
 class Admin(Struct, frozen=True):
-    """The private listener: /metrics, /healthz, /readyz."""
+    """The private listener: /metrics, /healthz, /readyz, /openapi.json."""
 
     listen: Annotated[
         Address, Meta(description="Where it listens: an address of this machine alone, 127.0.0.1 or ::1.")
