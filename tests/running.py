@@ -105,7 +105,7 @@ class Daemon:
         """Like systemctl reload; returns what the log says since, which ends with whether it was done."""
         before = len(self.log)
         self.process.send_signal(signal.SIGHUP)
-        ends = time.monotonic() + STOP_SECONDS
+        ends = time.monotonic() + START_SECONDS
         while not re.search(r"reloaded[:,].*\n", self.log[before:]):
             assert time.monotonic() < ends, f"it did not reload; its log:\n{self.log}"
             time.sleep(0.01)
