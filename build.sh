@@ -39,7 +39,7 @@ main() {
       lock "$@"
       ;;
     demo)
-      (($# <= 1)) && [[ ${1:-} != -* ]] || wrong_usage
+      [[ $# -le 1 && ${1:-} != -* ]] || wrong_usage
       demo "$@"
       ;;
     test) run_tests "$@" ;;
