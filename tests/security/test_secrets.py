@@ -208,7 +208,7 @@ def use_endpoints(one: Everything, daemon: Daemon, callbacks: list[Peer]) -> Non
     for path in [*(way.replace("{}", API_KEY) for way in ways), quote(TOKEN)]:
         get(one, f"http://127.0.0.1:{daemon.port}/tasks/{path}")
         get(one, f"http://127.0.0.1:{daemon.admin_port}/tasks/{path}")
-    for path in ("/metrics", "/healthz", "/readyz", f"/metrics?{API_KEY}", f"/{API_KEY}"):
+    for path in ("/metrics", "/healthz", "/readyz", "/openapi.json", f"/metrics?{API_KEY}", f"/{API_KEY}"):
         get(one, f"http://127.0.0.1:{daemon.admin_port}{path}")
     for raw in malformed():
         with socket.create_connection(("127.0.0.1", daemon.port), PATIENCE) as connection:
