@@ -21,6 +21,7 @@ Usage: ./build.sh venv                         make .venv with the command .venv
        ./build.sh bench soak [--minutes N]     load with kills, outages and bad input, and what it leaves behind
        ./build.sh docs                         write the generated parts of README.md and debian/ again
        ./build.sh lock                         pin the newest versions that pyproject.toml allows (needs uv)
+       ./build.sh sbom                         list what is shipped and others wrote: dist/camiohookd_VERSION.cdx.json
 The variable PYTHON chooses the interpreter that .venv is made with; without it, the first python3 that is new enough.
 END
 }
@@ -29,7 +30,7 @@ main() {
   local command=${1:-}
   shift || true
   case $command in
-    venv | docs | lock)
+    venv | docs | lock | sbom)
       (($# == 0)) || wrong_usage
       "$command"
       ;;
@@ -232,6 +233,12 @@ lock() {
   "${compile[@]}" --output-file "$LOCK"
   "${compile[@]}" --extra test --constraint "$LOCK" --output-file "$TEST_LOCK"
   "${compile[@]}" --extra bench --constraint "$TEST_LOCK" --output-file "$BENCH_LOCK"
+}
+
+# Whoever packages it can call debian/sbom.py directly: it has options for that.
+sbom() {
+  ensure "$LOCK"
+  "$VENV/bin/python" debian/sbom.py
 }
 
 main "$@"

@@ -44,7 +44,13 @@ class FrontDoor:
     """Takes events on `sockets`, which listen already; while `draining()` is true, it puts them off."""
 
     def __init__(
-        self, setup: Setup, store: StoreThread, metrics: Metrics, draining: Callable[[], bool], sockets: list[socket]
+        self,
+        setup: Setup,
+        store: StoreThread,
+        allow_list: AllowList,
+        metrics: Metrics,
+        draining: Callable[[], bool],
+        sockets: list[socket],
     ) -> None:
         config = setup.config
         self._metrics = metrics
@@ -53,7 +59,7 @@ class FrontDoor:
             intake=Intake(store),
             keys=self._keys,
             parse=partial(parse_event, limits=event_limits(config)),
-            check_callback=AllowList(config.callback.allow_hosts).check,
+            check_callback=allow_list.refuse_private,
             executor=ThreadPoolExecutor(1, "parse"),
             metrics=metrics,
             limits=listener_limits(config),

@@ -18,7 +18,9 @@ from tinydb.storages import Storage
 
 from camiohookd import journal, snapshot
 from camiohookd.disk import AppendFile, Disk, make_durable
-from camiohookd.journal import Document, LostIds
+from camiohookd.documents import Document, Documents
+from camiohookd.journal import Live, Note
+from camiohookd.lostids import LostIds, spans
 from camiohookd.quarantine import Kind, Quarantine
 
 Change = tuple[str, Document | None, Document | None]
@@ -54,7 +56,7 @@ class JournaledStorage(Storage):
         self._disk = disk
         self._quarantine = quarantine
         self._observer = observer or (lambda *_: None)
-        self.documents: dict[str, Document] = {}
+        self.documents = Documents()
         self.notes: Document = {}
         self.damaged = False
         self._pending: list[tuple[bytes, Change | None]] = []
@@ -76,7 +78,7 @@ class JournaledStorage(Storage):
         self.notes["next_id"] = max(map(int, self.documents), default=0) + 1
         for number in self._numbers:
             self._load_journal(number, lost)
-        self.lost_ids = lost.ranges()
+        self.lost_ids = lost
         self._journal = self._open_last_journal()
         self._next_id: int = self.notes["next_id"]
         for key, document in self.documents.items():
@@ -97,8 +99,8 @@ class JournaledStorage(Storage):
     def _load_journal(self, number: int, lost: LostIds) -> None:
         path = journal.path_of(self._folder, number)
         data = path.read_bytes()
-        scan = journal.scan(data, lost)
-        journal.replay(scan.records, self.documents, self.notes)
+        scan = journal.Scan(data, lost)
+        journal.replay(scan, self.documents, self.notes)
         for offset, line in scan.damaged:
             self._set_aside("journal", f"{path.name}@{offset}", line)
         self._tail = data[scan.good_length :]
@@ -111,7 +113,7 @@ class JournaledStorage(Storage):
     def _open_last_journal(self) -> AppendFile:
         if not self._numbers:
             self._numbers = [1]
-            return journal.create(self._disk, self._folder, 1, self.notes)
+            return journal.create(self._disk, self._folder, 1, [Note(self.notes)])
         for number in self._numbers:
             # The last process may have been killed before it had synced what was read above.
             make_durable(self._disk, journal.path_of(self._folder, number))
@@ -129,7 +131,7 @@ class JournaledStorage(Storage):
 
     # TinyDB's own interface
 
-    def read(self) -> dict[str, dict[str, Document]]:
+    def read(self) -> dict[str, Documents]:  # type: ignore[override]  # a mapping is all that TinyDB needs
         """The live documents; not to be changed by the caller."""
         return {TinyDB.default_table_name: self.documents}
 
@@ -176,7 +178,7 @@ class JournaledStorage(Storage):
     def note(self, facts: Document) -> None:
         """Change facts about the whole; part of the next commit."""
         self.notes |= facts
-        self._pending.append((journal.encode(["note", facts]), None))
+        self._pending.append((journal.encode(Note(facts)), None))
 
     def _put(self, key: str, before: Document | None, after: Document | None) -> None:
         if after is None:
@@ -270,7 +272,9 @@ class JournaledStorage(Storage):
         self._journal.sync()
         self._unsynced.clear()
         number = self._numbers[-1] + 1
-        fresh = journal.create(self._disk, self._folder, number, self.notes | {"next_id": self._next_id})
+        note = Note(self.notes | {"next_id": self._next_id})
+        live = Live(spans(sorted(map(int, self.documents))))
+        fresh = journal.create(self._disk, self._folder, number, [note, live])
         self._journal.close()
         self._older_bytes += self._journal.length
         self._journal = fresh

@@ -93,7 +93,7 @@ class Hook:
     throttle: Throttle = field(default_factory=partial(Throttle, log))
 
     def read(self, chunks: list[bytes], unpack: Unpack | None) -> Prepared:
-        """The event in a body, whose `chunks` are used up; raise `PayloadError`, `CallbackNotAllowed` or `Refused`."""
+        """The event in a body, whose `chunks` are used up; raise `PayloadError`, `PrivateCallback` or `Refused`."""
         body = b"".join(chunks)
         chunks.clear()
         if unpack is not None:

@@ -94,7 +94,9 @@ def test_everything_is_pinned_with_hashes(lock: str) -> None:
 
 @pytest.mark.parametrize("lock", LOCKS[1:])
 def test_tests_and_benchmarks_run_on_the_versions_that_are_shipped(lock: str) -> None:
-    assert pins(LOCKS[0]).items() <= pins(lock).items()
+    shipped, tested = pins(LOCKS[0]), pins(lock)
+    # What is shipped for some Pythons alone, the tests may need on all of them.
+    assert {name: tested.get(name) or tested.get(name.partition(" ;")[0]) for name in shipped} == shipped
 
 
 def test_no_lock_says_where_the_packages_were_taken_from() -> None:
