@@ -55,7 +55,7 @@ def accepting(bench: Bench) -> Iterator[Result]:
 
 def latency(bench: Bench) -> Result:
     """Both wait at the same time, and do nothing for nearly all of it."""
-    place, count = bench.place("peer-latency"), bench.count(6, 1)
+    place, count = bench.place("peer-latency"), bench.count(5, 1)
     found: dict[str, list[float]] = {"ours": [], "peer": []}
     with Receiver() as receiver, rig.daemon(place, receiver.origin) as ours, web(place) as (port, _), polling(place):
         bodies = Events(receiver.origin, jpegs(640, 480))
