@@ -109,10 +109,12 @@ def verbs_by_depth(folder: Path, rounds: int) -> dict[int, Stopwatch]:
         )
         watches[depth] = Stopwatch(queue)
     gc.collect()
+    turns = list(watches.values())
     for number in range(rounds):
         each = event(number)
-        for watch in watches.values():
+        for watch in turns:
             watch.life(each)
+        turns.append(turns.pop(0))  # who comes behind another's sync has more to wait for
     print_verbs(watches)
     for watch in watches.values():
         watch.queue.close()
