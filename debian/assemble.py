@@ -2,8 +2,9 @@
 
     python3.11 debian/assemble.py FETCHED WHEEL DESTINATION     (with FETCHED/tools on PYTHONPATH)
 
-FETCHED is the folder that `debian/fetch` filled, WHEEL the daemon's own. Of what is left out nothing is ever imported; of the rest every module
-is compiled beforehand, so that no run, not even root's, writes into the package's folders.
+FETCHED is the folder that `debian/fetch` filled, WHEEL the daemon's own. What is left out is never imported. Every module
+is compiled beforehand, so that no run, not even root's, writes into the package's folders; of others' modules the
+compiled ones alone are installed, which saves 17 MB.
 """
 
 import compileall
@@ -23,11 +24,18 @@ LIBRARY = HOME / "lib/python3.11"
 PACKAGES = LIBRARY / "dist-packages"  # where Debian's CPython looks beside its own library
 MODELS = Path("usr/share/camiohookd/models")
 
+NEVER_IMPORTED = {"flatbuffers", "packaging", "protobuf"}
+"""Of what onnxruntime requires: only the tools for making models need it, which are left out as well."""
+
+REMOVED_FROM_LATER_PYTHONS = """
+aifc asynchat asyncore cgi cgitb chunk crypt imghdr imp mailcap nntplib pipes smtpd sndhdr sunau telnetlib uu xdrlib
+""".split()
 PYTHON_UNUSED = (
+    *(f"{name}.py" for name in REMOVED_FROM_LATER_PYTHONS),
     "EXTERNALLY-MANAGED",
     "__phello__",
     "_distutils_system_mod.py",
-    "_sysconfigdata__*",
+    "antigravity.py",
     "curses",
     "dbm",
     "distutils",
@@ -37,13 +45,15 @@ PYTHON_UNUSED = (
     "lib-dynload/_dbm.*",
     "lib-dynload/_test*",
     "lib-dynload/_xxtest*",
+    "lib-dynload/audioop.*",
     "lib-dynload/nis.*",
     "lib-dynload/ossaudiodev.*",
     "lib-dynload/readline.*",
     "lib-dynload/xxlimited*",
+    "pydoc.py",
     "pydoc_data",
-    "sitecustomize.py",
     "test",
+    "this.py",
     "turtle.py",
     "venv",
 )
@@ -51,6 +61,7 @@ WHEELS_UNUSED = (
     "*.dist-info/INSTALLER",
     "*.dist-info/REQUESTED",
     "*.dist-info/entry_points.txt",
+    "*.dist-info/licen[cs]es",  # they are in the package's copyright file
     "*.dist-info/sboms",
     "**/*.pyi",
     "**/py.typed",
@@ -58,11 +69,16 @@ WHEELS_UNUSED = (
     "numpy/**/include",
     "numpy/**/tests",
     "numpy/_core/*_tests.*.so",
+    "numpy/_core/_simd.*.so",
     "numpy/_core/lib",
+    "numpy/_pyinstaller",
     "numpy/distutils",
     "numpy/f2py",
     "numpy/**/*.pxd",
     "numpy/random/lib",
+    "onnxruntime/LICENSE",
+    "onnxruntime/Privacy.md",
+    "onnxruntime/ThirdPartyNotices.txt",
     "onnxruntime/backend",
     "onnxruntime/capi/libonnxruntime.so.*",
     "onnxruntime/datasets",
@@ -77,42 +93,44 @@ WHEELS_UNUSED = (
 def main(fetched: Path, wheel: Path, destination: Path) -> None:
     library, packages = destination / LIBRARY, destination / PACKAGES
     copy_python(fetched / "python", destination / HOME)
-    ZipFile(wheel).extractall(packages)
-    copy_wheels(fetched / "wheels", packages)
-    copy_models(Path("models"), destination / MODELS)
     remove(library, PYTHON_UNUSED)
+    copy_wheels(fetched / "wheels", wheel, packages)
     remove(packages, WHEELS_UNUSED)
-    compile_all(library, Path("/") / LIBRARY)
+    compile_modules(packages, destination, instead=True)
+    compile_modules(library, destination, instead=True, documented=False)
+    ZipFile(wheel).extractall(packages)
+    compile_modules(packages / "camiohookd", destination, instead=False)
+    copy_models(Path("models"), destination / MODELS)
 
 
 def copy_python(unpacked: Path, home: Path) -> None:
     (home / "bin").mkdir(parents=True)
     shutil.copy2(unpacked / "usr/bin/python3.11", home / "bin")
-    shutil.copytree(unpacked / "usr/lib/python3.11", home / "lib/python3.11", symlinks=True)
+    shutil.copytree(unpacked / "usr/lib/python3.11", home / "lib/python3.11", ignore=lambda _folder, names: {
+        name for name in names if name == "sitecustomize.py"})  # leads to a file of Debian's python3
 
 
-def copy_wheels(unpacked: Path, packages: Path) -> None:
+def copy_wheels(unpacked: Path, daemon: Path, packages: Path) -> None:
     """What the daemon needs of them, which is less than the lock file names: that has the build's own tools, too."""
-    for distribution in needed("camiohookd", packages, unpacked):
+    for distribution in needed(unpacked, daemon):
         for file in distribution.files or ():
-            if ".." in file.parts or (packages / file).exists():  # a script of its own; the daemon's, which is there
-                continue
-            (packages / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(str(file.locate()), packages / file)
+            if ".." not in file.parts:  # a command of its own
+                (packages / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(str(file.locate()), packages / file)
 
 
-def needed(name: str, *folders: Path) -> Iterable[Distribution]:
-    """The distribution of that name in `folders`, and all that it requires."""
-    known = {canonicalize_name(each.name): each for each in distributions(path=[str(folder) for folder in folders])}
-    found: dict[str, Distribution] = {}
-    waiting = [name]
+def needed(unpacked: Path, daemon: Path) -> list[Distribution]:
+    """The distributions in `unpacked` that the wheel `daemon` requires, and those that these require."""
+    known = {canonicalize_name(each.name): each for each in distributions(path=[str(unpacked), str(daemon)])}
+    found: set[str] = set()
+    waiting = ["camiohookd"]
     while waiting:
         name = waiting.pop()
-        if name not in found:
-            found[name] = known[name]
+        if name not in found | NEVER_IMPORTED:
+            found.add(name)
             wanted = map(Requirement, known[name].requires or ())
             waiting += [canonicalize_name(each.name) for each in wanted if not each.marker or each.marker.evaluate()]
-    return found.values()
+    return [known[name] for name in sorted(found - {"camiohookd"})]
 
 
 def copy_models(models: Path, target: Path) -> None:
@@ -137,18 +155,26 @@ def remove(folder: Path, patterns: Iterable[str]) -> None:
                 path.unlink(missing_ok=True)
 
 
-def compile_all(library: Path, installed: Path) -> None:
-    """With hashes that nobody checks: a time in them would differ from build to build, and be looked at in each run."""
+def compile_modules(folder: Path, root: Path, *, instead: bool, documented: bool = True) -> None:
+    """`instead`: the compiled modules take the sources' place; else both are there. `documented`: with docstrings.
+
+    With hashes that nobody checks: a time in them would differ from build to build, and be looked at in each run.
+    """
     compiled = compileall.compile_dir(
-        library,
+        folder,
         maxlevels=100,
         quiet=1,
-        stripdir=str(library),
-        prependdir=str(installed),
+        optimize=0 if documented else 2,
+        legacy=instead,
+        stripdir=str(root),
+        prependdir="/",
         invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
     )
     if not compiled:
         sys.exit("debian/assemble.py: not all modules could be compiled")
+    if instead:
+        for source in folder.rglob("*.py"):
+            source.unlink()
 
 
 if __name__ == "__main__":
