@@ -29,13 +29,14 @@ def not_here(what: str, why: str) -> None:
     pytest.skip(message)
 
 
+def own_architecture() -> str:
+    return subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout.strip()
+
+
 @pytest.fixture(scope="session")
 def deb() -> Deb:
     """This architecture's package."""
-    architecture = subprocess.run(
-        ["dpkg", "--print-architecture"], capture_output=True, text=True, check=False
-    ).stdout.strip()
-    found = built(architecture)
+    found = built(own_architecture())
     if found is None:
         not_here("the package", "there is none in dist/: ./build.sh makes it")
     assert found
@@ -62,18 +63,16 @@ Boot = Callable[..., AbstractContextManager[Machine]]
 
 @pytest.fixture(scope="session")
 def boot(tmp_path_factory: pytest.TempPathFactory, _can_boot: None) -> Boot:
-    """Boots a machine of a release; a context manager that powers it off and deletes it."""
+    """Boots a machine of a release; a context manager that powers it off and forgets what was done to it."""
 
     @contextmanager
-    def booted(release: str, *options: str, architecture: str = "amd64") -> Iterator[Machine]:
-        root = tmp_path_factory.mktemp("machines") / release
-        roots.unpack(roots.tarball(release, architecture), root)
-        machine = Machine(root, *options)
-        try:
-            with machine:
-                yield machine
-        finally:
-            machine.remove()
+    def booted(release: str, *options: str, architecture: str = "") -> Iterator[Machine]:
+        folder = tmp_path_factory.mktemp("machines") / "layer"
+        with (
+            roots.layer(release, architecture or own_architecture(), folder) as root,
+            Machine(root, *options) as machine,
+        ):
+            yield machine
 
     return booted
 

@@ -9,7 +9,6 @@ loopback, and its control groups are a part of their own of a hierarchy mounted 
 import ctypes
 import os
 import re
-import shutil
 import socket
 import subprocess
 import threading
@@ -55,7 +54,6 @@ class Machine:
         self.leader = 0
         self.boot_seconds = 0.0
         self._options = options
-        self._notices = root.with_name(f"{root.name}.notify")
 
     def __enter__(self) -> Self:
         self.boot()
@@ -65,20 +63,22 @@ class Machine:
         self.power_off()
 
     def boot(self) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(str(self._notices))
-        self._socket.settimeout(PATIENCE)
         began = time.monotonic()
-        with self.console.open("ab") as console:
-            self._process = subprocess.Popen(
-                [*PRIVATE_MOUNTS, "bash", "-euc", NSPAWN, "bash", self.name, str(self.root), *self._options],
-                env={**os.environ, "NOTIFY_SOCKET": str(self._notices)},
-                stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=console,
-                start_new_session=True,
-            )
-        self._wait_until_booted()
+        notices = self.root.with_name(f"{self.root.name}.notify")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+            listener.bind(str(notices))
+            listener.settimeout(PATIENCE)
+            with self.console.open("ab") as console:
+                self._process = subprocess.Popen(
+                    [*PRIVATE_MOUNTS, "bash", "-euc", NSPAWN, "bash", self.name, str(self.root), *self._options],
+                    env={**os.environ, "NOTIFY_SOCKET": str(notices)},
+                    stdin=subprocess.DEVNULL,
+                    stdout=console,
+                    stderr=console,
+                    start_new_session=True,
+                )
+            self._wait_until_booted(listener)
+        notices.unlink()
         self.boot_seconds = time.monotonic() - began
 
     def reboot(self) -> None:
@@ -86,7 +86,6 @@ class Machine:
         self.run("systemctl", "reboot")
         if (status := self._process.wait(PATIENCE)) != REBOOTED:
             raise MachineError(f"{self.root.name} ended with {status} and does not boot again: {self._said()}")
-        self._close()
         self.boot()
 
     def power_off(self) -> None:
@@ -96,11 +95,6 @@ class Machine:
                 self._process.wait(PATIENCE)
             self._process.kill()
         self._process.wait()
-        self._close()
-
-    def remove(self) -> None:
-        """Delete its root folder, which is large."""
-        shutil.rmtree(self.root)
 
     def run(
         self, *command: str | Path, check: bool = True, stdin: str = "", timeout: float = 300
@@ -150,20 +144,17 @@ class Machine:
             finally:
                 _enter_network(ours.fileno())
 
-    def _close(self) -> None:
-        self._socket.close()
-        self._notices.unlink()
-
     def _said(self) -> str:
         return self.console.read_text(errors="replace")
 
-    def _wait_until_booted(self) -> None:
+    def _wait_until_booted(self, listener: socket.socket) -> None:
         """nspawn says, as sd_notify(3) has it, what its first process's number is, and later that it is up."""
         said = ""
         while not re.search("^READY=1$", said, re.MULTILINE):
             try:
-                said = self._socket.recv(4096).decode()
+                said = listener.recv(4096).decode()
             except TimeoutError:
+                self._process.kill()
                 raise MachineError(f"{self.root.name} does not boot:\n{self._said()}") from None
             if found := re.search(r"^X_NSPAWN_LEADER_PID=(\d+)$", said, re.MULTILINE):
                 self.leader = int(found[1])
