@@ -7,6 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 readonly VENV=.venv
 readonly LOCK=requirements.lock
 readonly TEST_LOCK=tests/requirements.lock
+readonly BENCH_LOCK=tests/bench/requirements.lock
 readonly INSTALLED=$VENV/installed # hashes of the files that the environment was made from
 readonly READY_SECONDS=60
 
@@ -15,8 +16,12 @@ usage() {
 Usage: ./build.sh venv                         make .venv with the command .venv/bin/camiohookd
        ./build.sh demo [LABELER.py]            label photographs through a daemon of its own, also with your own code
        ./build.sh test [--long] [PYTEST ARGS]  lint, types, layers, tests and the queue's figures
+       ./build.sh bench [NAME...] [--quick]    measure how fast it is on this machine, against what it could be
+       ./build.sh bench scaling                draw how that grows with cameras, pictures, threads, backlog
+       ./build.sh bench soak [--minutes N]     load with kills, outages and bad input, and what it leaves behind
        ./build.sh docs                         write the generated parts of README.md and debian/ again
        ./build.sh lock                         pin the newest versions that pyproject.toml allows (needs uv)
+       ./build.sh sbom                         list what is shipped and others wrote: dist/camiohookd_VERSION.cdx.json
 The variable PYTHON chooses the interpreter that .venv is made with; without it, the first python3 that is new enough.
 END
 }
@@ -25,7 +30,7 @@ main() {
   local command=${1:-}
   shift || true
   case $command in
-    venv | docs | lock)
+    venv | docs | lock | sbom)
       (($# == 0)) || wrong_usage
       "$command"
       ;;
@@ -34,6 +39,7 @@ main() {
       demo "$@"
       ;;
     test) run_tests "$@" ;;
+    bench) bench "$@" ;;
     -h | --help) usage ;;
     "")
       say "This will build the Debian package in a later version; until then there are:"
@@ -118,8 +124,13 @@ run_tests() { # [--long] [PYTEST_ARGUMENT...]
   fi
   "$VENV/bin/pytest" "$@"
   if [[ $* == "" || $* == --long ]]; then # of the whole, not of a part
-    "$VENV/bin/python" tests/bench/accept_depth.py --fast
+    "$VENV/bin/python" -m tests.bench accept_depth --quick --json /dev/null
   fi
+}
+
+bench() { # [NAME...] [--quick] | scaling [--quick] | soak [--minutes N]
+  ensure "$BENCH_LOCK"
+  "$VENV/bin/python" -m tests.bench "$@"
 }
 
 # --- the demonstration ----------------------------------------------------------------------------------------------
@@ -214,13 +225,20 @@ readme.write_text(with_table(readme.read_text()))
 END
 }
 
-# One lock for every platform and Python; the tests' one holds the same versions, and the tests' own on top.
+# One lock for every platform and Python; the tests' and the benchmarks' hold the same versions, and their own on top.
 lock() {
   command -v uv >/dev/null || die "uv is needed for this"
   local compile=(uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade
     --no-header --no-emit-index-url --no-annotate pyproject.toml --extra build)
   "${compile[@]}" --output-file "$LOCK"
   "${compile[@]}" --extra test --constraint "$LOCK" --output-file "$TEST_LOCK"
+  "${compile[@]}" --extra bench --constraint "$TEST_LOCK" --output-file "$BENCH_LOCK"
+}
+
+# Whoever packages it can call debian/sbom.py directly: it has options for that.
+sbom() {
+  ensure "$LOCK"
+  "$VENV/bin/python" debian/sbom.py
 }
 
 main "$@"

@@ -2,11 +2,12 @@
 
 import sys
 
-from camiohookd import cli
+from camiohookd import cli, undumpable
 
 
 def main() -> None:
     """Runs the command line and ends the process with its exit status."""
+    undumpable.forbid()  # keys and tokens are about to be read
     sys.exit(cli.run(sys.argv[1:]))
 
 

@@ -14,7 +14,7 @@ from importlib.metadata import version
 
 from camiohookd import config as settings
 from camiohookd import desk, images, systemd
-from camiohookd.callback import AllowList, Courier, backoff
+from camiohookd.callback import AllowList, Courier, backoff, trusted_certificates
 from camiohookd.config import Config
 from camiohookd.errors import CamiohookdError
 from camiohookd.frontdoor import FrontDoor
@@ -102,15 +102,16 @@ async def _serve(
         control_socket = _bind_control()
         metrics.watch_queue(lambda: store.snapshot)
         labelling = _make_labelling(config, labeler, metrics)
-        worker = _make_worker(config, labelling, threads, metrics, store)
+        allow_list = AllowList(config.callback.allow_hosts)
+        worker = _make_worker(config, labelling, allow_list, threads, metrics, store)
         store.watch(lambda: _wake(loop, worker))
-        hook = FrontDoor(setup, store, metrics, stop.is_set, hook_sockets)
+        hook = FrontDoor(setup, store, allow_list, metrics, stop.is_set, hook_sockets)
         # The model was loaded and warmed up before anything listened.
         checks = {"model": worker.labeler_trouble, "store": lambda: store.trouble, "worker": worker.stalled}
         admin = listen(admin_application(metrics, checks), admin_sockets)
         desk_listener = listen(control.control_application(partial(_perform, store)), [control_socket])
         worker.start()
-        reloader = Reloader(setup, read, partial(_use, hook, labelling))
+        reloader = Reloader(setup, read, partial(_use, hook, labelling, allow_list))
         heartbeat = Heartbeat(partial(_status, labeler, metrics, store, Rate()), worker.stalled)
         _announce_ready(hook_sockets, admin_sockets)
         background = [
@@ -173,11 +174,12 @@ def _backoff(failures: int, *, minimum: float, maximum: float) -> float:
     return backoff(failures - 1, minimum, maximum)
 
 
-def _use(hook: FrontDoor, labelling: Labelling, setup: Setup) -> None:
+def _use(hook: FrontDoor, labelling: Labelling, allow_list: AllowList, setup: Setup) -> None:
     """What of `setup` needs no restart."""
     systemd.change_logging(setup.config.log.level, setup.keys.values())
     hook.use(setup)
     labelling.use_rules(setup.config.rule)
+    allow_list.replace(setup.config.callback.allow_hosts)
 
 
 def _make_labelling(config: Config, labeler: Labeler, metrics: Metrics) -> Labelling:
@@ -185,17 +187,25 @@ def _make_labelling(config: Config, labeler: Labeler, metrics: Metrics) -> Label
     return Labelling(labeler, limits, config.rule, metrics)
 
 
-def _make_worker(config: Config, labelling: Labelling, threads: int, metrics: Metrics, store: StoreThread) -> Worker:
-    timeout = config.callback.timeout
-    courier = Courier(version("camiohookd"), connect_timeout=min(timeout, 10.0), read_timeout=timeout, deadline=timeout)
+def _make_worker(
+    config: Config, labelling: Labelling, allow_list: AllowList, threads: int, metrics: Metrics, store: StoreThread
+) -> Worker:
+    callback = config.callback
+    courier = Courier(
+        version("camiohookd"),
+        connect_timeout=callback.connect_timeout,
+        read_timeout=callback.read_timeout,
+        deadline=callback.timeout,
+        certificates=trusted_certificates(callback.ca),
+    )
     return Worker(
         store,
         labelling=labelling,
         courier=courier,
-        allow_list=AllowList(config.callback.allow_hosts),
+        allow_list=allow_list,
         metrics=metrics,
         threads=threads,
-        deliveries=config.callback.concurrency,
+        deliveries=callback.concurrency,
         labeler_deadline=config.labeler.deadline,
     )
 

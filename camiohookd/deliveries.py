@@ -123,6 +123,10 @@ class Deliveries:
         """How many deliveries are being tried."""
         return len(self._in_air)
 
+    def due(self, now: float) -> set[int]:
+        """All whose time has come; looks at all there are."""
+        return {task_id for task_id, entry in self._entries.items() if entry.not_before <= now}
+
     def is_in_air(self, task_id: int) -> bool:
         return task_id in self._in_air
 

@@ -12,7 +12,7 @@ import msgspec
 from camiohookd import views
 from camiohookd.errors import WrongState
 from camiohookd.payload import Reply
-from camiohookd.segments import DamagedPayloadError
+from camiohookd.payloadrecord import DamagedPayloadError
 from camiohookd.taskqueue import TaskQueue
 from camiohookd.tasks import State
 
@@ -75,7 +75,8 @@ class ExportedPicture(msgspec.Struct, frozen=True):
 
 
 class Export(msgspec.Struct, frozen=True):
-    """All there is of a task; `payload` is the event without its images, None once it was let go."""
+    """All there is of a task; `payload` is the event without its images and without its callback URL's query, a
+    secret; None once it was let go."""
 
     task: views.TaskDetails
     payload: dict[str, Any] | None
@@ -130,4 +131,5 @@ def _export(queue: TaskQueue, task_id: str) -> Export:
     except (DamagedPayloadError, OSError) as error:
         return Export(details, None, [], task.reply, f"the pictures of task {task_id} are not there: {error}")
     pictures = [ExportedPicture(picture.timestamp, b64encode(picture.data).decode()) for picture in stored.pictures]
-    return Export(details, stored.meta["rest"], pictures, task.reply)
+    payload = stored.meta["rest"] | {"callback_url": details.callback_url}
+    return Export(details, payload, pictures, task.reply)

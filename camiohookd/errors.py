@@ -75,7 +75,11 @@ class WrongState(QueueError):
 
 
 class CallbackNotAllowed(CamiohookdError):
-    """The callback URL is malformed or its owner did not allow it."""
+    """The owner did not list where the callback URL leads; once it is listed, another try will help."""
+
+
+class PrivateCallback(CallbackNotAllowed):
+    """The callback URL names an address, or a host, of this machine or of a private network."""
 
 
 class CamioRefused(CamiohookdError):

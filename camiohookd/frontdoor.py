@@ -3,7 +3,6 @@
 Keys and certificate can be changed while it listens. Belongs to the event loop.
 """
 
-import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,7 +15,7 @@ from camiohookd.metrics import Metrics
 from camiohookd.payload import Event, parse_event
 from camiohookd.reload import Setup
 from camiohookd.storethread import StoreThread
-from camiohookd.taskqueue import Receipt
+from camiohookd.taskqueue import Prepared, Receipt
 from camiohookd.web.admission import Keys
 from camiohookd.web.hook import hook_application
 from camiohookd.web.peers import Peers
@@ -31,8 +30,10 @@ class Intake:
     def __init__(self, store: StoreThread) -> None:
         self._store = store
 
-    async def put(self, event: Event) -> Receipt:
-        prepared = await asyncio.to_thread(self._store.prepare, event)
+    def prepare(self, event: Event) -> Prepared:
+        return self._store.prepare(event)
+
+    async def put(self, prepared: Prepared) -> Receipt:
         return await self._store.call(lambda queue: queue.put(prepared))
 
     async def page(self, limit: int, after: str | None) -> views.Page:
@@ -43,7 +44,13 @@ class FrontDoor:
     """Takes events on `sockets`, which listen already; while `draining()` is true, it puts them off."""
 
     def __init__(
-        self, setup: Setup, store: StoreThread, metrics: Metrics, draining: Callable[[], bool], sockets: list[socket]
+        self,
+        setup: Setup,
+        store: StoreThread,
+        allow_list: AllowList,
+        metrics: Metrics,
+        draining: Callable[[], bool],
+        sockets: list[socket],
     ) -> None:
         config = setup.config
         self._metrics = metrics
@@ -52,7 +59,7 @@ class FrontDoor:
             intake=Intake(store),
             keys=self._keys,
             parse=partial(parse_event, limits=event_limits(config)),
-            check_callback=AllowList(config.callback.allow_hosts).check,
+            check_callback=allow_list.refuse_private,
             executor=ThreadPoolExecutor(1, "parse"),
             metrics=metrics,
             limits=listener_limits(config),

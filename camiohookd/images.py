@@ -1,7 +1,8 @@
 """A picture's file: its bytes → pixels as a person would see them, within limits.
 
-`decode` looks at the bytes' count, then at the header (format, size), and only then decodes; a JPEG in the
-smallest scale that still covers the labeler's input. Whatever is wrong with the bytes ends as a `PictureError`.
+`decode` looks at the bytes' count, then at a JPEG's parts, then at the header (format, size), and only then decodes; a
+JPEG in the smallest scale that still covers the labeler's input. Whatever is wrong with the bytes ends as a
+`PictureError`.
 
 Owned by no thread: the functions keep nothing between calls.
 """
@@ -14,6 +15,7 @@ from typing import Literal
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from camiohookd.errors import PictureError
+from camiohookd.jpeg import count_scans
 
 Format = Literal["jpeg", "png", "webp"]
 
@@ -89,13 +91,10 @@ def decode(data: bytes, limits: Limits, size: tuple[int, int] | None) -> Decoded
 
 
 def _decode(data: bytes, limits: Limits, size: tuple[int, int] | None) -> Decoded:
+    scans = count_scans(data) if data.startswith(_SIGNATURES["jpeg"][0]) else 0
     with Image.open(io.BytesIO(data), formats=[name.upper() for name in limits.formats]) as image:
         width, height = image.size
-        if width * height > limits.max_pixels:
-            raise PictureError(
-                f"the picture has too many pixels: {width} x {height} is {width * height:,} pixels, "
-                f"allowed are {limits.max_pixels:,} (setting images.max_pixels)"
-            )
+        _check_pixels(width, height, scans, limits)
         orientation = _orientation(image)
         if size is not None:
             # A no-op for all but JPEG, whose decoder can leave out detail: 1/2, 1/4 or 1/8 of each side.
@@ -106,6 +105,20 @@ def _decode(data: bytes, limits: Limits, size: tuple[int, int] | None) -> Decode
     if orientation in _SIDEWAYS:
         width, height = height, width
     return Decoded(rgb, width, height)
+
+
+def _check_pixels(width: int, height: int, scans: int, limits: Limits) -> None:
+    if width * height > limits.max_pixels:
+        raise PictureError(
+            f"the picture has too many pixels: {width} x {height} is {width * height:,} pixels, "
+            f"allowed are {limits.max_pixels:,} (setting images.max_pixels)"
+        )
+    if scans > 1 and width * height > limits.max_pixels // 2:
+        # All of it is kept until the last scan is in, at full size too where a smaller one is asked for.
+        raise PictureError(
+            f"the picture has too many pixels for a progressive one: {width} x {height} is {width * height:,} pixels, "
+            f"allowed are half of {limits.max_pixels:,} (setting images.max_pixels)"
+        )
 
 
 def _orientation(image: Image.Image) -> int:
@@ -121,7 +134,7 @@ def _rgb(image: Image.Image) -> Image.Image:
         return image.convert("I").point(lambda value: value / 257).convert("L").convert("RGB")
     if image.mode == "P":
         image = image.convert("RGBA")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _why_unidentified(data: bytes, limits: Limits) -> str:

@@ -1,12 +1,16 @@
-"""One event's pictures on a thread of the label pool: stored payload ─▶ decoded ─▶ detections ─▶ the reply.
+"""One event's pictures on the threads of the label pool: stored payload ─▶ decoded ─▶ detections ─▶ the reply.
 
-One bad picture never costs the event: it is left out, with its reason.
+An event's pictures are `Shared` by the threads that have nothing else to do: while one picture is in the model another
+is decoded, and an event that is alone has every core. One bad picture never costs the event: it is left out, with its
+reason.
 """
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 from camiohookd import images, rules
 from camiohookd.errors import LabelerDown, LabelingError, PictureError
@@ -14,6 +18,7 @@ from camiohookd.labelers import Findings, Frame, Labeler
 from camiohookd.metrics import Metrics
 from camiohookd.payload import Picture, Reply
 from camiohookd.settings import Rule
+from camiohookd.sharing import Shared
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +38,21 @@ class Outcome:
     rejected: tuple[str, ...]
 
 
+class _Seen(NamedTuple):
+    """What came of some of an event's pictures; `of_event` the labels of the event as a whole, None where the labeler
+    tells more."""
+
+    labelled: list[rules.Labelled]
+    rejected: list[str]
+    of_event: Sequence[str] | None = None
+
+
+Event = Shared[Sequence[Picture], _Seen, Outcome]
+"""An event that is being labelled: any thread may `join`, and `done` holds its outcome."""
+
+
 class Labelling:
-    """What the label pool's threads share; `label` may be called by several at once.
+    """What the label pool's threads share.
 
     `trouble` is why the labeler cannot be asked at present, None when it can.
     """
@@ -51,37 +69,47 @@ class Labelling:
         """From the next event on these are the rules; may be called from any thread."""
         self._rules = table
 
-    def label(self, camera: str | None, pictures: Sequence[Picture], progress: Callable[[], None]) -> Outcome:
-        """Label an event's pictures, calling `progress` before each step.
+    def event(self, camera: str | None, read: Callable[[], Sequence[Picture]], progress: Callable[[], None]) -> Event:
+        """An event to be labelled, whose pictures `read` reads; `progress` is called before each step.
 
-        Raises LabelingError, LabelerDown, Interrupted.
+        It ends with LabelingError, LabelerDown, Interrupted or what `read` raises.
         """
         rule = rules.complete(rules.match(self._rules, camera), self._labeler.default_probability)
-        labelled: list[rules.Labelled] = []
-        rejected: list[str] = []
-        of_event: set[str] | None = None
-        for few in _in_parts(pictures, self._labeler.at_once):
-            frames = self._decode(few, rejected, progress)
-            if not frames:
-                continue
-            self._go_on(progress)
-            findings = self._look_at(frames, rule)
-            if findings.event is not None:
-                of_event = (of_event or set()) | set(findings.event)
-            labelled += [
-                rules.Labelled(picture.timestamp, decoded.width, decoded.height, found)
-                for (picture, decoded), found in zip(frames, findings.pictures, strict=True)
-            ]
-        reply = rules.reply(rule, labelled, of_event) if labelled else None
-        # Not as each is found: an event may be begun anew.
-        self._metrics.pictures_rejected.inc(len(rejected))
-        found = sum(len(rules.apply(rule, picture)) for picture in labelled)
-        return Outcome(reply, len(labelled), found, tuple(rejected))
+        return Shared(
+            lambda: _in_parts(read(), self._labeler.at_once),
+            partial(self._look_at, rule, progress),
+            partial(self._outcome, rule),
+        )
 
     def interrupt(self) -> None:
         """End what is being labelled, and the labeler with it; from any thread."""
         self._interrupted.set()
         self._labeler.close()
+
+    def _look_at(self, rule: Rule, progress: Callable[[], None], pictures: Sequence[Picture]) -> _Seen:
+        """At no more pictures than the labeler takes at once."""
+        rejected: list[str] = []
+        frames = self._decode(pictures, rejected, progress)
+        if not frames:
+            return _Seen([], rejected)
+        self._go_on(progress)
+        findings = self._find(frames, rule)
+        labelled = [
+            rules.Labelled(picture.timestamp, decoded.width, decoded.height, found)
+            for (picture, decoded), found in zip(frames, findings.pictures, strict=True)
+        ]
+        return _Seen(labelled, rejected, findings.event)
+
+    def _outcome(self, rule: Rule, seen: Iterable[_Seen]) -> Outcome:
+        labelled = [each for some in seen for each in some.labelled]
+        rejected = tuple(each for some in seen for each in some.rejected)
+        of_event = [some.of_event for some in seen if some.of_event is not None]
+        event = {label for labels in of_event for label in labels} if of_event else None
+        reply = rules.reply(rule, labelled, event) if labelled else None
+        # Not as each is found: an event may be begun anew.
+        self._metrics.pictures_rejected.inc(len(rejected))
+        found = sum(len(rules.apply(rule, picture)) for picture in labelled)
+        return Outcome(reply, len(labelled), found, rejected)
 
     def _go_on(self, progress: Callable[[], None]) -> None:
         if self._interrupted.is_set():
@@ -101,7 +129,7 @@ class Labelling:
                 frames.append(Frame(picture, decoded))
         return frames
 
-    def _look_at(self, frames: Sequence[Frame], rule: Rule) -> Findings:
+    def _find(self, frames: Sequence[Frame], rule: Rule) -> Findings:
         try:
             with self._metrics.inference_seconds.time():
                 findings = self._labeler.label(frames, rules.least_probability(rule))

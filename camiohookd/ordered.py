@@ -23,10 +23,10 @@ class OrderedIds:
         return next(self._from(number), None) == number
 
     def add(self, number: int) -> None:
-        place = self._block_of(number)
-        if place == len(self._blocks):
+        if not self._blocks or number > self._blocks[-1][-1]:
             self._append(number)
             return
+        place = self._block_of(number)
         block = self._blocks[place]
         index = bisect_left(block, number)
         if block[index] == number:
@@ -95,6 +95,10 @@ class TimedIds:
         if len(self._heap) > 2 * len(self._times) + 64:
             self._heap = [(time, number) for number, time in self._times.items()]
             heapq.heapify(self._heap)
+
+    def latest(self) -> float:
+        """The latest time, 0 if there is none; looks at all of them."""
+        return max(self._times.values(), default=0.0)
 
     def first(self) -> tuple[float, int] | None:
         """(time, id), the earliest."""

@@ -11,10 +11,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import blake2b
+from hashlib import sha256
 from typing import Any, Literal
 
 import msgspec
+import pybase64
 
 from camiohookd import jsonbody
 from camiohookd.errors import MalformedUrl, PayloadError
@@ -25,6 +26,7 @@ MAX_REST_BYTES = 1_000_000
 MAX_SENTENCES = 10
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_DIGEST_DIGITS = 32
 _JSON_NAMES = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
 
 _encoder = msgspec.json.Encoder()
@@ -127,7 +129,7 @@ def parse_event(body: bytes, limits: Limits = USUAL_LIMITS) -> Event:
         rejected=rejected,
         warnings=_bounded(warnings),
         rest=rest,
-        digest=blake2b(body, digest_size=16).hexdigest(),
+        digest=sha256(body).hexdigest()[:_DIGEST_DIGITS],  # what new processors have instructions for
     )
 
 
@@ -232,10 +234,9 @@ def _odd_timestamp(timestamp: Any) -> str | None:
 
 
 def _decode_base64(text: str) -> bytes | None:
-    # msgspec's own decoder is strict and takes a third of the time of binascii's strict mode.
     try:
-        return msgspec.convert(text, bytes)
-    except (msgspec.ValidationError, UnicodeEncodeError):
+        return pybase64.b64decode(text, validate=True)
+    except ValueError:
         # MIME breaks base64 into lines (RFC 2045, section 6.8), and some leave the padding out (RFC 4648, section 3.2).
         repaired = text.replace("\r", "").replace("\n", "")
         repaired += "=" * (-len(repaired) % 4)

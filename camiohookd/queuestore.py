@@ -8,7 +8,7 @@ All of it belongs to the store thread; `read_payload` alone may be called from a
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,11 @@ from tinydb.table import Document as TableDocument
 from camiohookd.clock import Clock, ElapsedTime, SystemClock
 from camiohookd.deliveries import Deliveries
 from camiohookd.disk import Disk
+from camiohookd.documents import Document
 from camiohookd.errors import NoSuchTask, StoreUnavailable
-from camiohookd.journal import Document
+from camiohookd.payloadrecord import DamagedPayloadError, StoredPayload
 from camiohookd.quarantine import Quarantine
-from camiohookd.segments import DamagedPayloadError, Segments, StoredPayload
+from camiohookd.segments import Segments
 from camiohookd.statefolder import StateFolder
 from camiohookd.storage import JournaledStorage
 from camiohookd.tables import JournaledDB
@@ -74,7 +75,7 @@ class QueueStore:
         self._db = JournaledDB(snapshot, self.disk, self.quarantine, self.index.observe, storage=JournaledStorage)
         self.table = self._db.table(self._db.default_table_name)
         self.storage: JournaledStorage = self._db.storage  # type: ignore[assignment]  # it is what was asked for above
-        self.elapsed = ElapsedTime(clock, self.storage.notes, _latest_time(self.storage.documents.values()))
+        self.elapsed = ElapsedTime(clock, self.storage.notes, self.index.latest_time())
 
     def close(self) -> None:
         """Leave everything in the snapshot, and unlock the folder."""
@@ -172,8 +173,8 @@ class QueueStore:
         return payload
 
     def insert(self, task_id: int, task: Task) -> None:
+        """The commit waits for the payload alone: a task that is torn off the journal is told by it, see `recovery`."""
         self.table.insert(TableDocument(task.to_document(), task_id))
-        self._must_sync = True
 
     def change(self, task_id: int, fields: Document, remove: tuple[str, ...] = (), *, durable: bool = True) -> None:
         """Set `fields` of a task and take those in `remove` away; the commit waits for the disk only if `durable`."""
@@ -189,7 +190,3 @@ class QueueStore:
     def remove(self, task_id: int) -> None:
         self.table.remove(doc_ids=[task_id])
         self._must_sync = True
-
-
-def _latest_time(documents: Iterable[Document]) -> float:
-    return max((max(doc.get("since", 0.0), doc.get("ended", 0.0)) for doc in documents), default=0.0)

@@ -1,11 +1,11 @@
 """What opening a queue does about the last run, when that did not end well."""
 
 import logging
-import sys
 from typing import TYPE_CHECKING
 
-from camiohookd.segments import Place, StoredPayload
-from camiohookd.tasks import Cause, State, Task
+from camiohookd.payloadrecord import StoredPayload
+from camiohookd.segments import Place
+from camiohookd.tasks import Cause, Task
 
 if TYPE_CHECKING:  # the queue calls this; only its type is known here
     from camiohookd.taskqueue import TaskQueue
@@ -43,9 +43,7 @@ def _after_crash(queue: "TaskQueue", task: Task, *, alone: bool) -> None:
 
 
 def _maybe_delivered(queue: "TaskQueue") -> set[int]:
-    now = queue.elapsed.now()
-    tasks = (queue.get(task_id) for task_id in queue.index.waiting.after(0))
-    return {int(task.id) for task in tasks if task.state is State.LABELLED and task.not_before <= now}
+    return queue.deliveries.due(queue.elapsed.now())
 
 
 def _rescue(queue: "TaskQueue") -> None:
@@ -54,22 +52,21 @@ def _rescue(queue: "TaskQueue") -> None:
     Ids grow, so without damage only the end of the newest segments can hold any.
     """
     known = queue.storage.last_id
-    lost = [range(known + 1, sys.maxsize), *queue.storage.lost_ids]
     for number in queue.segments.newest_first():
-        oldest = min(_rescue_from(queue, number, lost), default=known + 1)
+        oldest = min(_rescue_from(queue, number, known), default=known + 1)
         if oldest <= known and not queue.storage.lost_ids:
             return
 
 
-def _rescue_from(queue: "TaskQueue", number: int, lost: list[range]) -> list[int]:
-    """Take in the payloads of one segment whose ids are `lost`; returns the ids of all that it holds."""
+def _rescue_from(queue: "TaskQueue", number: int, known: int) -> list[int]:
+    """Take in those payloads of one segment whose ids are lost or beyond the `known`; returns the ids of all."""
     found, rescued = [], False
     for place, payload in queue.segments.scan(number):
         found.append(payload.task_id)
         queue.storage.reserve_ids(payload.task_id + 1)
         if str(payload.task_id) in queue.storage.documents or payload.meta["digest"] in queue.index.by_digest:
             continue
-        if any(payload.task_id in ids for ids in lost):
+        if payload.task_id > known or payload.task_id in queue.storage.lost_ids:
             queue.insert(payload.task_id, _rescued_task(payload, place, queue.elapsed.now()))
             log.warning("task %d was not in the journal, but its payload is whole: queued", payload.task_id)
             rescued = True

@@ -1,6 +1,6 @@
 """All that the owner's files say, read together, and read again on SIGHUP.
 
-settings, rules, keys, certificate ─▶ `read`, all of it checked ─▶ `Setup` ─▶ the daemon
+settings, rules, keys, certificates ─▶ `read`, all of it checked ─▶ `Setup` ─▶ the daemon
                               SIGHUP ─▶ `Reloader` ─▶ `read` ─▶ the parts that can take it; the rest needs a restart
                                                          └─ bad: the error in the log, and all goes on as before
 """
@@ -14,12 +14,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from camiohookd import apikeys, config, systemd
+from camiohookd.callback import trusted_certificates
 from camiohookd.config import Config
 from camiohookd.errors import CamiohookdError
 from camiohookd.web import tls
 from camiohookd.web.tls import Certificate
 
-AT_ONCE = {"hook.api_key", "hook.api_keys_file", "hook.tls_cert", "hook.tls_key", "log.level"}
+AT_ONCE = {
+    "hook.api_key",
+    "hook.api_keys_file",
+    "hook.tls_cert",
+    "hook.tls_key",
+    "callback.allow_hosts",
+    "log.level",
+}
 """The settings outside the rules that hold without a restart."""
 
 _DAY = 86400
@@ -39,6 +47,7 @@ class Setup:
 def read(path: Path | None, environ: Mapping[str, str]) -> Setup:
     """Everything, from the settings' file `path` (None: the usual one) on; ConfigError if any of it is bad."""
     settings, keys = config.load_with_keys(path, environ)
+    trusted_certificates(settings.callback.ca)  # used by the next start alone, but wrong now
     return Setup(settings, keys, tls.load(settings.hook.tls_cert, settings.hook.tls_key))
 
 

@@ -1,33 +1,27 @@
-"""Payload segments: append-only files that hold what an event brought, its decoded pictures above all.
+"""Payload segments: append-only files of payload records.
 
-A record is a 32-byte head and a body, little-endian: ``magic "CHP1", task id u64, meta length u32, body length u32,
-CRC-32 of the body u32, zero u32, CRC-32 of the head so far u32``; the body is the meta (JSON) and then the pictures,
-end to end. A task names its record by (segment, offset, length), so damage to one record costs no other. A segment is
-deleted when no task needs anything in it.
+A task names its record by (segment, offset, length), so damage to one record costs no other. A segment is deleted when
+no task needs anything in it. Until then, when room is short, what no task needs any more is given back as holes: whole
+blocks of the file that the file system takes back, which read as zeros and touch no record beside them.
 """
 
+import errno
 import logging
 import re
-import struct
-import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import msgspec
-
-from camiohookd.disk import AppendFile, Disk, make_durable
-from camiohookd.payload import Event, Picture
+from camiohookd.disk import AppendFile, Disk, make_durable, punch
+from camiohookd.payloadrecord import DamagedPayloadError, StoredPayload, decode, scan
 
 SEGMENT_BYTES = 16 * 1024 * 1024
 """A segment that is longer takes no more records."""
 
-_MAGIC = b"CHP1"
-_HEAD = struct.Struct("<4sQIIII")
-_HEAD_BYTES = _HEAD.size + 4
+BLOCK_BYTES = 4096
+"""What a file system gives and takes at a time."""
+
 _NAME = re.compile(r"(\d{8})\.payloads")
 
 log = logging.getLogger(__name__)
@@ -41,83 +35,22 @@ class Place(NamedTuple):
     length: int
 
 
-class DamagedPayloadError(Exception):
-    """The record is not what was written; `data` are the bytes that stand in its place."""
-
-    def __init__(self, message: str, data: bytes) -> None:
-        super().__init__(message)
-        self.data = data
-
-
-@dataclass(frozen=True, slots=True)
-class StoredPayload:
-    """An event as it was stored: `meta` has ``digest``, ``received`` and ``rest`` (the payload without its images)."""
-
-    task_id: int
-    meta: dict[str, Any]
-    pictures: tuple[Picture, ...]
-
-
-class Body(NamedTuple):
-    """A record but for its task's id: all that takes long to make. `checksum` is that of `data`."""
-
-    meta_length: int
-    data: bytes
-    checksum: int
-
-
-def encode_body(event: Event, received: float) -> Body:
-    pictures = [[picture.timestamp, len(picture.data)] for picture in event.pictures]
-    meta = msgspec.json.encode({"digest": event.digest, "received": received, "pictures": pictures, "rest": event.rest})
-    data = b"".join([meta, *(picture.data for picture in event.pictures)])
-    return Body(len(meta), data, zlib.crc32(data))
-
-
-def encode(task_id: int, body: Body) -> bytes:
-    head = _HEAD.pack(_MAGIC, task_id, body.meta_length, len(body.data), body.checksum, 0)
-    return b"".join([head, struct.pack("<I", zlib.crc32(head)), body.data])
-
-
-def decode(record: bytes) -> StoredPayload:
-    """Raises DamagedPayloadError."""
-    head = _decode_head(record)
-    if head is None:
-        raise DamagedPayloadError("its head is damaged", record)
-    task_id, meta_length, body_length, checksum = head
-    body = memoryview(record)[_HEAD_BYTES:]
-    if len(body) != body_length or zlib.crc32(body) != checksum:
-        raise DamagedPayloadError("its checksum does not fit", record)
-    meta = msgspec.json.decode(body[:meta_length])
-    pictures, offset = [], meta_length
-    for timestamp, length in meta.pop("pictures"):
-        pictures.append(Picture(timestamp, bytes(body[offset : offset + length])))
-        offset += length
-    return StoredPayload(task_id, meta, tuple(pictures))
-
-
-def _decode_head(data: bytes) -> tuple[int, int, int, int] | None:
-    """(task id, meta length, body length, CRC-32 of the body), or None where no whole head stands."""
-    if len(data) < _HEAD_BYTES or data[:4] != _MAGIC:
-        return None
-    if zlib.crc32(data[: _HEAD.size]) != struct.unpack_from("<I", data, _HEAD.size)[0]:
-        return None
-    _, task_id, meta_length, body_length, checksum, _ = _HEAD.unpack_from(data)
-    return task_id, meta_length, body_length, checksum
-
-
 class Segments:
     """The folder of segments. All of it belongs to the store thread but `read`, which any thread may call."""
 
     def __init__(self, folder: Path, disk: Disk) -> None:
         self._folder = folder
         self._disk = disk
-        self._needed: Counter[int] = Counter()
+        self._needed: defaultdict[int, dict[int, int]] = defaultdict(dict)  # the lengths by offset, of each segment
         self._active: AppendFile | None = None
         self._settled = 0  # how much of the active segment is referred to by a durable journal
         folder.mkdir(mode=0o700, exist_ok=True)
         self._lengths = {number: self._path(number).stat().st_size for number in self._numbers()}
+        self._holes: Counter[int] = Counter()  # bytes given back; those of an earlier run are not known
         self._unneeded = set(self._lengths)
+        self._littered = set(self._lengths)  # where something may have become unneeded since holes were made
         self._last_number = max(self._lengths, default=0)
+        self.can_make_holes = True
         self.bytes_used = sum(self._lengths.values())
 
     def _numbers(self) -> list[int]:
@@ -127,18 +60,23 @@ class Segments:
         return self._folder / f"{number:08d}.payloads"
 
     def need(self, place: Place) -> None:
-        self._needed[place.segment] += 1
+        self._needed[place.segment][place.offset] = place.length
         self._unneeded.discard(place.segment)
 
     def let_go(self, place: Place) -> None:
-        self._needed[place.segment] -= 1
-        if not self._needed[place.segment]:
+        needed = self._needed[place.segment]
+        needed.pop(place.offset, None)
+        if place.segment in self._lengths:
+            self._littered.add(place.segment)
+        if not needed:
             del self._needed[place.segment]
             self._unneeded.add(place.segment)
 
     def _set_length(self, number: int, length: int) -> None:
         self.bytes_used += length - self._lengths.get(number, 0)
         self._lengths[number] = length
+
+    # Adding
 
     def append(self, record: bytes) -> Place:
         """Add a record, not yet durable: `sync` makes it so. Raises OSError."""
@@ -197,6 +135,8 @@ class Segments:
             self._active.close()
             self._active = None
 
+    # Making room; that nothing is needed has to be durable
+
     def drop_unneeded(self) -> None:
         """Delete the segments that no task needs; the active one only once it is long."""
         for number in sorted(filter(self._is_deletable, self._unneeded)):
@@ -204,8 +144,8 @@ class Segments:
                 self._close_active()
             self._disk.unlink(self._path(number))
             self._unneeded.discard(number)
-            self._set_length(number, 0)
-            del self._lengths[number]
+            self._littered.discard(number)
+            self.bytes_used -= self._lengths.pop(number, 0) - self._holes.pop(number, 0)
 
     def _is_deletable(self, number: int) -> bool:
         in_use = number == self._last_number and self._active is not None
@@ -222,8 +162,45 @@ class Segments:
         self.drop_unneeded()
         return self.bytes_used < before
 
+    def make_holes(self) -> bool:
+        """Give back what no task needs of one segment that stays; False when that makes room nowhere. Raises OSError.
+
+        All that was appended has to be settled.
+        """
+        before = self.bytes_used
+        while self._littered and self.can_make_holes and self.bytes_used == before:
+            number = min(self._littered)
+            try:
+                self._make_holes_in(number)
+            except OSError as error:
+                if error.errno != errno.EOPNOTSUPP:
+                    raise
+                log.warning("the file system of %s has no holes: room is made by whole segments only", self._folder)
+                self.can_make_holes = False
+            else:
+                self._littered.discard(number)
+        return self.bytes_used < before
+
+    def _make_holes_in(self, number: int) -> None:
+        holes = list(self._unneeded_blocks(number))
+        if (size := sum(length for _, length in holes)) > self._holes[number]:
+            punch(self._disk, self._path(number), holes)
+            self.bytes_used -= size - self._holes[number]
+            self._holes[number] = size
+
+    def _unneeded_blocks(self, number: int) -> Iterator[tuple[int, int]]:
+        """As (offset, length): the whole blocks between the records that are needed."""
+        end = 0
+        for offset, length in [*sorted(self._needed.get(number, {}).items()), (self._lengths[number], 0)]:
+            first, last = -(-end // BLOCK_BYTES) * BLOCK_BYTES, offset // BLOCK_BYTES * BLOCK_BYTES
+            if first < last:
+                yield first, last - first
+            end = offset + length
+
     def close(self) -> None:
         self.retire()
+
+    # Reading
 
     def read(self, place: Place) -> StoredPayload:
         """A record, checked; any thread may call this. Raises DamagedPayloadError, or OSError: then try again."""
@@ -244,18 +221,10 @@ class Segments:
 
     def scan(self, number: int) -> Iterator[tuple[Place, StoredPayload]]:
         """Every whole record of a segment; damaged stretches are passed over."""
-        data = self._read_all(number)
-        offset = data.find(_MAGIC)
-        while offset >= 0:
-            head = _decode_head(data[offset : offset + _HEAD_BYTES])
-            length = _HEAD_BYTES + head[2] if head else 1
-            with suppress(DamagedPayloadError):
-                yield Place(number, offset, length), decode(data[offset : offset + length])
-            offset = data.find(_MAGIC, offset + length)
-
-    def _read_all(self, number: int) -> bytes:
         try:
-            return self._path(number).read_bytes()
+            data = self._path(number).read_bytes()
         except OSError as error:
             log.error("%s cannot be searched for events: %s", self._path(number), error)
-            return b""
+            return
+        for offset, length, payload in scan(data):
+            yield Place(number, offset, length), payload

@@ -178,10 +178,25 @@ class Callback(Struct, frozen=True):
 
     allow_hosts: Annotated[
         tuple[AllowedHost, ...],
-        Meta(description="Where labels may be sent: a host, over https; anything else as an origin in full."),
+        Meta(
+            description="Where labels may be sent: a host, over https, at port 443 and at public addresses; anything "
+            "else as an origin in full."
+        ),
     ] = (AllowedHost("camio.com"), AllowedHost("*.camio.com"))
+    ca: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description='The certificates that vouch for these hosts: "system", the operating system\'s; "certifi", '
+            "those that come along; or a file of your own, as PEM.",
+        ),
+    ] = "system"
     concurrency: Annotated[int, Meta(ge=1, le=256, description="Deliveries at one time.")] = 4
-    timeout: Annotated[Duration, Meta(description="How long one delivery may take.")] = Duration("30s")
+    connect_timeout: Annotated[
+        Duration, Meta(description="How long a host's name, and each of its addresses, may take to answer.")
+    ] = Duration("10s")
+    read_timeout: Annotated[Duration, Meta(description="How long the answer may stay silent.")] = Duration("30s")
+    timeout: Annotated[Duration, Meta(description="How long one delivery may take in all.")] = Duration("60s")
     retry_min: Annotated[Duration, Meta(description="Longest wait before the second try; it doubles each time.")] = (
         Duration("5s")
     )

@@ -15,54 +15,53 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
-
 from camiohookd.disk import AppendFile, Disk
-from camiohookd.journal import Document, LostIds
+from camiohookd.documents import Documents, lines
+from camiohookd.lostids import LostIds
 
 _HEAD = b'{"_default": {\n'
 _TAIL = b"\n}}\n"
 _MARK = b',"crc32":"'
 
 
-def encode_line(key: str, document: Document) -> bytes:
-    body = b'"%b": %b' % (key.encode(), msgspec.json.encode(document)[:-1])
+def encode_line(key: str, document: bytes) -> bytes:
+    """`document` is JSON."""
+    body = b'"%b": %b' % (key.encode(), document[:-1])
     return b'%b%b%08x"}' % (body, _MARK, zlib.crc32(body))
 
 
-def parse(data: bytes, lost: LostIds | None = None) -> tuple[dict[str, Document], list[tuple[int, bytes]]]:
+def parse(data: bytes, lost: LostIds | None = None) -> tuple[Documents, list[tuple[int, bytes]]]:
     """Every document whose line is whole, by id, and the damaged lines as (offset, bytes); never raises.
 
     `lost` is told of them.
     """
-    lost = lost or LostIds()
-    documents: dict[str, Document] = {}
+    lost = LostIds() if lost is None else lost
+    documents = Documents()
     damaged: list[tuple[int, bytes]] = []
     if not 0 < data.find(b"\n") + 1 <= len(_HEAD):
         lost.damage()  # a document may have stood in the first line
-    offset = 0
-    for line in data.splitlines(keepends=True):
+    for offset, line in lines(data):
         text = line.rstrip(b",\n")
         if (decoded := _decode_line(text)) is not None:
-            documents[decoded[0]] = decoded[1]
+            documents.set_encoded(*decoded)
             lost.seen(int(decoded[0]))
         elif text not in (b'{"_default": {', b"}}", b""):
             damaged.append((offset, line))
             if offset:
                 lost.damage()
-        offset += len(line)
     if not (data.startswith(_HEAD) and data.endswith(_TAIL.lstrip())) and not damaged:
-        damaged.append((offset, b""))
+        damaged.append((len(data), b""))
         lost.damage()
     return documents, damaged
 
 
-def _decode_line(text: bytes) -> tuple[str, Document] | None:
+def _decode_line(text: bytes) -> tuple[str, bytes] | None:
+    """The id, and the document's JSON."""
     body, mark, check = text.rpartition(_MARK)
     if not mark or check != b'%08x"}' % zlib.crc32(body):
         return None
     key, _, document = body.partition(b": ")
-    return key.strip(b'"').decode(), msgspec.json.decode(document + b"}")
+    return key.strip(b'"').decode(), document + b"}"
 
 
 class SnapshotWriter:
@@ -72,7 +71,7 @@ class SnapshotWriter:
     first step holds those changes and is replayed over it.
     """
 
-    def __init__(self, disk: Disk, path: Path, documents: dict[str, Document]) -> None:
+    def __init__(self, disk: Disk, path: Path, documents: Documents) -> None:
         self._disk = disk
         self._path = path
         self._temporary = path.with_suffix(".json.new")
@@ -90,7 +89,7 @@ class SnapshotWriter:
             if key is None:
                 self._finish(bytes(chunk))
                 return True
-            if (document := self._documents.get(key)) is not None:
+            if (document := self._documents.encoded(key)) is not None:
                 chunk += self._separator + encode_line(key, document)
                 self._separator = b",\n"
         self._file.append(bytes(chunk))
@@ -110,7 +109,7 @@ class SnapshotWriter:
         self._disk.unlink(self._temporary)
 
 
-def write_all(disk: Disk, path: Path, documents: dict[str, Document]) -> None:
+def write_all(disk: Disk, path: Path, documents: Documents) -> None:
     """A snapshot in one go. Raises OSError."""
     writer = SnapshotWriter(disk, path, documents)
     while not writer.step(1 << 20):

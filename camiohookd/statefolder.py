@@ -23,6 +23,7 @@ from pathlib import Path
 
 from camiohookd import journal, snapshot
 from camiohookd.disk import Disk, replace_file
+from camiohookd.documents import Documents
 from camiohookd.errors import StateFolderError
 from camiohookd.tasks import Task
 
@@ -44,7 +45,7 @@ class StateFolder:
         try:
             self._make()
             self._lock = _lock(path / "lock")
-        except OSError as error:
+        except (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
             raise StateFolderError(
                 f"the state folder {path} cannot be used: {error.strerror}. It must exist and belong to the user "
                 "that runs camiohookd; the environment variable STATE_DIRECTORY names another"
@@ -104,7 +105,7 @@ class StateFolder:
             raise StateFolderError(
                 f"{self.snapshot} has no format file beside it and is not plain TinyDB JSON, format 1: {error}"
             ) from error
-        snapshot.write_all(self._disk, self.snapshot, documents)
+        snapshot.write_all(self._disk, self.snapshot, Documents(documents))
         log.warning("migrated %s with %d tasks from format 1 to %d", self.snapshot, len(documents), FORMAT)
 
 

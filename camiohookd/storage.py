@@ -18,7 +18,9 @@ from tinydb.storages import Storage
 
 from camiohookd import journal, snapshot
 from camiohookd.disk import AppendFile, Disk, make_durable
-from camiohookd.journal import Document, LostIds
+from camiohookd.documents import Document, Documents
+from camiohookd.journal import Live, Note
+from camiohookd.lostids import LostIds, spans
 from camiohookd.quarantine import Kind, Quarantine
 
 Change = tuple[str, Document | None, Document | None]
@@ -33,6 +35,9 @@ MIN_JOURNAL_BYTES = 4 * 1024 * 1024
 GROWTH = 2
 """A compaction starts when the journal is `GROWTH` times as long as the snapshot was, and at least `MIN_JOURNAL_BYTES`
 long: so that all compactions together write at most half as much again as the journal."""
+
+MAX_UNSYNCED = 100
+"""Changes that may wait for a sync: what a power cut takes of the journal, and recovery looks for in the payloads."""
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +56,7 @@ class JournaledStorage(Storage):
         self._disk = disk
         self._quarantine = quarantine
         self._observer = observer or (lambda *_: None)
-        self.documents: dict[str, Document] = {}
+        self.documents = Documents()
         self.notes: Document = {}
         self.damaged = False
         self._pending: list[tuple[bytes, Change | None]] = []
@@ -73,7 +78,7 @@ class JournaledStorage(Storage):
         self.notes["next_id"] = max(map(int, self.documents), default=0) + 1
         for number in self._numbers:
             self._load_journal(number, lost)
-        self.lost_ids = lost.ranges()
+        self.lost_ids = lost
         self._journal = self._open_last_journal()
         self._next_id: int = self.notes["next_id"]
         for key, document in self.documents.items():
@@ -94,8 +99,8 @@ class JournaledStorage(Storage):
     def _load_journal(self, number: int, lost: LostIds) -> None:
         path = journal.path_of(self._folder, number)
         data = path.read_bytes()
-        scan = journal.scan(data, lost)
-        journal.replay(scan.records, self.documents, self.notes)
+        scan = journal.Scan(data, lost)
+        journal.replay(scan, self.documents, self.notes)
         for offset, line in scan.damaged:
             self._set_aside("journal", f"{path.name}@{offset}", line)
         self._tail = data[scan.good_length :]
@@ -108,7 +113,7 @@ class JournaledStorage(Storage):
     def _open_last_journal(self) -> AppendFile:
         if not self._numbers:
             self._numbers = [1]
-            return journal.create(self._disk, self._folder, 1, self.notes)
+            return journal.create(self._disk, self._folder, 1, [Note(self.notes)])
         for number in self._numbers:
             # The last process may have been killed before it had synced what was read above.
             make_durable(self._disk, journal.path_of(self._folder, number))
@@ -126,7 +131,7 @@ class JournaledStorage(Storage):
 
     # TinyDB's own interface
 
-    def read(self) -> dict[str, dict[str, Document]]:
+    def read(self) -> dict[str, Documents]:  # type: ignore[override]  # a mapping is all that TinyDB needs
         """The live documents; not to be changed by the caller."""
         return {TinyDB.default_table_name: self.documents}
 
@@ -173,7 +178,7 @@ class JournaledStorage(Storage):
     def note(self, facts: Document) -> None:
         """Change facts about the whole; part of the next commit."""
         self.notes |= facts
-        self._pending.append((journal.encode(["note", facts]), None))
+        self._pending.append((journal.encode(Note(facts)), None))
 
     def _put(self, key: str, before: Document | None, after: Document | None) -> None:
         if after is None:
@@ -215,8 +220,12 @@ class JournaledStorage(Storage):
             self._journal.append(b"".join(self._unsynced))
 
     def commit(self, sync: bool = True) -> None:
-        """Write all waiting changes, durably unless `sync` is false. Raises OSError, and then has undone them."""
+        """Write all waiting changes, durably unless `sync` is false and few are not yet.
+
+        Raises OSError, and then has undone them.
+        """
         lines = [line for line, _ in self._pending]
+        sync = sync or len(self._unsynced) + len(lines) > MAX_UNSYNCED
         try:
             self.repair()
             if lines:
@@ -263,7 +272,9 @@ class JournaledStorage(Storage):
         self._journal.sync()
         self._unsynced.clear()
         number = self._numbers[-1] + 1
-        fresh = journal.create(self._disk, self._folder, number, self.notes | {"next_id": self._next_id})
+        note = Note(self.notes | {"next_id": self._next_id})
+        live = Live(spans(sorted(map(int, self.documents))))
+        fresh = journal.create(self._disk, self._folder, number, [note, live])
         self._journal.close()
         self._older_bytes += self._journal.length
         self._journal = fresh

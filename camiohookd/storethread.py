@@ -69,7 +69,10 @@ class StoreThread:
         self._thread.start()
 
     def watch(self, on_change: Callable[[], None]) -> None:
-        """Have `on_change` called, on the store thread, after every commit that changed something."""
+        """Have `on_change` called, on the store thread, after every commit that changed something.
+
+        `snapshot` knows of it by then.
+        """
         self._on_change = on_change
 
     async def call(self, operation: Callable[[TaskQueue], Result]) -> Result:
@@ -123,9 +126,11 @@ class StoreThread:
             calls = self._take(0.0 if busy else IDLE_SECONDS)
             if calls and calls[-1] is None:
                 running = False
-            self._commit_together([call for call in calls if call is not None])
+            changed = self._commit_together([call for call in calls if call is not None])
             busy = self._keep_house()
             self._publish()
+            if changed:
+                self._on_change()
         self._queue.close()
 
     def _take(self, patience: float) -> list[_Call | None]:
@@ -139,9 +144,11 @@ class StoreThread:
             pass
         return calls
 
-    def _commit_together(self, calls: list[_Call]) -> None:
+    def _commit_together(self, calls: list[_Call]) -> bool:
+        """Whether it changed something."""
+        changed = False
         if not calls:
-            return
+            return changed
         try:
             with self._queue.batch():
                 for call in calls:
@@ -151,11 +158,9 @@ class StoreThread:
             self._queue.undo()
             for call in calls:
                 call.error = call.error or error
-        else:
-            if changed:
-                self._on_change()
         for loop in {call.loop for call in calls}:
             _settle_on(loop, [call for call in calls if call.loop is loop])
+        return changed
 
     def _perform(self, call: _Call) -> None:
         """Run one operation; a disk that refuses ends the whole batch, any other error only this operation."""

@@ -6,6 +6,7 @@ characters escaped, so that nothing from outside can forge a line → stderr. Fo
 
 import logging
 import os
+import re
 import socket
 import sys
 import threading
@@ -21,6 +22,7 @@ _PRIORITIES = (  # a level and the syslog priority of it and what lies between i
     (logging.INFO, 6),
 )
 _DEBUG_PRIORITY = 7
+_QUERY = re.compile(r"(/[^\s?'\"<>]*\?)[^\s'\"<>]+")  # of a URL, or of what follows its host
 _FIRST_KEPT = 3  # the number of the first file that systemd hands over
 
 log = logging.getLogger(__name__)
@@ -109,7 +111,8 @@ def forget_sockets(name: str, environ: Mapping[str, str] = os.environ) -> None:
 
 
 class SafeFormatter(logging.Formatter):
-    """One record as lines that hold no secret and no control character; the message is always the first alone."""
+    """One record as lines that hold no secret, no URL's query and no control character; the message is always the first
+    alone."""
 
     def __init__(self, secrets: Iterable[str], fmt: str) -> None:
         super().__init__(fmt, datefmt="%H:%M:%S")
@@ -133,7 +136,8 @@ class SafeFormatter(logging.Formatter):
     def _mask(self, text: str) -> str:
         for secret in self.secrets:
             text = text.replace(secret, _MASK)
-        return text
+        # Errors of libraries repeat URLs, and the query of a callback's is a secret that nobody knows beforehand.
+        return _QUERY.sub(rf"\1{_MASK}", text)
 
 
 class JournalFormatter(SafeFormatter):

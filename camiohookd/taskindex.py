@@ -3,18 +3,22 @@
 The storage tells of every change, made or undone; nothing here is written to the disk, opening the queue rebuilds it.
 """
 
-from urllib.parse import urlsplit
+import re
+import sys
 
 from camiohookd.deliveries import Deliveries
-from camiohookd.journal import Document
+from camiohookd.documents import Document
 from camiohookd.ordered import OrderedIds, TimedIds
 from camiohookd.segments import Place, Segments
 from camiohookd.tasks import WAITING, State
 
+_HOST = re.compile(r"[^/]*//([^/?#]*)")
+
 
 def host_of(url: str) -> str:
     """What stands between the slashes: deliveries are paced by it."""
-    return urlsplit(url).netloc.lower()
+    match = _HOST.match(url)
+    return match[1].lower() if match else ""
 
 
 class TaskIndex:
@@ -36,6 +40,10 @@ class TaskIndex:
     @property
     def counts(self) -> dict[State, int]:
         return {state: len(ids) for state, ids in self.by_state.items()}
+
+    def latest_time(self) -> float:
+        """The latest elapsed time of anything that happened to a task; looks at all there are."""
+        return max(times.latest() for times in (self.by_age, *self.ended.values()))
 
     def observe(self, key: str, before: Document | None, after: Document | None) -> None:
         """A document was `before` and is now `after`; None is one that is not there."""
@@ -65,8 +73,8 @@ class TaskIndex:
         if state is State.LABELLED:
             self._deliveries.add(
                 task_id,
-                host_of(document["callback_url"]),
-                document.get("camera") or "",
+                sys.intern(host_of(document["callback_url"])),  # many tasks share a few of them
+                sys.intern(document.get("camera") or ""),
                 document.get("not_before", 0.0),
                 firm=document.get("firm", False),
             )

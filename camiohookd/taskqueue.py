@@ -15,13 +15,14 @@ from typing import NamedTuple
 
 from camiohookd.clock import Clock
 from camiohookd.disk import Disk
+from camiohookd.documents import Document
 from camiohookd.errors import StoreUnavailable, WrongState
-from camiohookd.journal import Document
 from camiohookd.payload import Event, Reply
+from camiohookd.payloadrecord import Body, encode, encode_body
 from camiohookd.queuestore import QueueStore
 from camiohookd.recovery import recover
 from camiohookd.room import Bounds, Room
-from camiohookd.segments import Body, Place, encode, encode_body
+from camiohookd.segments import Place
 from camiohookd.tasks import WAITING, Cause, State, Task
 
 log = logging.getLogger(__name__)
@@ -199,6 +200,7 @@ class TaskQueue(QueueStore):
         if task.state not in WAITING:
             raise WrongState(f"task {task_id} is {task.state}, not waiting")
         fields = {"state": State.FAILED.value, "ended": self.elapsed.now(), "cause": cause.value, "reason": reason}
+        self.room.drain.left(self.elapsed.now())
         self.change(task_id, fields, remove=("in_hand", "suspect", "not_before", "firm"))
         self._on_failed(cause)
 
@@ -216,10 +218,11 @@ class TaskQueue(QueueStore):
         self.get(task_id)
         self.remove(task_id)
 
-    def let_payload_go(self, task_id: int) -> None:
-        """Give the pictures of a failed task up to make room."""
-        self._expect(task_id, State.FAILED)
+    def let_payload_go(self, task_id: int) -> int:
+        """Give the pictures of a failed task up to make room; returns how many bytes they take."""
+        task = self._expect(task_id, State.FAILED)
         self.change(task_id, {}, remove=("payload",))
+        return task.payload.length if task.payload else 0
 
     def is_in_air(self, task_id: int) -> bool:
         return self.deliveries.is_in_air(task_id)

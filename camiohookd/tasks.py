@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
-from camiohookd.journal import Document
+from camiohookd.documents import Document
 from camiohookd.payload import Reply
 from camiohookd.segments import Place
 

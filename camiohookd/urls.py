@@ -18,6 +18,7 @@ _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\xa0\\\u2028\u2029\ud800-\udfff]")
 _URL = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#]*)(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
 _AUTHORITY = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*)(?::(?P<port>[0-9]{0,5}))?")
 _NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
 class Origin(NamedTuple):
@@ -46,6 +47,12 @@ def host(url: str) -> str:
     return check_url(url).host
 
 
+def without_query(url: str) -> str:
+    """`url` for its owner's eyes: what may be a secret of it, the query and what follows, is ``?***``."""
+    shown, mark, _ = url.partition("?")
+    return f"{shown}?***" if mark else shown.partition("#")[0]
+
+
 def split_url(url: str) -> tuple[Origin, str]:
     """Return the origin of `url` and what follows it (path, query, fragment); raises `MalformedUrl`."""
     if len(url) > MAX_URL_LENGTH:
@@ -72,9 +79,11 @@ def normalise_host(name: str) -> str:
     name = name.lower().removesuffix(".")
     if not name:
         raise MalformedUrl("it names no host")
-    if rooted and name.rpartition(".")[2].isdigit():
-        # Resolvers take it for a name, not for the address that it would be compared as.
-        raise MalformedUrl("its host is an IPv4 address with a dot behind it")
+    if _NUMBER.fullmatch(name.rpartition(".")[2]):
+        if rooted:
+            # Resolvers take it for a name, not for the address that it would be compared as.
+            raise MalformedUrl("its host is an IPv4 address with a dot behind it")
+        return _ipv4(name)
     if len(name) > 253 or not all(_NAME.fullmatch(label) for label in name.split(".")):
         raise MalformedUrl("its host is not a host name or an address")
     return name
@@ -90,6 +99,14 @@ def _origin(scheme: str, authority: str) -> Origin:
     if not 0 < port < 65536:
         raise MalformedUrl("its port is not between 1 and 65535")
     return Origin(scheme, normalise_host(parts["host"]), port)
+
+
+def _ipv4(address: str) -> str:
+    try:
+        return str(ipaddress.IPv4Address(address))
+    except ValueError:
+        # Some take 127.1, 0x7f.0.0.1, 017700000001 or 2130706433 for an address, others for a name.
+        raise MalformedUrl("its host is a number, and not four of them from 0 to 255 with dots between") from None
 
 
 def _ipv6(address: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 
 import msgspec.inspect
 
+from camiohookd.addresses import why_host_not_public
 from camiohookd.errors import MalformedUrl
 from camiohookd.urls import normalise_host, split_url
 
@@ -93,17 +94,22 @@ class Address(str):
 
 
 class AllowedHost(str):
-    """A host that callbacks may go to over https, or the full origin of one over http or on another port."""
+    """A public host that callbacks may go to over https, or the origin in full of any other."""
 
     __slots__ = ()
-    expected: ClassVar[str] = 'a host ("camio.com", "*.camio.com") or an origin ("http://127.0.0.1:9000")'
+    expected: ClassVar[str] = (
+        'a public host ("camio.com", "*.camio.com") or an origin in full ("http://127.0.0.1:9000")'
+    )
 
     def __new__(cls, value: object) -> Self:
         text = _text(value)
         if "://" in text:
             return super().__new__(cls, _origin(text))
         wildcard = "*." if text.startswith("*.") else ""
-        return super().__new__(cls, wildcard + _host(text.removeprefix("*.")))
+        host = _host(text.removeprefix("*."))
+        if reason := why_host_not_public(host):
+            raise ValueError(f"{host} is {reason}")
+        return super().__new__(cls, wildcard + host)
 
 
 class ApiKey(str):

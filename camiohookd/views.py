@@ -15,6 +15,7 @@ from camiohookd.metrics import QueueSnapshot
 from camiohookd.quarantine import Kind
 from camiohookd.taskqueue import TaskQueue
 from camiohookd.tasks import State, Task
+from camiohookd.urls import without_query
 
 
 class TaskSummary(msgspec.Struct, frozen=True):
@@ -31,7 +32,7 @@ class TaskSummary(msgspec.Struct, frozen=True):
 
 
 class TaskDetails(TaskSummary, frozen=True):
-    """And what its owner wants to know besides."""
+    """And what its owner wants to know besides; `callback_url` without its query, which is a secret."""
 
     callback_url: str
     cause: str | None
@@ -74,7 +75,7 @@ def listing(queue: TaskQueue, state: State | None, limit: int, after: str | None
 def details(queue: TaskQueue, task: Task) -> TaskDetails:
     return TaskDetails(
         **msgspec.structs.asdict(_summary(queue, task)),
-        callback_url=task.callback_url,
+        callback_url=without_query(task.callback_url),
         cause=task.cause,
         reason=task.reason,
         has_pictures=task.payload is not None,

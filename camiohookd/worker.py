@@ -1,6 +1,6 @@
 """The work: claimed tasks are labelled, labelled ones delivered, each by loops of its own, so that neither waits.
 
-    label loops     claim ─▶ label pool: `labelling` ─▶ labelled, or fail
+    label loops     claim ─▶ label pool: `labelling`, shared by its threads ─▶ labelled, or fail
     delivery loops  take_delivery ─▶ delivery pool: `callback` ─▶ done, retry or fail ─▶ landed
 
 The loops are coroutines of the event loop. A delivery's slot is free again only when its outcome is durable.
@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from camiohookd.callback import AllowList, Courier, OutcomeKind
@@ -20,11 +20,11 @@ from camiohookd.labelling import Interrupted, Labelling
 from camiohookd.labelling import Outcome as Labels
 from camiohookd.metrics import Metrics
 from camiohookd.payload import Reply, encode_reply
-from camiohookd.segments import DamagedPayloadError
+from camiohookd.payloadrecord import DamagedPayloadError
 from camiohookd.storethread import StoreThread
 from camiohookd.systemd import escape
 from camiohookd.taskqueue import Delivery, TaskQueue
-from camiohookd.tasks import Cause, Task
+from camiohookd.tasks import Cause, State, Task
 
 LABELING_TRIES = 3
 STALLED_SECONDS = 60.0
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _InHand:
-    """What a label loop is busy with; `since` (monotonic) is renewed with every picture."""
+    """An event that is being looked at; `since` (monotonic) is renewed with every picture."""
 
     task_id: str
     since: float
@@ -83,13 +83,20 @@ class Worker:
 
     def wake(self) -> None:
         """There may be something to do: the queue has changed."""
-        for waker in self._wakers:
+        tasks = self._store.snapshot.tasks
+        if tasks[State.PENDING]:
+            self._wake(self._wakers[: self._threads])
+        if tasks[State.LABELLED]:
+            self._wake(self._wakers[self._threads :])
+
+    def _wake(self, wakers: list[asyncio.Event]) -> None:
+        for waker in wakers:
             waker.set()
 
     async def stop(self, grace: float) -> bool:
         """Finish what is in hand within `grace` seconds and take nothing new; False if something is still running."""
         self._stopping.set()
-        self.wake()
+        self._wake(self._wakers)
         _, running = await asyncio.wait(self._loops, timeout=grace / 2)
         if running:
             await asyncio.to_thread(self._labelling.interrupt)
@@ -135,18 +142,17 @@ class Worker:
         task = await self._store.call(TaskQueue.claim)
         if task is None:
             return IDLE_SECONDS
-        self._in_hand[slot] = _InHand(task.id, time.monotonic())
         try:
             await self._label(task, slot)
         finally:
-            del self._in_hand[slot]
+            self._in_hand.pop(slot, None)
         return None
 
     async def _label(self, task: Task, slot: int) -> None:
         task_id = int(task.id)
         started = time.monotonic()
         try:
-            labels = await asyncio.get_running_loop().run_in_executor(self._label_pool, self._look_at, task, slot)
+            labels = await asyncio.wrap_future(self._share_out(task, slot))
         except Interrupted:
             await self._store.persist(lambda queue: queue.give_back(task_id))
         except DamagedPayloadError as error:
@@ -163,13 +169,16 @@ class Worker:
         else:
             await self._labelled(task, labels, time.monotonic() - started)
 
-    def _look_at(self, task: Task, slot: int) -> Labels:
-        """On the label pool."""
+    def _share_out(self, task: Task, slot: int) -> Future[Labels]:
+        """To all threads of the label pool: the event that came first has as many of them as it can use."""
 
         def progress() -> None:
             self._in_hand[slot] = _InHand(task.id, time.monotonic())
 
-        return self._labelling.label(task.camera, self._store.read_payload(task).pictures, progress)
+        event = self._labelling.event(task.camera, lambda: self._store.read_payload(task).pictures, progress)
+        for _ in range(self._threads):
+            self._label_pool.submit(event.join)
+        return event.done
 
     async def _labelled(self, task: Task, labels: Labels, seconds: float) -> None:
         self._labeling_failures.pop(task.id, None)
@@ -231,14 +240,14 @@ class Worker:
 
     async def _deliver(self, task: Task) -> Answer:
         try:
-            self._allow_list.check(task.callback_url)
+            target = self._allow_list.check(task.callback_url)
         except CallbackNotAllowed as error:
             return Answer(OutcomeKind.FINAL, None, str(error))
         assert task.reply is not None
         body = encode_reply(task.reply)
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._delivery_pool, self._courier.deliver, task.callback_url, body)
+            return await loop.run_in_executor(self._delivery_pool, self._courier.deliver, target, body)
         except Exception as error:
             log.exception("task=%s could not be delivered for a reason that nobody thought of", task.id)
             return Answer(OutcomeKind.TRANSIENT, None, f"the delivery failed: {type(error).__name__}")

@@ -31,6 +31,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     figures = config.stash.get(FIGURES, [])
     if rows := [test for test in terminalreporter.stats.get("passed", []) if test.nodeid.startswith("tests/security/")]:
         figures.append(f"attack table: {len(rows)} rows passed (tests/security)")
+        shapes = [test for test in rows if "/test_ssrf.py::" in test.nodeid]
+        figures.append(f"SSRF shapes: {len(shapes)} passed (tests/security/test_ssrf.py)")
     if figures:
         terminalreporter.section("figures")
         for figure in figures:

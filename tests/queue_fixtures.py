@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from camiohookd import snapshot
 from camiohookd.disk import Disk
+from camiohookd.documents import Documents
 from camiohookd.errors import StoreUnavailable
 from camiohookd.payload import Event, Label, Picture, Reply
 from camiohookd.room import Bounds
@@ -101,6 +102,10 @@ class CountingDisk(Disk):
         self._count("truncate", self._open[fd])
         super().truncate(fd, length)
 
+    def punch(self, fd: int, offset: int, length: int) -> None:
+        self._count("punch", self._open[fd])
+        super().punch(fd, offset, length)
+
     def close(self, fd: int) -> None:
         del self._open[fd]
         super().close(fd)
@@ -191,5 +196,5 @@ def seed(folder: Path, waiting: int) -> None:
         )
         documents[str(number)] = task.to_document()
     folder.mkdir(exist_ok=True)
-    snapshot.write_all(CountingDisk(), folder / "queue.json", documents)
+    snapshot.write_all(CountingDisk(), folder / "queue.json", Documents(documents))
     (folder / "format").write_text(f"{FORMAT}\n")

@@ -70,8 +70,8 @@ def _transient(reason: str) -> Outcome:
 def _root(error: BaseException) -> str:
     """Return the words of the operating system at the bottom of `error`; the layers above it repeat the URL."""
     deepest = error
-    while deepest.__context__ is not None:
-        deepest = deepest.__context__
+    while inner := deepest.__cause__ or (None if deepest.__suppress_context__ else deepest.__context__):
+        deepest = inner
     if isinstance(deepest, OSError) and deepest.strerror:
         return deepest.strerror
     return "it hung up" if isinstance(deepest, ConnectionError) else type(deepest).__name__

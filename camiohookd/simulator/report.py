@@ -30,7 +30,7 @@ def report(results: Sequence[Result], doubt: str | None, origin: str) -> Iterato
 def how_to_allow(origin: str) -> Iterator[str]:
     """Return what to change so that the daemon may deliver to `origin`."""
     hosts = json.dumps(["camio.com", "*.camio.com", origin])
-    yield "The daemon is not allowed to call this simulator back. Put this into its configuration and restart it:"
+    yield "The daemon is not allowed to call this simulator back. Put this into its configuration and reload it:"
     yield ""
     yield "    [callback]"
     yield f"    allow_hosts = {hosts}"

@@ -1,10 +1,11 @@
-"""The private listener: ``/metrics``, ``/healthz``, ``/readyz``; never on the public port.
+"""The private listener: ``/metrics``, ``/healthz``, ``/readyz``, ``/openapi.json``; never on the public port.
 
 A web page in a browser on this machine could reach it under a name of its own that resolves to this address (DNS
 rebinding), so it answers only where it is called by an IP address or localhost.
 """
 
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from ipaddress import ip_address
 
 from prometheus_client.exposition import choose_encoder
@@ -12,7 +13,7 @@ from prometheus_client.registry import Collector
 from tornado.web import url
 
 from camiohookd.metrics import Metrics
-from camiohookd.web import answers
+from camiohookd.web import answers, openapi
 from camiohookd.web.answers import Refused
 from camiohookd.web.endpoint import Endpoint, UnknownPath
 from camiohookd.web.site import Limits, Site
@@ -65,6 +66,13 @@ class MetricsPage(AdminEndpoint):
         self.write(encode(self._metrics.registry))
 
 
+class Description(AdminEndpoint):
+    """What the public listener takes and answers, as OpenAPI."""
+
+    async def serve(self) -> None:
+        self.reply(200, openapi.describe(version("camiohookd")))
+
+
 def encoding_for(accept: str) -> tuple[Callable[[Collector], bytes], str]:
     """The function that writes the metrics, and its media type, by the Accept header."""
     try:
@@ -90,5 +98,6 @@ def admin_application(metrics: Metrics, checks: Mapping[str, Check], limits: Lim
         url("/metrics", MetricsPage, {"metrics": metrics}),
         url("/healthz", Health),
         url("/readyz", Readiness, {"checks": checks}),
+        url("/openapi.json", Description),
     ]
     return Site([*paths], UnknownPath, limits)

@@ -13,10 +13,10 @@ import msgspec
 from tornado.web import HTTPError
 
 from camiohookd.errors import (
-    CallbackNotAllowed,
     CamiohookdError,
     NoSuchTask,
     PayloadError,
+    PrivateCallback,
     QueueFull,
     StoreUnavailable,
     WrongState,
@@ -137,7 +137,7 @@ def answer_for(error: BaseException | None, methods: tuple[str, ...] = ()) -> An
             return error.answer
         case PayloadError():
             return Answer(400, error.code, error.message, error.field)
-        case CallbackNotAllowed():
+        case PrivateCallback():
             return Answer(400, "callback_not_allowed", str(error), "callback_url")
         case QueueFull():
             return Answer(503, "queue_full", str(error), retry_after=error.retry_after)

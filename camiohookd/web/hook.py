@@ -1,6 +1,6 @@
 """The public listener: Camio's three requests and nothing else (PROTOCOL.md, section 3).
 
-key ─▶ room ─▶ body ─▶ executor: `parse`, `check_callback` ─▶ `Intake.put` (on stable storage) ─▶ 200
+key ─▶ room ─▶ body ─▶ executor: `parse`, `check_callback`, `Intake.prepare` ─▶ `put` (on stable storage) ─▶ 200
 
 Everything but that executor's work runs on the event loop. The key is in the URL, so no URL is ever logged.
 """
@@ -21,6 +21,7 @@ from tornado.web import url
 from camiohookd.errors import NoSuchTask
 from camiohookd.metrics import Metrics
 from camiohookd.payload import Event
+from camiohookd.taskqueue import Prepared
 from camiohookd.web import answers, gzipped
 from camiohookd.web.admission import Guesses, Keys, Room
 from camiohookd.web.answers import Answer, Refused
@@ -63,7 +64,11 @@ class Page(Protocol):
 class Intake(Protocol):
     """The side of the queue that is turned to Camio."""
 
-    async def put(self, event: Event) -> Receipt:
+    def prepare(self, event: Event) -> Prepared:
+        """What `put` would have to compute at length; any thread may call this."""
+        ...
+
+    async def put(self, prepared: Prepared) -> Receipt:
         """Return once the event is on stable storage; raise `QueueFull` or `StoreUnavailable` if it is not."""
         ...
 
@@ -74,7 +79,7 @@ class Intake(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """What the requests share. `parse` and `check_callback` run in `executor`, since 32 MB of base64 take a while."""
+    """What the requests share. `read` runs in `executor`, since 32 MB of base64 take a while."""
 
     intake: Intake
     keys: Keys
@@ -87,15 +92,15 @@ class Hook:
     draining: Callable[[], bool]
     throttle: Throttle = field(default_factory=partial(Throttle, log))
 
-    def read(self, chunks: list[bytes], unpack: Unpack | None) -> Event:
-        """The event in a body, whose `chunks` are used up; raise `PayloadError`, `CallbackNotAllowed` or `Refused`."""
+    def read(self, chunks: list[bytes], unpack: Unpack | None) -> Prepared:
+        """The event in a body, whose `chunks` are used up; raise `PayloadError`, `PrivateCallback` or `Refused`."""
         body = b"".join(chunks)
         chunks.clear()
         if unpack is not None:
             body = unpack(body)
         event = self.parse(body)
         self.check_callback(event.callback_url)
-        return event
+        return self.intake.prepare(event)
 
 
 class Status(Endpoint):
@@ -173,9 +178,9 @@ class Tasks(Endpoint):
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
-        event = await loop.run_in_executor(self._hook.executor, self._hook.read, self.chunks, self._unpack)
-        receipt = await self._hook.intake.put(event)
-        self._record(event, receipt)
+        prepared = await loop.run_in_executor(self._hook.executor, self._hook.read, self.chunks, self._unpack)
+        receipt = await self._hook.intake.put(prepared)
+        self._record(prepared.event, receipt)
         self.reply(200, {"status": "duplicate" if receipt.duplicate else "queued", "id": receipt.id})
 
     def _record(self, event: Event, receipt: Receipt) -> None:

@@ -28,7 +28,7 @@ from camiohookd.web.stream import Patience, Stream
 log = logging.getLogger(__name__)
 
 MEGABYTE = 1024 * 1024
-_READ_BYTES = 64 * 1024
+_READ_BYTES = 256 * 1024
 _NO_LIMIT = 1 << 62
 NO_PROXIES = Peers()
 

@@ -120,6 +120,8 @@ def _elements(der: bytes) -> list[tuple[int, bytes]]:
 
 
 def _read(setting: str, path: str) -> bytes:
+    if "-----BEGIN" in path:
+        raise ConfigError(f"{setting}: it is a PEM text (not shown), expected the path of a file with that text")
     try:
         return Path(path).read_bytes()
     except OSError as error:

@@ -1,46 +1,38 @@
 """What the queue's verbs cost on this machine's disk, with few and with very many tasks waiting.
 
-    .venv/bin/python tests/bench/accept_depth.py [--fast] [--folder DIR]
-
-All of a table stands against the first column, measured in the same run. The tests count bytes and steps
-(tests/faults/test_costs.py); the times are here.
+All of the printed table stands against the first column, measured in the same run; the results are those of an accept.
+The tests count bytes and steps (tests/faults/test_costs.py); the times are here.
 """
 
-import argparse
-import asyncio
 import gc
-import os
 import statistics
-import sys
-import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.client import HTTPConnection
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
-import msgspec
-from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
-from tornado.web import Application, RequestHandler
-
-sys.path.insert(0, str(Path(__file__).parents[2]))  # run as a script, it finds `tests`
-
 from camiohookd import storage, views
-from camiohookd.disk import Disk
 from camiohookd.housekeeping import Housekeeper
-from camiohookd.payload import Event, parse_event
-from camiohookd.storethread import StoreThread
+from camiohookd.payload import Event
 from camiohookd.taskqueue import TaskQueue
+from tests.bench.harness import Bench, Result, at_most, result
 from tests.queue_fixtures import REPLY, ROOMY, commit, make_event, seed
 
 PICTURES = 8
 PICTURE_BYTES = 50_000
 DECODED = PICTURES * PICTURE_BYTES
-CONNECTIONS = 8
+DEPTHS = (10, 1_000, 100_000)
+
+
+def run(bench: Bench) -> Iterator[Result]:
+    watches = verbs_by_depth(bench.place("accept_depth"), bench.count(300, 50))
+    accept_beside_compaction(bench.place("compaction"), bench.count(100_000, 20_000))
+    few, many = (watches[depth].series["accept"] for depth in (DEPTHS[0], DEPTHS[-1]))
+    target, where = at_most(1.25, 1.05), f"{DEPTHS[-1]:,} waiting"
+    yield result("accept_depth", f"an accept, {where}", many.median, "ms", baseline=few.median, target=target)
+    each = many.bytes_each() / 1000, few.bytes_each() / 1000
+    yield result("accept_depth", f"written for it, {where}", each[0], "kB", baseline=each[1], target=target)
 
 
 @dataclass(slots=True)
@@ -100,10 +92,10 @@ def open_queue(folder: Path) -> TaskQueue:
     return TaskQueue(folder, backoff=lambda _: 5.0, bounds=ROOMY)
 
 
-def verbs_by_depth(folder: Path, depths: list[int], rounds: int) -> None:
+def verbs_by_depth(folder: Path, rounds: int) -> dict[int, Stopwatch]:
     """The depths take turns, so that a disk that grows tired is tired for all."""
     watches = {}
-    for depth in depths:
+    for depth in DEPTHS:
         seed(folder / str(depth), depth)
         started = time.perf_counter()
         queue = open_queue(folder / str(depth))
@@ -120,6 +112,7 @@ def verbs_by_depth(folder: Path, depths: list[int], rounds: int) -> None:
     print_verbs(watches)
     for watch in watches.values():
         watch.queue.close()
+    return watches
 
 
 def print_verbs(watches: dict[int, Stopwatch]) -> None:
@@ -163,132 +156,3 @@ def accept_beside_compaction(folder: Path, depth: int) -> None:
     print(f"a step: median {statistics.median(steps):.2f} ms, worst {max(steps):.2f} ms")
     print(f"an accept without it: median {quiet.series['accept'].median:.2f} ms")
     print(f"an accept behind a step: median {statistics.median(waits):.2f} ms, worst {max(waits):.2f} ms")
-
-
-Take = Callable[[Event], Awaitable[object]]
-
-
-class EventHandler(RequestHandler):
-    """As the hook's, without the checks: the answer leaves when the event is taken."""
-
-    def initialize(self, take: Take) -> None:
-        self.take = take
-
-    async def post(self) -> None:
-        await self.take(parse_event(self.request.body))
-
-
-def throughput(folder: Path, count: int) -> None:
-    """Events a second of eight connections that each send the next event as soon as the last is answered."""
-    print(f"\n{count} events of {DECODED:,} decoded bytes on {CONNECTIONS} connections, the median of three runs")
-    rates: dict[str, list[float]] = {"a handler that stores nothing": [], "the queue": [], "a file and fsync each": []}
-    for attempt in range(3):
-        for number, name in enumerate(rates):
-            place = folder / f"{attempt}-{number}"
-            place.mkdir()
-            taker = (take_nothing, take_into_queue, take_into_files)[number]
-            with taker(place) as take:
-                rates[name].append(asyncio.run(serve(take, count)))
-    base = statistics.median(rates["a handler that stores nothing"])
-    for name, found in rates.items():
-        rate = statistics.median(found)
-        print(f"{name:30} {rate:7.1f} events a second = {rate / base:.2f} x")
-
-
-@contextmanager
-def take_nothing(_: Path) -> Iterator[Take]:
-    async def take(_: Event) -> None:
-        return
-
-    yield take
-
-
-@contextmanager
-def take_into_queue(folder: Path) -> Iterator[Take]:
-    store = StoreThread(open_queue(folder))
-
-    async def take(each: Event) -> None:
-        prepared = await asyncio.to_thread(store.prepare, each)
-        await store.call(lambda queue: queue.put(prepared))
-
-    yield take
-    store.stop()
-
-
-@contextmanager
-def take_into_files(folder: Path) -> Iterator[Take]:
-    """What comes to mind first; each in a thread, so that the loop does not wait."""
-
-    def keep(each: Event) -> None:
-        path = folder / each.digest
-        with path.open("wb") as file:
-            file.write(msgspec.json.encode(each.rest))
-            file.writelines(picture.data for picture in each.pictures)
-            file.flush()
-            os.fsync(file.fileno())
-        disk.sync_folder(folder)
-
-    disk = Disk()
-
-    async def take(each: Event) -> None:
-        await asyncio.get_running_loop().run_in_executor(None, keep, each)
-
-    yield take
-
-
-async def serve(take: Take, count: int) -> float:
-    """Serve the clients, who are a process of their own; returns the events a second."""
-    (listener,) = bind_sockets(0, "127.0.0.1")
-    server = HTTPServer(Application([("/", EventHandler, {"take": take})], log_function=lambda _: None))
-    server.add_socket(listener)
-    port = listener.getsockname()[1]
-    clients = await asyncio.create_subprocess_exec(
-        sys.executable, __file__, "--clients", str(port), str(count), stdout=asyncio.subprocess.PIPE
-    )
-    output, _ = await clients.communicate()
-    server.stop()
-    await server.close_all_connections()
-    return float(output)
-
-
-def clients(port: int, count: int) -> None:
-    """Post events as fast as they are taken, and print how many that were a second."""
-    pictures = [{"timestamp": str(number), "image_b64": os.urandom(PICTURE_BYTES)} for number in range(PICTURES)]
-    rest = msgspec.json.encode(pictures)
-
-    def client(first: int) -> None:
-        connection = HTTPConnection("127.0.0.1", port)
-        for number in range(first, count, CONNECTIONS):
-            body = b'{"callback_url": "https://camio.test/%d", "images": %b}' % (number, rest)
-            connection.request("POST", "/", body)
-            answer = connection.getresponse()
-            answer.read()
-            assert answer.status == 200
-
-    threads = [Thread(target=client, args=(number,)) for number in range(CONNECTIONS)]
-    started = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    print(count / (time.perf_counter() - started))
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--fast", action="store_true", help="fewer rounds, in half a minute")
-    parser.add_argument("--folder", type=Path, help="where to write (default: the temporary folder)")
-    parser.add_argument("--clients", nargs=2, type=int, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.clients:
-        clients(*options.clients)
-        return
-    with tempfile.TemporaryDirectory(dir=options.folder) as name:
-        folder = Path(name)
-        verbs_by_depth(folder, [10, 1_000, 100_000], rounds=50 if options.fast else 300)
-        accept_beside_compaction(folder / "compaction", 20_000 if options.fast else 100_000)
-        throughput(folder, 80 if options.fast else 400)
-
-
-if __name__ == "__main__":
-    main()

@@ -16,7 +16,7 @@ import msgspec
 from camiohookd.disk import Disk
 from camiohookd.errors import QueueError
 from camiohookd.payload import Event, Label, Picture, Reply
-from camiohookd.segments import DamagedPayloadError
+from camiohookd.payloadrecord import DamagedPayloadError
 from camiohookd.taskqueue import TaskQueue
 from camiohookd.tasks import Cause, State, Task
 from tests.faults.recording import Entry, Mark, MemoryDisk, MortalDisk, RecordingDisk

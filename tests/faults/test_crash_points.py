@@ -32,9 +32,9 @@ from tests.faults.model import (
     open_queue,
     plain,
     reply,
-    see,
+    see_all,
 )
-from tests.faults.recording import FailingDisk, Killed, RecordingDisk
+from tests.faults.recording import FailingDisk, Killed, Punch, RecordingDisk
 
 Scenario = Callable[[Driver], None]
 
@@ -45,6 +45,7 @@ STEP_BYTES = 200
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a few events fill segments and journals."""
     monkeypatch.setattr(segments, "SEGMENT_BYTES", 500)
+    monkeypatch.setattr(segments, "BLOCK_BYTES", 16)
     monkeypatch.setattr(storage, "MIN_JOURNAL_BYTES", 800)
 
 
@@ -172,27 +173,32 @@ def kills_and_starts(driver: Driver) -> None:
 
 
 def making_room(driver: Driver) -> None:
-    """What is kept for looking at is let go, in commits that hold other changes too."""
+    """What is kept for looking at is let go beside what waits, in commits that hold other changes too."""
     driver.put("a", "b", "c", "d")
     driver.fail("a", "no")
-    driver.fail("b", "nor this")
-    for name, neighbour in (("e", "c"), ("f", "d"), ("g", "e")):
-        room = driver.queue.room
-        room.max_bytes = driver.queue.bytes_used + 100
+    driver.fail("c", "nor this")
+    for name, neighbour in (("e", "b"), ("f", "d"), ("g", "e")):
+        driver.queue.room.max_bytes = driver.queue.bytes_used + 100
         _put_and_label(driver, name, neighbour)
+    assert any(isinstance(entry, Punch) for entry in driver.disk.log)
 
 
 def _put_and_label(driver: Driver, name: str, neighbour: str) -> None:
     """In one commit, for which room has to be made. Where the event is refused, the label may be kept all the same."""
-    let_go = {each: (*seen[:3], None, None) for each in ("a", "b") if (seen := driver.now(each))}
+    let_go = {each: (*seen[:3], None, None) for each in ("a", "c") if (seen := driver.now(each))}
     changed: dict[str, Seen] = {name: ("pending", event(name).pictures), **let_go}
+    changed[neighbour] = ("labelled", plain(reply(neighbour)), 0, 0.0)
+    asked, ids = {digest_of(each): seen for each, seen in changed.items()}, dict[str, str]()
+    driver.hear(Asked(asked))
     try:
-        with driver.commit(changed | {neighbour: ("labelled", plain(reply(neighbour)), 0, 0.0)}) as ids:
+        with driver.queue.batch():
             driver.queue.labelled(driver.id_of(neighbour), reply(neighbour))
-            ids[name] = driver.queue.put(event(name)).id
+            ids[digest_of(name)] = driver.queue.put(event(name)).id
+            driver.queue.commit()
     except QueueFull:
-        now = see(driver.queue, driver.queue.get(driver.id_of(neighbour)))
-        driver.hear(Acknowledged({digest_of(neighbour): now}, {}))
+        driver.queue.undo()
+    now = {digest: seen for digest, (_, seen) in see_all(driver.queue).items() if digest in asked}
+    driver.hear(Acknowledged(now, ids))
 
 
 SCENARIOS: list[Scenario] = [

@@ -12,7 +12,7 @@ from tinydb import TinyDB
 
 from camiohookd import segments, storage
 from camiohookd.errors import StateFolderError
-from camiohookd.segments import DamagedPayloadError
+from camiohookd.payloadrecord import DamagedPayloadError
 from camiohookd.tasks import Cause, State, Task
 from tests.faults.crashes import Folder
 from tests.faults.exploring import build, recover_twice
@@ -83,17 +83,7 @@ class _Whole:
         }
 
     def touched(self, name: str, start: int, end: int) -> set[str]:
-        """The ids of the tasks whose records bytes `start` to `end` of a file belong to.
-
-        To the forgotten, too, whose ids are next to them: nothing tells them from the damaged ones.
-        """
-        ids = {int(task_id) for task_id in self._touched(name, start, end)}
-        forgotten = {int(task_id) for digest, task_id in self.ledger.ids.items() if digest not in self.tasks}
-        while more := {each for each in forgotten - ids if {each - 1, each + 1} & ids}:
-            ids |= more
-        return {str(each) for each in ids}
-
-    def _touched(self, name: str, start: int, end: int) -> set[str]:
+        """The ids of the tasks whose records bytes `start` to `end` of a file belong to."""
         if name.startswith("segments/"):
             number = int(Path(name).stem)
             return {

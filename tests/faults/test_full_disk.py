@@ -10,7 +10,7 @@ import errno
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ from camiohookd.room import Bounds
 from camiohookd.storethread import StoreThread
 from camiohookd.taskqueue import TaskQueue
 from camiohookd.tasks import Cause
-from tests.faults.model import event, open_queue, reply, see_all
+from tests.faults.model import event, kill, open_queue, reply, see_all
 from tests.faults.recording import MortalDisk
 
 MB = 1_000_000
@@ -51,9 +51,13 @@ class SmallDisk:
     def empty(self) -> None:
         (self.path / "filler").unlink()
 
-    def turn_read_only(self) -> None:
+    def fail(self) -> None:
         """What ext4 does after an error (errors=remount-ro), though files are open."""
         _run("mount", "-o", "remount,abort", str(self.path))
+
+    def remount(self, how: str) -> None:
+        """As its owner does it: ``ro`` or ``rw``."""
+        _run("mount", "-o", f"remount,{how}", str(self.path))
 
     def mount_again(self) -> None:
         _run("umount", str(self.path))
@@ -92,24 +96,39 @@ def _run(*command: str) -> None:
     subprocess.run(command, check=True, capture_output=True, text=True)
 
 
+MOUNTS = {"ext4": _mount_ext4, "tmpfs": _mount_tmpfs}
+
+
+@contextmanager
+def _mounted(path: Path, kind: str) -> Iterator[SmallDisk]:
+    """Raises OSError or CalledProcessError where that is not allowed."""
+    path.mkdir(exist_ok=True)
+    MOUNTS[kind](path)
+    try:
+        yield SmallDisk(path, kind)
+    finally:
+        _run("umount", "--lazy", str(path))
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path, remarks: list[str]) -> Iterator[SmallDisk]:
     path = tmp_path / "disk"
-    path.mkdir()
-    for kind, mount in {"ext4": _mount_ext4, "tmpfs": _mount_tmpfs}.items():
-        try:
-            mount(path)
-        except (OSError, subprocess.CalledProcessError) as error:
-            remarks.append(f"NO {kind} COULD BE MOUNTED for the full disk: {getattr(error, 'stderr', None) or error}")
-            continue
-        try:
-            yield SmallDisk(path, kind)
-        finally:
-            _run("umount", "--lazy", str(path))
-        return
+    for kind in MOUNTS:
+        with ExitStack() as mounts:
+            try:
+                disk = mounts.enter_context(_mounted(path, kind))
+            except (OSError, subprocess.CalledProcessError) as error:
+                remarks.append(f"NO {kind} COULD BE MOUNTED for the full disk: {_why(error)}")
+                continue
+            yield disk
+            return
     simulated = SmallDisk(path, "simulated")
     simulated.disk = CountingDisk(path)
     yield simulated
+
+
+def _why(error: Exception) -> object:
+    return getattr(error, "stderr", None) or error
 
 
 def _big(name: str) -> Event:
@@ -206,7 +225,12 @@ def test_what_is_kept_for_looking_at_goes_before_any_event_is_refused(
     folder = small_disk.path / "state"
     bounds = Bounds(max_bytes=1 << 40, min_free_bytes=20 * MB)
     queue = open_queue(folder, small_disk.disk, bounds=bounds)
-    failed = [int(_put(queue, f"failed {number}")) for number in range(30)]
+    failed, fresh = [], []
+    for number in range(30):  # every third event waits, so that no segment can go as a whole
+        failed.append(int(_put(queue, f"failed {number}")))
+        if number % 2:
+            fresh.append(f"fresh {number}")
+            _put(queue, fresh[-1])
     with queue.batch():
         for task_id in failed:
             queue.fail(task_id, Cause.LABELING, "no model")
@@ -217,7 +241,7 @@ def test_what_is_kept_for_looking_at_goes_before_any_event_is_refused(
     assert len(accepted) > 20
     assert all(queue.get(task_id).payload is None for task_id in failed)
     assert all(queue.get(task_id).reason == "no model" for task_id in failed)
-    _expect_all(queue, accepted)
+    _expect_all(queue, [*fresh, *accepted])
     queue.close()
 
 
@@ -228,7 +252,7 @@ def test_a_disk_that_turns_read_only_refuses_and_has_everything_when_it_is_mount
     folder = small_disk.path / "state"
     queue = open_queue(folder, small_disk.disk, bounds=Bounds(min_free_bytes=0))
     _put(queue, "before")
-    small_disk.turn_read_only()
+    small_disk.fail()
     for number in range(3):
         with pytest.raises(StoreUnavailable):
             _put(queue, f"refused {number}")
@@ -243,6 +267,59 @@ def test_a_disk_that_turns_read_only_refuses_and_has_everything_when_it_is_mount
     assert queue.trouble is None
     assert len(see_all(queue)) == 2
     _expect_all(queue, ["before", "after"])
+    queue.close()
+
+
+@pytest.mark.parametrize("kind", MOUNTS)
+def test_a_folder_that_is_read_only_for_a_while_is_opened_again_with_everything(
+    kind: str, tmp_path: Path, remarks: list[str]
+) -> None:
+    """A disk is turned read-only by its owner, which Linux allows once the daemon has stopped, and not before."""
+    with ExitStack() as mounts:
+        try:
+            disk = mounts.enter_context(_mounted(tmp_path / "disk", kind))
+        except (OSError, subprocess.CalledProcessError) as error:
+            remarks.append(f"NO {kind} COULD BE MOUNTED to be turned read-only: {_why(error)}")
+            pytest.skip(f"NOT TESTED: the way back from a read-only {kind}, because it cannot be mounted here")
+        folder = disk.path / "state"
+        queue = open_queue(folder, disk.disk, bounds=Bounds(min_free_bytes=0))
+        _put(queue, "before")
+        with pytest.raises(subprocess.CalledProcessError, match="exit status 32"):  # it is busy
+            disk.remount("ro")
+        kill(queue)
+        disk.remount("ro")
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable, match="Read-only file system"):
+                open_queue(folder, disk.disk)
+        disk.remount("rw")
+        queue = open_queue(folder, disk.disk, bounds=Bounds(min_free_bytes=0))
+        _put(queue, "after")
+        _expect_all(queue, ["before", "after"])
+        queue.close()
+
+
+def test_a_disk_that_refuses_every_write_for_a_while_is_used_again_without_a_restart(small_disk: SmallDisk) -> None:
+    """The kernel refuses, as it does on a read-only disk, the files that are open; and takes them again."""
+    if small_disk.kind != "ext4":
+        pytest.skip("NOT TESTED: only on an ext4 can writing be forbidden while files are open (chattr +i)")
+    folder = small_disk.path / "state"
+    queue = open_queue(folder, small_disk.disk, bounds=Bounds(min_free_bytes=0))
+    _put(queue, "before")
+    written = [path for path in folder.rglob("*") if path.is_file()]
+    _run("chattr", "+i", *map(str, [*written, folder, folder / "segments"]))
+    for number in range(3):
+        with pytest.raises(StoreUnavailable):
+            _put(queue, f"refused {number}")
+        queue.undo()
+    assert queue.trouble
+    _expect_all(queue, ["before"])
+    _run("chattr", "-i", *map(str, [*written, folder, folder / "segments"]))
+    _put(queue, "after")
+    assert queue.trouble is None
+    queue.close()
+    queue = open_queue(folder, small_disk.disk)
+    _expect_all(queue, ["before", "after"])
+    assert len(see_all(queue)) == 2
     queue.close()
 
 

@@ -26,9 +26,9 @@ from hypothesis.stateful import (
 
 from camiohookd.errors import StoreUnavailable
 from camiohookd.housekeeping import Housekeeper
-from camiohookd.journal import scan
+from camiohookd.journal import Del, Live, Note, Put, Record, Scan, Set
+from camiohookd.payloadrecord import DamagedPayloadError
 from camiohookd.room import Bounds
-from camiohookd.segments import DamagedPayloadError
 from camiohookd.taskqueue import Delivery, TaskQueue
 from camiohookd.tasks import Cause, State, Task
 from tests.queue_fixtures import REPLY, CountingDisk, HandClock, commit, crash, make_event, open_queue
@@ -310,21 +310,24 @@ class QueueModel(RuleBasedStateMachine):
             commit(self.queue, lambda q, task_id=task_id: q.give_back(task_id))  # type: ignore[misc]  # binds it
             self.change(task_id, in_hand=False)
         self.crash()
-        victim = rot(Path(self.folder.name), random.Random(seed))
+        record = rot(Path(self.folder.name), random.Random(seed))
         self.queue = self.open()
-        self.accept_what_became_of(victim)
+        self.accept_what_became_of(record)
         self.queue.storage.compact()  # as the housekeeper does it at once: the damaged line is gone for good
 
-    def accept_what_became_of(self, victim: int | None) -> None:
-        """The task of a damaged record may be as it was before it, or be gone, or be back after it was dropped."""
+    def accept_what_became_of(self, record: Record) -> None:
+        """The task of a damaged record may be as it was before it, or be gone; a dropped one stays away."""
         found = {int(key) for key in self.queue.storage.documents}
-        if victim is None:
-            # The greatest id stood there, maybe nowhere else. Whose pictures are still whole may have been lost.
-            changed = found - self.tasks.keys()
-            assert changed <= self.ids_given
-            self.ids_are_known = False
-        else:
-            changed = {victim}
+        match record:
+            case Note():
+                # The greatest id stood there, maybe nowhere else. Whose pictures are still whole may have been lost.
+                changed = found - self.tasks.keys()
+                assert changed <= self.ids_given
+                self.ids_are_known = False
+            case Put() | Set():
+                changed = {int(record.id)}
+            case Del() | Live():
+                changed = set()
         assert found ^ self.tasks.keys() <= changed
         for task_id in changed:
             self.tasks.pop(task_id, None)
@@ -408,17 +411,17 @@ class QueueModel(RuleBasedStateMachine):
         return [task_id for task_id in self.having(State.PENDING) if self.tasks[task_id].in_hand]
 
 
-def rot(folder: Path, chance: random.Random) -> int | None:
-    """Damage a byte of a line of the newest journal; returns the id of the task that the line was about, if any."""
+def rot(folder: Path, chance: random.Random) -> Record:
+    """Damage a byte of a line of the newest journal; returns the record that stood there."""
     journal = max(folder.glob("queue.journal-*"))
     lines = journal.read_bytes().splitlines(keepends=True)
-    hit = chance.choice([place for place, line in enumerate(lines) if scan(line).records])
-    record = scan(lines[hit]).records[0]
+    hit = chance.choice(range(len(lines)))
+    [record] = Scan(lines[hit])
     damaged = bytearray(lines[hit])
     damaged[chance.randrange(len(damaged) - 1)] ^= 1 << chance.randrange(3)
     lines[hit] = bytes(damaged)
     journal.write_bytes(b"".join(lines))
-    return int(record[1]) if record[0] != "note" else None
+    return record
 
 
 def test_the_queue_holds_what_a_dictionary_holds_whatever_happens_to_it(long_run: bool) -> None:

@@ -5,25 +5,33 @@ memory.
 """
 
 import contextlib
+import gzip
 import shutil
 import struct
 import tempfile
 import zlib
 from collections.abc import Callable
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 
-from camiohookd import config, images, journal
+from camiohookd import apikeys, config, images, journal
 from camiohookd.disk import Disk
+from camiohookd.documents import Documents
 from camiohookd.errors import ConfigError, ModelError, PayloadError, PictureError
 from camiohookd.labelers import model
 from camiohookd.labelers.decoders import decoder
 from camiohookd.payload import parse_event
 from camiohookd.taskqueue import TaskQueue
+from camiohookd.web import gzipped
+from camiohookd.web.answers import Refused
+from camiohookd.web.peers import Peers
 from tests.queue_fixtures import make_event
 
 _LIMITS = images.Limits(("jpeg", "png", "webp"), max_pixels=300_000, max_bytes=65_536)
 _EVENTS = 4
+_UNPACKED = 4096
+_PEERS = Peers(["127.0.0.1", "10.0.0.0/8", "fd00::/8"])
 _MEMORY = Path("/dev/shm")  # a folder in memory, where there is one
 
 
@@ -36,6 +44,45 @@ def picture(data: bytes) -> None:
     with contextlib.suppress(PictureError):
         decoded = images.decode(data, _LIMITS, (32, 32))
         assert decoded.width * decoded.height <= _LIMITS.max_pixels
+
+
+def gzip_body(data: bytes) -> None:
+    """A body in gzip; what begins with an @ is put into a right header and a right end, which no fuzzer would find."""
+    body = _in_gzip(data[1:]) if data.startswith(b"@") else data
+    with contextlib.suppress(Refused):
+        unpacked = gzipped.unpack(body, _UNPACKED)
+        assert len(unpacked) <= _UNPACKED
+        assert unpacked == gzip.decompress(body)
+
+
+def _in_gzip(deflated: bytes) -> bytes:
+    unpacked = b""
+    with contextlib.suppress(zlib.error):
+        unpacked = zlib.decompressobj(-zlib.MAX_WBITS).decompress(deflated, 2 * _UNPACKED)
+    return gzip.compress(b"")[:10] + deflated + struct.pack("<II", zlib.crc32(unpacked), len(unpacked))
+
+
+def forwarded(data: bytes) -> None:
+    """An X-Forwarded-For: from a trusted proxy it is somebody's address or nobody's, from others it says nothing."""
+    header = data.decode("latin-1")
+    peer = _PEERS.client("127.0.0.1", header)
+    assert peer.name.isascii()
+    assert peer.group is None or ip_network(peer.group)
+    assert _PEERS.client("192.0.2.1", header) == _PEERS.connected("192.0.2.1")
+
+
+def keys_file(data: bytes) -> None:
+    """A file of keys, to which one is added, and taken out again: the others stay as they were."""
+    file = _folder() / "api-keys"
+    file.write_bytes(data)
+    with contextlib.suppress(ConfigError):
+        before = apikeys.read(file)
+        assert all(8 <= len(key) <= 256 and key.isascii() for key in before.values())
+        name = next(name for name in map(str, range(len(before) + 1)) if name not in before)
+        added = apikeys.add(file, name)
+        assert apikeys.read(file) == before | {name: added}
+        assert apikeys.retire(file, name) == len(before)
+        assert apikeys.read(file) == before
 
 
 def settings(data: bytes) -> None:
@@ -60,8 +107,7 @@ def journal_lines(data: bytes) -> None:
         b"%08x %b\n" % (zlib.crc32(line[1:]), line[1:]) if line.startswith(b"@") else line + b"\n"
         for line in data.split(b"\n")
     ]
-    scanned = journal.scan(b"".join(lines))
-    journal.replay(scanned.records, {}, {})
+    journal.replay(journal.Scan(b"".join(lines)), Documents(), {})
 
 
 def recovery(data: bytes) -> None:
@@ -114,6 +160,9 @@ def _sound_state() -> Path:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "payload": payload,
     "picture": picture,
+    "gzip_body": gzip_body,
+    "forwarded": forwarded,
+    "keys_file": keys_file,
     "settings": settings,
     "model_toml": model_toml,
     "journal_lines": journal_lines,

@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -324,16 +326,16 @@ def test_a_start_says_what_waits_which_model_it_uses_and_how_the_last_run_ended(
         assert f"queue: 0 pending, 1 labelled, 1 failed; {model}\n" in daemon.log
 
 
-def test_systemd_is_told_when_it_is_ready_and_when_it_stops(tmp_path: Path) -> None:
-    import socket
-
+def test_systemd_is_told_what_to_keep_when_it_is_ready_how_it_does_and_when_it_stops(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
         notices.bind(str(tmp_path / "notify"))
-        notices.settimeout(20)
+        notices.settimeout(PATIENCE)
         with Daemon(tmp_path, "http://127.0.0.1:1", {"NOTIFY_SOCKET": str(tmp_path / "notify")}) as daemon:
-            assert notices.recv(4096).startswith(b"READY=1")
+            told = [notices.recv(4096).decode() for _ in range(4)]
             assert daemon.stop() == 0
-            assert notices.recv(4096).startswith(b"STOPPING=1")
+            assert notices.recv(4096) == b"STOPPING=1"
+    assert told[:3] == ["FDSTORE=1\nFDNAME=hook", "FDSTORE=1\nFDNAME=admin", "READY=1"]
+    assert re.fullmatch(r"STATUS=0 waiting, 0/min, cpu\nWATCHDOG=1", told[3])
 
 
 def test_a_model_that_does_not_match_its_checksum_stops_the_start(tmp_path: Path) -> None:

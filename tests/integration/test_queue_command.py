@@ -10,11 +10,14 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from camiohookd.control import open_desk
+from camiohookd.errors import QueueError
 from camiohookd.simulator.fake_camio import Answer
 from camiohookd.simulator.threaded import FakeCamioThread
 from tests.running import SAMPLES, Daemon, post_event
 
 PATIENCE = 30.0
+NOBODY = 65534
 CAT = (SAMPLES / "chelsea.jpg").read_bytes()
 
 
@@ -104,6 +107,25 @@ def test_the_socket_can_be_opened_only_by_user_and_group_and_is_gone_after_the_s
         assert not socket.exists()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: that the socket is closed to others, because only root can")
+def test_another_user_is_refused_at_the_socket_and_told_what_to_do() -> None:
+    with TemporaryDirectory() as name, Daemon(Path(name), "http://127.0.0.1:1") as daemon:
+        path = Path(name) / "run" / "control.sock"
+        for folder in (Path(name), path.parent):
+            folder.chmod(0o755)  # so that it is the socket that refuses
+        groups = os.getgroups()
+        os.setgroups([])
+        os.setegid(NOBODY)
+        os.seteuid(NOBODY)
+        try:
+            with pytest.raises(QueueError, match="only by camiohookd's user and group: run this as root"):
+                open_desk(path, daemon.state).__enter__()
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+            os.setgroups(groups)
+
+
 def test_a_socket_that_a_killed_daemon_left_is_no_obstacle(tmp_path: Path) -> None:
     with Daemon(tmp_path, "http://127.0.0.1:1") as daemon:
         daemon.kill()
@@ -121,12 +143,11 @@ def test_without_a_queue_it_says_where_it_looked(tmp_path: Path) -> None:
 # Only root can act for another user; everybody else has nothing to test here.
 @pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: that root shuts no daemon out, because only root can")
 def test_root_leaves_no_file_behind_that_the_daemon_could_not_open() -> None:
-    nobody = 65534
     with TemporaryDirectory() as name:  # tmp_path lies in a folder that only root may enter
         folder = Path(name)
         with Daemon(folder, "http://127.0.0.1:1") as daemon:
             daemon.stop()
         for path in (folder, *folder.rglob("*")):
-            os.chown(path, nobody, nobody)
+            os.chown(path, NOBODY, NOBODY)
         daemon.command("queue", "list")
-        assert {path.stat().st_uid for path in (folder / "state").rglob("*")} == {nobody}
+        assert {path.stat().st_uid for path in (folder / "state").rglob("*")} == {NOBODY}

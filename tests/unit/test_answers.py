@@ -5,7 +5,7 @@ import pytest
 from tornado.httputil import HTTPHeaders
 from tornado.web import HTTPError
 
-from camiohookd.errors import CallbackNotAllowed, NoSuchTask, PayloadError, QueueFull, StoreUnavailable, WrongState
+from camiohookd.errors import NoSuchTask, PayloadError, PrivateCallback, QueueFull, StoreUnavailable, WrongState
 from camiohookd.web import answers
 from camiohookd.web.answers import Answer, Refused, answer_for
 from camiohookd.web.endpoint import declared_length
@@ -19,10 +19,10 @@ def test_a_payload_error_is_a_400_that_names_the_field() -> None:
     }
 
 
-def test_a_callback_that_is_not_allowed_is_a_400_of_the_field_callback_url() -> None:
-    answer = answer_for(CallbackNotAllowed("callbacks to example.org are not allowed"))
+def test_a_callback_to_a_private_address_is_a_400_of_the_field_callback_url() -> None:
+    answer = answer_for(PrivateCallback("callback host not allowed: 10.0.0.1 is a private address"))
     assert (answer.status, answer.code, answer.field) == (400, "callback_not_allowed", "callback_url")
-    assert answer.message == "callbacks to example.org are not allowed"
+    assert answer.message == "callback host not allowed: 10.0.0.1 is a private address"
 
 
 def test_a_full_queue_says_when_to_try_again() -> None:

@@ -5,7 +5,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -15,80 +15,13 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camiohookd.callback import AllowList, Courier, Outcome, OutcomeKind, backoff
+from camiohookd.callback import AllowList, Courier, Outcome, OutcomeKind, Target, backoff
 from camiohookd.callback.outcome import classify_answer
-from camiohookd.errors import CallbackNotAllowed, ConfigError
+from camiohookd.errors import CallbackNotAllowed, ConfigError, PrivateCallback
+from camiohookd.urls import origin
+from tests.peer import Peer, Script, answering, dripping, resetting, sending
 
 DEFAULTS = ["camio.com", "*.camio.com"]
-Script = Callable[[socket.socket], None]
-
-
-class Peer:
-    """A server on the loopback that reads a request, notes it, and then does as `script` says."""
-
-    def __init__(self, script: Script, tls: ssl.SSLContext | None = None) -> None:
-        self.script = script
-        self.tls = tls
-        self.requests: list[bytes] = []
-        self.connections = 0
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}/callback/1"
-
-    def close(self) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                self.connections += 1
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        with suppress(OSError), closing(connection):
-            if self.tls:
-                connection = self.tls.wrap_socket(connection, server_side=True)
-            with closing(connection):
-                while request := _read_request(connection):
-                    self.requests.append(request)
-                    self.script(connection)
-
-
-def _read_request(connection: socket.socket) -> bytes:
-    head = b""
-    while b"\r\n\r\n" not in head:
-        chunk = connection.recv(65536)
-        if not chunk:
-            return b""
-        head += chunk
-    head, _, body = head.partition(b"\r\n\r\n")
-    [length] = [int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
-    while len(body) < length:
-        body += connection.recv(65536)
-    return head + b"\r\n\r\n" + body
-
-
-def answering(status: int, *headers: str, body: bytes = b"") -> Script:
-    lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body)}", *headers]
-    return sending("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
-
-
-def sending(data: bytes) -> Script:
-    return lambda connection: connection.sendall(data)
-
-
-def resetting(data: bytes) -> Script:
-    def script(connection: socket.socket) -> None:
-        connection.sendall(data)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        connection.close()
-
-    return script
 
 
 @pytest.fixture
@@ -110,11 +43,16 @@ def courier() -> Iterator[Courier]:
         yield one
 
 
+def listed(url: str) -> Target:
+    """`url`, allowed as an origin in full."""
+    return AllowList([origin(url)]).check(url)
+
+
 @pytest.mark.parametrize(
     ("entries", "url"),
     [
         (DEFAULTS, "https://camio.com/cb/1"),
-        (DEFAULTS, "https://CAMIO.com.:8443/cb/1"),
+        (DEFAULTS, "https://CAMIO.com.:443/cb/1"),
         (DEFAULTS, "https://www.camio.com/cb/1"),
         (DEFAULTS, "https://a.b.camio.com/cb/1"),
         (["Camio.COM."], "https://camio.com/"),
@@ -123,7 +61,8 @@ def courier() -> Iterator[Courier]:
         (["http://hook.example"], "http://hook.example:80/"),
         (["https://hook.example:443"], "https://hook.example/"),
         (["http://[::1]:9000"], "http://[0::1]:9000/"),
-        (["[::1]"], "https://[::1]/"),
+        (["https://[::1]"], "https://[::1]/"),
+        (["8.8.8.8"], "https://8.8.8.8/"),
         (["xn--bcher-kva.example"], "https://XN--bcher-kva.example/"),
     ],
 )
@@ -135,6 +74,7 @@ def test_a_listed_host_or_origin_may_be_called(entries: list[str], url: str) -> 
     ("entries", "url"),
     [
         (DEFAULTS, "http://camio.com/cb/1"),
+        (DEFAULTS, "https://camio.com:8443/cb/1"),
         (DEFAULTS, "https://evilcamio.com/"),
         (DEFAULTS, "https://camio.com.evil.example/"),
         (DEFAULTS, "https://camio.com@evil.example/"),
@@ -160,21 +100,51 @@ def test_a_refusal_names_the_host_and_the_setting_to_change() -> None:
     with pytest.raises(CallbackNotAllowed) as caught:
         AllowList(DEFAULTS).check("http://127.0.0.1:9000/callback/secret-path")
     message = str(caught.value)
-    assert "127.0.0.1 are not allowed by plain http" in message
+    assert "callback host not allowed: 127.0.0.1 is a loopback address" in message
     assert 'add "http://127.0.0.1:9000" to allow_hosts in the [callback] section' in message
     assert "secret-path" not in message
 
 
-def test_what_a_refusal_says_to_add_makes_the_url_allowed() -> None:
+@pytest.mark.parametrize(
+    "url", ["https://hook.example/x", "https://hook.example:8443/x", "http://hook.example/x", "http://10.0.0.1:9000/"]
+)
+def test_what_a_refusal_says_to_add_makes_the_url_allowed(url: str) -> None:
     with pytest.raises(CallbackNotAllowed) as caught:
-        AllowList(DEFAULTS).check("http://hook.example/x")
-    AllowList([str(caught.value).split('"')[1]]).check("http://hook.example/x")
+        AllowList(DEFAULTS).check(url)
+    AllowList([str(caught.value).split('"')[1]]).check(url)
+
+
+def test_a_host_goes_to_public_addresses_alone_and_an_origin_in_full_to_any() -> None:
+    allowed = AllowList(["hook.example", "https://other.example", "https://hook.example:8443"])
+    assert allowed.check("https://HOOK.example./x?y#z") == Target("https://hook.example/x?y#z", any_address=False)
+    assert allowed.check("https://other.example:443/") == Target("https://other.example/", any_address=True)
+    assert allowed.check("https://hook.example:8443") == Target("https://hook.example:8443", any_address=True)
+
+
+def test_other_entries_hold_at_once_and_wrong_ones_change_nothing() -> None:
+    allowed = AllowList(["camio.com"])
+    allowed.replace(["hook.example"])
+    with pytest.raises(ConfigError):
+        allowed.replace(["camio.com", "10.0.0.1"])
+    allowed.check("https://hook.example/")
+    with pytest.raises(CallbackNotAllowed):
+        allowed.check("https://camio.com/")
+
+
+def test_only_what_could_never_be_meant_for_the_internet_is_refused_to_its_sender() -> None:
+    allowed = AllowList(["http://10.0.0.1:9000"])
+    for fine in ("https://elsewhere.example/", "http://camio.com:8080/", "https://8.8.8.8/", "http://10.0.0.1:9000/"):
+        allowed.refuse_private(fine)
+    for private in ("http://10.0.0.1:9001/", "https://[fc00::1]/", "https://localhost/", "https://nas.local/"):
+        with pytest.raises(PrivateCallback):
+            allowed.refuse_private(private)
 
 
 @pytest.mark.parametrize(
     "entry",
     ["", "*", "*.", "*.*.com", "a*.camio.com", "camio.com:8443", "camio.com/path", "https://camio.com/path",
-     "https://*.camio.com", "ftp://camio.com", "https://u:p@camio.com", "b\u00fccher.example", "camio .com", "[::1"],
+     "https://*.camio.com", "ftp://camio.com", "https://u:p@camio.com", "b\u00fccher.example", "camio .com", "[::1",
+     "127.0.0.1", "[::1]", "localhost", "*.local", "nas", "0x7f.1"],
 )  # fmt: skip
 def test_an_entry_that_is_neither_host_nor_pattern_nor_origin_is_a_configuration_error(entry: str) -> None:
     with pytest.raises(ConfigError, match=r"\[callback\] allow_hosts"):
@@ -183,7 +153,7 @@ def test_an_entry_that_is_neither_host_nor_pattern_nor_origin_is_a_configuration
 
 def test_a_delivery_is_one_json_post(peer: Callable[..., Peer], courier: Courier) -> None:
     camio = peer(answering(204))
-    assert courier.deliver(camio.url, b'{"status":"success"}').kind is OutcomeKind.DELIVERED
+    assert courier.deliver(listed(camio.url), b'{"status":"success"}').kind is OutcomeKind.DELIVERED
     [request] = camio.requests
     head, body = request.split(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
@@ -201,14 +171,14 @@ def test_a_delivery_is_one_json_post(peer: Callable[..., Peer], courier: Courier
     ],
 )
 def test_the_status_decides(status: int, kind: OutcomeKind, peer: Callable[..., Peer], courier: Courier) -> None:
-    outcome = courier.deliver(peer(answering(status)).url, b"{}")
+    outcome = courier.deliver(listed(peer(answering(status)).url), b"{}")
     assert (outcome.kind, outcome.status) == (kind, status)
     assert outcome.reason.startswith(f"answered {status}")
 
 
 def test_a_redirect_is_never_followed(peer: Callable[..., Peer], courier: Courier) -> None:
     elsewhere = peer(answering(200))
-    outcome = courier.deliver(peer(answering(307, f"Location: {elsewhere.url}")).url, b"{}")
+    outcome = courier.deliver(listed(peer(answering(307, f"Location: {elsewhere.url}")).url), b"{}")
     assert outcome == Outcome(OutcomeKind.FINAL, 307, "answered 307 Temporary Redirect; redirects are not followed")
     assert elsewhere.connections == 0
 
@@ -225,7 +195,7 @@ def test_proxies_netrc_and_cookies_are_not_used(
     monkeypatch.delenv("no_proxy", raising=False)
     camio = peer(answering(200, "Set-Cookie: a=b"))
     for _ in range(2):
-        assert courier.deliver(camio.url, b"{}").kind is OutcomeKind.DELIVERED
+        assert courier.deliver(listed(camio.url), b"{}").kind is OutcomeKind.DELIVERED
     assert proxy.connections == 0
     assert len(camio.requests) == 2
     assert not any(b"Authorization" in request or b"Cookie" in request for request in camio.requests)
@@ -234,14 +204,14 @@ def test_proxies_netrc_and_cookies_are_not_used(
 def test_a_thread_uses_its_connection_again(peer: Callable[..., Peer], courier: Courier) -> None:
     camio = peer(answering(200, body=b"thanks" * 100))
     for _ in range(3):
-        courier.deliver(camio.url, b"{}")
+        courier.deliver(listed(camio.url), b"{}")
     assert (camio.connections, len(camio.requests)) == (1, 3)
 
 
 def test_threads_share_a_courier(peer: Callable[..., Peer], courier: Courier) -> None:
     camio = peer(answering(200))
     with ThreadPoolExecutor(4) as pool:
-        outcomes = list(pool.map(lambda _: courier.deliver(camio.url, b"{}"), range(20)))
+        outcomes = list(pool.map(lambda _: courier.deliver(listed(camio.url), b"{}"), range(20)))
     assert {one.kind for one in outcomes} == {OutcomeKind.DELIVERED}
     assert len(camio.requests) == 20
     assert camio.connections <= 4
@@ -266,7 +236,7 @@ def test_of_a_huge_answer_only_the_beginning_is_read(
         finally:
             hung_up.set()
 
-    assert courier.deliver(peer(script).url, b"{}").kind is kind
+    assert courier.deliver(listed(peer(script).url), b"{}").kind is kind
     assert hung_up.wait(30)
     assert sent < 50_000_000  # the socket's buffers on both sides hold some
 
@@ -280,7 +250,7 @@ def test_a_connection_lost_before_the_status_is_transient(
         ending(partial)(connection)
         connection.close()
 
-    outcome = courier.deliver(peer(script).url, b"{}")
+    outcome = courier.deliver(listed(peer(script).url), b"{}")
     # A head that breaks off between two lines is, to Python's http.client, a head that is complete.
     expected = OutcomeKind.DELIVERED if (ending is sending and b"200 OK" in partial) else OutcomeKind.TRANSIENT
     assert outcome.kind is expected
@@ -289,12 +259,12 @@ def test_a_connection_lost_before_the_status_is_transient(
 def test_an_answer_that_breaks_off_after_the_status_counts_for_its_status(
     peer: Callable[..., Peer], courier: Courier
 ) -> None:
-    outcome = courier.deliver(peer(resetting(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")).url, b"{}")
+    outcome = courier.deliver(listed(peer(resetting(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")).url), b"{}")
     assert (outcome.kind, outcome.status) == (OutcomeKind.DELIVERED, 200)
 
 
 def test_something_that_is_not_http_is_transient(peer: Callable[..., Peer], courier: Courier) -> None:
-    outcome = courier.deliver(peer(sending(b"220 mail.example ESMTP\r\n\r\n")).url, b"{}")
+    outcome = courier.deliver(listed(peer(sending(b"220 mail.example ESMTP\r\n\r\n")).url), b"{}")
     assert outcome.kind is OutcomeKind.TRANSIENT
     assert "mail.example" not in outcome.reason
 
@@ -302,25 +272,13 @@ def test_something_that_is_not_http_is_transient(peer: Callable[..., Peer], cour
 def test_no_answer_in_time_is_transient(peer: Callable[..., Peer]) -> None:
     silent = peer(lambda connection: None)
     with closing(Courier("1", read_timeout=0.2)) as courier:
-        outcome = courier.deliver(silent.url, b"{}")
+        outcome = courier.deliver(listed(silent.url), b"{}")
     assert outcome == Outcome(OutcomeKind.TRANSIENT, None, "no answer within the time limit")
-
-
-def dripping(beginning: bytes) -> Script:
-    """Send `beginning`, and then a letter at a time until the other side has had enough."""
-
-    def script(connection: socket.socket) -> None:
-        connection.sendall(beginning)
-        never = threading.Event()
-        while not never.wait(0.05):
-            connection.sendall(b"x")
-
-    return script
 
 
 def test_an_answer_that_drips_forever_ends_at_the_deadline(peer: Callable[..., Peer]) -> None:
     with closing(Courier("1", read_timeout=20, deadline=0.5)) as courier:
-        outcome = courier.deliver(peer(dripping(b"H")).url, b"{}")
+        outcome = courier.deliver(listed(peer(dripping(b"H")).url), b"{}")
     assert outcome == Outcome(OutcomeKind.TRANSIENT, None, "no whole answer within 0.5 s")
 
 
@@ -329,33 +287,33 @@ def test_an_answer_that_drips_after_its_status_ends_at_the_deadline_and_its_stat
     beginning: bytes, peer: Callable[..., Peer]
 ) -> None:
     with closing(Courier("1", read_timeout=20, deadline=0.5)) as courier:
-        outcome = courier.deliver(peer(dripping(b"HTTP/1.1 503 Busy\r\n" + beginning)).url, b"{}")
+        outcome = courier.deliver(listed(peer(dripping(b"HTTP/1.1 503 Busy\r\n" + beginning)).url), b"{}")
     assert (outcome.kind, outcome.status) == (OutcomeKind.TRANSIENT, 503)
 
 
 def test_after_a_deadline_the_next_delivery_works(peer: Callable[..., Peer]) -> None:
     camio = peer(lambda connection: None)
     with closing(Courier("1", read_timeout=20, deadline=0.2)) as courier:
-        courier.deliver(camio.url, b"{}")
+        courier.deliver(listed(camio.url), b"{}")
         camio.script = answering(200)
-        assert courier.deliver(camio.url, b"{}").kind is OutcomeKind.DELIVERED
+        assert courier.deliver(listed(camio.url), b"{}").kind is OutcomeKind.DELIVERED
 
 
 def test_a_refused_connection_is_transient(courier: Courier) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    outcome = courier.deliver(f"http://127.0.0.1:{port}/secret", b"{}")
+    outcome = courier.deliver(listed(f"http://127.0.0.1:{port}/secret"), b"{}")
     assert outcome == Outcome(OutcomeKind.TRANSIENT, None, "the connection failed (Connection refused)")
 
 
 def test_a_name_that_does_not_resolve_is_transient(courier: Courier) -> None:
-    outcome = courier.deliver("http://nobody.invalid/secret", b"{}")
+    outcome = courier.deliver(listed("http://nobody.invalid/secret"), b"{}")
     assert outcome.kind is OutcomeKind.TRANSIENT
     assert "secret" not in outcome.reason
 
 
 def test_a_url_that_no_client_can_use_is_final(courier: Courier) -> None:
-    assert courier.deliver("http://.example/", b"{}").kind is OutcomeKind.FINAL
+    assert courier.deliver(Target("http://.example/", any_address=True), b"{}").kind is OutcomeKind.FINAL
 
 
 @pytest.fixture
@@ -376,34 +334,30 @@ def tls(certificate: Path) -> ssl.SSLContext:
     return context
 
 
-@pytest.fixture
-def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests.adapters, "DEFAULT_CA_BUNDLE_PATH", str(certificate))
-
-
 def test_a_certificate_that_is_not_trusted_is_transient(
     peer: Callable[..., Peer], courier: Courier, tls: ssl.SSLContext
 ) -> None:
     camio = peer(answering(200), tls)
-    outcome = courier.deliver(camio.url, b"{}")
+    outcome = courier.deliver(listed(camio.url), b"{}")
     assert (outcome.kind, outcome.status) == (OutcomeKind.TRANSIENT, None)
     assert "no trusted TLS connection" in outcome.reason
     assert camio.requests == []
 
 
 def test_a_delivery_over_tls_uses_its_connection_again(
-    peer: Callable[..., Peer], courier: Courier, tls: ssl.SSLContext, trusted: None
+    peer: Callable[..., Peer], tls: ssl.SSLContext, certificate: Path
 ) -> None:
     camio = peer(answering(200), tls)
-    assert [courier.deliver(camio.url, b"{}").kind for _ in range(2)] == [OutcomeKind.DELIVERED] * 2
+    with closing(Courier("1", certificates=str(certificate))) as courier:
+        assert [courier.deliver(listed(camio.url), b"{}").kind for _ in range(2)] == [OutcomeKind.DELIVERED] * 2
     assert camio.connections == 1
 
 
 def test_an_answer_that_drips_over_tls_ends_at_the_deadline(
-    peer: Callable[..., Peer], tls: ssl.SSLContext, trusted: None
+    peer: Callable[..., Peer], tls: ssl.SSLContext, certificate: Path
 ) -> None:
-    with closing(Courier("1", read_timeout=20, deadline=0.5)) as courier:
-        outcome = courier.deliver(peer(dripping(b"H"), tls).url, b"{}")
+    with closing(Courier("1", read_timeout=20, deadline=0.5, certificates=str(certificate))) as courier:
+        outcome = courier.deliver(listed(peer(dripping(b"H"), tls).url), b"{}")
     assert outcome == Outcome(OutcomeKind.TRANSIENT, None, "no whole answer within 0.5 s")
 
 
@@ -435,14 +389,14 @@ def test_retry_after_is_seconds_or_a_date_relative_to_the_answers_own(
     value: str, seconds: float | None, peer: Callable[..., Peer], courier: Courier
 ) -> None:
     camio = peer(answering(503, f"Retry-After: {value}", f"Date: {http_date(timedelta())}"))
-    assert courier.deliver(camio.url, b"{}").retry_after == seconds
+    assert courier.deliver(listed(camio.url), b"{}").retry_after == seconds
 
 
 def test_retry_after_as_a_date_without_a_date_header_is_relative_to_now(
     peer: Callable[..., Peer], courier: Courier
 ) -> None:
     then = format_datetime(datetime.now(UTC) + timedelta(seconds=600), usegmt=True)
-    retry_after = courier.deliver(peer(answering(503, f"Retry-After: {then}")).url, b"{}").retry_after
+    retry_after = courier.deliver(listed(peer(answering(503, f"Retry-After: {then}")).url), b"{}").retry_after
     assert retry_after is not None
     assert 0 < retry_after <= 600
 

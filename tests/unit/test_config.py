@@ -191,6 +191,7 @@ def test_every_setting_can_be_made_in_the_environment_and_wins_over_the_file(tmp
         ("labeler", "command"): ('["/opt/labels", "-v"]', ("/opt/labels", "-v")),
         ("images", "formats"): ('["png", "webp"]', ("png", "webp")),
         ("callback", "allow_hosts"): ('["http://127.0.0.1:9"]', ("http://127.0.0.1:9",)),
+        ("callback", "ca"): ("certifi", "certifi"),
         ("admin", "listen"): ("[::1]:99", "[::1]:99"),
         ("log", "level"): ("debug", "debug"),
     }

@@ -1,7 +1,10 @@
 """An event's pictures → its reply, on a thread of the label pool."""
 
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -9,11 +12,12 @@ from camiohookd.detections import Box, Detection
 from camiohookd.errors import LabelerDown, LabelingError
 from camiohookd.images import Limits
 from camiohookd.labelers import Findings, Frame
-from camiohookd.labelling import Interrupted, Labelling
+from camiohookd.labelling import Interrupted, Labelling, Outcome
 from camiohookd.metrics import Metrics
 from camiohookd.payload import Picture
 
 CAT = (Path(__file__).parents[2] / "camiohookd" / "samples" / "chelsea.jpg").read_bytes()
+PATIENCE = 30.0
 GOOD, BAD = Picture("t1", CAT), Picture("t2", b"no picture")
 
 
@@ -37,13 +41,19 @@ class OneCat:
         pass
 
 
+def label(labelling: Labelling, pictures: Sequence[Picture], progress: Callable[[], None] = lambda: None) -> Outcome:
+    event = labelling.event("front", lambda: pictures, progress)
+    event.join()
+    return event.done.result()
+
+
 def rejected(metrics: Metrics) -> float | None:
     return metrics.registry.get_sample_value("camiohookd_pictures_rejected_total")
 
 
 def test_a_picture_that_cannot_be_decoded_is_left_out_with_its_reason_and_counted() -> None:
     metrics = Metrics()
-    outcome = Labelling(OneCat(), Limits(), [], metrics).label("front", [GOOD, BAD, BAD], lambda: None)
+    outcome = label(Labelling(OneCat(), Limits(), [], metrics), [GOOD, BAD, BAD])
     assert (outcome.labelled, outcome.found) == (1, 1)
     assert outcome.rejected == ("t2: the file is not a JPEG picture",) * 2
     assert rejected(metrics) == 2
@@ -51,7 +61,7 @@ def test_a_picture_that_cannot_be_decoded_is_left_out_with_its_reason_and_counte
 
 def test_the_pictures_of_an_event_that_nothing_is_left_of_are_counted_too() -> None:
     metrics = Metrics()
-    assert Labelling(OneCat(), Limits(), [], metrics).label("front", [BAD], lambda: None).reply is None
+    assert label(Labelling(OneCat(), Limits(), [], metrics), [BAD]).reply is None
     assert rejected(metrics) == 1
 
 
@@ -60,9 +70,9 @@ def test_what_was_left_out_of_an_event_that_is_begun_anew_is_counted_once() -> N
     labelling = Labelling(labeler, Limits(), [], metrics)
     labeler.error = LabelingError("out of memory")
     with pytest.raises(LabelingError):
-        labelling.label("front", [BAD, GOOD], lambda: None)
+        label(labelling, [BAD, GOOD])
     labeler.error = None
-    labelling.label("front", [BAD, GOOD], lambda: None)
+    label(labelling, [BAD, GOOD])
     assert rejected(metrics) == 1
 
 
@@ -70,11 +80,11 @@ def test_what_is_interrupted_ends_as_that_also_where_the_labeler_fails_for_being
     metrics, labeler = Metrics(), OneCat()
     labelling = Labelling(labeler, Limits(), [], metrics)
     with pytest.raises(Interrupted):
-        labelling.label("front", [BAD, GOOD], labelling.interrupt)
+        label(labelling, [BAD, GOOD], labelling.interrupt)
     labelling = Labelling(labeler, Limits(), [], metrics)
     labeler.error, labeler.before_label = LabelingError("closed"), labelling.interrupt
     with pytest.raises(Interrupted):
-        labelling.label("front", [GOOD], lambda: None)
+        label(labelling, [GOOD])
     assert rejected(metrics) == 0
 
 
@@ -83,8 +93,32 @@ def test_a_labeler_that_is_down_is_told_until_it_answers_again() -> None:
     labelling = Labelling(labeler, Limits(), [], Metrics())
     labeler.error = LabelerDown("no interpreter")
     with pytest.raises(LabelerDown):
-        labelling.label("front", [GOOD], lambda: None)
+        label(labelling, [GOOD])
     assert labelling.trouble == "no interpreter"
     labeler.error = None
-    labelling.label("front", [GOOD], lambda: None)
+    label(labelling, [GOOD])
     assert labelling.trouble is None
+
+
+def test_the_pictures_of_an_event_are_looked_at_by_as_many_threads_as_join_and_stay_in_order() -> None:
+    pictures = [Picture(f"t{nth}", b"no picture" if nth == 1 else CAT) for nth in range(4)]
+    labeler, meeting = OneCat(), threading.Barrier(3)
+    labeler.before_label = lambda: meeting.wait(PATIENCE)
+    event = Labelling(labeler, Limits(), [], Metrics()).event("front", lambda: pictures, lambda: None)
+    with ThreadPoolExecutor(3) as pool:
+        for _ in range(3):
+            pool.submit(event.join)
+        outcome = event.done.result(PATIENCE)
+    assert outcome.reply is not None
+    assert list(outcome.reply.labels) == ["t0", "t2", "t3"]
+    assert outcome.rejected == ("t1: the file is not a JPEG picture",)
+
+
+def test_what_cannot_be_read_from_the_queue_is_what_the_event_ends_with() -> None:
+    def read() -> NoReturn:
+        raise OSError("gone")
+
+    event = Labelling(OneCat(), Limits(), [], Metrics()).event("front", read, lambda: None)
+    event.join()
+    with pytest.raises(OSError, match="gone"):
+        event.done.result(0)

@@ -1,11 +1,13 @@
 """The bounds: what is given up before an event is refused, and what the sender is told."""
 
+import errno
 from pathlib import Path
 
 import pytest
 
 from camiohookd.errors import QueueFull, StoreUnavailable
 from camiohookd.room import GB, Bounds, DrainRate, Room
+from camiohookd.taskqueue import TaskQueue
 from camiohookd.tasks import Cause, State
 from tests.queue_fixtures import (
     REPLY,
@@ -143,14 +145,99 @@ def test_retry_after_follows_the_drain_rate_of_the_queue(tmp_path: Path, disk: C
     assert 5 <= refusal.value.retry_after <= 10
 
 
-def test_giving_up_many_pictures_takes_one_commit(tmp_path: Path, disk: CountingDisk) -> None:
+def failing(queue: TaskQueue, number: int, size: int) -> int:
+    """An event that is accepted and fails, with its pictures."""
+    task_id = accept(queue, make_event(number, size=size))
+    commit(queue, lambda q: q.fail(task_id, Cause.LABELING, "test"))
+    return task_id
+
+
+def test_room_is_made_within_a_segment_that_fresh_events_share_oldest_first_and_no_more_than_is_needed(
+    tmp_path: Path, disk: CountingDisk
+) -> None:
+    clock = HandClock()
+    queue = open_queue(tmp_path, disk=disk, clock=clock, bounds=Bounds(max_bytes=1_000_000, min_free_bytes=0))
+    fresh, failed = [], []
+    for number in range(0, 18, 2):
+        fresh.append(accept(queue, make_event(number, size=50_000)))
+        failed.append(failing(queue, number + 1, size=50_000))
+        clock.tick(1)
+    assert len(list((tmp_path / "segments").iterdir())) == 1
+    written = disk.written
+    fresh += [accept(queue, make_event(number, size=50_000)) for number in (100, 101, 102)]
+    assert [bool(queue.get(task_id).payload) for task_id in failed] == [False, False, *[True] * 7]
+    assert on_disk(tmp_path) < 1_000_000
+    assert disk.written - written < 3 * 52_000, "what stays is not written again"
+    for task_id in [*fresh, *failed[2:]]:
+        assert queue.read_payload(queue.get(task_id)).task_id == task_id
+    with pytest.raises(QueueFull):
+        accept(queue, make_event(103, size=700_000))
+    assert not queue.index.kept_payloads, "all are given up before anything is refused"
+    crash(queue)
+
+
+def on_disk(folder: Path) -> int:
+    """What the file system has set aside for the segments."""
+    return sum(512 * path.stat().st_blocks for path in (folder / "segments").iterdir())
+
+
+def test_what_nobody_needs_makes_room_before_anything_is_given_up(tmp_path: Path, disk: CountingDisk) -> None:
+    queue = open_queue(tmp_path, disk=disk, bounds=Bounds(max_bytes=500_000, min_free_bytes=0))
+    label(queue, make_event(1, size=200_000))
+    task_id = failing(queue, 2, size=200_000)
+    accept(queue, make_event(3, size=200_000))
+    assert queue.get(task_id).payload
+    queue.close()
+    queue = open_queue(tmp_path, disk=disk, bounds=Bounds(max_bytes=700_000, min_free_bytes=0))
+    accept(queue, make_event(4, size=200_000))  # a new run finds again what there is to give back
+    assert queue.get(task_id).payload
+    assert on_disk(tmp_path) < 620_000
+    crash(queue)
+
+
+def test_nothing_is_given_back_that_a_refused_commit_needs_again(tmp_path: Path, disk: CountingDisk) -> None:
+    queue = open_queue(tmp_path, disk=disk, bounds=Bounds(max_bytes=500_000, min_free_bytes=0))
+    first = accept(queue, make_event(1, size=200_000))
+    accept(queue, make_event(2, size=200_000))
+    disk.fails = lambda call, _: OSError("refused") if call == "sync" else None
+    with queue.batch():
+        queue.labelled(first, REPLY)
+        with pytest.raises(StoreUnavailable):
+            queue.put(make_event(3, size=200_000))
+        queue.undo()
+    assert disk.calls["punch"] == 0
+    assert queue.read_payload(queue.get(first)).task_id == first
+    disk.fails = lambda *_: None
+    crash(queue)
+
+
+def test_where_a_file_system_has_no_holes_room_is_made_by_whole_segments(
+    tmp_path: Path, disk: CountingDisk, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk.fails = lambda call, _: OSError(errno.EOPNOTSUPP, "not supported") if call == "punch" else None
     queue = open_queue(tmp_path, disk=disk, bounds=Bounds(max_bytes=100_000, min_free_bytes=0))
     accept(queue, make_event(0))
     for number in range(1, 31):
-        task_id = accept(queue, make_event(number, size=2000))
-        commit(queue, lambda q, task_id=task_id: q.fail(task_id, Cause.LABELING, "test"))  # type: ignore[misc]  # a default binds the loop's value
+        failing(queue, number, size=2000)
     disk.syncs.clear()
     with pytest.raises(QueueFull):  # the first event keeps the segment
         accept(queue, make_event(99, size=50_000))
-    assert len(queue.index.kept_payloads) == 0
-    assert disk.syncs == {"journal": 1}
+    assert not queue.index.kept_payloads
+    assert disk.syncs["journal"] <= 2, "giving up many pictures takes no commit for each"
+    assert caplog.text.count("has no holes") == 1
+    assert disk.calls["punch"] == 1, "it is not asked again"
+    crash(queue)
+
+
+def test_tasks_that_fail_leave_the_queue_too(tmp_path: Path, disk: CountingDisk) -> None:
+    clock = HandClock()
+    queue = open_queue(tmp_path, disk=disk, clock=clock, bounds=Bounds(max_tasks=10, max_bytes=10**9, min_free_bytes=0))
+    for number in range(1, 11):
+        clock.tick(4)
+        failing(queue, number, size=40)
+    for number in range(11, 21):
+        accept(queue, make_event(number))
+    with pytest.raises(QueueFull) as refusal:
+        accept(queue, make_event(21))
+    assert 3 <= refusal.value.retry_after <= 5
+    crash(queue)

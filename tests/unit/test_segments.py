@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from camiohookd.payload import Event
-from camiohookd.segments import SEGMENT_BYTES, DamagedPayloadError, Place, Segments, decode, encode, encode_body
+from camiohookd.payloadrecord import DamagedPayloadError, decode, encode, encode_body
+from camiohookd.segments import SEGMENT_BYTES, Place, Segments
 from tests.queue_fixtures import CountingDisk, make_event
 
 EVENT = make_event(1, pictures=2, size=300)

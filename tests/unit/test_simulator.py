@@ -344,7 +344,7 @@ def test_events_that_all_come_back_valid_end_with_status_0(hook: TinyHook, simul
     assert status == 0
     assert "6 of 6 events came back valid" in text
     assert text.count("cat 0.90, dog 0.50") == 6
-    assert [len(event["images"]) for event in hook.events] == [4, 1, 2, 3, 4, 1]
+    assert sorted(len(event["images"]) for event in hook.events) == [1, 1, 2, 3, 4, 4]  # in whatever order they arrive
     assert hook.paths == {f"/tasks/{KEY}"}
 
 

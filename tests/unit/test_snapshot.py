@@ -8,22 +8,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tinydb import TinyDB
 
+from camiohookd.documents import Documents
 from camiohookd.snapshot import SnapshotWriter, encode_line, parse, write_all
 from tests.queue_fixtures import CountingDisk
 
-Documents = dict[str, dict[str, Any]]
+Table = dict[str, dict[str, Any]]
 
-FEW: Documents = {str(number): {"state": "pending", "camera": f"c{number}\r\u2028"} for number in (1, 2, 10)}
+FEW = Documents({str(number): {"state": "pending", "camera": f"c{number}\r\u2028"} for number in (1, 2, 10)})
 
 texts = st.dictionaries(st.text(max_size=5), st.text(max_size=9) | st.integers(0, 9) | st.lists(st.floats(0, 1)))
 tables = st.dictionaries(st.integers(1, 999).map(str), texts.filter(bool), max_size=5)
 
 
 @given(tables)
-def test_tinydb_opens_it_and_finds_every_document(tmp_path_factory: pytest.TempPathFactory, table: Documents) -> None:
+def test_tinydb_opens_it_and_finds_every_document(tmp_path_factory: pytest.TempPathFactory, table: Table) -> None:
     path = tmp_path_factory.mktemp("state") / "queue.json"
-    write_all(CountingDisk(), path, table)
-    assert parse(path.read_bytes()) == (table, [])
+    write_all(CountingDisk(), path, Documents(table))
+    documents, damaged = parse(path.read_bytes())
+    assert (dict(documents), damaged) == (table, [])
     with TinyDB(path) as db:
         found = {str(document.doc_id): {k: v for k, v in document.items() if k != "crc32"} for document in db}
     assert found == table
@@ -56,8 +58,8 @@ def test_what_is_cut_off_is_noticed(tmp_path: Path, disk: CountingDisk) -> None:
 
 
 def test_a_step_writes_no_more_than_its_limit_and_one_document(tmp_path: Path, disk: CountingDisk) -> None:
-    documents: Documents = {str(number): {"text": "x" * (number % 50)} for number in range(300)}
-    longest = max(len(encode_line(key, document)) for key, document in documents.items())
+    documents = Documents({str(number): {"text": "x" * (number % 50)} for number in range(300)})
+    longest = max(len(encode_line(key, documents.encoded(key) or b"")) for key in documents)
     writer = SnapshotWriter(disk, tmp_path / "queue.json", documents)
     complete = False
     while not complete:
@@ -69,7 +71,7 @@ def test_a_step_writes_no_more_than_its_limit_and_one_document(tmp_path: Path, d
 
 
 def test_documents_may_change_and_go_between_the_steps(tmp_path: Path, disk: CountingDisk) -> None:
-    documents: Documents = {str(number): {"v": "old"} for number in range(20)}
+    documents = Documents({str(number): {"v": "old"} for number in range(20)})
     writer = SnapshotWriter(disk, tmp_path / "queue.json", documents)
     writer.step(100)
     documents["1"], documents["19"] = {"v": "new"}, {"v": "new"}
@@ -86,7 +88,7 @@ def test_documents_may_change_and_go_between_the_steps(tmp_path: Path, disk: Cou
 def test_a_failed_one_is_taken_back_and_the_old_one_stays(tmp_path: Path, disk: CountingDisk, call: str) -> None:
     path = tmp_path / "queue.json"
     write_all(disk, path, FEW)
-    writer = SnapshotWriter(disk, path, {"1": {"v": "new"}})
+    writer = SnapshotWriter(disk, path, Documents({"1": {"v": "new"}}))
     disk.fails = lambda name, _: OSError("refused") if name == call else None
     with pytest.raises(OSError, match="refused"):
         writer.step(1000)

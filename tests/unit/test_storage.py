@@ -8,7 +8,7 @@ import pytest
 
 from camiohookd import storage as storage_module
 from camiohookd.quarantine import Quarantine
-from camiohookd.storage import MIN_JOURNAL_BYTES, STEP_BYTES, Change, JournaledStorage
+from camiohookd.storage import MAX_UNSYNCED, MIN_JOURNAL_BYTES, STEP_BYTES, Change, JournaledStorage
 from tests.queue_fixtures import CountingDisk
 
 Open = Callable[[Path], JournaledStorage]
@@ -226,3 +226,13 @@ def test_what_was_committed_without_a_sync_outlives_a_later_commit_that_is_refus
     disk.fails = lambda *_: None
     storage.repair()
     assert open_storage(tmp_path).documents == {"1": {"in_hand": True}}
+
+
+def test_what_is_committed_without_a_sync_is_bounded(tmp_path: Path, disk: CountingDisk, open_storage: Open) -> None:
+    storage = open_storage(tmp_path)
+    disk.calls.clear()
+    with storage.batch():
+        for number in range(2 * MAX_UNSYNCED + 2):
+            storage.apply([insert(str(number), state="pending")])
+            storage.commit(sync=False)
+    assert disk.calls["sync"] == 2

@@ -73,6 +73,20 @@ def test_what_was_escaped_can_still_be_read() -> None:
     assert journal("camera %s", "Küche\n2") == "<6>camiohookd.hook: camera Küche\\n2"
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Max retries exceeded with url: /cb/1?sig=a/b==&x (Caused by ...)", "url: /cb/1?*** (Caused by"),
+        ("see 'https://camio.com?sig=ab'", "see 'https://camio.com?***'"),
+        ("is this machine's clock right?", "is this machine's clock right?"),
+        ("and/or? yes", "and/or? yes"),
+    ],
+)
+def test_the_query_of_a_url_is_masked_whoever_mentions_it(text: str, shown: str) -> None:
+    assert shown in journal("%s", text)
+    assert "sig" not in journal("failed", error=raised(OSError(text)))
+
+
 def test_secrets_are_masked_in_message_arguments_and_traceback() -> None:
     text = journal(f"at {SECRET} %s %r", SECRET, {"key": SECRET}, error=raised(OSError(f"/tasks/{SECRET}")))
     assert SECRET not in text

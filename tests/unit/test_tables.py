@@ -113,7 +113,7 @@ def test_a_change_of_one_document_writes_one_line(tmp_path: Path) -> None:
     table.insert_multiple({"n": number} for number in range(1000))
     before = disk.written
     table.update({"n": 7}, doc_ids=[500])
-    assert disk.written - before == len(b'00000000 ["set","500",{"n":7}]\n')
+    assert disk.written - before == len(b'00000000 ["set","500",{"n":7},[]]\n')
     disk.die()
 
 

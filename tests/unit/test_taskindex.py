@@ -14,17 +14,18 @@ from tests.queue_fixtures import CountingDisk, backoff
 
 Document = dict[str, Any]
 
+payloads = st.sampled_from([1, 2]).map(lambda segment: [segment, 0, 40])
 waiting = st.fixed_dictionaries(
     {
         "state": st.sampled_from(["pending", "labelled"]),
         "callback_url": st.sampled_from(["https://a/1", "https://b/1"]),
         "since": st.integers(0, 5),
     },
-    optional={"in_hand": st.just(True), "suspect": st.just(True), "payload": st.just([1, 0, 40])},
+    optional={"in_hand": st.just(True), "suspect": st.just(True), "payload": payloads},
 )
 ended = st.fixed_dictionaries(
     {"state": st.sampled_from(["done", "failed"]), "ended": st.integers(0, 5)},
-    optional={"payload": st.just([1, 0, 40])},
+    optional={"payload": payloads},
 )
 changes = st.lists(st.tuples(st.integers(1, 5), st.none() | waiting | ended), max_size=30)
 
@@ -37,6 +38,8 @@ def test_after_any_changes_it_is_as_if_built_from_the_documents(
     index, documents = new_index(folder), dict[int, Document]()
     for number, after in script:
         after = after and {**after, "digest": f"digest {number}"}
+        if after and "payload" in after:
+            after["payload"] = [after["payload"][0], 40 * number, 40]  # no two tasks share a place
         index.observe(str(number), documents.get(number), after)
         documents.pop(number, None)
         if after is not None:

@@ -6,7 +6,7 @@ import pytest
 from tinydb import TinyDB, where
 
 from camiohookd.errors import NoSuchTask, StateFolderError, StoreUnavailable, WrongState
-from camiohookd.segments import DamagedPayloadError
+from camiohookd.payloadrecord import DamagedPayloadError
 from camiohookd.taskqueue import Delivery, TaskQueue
 from camiohookd.tasks import Cause, State
 from tests.queue_fixtures import (

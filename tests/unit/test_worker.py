@@ -5,18 +5,19 @@ import errno
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from camiohookd import desk
-from camiohookd.callback import AllowList, Courier, Outcome
+from camiohookd.callback import AllowList, Courier, Outcome, Target
 from camiohookd.errors import LabelingError
 from camiohookd.images import Limits
 from camiohookd.labelers import Findings, Frame
 from camiohookd.labelling import Labelling
 from camiohookd.metrics import Metrics
 from camiohookd.payload import parse_event
-from camiohookd.segments import StoredPayload
+from camiohookd.payloadrecord import StoredPayload
 from camiohookd.settings import Rule
 from camiohookd.simulator.fake_camio import FakeCamio
 from camiohookd.storethread import StoreThread
@@ -24,9 +25,10 @@ from camiohookd.taskqueue import TaskQueue
 from camiohookd.tasks import Task
 from camiohookd.views import TaskDetails, TaskList
 from camiohookd.worker import LABELING_TRIES, Worker
-from tests.running import event_body
+from tests.running import SAMPLES, event_body
 
-PATIENCE = 20.0
+PATIENCE = 30.0
+CAT = (SAMPLES / "chelsea.jpg").read_bytes()
 
 
 class Labels:
@@ -54,7 +56,9 @@ class Labels:
 class Bench:
     """A worker on a queue in `folder`, and a fake Camio."""
 
-    def __init__(self, folder: Path, labeler: Labels, camio: FakeCamio, allow: list[str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, labeler: Labels, camio: FakeCamio, allow: list[str] | None = None, threads: int = 1
+    ) -> None:
         self.camio = camio
         self.queue = TaskQueue(folder, backoff=lambda _: 0.01)
         self.store = StoreThread(self.queue)
@@ -64,14 +68,14 @@ class Bench:
             courier=Courier("test"),
             allow_list=AllowList([camio.origin] if allow is None else allow),
             metrics=Metrics(),
-            threads=1,
+            threads=threads,
             deliveries=2,
         )
         loop = asyncio.get_running_loop()
         self.store.watch(lambda: _call(loop, self.worker.wake))
 
-    async def put(self, name: str) -> None:
-        event = parse_event(event_body(self.camio.callback_url(name)))
+    async def put(self, name: str, pictures: list[bytes] | None = None) -> None:
+        event = parse_event(event_body(self.camio.callback_url(name), pictures=pictures))
         await self.store.call(lambda queue: queue.put(event))
 
     async def task(self, task_id: str) -> TaskDetails:
@@ -91,12 +95,16 @@ def _call(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None
 
 
 def with_bench(
-    folder: Path, labeler: Labels, use: Callable[[Bench], Awaitable[None]], allow: list[str] | None = None
+    folder: Path,
+    labeler: Labels,
+    use: Callable[[Bench], Awaitable[None]],
+    allow: list[str] | None = None,
+    threads: int = 1,
 ) -> None:
     async def run() -> None:
         camio = FakeCamio()
         await camio.listen()
-        bench = Bench(folder, labeler, camio, allow)
+        bench = Bench(folder, labeler, camio, allow, threads)
         try:
             await use(bench)
             assert await bench.worker.stop(5)
@@ -174,10 +182,10 @@ def test_a_delivery_that_fails_as_nobody_thought_is_tried_again(
 ) -> None:
     deliver, errors = Courier.deliver, [RuntimeError("out of threads")]
 
-    def fail_once(courier: Courier, url: str, body: bytes) -> Outcome:
+    def fail_once(courier: Courier, target: Target, body: bytes) -> Outcome:
         if errors:
             raise errors.pop()
-        return deliver(courier, url, body)
+        return deliver(courier, target, body)
 
     monkeypatch.setattr(Courier, "deliver", fail_once)
 
@@ -258,3 +266,66 @@ def test_a_task_that_its_owner_drops_meanwhile_stops_nothing(tmp_path: Path) -> 
         assert [task.id for task in listed.tasks] == ["2"]
 
     with_bench(tmp_path, Labels(), use)
+
+
+class Gated(Labels):
+    """A labeler that looks at each picture until one is let through; `begun` counts them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.gate = threading.Semaphore(0), threading.Semaphore(0)
+
+    def label(self, frames: Sequence[Frame], min_probability: float | None = None) -> Findings:
+        self.begun.release()
+        assert self.gate.acquire(timeout=PATIENCE)
+        return Findings([[] for _ in frames])
+
+    async def begins(self) -> None:
+        assert await asyncio.to_thread(self.begun.acquire, timeout=PATIENCE)
+
+
+def test_an_event_that_is_alone_has_every_thread(tmp_path: Path) -> None:
+    labeler = Gated()
+
+    async def use(bench: Bench) -> None:
+        bench.worker.start()
+        await bench.put("one", pictures=[CAT] * 3)
+        for _ in range(3):
+            await labeler.begins()
+        labeler.gate.release(3)
+        assert (await bench.ended("1")).state == "done"
+
+    with_bench(tmp_path, labeler, use, threads=3)
+
+
+def test_an_event_that_waits_for_the_one_before_it_is_not_said_to_be_stalled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labeler, now, claimed = Gated(), [0.0], threading.Semaphore(0)
+    claim = TaskQueue.claim
+
+    def counted(queue: TaskQueue) -> Task | None:
+        if task := claim(queue):
+            claimed.release()
+        return task
+
+    monkeypatch.setattr("camiohookd.worker.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(TaskQueue, "claim", counted)
+
+    async def use(bench: Bench) -> None:
+        bench.worker.start()
+        await bench.put("one", pictures=[CAT] * 3)
+        await bench.put("two")
+        for _ in range(2):
+            assert await asyncio.to_thread(claimed.acquire, timeout=PATIENCE)
+            await labeler.begins()
+        now[0] = 1000.0
+        labeler.gate.release()
+        await labeler.begins()
+        assert bench.worker.stalled() is None
+        now[0] = 2000.0
+        assert "of task 1 takes 1000 s" in str(bench.worker.stalled())
+        labeler.gate.release(3)
+        assert (await bench.ended("2")).state == "done"
+
+    with_bench(tmp_path, labeler, use, threads=2)

@@ -1,0 +1,64 @@
+"""The documents of the table, kept as the bytes of their JSON.
+
+A hundred thousand of them take a quarter of what dictionaries would, give the garbage collector nothing to walk
+through, and are written to a snapshot as they stand.
+"""
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import Any
+
+import msgspec
+
+Document = dict[str, Any]
+
+
+class Documents(MutableMapping[str, Document]):
+    """Documents by id. What it hands out is a copy: changing that changes nothing here."""
+
+    __slots__ = ("_encoded",)
+
+    def __init__(self, documents: Mapping[str, Document] | None = None) -> None:
+        self._encoded = {key: encode_document(document) for key, document in (documents or {}).items()}
+
+    def __getitem__(self, key: str) -> Document:
+        document: Document = msgspec.json.decode(self._encoded[key])
+        return document
+
+    def __setitem__(self, key: str, document: Document) -> None:
+        self._encoded[key] = encode_document(document)
+
+    def __delitem__(self, key: str) -> None:
+        del self._encoded[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._encoded
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._encoded)
+
+    def __len__(self) -> int:
+        return len(self._encoded)
+
+    def encoded(self, key: str) -> bytes | None:
+        """The JSON of a document; None when there is no such one."""
+        return self._encoded.get(key)
+
+    def set_encoded(self, key: str, document: bytes) -> None:
+        """Put a document in its place that is JSON already."""
+        self._encoded[key] = document
+
+    def __repr__(self) -> str:
+        return f"Documents({dict(self)!r})"
+
+
+def lines(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file that holds a document in each, with their offsets and ends."""
+    offset = 0
+    while offset < len(data):
+        end = data.find(b"\n", offset) + 1 or len(data)
+        yield offset, data[offset:end]
+        offset = end
+
+
+def encode_document(document: Document) -> bytes:
+    return msgspec.json.encode(document)

@@ -1,0 +1,197 @@
+"""The public listener's three endpoints as an OpenAPI 3.1 description, which the private listener serves.
+
+`answers`, the structs of a page ─▶ `describe` ─▶ JSON values. What an endpoint can answer stands here once, as the very
+`Answer`s that it gives, so that each status, code and sentence is the code's own.
+"""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from camiohookd import views
+from camiohookd.errors import CallbackNotAllowed, PayloadError, QueueFull, StoreUnavailable
+from camiohookd.web import answers
+from camiohookd.web.answers import Answer, answer_for
+
+Json = dict[str, Any]
+
+OF_ANY_REQUEST = (
+    answers.BAD_REQUEST,
+    answers.BAD_FRAMING,
+    answers.BODY_LATE,
+    answers.too_large(0),
+    answers.TOO_MANY_CONNECTIONS,
+    answers.UNEXPECTED,
+)
+WITH_A_KEY = (
+    *OF_ANY_REQUEST,
+    answers.WRONG_KEY,
+    answers.UNKNOWN_PATH,
+    answers.too_many_wrong_keys(1),
+    answer_for(StoreUnavailable("the disk failed")),
+)
+OF_A_PAGE = (*WITH_A_KEY, answers.bad_parameter("limit", "a number from 1 to 1000"))
+OF_AN_EVENT = (
+    *WITH_A_KEY,
+    answers.BAD_GZIP,
+    answer_for(PayloadError("missing", "callback_url is missing", "callback_url")),
+    answer_for(CallbackNotAllowed("callbacks to example.org are not allowed")),
+    answers.ENCODED_BODY,
+    answer_for(QueueFull("100000 events wait already", retry_after=60)),
+    answers.BODIES_IN_FLIGHT,
+    answers.SHUTTING_DOWN,
+)
+
+_KEY: Json = {
+    "name": "api_key",
+    "in": "path",
+    "required": True,
+    "description": "One of the owner's keys; percent-encoded or not.",
+    "schema": {"type": "string", "minLength": 8, "maxLength": 256, "pattern": r"^[A-Za-z0-9\-._~]+$"},
+}
+_FORWARDED: Json = {
+    "name": "X-Forwarded-For",
+    "in": "header",
+    "description": "Whose request this is, for the limits of one address; believed from trusted_proxies alone.",
+    "schema": {"type": "string"},
+}
+_LIMIT: Json = {
+    "name": "limit",
+    "in": "query",
+    "description": "How many tasks at most.",
+    "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
+}
+_AFTER: Json = {
+    "name": "after",
+    "in": "query",
+    "description": "The `next` of the page before.",
+    "schema": {"type": "string", "pattern": "^[0-9]{1,19}$"},
+}
+_ENCODING: Json = {
+    "name": "Content-Encoding",
+    "in": "header",
+    "description": "How the body is packed.",
+    "schema": {"enum": ["identity", "gzip", "x-gzip"]},
+}
+
+# RFC 4648, section 4: of the last letter before the padding only some bits count, and the others are zero.
+_BASE64 = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{4}|[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)$"
+_ONE_LINE = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]{1,200}$"
+
+_TEXT: Json = {"type": "string"}
+_EVENT: Json = {
+    "type": "object",
+    "description": "One event of Camio's. What else it holds is kept, and otherwise ignored.",
+    "required": ["callback_url", "images"],
+    "properties": {
+        "callback_url": {"type": "string", "format": "uri", "description": "Where the labels of this event go."},
+        "camera": {"type": "string", "description": "The camera's name."},
+        "user_id": _TEXT,
+        "images": {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/Image"}},
+    },
+}
+_IMAGE: Json = {
+    "type": "object",
+    "required": ["image_b64", "timestamp"],
+    "properties": {
+        "image_b64": {
+            "type": "string",
+            "contentEncoding": "base64",
+            "pattern": _BASE64,
+            "description": "The file's bytes; line ends, and missing padding, are taken too.",
+        },
+        "timestamp": {"type": "string", "pattern": _ONE_LINE, "description": "Echoed byte for byte."},
+        "type": {"type": "string", "description": "The media type, such as image/jpeg."},
+        "size": {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 2, "maxItems": 2},
+    },
+}
+_UP: Json = {
+    "type": "object",
+    "required": ["status"],
+    "properties": {"status": {"const": "ok"}},
+    "additionalProperties": False,
+}
+_RECEIPT: Json = {
+    "type": "object",
+    "description": "ok: the body was empty, which is a probe. The id is missing then.",
+    "required": ["status"],
+    "properties": {"status": {"enum": ["queued", "duplicate", "ok"]}, "id": _TEXT},
+    "additionalProperties": False,
+}
+_ERROR: Json = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "description": "code is for programs; field names the place in the event or the parameter.",
+            "required": ["code", "message", "field"],
+            "properties": {"code": _TEXT, "message": _TEXT, "field": {"type": ["string", "null"]}},
+            "additionalProperties": False,
+        }
+    },
+    "additionalProperties": False,
+}
+
+
+def describe(version: str) -> Json:
+    """The description as JSON values; `version` is this program's."""
+    _, page = msgspec.json.schema_components((views.Page,), ref_template="#/components/schemas/{name}")
+    own = {"Event": _EVENT, "Image": _IMAGE, "Up": _UP, "Receipt": _RECEIPT, "Error": _ERROR}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "camiohookd",
+            "version": version,
+            "summary": "What Camio posts events to.",
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "https://{address}", "variables": {"address": {"default": "hook.example.org"}}}],
+        "paths": {
+            "/": _status("root"),
+            "/tasks/": _status("tasks"),
+            "/tasks/{api_key}": {
+                "parameters": [_KEY, _FORWARDED],
+                "get": _operation("listTasks", "The pending tasks, oldest first.", "Page", OF_A_PAGE)
+                | {"parameters": [_LIMIT, _AFTER]},
+                "post": _operation("postEvent", "Take an event; 200 once it is kept.", "Receipt", OF_AN_EVENT)
+                | {"parameters": [_ENCODING], "requestBody": _json("Event") | {"required": False}},
+            },
+        },
+        "components": {"schemas": own | page},
+    }
+
+
+def _status(name: str) -> Json:
+    get = _operation(f"{name}Status", "The service is up: no key, nothing secret in it.", "Up", OF_ANY_REQUEST)
+    without_bodies = {status: {"description": each["description"]} for status, each in get["responses"].items()}
+    head = {"operationId": f"{name}Head", "summary": "The same without a body.", "responses": without_bodies}
+    return {"parameters": [_FORWARDED], "get": get, "head": head}
+
+
+def _operation(name: str, summary: str, result: str, refusals: Iterable[Answer]) -> Json:
+    responses = {"200": {"description": HTTPStatus(200).phrase} | _json(result)}
+    for status in sorted({each.status for each in refusals}):
+        responses[str(status)] = _refusal([each for each in refusals if each.status == status])
+    return {"operationId": name, "summary": summary, "responses": responses}
+
+
+def _refusal(same_status: list[Answer]) -> Json:
+    """The response of one status, with each of its `Answer`s as an example."""
+    examples = {
+        f"{each.code}-{number}": {"summary": each.message, "value": msgspec.json.decode(each.body())}
+        for number, each in enumerate(same_status, 1)
+    }
+    response: Json = {"description": HTTPStatus(same_status[0].status).phrase} | _json("Error", examples)
+    if any(each.retry_after is not None for each in same_status):
+        response["headers"] = {
+            "Retry-After": {"required": True, "schema": {"type": "integer"}, "description": "Seconds."}
+        }
+    return response
+
+
+def _json(schema: str, examples: Json | None = None) -> Json:
+    media: Json = {"schema": {"$ref": f"#/components/schemas/{schema}"}}
+    return {"content": {"application/json": media | ({"examples": examples} if examples else {})}}

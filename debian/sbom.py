@@ -1,0 +1,162 @@
+"""The bill of materials, CycloneDX 1.6 as JSON: everything that is shipped and that others wrote.
+
+    python3 debian/sbom.py [--installed FOLDER] [--debian NAME=VERSION ...] [OUTPUT]
+
+pyproject.toml ─▶ what is depended on, and on what that depends, as it is installed ─▶ versions and licences
+                  requirements.lock ─▶ the hashes of their files; models/ ─▶ the models ─▶ OUTPUT
+
+OUTPUT is dist/camiohookd_VERSION.cdx.json if it is not named. One checkout gives the same bytes every time: nothing is
+drawn by lot, and the time is SOURCE_DATE_EPOCH's or left out.
+"""
+
+import argparse
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+from uuid import NAMESPACE_URL, uuid5
+
+from cyclonedx.contrib.license.factories import LicenseFactory
+from cyclonedx.model import ExternalReference, ExternalReferenceType, HashAlgorithm, HashType, XsUri
+from cyclonedx.model.bom import Bom, BomMetaData
+from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.model.license import License, LicenseAcknowledgement
+from cyclonedx.output.json import JsonV1Dot6
+from packageurl import PackageURL
+from packaging.requirements import Requirement
+from packaging.utils import NormalizedName, canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+ONE_LINE = 60  # a longer licence is no name of one, but its text
+
+_PINNED = re.compile(r"^([\w.-]+)==(\S+)[^\n]*((?:\n +--hash=\S+[^\n]*)+)", re.MULTILINE)
+
+_licenses = LicenseFactory()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--installed", type=Path, help="where the packages are, if not beside this program's own")
+    parser.add_argument("--debian", action="append", default=[], metavar="NAME=VERSION", help="a Debian source within")
+    parser.add_argument("output", type=Path, nargs="?")
+    chosen = parser.parse_args()
+    output = chosen.output or ROOT / f"dist/camiohookd_{changelog_version()}.cdx.json"
+    bom = bill([str(chosen.installed)] if chosen.installed else sys.path, chosen.debian)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(JsonV1Dot6(bom).output_as_string(indent=2) + "\n")
+    print(output)
+
+
+def bill(path: list[str], debian: Iterable[str]) -> Bom:
+    """`path` is where installed packages are looked for."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    packages = {canonicalize_name(each.name): each for each in distributions(path=path)}
+    root = Component(
+        name=project["name"],
+        version=changelog_version(),
+        type=ComponentType.APPLICATION,
+        bom_ref=project["name"],
+        licenses=[_licenses.make_from_string(project["license"])],
+    )
+    bom = Bom(metadata=BomMetaData(component=root))
+    components = dict(_python_components(project["dependencies"], packages, _pinned()))
+    others = [*_models(), *map(_debian_source, debian)]
+    bom.components.update(components.values(), others)
+    bom.register_dependency(root, [*(components[name] for name in _required(project["dependencies"])), *others])
+    for name, component in components.items():
+        bom.register_dependency(component, [components[each] for each in _required(packages[name].requires or [])])
+    bom.serial_number = uuid5(NAMESPACE_URL, "\n".join(sorted(str(each.bom_ref.value) for each in bom.components)))
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    # The library's hint says that there is always a time; None leaves it out.
+    bom.metadata.timestamp = datetime.fromtimestamp(int(epoch), UTC) if epoch else None  # type: ignore[assignment]
+    return bom
+
+
+def changelog_version() -> str:
+    return (ROOT / "debian/changelog").read_text().partition("(")[2].partition(")")[0]
+
+
+def _python_components(
+    wanted: Iterable[str], packages: dict[NormalizedName, Distribution], pinned: dict[tuple[str, str], list[str]]
+) -> Iterator[tuple[NormalizedName, Component]]:
+    """By name, each once: what is `wanted`, and what that requires."""
+    names, seen = [*_required(wanted)], set()
+    while names:
+        name = names.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if name not in packages:
+            raise SystemExit(f"sbom: {name} is not installed; ./build.sh venv installs what requirements.lock lists")
+        package = packages[name]
+        if (name, package.version) not in pinned:
+            raise SystemExit(f"sbom: {name} {package.version} is installed, which requirements.lock does not list")
+        yield name, _python_component(name, package, pinned[name, package.version])
+        names += _required(package.requires or [])
+
+
+def _required(requirements: Iterable[str]) -> list[NormalizedName]:
+    """The names, without what other machines or extras need."""
+    parsed = map(Requirement, requirements)
+    return [canonicalize_name(each.name) for each in parsed if not each.marker or each.marker.evaluate({"extra": ""})]
+
+
+def _pinned() -> dict[tuple[str, str], list[str]]:
+    """Name and version ─▶ the SHA-256 of each file that the lock lets in for them."""
+    found = _PINNED.findall((ROOT / "requirements.lock").read_text())
+    return {(name, version): re.findall(r"sha256:([0-9a-f]{64})", hashes) for name, version, hashes in found}
+
+
+def _python_component(name: str, package: Distribution, hashes: list[str]) -> Component:
+    purl = PackageURL("pypi", name=name, version=package.version)
+    files = ExternalReference(
+        type=ExternalReferenceType.DISTRIBUTION,
+        url=XsUri(str(purl)),
+        comment="any of the files that requirements.lock lets in, by platform",
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=each) for each in hashes],
+    )
+    return Component(
+        name=name,
+        version=package.version,
+        type=ComponentType.LIBRARY,
+        bom_ref=str(purl),
+        purl=purl,
+        licenses=_licences_of(package),
+        external_references=[files],
+    )
+
+
+def _licences_of(package: Distribution) -> list[License]:
+    """As the package's metadata has them (PEP 639, or as it was done before)."""
+    told = [package.metadata[field] for field in ("License-Expression", "License") if package.metadata[field]]
+    short = [each for each in told if len(each) <= ONE_LINE and "\n" not in each]
+    classes = [each for each in package.metadata.get_all("Classifier") or [] if each.startswith("License ::")]
+    names = short[:1] or [each.rpartition(" :: ")[2] for each in classes]
+    return [_licenses.make_from_string(each, license_acknowledgement=LicenseAcknowledgement.DECLARED) for each in names]
+
+
+def _models() -> Iterator[Component]:
+    for path in sorted(ROOT.glob("models/*/model.toml")):
+        model = tomllib.loads(path.read_text())
+        yield Component(
+            name=path.parent.name,
+            type=ComponentType.MACHINE_LEARNING_MODEL,
+            bom_ref=f"model:{path.parent.name}",
+            description=model["source"],
+            hashes=[HashType(alg=HashAlgorithm.SHA_256, content=model["sha256"])],
+            licenses=[_licenses.make_from_string(model["licence"])],
+        )
+
+
+def _debian_source(told: str) -> Component:
+    name, _, version = told.partition("=")
+    purl = PackageURL("deb", "debian", name, version, {"arch": "source"})
+    return Component(name=name, version=version, type=ComponentType.LIBRARY, bom_ref=str(purl), purl=purl)
+
+
+if __name__ == "__main__":
+    main()

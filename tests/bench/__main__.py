@@ -1,0 +1,70 @@
+"""``python -m tests.bench [NAME...] [--quick]``: run benchmarks, print a table, write a JSON file."""
+
+import argparse
+import importlib
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+from tests.bench import machine
+from tests.bench.harness import Bench, Benchmark, Result, table
+
+DIST = Path("dist")
+NAMES = (
+    "accept",
+    "accept_depth",
+    "label",
+    "label_4k",
+    "latency",
+    "memory",
+    "startup",
+    "recovery",
+    "wear",
+    "slowloris",
+    "decode",
+    "peer",
+)
+DRAWN = ("scaling", "soak")
+"""What draws curves and takes its time: only run when asked for by name."""
+
+
+def main() -> int:
+    options = parse()
+    print(f"on {machine.sentence()}", flush=True)
+    results: list[Result] = []
+    with tempfile.TemporaryDirectory(prefix="camiohookd-bench.", dir=options.folder) as folder:
+        bench = Bench(Path(folder), options.quick, options.minutes)
+        for name in options.names or NAMES:
+            started = time.monotonic()
+            module = cast("Benchmark", importlib.import_module(f"tests.bench.{name}"))
+            found = list(module.run(bench))
+            print(f"\n{table(found)}\n({name}: {time.monotonic() - started:.0f} s)", flush=True)
+            results += found
+    options.json.parent.mkdir(exist_ok=True)
+    options.json.write_bytes(msgspec.json.format(msgspec.json.encode({**machine.facts(), "results": results})) + b"\n")
+    print(f"\n{table(results, markdown=options.markdown)}\n\nalso in {options.json}")
+    return 0
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="./build.sh bench", description="Measure camiohookd on this machine.")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of: {', '.join(NAMES + DRAWN)}; none: {NAMES[0]} ..."
+    )
+    parser.add_argument("--quick", action="store_true", help="only see that it works; the figures mean nothing")
+    parser.add_argument("--minutes", type=float, default=10.0, help="how long soak runs (default: 10)")
+    parser.add_argument("--json", type=Path, default=DIST / "bench.json", help="where the results go")
+    parser.add_argument("--folder", type=Path, help="where queues are kept meanwhile (default: the temporary folder)")
+    parser.add_argument("--markdown", action="store_true", help="the last table as the README has it")
+    options = parser.parse_args()
+    if unknown := set(options.names) - {*NAMES, *DRAWN}:
+        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES + DRAWN)}")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

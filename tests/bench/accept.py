@@ -1,0 +1,29 @@
+"""Durable accepts a second over loopback: eight connections, events of four pictures of 100 KB.
+
+Held against a bare Tornado handler that decodes the same JSON and stores nothing. Nothing is labelled meanwhile.
+"""
+
+from collections.abc import Iterator
+
+from tests.bench import rig
+from tests.bench.camio import Events, accepts
+from tests.bench.harness import Bench, Result, alternate, at_least, result
+from tests.bench.pictures import jpegs, padded
+
+PICTURE_BYTES = 100_000
+
+
+def events() -> Events:
+    return Events("http://127.0.0.1:9", padded(jpegs(640, 480), PICTURE_BYTES))
+
+
+def run(bench: Bench) -> Iterator[Result]:
+    seconds, bodies = bench.scaled(2.5, 0.3), events()
+    with rig.daemon(bench.place("accept"), settings=rig.STALLED_LABELER) as ours, rig.serving("bare_handler") as bare:
+        rates = alternate(
+            {
+                "bare": lambda: accepts(bare[0], "/tasks/any", bodies, seconds),
+                "ours": lambda: accepts(ours.port, rig.PATH, bodies, seconds),
+            }
+        )
+    yield result("accept", "durable accepts", rates["ours"], "/s", baseline=rates["bare"], target=at_least(0.70, 0.90))

@@ -1,0 +1,198 @@
+"""Camio's side of a benchmark, as light as it can be: events posted by threads, callbacks answered by one.
+
+It shares the machine with what is measured, so it copies nothing and parses next to nothing.
+"""
+
+import asyncio
+import itertools
+import socket
+import threading
+import time
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+TIMEOUT = 120.0
+
+
+class Events:
+    """Bodies of events that differ in their callback URL and are otherwise the same `pictures` of `camera`."""
+
+    def __init__(self, origin: str, pictures: Sequence[bytes], camera: str = "front") -> None:
+        self._origin = origin
+        images = [
+            {
+                "timestamp": f"2017-05-05T01:31:{nth:02d}.738647",
+                "image_b64": b64encode(data).decode(),
+                "type": "image/jpeg",
+            }
+            for nth, data in enumerate(pictures)
+        ]
+        rest = msgspec.json.encode({"camera": camera, "user_id": "someone", "images": images})
+        self._rest = b"," + rest[1:]
+
+    def body(self, name: str) -> tuple[bytes, bytes]:
+        """Both halves of an event's body; `name` is the last part of the callback URL's path."""
+        return b'{"callback_url":"%b/callback/%b"' % (self._origin.encode(), name.encode()), self._rest
+
+
+class Connection:
+    """A connection that posts and waits for the answer, kept for as long as the other side keeps it."""
+
+    def __init__(self, port: int, path: str) -> None:
+        self._port, self._path = port, path
+        self._connect()
+
+    def _connect(self) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", self._port), TIMEOUT)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def post(self, *parts: bytes) -> int:
+        """The status of the answer to a body in `parts`."""
+        length = sum(map(len, parts))
+        head = (
+            f"POST {self._path} HTTP/1.1\r\nHost: box\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {length}\r\n\r\n"
+        ).encode()
+        self._socket.sendall(head + parts[0])
+        for part in parts[1:]:
+            self._socket.sendall(part)
+        return self._status()
+
+    def _status(self) -> int:
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            answer += self._more()
+        head, _, body = answer.partition(b"\r\n\r\n")
+        lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+        missing = int(lengths[0].partition(b":")[2]) - len(body)
+        while missing > 0:
+            missing -= len(self._more())
+        if b"\r\nconnection: close" in head.lower():
+            self.close()
+            self._connect()
+        return int(head.split()[1])
+
+    def _more(self) -> bytes:
+        data = self._socket.recv(65536)
+        if not data:
+            raise ConnectionError("closed before the answer was whole")
+        return data
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+_numbers = itertools.count()
+
+
+def unique() -> str:
+    """A name that no other event of this process has."""
+    return f"e{next(_numbers)}"
+
+
+def accepts(port: int, path: str, events: Events, seconds: float, connections: int = 8) -> float:
+    """Accepted events a second, over connections that each post the next event when the last one is answered."""
+    counts, errors = [0] * connections, list[BaseException]()
+    started = time.perf_counter()
+
+    def client(nth: int) -> None:
+        try:
+            connection = Connection(port, path)
+            while time.perf_counter() - started < seconds:
+                status = connection.post(*events.body(unique()))
+                assert status == 200, f"the answer to an event was {status}"
+                counts[nth] += 1
+            connection.close()
+        except BaseException as error:  # noqa: BLE001  # raised again below, on the thread that asked
+            errors.append(error)
+
+    in_parallel(client, connections)
+    if errors:
+        raise errors[0]
+    return sum(counts) / (time.perf_counter() - started)
+
+
+def in_parallel(work: Callable[[int], None], count: int) -> None:
+    threads = [threading.Thread(target=work, args=(nth,), daemon=True) for nth in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+class Receiver:
+    """Answers callbacks with 200 on a thread of its own; `arrived` has each one's name and time (`perf_counter`).
+
+    `heard` is told of each, on that thread. While `status` is another than 200, they are answered with that.
+    """
+
+    def __init__(self, heard: Callable[[str], None] = lambda _: None, port: int = 0) -> None:
+        self.arrived: dict[str, float] = {}
+        self.heard = heard
+        self.status = 200
+        self._changed = threading.Condition()
+        self._loop = asyncio.new_event_loop()
+        self._listener = socket.create_server(("127.0.0.1", port))
+        self._thread = threading.Thread(target=self._serve, name="receiver", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._listener.close()
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def wait_for(self, condition: Callable[[], bool], timeout: float = TIMEOUT) -> None:
+        """Return when `condition` holds, looked at with each arrival. Raises TimeoutError."""
+        with self._changed:
+            if not self._changed.wait_for(condition, timeout):
+                raise TimeoutError(f"only {len(self.arrived)} callbacks within {timeout:g} s")
+
+    def receive(self, name: str) -> None:
+        with self._changed:
+            self.arrived.setdefault(name, time.perf_counter())
+            self._changed.notify_all()
+        self.heard(name)
+
+    def _serve(self) -> None:
+        serving = self._loop.create_server(lambda: _Callback(self), sock=self._listener)
+        self._loop.run_until_complete(serving)
+        self._loop.run_forever()
+
+
+class _Callback(asyncio.Protocol):
+    """One connection of the daemon's: requests one after another."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._data = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._data += data
+        while (end := self._data.find(b"\r\n\r\n") + 4) > 3:
+            head = self._data[:end].lower()
+            length = int(head.partition(b"content-length:")[2].split(b"\r\n")[0] or 0)
+            if len(self._data) < end + length:
+                return
+            path = self._data.split(b" ", 2)[1].decode()
+            self._data = self._data[end + length :]
+            status = self._receiver.status
+            if status == 200:
+                self._receiver.receive(path.rpartition("/")[2])
+            self._transport.write(b"HTTP/1.1 %d Said\r\nContent-Length: 2\r\n\r\n{}" % status)

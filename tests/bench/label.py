@@ -1,0 +1,85 @@
+"""Pictures a second through the whole daemon: posted, queued, decoded, labelled, delivered to a local callback.
+
+Held against the fastest bare program on the same pictures, model and cores. `label_4k` is the same with large ones.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from tests.bench import rig
+from tests.bench.bare_labels import loops
+from tests.bench.camio import TIMEOUT, Connection, Events, Receiver, unique
+from tests.bench.harness import Bench, Result, Target, alternate, at_least, result
+from tests.bench.pictures import jpegs
+from tests.running import Daemon
+
+IN_FLIGHT = 12
+"""Events that are posted and not yet delivered: enough for both cores never to wait."""
+
+
+def run(bench: Bench) -> Iterator[Result]:
+    yield measure("label", bench, 640, 480, bench.scaled(4, 0.5), at_least(0.85, 0.95))
+
+
+def measure(name: str, bench: Bench, width: int, height: int, seconds: float, target: Target) -> Result:
+    cores = rig.cores()
+    shapes = {f"one thread, intra_op = {cores}": (1, cores), f"{cores} threads, intra_op = 1": (cores, 1)}
+    with (
+        Receiver() as receiver,
+        loops(width, height, shapes) as bare,
+        rig.daemon(bench.place(name), receiver.origin) as daemon,
+    ):
+        events = Events(receiver.origin, jpegs(width, height))
+        labelled(daemon, receiver, events, seconds / 4)  # warm
+        rates = alternate(
+            {
+                "ours": lambda: 4 * labelled(daemon, receiver, events, seconds),
+                **{shape: partial(asked, f"rate {seconds}") for shape, asked in bare.items()},
+            }
+        )
+    ours = rates.pop("ours")
+    fastest = max(rates, key=lambda shape: rates[shape])
+    metric = f"pictures labelled, against {fastest}"
+    return result(name, metric, ours, "/s", baseline=rates[fastest], target=target)
+
+
+def labelled(daemon: Daemon, receiver: Receiver, events: Events, seconds: float) -> float:
+    """Events delivered a second, while `IN_FLIGHT` are always on their way."""
+    ends = time.perf_counter() + seconds
+    return _steady(_delivered(daemon, receiver, events, lambda _: time.perf_counter() < ends))
+
+
+def deliver(daemon: Daemon, receiver: Receiver, events: Events, count: int) -> None:
+    """Have so many events labelled and delivered."""
+    _delivered(daemon, receiver, events, lambda posted: posted < count)
+
+
+def _delivered(daemon: Daemon, receiver: Receiver, events: Events, go_on: Callable[[int], bool]) -> list[float]:
+    """Post for as long as `go_on`, told how many that were, says so; when each event's labels arrived."""
+    free = threading.Semaphore(IN_FLIGHT)
+    arrived: list[float] = []
+
+    def heard(_: str) -> None:
+        arrived.append(time.perf_counter())
+        free.release()
+
+    receiver.heard = heard
+    connection, posted = Connection(daemon.port, rig.PATH), 0
+    while go_on(posted):
+        assert free.acquire(timeout=TIMEOUT), f"nothing was delivered for {TIMEOUT:g} s; its log:\n{daemon.log}"
+        status = connection.post(*events.body(unique()))
+        assert status == 200, f"the answer to an event was {status}"
+        posted += 1
+    connection.close()
+    receiver.wait_for(lambda: len(arrived) >= posted)
+    receiver.heard = lambda _: None
+    return arrived
+
+
+def _steady(arrived: list[float]) -> float:
+    """The rate between the first and the last few, when all of the way was busy."""
+    edge = min(IN_FLIGHT // 2, (len(arrived) - 1) // 4)
+    middle = arrived[edge : len(arrived) - edge]
+    return (len(middle) - 1) / (middle[-1] - middle[0])

@@ -1,0 +1,10 @@
+"""As `label`, with JPEGs of 3840x2160: whoever decodes them in full is slow."""
+
+from collections.abc import Iterator
+
+from tests.bench.harness import Bench, Result, at_least
+from tests.bench.label import measure
+
+
+def run(bench: Bench) -> Iterator[Result]:
+    yield measure("label_4k", bench, 3840, 2160, bench.scaled(4, 1), at_least(2, 4))

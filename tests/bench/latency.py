@@ -1,0 +1,49 @@
+"""An event of four pictures on an idle box: from sending the POST until the labels are here.
+
+Held against the time that the bare loop takes for those four pictures, with one thread and the better `intra_op`.
+"""
+
+import statistics
+import time
+from collections.abc import Iterator
+
+from tests.bench import rig
+from tests.bench.bare_labels import loops
+from tests.bench.camio import Connection, Events, Receiver, unique
+from tests.bench.harness import ROUNDS, Bench, Result, at_most, percentile, result
+from tests.bench.pictures import jpegs
+from tests.running import Daemon
+
+
+def run(bench: Bench) -> Iterator[Result]:
+    count = bench.count(40, 3)
+    shapes = {f"intra_op = {number}": (1, number) for number in sorted({1, rig.cores()})}
+    ours: list[float] = []
+    theirs: dict[str, list[float]] = {shape: [] for shape in shapes}
+    with (
+        Receiver() as receiver,
+        loops(640, 480, shapes) as bare,
+        rig.daemon(bench.place("latency"), receiver.origin) as daemon,
+    ):
+        events = Events(receiver.origin, jpegs(640, 480))
+        timed(daemon, receiver, events)  # warm
+        for _ in range(ROUNDS):
+            ours += [timed(daemon, receiver, events) for _ in range(count)]
+            for shape, asked in bare.items():
+                theirs[shape] += [asked("event") for _ in range(count // 4 + 1)]
+    best = min(map(statistics.median, theirs.values()))
+    p50, p99 = percentile(ours, 0.5), percentile(ours, 0.99)
+    yield result("latency", "p50 of an event", 1000 * p50, "ms", baseline=1000 * best, target=at_most(1.25, 1.1))
+    yield result("latency", "p99 of an event", 1000 * p99, "ms", baseline=1000 * best, target=at_most(2, 1.1))
+
+
+def timed(daemon: Daemon, receiver: Receiver, events: Events) -> float:
+    """Seconds from sending one event until its labels are here."""
+    connection, name = Connection(daemon.port, rig.PATH), unique()
+    body = events.body(name)
+    started = time.perf_counter()
+    status = connection.post(*body)
+    assert status == 200, f"the answer to an event was {status}"
+    receiver.wait_for(lambda: name in receiver.arrived)
+    connection.close()
+    return receiver.arrived[name] - started

@@ -1,0 +1,56 @@
+"""What the daemon has in memory: idle, at its peak with large pictures, with a long queue, after very many events."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.bench import rig
+from tests.bench.camio import Events, Receiver
+from tests.bench.harness import Bench, Result, at_most, result
+from tests.bench.label import deliver
+from tests.bench.pictures import jpegs
+
+MEGA = 1e6
+SETTLE_SECONDS = 2.0
+
+
+def run(bench: Bench) -> Iterator[Result]:
+    with Receiver() as receiver:
+        yield from idle_and_peak(bench, receiver)
+        yield long_queue(bench, receiver)
+        yield growth(bench, receiver)
+
+
+def idle_and_peak(bench: Bench, receiver: Receiver) -> Iterator[Result]:
+    count = bench.count(100, 4)
+    warm = bench.place("memory")
+    with rig.daemon(warm, receiver.origin) as daemon:
+        daemon.stop()
+    with rig.daemon(warm, receiver.origin) as daemon:
+        time.sleep(SETTLE_SECONDS)
+        pid = daemon.process.pid
+        yield result("memory", "idle, model loaded", rig.memory(pid) / MEGA, "MB", target=at_most(150, 110))
+        Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak counts from here, proc(5)
+        deliver(daemon, receiver, Events(receiver.origin, jpegs(3840, 2160)), count)
+        peak = rig.memory(pid, "VmHWM")
+        yield result("memory", f"peak, {count} events of 4K", peak / MEGA, "MB", target=at_most(300, 220))
+
+
+def long_queue(bench: Bench, receiver: Receiver) -> Result:
+    place, waiting = bench.place("memory-queue"), bench.count(100_000, 1_000)
+    rig.prefill(place / "state", waiting, jpegs(32, 24)[:1], receiver.origin)
+    with rig.daemon(place, receiver.origin) as daemon:
+        time.sleep(SETTLE_SECONDS)
+        found = rig.memory(daemon.process.pid)
+    return result("memory", f"{waiting:,} waiting", found / MEGA, "MB", target=at_most(400, 200))
+
+
+def growth(bench: Bench, receiver: Receiver) -> Result:
+    first, more = bench.count(1_000, 20), bench.count(10_000, 100)
+    events = Events(receiver.origin, jpegs(160, 120)[:1])
+    with rig.daemon(bench.place("memory-growth"), receiver.origin) as daemon:
+        deliver(daemon, receiver, events, first)
+        before = rig.memory(daemon.process.pid)
+        deliver(daemon, receiver, events, more)
+        after = rig.memory(daemon.process.pid)
+    return result("memory", f"growth over {more:,} events", 100 * (after / before - 1), "%", target=at_most(5, 2))

@@ -1,0 +1,111 @@
+"""How it grows with cameras, pictures of an event, their size, threads and the backlog, as curves in ``dist/``.
+
+Each point is one daemon of its own; what is not swept is as in `label`.
+"""
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("svg")  # draws without a screen
+from matplotlib import pyplot
+
+from tests.bench import machine, rig
+from tests.bench.accept import events
+from tests.bench.camio import Events, Receiver, accepts
+from tests.bench.harness import Bench, Result, result
+from tests.bench.label import labelled
+from tests.bench.pictures import jpegs
+
+SIZES = ((320, 240), (640, 480), (1280, 720), (1920, 1080), (3840, 2160))
+DIST = Path("dist")
+
+Points = dict[float, float]
+
+
+def run(bench: Bench) -> Iterator[Result]:
+    DIST.mkdir(exist_ok=True)
+    for name, (title, x, y, unit, sweep) in SWEEPS.items():
+        points = sweep(bench)
+        draw(DIST / f"scaling-{name}.png", title, x, y, points)
+        for at, value in points.items():
+            yield result("scaling", f"{y}, {x}: {at:,.3g}", value, unit)
+
+
+def cameras(bench: Bench) -> Points:
+    """Connections that each post the next event when the last one is answered; nothing is labelled."""
+    points: Points = {}
+    with rig.daemon(bench.place("cameras"), settings=rig.STALLED_LABELER) as daemon:
+        for count in (1, 4, 16, 64):
+            points[count] = accepts(daemon.port, rig.PATH, events(), bench.scaled(4, 0.3), connections=count)
+    return points
+
+
+def pictures(bench: Bench) -> Points:
+    return {count: pictures_a_second(bench, jpegs(640, 480), count) for count in (1, 2, 4, 8, 16, 32)}
+
+
+def sizes(bench: Bench) -> Points:
+    return {width * height / 1e6: pictures_a_second(bench, jpegs(width, height), 4) for width, height in SIZES}
+
+
+def threads(bench: Bench) -> Points:
+    counts = range(1, rig.cores() + 1)
+    settings = {count: {"CAMIOHOOKD_LABELER_THREADS": str(count)} for count in counts}
+    return {count: pictures_a_second(bench, jpegs(640, 480), 4, settings[count]) for count in counts}
+
+
+def backlog(bench: Bench) -> Points:
+    """Accepts beside so many that wait already; nothing is labelled."""
+    points: Points = {}
+    for waiting in (10, 100, 1_000, 10_000, bench.count(100_000, 20_000)):
+        place = bench.place(f"backlog-{waiting}")
+        rig.prefill(place / "state", waiting, jpegs(32, 24)[:1])
+        with rig.daemon(place, settings=rig.STALLED_LABELER) as daemon:
+            points[waiting] = accepts(daemon.port, rig.PATH, events(), bench.scaled(4, 0.3))
+    return points
+
+
+def pictures_a_second(
+    bench: Bench, bundled: Sequence[bytes], count: int, settings: dict[str, str] | None = None
+) -> float:
+    """Labelled and delivered, in events of `count` pictures."""
+    several = [bundled[number % len(bundled)] for number in range(count)]
+    with Receiver() as receiver:
+        place = bench.folder / f"label-{len(list(bench.folder.iterdir()))}"
+        with rig.daemon(place, receiver.origin, settings) as daemon:
+            bodies = Events(receiver.origin, several)
+            labelled(daemon, receiver, bodies, bench.scaled(1, 0.3))  # warm
+            return count * labelled(daemon, receiver, bodies, bench.scaled(5, 0.5))
+
+
+Sweep = tuple[str, str, str, str, Callable[[Bench], Points]]
+SWEEPS: dict[str, Sweep] = {
+    "cameras": ("Accepting", "cameras that post at once", "durable accepts a second", "/s", cameras),
+    "pictures": ("Labelling", "pictures of an event", "pictures labelled a second", "/s", pictures),
+    "sizes": ("Labelling", "million pixels of a picture", "pictures labelled a second", "/s", sizes),
+    "threads": ("Labelling", "label threads", "pictures labelled a second", "/s", threads),
+    "backlog": ("Accepting", "events that wait already", "durable accepts a second", "/s", backlog),
+}
+"""By the file's name: title, axes, unit, and what measures the points."""
+
+
+def draw(path: Path, title: str, x: str, y: str, points: Points) -> None:
+    """A curve, small enough for a page of text."""
+    figure, axes = pyplot.subplots(figsize=(5, 3), dpi=80, layout="constrained")
+    axes.plot(list(points), list(points.values()), marker="o")
+    if max(points) > 8:
+        axes.set_xscale("log")
+        axes.set_xticks(list(points), [f"{at:,.3g}" for at in points])
+        axes.minorticks_off()
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.set_title(f"{title} ({machine.sentence()})", fontsize=8)
+    axes.grid(alpha=0.3)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", metadata={"Software": None})
+    path.write_bytes(picture.getvalue())
+    pyplot.close(figure)

@@ -1,0 +1,138 @@
+"""The OpenAPI description against the listener that it describes: what it names can be had, and nothing else."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from camiohookd.errors import QueueFull, StoreUnavailable
+from camiohookd.web import answers, openapi
+from camiohookd.web.answers import Answer
+from camiohookd.web.site import Limits
+from tests.integration.test_admin_listener import get, with_admin
+from tests.integration.test_hook_listener import KEY, Box, event
+from tests.talking import head, read_answer
+
+DESCRIPTION = openapi.describe("1.2.3")
+SMALL = Limits(body_bytes=2000, bodies_bytes=3000, header_seconds=0.2, discard_seconds=0.2)
+FROM_ONE = "X-Forwarded-For: 192.0.2.1"
+# What a path or a method that is not described gets, and what the other listeners answer.
+OF_OTHERS = {"method_not_allowed", "foreign_host", "no_such_task", "wrong_state"}
+
+Had = tuple[int, str]
+"""A status and the error's code; "" for none."""
+
+
+def described(path: str, method: str) -> set[Had]:
+    responses = DESCRIPTION["paths"][path][method]["responses"]
+    media = {int(status): each["content"]["application/json"] for status, each in responses.items()}
+    refusals = {
+        (status, each["value"]["error"]["code"])
+        for status in media
+        for each in media[status].get("examples", {}).values()
+    }
+    return {(200, "")} | refusals
+
+
+def ask(box: Box, sent: bytes) -> Had:
+    with box.connect() as connection:
+        connection.sendall(sent)
+        status, told = read_answer(connection)
+    return status, told.get("error", {}).get("code", "")
+
+
+def post(box: Box, path: str, body: bytes, *headers: str) -> Had:
+    return ask(box, head("POST", path, f"Content-Length: {len(body)}", *headers) + body)
+
+
+@contextmanager
+def failing(box: Box, error: Exception) -> Iterator[None]:
+    """Whatever is asked of the queue meanwhile ends in `error`."""
+
+    async def page(_limit: int, _after: str | None) -> Any:
+        raise error
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(box.intake, "page", page)
+        patch.setattr(box.intake, "error", error)
+        yield
+
+
+def of_any_request(box: Box, method: str, path: str) -> Iterator[Had]:
+    yield ask(box, head(method, path, "Content-Length: 0"))
+    yield ask(box, f"{method} {path} HTTP/1.1\n\n\r\n\r\n".encode())
+    yield ask(box, head(method, path, "Content-Length: 5, 5"))
+    yield ask(box, head(method, path, "Content-Length: 5000"))
+    yield ask(box, head(method, path, "Transfer-Encoding: chunked"))  # and nothing of it comes
+    with (
+        Box(limits=Limits(connections_of_one=1), proxies=("127.0.0.1",)).running() as crowded,
+        crowded.connect() as first,
+    ):
+        first.sendall(head("GET", f"/tasks/{KEY}", FROM_ONE))
+        assert read_answer(first)[0] == 200
+        yield ask(crowded, head(method, path, FROM_ONE))
+    with pytest.MonkeyPatch.context() as patch:
+        for endpoint in ("Status", "Tasks"):
+            patch.delattr(f"camiohookd.web.hook.{endpoint}.serve")  # a fault that nobody thought of
+        yield ask(box, head(method, path, "Content-Length: 0"))
+
+
+def with_a_key(box: Box, method: str, path: str) -> Iterator[Had]:
+    yield ask(box, head(method, f"{path}x"))
+    yield ask(box, head(method, f"{path}/x"))
+    with failing(box, StoreUnavailable("the disk")):
+        yield post(box, path, event()) if method == "POST" else ask(box, head(method, path))
+    with Box(wrong_keys=1, proxies=("127.0.0.1",)).running() as guessed:
+        yield [ask(guessed, head(method, f"{path}x", FROM_ONE)) for _ in range(2)][1]
+
+
+def of_a_page(box: Box, path: str) -> Iterator[Had]:
+    yield ask(box, head("GET", f"{path}?limit=0"))
+
+
+def of_an_event(box: Box, path: str) -> Iterator[Had]:
+    yield post(box, path, event(callback_url=None))
+    yield post(box, path, event(callback_url="https://10.0.0.1/x"))
+    yield post(box, path, b"{}", "Content-Encoding: gzip")
+    yield post(box, path, b"{}", "Content-Encoding: br")
+    with failing(box, QueueFull("full", 73)):
+        yield post(box, path, event())
+    with box.connect() as other:
+        other.sendall(head("POST", path, "Content-Length: 2000", "Expect: 100-continue"))
+        assert other.recv(4096).startswith(b"HTTP/1.1 100 ")
+        yield ask(box, head("POST", path, "Content-Length: 1500"))
+    box.draining = True
+    yield post(box, path, event())
+
+
+@pytest.mark.parametrize(
+    ("path", "method"), [("/", "get"), ("/tasks/", "get"), ("/tasks/{api_key}", "get"), ("/tasks/{api_key}", "post")]
+)
+def test_the_answers_that_are_described_are_exactly_those_that_can_be_had(path: str, method: str) -> None:
+    verb, real = method.upper(), path.format(api_key=KEY)
+    with Box(limits=SMALL).running() as box:
+        had = set(of_any_request(box, verb, real))
+        if real != path:
+            had |= set(with_a_key(box, verb, real))
+            had |= set(of_a_page(box, real) if method == "get" else of_an_event(box, real))
+    assert had == described(path, method)
+
+
+def test_no_path_and_no_method_is_described_but_the_three_endpoints() -> None:
+    methods = {path: set(item) - {"parameters"} for path, item in DESCRIPTION["paths"].items()}
+    assert methods == {"/": {"get", "head"}, "/tasks/": {"get", "head"}, "/tasks/{api_key}": {"get", "post"}}
+
+
+def test_every_answer_that_the_code_has_is_described_or_is_of_another_listener() -> None:
+    constants = {each.code for each in vars(answers).values() if isinstance(each, Answer)}
+    lists = (openapi.OF_ANY_REQUEST, openapi.OF_A_PAGE, openapi.OF_AN_EVENT)
+    assert constants <= {each.code for answers_of in lists for each in answers_of} | OF_OTHERS
+
+
+def test_the_private_listener_serves_it_with_this_programs_version() -> None:
+    answer = with_admin(get("/openapi.json"))
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+    served = answer.json()
+    assert served == openapi.describe(served["info"]["version"])
+    assert with_admin(get("/openapi.json", Host="attacker.example")).status_code == 403

@@ -1,0 +1,83 @@
+"""What the queue promises, seen from outside of the daemon: bounds, order, damage, figures, formats."""
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from camiohookd.simulator.fake_camio import Answer
+from camiohookd.simulator.threaded import FakeCamioThread
+from tests.faults.model import damage
+from tests.running import SAMPLES, Daemon, event_body, post_event
+
+PATIENCE = 60.0
+CAT = (SAMPLES / "chelsea.jpg").read_bytes()
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    ends = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
+def test_over_max_tasks_an_event_is_told_when_to_come_again_and_then_taken(tmp_path: Path) -> None:
+    with (
+        FakeCamioThread(lambda _name, _nth: Answer(503)) as camio,
+        Daemon(tmp_path, camio.origin, {"CAMIOHOOKD_QUEUE_MAX_TASKS": "2"}) as daemon,
+    ):
+        for name in ("one", "two"):
+            post_event(daemon, camio, name)
+        third = event_body(camio.callback_url("three"))
+        answer = camio.post(daemon.url, third)
+        assert answer.status == 503
+        assert 1 <= int(answer.headers["Retry-After"]) <= 600
+        camio.answer_with(lambda _name, _nth: Answer(200))
+        _wait_for(lambda: camio.post(daemon.url, third).status == 200)
+        camio.wait_until(lambda arrived: all(any(each.accepted for each in every) for every in arrived.values()), 60)
+
+
+def test_with_order_newest_a_fresh_event_is_labelled_before_the_backlog(tmp_path: Path) -> None:
+    settings = {"CAMIOHOOKD_QUEUE_ORDER": "newest", "CAMIOHOOKD_LABELER_THREADS": "1"}
+    with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin, settings) as daemon:
+        post_event(daemon, camio, "slow", pictures=[CAT] * 100)  # while it is labelled, the others become a backlog
+        for name in ("old", "older than new", "new"):
+            post_event(daemon, camio, name.replace(" ", "-"), camera=name)
+        camio.wait_until(lambda arrived: all(arrived.values()), PATIENCE)
+        log = daemon.log
+    assert re.findall(r"labelled task=(\d+)", log) == ["1", "4", "3", "2"]
+
+
+def test_a_damaged_record_is_a_metric_and_a_line_in_the_log_and_costs_no_event(tmp_path: Path) -> None:
+    with FakeCamioThread(lambda _name, _nth: Answer(503)) as camio, Daemon(tmp_path, camio.origin) as daemon:
+        for name in ("one", "two"):
+            post_event(daemon, camio, name)
+        daemon.kill()
+        damage(max(daemon.state.glob("queue.journal-*")), b'"put","1"')
+        camio.answer_with(lambda _name, _nth: Answer(200))
+        daemon.start()
+        assert daemon.metric('quarantined_total{kind="journal"}') == 1
+        assert "damaged journal set aside" in daemon.log
+        assert len(list((daemon.state / "quarantine").iterdir())) == 1
+        camio.wait_until(lambda arrived: all(any(each.accepted for each in every) for every in arrived.values()), 60)
+
+
+def test_the_bytes_written_for_an_event_are_a_metric_and_few(tmp_path: Path) -> None:
+    with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin) as daemon:
+        for number in range(5):
+            post_event(daemon, camio, f"event-{number}")
+        _wait_for(lambda: daemon.metric('queue_tasks{state="done"}') == 5)
+        written = daemon.metric("written_bytes_per_event")
+    assert written is not None
+    assert len(CAT) < written <= 1.1 * len(CAT) + 2048
+
+
+def test_a_state_folder_of_a_newer_format_ends_the_start_with_78_and_is_left_alone(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path, "http://127.0.0.1:1")
+    daemon.state.mkdir()
+    (daemon.state / "format").write_text("3\n")
+    result = daemon.command("serve", check=False)
+    assert result.returncode == 78
+    assert "has format 3, written by a newer camiohookd" in result.stderr
+    assert (daemon.state / "format").read_text() == "3\n"
+    assert not list(daemon.state.glob("queue*"))

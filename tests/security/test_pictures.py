@@ -1,0 +1,328 @@
+"""Pictures that are not what they seem: each ends as pixels or with a clear reason, and in little memory.
+
+Each is decoded by a process of its own, which tells how far its memory grew at the most.
+"""
+
+import base64
+import io
+import json
+import random
+import re
+import struct
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import requests
+from PIL import Image
+
+from camiohookd.jpeg import MAX_SCANS
+from camiohookd.payload import parse_event
+from camiohookd.simulator.threaded import FakeCamioThread
+from tests.running import SAMPLES, Daemon, event_body
+
+PATIENCE = 60.0
+LITTLE, SOME, MUCH = 24, 200, 350
+"""Megabytes: what a picture that is refused may take; one of as many pixels as are allowed, decoded for a model; and in
+full, where each pixel takes four bytes, twice while it is turned."""
+
+DECODER = """
+import json, re, sys
+from pathlib import Path
+from camiohookd.errors import PictureError
+from camiohookd.images import Limits, decode
+
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+
+data, formats, size = sys.stdin.buffer.read(), tuple(sys.argv[1].split()), json.loads(sys.argv[2])
+before = peak()
+try:
+    picture = decode(data, Limits(formats), size and tuple(size))
+    said = [picture.width, picture.height]
+except PictureError as error:
+    said = str(error)
+print(json.dumps([said, peak() - before]))
+"""
+
+
+class Seen(NamedTuple):
+    """What came of a picture: its `size`, or the `reason` why it has none; `grown` is megabytes."""
+
+    size: tuple[int, int] | None
+    reason: str
+    grown: float
+
+
+def look_at(data: bytes, formats: str = "jpeg", size: tuple[int, int] | None = (300, 300)) -> Seen:
+    run = subprocess.run(
+        [sys.executable, "-c", DECODER, formats, json.dumps(size)], input=data, capture_output=True, timeout=PATIENCE
+    )
+    assert (run.returncode, run.stderr) == (0, b""), run.stderr
+    said, grown = json.loads(run.stdout)
+    return Seen(None, said, grown) if isinstance(said, str) else Seen(tuple(said), "", grown)
+
+
+def encoded(image: Image.Image, file_format: str = "JPEG", **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, file_format, **options)
+    return file.getvalue()
+
+
+NOISE = Image.frombytes("RGB", (90, 60), random.Random(1).randbytes(3 * 90 * 60))
+JPEG = encoded(NOISE)
+PROGRESSIVE = encoded(NOISE, progressive=True)
+PLAIN = encoded(Image.new("RGB", (8, 8)), progressive=True)
+BASELINE_FRAME, PROGRESSIVE_FRAME = b"\xff\xc0", b"\xff\xc2"
+
+
+def claiming(width: int, height: int, data: bytes = JPEG, frame: bytes = BASELINE_FRAME) -> bytes:
+    """`data`, whose header says that it is that large (ITU-T T.81, B.2.2)."""
+    at = data.index(frame) + 5
+    return data[:at] + struct.pack(">HH", height, width) + data[at + 4 :]
+
+
+def with_precision(bits: int) -> bytes:
+    at = JPEG.index(BASELINE_FRAME) + 4
+    return JPEG[:at] + bytes([bits]) + JPEG[at + 1 :]
+
+
+def with_frame(kind: int) -> bytes:
+    return JPEG.replace(BASELINE_FRAME, bytes([0xFF, kind]), 1)
+
+
+def with_segment(marker: int, content: bytes, data: bytes = JPEG) -> bytes:
+    return data[:2] + bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content + data[2:]
+
+
+def with_scans(count: int, data: bytes = PROGRESSIVE) -> bytes:
+    """`data`, whose last scan is there `count` times more."""
+    begin, end = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9")
+    return data[:end] + data[begin:end] * count + data[end:]
+
+
+def exif(*entries: tuple[int, int, int, bytes], more: bytes = b"") -> bytes:
+    """A JPEG whose EXIF has `entries` of tag, type, count and four bytes (EXIF 2.32, section 4.6.2)."""
+    fields = b"".join(struct.pack(">HHI", tag, kind, count) + value for tag, kind, count, value in entries)
+    directory = struct.pack(">H", len(entries)) + fields + struct.pack(">I", 8)  # the next directory is this one again
+    return with_segment(0xE1, b"Exif\0\0MM\0*\0\0\0\x08" + directory + more)
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width: int, height: int, *chunks: bytes) -> bytes:
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + png_chunk(b"IEND", b"")
+
+
+NOTHING_MUCH = zlib.compress(bytes(100_000_000), 9)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        pytest.param(b"", "the picture is empty", id="empty"),
+        pytest.param(b"\0" * 1_000_000, "the file is not a JPEG picture", id="zeros"),
+        pytest.param(JPEG[:2], "the file is not a JPEG picture", id="cut off in the signature"),
+        pytest.param(JPEG[:20], "header is damaged or cut off", id="cut off in the header"),
+        pytest.param(JPEG[:300], "damaged: Truncated File Read", id="cut off in the tables"),
+        pytest.param(JPEG[:-2], "damaged: .*truncated", id="without its end"),
+        pytest.param(JPEG[: len(JPEG) // 2], "damaged: .*truncated", id="cut off in the pixels"),
+        pytest.param(PROGRESSIVE[: len(PROGRESSIVE) // 2], "damaged: .*truncated", id="progressive, cut off"),
+        pytest.param(claiming(0, 0), "header is damaged", id="0 x 0"),
+        pytest.param(claiming(90, 0), "header is damaged", id="90 x 0"),
+        pytest.param(claiming(0, 60), "header is damaged", id="0 x 60"),
+        pytest.param(claiming(65500, 65500), "too many pixels: 65500 x 65500 is 4,290,250,000", id="65500 x 65500"),
+        pytest.param(claiming(65535, 65535), "header is damaged|too many pixels", id="65535 x 65535"),
+        pytest.param(claiming(6325, 6325), "too many pixels: 6325 x 6325 is 40,005,625 pixels, allowed", id="40 Mpx"),
+        pytest.param(
+            claiming(6300, 6300, PROGRESSIVE, PROGRESSIVE_FRAME),
+            "too many pixels for a progressive one: 6300 x 6300 is 39,690,000 pixels, allowed are half of 40,000,000",
+            id="progressive bomb",
+        ),
+        pytest.param(with_scans(MAX_SCANS), "too many scans: more than 64", id="scan bomb"),
+        pytest.param(
+            claiming(4400, 4400, with_scans(500_000, PLAIN), PROGRESSIVE_FRAME), "too many scans", id="large scan bomb"
+        ),
+        pytest.param(with_scans(MAX_SCANS, JPEG), "too many scans: more than 64", id="sequential scan bomb"),
+        pytest.param(with_precision(12), "header is damaged", id="12 bit"),
+        pytest.param(with_precision(16), "header is damaged", id="16 bit"),
+        pytest.param(with_frame(0xC3), "damaged: broken data stream", id="lossless"),
+        pytest.param(with_frame(0xC5), "damaged: broken data stream", id="hierarchical"),
+        pytest.param(with_frame(0xCB), "damaged: broken data stream", id="arithmetic and lossless"),
+        pytest.param(b"\xff\xd8" * 1_000_000, "too many parts", id="a million beginnings"),
+        pytest.param(
+            b"\xff\xd8" + b"\xff\xe0\0\2" * 1_000_000, "too many parts, more than 2000", id="a million segments"
+        ),
+        pytest.param(b"\xff\xd8" + b"\xff" * 10_000_000, "too many parts", id="fill bytes without end"),
+        pytest.param(JPEG[:2] + b"\xff\xe0\0\2" + bytes(10_000_000) + JPEG[2:], "too many parts", id="zeros between"),
+        pytest.param(b"\xff\xd8\xff\xe0\0\2" + bytes(10_000_000), "too many parts", id="zeros without end"),
+        pytest.param(b"\xff\xd8\xff\xee\0\0", "damaged|header", id="a segment shorter than its length"),
+        pytest.param(b"\0" + JPEG, "the file is not a JPEG picture", id="a byte before it"),
+        pytest.param(b"\xef\xbb\xbf" + JPEG, "the file is not a JPEG picture", id="a byte order mark before it"),
+        pytest.param(b"GIF89a" + JPEG, "the file is not a JPEG picture", id="GIF polyglot"),
+        pytest.param(encoded(NOISE, "PNG") + JPEG, "the picture is a PNG, only JPEG is allowed", id="PNG polyglot"),
+        pytest.param(b"%PDF-1.7\n" + JPEG, "the file is not a JPEG picture", id="PDF polyglot"),
+        pytest.param(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a JPEG picture", id="PostScript"),
+        pytest.param(b'<svg xmlns="http://www.w3.org/2000/svg"/>', "not a JPEG picture", id="SVG"),
+        pytest.param(b"\x7fELF" + JPEG, "the file is not a JPEG picture", id="program polyglot"),
+        *[
+            pytest.param(encoded(NOISE, kind), "not a JPEG picture|only JPEG is allowed", id=kind)
+            for kind in ("BMP", "GIF", "ICO", "PCX", "PPM", "TGA", "TIFF", "WEBP", "PNG", "JPEG2000")
+        ],
+    ],
+)
+def test_it_is_refused_with_a_clear_reason_and_in_little_memory(data: bytes, reason: str) -> None:
+
+    seen = look_at(data)
+    assert seen.size is None
+    assert re.search(reason, seen.reason), seen.reason
+    assert seen.grown < LITTLE
+
+
+@pytest.mark.parametrize(
+    ("data", "size"),
+    [
+        pytest.param(encoded(NOISE.convert("CMYK")), (90, 60), id="CMYK"),
+        pytest.param(encoded(NOISE.convert("L")), (90, 60), id="grey"),
+        pytest.param(PROGRESSIVE, (90, 60), id="progressive"),
+        pytest.param(encoded(NOISE.convert("CMYK"), progressive=True), (90, 60), id="progressive CMYK"),
+        pytest.param(encoded(Image.new("RGB", (1, 1))), (1, 1), id="one pixel"),
+        pytest.param(encoded(Image.new("RGB", (4000, 1))), (4000, 1), id="4000 x 1"),
+        pytest.param(with_frame(0xC1), (90, 60), id="extended sequential"),
+        pytest.param(JPEG + b"PK\3\4" + bytes(1_000_000), (90, 60), id="ZIP polyglot"),
+        pytest.param(JPEG + JPEG * 100, (90, 60), id="pictures behind it"),
+        pytest.param(JPEG + b"\xff\xda\0\2" * 1000, (90, 60), id="scans behind its end"),
+        pytest.param(with_segment(0xFE, b"<script>alert(1)</script><?php system('id'); ?>"), (90, 60), id="HTML in it"),
+        pytest.param(with_segment(0xE1, b"\xff\xda\0\2" * 1000), (90, 60), id="scans within a segment"),
+        pytest.param(with_segment(0xE1, b"Exif\0\0" + b"\xff" * 60_000), (90, 60), id="damaged EXIF"),
+        pytest.param(exif((0x112, 3, 1, b"\0\6\0\0")), (60, 90), id="EXIF that turns it"),
+        pytest.param(exif((0x112, 3, 1, b"\0\x63\0\0")), (90, 60), id="EXIF that turns it by 99"),
+        pytest.param(exif((0x112, 2, 4, b"six\0")), (90, 60), id="EXIF that turns it by a word"),
+        pytest.param(exif((0x112, 3, 0xFFFF_FFFF, b"\0\0\0\x08")), (90, 60), id="EXIF that turns it by 4 G numbers"),
+        pytest.param(exif((0x112, 5, 1, b"\0\0\0\x08")), (90, 60), id="EXIF that turns it by a fraction"),
+        pytest.param(
+            exif((0x100, 4, 1, b"\0\1\0\0"), (0x101, 4, 1, b"\0\1\0\0"), (0xA002, 4, 1, b"\0\0\0\1")),
+            (90, 60),
+            id="EXIF of another size",
+        ),
+        pytest.param(
+            JPEG[:2] + (b"\xff\xe1\xea\x62Exif\0\0" + bytes(59_994)) * 50 + JPEG[2:], (90, 60), id="EXIF of 3 MB"
+        ),
+        pytest.param(exif((0x8769, 4, 1, b"\0\0\0\x08")), (90, 60), id="EXIF that leads to itself"),
+        pytest.param(exif(*[(0x10E, 2, 60_000, b"\0\0\0\x08")] * 3000), (90, 60), id="EXIF of overlapping texts"),
+    ],
+)
+def test_it_is_decoded_as_what_it_is_and_in_little_memory(data: bytes, size: tuple[int, int]) -> None:
+    seen = look_at(data)
+    assert (seen.size, seen.reason) == (size, "")
+    assert seen.grown < LITTLE
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["in full", "for a model"])
+@pytest.mark.parametrize(
+    ("data", "size"),
+    [
+        pytest.param(claiming(6300, 6300), (6300, 6300), id="baseline"),
+        pytest.param(claiming(65500, 600), (65500, 600), id="wide"),
+        pytest.param(claiming(600, 65500), (600, 65500), id="tall"),
+        pytest.param(claiming(4400, 4400, PROGRESSIVE, PROGRESSIVE_FRAME), (4400, 4400), id="progressive"),
+        pytest.param(
+            claiming(4400, 4400, with_scans(MAX_SCANS - 10, PLAIN), PROGRESSIVE_FRAME),
+            (4400, 4400),
+            id="as many scans as may be",
+        ),
+        pytest.param(claiming(6300, 6300, exif((0x112, 3, 1, b"\0\5\0\0"))), (6300, 6300), id="turned"),
+    ],
+)
+def test_one_of_as_many_pixels_as_are_allowed_takes_a_bounded_amount_of_memory(
+    data: bytes, size: tuple[int, int], whole: bool
+) -> None:
+    seen = look_at(data, size=None if whole else (300, 300))
+    assert seen.size == size, seen.reason
+    assert seen.grown < (MUCH if whole else SOME)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        pytest.param(png(60_000, 60_000, png_chunk(b"IDAT", NOTHING_MUCH)), "too many pixels", id="pixels"),
+        pytest.param(png(0, 0, png_chunk(b"IDAT", b"")), "header is damaged", id="0 x 0"),
+        pytest.param(encoded(NOISE, "PNG")[:9000], "damaged", id="cut off"),
+        pytest.param(
+            png(90, 60, *[png_chunk(b"zTXt", b"a\0\0" + NOTHING_MUCH)] * 9), "damaged|header", id="packed text"
+        ),
+        pytest.param(png(90, 60, png_chunk(b"iCCP", b"a\0\0" + NOTHING_MUCH)), "damaged|header", id="colour profile"),
+    ],
+)
+def test_where_png_is_allowed_what_unpacks_to_much_is_refused_too(data: bytes, reason: str) -> None:
+
+    seen = look_at(data, "jpeg png")
+    assert seen.size is None
+    assert re.search(reason, seen.reason), seen.reason
+    assert seen.grown < 2 * LITTLE
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"type": "image/png"}, {"type": "text/html"}, {"type": "../../etc/passwd"}, {"type": 7}, {"type": None},
+        {"size": [1, 1]}, {"size": [0, 0]}, {"size": [-1, -1]}, {"size": [10**9, 10**9]}, {"size": [1.5, 2]},
+        {"size": "large"}, {"size": [90]}, {"size": {"width": 90}}, {"size": [10**400, 1]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_the_event_says_of_type_and_size_changes_nothing(fields: dict[str, Any]) -> None:
+    image = {"timestamp": "2017-05-05T01:31:13", "image_b64": base64.b64encode(JPEG).decode()}
+    body = {"callback_url": "https://camio.com/cb", "images": [image | fields]}
+    [picture] = parse_event(json.dumps(body).encode()).pictures
+    assert look_at(picture.data).size == (90, 60)
+
+
+def test_a_daemon_labels_what_it_can_of_an_event_of_bombs_and_its_memory_does_not_grow(tmp_path: Path) -> None:
+    bombs = [
+        claiming(65500, 65500),
+        claiming(6300, 6300, PROGRESSIVE, PROGRESSIVE_FRAME),
+        claiming(4400, 4400, with_scans(10_000, PLAIN), PROGRESSIVE_FRAME),
+        claiming(6300, 6300),
+        JPEG[:-2],
+        encoded(NOISE, "PNG"),
+    ]
+    pictures = [*bombs, (SAMPLES / "chelsea.jpg").read_bytes()]
+    with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin) as daemon:
+
+        def send(first: int, last: int) -> None:
+            for number in range(first, last):
+                body = event_body(camio.callback_url(str(number)), camera=f"camera {number}", pictures=pictures)
+                requests.post(daemon.url, body, timeout=PATIENCE).raise_for_status()
+            wait_until(lambda: daemon.metric("events_delivered_total") == last, daemon)
+
+        send(0, 8)
+        before = daemon.memory()
+        send(8, 24)
+        assert daemon.memory() < before + 64_000_000
+        labels = json.loads(camio.deliveries["1"][0].body)["labels"]
+    assert "cat" in labels["2017-05-05T01:31:06.738647"]
+    assert len(labels) == 2, "that, and the one that claims to be large and is not too large"
+    for reason in (
+        "too many pixels: 65500 x 65500",
+        "for a progressive one",
+        "too many scans",
+        "truncated",
+        "is a PNG",
+    ):
+        assert reason in daemon.log
+
+
+def wait_until(condition: Callable[[], object], daemon: Daemon) -> None:
+    ends = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < ends, daemon.log
+        time.sleep(0.05)

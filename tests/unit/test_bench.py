@@ -1,0 +1,73 @@
+"""The benchmarks' harness: turns, medians, and what becomes of a figure."""
+
+from functools import partial
+
+import msgspec
+import pytest
+
+from tests.bench.harness import Target, alternate, at_least, at_most, percentile, result, table
+
+FORM = {"name", "metric", "value", "unit", "baseline", "ratio", "must", "goal", "met"}
+
+
+def test_contestants_take_turns_and_the_one_that_began_a_round_ends_the_next() -> None:
+    turns: list[str] = []
+
+    def contestant(name: str) -> float:
+        turns.append(name)
+        return 0.0
+
+    alternate({name: partial(contestant, name) for name in ("a", "b")}, rounds=3)
+    assert turns == ["a", "b", "b", "a", "a", "b"]
+
+
+def test_of_the_rounds_the_median_counts_and_there_are_five() -> None:
+    figures = iter([1.0, 100.0, 3.0, 2.0, 4.0])
+    assert alternate({"one": lambda: next(figures)}) == {"one": 3.0}
+    assert next(figures, None) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "target", "met"),
+    [
+        (70.0, at_least(0.7, 0.9), True),
+        (69.0, at_least(0.7, 0.9), False),
+        (125.0, at_most(1.25, 1.05), True),
+        (126.0, at_most(1.25, 1.05), False),
+    ],
+)
+def test_a_ratio_is_held_against_what_must_be(value: float, target: Target, met: bool) -> None:
+    found = result("accept", "accepts", value, "/s", baseline=100.0, target=target)
+    assert (found.ratio, found.met) == (value / 100, met)
+
+
+def test_a_value_without_a_baseline_is_itself_held_against_it() -> None:
+    assert result("memory", "idle", 151.0, "MB", target=at_most(150, 110)).met is False
+    assert result("soak", "kills", 3.0, "").met is None
+
+
+def test_a_result_is_written_in_the_form_that_others_read() -> None:
+    found = msgspec.json.decode(msgspec.json.encode(result("wear", "an event", 1.0, "kB", target=at_most(1.1, 1.05))))
+    assert found.keys() == FORM
+
+
+def test_a_figure_that_falls_short_stands_out_in_the_table() -> None:
+    rows = [result("accept", "accepts", 50.0, "/s", baseline=100.0, target=at_least(0.7, 0.9))]
+    assert table(rows).splitlines()[1].split() == [
+        "accept",
+        "accepts",
+        "50",
+        "/s",
+        "100",
+        "/s",
+        "0.5",
+        "0.7",
+        "0.9",
+        "NO",
+    ]
+    assert table(rows, markdown=True).splitlines()[2] == "| accept | accepts | 50 /s | 100 /s | 0.5 | 0.7 | 0.9 | NO |"
+
+
+def test_a_percentile_is_a_figure_that_was_measured() -> None:
+    assert percentile([3.0, 1.0, 2.0], 0.5) == 2.0
+    assert percentile([3.0, 1.0, 2.0], 0.99) == 3.0
