@@ -24,7 +24,7 @@ CAMIO_PORT = 9000
 SETTINGS = "/etc/camiohookd/camiohookd.toml"
 KEYS = "/etc/camiohookd/api-keys"
 STATE = "/var/lib/camiohookd"
-PYTHON = "/usr/lib/camiohookd/bin/python3"
+PYTHON = "/usr/lib/camiohookd/bin/python3.11"
 FOR_TESTS = f"""
 [callback]
 allow_hosts = ["http://127.0.0.1:{CAMIO_PORT}"]

@@ -20,6 +20,11 @@ def write(folder: str) -> None:
     file.unlink()
 
 
+def leave(folder: str) -> None:
+    """To be seen from outside, if that is the same folder there."""
+    Path(folder, "probe").write_text("")
+
+
 def make_setuid() -> None:
     file = Path(STATE, "probe")
     file.write_text("")
@@ -68,7 +73,9 @@ def see_the_first_process() -> None:
 ATTEMPTS: dict[str, tuple[Any, ...]] = {
     "write the state folder": (write, STATE),
     "write the runtime folder": (write, "/run/camiohookd"),
-    "write its own tmp": (write, "/tmp"),
+    "write its own /tmp": (leave, "/tmp"),
+    "write its own /var/tmp": (leave, "/var/tmp"),
+    "write its own /dev/shm": (leave, "/dev/shm"),
     "open a stream": (open_socket, socket.AF_INET, socket.SOCK_STREAM),
     "read the settings": (read, "/etc/camiohookd/camiohookd.toml"),
     "write /etc": (write, "/etc"),
@@ -79,7 +86,6 @@ ATTEMPTS: dict[str, tuple[Any, ...]] = {
     "write /var/lib": (write, "/var/lib"),
     "write /var/log": (write, "/var/log"),
     "write /run": (write, "/run"),
-    "write /dev/shm": (write, "/dev/shm"),
     "write /home/owner": (write, "/home/owner"),
     "write /root": (write, "/root"),
     "write /": (write, "/"),
