@@ -30,19 +30,25 @@ NEVER_IMPORTED = {"flatbuffers", "packaging", "protobuf"}
 REMOVED_FROM_LATER_PYTHONS = """
 aifc asynchat asyncore cgi cgitb chunk crypt imghdr imp mailcap nntplib pipes smtpd sndhdr sunau telnetlib uu xdrlib
 """.split()
+FOR_DEVELOPERS_AND_MAIL = """
+antigravity bdb cProfile doctest ftplib imaplib mailbox modulefinder pdb pickletools poplib profile pstats pyclbr pydoc
+rlcompleter tabnanny this trace turtle webbrowser zipapp
+""".split()
+DOUBLES_OF_EXTENSIONS = ("_pydecimal", "_pyio")
 PYTHON_UNUSED = (
-    *(f"{name}.py" for name in REMOVED_FROM_LATER_PYTHONS),
+    *(f"{name}.py" for name in (*REMOVED_FROM_LATER_PYTHONS, *FOR_DEVELOPERS_AND_MAIL, *DOUBLES_OF_EXTENSIONS)),
     "EXTERNALLY-MANAGED",
     "__phello__",
     "_distutils_system_mod.py",
-    "antigravity.py",
     "curses",
     "dbm",
     "distutils",
+    "lib-dynload/_codecs_*",  # of Chinese, Japanese and Korean
     "lib-dynload/_crypt.*",
     "lib-dynload/_ctypes_test.*",
     "lib-dynload/_curses*",
     "lib-dynload/_dbm.*",
+    "lib-dynload/_lsprof.*",
     "lib-dynload/_test*",
     "lib-dynload/_xxtest*",
     "lib-dynload/audioop.*",
@@ -50,12 +56,11 @@ PYTHON_UNUSED = (
     "lib-dynload/ossaudiodev.*",
     "lib-dynload/readline.*",
     "lib-dynload/xxlimited*",
-    "pydoc.py",
     "pydoc_data",
     "test",
-    "this.py",
-    "turtle.py",
     "venv",
+    "wsgiref",
+    "xmlrpc",
 )
 WHEELS_UNUSED = (
     "*.dist-info/INSTALLER",
@@ -66,6 +71,8 @@ WHEELS_UNUSED = (
     "**/*.pyi",
     "**/py.typed",
     "PIL/_avif.*",
+    "PIL/_imagingcms.*",
+    "charset_normalizer/*.so",  # its own Python does the same
     "numpy/**/include",
     "numpy/**/tests",
     "numpy/_core/*_tests.*.so",
@@ -74,8 +81,8 @@ WHEELS_UNUSED = (
     "numpy/_pyinstaller",
     "numpy/distutils",
     "numpy/f2py",
-    "numpy/**/*.pxd",
-    "numpy/random/lib",
+    "numpy/random",
+    "numpy/testing",
     "onnxruntime/LICENSE",
     "onnxruntime/Privacy.md",
     "onnxruntime/ThirdPartyNotices.txt",
@@ -86,6 +93,7 @@ WHEELS_UNUSED = (
     "onnxruntime/tools",
     "onnxruntime/transformers",
     "pillow.libs/libavif-*",
+    "pillow.libs/liblcms2-*",
     "tornado/test",
 )
 
