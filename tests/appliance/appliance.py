@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from camiohookd.simulator.threaded import FakeCamioThread
-from tests.appliance.machine import Machine, wait_until
+from tests.appliance.machine import Machine, MachineError, wait_until
 from tests.running import event_body
 
 UNIT = "camiohookd.service"
@@ -102,7 +102,8 @@ class Appliance:
     # --- the service ----------------------------------------------------------------------------------------------
 
     def restart(self) -> None:
-        self.machine.run("systemctl", "restart", UNIT)
+        if self.machine.run("systemctl", "restart", UNIT, check=False).returncode != 0:
+            raise MachineError(f"the service does not start again; the journal:\n{self.log()}")
 
     @property
     def service(self) -> dict[str, str]:
