@@ -59,7 +59,6 @@ PYTHON_UNUSED = (
     "pydoc_data",
     "test",
     "venv",
-    "wsgiref",
     "xmlrpc",
 )
 WHEELS_UNUSED = (
