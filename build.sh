@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds, tests and shows camiohookd from a checkout; "./build.sh --help" lists the ways.
-# Everything lands in .venv, made from the lock files with their hashes; nothing outside the checkout is changed.
+# Everything lands in .venv, build and dist, made from the lock files with their hashes; nothing outside the checkout is
+# changed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -13,38 +14,48 @@ readonly READY_SECONDS=60
 
 usage() {
   cat <<'END'
-Usage: ./build.sh venv                         make .venv with the command .venv/bin/camiohookd
+Usage: ./build.sh [deb] [--arch amd64|arm64] [--install-deps]
+                                               make the Debian package, dist/camiohookd_VERSION_ARCH.deb
+       ./build.sh reproducible                 make it twice, and see that the two are the same to the byte
+       ./build.sh venv                         make .venv with the command .venv/bin/camiohookd
        ./build.sh demo [LABELER.py]            label photographs through a daemon of its own, also with your own code
        ./build.sh test [--long] [PYTEST ARGS]  lint, types, layers, tests and the queue's figures
+       ./build.sh test-appliance [--long] [PYTEST ARGS]
+                                               install the package on booted machines, as root; --long has arm64, too
        ./build.sh bench [NAME...] [--quick]    measure how fast it is on this machine, against what it could be
        ./build.sh bench scaling                draw how that grows with cameras, pictures, threads, backlog
        ./build.sh bench soak [--minutes N]     load with kills, outages and bad input, and what it leaves behind
        ./build.sh docs                         write the generated parts of README.md and debian/ again
-       ./build.sh lock                         pin the newest versions that pyproject.toml allows (needs uv)
+       ./build.sh lock [PACKAGE...]            pin the newest versions that pyproject.toml allows, of all or of these
        ./build.sh sbom                         list what is shipped and others wrote: dist/camiohookd_VERSION.cdx.json
 The variable PYTHON chooses the interpreter that .venv is made with; without it, the first python3 that is new enough.
 END
 }
 
 main() {
-  local command=${1:-}
-  shift || true
+  case ${1:-} in
+    "" | --arch | --install-deps) set -- deb "$@" ;;
+  esac
+  local command=$1
+  shift
   case $command in
-    venv | docs | lock | sbom)
+    deb) deb "$@" ;;
+    reproducible | venv | docs | sbom)
       (($# == 0)) || wrong_usage
       "$command"
       ;;
+    lock)
+      [[ ${1:-} != -* ]] || wrong_usage
+      lock "$@"
+      ;;
     demo)
-      (($# <= 1)) && [[ ${1:-} != -* ]] || wrong_usage
+      [[ $# -le 1 && ${1:-} != -* ]] || wrong_usage
       demo "$@"
       ;;
     test) run_tests "$@" ;;
+    test-appliance) test_appliance "$@" ;;
     bench) bench "$@" ;;
     -h | --help) usage ;;
-    "")
-      say "This will build the Debian package in a later version; until then there are:"
-      wrong_usage
-      ;;
     *) wrong_usage ;;
   esac
 }
@@ -128,9 +139,86 @@ run_tests() { # [--long] [PYTEST_ARGUMENT...]
   fi
 }
 
+test_appliance() { # [--long] [PYTEST_ARGUMENT...]
+  ensure "$TEST_LOCK"
+  local architectures
+  architectures=$(dpkg --print-architecture)
+  [[ " $* " != *" --long "* || $architectures == arm64 ]] || architectures+=" arm64"
+  local arch
+  for arch in $architectures; do
+    has_package "$arch" || (deb --arch "$arch")
+  done
+  "$VENV/bin/pytest" tests/appliance "$@"
+}
+
+# Whether dist/ holds a package of the files as they are now.
+has_package() { # ARCH
+  local package
+  package=$(find dist -name "camiohookd_*_$1.deb" 2>/dev/null | head -n 1)
+  [[ -n $package && -z $(git ls-files -z --deduplicate -- ':!tests' ':!.ci' | xargs -0 -I{} find {} -newer "$package") ]]
+}
+
 bench() { # [NAME...] [--quick] | scaling [--quick] | soak [--minutes N]
   ensure "$BENCH_LOCK"
   "$VENV/bin/python" -m tests.bench "$@"
+}
+
+# --- the package ----------------------------------------------------------------------------------------------------
+
+deb() { # [--arch ARCH] [--install-deps]
+  local arch='' install=''
+  while (($# > 0)); do
+    case $1 in
+      --install-deps) install=yes ;;
+      --arch)
+        [[ ${2:-} == amd64 || ${2:-} == arm64 ]] || wrong_usage
+        arch=$2
+        shift
+        ;;
+      *) wrong_usage ;;
+    esac
+    shift
+  done
+  command -v apt-get >/dev/null || die "a Debian package is made on Debian 12 or newer"
+  build_dependencies "$install"
+  mkdir -p dist
+  DEB_HOST_ARCH=${arch:-$(dpkg --print-architecture)} debian/rules clean binary
+  ! declare -F sbom >/dev/null || sbom
+  (cd dist && sha256sum -- *[!SMU] >SHA256SUMS && cat SHA256SUMS)
+}
+
+build_dependencies() { # [yes]: to have them installed
+  local wanted missing
+  wanted=$(sed -n 's/^Build-Depends: //p' debian/control)
+  if [[ -n ${1:-} ]]; then
+    as_root apt-get --quiet update
+    as_root apt-get --quiet --yes --no-install-recommends satisfy "$wanted"
+  fi
+  missing=$(apt-get --simulate --quiet=2 --no-install-recommends satisfy "$wanted") ||
+    die "apt cannot find all of what is needed, $wanted; sudo apt-get update may help"
+  missing=$(sed -n 's/^Inst \([^ ]*\).*/\1/p' <<<"$missing" | tr '\n' ' ')
+  [[ -z $missing ]] || die "packages are missing: sudo apt-get install --no-install-recommends $missing" \
+    "(or ./build.sh deb --install-deps, which does that)"
+}
+
+as_root() {
+  if [[ $EUID == 0 ]]; then "$@"; else sudo -- "$@"; fi
+}
+
+# The second one is made in another folder, under another umask and in another time zone, of inputs that are fetched anew.
+reproducible() {
+  local other name
+  deb
+  name=$(cd dist && ls -t camiohookd_*.deb | head -n 1)
+  other=$(mktemp -d "${TMPDIR:-/tmp}/camiohookd-again.XXXXXX")
+  tar --create --exclude-vcs --exclude=./build --exclude=./dist --exclude=./.venv . | tar --extract --directory "$other"
+  (
+    umask 077
+    TZ=Pacific/Kiritimati LC_ALL=C "$other/build.sh" deb
+  )
+  cmp "dist/$name" "$other/dist/$name" || die "the second package, $other/dist/$name, is not the same"
+  rm -r "$other"
+  say "two builds of $name are the same to the byte"
 }
 
 # --- the demonstration ----------------------------------------------------------------------------------------------
@@ -226,10 +314,11 @@ END
 }
 
 # One lock for every platform and Python; the tests' and the benchmarks' hold the same versions, and their own on top.
-lock() {
-  command -v uv >/dev/null || die "uv is needed for this"
-  local compile=(uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade
-    --no-header --no-emit-index-url --no-annotate pyproject.toml --extra build)
+lock() { # [PACKAGE...]
+  command -v uv >/dev/null || die "uv is needed for this; pip install uv"
+  local compile=(uv pip compile --quiet --universal --python-version 3.11 --generate-hashes
+    --no-header --no-emit-index-url --no-annotate pyproject.toml --extra build "${@/#/--upgrade-package=}")
+  (($# > 0)) || compile+=(--upgrade)
   "${compile[@]}" --output-file "$LOCK"
   "${compile[@]}" --extra test --constraint "$LOCK" --output-file "$TEST_LOCK"
   "${compile[@]}" --extra bench --constraint "$TEST_LOCK" --output-file "$BENCH_LOCK"

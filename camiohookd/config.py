@@ -22,6 +22,7 @@ from camiohookd.values import ApiKey, decode, expected
 
 DEFAULT_CONFIG_DIR = Path("/etc/camiohookd")
 DEFAULT_STATE_DIR = Path("/var/lib/camiohookd")
+DEFAULT_RUNTIME_DIR = Path("/run/camiohookd")
 
 _PREFIX = "CAMIOHOOKD_"
 _SHOWN = 80
@@ -98,8 +99,13 @@ def state_dir(environ: Mapping[str, str]) -> Path:
 
 
 def runtime_dir(environ: Mapping[str, str]) -> Path:
-    """Where the control socket lives: systemd's RuntimeDirectory, or the state folder."""
-    return Path(environ.get("RUNTIME_DIRECTORY") or state_dir(environ))
+    """Where the control socket lives: systemd's RuntimeDirectory, for commands outside the service the place that it
+    has while the service runs; else the state folder.
+    """
+    given = environ.get("RUNTIME_DIRECTORY") or environ.get("STATE_DIRECTORY")
+    if given or not DEFAULT_RUNTIME_DIR.is_dir():
+        return Path(given or DEFAULT_STATE_DIR)
+    return DEFAULT_RUNTIME_DIR
 
 
 def _keys_of_the_file(file: TomlFile, config: Config, environ: Mapping[str, str]) -> dict[str, str]:

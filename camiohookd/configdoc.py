@@ -1,4 +1,4 @@
-"""The settings, written down for people: the commented example file and the README's table.
+"""The settings, written down for people: the commented example file, the README's table, and the manual page's parts.
 
 `settings` (names, types, defaults, descriptions) → text. Nothing about a setting is said here, so that the two and
 the program cannot drift apart.
@@ -6,6 +6,7 @@ the program cannot drift apart.
 
 import json
 import textwrap
+from collections.abc import Iterator
 from typing import Any, NamedTuple, get_args
 
 import msgspec
@@ -18,13 +19,13 @@ _WIDTH = 100
 _BEGIN = "<!-- settings:begin -->\n"
 _END = "<!-- settings:end -->"
 _RULES: dict[str, type[msgspec.Struct]] = {"rule": Rule, "rule.zone": Zone}
-_HEAD = f"""\
+_HEAD = """\
 # The settings of camiohookd. Each is shown with its default: take the "#" before it away to change it.
-# Try the file with "camiohookd check --config FILE"; rules, keys and certificates hold after
-# "systemctl reload camiohookd", all else after "systemctl restart camiohookd".
-# Every setting outside [[rule]] can also come from the environment, which wins: {variable("hook", "listen")}
-# is [hook] listen; a list is written as JSON.
 """
+ABOUT = f"""\
+Try the file with "camiohookd check --config FILE"; rules, keys and certificates hold after "systemctl reload \
+camiohookd", all else after "systemctl restart camiohookd". Every setting outside [[rule]] can also come from the \
+environment, which wins: {variable("hook", "listen")} is [hook] listen; a list is written as JSON."""
 
 
 class Setting(NamedTuple):
@@ -37,9 +38,17 @@ class Setting(NamedTuple):
     description: str
 
 
+class Table(NamedTuple):
+    """`header` is TOML."""
+
+    header: str
+    about: str
+    settings: list[Setting]
+
+
 def example_config() -> str:
     """The commented example file: every default commented out, and valid TOML when it is not."""
-    parts = [_HEAD]
+    parts = [_HEAD + "\n".join(_comment(ABOUT)) + "\n"]
     parts += [_table(f"[{name}]", kind) for name, kind in SECTIONS.items()]
     parts += [_table(f"#[[{name}]]", kind) for name, kind in _RULES.items()]
     return "\n".join(parts)
@@ -48,14 +57,21 @@ def example_config() -> str:
 def settings_table() -> str:
     """All settings as a markdown table."""
     lines = ["| setting | default | takes | what it does |", "|---|---|---|---|"]
-    sections = {f"[{name}]": kind for name, kind in SECTIONS.items()}
-    for header, kind in (sections | {f"[[{name}]]": kind for name, kind in _RULES.items()}).items():
-        lines.append(f"| **`{header}`** | | | {_cell(_about(kind))} |")
+    for table in tables():
+        lines.append(f"| **`{table.header}`** | | | {_cell(table.about)} |")
         lines += [
             f"| `{setting.key}` | {setting.default} | {_cell(setting.takes)} | {_cell(setting.description)} |"
-            for setting in _settings(kind)
+            for setting in table.settings
         ]
     return "\n".join(lines) + "\n"
+
+
+def tables() -> Iterator[Table]:
+    """All of the settings, in the order of the file."""
+    for name, kind in SECTIONS.items():
+        yield Table(f"[{name}]", _about(kind), _settings(kind))
+    for name, kind in _RULES.items():
+        yield Table(f"[[{name}]]", _about(kind), _settings(kind))
 
 
 def with_table(readme: str) -> str:

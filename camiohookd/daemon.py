@@ -24,7 +24,7 @@ from camiohookd.labelers.opening import open_labeler
 from camiohookd.labelling import Labelling
 from camiohookd.listening import Sockets
 from camiohookd.metrics import Metrics
-from camiohookd.reload import Reloader, Setup, warn
+from camiohookd.reload import REFUSED, Reloader, Setup, warn
 from camiohookd.room import Bounds
 from camiohookd.signals import Signals
 from camiohookd.storethread import StoreThread
@@ -49,6 +49,7 @@ def run(setup: Setup, read: Callable[[], Setup], signals: Signals) -> int:
     """
     config, stop = setup.config, signals.stop
     log.info("camiohookd %s starts", version("camiohookd"))
+    _warn_root()
     warn(setup)
     allow_files(config.hook.max_connections)
     metrics = Metrics()
@@ -73,6 +74,15 @@ def run(setup: Setup, read: Callable[[], Setup], signals: Signals) -> int:
         logging.shutdown()
         os._exit(0)
     return 0
+
+
+def _warn_root() -> None:
+    if os.geteuid() == 0:
+        log.warning(
+            "this runs as root, which it need not, and leaves files in %s that the service (systemctl start camiohookd, "
+            "as the user camiohookd) cannot open",
+            settings.state_dir(os.environ),
+        )
 
 
 def _stopped_early() -> int:
@@ -112,7 +122,7 @@ async def _serve(
         desk_listener = listen(control.control_application(partial(_perform, store)), [control_socket])
         worker.start()
         reloader = Reloader(setup, read, partial(_use, hook, labelling, allow_list))
-        heartbeat = Heartbeat(partial(_status, labeler, metrics, store, Rate()), worker.stalled)
+        heartbeat = Heartbeat(partial(_status, labeler, metrics, store, reloader, Rate()), worker.stalled)
         _announce_ready(hook_sockets, admin_sockets)
         background = [
             asyncio.create_task(reloader.run(signals.reload.event())),
@@ -218,11 +228,12 @@ def _bind_control() -> socket.socket:
         raise CamiohookdError(f"the control socket cannot be made in {folder}: {error.strerror or error}") from error
 
 
-def _status(labeler: Labeler, metrics: Metrics, store: StoreThread, rate: Rate) -> str:
+def _status(labeler: Labeler, metrics: Metrics, store: StoreThread, reloader: Reloader, rate: Rate) -> str:
     """One line for `systemctl status`: what waits, how much gets done, on what."""
     tasks = store.snapshot.tasks
     waiting = tasks[State.PENDING] + tasks[State.LABELLED]
-    return f"{waiting} waiting, {rate.per_minute(metrics.labelled_so_far()):.0f}/min, {labeler.device}"
+    line = f"{waiting} waiting, {rate.per_minute(metrics.labelled_so_far()):.0f}/min, {labeler.device}"
+    return f"{line}. {REFUSED}" if reloader.failed else line
 
 
 async def _perform(store: StoreThread, request: desk.Request) -> desk.Answer:

@@ -30,6 +30,8 @@ AT_ONCE = {
 }
 """The settings outside the rules that hold without a restart."""
 
+REFUSED = "The last reload failed, see the log; what held before it holds"
+
 _DAY = 86400
 
 log = logging.getLogger(__name__)
@@ -69,6 +71,8 @@ class Reloader:
         self._started = self._setup = started
         self._read = read
         self._use = use
+        self.failed = False
+        """Whether the last reload was refused."""
 
     async def run(self, wish: asyncio.Event) -> None:
         """Read again whenever `wish` is set, for ever; once a day, look at the certificate's end."""
@@ -91,15 +95,20 @@ class Reloader:
             self._use(setup)
         except CamiohookdError as error:
             log.error("not reloaded, everything stays as it was: %s", error)
-            systemd.notify("READY=1\nSTATUS=The last reload failed, see the log; what held before it holds")
+            self._refuse()
             return
         except Exception:
             log.exception("not reloaded, for a reason that nobody thought of")
-            systemd.notify("READY=1\nSTATUS=The last reload failed, see the log")
+            self._refuse()
             return
+        self.failed = False
         self._setup = setup
         self._tell()
         systemd.notify("READY=1\nSTATUS=Reloaded")
+
+    def _refuse(self) -> None:
+        self.failed = True
+        systemd.notify(f"READY=1\nSTATUS={REFUSED}")
 
     def _tell(self) -> None:
         setup = self._setup

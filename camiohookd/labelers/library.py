@@ -54,7 +54,8 @@ def adding(target: Path, model: bytes, licence: bytes | None) -> Iterator[Path]:
     staging = target.with_name(f".{target.name}.new")
     try:
         shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(parents=True)
+        _make_folder(target.parent)
+        staging.mkdir()
         (staging / MODEL_FILE).write_bytes(model)
         if licence is not None:
             (staging / "LICENSE").write_bytes(licence)
@@ -71,13 +72,24 @@ def adding(target: Path, model: bytes, licence: bytes | None) -> Iterator[Path]:
         shutil.rmtree(staging.with_suffix(".old"), ignore_errors=True)
 
 
+def _make_folder(folder: Path) -> None:
+    """That of all models, if it is not there."""
+    if not folder.is_dir():
+        folder.mkdir(parents=True)
+        _give_to_owner_of(folder.parent, folder)
+
+
 def _make_readable(folder: Path) -> None:
     """For the daemon's user too, who is not the one that adds models; what is under its own folder is its own."""
-    owner = folder.parent.stat()
     for path in (folder, *folder.iterdir()):
         path.chmod(0o755 if path.is_dir() else 0o644)
-        if os.geteuid() == 0:
-            os.chown(path, owner.st_uid, owner.st_gid)
+        _give_to_owner_of(folder.parent, path)
+
+
+def _give_to_owner_of(folder: Path, path: Path) -> None:
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def to_toml(tables: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ import pytest
 from camiohookd.cli import ExitStatus
 
 ROOT = Path(__file__).parents[2]
+UNIT = ROOT / "systemd/camiohookd.service"
 LOCKS = ("requirements.lock", "tests/requirements.lock", "tests/bench/requirements.lock")
 # A stand-in for Debian's python3 without the package python3-venv, and for one that is too old.
 WITHOUT_VENV = '#!/bin/sh\ncase "$2" in *ensurepip*) exit 1;; esac\n'
@@ -38,13 +39,10 @@ def build(checkout: Path, *arguments: str, python: str = "") -> subprocess.Compl
     return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
 
 
-def test_without_an_argument_it_says_that_the_package_comes_later(checkout: Path) -> None:
-    done = build(checkout)
-    assert (done.returncode, done.stdout) == (ExitStatus.USAGE, "")
-    assert "Debian package in a later version" in done.stderr
-
-
-@pytest.mark.parametrize("arguments", [["nonsense"], ["venv", "nonsense"], ["demo", "--long"], ["main"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["nonsense"], ["venv", "nonsense"], ["demo", "--long"], ["main"], ["deb", "--arch"], ["--arch", "riscv64"]],
+)
 def test_wrong_usage_is_answered_with_the_usage(checkout: Path, arguments: list[str]) -> None:
     done = build(checkout, *arguments)
     assert (done.returncode, done.stdout) == (ExitStatus.USAGE, "")
@@ -54,7 +52,7 @@ def test_wrong_usage_is_answered_with_the_usage(checkout: Path, arguments: list[
 def test_help_is_no_error(checkout: Path) -> None:
     done = build(checkout, "--help")
     assert (done.returncode, done.stderr) == (ExitStatus.FINE, "")
-    assert done.stdout.startswith("Usage: ./build.sh venv")
+    assert done.stdout.startswith("Usage: ./build.sh [deb] [--arch amd64|arm64] [--install-deps]")
 
 
 def test_the_demonstration_runs_with_ten_lines_of_the_owners(tmp_path: Path) -> None:
@@ -104,10 +102,25 @@ def test_no_lock_says_where_the_packages_were_taken_from() -> None:
         assert "://" not in (ROOT / lock).read_text()
 
 
+def test_every_exception_to_a_check_says_why_beside_it() -> None:
+    """``noqa: CODE  # reason``, ``type: ignore[code]  # reason``, and in pyproject.toml ``"CODE",  # reason``."""
+    files = [path for folder in ("camiohookd", "debian", "models", "tests") for path in (ROOT / folder).rglob("*.py")]
+    lines = [line for path in files for line in path.read_text().splitlines()]
+    found = [line for line in lines if re.search(r"#\s*(noqa|type: ignore)", line)]
+    assert found
+    assert [
+        line for line in found if not re.search(r"# (noqa: [A-Z0-9, ]+|type: ignore\[[a-z, -]+\]) +# \w", line)
+    ] == []
+    settings = (ROOT / "pyproject.toml").read_text()
+    ignored = re.findall(r'^  "[A-Z]+[0-9]*",.*$', settings, re.MULTILINE)
+    assert ignored
+    assert [line for line in ignored if " # " not in line] == []
+
+
 def unit() -> RawConfigParser:
     parser = RawConfigParser(strict=False)  # a unit may say one setting twice
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # configparser's own way to keep the case
-    parser.read(ROOT / "systemd/camiohookd.service")
+    parser.read(UNIT)
     return parser
 
 
@@ -120,4 +133,9 @@ def test_the_unit_runs_the_command_that_tells_systemd_when_it_is_ready() -> None
     assert (service["Type"], service["ExecStart"]) == ("notify", "/usr/bin/camiohookd serve")
     assert service["ExecReload"] == "/bin/kill -HUP $MAINPID"
     assert service["StateDirectory"] == service["RuntimeDirectory"] == "camiohookd"
-    assert service["Environment"] == "ORT_DISABLE_TELEMETRY=1"
+    assert "Environment=ORT_DISABLE_TELEMETRY=1\n" in UNIT.read_text()
+
+
+def test_the_unit_is_started_again_however_often_it_fails() -> None:
+    assert unit()["Unit"]["StartLimitIntervalSec"] == "0"
+    assert unit()["Service"]["Restart"] == "on-failure"

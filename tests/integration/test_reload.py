@@ -14,7 +14,7 @@ import requests
 from camiohookd.simulator.threaded import FakeCamioThread
 from tests.running import KEY, Daemon, post_event
 
-PATIENCE = 20
+PATIENCE = 60
 OTHER = "another-key-of-decent-length-0123456789"
 EVERYTHING = "[[rule]]\nmin_probability = 0.0\n"
 NOTHING = "[[rule]]\nlabels = ['no such thing']\n"
@@ -129,6 +129,22 @@ def test_the_service_manager_is_told_of_each_reload_and_how_it_ended(tmp_path: P
                 daemon.reload()
                 next_of(notices, b"RELOADING=1\nMONOTONIC_USEC=")
                 next_of(notices, status)
+
+
+def test_that_the_last_reload_failed_stays_to_be_seen_until_one_succeeds(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
+        notices.bind(str(tmp_path / "notify"))
+        notices.settimeout(PATIENCE)
+        systemd = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "300000"}  # a beat every 0.1 s
+        with Daemon(tmp_path, "http://127.0.0.1:1", systemd) as daemon:
+            for text, failed in (("[x]", True), ("", False)):
+                (tmp_path / "camiohookd.toml").write_text(text)
+                daemon.reload()
+                while not notices.recv(4096).startswith(b"RELOADING=1"):
+                    pass
+                beats = [notice for notice in (notices.recv(4096) for _ in range(4)) if b" waiting, " in notice]
+                assert beats
+                assert all((b"The last reload failed" in beat) is failed for beat in beats)
 
 
 def next_of(notices: socket.socket, beginning: bytes) -> None:

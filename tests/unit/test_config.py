@@ -342,9 +342,19 @@ def test_the_folders_are_those_that_systemd_gives() -> None:
     given = {"STATE_DIRECTORY": "/s", "RUNTIME_DIRECTORY": "/r"}
     assert (config.state_dir(given), config.runtime_dir(given)) == (Path("/s"), Path("/r"))
     assert config.runtime_dir({"STATE_DIRECTORY": "/s"}) == Path("/s")
-    assert config.state_dir({}) == config.runtime_dir({}) == Path("/var/lib/camiohookd")
+    assert config.state_dir({}) == Path("/var/lib/camiohookd")
     assert config.config_file({"CONFIGURATION_DIRECTORY": "/c"}) == Path("/c/camiohookd.toml")
     assert config.config_file({}) == Path("/etc/camiohookd/camiohookd.toml")
+
+
+def test_a_command_outside_the_service_looks_for_the_daemon_where_the_service_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config, "DEFAULT_RUNTIME_DIR", tmp_path / "run")
+    assert config.runtime_dir({}) == config.state_dir({})
+    (tmp_path / "run").mkdir()
+    assert config.runtime_dir({}) == tmp_path / "run"
+    assert config.runtime_dir({"STATE_DIRECTORY": "/s"}) == Path("/s")
 
 
 def test_the_file_in_the_folder_that_systemd_gives_is_read_where_none_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`camiohookd models`: what is installed, and a new model's way in."""
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -137,6 +138,18 @@ def test_a_model_of_the_same_name_is_replaced_and_one_that_cannot_be_used_leaves
     assert "fit none of the decoders" in output()[1]
     assert load_description(into / "weather").thresholds.score == 0.6
     assert [each.name for each in into.iterdir()] == ["weather"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files that are another's")
+def test_what_root_adds_belongs_to_the_state_folders_owner(tmp_path: Path) -> None:
+    os.chown(tmp_path, 65534, 65533)
+    into = tmp_path / "models"
+    file = classifier(tmp_path, {"names": "['rain', 'sun']"})
+    for _ in range(2):  # the first one of all, and one in its place
+        assert run(["models", "add", str(file), "--into", str(into)]) == ExitStatus.FINE
+        made = [into, *into.rglob("*")]
+        assert {path.name for path in made} == {"models", "weather", "model.toml", "model.onnx"}
+        assert {(path.stat().st_uid, path.stat().st_gid) for path in made} == {(65534, 65533)}
 
 
 def test_labels_that_nothing_names_have_to_be_given(tmp_path: Path, output: Output) -> None:
