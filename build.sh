@@ -20,6 +20,8 @@ Usage: ./build.sh [deb] [--arch amd64|arm64] [--install-deps]
        ./build.sh venv                         make .venv with the command .venv/bin/camiohookd
        ./build.sh demo [LABELER.py]            label photographs through a daemon of its own, also with your own code
        ./build.sh test [--long] [PYTEST ARGS]  lint, types, layers, tests and the queue's figures
+       ./build.sh test-appliance [--long] [PYTEST ARGS]
+                                               install the package on booted machines, as root; --long has arm64, too
        ./build.sh bench [NAME...] [--quick]    measure how fast it is on this machine, against what it could be
        ./build.sh bench scaling                draw how that grows with cameras, pictures, threads, backlog
        ./build.sh bench soak [--minutes N]     load with kills, outages and bad input, and what it leaves behind
@@ -47,6 +49,7 @@ main() {
       demo "$@"
       ;;
     test) run_tests "$@" ;;
+    test-appliance) test_appliance "$@" ;;
     bench) bench "$@" ;;
     -h | --help) usage ;;
     *) wrong_usage ;;
@@ -130,6 +133,25 @@ run_tests() { # [--long] [PYTEST_ARGUMENT...]
   if [[ $* == "" || $* == --long ]]; then # of the whole, not of a part
     "$VENV/bin/python" -m tests.bench accept_depth --quick --json /dev/null
   fi
+}
+
+test_appliance() { # [--long] [PYTEST_ARGUMENT...]
+  ensure "$TEST_LOCK"
+  local architectures
+  architectures=$(dpkg --print-architecture)
+  [[ " $* " != *" --long "* || $architectures == arm64 ]] || architectures+=" arm64"
+  local arch
+  for arch in $architectures; do
+    has_package "$arch" || (deb --arch "$arch")
+  done
+  "$VENV/bin/pytest" tests/appliance "$@"
+}
+
+# Whether dist/ holds a package of the files as they are now.
+has_package() { # ARCH
+  local package
+  package=$(find dist -name "camiohookd_*_$1.deb" 2>/dev/null | head -n 1)
+  [[ -n $package && -z $(git ls-files -z --deduplicate -- ':!tests' ':!.ci' | xargs -0 -I{} find {} -newer "$package") ]]
 }
 
 bench() { # [NAME...] [--quick] | scaling [--quick] | soak [--minutes N]

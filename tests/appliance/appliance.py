@@ -1,0 +1,177 @@
+"""The appliance: a machine with the package in it, used as its owner and Camio use it.
+
+.deb ─▶ `install` (apt) ─▶ the service ─▶ what systemd, the journal and the port say of it
+"""
+
+import json
+import os
+import re
+import shutil
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from camiohookd.simulator.threaded import FakeCamioThread
+from tests.appliance.machine import Machine, MachineError, wait_until
+from tests.running import event_body
+
+UNIT = "camiohookd.service"
+HOOK, ADMIN = "http://127.0.0.1:8000", "http://127.0.0.1:8001"
+CAMIO_PORT = 9000
+SETTINGS = "/etc/camiohookd/camiohookd.toml"
+KEYS = "/etc/camiohookd/api-keys"
+STATE = "/var/lib/camiohookd"
+PYTHON = "/usr/lib/camiohookd/bin/python3.11"
+FOR_TESTS = f"""
+[callback]
+allow_hosts = ["http://127.0.0.1:{CAMIO_PORT}"]
+retry_min = "0.2s"
+retry_max = "1s"
+"""
+"""What the settings need so that labels can be sent to a Camio that is played in the machine's own network."""
+
+
+@dataclass(frozen=True)
+class AtInstall:
+    """What was to be seen right after apt."""
+
+    enabled: str
+    service: dict[str, str]
+    settings: str
+    answered: int
+    log: list[str]
+
+    @property
+    def start_seconds(self) -> float:
+        """From the start to READY, as systemd measured it."""
+        began, ready = (int(self.service[f"{name}TimestampMonotonic"]) for name in ("InactiveExit", "ActiveEnter"))
+        return (ready - began) / 1e6
+
+
+@dataclass
+class Appliance:
+    machine: Machine
+    apt_output: str = ""
+    install_seconds: float = 0.0
+    at_install: AtInstall = field(init=False)
+
+    def install(self, deb: Path, *options: str) -> str:
+        """``apt install`` of that file, from the folder where it lies; returns what apt said."""
+        target = self.machine.path(f"/root/{deb.name}")
+        if not target.exists():
+            shutil.copy(deb, target)
+        began = time.monotonic()
+        done = self.machine.run("sh", "-c", f"cd /root && apt install --yes {' '.join(options)} ./{deb.name} 2>&1")
+        self.install_seconds = time.monotonic() - began
+        self.apt_output = done.stdout
+        target.unlink()
+        self.at_install = self._look()
+        return done.stdout
+
+    def _look(self) -> AtInstall:
+        with self.machine.network():
+            answered = self.status(f"{HOOK}/tasks/")
+        enabled = self.machine.run("systemctl", "is-enabled", UNIT, check=False).stdout.strip()
+        settings = self.machine.path(SETTINGS).read_text()
+        return AtInstall(enabled, self.service, settings, answered, self.log().splitlines())
+
+    # --- settings -------------------------------------------------------------------------------------------------
+
+    def configure(self, more: str = "") -> None:
+        """What all tests need, and `more`; holds after a restart, as far as it does not after a reload."""
+        self.machine.path(SETTINGS).write_text(FOR_TESTS + more)
+
+    def drop_in(self, name: str, text: str | None) -> None:
+        """A drop-in of the service's unit, or None to take it away."""
+        path = f"/etc/systemd/system/{UNIT}.d/{name}.conf"
+        if text is None:
+            self.machine.path(path).unlink()
+        else:
+            self.machine.write(path, text)
+        self.machine.run("systemctl", "daemon-reload")
+
+    @property
+    def key(self) -> str:
+        """The one that the installation made."""
+        (line,) = self.machine.path(KEYS).read_text().splitlines()
+        return line.split()[1]
+
+    # --- the service ----------------------------------------------------------------------------------------------
+
+    def restart(self) -> None:
+        if self.machine.run("systemctl", "restart", UNIT, check=False).returncode != 0:
+            raise MachineError(f"the service does not start again; the journal:\n{self.log()}")
+
+    @property
+    def service(self) -> dict[str, str]:
+        return self.machine.properties(UNIT)
+
+    @property
+    def pid(self) -> int:
+        return int(self.service["MainPID"])
+
+    def signal(self, name: str) -> None:
+        """Send the daemon itself a signal."""
+        self.machine.run("systemctl", "kill", "--kill-whom=main", f"--signal={name}", UNIT)
+
+    def wait_until_started_again(self, before: int) -> None:
+        """Until it is up under a number that is not `before`."""
+
+        def up_again() -> bool:
+            service = self.service
+            return service["ActiveState"] == "active" and int(service["MainPID"]) not in (0, before)
+
+        wait_until(up_again, lambda: f"a daemon other than {before} is up; the journal:\n{self.log()}")
+
+    def log(self) -> str:
+        """What a person sees."""
+        return self.machine.output("journalctl", "--unit", UNIT, "--no-pager", "--boot")
+
+    def entries(self, *options: str) -> list[dict[str, Any]]:
+        lines = self.machine.output("journalctl", "--output=json", "--no-pager", *options).splitlines()
+        return [json.loads(line) for line in lines]
+
+    # --- through the port; within `machine.network()` -----------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        return f"{HOOK}/tasks/{self.key}"
+
+    def status(self, url: str) -> int:
+        """0 while nobody listens."""
+        try:
+            with urllib.request.urlopen(url, timeout=30) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+        except OSError:
+            return 0
+
+    def pending(self) -> int:
+        with urllib.request.urlopen(self.url, timeout=30) as answer:
+            return int(json.load(answer)["pending"])
+
+    def post(self, camio: FakeCamioThread, name: str) -> None:
+        answer = camio.post(self.url, event_body(camio.callback_url(name)), timeout=90)
+        assert answer.status == 200, answer
+
+    def labels(self, camio: FakeCamioThread, name: str) -> set[str]:
+        """Of the last delivery of an event with one picture."""
+        (found,) = json.loads(camio.deliveries[name][-1].body)["labels"].values()
+        return set(found)
+
+
+def files_of(root: Path) -> dict[str, str]:
+    """What stands on the disk of a machine: path ─▶ kind and permissions; without what every start and apt change."""
+    passing = re.compile(r"/(proc|sys|run|tmp|dev|root|var/(log|cache|tmp)|var/lib/(dpkg|apt|systemd))(/|$)")
+    found = {}
+    for folder, folders, files in os.walk(root):
+        folders[:] = [each for each in folders if not passing.match("/" + os.path.relpath(f"{folder}/{each}", root))]
+        for each in files + folders:
+            file = Path(folder, each)
+            found["/" + str(file.relative_to(root))] = oct(file.lstat().st_mode)
+    return found

@@ -1,0 +1,174 @@
+"""A machine of its own, with systemd as its first process: a root folder booted by systemd-nspawn.
+
+root folder ─▶ `boot` ─▶ commands, the journal, its network, reboots ─▶ `power_off`
+
+It needs root on the host, whose own first process may be anything. The machine's network holds nothing but its own
+loopback, and its control groups are a part of their own of a hierarchy mounted for it alone.
+"""
+
+import ctypes
+import os
+import re
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Self
+
+PATIENCE = 90.0
+"""Seconds that anything may take before it is said not to happen."""
+
+REBOOTED = 133  # what nspawn ends with when the machine is to come up again
+ENVIRON = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8")
+# A fresh cgroup2 mount, because the host may still have the old hierarchies. A group for each machine, because nspawn
+# names what it makes there always the same. CAP_BPF and bpf make DevicePolicy and IPAddressDeny hold in it.
+NSPAWN = """
+umount --recursive /sys/fs/cgroup
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mkdir --parents "/sys/fs/cgroup/$1" /run/systemd/nspawn
+mount -t tmpfs tmpfs /run/systemd/nspawn
+echo $$ >"/sys/fs/cgroup/$1/cgroup.procs"
+exec systemd-nspawn --quiet --boot --directory="$2" --machine="$1" --register=no --keep-unit --link-journal=no \
+  --private-network --console=pipe --notify-ready=yes --resolv-conf=off --timezone=off \
+  --capability=CAP_BPF,CAP_NET_ADMIN,CAP_PERFMON --system-call-filter=bpf "${@:3}"
+"""
+NEW_NETWORK = 0x40000000  # CLONE_NEWNET, linux/sched.h; os.setns is there from Python 3.12 on
+PRIVATE_MOUNTS = ("unshare", "--mount", "--propagation=private")
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class MachineError(AssertionError):
+    """A machine did not do what it was told; the text holds what it said."""
+
+
+class Machine:
+    """`root` is its root folder; `options` are further ones for systemd-nspawn. ``with`` boots it and powers it off."""
+
+    def __init__(self, root: Path, *options: str) -> None:
+        self.root = root
+        self.name = f"camiohookd-{os.getpid()}-{threading.get_native_id()}-{id(self) & 0xFFFFFF:x}"
+        self.console = root.with_name(f"{root.name}.console")
+        self.leader = 0
+        self.boot_seconds = 0.0
+        self._options = options
+
+    def __enter__(self) -> Self:
+        self.boot()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.power_off()
+
+    def boot(self) -> None:
+        began = time.monotonic()
+        notices = self.root.with_name(f"{self.root.name}.notify")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+            listener.bind(str(notices))
+            listener.settimeout(PATIENCE)
+            with self.console.open("ab") as console:
+                self._process = subprocess.Popen(
+                    [*PRIVATE_MOUNTS, "bash", "-euc", NSPAWN, "bash", self.name, str(self.root), *self._options],
+                    env={**os.environ, "NOTIFY_SOCKET": str(notices)},
+                    stdin=subprocess.DEVNULL,
+                    stdout=console,
+                    stderr=console,
+                    start_new_session=True,
+                )
+            self._wait_until_booted(listener)
+        notices.unlink()
+        self.boot_seconds = time.monotonic() - began
+
+    def reboot(self) -> None:
+        """Go down in good order and come up again, with a network that is a new one."""
+        self.run("systemctl", "reboot")
+        if (status := self._process.wait(PATIENCE)) != REBOOTED:
+            raise MachineError(f"{self.root.name} ended with {status} and does not boot again: {self._said()}")
+        self.boot()
+
+    def power_off(self) -> None:
+        if self._process.poll() is None:
+            self._process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(PATIENCE)
+            self._process.kill()
+        self._process.wait()
+
+    def run(
+        self, *command: str | Path, check: bool = True, stdin: str = "", timeout: float = 300
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in it, as root; raises MachineError with its output when `check` and it fails."""
+        done = subprocess.run(
+            [*self.enter(), *command],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+        )
+        if check and done.returncode != 0:
+            raise MachineError(f"{' '.join(map(str, command))}: {done.returncode}\n{done.stdout}{done.stderr}")
+        return done
+
+    def output(self, *command: str | Path) -> str:
+        return self.run(*command).stdout
+
+    def enter(self) -> list[str]:
+        """The start of a command line on this host whose rest is run in the machine."""
+        return ["nsenter", f"--target={self.leader}", "--all", "env", "--ignore-environment", *ENVIRON]
+
+    def properties(self, unit: str) -> dict[str, str]:
+        """What systemd knows of a unit."""
+        lines = self.output("systemctl", "show", unit).splitlines()
+        return dict(line.split("=", 1) for line in lines if "=" in line)
+
+    def write(self, path: str, text: str, mode: int = 0o644) -> None:
+        file = self.path(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        file.chmod(mode)
+
+    def path(self, inside: str) -> Path:
+        """Where the host has the file that is `inside`, an absolute path, in the machine."""
+        return self.root / inside.lstrip("/")
+
+    @contextmanager
+    def network(self) -> Iterator[None]:
+        """Until the end, this thread and those that it starts open their sockets in the machine's network."""
+        with Path("/proc/thread-self/ns/net").open() as ours, Path(f"/proc/{self.leader}/ns/net").open() as its:
+            _enter_network(its.fileno())
+            try:
+                yield
+            finally:
+                _enter_network(ours.fileno())
+
+    def _said(self) -> str:
+        return self.console.read_text(errors="replace")
+
+    def _wait_until_booted(self, listener: socket.socket) -> None:
+        """nspawn says, as sd_notify(3) has it, what its first process's number is, and later that it is up."""
+        said = ""
+        while not re.search("^READY=1$", said, re.MULTILINE):
+            try:
+                said = listener.recv(4096).decode()
+            except TimeoutError:
+                self._process.kill()
+                raise MachineError(f"{self.root.name} does not boot:\n{self._said()}") from None
+            if found := re.search(r"^X_NSPAWN_LEADER_PID=(\d+)$", said, re.MULTILINE):
+                self.leader = int(found[1])
+
+
+def _enter_network(namespace: int) -> None:
+    if _libc.setns(namespace, NEW_NETWORK) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+def wait_until(holds: Callable[[], object], what: str | Callable[[], str], patience: float = PATIENCE) -> None:
+    """Return as soon as `holds` does; raises MachineError that says `what` did not happen."""
+    ends = time.monotonic() + patience
+    while not holds():
+        if time.monotonic() > ends:
+            raise MachineError(f"not within {patience:g} s: {what if isinstance(what, str) else what()}")
+        time.sleep(0.1)

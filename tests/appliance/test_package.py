@@ -1,0 +1,96 @@
+"""The package as a file, and its units as systemd's own tools see them."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from tests.appliance import roots
+from tests.appliance.appliance import UNIT, Appliance
+from tests.appliance.conftest import RELEASES, not_here, own_architecture
+from tests.appliance.debs import Deb
+
+PrintFigure = Callable[[str], None]
+MAX_DEB, MAX_INSTALLED = 33e6, 135e6
+INSTANCES = (UNIT, "camiohookd-tunnel@test.service")
+EXPOSURE = re.compile(r"Overall exposure level for \S+: ([0-9.]+)")
+
+
+def test_it_is_small(deb: Deb, print_figure: PrintFigure) -> None:
+    size, unpacked = deb.path.stat().st_size, int(deb.field("Installed-Size")) * 1024
+    print_figure(f"{deb.path.name}: {size / 1e6:.1f} MB, installed {unpacked / 1e6:.1f} MB")
+    assert size <= MAX_DEB
+    assert unpacked <= MAX_INSTALLED
+
+
+def test_lintian_has_nothing_to_say(deb: Deb, print_figure: PrintFigure) -> None:
+    if shutil.which("lintian") is None:
+        not_here("what lintian says", "there is no lintian: apt install lintian")
+    done = subprocess.run(
+        ["lintian", "--tag-display-limit=0", deb.path], capture_output=True, text=True, check=False, timeout=600
+    )
+    tags = re.findall(r"^[EW]: .*$", done.stdout, re.MULTILINE)
+    print_figure(f"lintian: {sum(tag[0] == 'E' for tag in tags)} errors, {sum(tag[0] == 'W' for tag in tags)} warnings")
+    assert tags == []
+    assert done.returncode == 0, done.stderr
+
+
+def test_piuparts_finds_nothing_left(
+    deb: Deb, release: str, _can_boot: None, long_run: bool, print_figure: PrintFigure
+) -> None:
+    """Install, remove, purge, in a root folder that does not run: what is on the disk after is what was before."""
+    if not long_run:
+        pytest.skip("NOT TESTED: what piuparts says, which is for --long; test_removal does the like, booted")
+    if shutil.which("piuparts") is None:
+        not_here("what piuparts says", "there is no piuparts: apt install piuparts")
+    root = roots.root_folder(release, own_architecture())
+    mirror = [f"--mirror={url} main" for url in roots.mirror()]
+    done = subprocess.run(
+        ["piuparts", f"--distribution={release}", f"--existing-chroot={root}", *mirror, deb.path],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=1200,
+    )
+    assert done.returncode == 0, done.stdout[-5000:]
+    print_figure(f"piuparts: {RELEASES[release]}: passed")
+
+
+@pytest.mark.parametrize("unit", INSTANCES)
+def test_systemd_finds_no_fault_in_the_units(installed: Appliance, unit: str) -> None:
+    # A small Debian has no man; that the pages are there is seen to by the next test.
+    done = installed.machine.run("systemd-analyze", "verify", "--man=no", unit)
+    assert done.stdout + done.stderr == ""
+
+
+def test_what_the_units_say_is_documentation_is_there(installed: Appliance) -> None:
+    for page in re.findall(r"man:(\S+?)\((\d)\)", installed.machine.output("systemctl", "cat", *INSTANCES)):
+        assert installed.machine.path("/usr/share/man/man{1}/{0}.{1}.gz".format(*page)).exists(), page
+
+
+def documented_command(text: str) -> str:
+    """The one that a drop-in's first lines say puts it in place."""
+    lines = re.findall(r"^#   (.*)$", text, re.MULTILINE)
+    assert lines[0].startswith("sudo install")
+    return "\n".join(lines)
+
+
+def exposure(installed: Appliance, unit: str = UNIT) -> float:
+    text = installed.machine.output("systemd-analyze", "security", "--offline=true", "--no-pager", unit)
+    return float(EXPOSURE.findall(text)[0])
+
+
+def test_the_service_is_exposed_little(installed: Appliance, release: str, print_figure: PrintFigure) -> None:
+    base = exposure(installed)
+    file = "/usr/share/camiohookd/accelerator.conf"
+    installed.machine.run("sh", "-euc", documented_command(installed.machine.path(file).read_text()))
+    with_accelerator = exposure(installed)
+    service = installed.service
+    installed.drop_in("accelerator", None)
+    installed.restart()
+    assert (service["ActiveState"], service["PrivateDevices"]) == ("active", "no")
+    print_figure(f"{RELEASES[release]}: exposure {base}, with accelerator.conf {with_accelerator}")
+    assert base <= 1.2
+    assert base < with_accelerator <= 1.6

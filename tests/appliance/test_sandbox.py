@@ -1,0 +1,47 @@
+"""The unit's sandbox, probed by code that runs in it: an owner's labeler, whose labels say what it could do."""
+
+from pathlib import Path
+
+import pytest
+
+from camiohookd.simulator.threaded import FakeCamioThread
+from tests.appliance.appliance import Appliance
+from tests.appliance.machine import PATIENCE
+
+PROBE = Path(__file__).with_name("probe.py")
+ITS_OWN = ("/tmp", "/var/tmp", "/dev/shm")
+MAY = {
+    "write the state folder",
+    "write the runtime folder",
+    "open a stream",
+    "read the settings",
+    *(f"write its own {folder}" for folder in ITS_OWN),
+}
+"""Labels of what the service needs; the probe can tell what works from what does not."""
+
+
+def test_code_in_the_service_can_do_what_it_must_and_nothing_else(installed: Appliance, camio: FakeCamioThread) -> None:
+    machine = installed.machine
+    machine.write("/etc/camiohookd/labeler.py", PROBE.read_text())
+    machine.write("/home/owner/public", "readable to everyone")
+    machine.write("/root/public", "readable to everyone")
+    machine.path("/root").chmod(0o755)
+    installed.configure('[labeler]\nkind = "python"\nscript = "/etc/camiohookd/labeler.py"\n')
+    installed.restart()
+    installed.post(camio, "probe")
+    camio.wait_until(lambda arrived: arrived["probe"] != [], PATIENCE)
+    could = installed.labels(camio, "probe")
+    installed.configure()
+    installed.restart()
+    assert could == MAY
+    for folder in ITS_OWN:
+        assert machine.run("test", "-e", f"{folder}/probe", check=False).returncode == 1, folder
+
+
+@pytest.mark.parametrize("what", ["NoNewPrivs", "Seccomp", "CapBnd"])
+def test_the_daemon_itself_has_no_privileges(installed: Appliance, what: str) -> None:
+    status = installed.machine.path(f"/proc/{installed.pid}/status")
+    text = installed.machine.output("cat", f"/proc/{installed.pid}/status")
+    assert not status.exists(), "read in the machine, not in its folder"
+    found = dict(line.split(":", 1) for line in text.splitlines())
+    assert int(found[what], 16) == {"NoNewPrivs": 1, "Seccomp": 2, "CapBnd": 0}[what]

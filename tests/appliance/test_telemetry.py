@@ -1,0 +1,65 @@
+"""The installed daemon, in a network that leads somewhere, sends nothing that is not ours and leaves no file behind.
+
+ONNX Runtime reports home unless told not to. The control is the packaged ONNX Runtime without us.
+"""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from camiohookd.simulator.threaded import FakeCamioThread
+from tests.appliance.appliance import CAMIO_PORT, PYTHON, STATE, Appliance
+from tests.appliance.machine import PATIENCE
+from tests.appliance.sniffer import Packet, Sniffer, lead_somewhere
+
+WATCHER = Path(__file__).parents[1] / "integration/lookup_watcher.py"
+OUR_PORTS = {8000, 8001, CAMIO_PORT}
+OUR_FOLDERS = (STATE, "/run/camiohookd", "/var/cache/camiohookd")
+CONTROL = """
+import numpy, onnxruntime, sys
+folder = "/usr/share/camiohookd/models/ssdlite-mobilenet-v2-coco/"
+session = onnxruntime.InferenceSession(folder + "ssdlite_mobilenet_v2_coco_int8.onnx")
+session.run(None, {"images": numpy.zeros((1, 3, 300, 300), "float32")})
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def control(appliance: Appliance) -> Iterator[str]:
+    """What ONNX Runtime looks up first when it is left alone; it is in a network of its own."""
+    machine = appliance.machine
+    machine.write("/etc/resolv.conf", "nameserver 192.0.2.53\n")
+    machine.write("/root/lookup_watcher.py", WATCHER.read_text())
+    watched = [*machine.enter(), "unshare", "--net", "--mount", PYTHON, "/root/lookup_watcher.py"]
+    with subprocess.Popen(
+        [*watched, PYTHON, "-c", CONTROL], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        yield process.stdout.readline()
+        process.communicate()
+
+
+def is_ours(packet: Packet) -> bool:
+    loopback = packet.interface == "lo" and packet.protocol == "tcp"
+    return loopback and not OUR_PORTS.isdisjoint(packet.ports)
+
+
+def test_the_service_looks_up_no_name_sends_no_packet_and_leaves_no_file(installed: Appliance) -> None:
+    machine = installed.machine
+    lead_somewhere(machine.leader)
+    with machine.network(), Sniffer() as sniffer, FakeCamioThread(port=CAMIO_PORT) as camio:
+        with machine.network():
+            installed.restart()
+        installed.post(camio, "watched")
+        camio.wait_until(lambda arrived: arrived["watched"] != [], PATIENCE)
+        # The service has labelled already when the control starts, so it has had the longer time when that has asked.
+        with control(installed) as asked:
+            assert asked.startswith("asked"), "ONNX Runtime looks up no name without us either: this test sees nothing"
+        assert any(is_ours(packet) for packet in sniffer.packets), "the sniffer sees nothing"
+        assert [packet for packet in sniffer.packets if not is_ours(packet)] == []
+    assert machine.path("/root/.cache/Microsoft").exists(), "ONNX Runtime leaves no file without us either"
+    files = machine.output("find", "/", "/run", "/tmp", "/dev/shm", "-xdev", "-user", "camiohookd").splitlines()
+    assert files
+    assert [file for file in files if not file.startswith(OUR_FOLDERS)] == []
+    assert [file for file in files if "microsoft" in file.lower() or ".onnxruntime" in file] == []
