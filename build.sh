@@ -26,7 +26,7 @@ Usage: ./build.sh [deb] [--arch amd64|arm64] [--install-deps]
        ./build.sh bench scaling                draw how that grows with cameras, pictures, threads, backlog
        ./build.sh bench soak [--minutes N]     load with kills, outages and bad input, and what it leaves behind
        ./build.sh docs                         write the generated parts of README.md and debian/ again
-       ./build.sh lock                         pin the newest versions that pyproject.toml allows (needs uv)
+       ./build.sh lock [PACKAGE...]            pin the newest versions that pyproject.toml allows, of all or of these
        ./build.sh sbom                         list what is shipped and others wrote: dist/camiohookd_VERSION.cdx.json
 The variable PYTHON chooses the interpreter that .venv is made with; without it, the first python3 that is new enough.
 END
@@ -40,12 +40,16 @@ main() {
   shift
   case $command in
     deb) deb "$@" ;;
-    reproducible | venv | docs | lock | sbom)
+    reproducible | venv | docs | sbom)
       (($# == 0)) || wrong_usage
       "$command"
       ;;
+    lock)
+      [[ ${1:-} != -* ]] || wrong_usage
+      lock "$@"
+      ;;
     demo)
-      (($# <= 1)) && [[ ${1:-} != -* ]] || wrong_usage
+      [[ $# -le 1 && ${1:-} != -* ]] || wrong_usage
       demo "$@"
       ;;
     test) run_tests "$@" ;;
@@ -309,10 +313,11 @@ END
 }
 
 # One lock for every platform and Python; the tests' and the benchmarks' hold the same versions, and their own on top.
-lock() {
-  command -v uv >/dev/null || die "uv is needed for this"
-  local compile=(uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade
-    --no-header --no-emit-index-url --no-annotate pyproject.toml --extra build)
+lock() { # [PACKAGE...]
+  command -v uv >/dev/null || die "uv is needed for this; pip install uv"
+  local compile=(uv pip compile --quiet --universal --python-version 3.11 --generate-hashes
+    --no-header --no-emit-index-url --no-annotate pyproject.toml --extra build "${@/#/--upgrade-package=}")
+  (($# > 0)) || compile+=(--upgrade)
   "${compile[@]}" --output-file "$LOCK"
   "${compile[@]}" --extra test --constraint "$LOCK" --output-file "$TEST_LOCK"
   "${compile[@]}" --extra bench --constraint "$TEST_LOCK" --output-file "$BENCH_LOCK"

@@ -42,6 +42,8 @@ def read(path: Path, place: str = "") -> dict[str, str]:
         if len(words) != 2:
             raise ConfigError(f"{where}, line {number}: expected a name, a space and the key")
         name, key = words
+        if is_weak(key) and not is_weak(name):  # names are shown and logged, which a key must not be
+            raise ConfigError(f"{where}, line {number}: the name looks like a key; write the name first, then the key")
         if name in keys:
             raise ConfigError(f'{where}, line {number}: there is another key of the name "{name}"')
         try:
@@ -71,15 +73,18 @@ def add(path: Path, name: str) -> str:
     return key
 
 
-def retire(path: Path, name: str) -> int:
-    """Take the key of that name out of the file, and return how many are left. Raises CamiohookdError."""
+def retire(path: Path, name: str, *, may_be_last: bool) -> None:
+    """Take the key of that name out of the file; the last one only where it `may_be_last`. Raises CamiohookdError."""
     keys = read(path)
     if name not in keys:
         known = f"there are: {', '.join(keys)}" if keys else "it holds none"
         raise CamiohookdError(f'{path}: there is no key of the name "{name}"; {known}')
+    if len(keys) == 1 and not may_be_last:
+        raise CamiohookdError(
+            f'{path}: "{name}" is the last key, and without one the daemon does not start; make another first'
+        )
     lines = _text(path, str(path)).splitlines(keepends=True)
     _replace(path, "".join(line for line in lines if line.partition("#")[0].split()[:1] != [name]))
-    return len(keys) - 1
 
 
 def is_weak(key: str) -> bool:
@@ -100,7 +105,10 @@ def _text(path: Path, where: str) -> str:
     try:
         return path.read_bytes().decode()
     except OSError as error:
-        raise ConfigError(f"{where}: cannot be read: {error.strerror}") from None
+        advice = ""
+        if isinstance(error, PermissionError):
+            advice = f"; the user that the daemon runs as, {SERVICE_GROUP}, must be allowed to"
+        raise ConfigError(f"{where}: cannot be read: {error.strerror}{advice}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{where}: not UTF-8 text") from None
 

@@ -22,6 +22,8 @@ from camiohookd.web.peers import Peers
 from camiohookd.web.site import Limits, listen
 
 BODIES_IN_MEMORY = 8
+PARSERS = 2
+"""Threads that read events: digests and checksums let go of the interpreter's lock."""
 
 
 class Intake:
@@ -60,7 +62,7 @@ class FrontDoor:
             keys=self._keys,
             parse=partial(parse_event, limits=event_limits(config)),
             check_callback=allow_list.refuse_private,
-            executor=ThreadPoolExecutor(1, "parse"),
+            executor=ThreadPoolExecutor(PARSERS, "parse"),
             metrics=metrics,
             limits=listener_limits(config),
             wrong_keys=config.hook.max_wrong_keys,

@@ -134,7 +134,7 @@ def _rgb(image: Image.Image) -> Image.Image:
         return image.convert("I").point(lambda value: value / 257).convert("L").convert("RGB")
     if image.mode == "P":
         image = image.convert("RGBA")
-    return image if image.mode == "RGB" else image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
 
 
 def _why_unidentified(data: bytes, limits: Limits) -> str:

@@ -127,13 +127,22 @@ def _is_sound(record: Record) -> bool:
     """Whether this version writes such a one; neither its checksum nor its form alone say so."""
     match record:
         case Put():
-            return _is_id(record.id) and bytes(record.document).startswith(b"{")
+            return _is_id(record.id) and _is_document(bytes(record.document))
         case Set() | Del():
             return _is_id(record.id)
         case Note(facts):
             return isinstance(facts.get("next_id", 1), int)
         case Live():
             return True
+
+
+def _is_document(text: bytes) -> bool:
+    """Whether it can be decoded when it is asked for; that the text in it is UTF-8, msgspec looks at only then."""
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return text.startswith(b"{")
 
 
 def _is_id(key: str) -> bool:

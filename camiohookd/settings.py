@@ -53,8 +53,11 @@ class Hook(Struct, frozen=True):
     ] = ()
     max_connections: Annotated[
         Count,
-        Meta(description="Most connections at one time; over it the oldest that has shown no key gives way."),
-    ] = 256
+        Meta(
+            description="Most connections at one time; over it one that has shown no key gives way, the oldest of the "
+            "address that has the most of them."
+        ),
+    ] = 1024
     max_connections_per_address: Annotated[
         Count,
         Meta(description="Most of them from one address; this machine, and trusted proxies themselves, may have more."),
@@ -204,7 +207,7 @@ class Callback(Struct, frozen=True):
 
 
 class Admin(Struct, frozen=True):
-    """The private listener: /metrics, /healthz, /readyz."""
+    """The private listener: /metrics, /healthz, /readyz, /openapi.json."""
 
     listen: Annotated[
         Address, Meta(description="Where it listens: an address of this machine alone, 127.0.0.1 or ::1.")

@@ -20,8 +20,9 @@ from camiohookd import journal, snapshot
 from camiohookd.disk import AppendFile, Disk, make_durable
 from camiohookd.documents import Document, Documents
 from camiohookd.journal import Live, Note
-from camiohookd.lostids import LostIds, spans
-from camiohookd.quarantine import Kind, Quarantine
+from camiohookd.lostids import spans
+from camiohookd.quarantine import Quarantine
+from camiohookd.storedtable import StoredTable
 
 Change = tuple[str, Document | None, Document | None]
 """A document's id, and what it was before and is after."""
@@ -54,80 +55,38 @@ class JournaledStorage(Storage):
         self._path = path
         self._folder = path.parent
         self._disk = disk
-        self._quarantine = quarantine
         self._observer = observer or (lambda *_: None)
-        self.documents = Documents()
-        self.notes: Document = {}
-        self.damaged = False
         self._pending: list[tuple[bytes, Change | None]] = []
         self._unsynced: list[bytes] = []  # committed, but a failed sync would take them away again
         self._batch = False
-        self._writer: snapshot.SnapshotWriter | None = None
-        self._snapshot_bytes = 0
-        self._older_bytes = 0
-        self._tail = b""
         self._committed = 0
-        self._load()
+        self._writer: snapshot.SnapshotWriter | None = None
+        self._open(StoredTable(path, quarantine))
 
-    # opening
-
-    def _load(self) -> None:
-        lost = LostIds()
-        self._numbers = journal.numbers(self._folder)
-        self._load_snapshot(lost)
-        self.notes["next_id"] = max(map(int, self.documents), default=0) + 1
-        for number in self._numbers:
-            self._load_journal(number, lost)
-        self.lost_ids = lost
-        self._journal = self._open_last_journal()
+    def _open(self, stored: StoredTable) -> None:
+        self.documents, self.notes = stored.documents, stored.notes
+        self.damaged, self.lost_ids = stored.damaged, stored.lost_ids
+        self._snapshot_bytes = stored.snapshot_bytes
+        self._numbers = stored.numbers or [1]
+        self._journal = self._open_last_journal(stored.tail) if stored.numbers else self._begin_first_journal()
+        self._older_bytes = stored.older_bytes
         self._next_id: int = self.notes["next_id"]
         for key, document in self.documents.items():
             self._observer(key, None, document)
 
-    def _load_snapshot(self, lost: LostIds) -> None:
-        if not self._path.exists():
-            if self._numbers and self._numbers[0] > 1:  # the first journal goes when the first snapshot is there
-                self._set_aside("snapshot", f"{self._path.name}-missing", b"")
-                lost.damage()
-            return
-        data = self._path.read_bytes()
-        self._snapshot_bytes = len(data)
-        self.documents, damaged = snapshot.parse(data, lost)
-        for offset, line in damaged:
-            self._set_aside("snapshot", f"{self._path.name}@{offset}", line)
+    def _begin_first_journal(self) -> AppendFile:
+        return journal.create(self._disk, self._folder, 1, [Note(self.notes)])
 
-    def _load_journal(self, number: int, lost: LostIds) -> None:
-        path = journal.path_of(self._folder, number)
-        data = path.read_bytes()
-        scan = journal.Scan(data, lost)
-        journal.replay(scan, self.documents, self.notes)
-        for offset, line in scan.damaged:
-            self._set_aside("journal", f"{path.name}@{offset}", line)
-        self._tail = data[scan.good_length :]
-        # A torn tail is the beginning of a line: what has an end, or stands in a journal that was left, was damaged.
-        if b"\n" in self._tail or (self._tail and number != self._numbers[-1]):
-            self._set_aside("journal", f"{path.name}@{scan.good_length}", self._tail)
-            lost.damage()
-        self._older_bytes += len(data)
-
-    def _open_last_journal(self) -> AppendFile:
-        if not self._numbers:
-            self._numbers = [1]
-            return journal.create(self._disk, self._folder, 1, [Note(self.notes)])
+    def _open_last_journal(self, tail: bytes) -> AppendFile:
         for number in self._numbers:
-            # The last process may have been killed before it had synced what was read above.
+            # The last process may have been killed before it had synced what was read.
             make_durable(self._disk, journal.path_of(self._folder, number))
         last = AppendFile(self._disk, journal.path_of(self._folder, self._numbers[-1]))
-        self._older_bytes -= last.length
-        if self._tail:
+        if tail:
             log.warning("cut a torn tail of %d bytes off %s: power or process went away while it was written",
-                        len(self._tail), last.path)  # fmt: skip
-            last.cut(last.length - len(self._tail))
+                        len(tail), last.path)  # fmt: skip
+            last.cut(last.length - len(tail))
         return last
-
-    def _set_aside(self, kind: Kind, origin: str, data: bytes) -> None:
-        self.damaged = True
-        self._quarantine.set_aside(kind, origin, data)
 
     # TinyDB's own interface
 

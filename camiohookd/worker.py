@@ -9,9 +9,11 @@ The loops are coroutines of the event loop. A delivery's slot is free again only
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from camiohookd.callback import AllowList, Courier, OutcomeKind
 from camiohookd.callback import Outcome as Answer
@@ -29,6 +31,9 @@ from camiohookd.tasks import Cause, State, Task
 LABELING_TRIES = 3
 STALLED_SECONDS = 60.0
 IDLE_SECONDS = 5.0
+AHEAD = 2
+"""Events in hand for each label thread, so that there is always one to look at while another is written down."""
+
 PROBABLY_DELIVERED = (404, 409, 410)
 
 log = logging.getLogger(__name__)
@@ -74,29 +79,30 @@ class Worker:
         self._labeling_failures: dict[str, int] = {}
         self._in_hand: dict[int, _InHand] = {}
         self._loops: list[asyncio.Task[None]] = []
-        self._wakers = [asyncio.Event() for _ in range(threads + deliveries)]
+        # For each kind of loop a token, which stands for "look into the queue" and wakes one of those that wait for it.
+        self._to_label = asyncio.Queue[None](1)
+        self._to_deliver = asyncio.Queue[None](1)
 
     def start(self) -> None:
-        label = [self._forever(self._label_next, slot) for slot in range(self._threads)]
-        deliver = [self._forever(self._deliver_next, self._threads + slot) for slot in range(self._deliveries)]
+        label = [
+            self._forever(partial(self._label_next, slot), self._to_label) for slot in range(AHEAD * self._threads)
+        ]
+        deliver = [self._forever(self._deliver_next, self._to_deliver) for _ in range(self._deliveries)]
         self._loops = [asyncio.create_task(loop) for loop in (*label, *deliver)]
 
     def wake(self) -> None:
         """There may be something to do: the queue has changed."""
         tasks = self._store.snapshot.tasks
         if tasks[State.PENDING]:
-            self._wake(self._wakers[: self._threads])
+            _wake_one(self._to_label)
         if tasks[State.LABELLED]:
-            self._wake(self._wakers[self._threads :])
-
-    def _wake(self, wakers: list[asyncio.Event]) -> None:
-        for waker in wakers:
-            waker.set()
+            _wake_one(self._to_deliver)
 
     async def stop(self, grace: float) -> bool:
         """Finish what is in hand within `grace` seconds and take nothing new; False if something is still running."""
         self._stopping.set()
-        self._wake(self._wakers)
+        _wake_one(self._to_label)
+        _wake_one(self._to_deliver)
         _, running = await asyncio.wait(self._loops, timeout=grace / 2)
         if running:
             await asyncio.to_thread(self._labelling.interrupt)
@@ -120,21 +126,21 @@ class Worker:
         """Why nothing can be labelled at present; None when it can."""
         return self._labelling.trouble
 
-    async def _forever(self, step: Callable[[int], Awaitable[float | None]], slot: int) -> None:
+    async def _forever(self, step: Callable[[], Awaitable[float | None]], token: asyncio.Queue[None]) -> None:
         """Do `step` for as long as it finds something; it returns None, or after how many seconds to look again."""
-        waker = self._wakers[slot]
         while not self._stopping.is_set():
-            waker.clear()
             try:
-                pause = await step(slot)
+                pause = await step()
             except CamiohookdError as error:
                 log.warning("%s; going on in %g s", error, IDLE_SECONDS)
-                pause = IDLE_SECONDS
+                await _within(IDLE_SECONDS, self._stopping.wait())
             except Exception:
                 log.exception("a task could not be worked on; going on in %g s", IDLE_SECONDS)
-                pause = IDLE_SECONDS
-            if pause is not None and not self._stopping.is_set():
-                await _wait(waker, pause)
+                await _within(IDLE_SECONDS, self._stopping.wait())
+            else:
+                if pause is not None and not self._stopping.is_set():
+                    await _within(pause, token.get())
+        _wake_one(token)  # the others have to end as well
 
     # Labelling
 
@@ -142,6 +148,7 @@ class Worker:
         task = await self._store.call(TaskQueue.claim)
         if task is None:
             return IDLE_SECONDS
+        _wake_one(self._to_label)  # where one was there may be more
         try:
             await self._label(task, slot)
         finally:
@@ -210,7 +217,7 @@ class Worker:
             await self._fail(task, Cause.LABELING, f"labelling failed {tries} times: {error}")
             return
         log.warning("task=%s could not be labelled, next try in %d s: %s", task.id, tries, escape(error))
-        await _wait(self._stopping, tries)
+        await _within(tries, self._stopping.wait())
         await self._store.persist(lambda queue: queue.give_back(int(task.id)))
 
     async def _fail_damaged(self, task: Task, error: DamagedPayloadError) -> None:
@@ -224,10 +231,11 @@ class Worker:
 
     # Delivery
 
-    async def _deliver_next(self, _slot: int) -> float | None:
+    async def _deliver_next(self) -> float | None:
         delivery, pause = await self._store.call(_take_delivery)
         if delivery is None:
             return min(pause, IDLE_SECONDS)
+        _wake_one(self._to_deliver)  # as above
         started = time.monotonic()
         answer = await self._deliver(delivery.task)
         seconds = time.monotonic() - started
@@ -297,9 +305,15 @@ def _take_delivery(queue: TaskQueue) -> tuple[Delivery | None, float]:
     return delivery, IDLE_SECONDS if due is None else max(due - now, 0.05)
 
 
-async def _wait(event: asyncio.Event, seconds: float) -> None:
+def _wake_one(token: asyncio.Queue[None]) -> None:
+    """One that waits, or else the next that would begin to."""
+    if token.empty():
+        token.put_nowait(None)
+
+
+async def _within(seconds: float, happening: Coroutine[Any, Any, object]) -> None:
     try:
         async with asyncio.timeout(seconds):
-            await event.wait()
+            await happening
     except TimeoutError:
         return

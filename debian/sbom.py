@@ -73,8 +73,8 @@ def bill(path: list[str], debian: Iterable[str], left_out: frozenset[str] = froz
         bom.register_dependency(component, [components[each] for each in sorted(required)])
     bom.serial_number = uuid5(NAMESPACE_URL, "\n".join(sorted(str(each.bom_ref.value) for each in bom.components)))
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    # The library's hint says that there is always a time; None leaves it out.
-    bom.metadata.timestamp = datetime.fromtimestamp(int(epoch), UTC) if epoch else None  # type: ignore[assignment]
+    time = datetime.fromtimestamp(int(epoch), UTC) if epoch else None
+    bom.metadata.timestamp = time  # type: ignore[assignment]  # None leaves it out, which the hint does not say
     return bom
 
 

@@ -21,7 +21,7 @@ from camiohookd.simulator.threaded import FakeCamioThread
 
 KEY = "a-key-for-tests-0123456789"
 SAMPLES = Path(__file__).parents[1] / "camiohookd" / "samples"
-START_SECONDS = 30
+START_SECONDS = 120
 STOP_SECONDS = 10
 
 
@@ -58,7 +58,11 @@ class Daemon:
         }
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def __exit__(
@@ -105,7 +109,7 @@ class Daemon:
         """Like systemctl reload; returns what the log says since, which ends with whether it was done."""
         before = len(self.log)
         self.process.send_signal(signal.SIGHUP)
-        ends = time.monotonic() + STOP_SECONDS
+        ends = time.monotonic() + START_SECONDS
         while not re.search(r"reloaded[:,].*\n", self.log[before:]):
             assert time.monotonic() < ends, f"it did not reload; its log:\n{self.log}"
             time.sleep(0.01)
@@ -113,8 +117,15 @@ class Daemon:
 
     def memory(self) -> int:
         """Bytes that it has in memory at this moment."""
+        return self._status_bytes("VmRSS")
+
+    def most_memory(self) -> int:
+        """Bytes that it had in memory when it had most."""
+        return self._status_bytes("VmHWM")
+
+    def _status_bytes(self, field: str) -> int:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")))
+        return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith(f"{field}:")))
 
     def metric(self, name: str) -> float | None:
         """The sample of that name, with its labels; None if there is none."""

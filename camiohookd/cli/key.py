@@ -5,8 +5,12 @@ options ─▶ the settings, for where the file is ─▶ `apikeys` ─▶ the n
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from camiohookd.config import Config
 
 _RELOAD = "The daemon knows of it after: systemctl reload camiohookd"
 _config = click.option(
@@ -38,7 +42,7 @@ def new(name: str, config_file: Path | None) -> None:
     """
     from camiohookd import apikeys
 
-    file = _file(config_file)
+    _, file = _settings_and_file(config_file)
     made = apikeys.add(file, name)
     click.echo(made)
     click.echo(f"It is in {file}. {_RELOAD}", err=True)
@@ -58,17 +62,19 @@ def list_keys(config_file: Path | None) -> None:
 @_name
 @_config
 def retire(name: str, config_file: Path | None) -> None:
-    """Take the key of that NAME out of the file."""
+    """Take the key of that NAME out of the file.
+
+    The last one stays, unless api_key is set: the daemon would go on with the one it has.
+    """
     from camiohookd import apikeys
 
-    file = _file(config_file)
-    left = apikeys.retire(file, name)
+    settings, file = _settings_and_file(config_file)
+    apikeys.retire(file, name, may_be_last=bool(settings.hook.api_key))
     click.echo(f"It is no longer in {file}. {_RELOAD}", err=True)
-    if not left:
-        click.echo("No key is left in it.", err=True)
 
 
-def _file(config_file: Path | None) -> Path:
+def _settings_and_file(config_file: Path | None) -> "tuple[Config, Path]":
     from camiohookd import config
 
-    return config.keys_file(config.load(config_file, os.environ), config_file or config.config_file(os.environ))
+    settings = config.load(config_file, os.environ)
+    return settings, config.keys_file(settings, config_file or config.config_file(os.environ))

@@ -29,14 +29,16 @@ class _Placement(NamedTuple):
 def tensor(images: Sequence[Image.Image], wanted: Input, kind: type[np.generic] = np.float32) -> NDArray[np.generic]:
     """RGB pictures of any size → one batch of them, resized, ordered and scaled as the model wants it: `kind`
     [n, 3, height, width] or [n, height, width, 3]."""
-    batch = np.empty((len(images), wanted.height, wanted.width, 3), np.uint8)
-    for pixels, image in zip(batch, images, strict=True):
-        pixels[:] = np.asarray(_fit(image, wanted))
-    if wanted.color_order == "BGR":
-        batch = batch[..., ::-1]
-    if wanted.layout == "NCHW":
-        batch = batch.transpose(0, 3, 1, 2)
-    return np.ascontiguousarray(_scaled(batch, wanted).astype(kind, copy=False))
+    sides = (wanted.height, wanted.width)
+    batch = np.empty((len(images), *((3, *sides) if wanted.layout == "NCHW" else (*sides, 3))), kind)
+    for values, image in zip(batch, images, strict=True):
+        pixels = np.asarray(_fit(image, wanted))
+        if wanted.color_order == "BGR":
+            pixels = pixels[..., ::-1]
+        if wanted.layout == "NCHW":
+            pixels = pixels.transpose(2, 0, 1)
+        values[:] = _scaled(pixels, wanted)  # one pass over them, which orders and converts
+    return batch
 
 
 def in_picture(candidates: Candidates, picture: Decoded, used: Input) -> Candidates:
@@ -54,14 +56,21 @@ def _fit(image: Image.Image, wanted: Input) -> Image.Image:
     scale, left, top = _placement(image.size, wanted)
     match wanted.resize:
         case "stretch":
-            return image.resize(size, Image.Resampling.BILINEAR)
+            return _resized(image, size)
         case "crop":
             source = (-left / scale[0], -top / scale[1], (size[0] - left) / scale[0], (size[1] - top) / scale[1])
-            return image.resize(size, Image.Resampling.BILINEAR, _within(source, image.size))
+            return _resized(image, size, _within(source, image.size))
     inner = (max(1, round(image.width * scale[0])), max(1, round(image.height * scale[1])))
     canvas = Image.new("RGB", size, (wanted.padding,) * 3)
-    canvas.paste(image.resize(inner, Image.Resampling.BILINEAR), (round(left), round(top)))
+    canvas.paste(_resized(image, inner), (round(left), round(top)))
     return canvas
+
+
+def _resized(
+    image: Image.Image, size: tuple[int, int], source: tuple[float, float, float, float] | None = None
+) -> Image.Image:
+    # What can be divided by a whole number is averaged first, which is faster and changes no AP by more than chance.
+    return image.resize(size, Image.Resampling.BILINEAR, source, reducing_gap=1.0)
 
 
 def _placement(sides: tuple[int, int], wanted: Input) -> _Placement:
@@ -95,12 +104,13 @@ def _scaling(wanted: Input) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return (factor / std).astype(np.float32), ((shift - mean) / std).astype(np.float32)
 
 
-def _scaled(batch: NDArray[np.uint8], wanted: Input) -> NDArray[np.generic]:
+def _scaled(pixels: NDArray[np.uint8], wanted: Input) -> NDArray[np.generic]:
     """(value in the model's range - mean) / std, the two in the model's order of colours."""
     if takes_bytes(wanted):
-        return batch
+        return pixels
     factors, shifts = _scaling(wanted)
     if wanted.layout == "NCHW":
         factors, shifts = factors[:, None, None], shifts[:, None, None]
-    scaled: NDArray[np.generic] = batch.astype(np.float32) * factors + shifts
+    scaled = pixels * factors
+    scaled += shifts
     return scaled

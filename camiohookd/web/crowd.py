@@ -1,7 +1,8 @@
 """The open connections of a listener: how many there may be in all and from one address, and who gives way.
 
 Whoever opens connections and shows no key, however many, cannot keep out who shows one: where all places are taken, of
-one address or in all, the oldest of them that has shown none and is not being answered is closed for the new one.
+one address or in all, one that has shown none and is not being answered is closed for the new one: of the address that
+has most of those, the oldest.
 
 Everything here runs on the event loop.
 """
@@ -28,12 +29,13 @@ class Crowd:
         self._throttle = throttle
         self._open = _Connections()
         self._of_one: dict[str, _Connections] = {}
+        self._strangers: dict[str, _Connections] = {}  # those of `_of_one` that have shown no key
 
     def enter(self, stream: Stream) -> bool:
         """Whether there is a place for `stream`; where another has to give way for it, that one is closed."""
         if not self._has_place(stream.peer):
             return False
-        if len(self._open) >= self._most and not self._make_place(self._open):
+        if len(self._open) >= self._most and not self._make_place():
             message = "closed a connection from %s: %d are open already, the most there may be"
             self._throttle.warning("connections", message, stream.peer.shown, self._most)
             return False
@@ -51,6 +53,11 @@ class Crowd:
             self._count(stream)
         return True
 
+    def know(self, stream: Stream) -> None:
+        """`stream` has shown a right key: from now on it gives way to nobody."""
+        stream.is_known = True
+        _take_out(stream, self._strangers)
+
     def leave(self, stream: Stream) -> None:
         """`stream` is closed; one that gave way has left already."""
         if stream in self._open:
@@ -59,13 +66,17 @@ class Crowd:
 
     def _has_place(self, peer: Peer) -> bool:
         others = self._of_one.get(peer.group) if peer.group is not None else None
-        if others is None or len(others) < self._most_of_one or self._make_place(others):
+        if others is None or len(others) < self._most_of_one or self._close_oldest(others):
             return True
         message = "closed a connection from %s: it has %d already, the most for one address"
         self._throttle.warning("address", message, peer.shown, self._most_of_one)
         return False
 
-    def _make_place(self, among: _Connections) -> bool:
+    def _make_place(self) -> bool:
+        largest = max(self._strangers.values(), key=len, default=self._open)
+        return self._close_oldest(largest if len(largest) > 1 else self._open) or self._close_oldest(self._open)
+
+    def _close_oldest(self, among: _Connections) -> bool:
         oldest = next((each for each in among if not (each.is_known or each.is_busy)), None)
         if oldest is None:
             return False
@@ -76,15 +87,24 @@ class Crowd:
         return True
 
     def _count(self, stream: Stream) -> None:
-        if stream.peer.group is not None:
-            self._of_one.setdefault(stream.peer.group, _Connections())[stream] = None
-
-    def _discount(self, stream: Stream) -> None:
         group = stream.peer.group
         if group is not None:
-            del self._of_one[group][stream]
-            if not self._of_one[group]:
-                del self._of_one[group]
+            self._of_one.setdefault(group, _Connections())[stream] = None
+            if not stream.is_known:
+                self._strangers.setdefault(group, _Connections())[stream] = None
+
+    def _discount(self, stream: Stream) -> None:
+        _take_out(stream, self._of_one)
+        _take_out(stream, self._strangers)
+
+
+def _take_out(stream: Stream, of: dict[str, _Connections]) -> None:
+    """If it is there; no address is remembered of which there is nothing."""
+    group = stream.peer.group
+    if group is not None and group in of:
+        of[group].pop(stream, None)
+        if not of[group]:
+            del of[group]
 
 
 def allow_files(connections: int) -> None:

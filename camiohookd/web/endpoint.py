@@ -69,7 +69,7 @@ class Endpoint(RequestHandler):
 
     def keep_connection(self) -> None:
         """The client has shown a right key: its connection does not give way to others."""
-        self._stream.is_known = True
+        self.application.crowd.know(self._stream)
 
     def release(self) -> None:
         """Let go of what `admit` took; called at the end, and may be called before it."""
@@ -92,7 +92,7 @@ class Endpoint(RequestHandler):
     def prepare(self) -> None:
         self.application.enter(self)
         # Where a badly framed body ends is not known: the error goes to Tornado, which answers and closes at once.
-        self.length = declared_length(self.request.headers)
+        self.length = declared_length(self.request.headers, self.request.version)
         if "Content-Length" in self.request.headers:
             self.request.headers["Content-Length"] = str(self.length)  # what Tornado reads by
         self._began = asyncio.get_running_loop().time()
@@ -224,7 +224,7 @@ class UnknownPath(Endpoint):
     methods = ()
 
 
-def declared_length(headers: HTTPHeaders) -> int | None:
+def declared_length(headers: HTTPHeaders, version: str = "HTTP/1.1") -> int | None:
     """Bytes of the body, None where it is chunked; `Refused` if the headers leave room for two readings.
 
     A length of more than `_LENGTH_DIGITS` digits is given as the smallest such. Stricter than RFC 9112, section 6.3,
@@ -232,7 +232,7 @@ def declared_length(headers: HTTPHeaders) -> int | None:
     """
     length, encoding = headers.get("Content-Length"), headers.get("Transfer-Encoding")
     if encoding is not None:
-        if length is not None or encoding.lower() != "chunked":
+        if length is not None or encoding.lower() != "chunked" or version == "HTTP/1.0":  # which has no chunks
             raise Refused(answers.BAD_FRAMING)
         return None
     if length is None:

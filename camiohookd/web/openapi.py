@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from camiohookd import views
-from camiohookd.errors import CallbackNotAllowed, PayloadError, QueueFull, StoreUnavailable
+from camiohookd.errors import PayloadError, PrivateCallback, QueueFull, StoreUnavailable
 from camiohookd.web import answers
 from camiohookd.web.answers import Answer, answer_for
 
@@ -37,7 +37,7 @@ OF_AN_EVENT = (
     *WITH_A_KEY,
     answers.BAD_GZIP,
     answer_for(PayloadError("missing", "callback_url is missing", "callback_url")),
-    answer_for(CallbackNotAllowed("callbacks to example.org are not allowed")),
+    answer_for(PrivateCallback("callback host not allowed: 10.0.0.1 is a private address")),
     answers.ENCODED_BODY,
     answer_for(QueueFull("100000 events wait already", retry_after=60)),
     answers.BODIES_IN_FLIGHT,

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 MEGABYTE = 1024 * 1024
 _READ_BYTES = 256 * 1024
 _NO_LIMIT = 1 << 62
+_ACCEPTED_AT_ONCE = 8
+_REST_SECONDS = 1.0
 NO_PROXIES = Peers()
 
 
@@ -94,9 +96,49 @@ class Listener(HTTPServer):
     def site(self) -> Site:
         return cast("Site", self.request_callback)
 
+    def take_from(self, sockets: Iterable[socket]) -> None:
+        """Accept connections on `sockets`, which listen already, until `stop`.
+
+        Tornado's own way takes 128 at a time: in a rush a connection whose key has arrived would be one of the oldest,
+        and give way, before it was read.
+        """
+        self._bound = list(sockets)
+        for each in self._bound:
+            each.setblocking(False)
+            self._accept_on(each)
+
+    def stop(self) -> None:
+        for each in self._bound:
+            asyncio.get_running_loop().remove_reader(each)
+            each.close()
+        self._bound = []
+
     def use_certificate(self, context: ssl.SSLContext | None) -> None:
         """What the next connections begin with, None for plain HTTP; those that are open go on as they began."""
         self.ssl_options = context
+
+    def _accept_on(self, bound: socket) -> None:
+        if bound in self._bound:
+            asyncio.get_running_loop().add_reader(bound, self._accept_some, bound)
+
+    def _accept_some(self, bound: socket) -> None:
+        for _ in range(_ACCEPTED_AT_ONCE):
+            try:
+                connection, address = bound.accept()
+            except (BlockingIOError, ConnectionAbortedError):  # there is none; or whoever was first has left
+                return
+            except OSError as error:
+                self._rest(bound, error)
+                return
+            self._handle_connection(connection, address)
+
+    def _rest(self, bound: socket, error: OSError) -> None:
+        """Wait a little: what the system has too little of will not be there at once."""
+        message = "connections wait: none could be accepted: %s"
+        self.site.throttle.warning("accept", message, error.strerror)
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(bound)
+        loop.call_later(_REST_SECONDS, self._accept_on, bound)
 
     def _handle_connection(self, connection: socket, address: Any) -> None:
         """As Tornado's, which for some who leave before TLS begins raises and ends in a traceback in the log."""
@@ -140,8 +182,5 @@ def listen(site: Site, sockets: Iterable[socket]) -> Listener:
         # `endpoint` counts the body itself: over this bound Tornado would answer 400 and not 413.
         max_body_size=_NO_LIMIT,
     )
-    bound = list(sockets)
-    for each in bound:
-        each.setblocking(False)
-    listener.add_sockets(bound)
+    listener.take_from(sockets)
     return listener

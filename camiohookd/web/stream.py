@@ -18,6 +18,8 @@ from camiohookd.web.peers import Peer
 # Programs disagree whether one of these ends a line (RFC 9112, section 2.2), and requests can be smuggled through where
 # two in a row do. Tornado takes a LF alone.
 _ODD_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n)|\0")
+# So much memory is asked for with every read, and a thousand connections may dribble their heads in byte by byte.
+_READ_BYTES = 4 * 1024
 # The one answer that Tornado writes without asking. Should another version of it write other bytes, those go out.
 _TORNADOS_OWN = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 
@@ -51,6 +53,7 @@ class Stream:
 
     async def read_until_regex(self, regex: bytes, max_bytes: int | None = None) -> bytes:
         """A request's head, which is all that Tornado calls this for."""
+        in_bodies, self._stream.read_chunk_size = self._stream.read_chunk_size, _READ_BYTES
         # The first head of a connection is what it was opened for, so its time begins at once.
         timer = self._hang_up_after(self._patience.head if self._is_new else self._patience.idle)
         try:
@@ -61,6 +64,7 @@ class Stream:
             head += await self._stream.read_until_regex(regex, max_bytes)
         finally:
             timer.cancel()
+            self._stream.read_chunk_size = in_bodies
         self._is_new = False
         if _ODD_LINE_END.search(head):
             await self._stream.write(BAD_REQUEST.last_message())

@@ -5,6 +5,7 @@ The tests count bytes and steps (tests/faults/test_costs.py); the times are here
 """
 
 import gc
+import resource
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -97,22 +98,32 @@ def verbs_by_depth(folder: Path, rounds: int) -> dict[int, Stopwatch]:
     watches = {}
     for depth in DEPTHS:
         seed(folder / str(depth), depth)
-        started = time.perf_counter()
+        memory, started = resident_bytes(), time.perf_counter()
         queue = open_queue(folder / str(depth))
-        opened = time.perf_counter()
+        opened, memory = time.perf_counter(), resident_bytes() - memory
         commit(queue, TaskQueue.take_delivery)
         first = 1000 * (time.perf_counter() - opened)
-        print(f"opening with {depth:7,} waiting: {opened - started:5.2f} s, the first delivery {first:.1f} ms")
+        print(
+            f"opening with {depth:7,} waiting: {opened - started:5.2f} s, {memory / 1e6:.1f} MB of memory, "
+            f"the first delivery {first:.1f} ms"
+        )
         watches[depth] = Stopwatch(queue)
     gc.collect()
+    turns = list(watches.values())
     for number in range(rounds):
         each = event(number)
-        for watch in watches.values():
+        for watch in turns:
             watch.life(each)
+        turns.append(turns.pop(0))  # who comes behind another's sync has more to wait for
     print_verbs(watches)
     for watch in watches.values():
         watch.queue.close()
     return watches
+
+
+def resident_bytes() -> int:
+    """What this process has in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def print_verbs(watches: dict[int, Stopwatch]) -> None:

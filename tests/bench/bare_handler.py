@@ -1,6 +1,8 @@
 """What `accept` is held against: a Tornado handler that decodes the same JSON, stores nothing and answers.
 
-python -m tests.bench.bare_handler PORT
+python -m tests.bench.bare_handler PORT [checking]
+
+With "checking" it also checks and digests the event as the daemon does.
 """
 
 import asyncio
@@ -8,6 +10,8 @@ import sys
 
 import msgspec
 from tornado.web import Application, RequestHandler
+
+from camiohookd.payload import parse_event
 
 
 class Image(msgspec.Struct):
@@ -33,10 +37,18 @@ class Tasks(RequestHandler):
         self.write({"status": "queued", "id": str(len(event.images))})
 
 
-async def main(port: int) -> None:
-    Application([("/tasks/.*", Tasks)], log_function=lambda _: None).listen(port, "127.0.0.1")
+class CheckingTasks(RequestHandler):
+    """The same with all that the daemon does but to store."""
+
+    def post(self) -> None:
+        event = parse_event(self.request.body)
+        self.write({"status": "queued", "id": event.digest})
+
+
+async def main(port: int, handler: type[RequestHandler]) -> None:
+    Application([("/tasks/.*", handler)], log_function=lambda _: None).listen(port, "127.0.0.1")
     await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1])))
+    asyncio.run(main(int(sys.argv[1]), CheckingTasks if "checking" in sys.argv else Tasks))

@@ -93,7 +93,8 @@ def ssd() -> Model:
 
 def yolox() -> Model:
     if not YOLOX.exists():
-        rows = _rows(3549, 85, 0.01)
+        rows = _rows(3549, range(5, 85), 85, 0.01)
+        rows[:, 4] = 0.9
         return Model("yolox", _stack_name(1.08), (416, 416), LABELS, [rows], _stack(416, 1.08))
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
@@ -105,24 +106,25 @@ def yolox() -> Model:
 
 
 def yolo() -> Model:
-    columns = _rows(8400, 84, 0.01).T.copy()
-    return Model("yolo", _stack_name(8.7, "YOLOv8n"), (640, 640), LABELS, [columns], _stack(640, 8.7))
+    rows = _rows(8400, range(4, 84), 84, 0.01)
+    rows[:, :4] = np.random.default_rng(2).uniform(50, 500, (8400, 4))
+    return Model("yolo", _stack_name(8.7, "YOLOv8n"), (640, 640), LABELS, [rows.T.copy()], _stack(640, 8.7))
 
 
 def detr() -> Model:
-    logits = _rows(300, 80, -5.0)
+    logits = _rows(300, range(80), 80, -5.0)
     boxes = np.full((300, 4), 0.25, np.float32)
     return Model("detr", _stack_name(60, "RT-DETR-R18"), (640, 640), LABELS, [logits, boxes], _stack(640, 60))
 
 
 def nanodet() -> Model:
-    rows = np.concatenate([_rows(3598, 80, 0.01), np.ones((3598, 32), np.float32)], axis=1)
+    rows = np.concatenate([_rows(3598, range(80), 80, 0.01), np.ones((3598, 32), np.float32)], axis=1)
     return Model("nanodet", _stack_name(1.52, "NanoDet-Plus-m"), (416, 416), LABELS, [rows], _stack(416, 1.52))
 
 
 def classify() -> Model:
     labels = [f"label {number}" for number in range(1000)]
-    logits = _rows(1, 1000, -5.0)[0]
+    logits = _rows(1, range(1000), 1000, -5.0)[0]
     return Model("classify", _stack_name(0.6, "MobileNetV2"), (224, 224), labels, [logits], _stack(224, 0.6), score=0.1)
 
 
@@ -131,13 +133,12 @@ def _photograph(wanted: Input) -> NDArray[Any]:
     return tensor([picture.image], wanted)
 
 
-def _rows(count: int, columns: int, background: float) -> Floats:
-    """Noise around `background`, and some rows that are probable."""
+def _rows(count: int, labels: range, columns: int, background: float) -> Floats:
+    """Noise around `background`, and some rows in which one of the `labels` (columns) is probable."""
     noise = np.random.default_rng(1)
     rows = (background * (1 + noise.random((count, columns)))).astype(np.float32)
     likely = noise.choice(count, min(OBJECTS, count), replace=False)
-    rows[likely, :5] = 0.9
-    rows[likely, noise.integers(5, columns, len(likely))] = 0.9
+    rows[likely, noise.integers(labels.start, labels.stop, len(likely))] = 0.9
     return rows
 
 

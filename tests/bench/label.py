@@ -20,7 +20,7 @@ IN_FLIGHT = 12
 
 
 def run(bench: Bench) -> Iterator[Result]:
-    yield measure("label", bench, 640, 480, bench.scaled(4, 0.5), at_least(0.85, 0.95))
+    yield measure("label", bench, 640, 480, bench.scaled(2.5, 0.5), at_least(0.85, 0.95))
 
 
 def measure(name: str, bench: Bench, width: int, height: int, seconds: float, target: Target) -> Result:

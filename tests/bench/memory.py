@@ -46,7 +46,7 @@ def long_queue(bench: Bench, receiver: Receiver) -> Result:
 
 
 def growth(bench: Bench, receiver: Receiver) -> Result:
-    first, more = bench.count(1_000, 20), bench.count(10_000, 100)
+    first, more = bench.count(500, 20), bench.count(10_000, 100)
     events = Events(receiver.origin, jpegs(160, 120)[:1])
     with rig.daemon(bench.place("memory-growth"), receiver.origin) as daemon:
         deliver(daemon, receiver, events, first)

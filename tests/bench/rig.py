@@ -21,14 +21,15 @@ PATH = f"/tasks/{KEY}"
 ROOMY = Bounds(max_tasks=10**9, max_bytes=10**12, min_free_bytes=0)
 START_SECONDS = 120.0
 TICKS = os.sysconf("SC_CLK_TCK")
-# Answers the question that every labeler is asked at its start, and then nothing more.
+# Answers the question that every labeler is asked at its start, and then nothing more until the daemon ends.
 _STALLED = """
-import sys, time
+import sys
 sys.stdin.buffer.read(int.from_bytes(sys.stdin.buffer.read(4), "big"))
 answer = b'{"labels": {}}'
 sys.stdout.buffer.write(len(answer).to_bytes(4, "big") + answer)
 sys.stdout.flush()
-time.sleep(1e9)
+while sys.stdin.buffer.read(65536):
+    pass
 """
 STALLED_LABELER = {
     "CAMIOHOOKD_LABELER_KIND": "command",

@@ -19,7 +19,7 @@ LIMITS = {"as it is set": {}, "with room for all": {"CAMIOHOOKD_HOOK_MAX_CONNECT
 
 
 def run(bench: Bench) -> Iterator[Result]:
-    seconds, bodies = bench.scaled(2, 0.3), events()
+    seconds, bodies = bench.scaled(1.5, 0.3), events()
     for number, (limits, settings) in enumerate(LIMITS.items()):
         place = bench.place(f"slowloris{number}")
         with rig.daemon(place, settings=rig.STALLED_LABELER | settings) as daemon:

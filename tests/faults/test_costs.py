@@ -4,6 +4,7 @@ A step is one instruction of the Python machine, so that a loop over what waits 
 """
 
 import sys
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -143,6 +144,33 @@ def test_the_figures(costs: dict[int, Costs]) -> None:
                    (costs[depth][verb] for depth in DEPTHS)]  # fmt: skip
         print(f"{verb:14} " + "   ".join(figures))
     assert costs[DEPTHS[0]]["accept"].written / ROUNDS <= ALLOWED
+
+
+def test_a_waiting_task_takes_less_than_a_kilobyte_of_memory(tmp_path: Path) -> None:
+    seed(tmp_path / "first", 10)
+    crash(open_queue(tmp_path / "first"))  # what is made only once is not counted
+    seed(tmp_path / "second", 2000)
+    tracemalloc.start()
+    try:
+        queue = open_queue(tmp_path / "second")
+        each = tracemalloc.get_traced_memory()[0] / 2000
+    finally:
+        tracemalloc.stop()
+    print(f"memory of a waiting task: {each:.0f} bytes")
+    assert each < 1000
+    crash(queue)
+
+
+def test_opening_takes_as_many_steps_for_each_task_however_many_wait(tmp_path: Path) -> None:
+    def steps(waiting: int) -> int:
+        seed(tmp_path / str(waiting), waiting)
+        count, queue = counting_steps(lambda: open_queue(tmp_path / str(waiting)))
+        crash(queue)
+        return count
+
+    few, many = steps(200), steps(2000)
+    print(f"opening takes {many / 2000:.0f} steps for each waiting task")
+    assert many <= RATIO * 10 * few
 
 
 @pytest.fixture

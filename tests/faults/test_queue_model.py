@@ -24,7 +24,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from camiohookd.errors import StoreUnavailable
+from camiohookd import segments
+from camiohookd.errors import QueueFull, StoreUnavailable, WrongState
 from camiohookd.housekeeping import Housekeeper
 from camiohookd.journal import Del, Live, Note, Put, Record, Scan, Set
 from camiohookd.payloadrecord import DamagedPayloadError
@@ -54,6 +55,7 @@ class Expected:
     in_hand: bool = False
     suspect: bool = False
     strikes: int = 0
+    evicted: bool = False  # its pictures were given up to make room
 
 
 def seen(number: int, task: Task) -> Expected:
@@ -69,6 +71,7 @@ def seen(number: int, task: Task) -> Expected:
         in_hand=task.in_hand,
         suspect=task.suspect,
         strikes=task.strikes,
+        evicted=task.state is State.FAILED and task.reply is None and task.payload is None,
     )
 
 
@@ -130,6 +133,9 @@ class QueueModel(RuleBasedStateMachine):
         known = next((task_id for task_id, task in self.tasks.items() if task.event == number), None)
         receipt = commit(self.queue, lambda q: q.put(EVENT[number]))
         task_id = int(receipt.id)
+        if known is not None and self.tasks[known].evicted:
+            del self.tasks[known]
+            known = None
         if known is None:
             assert not receipt.duplicate
             assert task_id not in self.ids_given or not self.ids_are_known, "an id was given out twice"
@@ -216,6 +222,10 @@ class QueueModel(RuleBasedStateMachine):
     @rule(data=st.data())
     def redrive(self, data: st.DataObject) -> None:
         task_id = data.draw(st.sampled_from(self.having(State.FAILED)))
+        if self.tasks[task_id].evicted:
+            with pytest.raises(WrongState):
+                commit(self.queue, lambda q: q.redrive(task_id))
+            return
         commit(self.queue, lambda q: q.redrive(task_id))
         self.redriven(task_id)
 
@@ -245,6 +255,26 @@ class QueueModel(RuleBasedStateMachine):
         with pytest.raises(StoreUnavailable):
             commit(self.queue, data.draw(st.sampled_from(operations)))
         disk.fails = lambda *_: None
+
+    @rule(missing=st.sampled_from([1, 300, 3000]))
+    def room_is_short(self, missing: int) -> None:
+        """Pictures of failed tasks are given up, the oldest first, and nothing else; all of them before a refusal."""
+        room, kept = self.queue.room, self.with_kept_pictures()
+        room.max_bytes, usual = max(0, self.queue.bytes_used - missing), room.max_bytes
+        try:
+            commit(self.queue, lambda q: q.room.make(0))
+        except QueueFull:
+            assert not self.queue.index.kept_payloads
+        finally:
+            room.max_bytes = usual
+        evicted = kept[: len(kept) - len(self.queue.index.kept_payloads)]
+        for task_id in evicted:
+            self.change(task_id, evicted=True)
+
+    def with_kept_pictures(self) -> list[int]:
+        failed = [task_id for task_id in self.having(State.FAILED) if not self.tasks[task_id].has_reply]
+        kept = [task_id for task_id in failed if not self.tasks[task_id].evicted]
+        return sorted(kept, key=lambda task_id: (self.tasks[task_id].ended, task_id))
 
     # Time
 
@@ -354,7 +384,8 @@ class QueueModel(RuleBasedStateMachine):
         found = {task.doc_id: self.queue.get(task.doc_id) for task in self.queue.table}
         assert {task_id: seen(NUMBER_OF[task.digest], task) for task_id, task in found.items()} == self.tasks
         for task_id, task in found.items():
-            needs_payload = not self.tasks[task_id].has_reply and task.state is not State.DONE
+            expected = self.tasks[task_id]
+            needs_payload = not (expected.has_reply or expected.evicted or task.state is State.DONE)
             assert (task.payload is not None) == needs_payload
             assert not needs_payload or self.has_its_pictures(task)
         for state in State:
@@ -366,7 +397,7 @@ class QueueModel(RuleBasedStateMachine):
     def the_bytes_are_counted_right(self) -> None:
         files = [path for path in Path(self.folder.name).rglob("*") if path.is_file()]
         stored = sum(path.stat().st_size for path in files if path.name not in ("lock", "format", "queue.json.new"))
-        assert self.queue.bytes_used == stored
+        assert self.queue.bytes_used == stored - sum(self.queue.segments._holes.values())
 
     def finish_everything(self) -> None:
         """All that waits can be labelled and delivered: nothing stalls."""
@@ -424,7 +455,10 @@ def rot(folder: Path, chance: random.Random) -> Record:
     return record
 
 
-def test_the_queue_holds_what_a_dictionary_holds_whatever_happens_to_it(long_run: bool) -> None:
+def test_the_queue_holds_what_a_dictionary_holds_whatever_happens_to_it(
+    long_run: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "BLOCK_BYTES", 64)  # the events are small
     bounded = settings(
         max_examples=5000 if long_run else 500,
         stateful_step_count=60 if long_run else 40,

@@ -35,7 +35,7 @@ def main() -> None:
     arguments = [
         sys.argv[0],
         f"-max_total_time={chosen.seconds}",
-        f"-atheris_runs={chosen.runs}",
+        f"-runs={chosen.runs}",
         f"-max_len={MAX_BYTES}",
         f"-artifact_prefix={keep}/",
         "-rss_limit_mb=2048",

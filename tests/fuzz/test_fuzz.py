@@ -22,8 +22,7 @@ LONG_RUNS = {"recovery": 20_000}
 LONG_RUNS_OF_OTHERS = 250_000
 LONG_SECONDS = 900
 
-# The one where the time was up, the other where the inputs were.
-_EXECUTED = re.compile(r"^(?:stat::number_of_executed_units: +|Done )(\d+)", re.MULTILINE)
+_EXECUTED = re.compile(r"stat::number_of_executed_units: +(\d+)")
 
 inputs = sorted(path for folder in ("seeds", "found") for path in (HERE / folder).glob("*/*"))
 

@@ -102,6 +102,21 @@ def test_no_lock_says_where_the_packages_were_taken_from() -> None:
         assert "://" not in (ROOT / lock).read_text()
 
 
+def test_every_exception_to_a_check_says_why_beside_it() -> None:
+    """``noqa: CODE  # reason``, ``type: ignore[code]  # reason``, and in pyproject.toml ``"CODE",  # reason``."""
+    files = [path for folder in ("camiohookd", "debian", "models", "tests") for path in (ROOT / folder).rglob("*.py")]
+    lines = [line for path in files for line in path.read_text().splitlines()]
+    found = [line for line in lines if re.search(r"#\s*(noqa|type: ignore)", line)]
+    assert found
+    assert [
+        line for line in found if not re.search(r"# (noqa: [A-Z0-9, ]+|type: ignore\[[a-z, -]+\]) +# \w", line)
+    ] == []
+    settings = (ROOT / "pyproject.toml").read_text()
+    ignored = re.findall(r'^  "[A-Z]+[0-9]*",.*$', settings, re.MULTILINE)
+    assert ignored
+    assert [line for line in ignored if " # " not in line] == []
+
+
 def unit() -> RawConfigParser:
     parser = RawConfigParser(strict=False)  # a unit may say one setting twice
     parser.optionxform = str  # type: ignore[assignment,method-assign]  # configparser's own way to keep the case

@@ -27,7 +27,7 @@ from camiohookd.callback.allowlist import AllowList
 from camiohookd.errors import NoSuchTask, QueueFull, StoreUnavailable
 from camiohookd.metrics import Metrics
 from camiohookd.payload import Event, parse_event
-from camiohookd.segments import encode_body
+from camiohookd.payloadrecord import encode_body
 from camiohookd.taskqueue import Prepared
 from camiohookd.web.admission import Keys
 from camiohookd.web.hook import hook_application

@@ -14,7 +14,7 @@ import requests
 from camiohookd.simulator.threaded import FakeCamioThread
 from tests.running import KEY, Daemon, post_event
 
-PATIENCE = 20
+PATIENCE = 60
 OTHER = "another-key-of-decent-length-0123456789"
 EVERYTHING = "[[rule]]\nmin_probability = 0.0\n"
 NOTHING = "[[rule]]\nlabels = ['no such thing']\n"

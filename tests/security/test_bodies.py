@@ -9,8 +9,10 @@ import socket
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from itertools import count
+from pathlib import Path
 
 import pytest
 import requests
@@ -32,7 +34,7 @@ numbers = count()
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     settings = {
         "CAMIOHOOKD_HOOK_MAX_BODY_BYTES": "4 MiB",
-        "CAMIOHOOKD_HOOK_HEADER_TIMEOUT": "1s",
+        "CAMIOHOOKD_HOOK_HEADER_TIMEOUT": "3s",
         "CAMIOHOOKD_HOOK_MAX_JSON_DEPTH": "10",
         "CAMIOHOOKD_HOOK_MAX_IMAGES": "5",
         "CAMIOHOOKD_IMAGES_MAX_BYTES": "1 MB",
@@ -156,6 +158,31 @@ def test_nesting_images_and_base64_have_their_limits(bounded: Daemon) -> None:
     assert post(bounded, event(images=[long]))[0] == 400
 
 
+@pytest.mark.parametrize(
+    ("picture_bytes", "status", "code"), [("20 MB", 400, "no_usable_picture"), ("30 MB", 200, "queued")]
+)
+def test_base64_of_32_mb_of_one_letter_costs_a_few_copies_of_it_and_leaves_none(
+    tmp_path: Path, picture_bytes: str, status: int, code: str
+) -> None:
+    """Where it is longer than a picture may be, and where it is not: then it is no picture."""
+    letters = "A" * (32 * MEGABYTE - 1024)
+    body = event(images=[{"timestamp": "2017-05-05T01:31:00", "image_b64": letters}])
+    assert len(body) <= 32 * MEGABYTE
+    with Daemon(tmp_path, NOBODY, {"CAMIOHOOKD_IMAGES_MAX_BYTES": picture_bytes}) as daemon:
+        post(daemon, event())
+        before = daemon.memory()
+        assert post(daemon, body) == (status, code)
+        assert daemon.most_memory() - before < 6 * 32 * MEGABYTE
+        wait_for(lambda: daemon.memory() - before < GROWTH)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    ends = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < ends, "it did not happen in time"
+        time.sleep(0.05)
+
+
 def test_a_picture_of_more_pixels_than_are_let_in_is_left_out_before_it_is_decoded(bounded: Daemon) -> None:
     file = io.BytesIO()
     Image.new("RGB", (16, 16)).save(file, "JPEG")
@@ -164,10 +191,7 @@ def test_a_picture_of_more_pixels_than_are_let_in_is_left_out_before_it_is_decod
     picture[size : size + 4] = b"\xff" * 4
     answer = requests.post(bounded.url, event_body(f"{NOBODY}/pixels", pictures=[bytes(picture)]), timeout=PATIENCE)
     assert answer.status_code == 200
-    ends = time.monotonic() + PATIENCE
-    while "the picture has too many pixels: 65535 x 65535 is 4,294,836,225 pixels" not in bounded.log:
-        assert time.monotonic() < ends, bounded.log
-        time.sleep(0.05)
+    wait_for(lambda: "the picture has too many pixels: 65535 x 65535 is 4,294,836,225 pixels" in bounded.log)
 
 
 # --- lengths and framing
@@ -200,43 +224,91 @@ def test_a_chunked_body_over_the_limit_is_refused_where_it_is(bounded: Daemon) -
         assert read_answer(connection)[0] == 413
 
 
-SMUGGLED = f"GET /tasks/{KEY} HTTP/1.1\r\nHost: box\r\n\r\n".encode()
+TASKS = f"/tasks/{KEY}"
+SMUGGLED = head("GET", TASKS, "Connection: close")
+CHUNKED = head("POST", TASKS, "Transfer-Encoding: chunked")
+TWO_LENGTHS = [
+    head("POST", TASKS, "Content-Length: 0", "Transfer-Encoding: chunked"),
+    head("POST", TASKS, "Transfer-Encoding: chunked", "Content-Length: 5") + b"0\r\n\r\n",
+    head("POST", TASKS, "Content-Length: 0", "Content-Length: 60"),
+    head("POST", TASKS, "Content-Length: 0", "Content-Length: 0"),
+    head("POST", TASKS, "Content-Length: 0, 0"),
+    f"POST {TASKS} HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".encode(),
+    *(
+        head("POST", TASKS, f"Transfer-Encoding: {coding}") + b"0\r\n\r\n"
+        for coding in (
+            *(
+                "identity, chunked",
+                "chunked, identity",
+                ",chunked",
+                "xchunked",
+                '"chunked"',
+                "chunked;q=1",
+                "\x0bchunked",
+            ),
+            *("chunked\r\nTransfer-Encoding: x", "\r\n chunked"),
+        )
+    ),
+    head("POST", TASKS, "Transfer-Encoding : chunked") + b"0\r\n\r\n",
+]
+ODD_LENGTHS = [
+    *(head("POST", TASKS, f"Content-Length: {odd}") for odd in ("+0", "-0", "0x0", "0_0", "\xb2", "1 0", "\xa00", "")),
+    head("POST", TASKS, "Content-Length : 0"),
+    head("POST", TASKS, "X Content-Length: 0"),
+]
+ODD_CHUNKS = [
+    *(
+        CHUNKED + size + b"\r\n\r\n"
+        for size in (b"0x0", b"-0", b"+0", b"0_0", b" 0", b"0 ", b"0;a=b", b"\xef\xbc\x90", b"")
+    ),
+    *(CHUNKED + ends for ends in (b"0\n\n", b"0\n\r\n", b"0\r\n\n", b"0\r\nContent-Length: 60\r\n\r\n")),
+    *(CHUNKED + body + b"0\r\n\r\n" for body in (b"1\r\n  \r\n", b"3\r\n  \r\n", b"2;\n{}\r\n")),
+    CHUNKED + b"1" + b"0" * 17 + b"\r\n",
+    CHUNKED + b"0" * 5000 + b"\r\n\r\n",
+]
+ODD_HEADS = [
+    head("GET", "/", "X: a\r b"),
+    head("GET", "/", "X: a\r\n Content-Length: 60"),
+    *(head("GET", "/", odd) for odd in ("X: \0", "X: \x0b", "X: \x01", "X\x7f: 1", ": 1", "no colon", "Host: other")),
+    b"GET / HTTP/1.1\nHost: box\n\n",
+    b"GET / HTTP/1.1\r\nHost: box\nContent-Length: 0\r\n\r\n",
+    b"GET / HTTP/1.1\rHost: box\r\n\r\n",
+    b"GET / HTTP/1.1\r\n Host: box\r\n\r\n",
+    b"\r\n\r\n" + head("GET", "/"),
+    *(
+        b"GET / %b\r\nHost: box\r\n\r\n" % odd
+        for odd in (b" HTTP/1.1", b"HTTP/1.1x", b"HTTP/1.10", b"http/1.1", b"HTTP/2.0")
+    ),
+    b"GET /\r\n\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n" + head("GET", "/"),
+    head("GET", "/", f"Content-Length: {len(SMUGGLED)}"),
+]
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [
-        head("POST", "/", "Content-Length: 0", "Transfer-Encoding: chunked"),
-        head("POST", "/", "Transfer-Encoding: chunked", "Content-Length: 5") + b"0\r\n\r\n",
-        head("POST", "/", "Transfer-Encoding: identity, chunked") + b"0\r\n\r\n",
-        head("POST", "/", "Transfer-Encoding: chunked", "Transfer-Encoding: x") + b"0\r\n\r\n",
-        head("POST", "/", "Transfer-Encoding: \x0bchunked") + b"0\r\n\r\n",
-        head("POST", "/", "Transfer-Encoding : chunked") + b"0\r\n\r\n",
-        head("POST", "/", "Content-Length: 0", "Content-Length: 60"),
-        head("POST", "/", "Content-Length: 0, 0"),
-        head("POST", "/", "Content-Length: +0"),
-        head("POST", "/", "Content-Length: 0x0"),
-        head("POST", "/", "Content-Length: 0_0"),
-        head("POST", "/", "Content-Length: \xb2"),
-        head("POST", "/", "Content-Length : 0"),
-        head("POST", "/", "Transfer-Encoding: chunked") + b"0x0\r\n\r\n",
-        head("POST", "/", "Transfer-Encoding: chunked") + b"-0\r\n\r\n",
-        head("POST", "/", "Transfer-Encoding: chunked") + b"0\n\r\n",
-        head("GET", "/", "X: a\r b"),
-        b"GET / HTTP/1.1\nHost: box\n\n",
-        b"GET / HTTP/1.1\r\nHost: box\nContent-Length: 0\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: box\r\nX: \0\r\n\r\n",
-        b"GET / HTTP/1.1\rHost: box\r\n\r\n",
-        b"GET / HTTP/1.1\r\n Host: box\r\n\r\n",
-    ],
-)
+@pytest.mark.parametrize("sent", [*TWO_LENGTHS, *ODD_LENGTHS, *ODD_CHUNKS, *ODD_HEADS])
 def test_a_request_with_two_readings_is_no_door_for_another_behind_it(daemon: Daemon, sent: bytes) -> None:
-    with connect(daemon) as connection:
-        connection.sendall(sent + SMUGGLED)
-        connection.shutdown(socket.SHUT_WR)
-        answer = read_all(connection)
+    answer = everything_after(daemon, sent + SMUGGLED)
     assert b'"pending"' not in answer
-    assert re.findall(rb"HTTP/1\.1 ([0-9]{3})", answer) in ([], [b"400"], [b"405"])
+    assert re.findall(rb"HTTP/1\.1 ([0-9]{3})", answer) in ([], [b"400"], [b"413"])
+
+
+@pytest.mark.parametrize("sound", [head("GET", "/"), head("POST", TASKS, "Content-Length: 0"), CHUNKED + b"0\r\n\r\n"])
+def test_a_request_behind_a_sound_one_is_answered_which_is_what_the_rows_above_rest_on(
+    daemon: Daemon, sound: bytes
+) -> None:
+    assert b'"pending"' in everything_after(daemon, sound + SMUGGLED)
+
+
+def everything_after(daemon: Daemon, sent: bytes) -> bytes:
+    """All that the daemon says until it hangs up, which it has to."""
+    with connect(daemon) as connection:
+        connection.sendall(sent)
+        answer = b""
+        with suppress(ConnectionError):  # it may hang up on what it has not read
+            while chunk := connection.recv(65536):
+                answer += chunk
+    return answer
 
 
 @pytest.mark.parametrize("line", [b"X: y\r\n", b"X" * 100 + b": y\r\n", b"X: " + b"y" * 60000 + b"\r\n"])

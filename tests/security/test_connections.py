@@ -1,29 +1,28 @@
 """Connections to the real daemon that do not do what they came for, and that honest events keep being accepted."""
 
-import asyncio
 import os
 import resource
+import signal
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from http.client import HTTPConnection
-from itertools import count
+from http.client import HTTPConnection, RemoteDisconnected
+from itertools import count, islice
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import pytest
 
 from tests.running import KEY, Daemon, event_body
+from tests.slow_crowd import SlowCrowd
 from tests.talking import head, outward_address, read_all, read_answer
 
-PATIENCE = 20
+PATIENCE = 60
 MEGABYTE = 1024 * 1024
 NOBODY = "http://127.0.0.1:1"
 MANY = 1000
-LEAST_SHARE = 0.8
+HONEST = 500
+TRIES = 3
 
 numbers = count()
 
@@ -46,51 +45,6 @@ def open_files(daemon: Daemon) -> int:
 # --- very many
 
 
-class Crowd:
-    """`MANY` connections, every other one idle, the rest dribbling a head; who is hung up on comes again."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._done = False
-        self._tried: set[int] = set()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        wait_until(lambda: len(self._tried) == MANY)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._done = True
-        self._thread.join()
-
-    async def _run(self) -> None:
-        await asyncio.gather(*(self._be_slow(number) for number in range(MANY)))
-
-    async def _be_slow(self, number: int) -> None:
-        while not self._done:
-            with suppress(OSError):
-                reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
-                self._tried.add(number)
-                try:
-                    await self._dribble(reader, writer, b"" if number % 2 else b"X")
-                finally:
-                    writer.close()
-            await asyncio.sleep(1)
-
-    async def _dribble(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, letter: bytes) -> None:
-        if letter:
-            writer.write(b"POST /tasks/")
-        while not self._done:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(1):
-                    await reader.read(1)
-                    return
-            writer.write(letter)
-
-
 @pytest.fixture
 def files() -> Iterator[None]:
     """This process, too, may open as many as it takes."""
@@ -103,45 +57,63 @@ def files() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("most", [256, 1200])
-def test_a_thousand_slow_connections_are_bounded_and_honest_events_keep_being_accepted(
+def test_beside_a_thousand_slow_connections_every_honest_event_is_accepted_at_once(
     tmp_path: Path, files: None, print_figure: Callable[[str], None], most: int
 ) -> None:
     """Where there is no place for all of them (256), and where there is (1200)."""
     settings = {"CAMIOHOOKD_HOOK_MAX_CONNECTIONS": str(most), "CAMIOHOOKD_LOG_LEVEL": "error"}
     with Daemon(tmp_path, NOBODY, settings) as daemon:
-        accepted_a_second(daemon)
+        without = accept(daemon, HONEST)
         memory, files_before = daemon.memory(), open_files(daemon)
-        beside: list[float] = []
-        without: list[float] = []
-        # Others use this machine, too: of each the best counts, and a bad one is looked at again.
-        for _ in range(3):
-            without.append(accepted_a_second(daemon))
-            with Crowd(daemon.port):
-                beside += [accepted_a_second(daemon) for _ in range(2)]
-                assert open_files(daemon) - files_before <= min(most, MANY) + 10
-                assert daemon.memory() - memory < 60 * MEGABYTE
-            wait_until(lambda: open_files(daemon) <= files_before + 10)
-            without.append(accepted_a_second(daemon))
-            if max(beside) >= LEAST_SHARE * max(without):
-                break
-        share = max(beside) / max(without)
+        with SlowCrowd(daemon.port, MANY):
+            beside = accept(daemon, HONEST)
+            assert open_files(daemon) - files_before <= min(most, MANY) + 10
+            assert daemon.memory() - memory < 60 * MEGABYTE
+        wait_until(lambda: open_files(daemon) <= files_before + 10)
+        assert daemon.metric("events_accepted_total") == 2 * HONEST
     print_figure(
-        f"{MANY} slow connections, places for {most}: {max(beside):.0f} events accepted a second, "
-        f"without them {max(without):.0f}, share {share:.2f} (at least {LEAST_SHARE})"
+        f"{MANY} slow connections, places for {most}: {HONEST} of {HONEST} honest events accepted, "
+        f"{beside:.0f} a second, and {without:.0f} without them"
     )
-    assert share >= LEAST_SHARE
 
 
-def accepted_a_second(daemon: Daemon, seconds: float = 2) -> float:
-    """By one honest client, which opens a new connection for every tenth event."""
-    accepted, started = 0, time.monotonic()
-    while time.monotonic() < started + seconds:
-        connection = HTTPConnection("127.0.0.1", daemon.port, PATIENCE)
+def test_whose_key_is_there_is_answered_however_many_come_behind(tmp_path: Path, files: None) -> None:
+    """All of them at once, as after a moment in which the daemon had no processor."""
+    asked = head("GET", f"/tasks/{KEY}")
+    with Daemon(tmp_path, NOBODY, {"CAMIOHOOKD_HOOK_MAX_CONNECTIONS": "128"}) as daemon, ExitStack() as opened:
+        daemon.process.send_signal(signal.SIGSTOP)
+        honest = [opened.enter_context(connect(daemon)) for _ in range(3)]
+        for connection in honest:
+            connection.sendall(asked)
+        for _ in range(MANY - 100):  # what the kernel lets wait is 1024
+            opened.enter_context(connect(daemon))
+        daemon.process.send_signal(signal.SIGCONT)
+        assert [read_answer(connection)[0] for connection in honest] == [200] * 3
+
+
+def accept(daemon: Daemon, events: int) -> float:
+    """Have so many accepted, by one client that opens a connection for every tenth; how many a second that was."""
+    started = time.monotonic()
+    for _ in range(events // 10):
+        connection = connect_with_key(daemon)
         for _ in range(10):
             post(connection)
         connection.close()
-        accepted += 10
-    return accepted / (time.monotonic() - started)
+    return events / (time.monotonic() - started)
+
+
+def connect_with_key(daemon: Daemon) -> HTTPConnection:
+    """A connection that has shown its key, in a few tries: this process may have to wait before it comes to that."""
+    for attempt in range(1, TRIES + 1):
+        connection = HTTPConnection("127.0.0.1", daemon.port, timeout=PATIENCE)
+        try:
+            connection.request("POST", f"/tasks/{KEY}")
+            assert connection.getresponse().read() == b'{"status":"ok"}'
+            return connection
+        except (RemoteDisconnected, ConnectionError):
+            connection.close()
+            assert attempt < TRIES
+    raise AssertionError
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -154,116 +126,127 @@ def wait_until(condition: Callable[[], bool]) -> None:
 # --- slow ones
 
 
+BELIEVED = {"CAMIOHOOKD_HOOK_TRUSTED_PROXIES": '["127.0.0.1"]', "CAMIOHOOKD_HOOK_MAX_CONNECTIONS_PER_ADDRESS": "4"}
+
+
 @pytest.fixture(scope="module")
 def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A second for a head; what it hangs up on within `PATIENCE`, it does not for being idle."""
     settings = {
         "CAMIOHOOKD_HOOK_HEADER_TIMEOUT": "1s",
-        "CAMIOHOOKD_HOOK_IDLE_TIMEOUT": "2s",
-        "CAMIOHOOKD_HOOK_MIN_BODY_RATE": "1 kB",
-        "CAMIOHOOKD_HOOK_MAX_CONNECTIONS_PER_ADDRESS": "4",
-        "CAMIOHOOKD_HOOK_TRUSTED_PROXIES": '["127.0.0.1"]',
+        "CAMIOHOOKD_HOOK_IDLE_TIMEOUT": "1h",
+        "CAMIOHOOKD_HOOK_MIN_BODY_RATE": "100",
     }
     with Daemon(tmp_path_factory.mktemp("impatient"), NOBODY, settings) as daemon:
         yield daemon
 
 
-def seconds_until_closed(connection: socket.socket, dribble: bytes) -> float:
-    """How long the daemon stays while a letter of `dribble` comes every 50 ms."""
-    started = time.monotonic()
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """An hour for everything: what it hangs up on, it does for another reason than time."""
+    settings = BELIEVED | {"CAMIOHOOKD_HOOK_HEADER_TIMEOUT": "1h", "CAMIOHOOKD_HOOK_IDLE_TIMEOUT": "1h"}
+    with Daemon(tmp_path_factory.mktemp("patient"), NOBODY, settings) as daemon:
+        yield daemon
+
+
+def dribble_until_closed(connection: socket.socket, letters: bytes) -> None:
+    """Send a letter every 50 ms, then nothing, until the daemon hangs up, which it has to within `PATIENCE`."""
+    ahead, ends = iter(letters), time.monotonic() + PATIENCE
     connection.settimeout(0.05)
-    for letter in (*dribble, *[None] * 1000):
-        with suppress(TimeoutError):
-            try:
-                if letter is not None:
-                    connection.sendall(bytes([letter]))
+    with suppress(ConnectionError):
+        while True:
+            connection.sendall(bytes(islice(ahead, 1)))
+            with suppress(TimeoutError):
                 if not connection.recv(65536):
-                    break
-            except ConnectionError:
-                break
-    return time.monotonic() - started
+                    return
+            assert time.monotonic() < ends, "it does not hang up"
 
 
-@pytest.mark.parametrize("dribble", [b"", b"G", head("GET", "/", f"X: {'x' * 1000}")])
-def test_a_head_has_its_time_however_it_is_dribbled(impatient: Daemon, dribble: bytes) -> None:
+DRIBBLES = [b"", b"G", head("GET", "/", f"X: {'x' * 2000}")]
+
+
+@pytest.mark.parametrize("letters", DRIBBLES)
+def test_a_head_has_its_time_however_it_is_dribbled(impatient: Daemon, letters: bytes) -> None:
     with connect(impatient) as connection:
-        assert 0.5 < seconds_until_closed(connection, dribble) < 3
+        dribble_until_closed(connection, letters)
 
 
-@pytest.mark.parametrize("dribble", [b"", b"G"])
-def test_between_two_requests_a_connection_may_be_idle_for_longer_than_a_head_may_take(
-    impatient: Daemon, dribble: bytes
+@pytest.mark.parametrize("letters", DRIBBLES[1:])
+def test_between_two_requests_a_connection_may_be_idle_for_longer_but_the_next_head_has_its_time(
+    impatient: Daemon, letters: bytes
 ) -> None:
     with connect(impatient) as connection:
         for _ in range(2):
             connection.sendall(head("GET", "/"))
             assert read_answer(connection)[0] == 200
-            time.sleep(1.3)
-        assert seconds_until_closed(connection, dribble) < 2
+            time.sleep(1.5)
+        dribble_until_closed(connection, letters)
+
+
+def test_a_connection_that_is_idle_for_too_long_is_closed(tmp_path: Path) -> None:
+    settings = {"CAMIOHOOKD_HOOK_HEADER_TIMEOUT": "1h", "CAMIOHOOKD_HOOK_IDLE_TIMEOUT": "1s"}
+    with Daemon(tmp_path, NOBODY, settings) as daemon, connect(daemon) as connection:
+        connection.sendall(head("GET", "/"))
+        assert read_answer(connection)[0] == 200
+        assert read_all(connection) == b""
 
 
 def test_a_body_that_dribbles_is_a_408(impatient: Daemon) -> None:
-    started = time.monotonic()
     with connect(impatient) as connection:
         connection.sendall(head("POST", f"/tasks/{KEY}", "Content-Length: 100000"))
-        for _ in range(15):  # 100 bytes a second, a tenth of the rate that is asked for
-            connection.sendall(b" " * 10)
+        for _ in range(30):  # ten bytes a second, a tenth of the rate that is asked for
+            connection.sendall(b" ")
             time.sleep(0.1)
         assert read_answer(connection)[0] == 408
-    assert 1 <= time.monotonic() - started < 3
 
 
 def test_a_body_that_comes_slowly_but_fast_enough_passes(impatient: Daemon) -> None:
+    """It takes longer than a head may, at twenty times the rate that is asked for."""
     body = event_body(f"{NOBODY}/{next(numbers)}", pictures=[os.urandom(3000)])
     with connect(impatient) as connection:
         connection.sendall(head("POST", f"/tasks/{KEY}", f"Content-Length: {len(body)}"))
-        started = time.monotonic()
         for at in range(0, len(body), 200):
             connection.sendall(body[at : at + 200])
             time.sleep(0.1)
-        assert time.monotonic() - started > 2, "longer than a head may take, and than a connection may be idle"
         assert read_answer(connection)[0] == 200
 
 
 @pytest.mark.parametrize("sent", [b"", b"1\r\nx\r\n", b"FFFFFFFFFFFFFFFF\r\n", b"ffff"])
 @pytest.mark.parametrize("path", ["/", "/tasks/", "/tasks/wrong-key", f"/tasks/{KEY}"])
 def test_a_chunked_body_without_end_holds_no_connection(impatient: Daemon, path: str, sent: bytes) -> None:
-    started = time.monotonic()
     with connect(impatient) as connection:
         connection.sendall(head("GET", path, "Transfer-Encoding: chunked") + sent)
         assert read_answer(connection)[0] in (400, 403, 408, 413)
-    assert time.monotonic() - started < 3
 
 
 # --- many from one address
 
 
-def test_whoever_a_proxy_speaks_for_has_so_many_places_and_the_oldest_gives_way(impatient: Daemon) -> None:
+def test_whoever_a_proxy_speaks_for_has_so_many_places_and_the_oldest_gives_way(patient: Daemon) -> None:
     unfinished = head("GET", "/", "Transfer-Encoding: chunked", "X-Forwarded-For: 203.0.113.9")
-    with connect(impatient) as oldest, connect(impatient) as other:
+    with connect(patient) as oldest, connect(patient) as other:
         oldest.sendall(unfinished)
         other.sendall(head("GET", "/", "X-Forwarded-For: 203.0.113.10"))
         assert read_answer(other)[0] == 200
-        held = [connect(impatient) for _ in range(4)]
-        started = time.monotonic()
+        held = [connect(patient) for _ in range(4)]
         for connection in held:
             connection.sendall(unfinished)
         assert read_all(oldest) == b""
-        assert time.monotonic() - started < 0.9, "and not because of its time"
         other.sendall(head("GET", "/", "X-Forwarded-For: 203.0.113.10"))
         assert read_answer(other)[0] == 200
         for connection in held:
             connection.close()
 
 
-def test_an_address_with_all_its_places_in_use_by_right_keys_gets_no_more(impatient: Daemon) -> None:
+def test_an_address_with_all_its_places_in_use_by_right_keys_gets_no_more(patient: Daemon) -> None:
     asked = head("GET", f"/tasks/{KEY}", "X-Forwarded-For: 203.0.113.20")
-    held = [connect(impatient) for _ in range(5)]
+    held = [connect(patient) for _ in range(5)]
     for connection in held:
         connection.sendall(asked)
     assert sorted(read_answer(connection)[0] for connection in held) == [200, 200, 200, 200, 503]
     for connection in held:
         connection.close()
-    wait_until(lambda: status_of(impatient, asked) == 200)
+    wait_until(lambda: status_of(patient, asked) == 200)
 
 
 def status_of(daemon: Daemon, sent: bytes) -> int:
@@ -274,9 +257,9 @@ def status_of(daemon: Daemon, sent: bytes) -> int:
 
 @pytest.mark.parametrize("forwarded", [[], ["X-Forwarded-For: unknown"], ["X-Forwarded-For: 127.0.0.1"]])
 def test_behind_a_tunnel_that_forwards_no_address_only_the_number_of_all_is_bounded(
-    impatient: Daemon, forwarded: list[str]
+    patient: Daemon, forwarded: list[str]
 ) -> None:
-    held = [connect(impatient) for _ in range(20)]
+    held = [connect(patient) for _ in range(20)]
     for connection in held:
         connection.sendall(head("GET", "/", *forwarded))
     for connection in held:
@@ -300,6 +283,24 @@ def test_one_address_has_so_many_places_and_the_loopback_more(tmp_path: Path) ->
 
 
 # --- files
+
+
+def test_where_there_is_no_file_left_for_a_connection_it_waits_and_the_log_says_so_once(tmp_path: Path) -> None:
+    with Daemon(tmp_path, NOBODY) as daemon, connect(daemon) as known, ExitStack() as opened:
+        known.sendall(head("GET", f"/tasks/{KEY}"))
+        assert read_answer(known)[0] == 200
+        before = resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, (open_files(daemon) + 3, before[1]))
+        waiting = [opened.enter_context(connect(daemon)) for _ in range(10)]
+        wait_until(lambda: "connections wait: none could be accepted: Too many open files" in daemon.log)
+        known.sendall(head("GET", "/"))
+        assert read_answer(known)[0] == 200, "who is in is answered"
+        resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, before)
+        for connection in waiting:
+            connection.sendall(head("GET", "/"))
+            assert read_answer(connection)[0] == 200
+        assert daemon.log.count("connections wait") == 1
+        assert "Traceback" not in daemon.log
 
 
 def test_more_connections_than_this_process_may_open_files_are_an_error_of_the_configuration(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Keys on the real daemon: a wrong one costs its sender and not the box, and one takes another's place under load."""
 
+import hmac
 import socket
 import threading
 import time
@@ -10,10 +11,11 @@ import pytest
 import requests
 
 from camiohookd.simulator.threaded import FakeCamioThread
+from camiohookd.web.admission import Keys
 from tests.running import KEY, Daemon, event_body
 from tests.talking import head, outward_address, read_answer
 
-PATIENCE = 20
+PATIENCE = 60
 MEGABYTE = 1024 * 1024
 NOBODY = "http://127.0.0.1:1"
 
@@ -71,19 +73,73 @@ def test_bodies_behind_wrong_keys_cost_no_memory(daemon: Daemon) -> None:
         connection.close()
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        *("/tasks//" + KEY, f"/tasks/{KEY}/", f"//tasks/{KEY}", f"/tasks/../tasks/{KEY}", f"/tasks/%2e%2e/{KEY}"),
-        *(f"/TASKS/{KEY}", f"/tasks/{KEY}%00", f"/tasks/{KEY};x", f"/tasks/{KEY.upper()}", f"/tasks/{KEY[:-1]}"),
-        *(f"/tasks/{KEY}%20", "/tasks/" + KEY.replace("0", "%D9%A0"), f"/tasks/%252f{KEY}", f"/tasks%2f{KEY}"),
-        *("/metrics", "/healthz", "/readyz", "/control", "/tasks", "/.env", "/favicon.ico", "*"),
-    ],
-)
+ODD_PATHS = [
+    *(
+        "/tasks//" + KEY,
+        f"/tasks/{KEY}/",
+        f"//tasks/{KEY}",
+        f"/tasks/../tasks/{KEY}",
+        f"/tasks/{KEY}/..",
+        f"?/tasks/{KEY}",
+    ),
+    *(f"/tasks/./{KEY}", f"/tasks/.{KEY}", f"/tasks/%2e%2e/{KEY}", f"/tasks/%2e/{KEY}", f"/tasks/..%2f{KEY}"),
+    *(f"/TASKS/{KEY}", f"/%74asks/{KEY}", f"/tasks%2f{KEY}", f"/tasks\\{KEY}", f"/tasks/%252f{KEY}"),
+    *(f"/tasks/%c0%ae%c0%ae/{KEY}", f"/tasks/%c0%af{KEY}", f"/tasks/%u0061{KEY[1:]}", f"/tasks/{KEY}%E2%80%8B"),
+    *(f"/tasks/{KEY}%00", f"/tasks/%00{KEY}", f"/tasks/\0{KEY}", f"/tasks/{KEY}%0a", f"/tasks/{KEY}%0d%0aX:1"),
+    *(
+        f"/tasks/{KEY};x",
+        f"/tasks/{KEY}#x",
+        f"/tasks/{KEY}%20",
+        f"/tasks/{KEY}\t",
+        f"/tasks/{KEY},{KEY}",
+        f"/tasks/{KEY}\\",
+    ),
+    *(f"/tasks/{KEY.upper()}", f"/tasks/{KEY[:-1]}", f"/tasks/{KEY[1:]}", f"/tasks/{KEY}{KEY}", "/tasks/*", "/tasks/%"),
+    # Digits of other scripts: Arabic and wide ones, percent-encoded and as they are.
+    *("/tasks/" + KEY.replace("0", digit) for digit in ("%D9%A0", "%EF%BC%90", "\xd9\xa0", "\xef\xbc\x90", "\xb2")),
+    *(f"{scheme}://{host}/tasks/{KEY}" for scheme in ("http", "https", "") for host in ("box", "127.0.0.1:8001")),
+    *("/metrics", "/healthz", "/readyz", "/openapi.json", "/control", "/tasks", "/.env", "/favicon.ico", "*"),
+    *(
+        "/tasks/../metrics",
+        "/..;/metrics",
+        "http://127.0.0.1:8001/metrics",
+        "/tasks/%2e%2e/metrics",
+        "/metrics?x=/tasks/",
+    ),
+]
+
+
+@pytest.mark.parametrize("path", ODD_PATHS)
 def test_a_path_that_only_looks_like_the_hooks_opens_nothing(daemon: Daemon, path: str) -> None:
     with connect(daemon) as connection:
         connection.sendall(head("GET", path))
-        assert read_answer(connection)[0] in (403, 404)
+        status, told = read_answer(connection)
+    assert status in (400, 403, 404)
+    assert told["error"]["code"] in ("bad_request", "wrong_key", "unknown_path")
+
+
+KEYS = {"first": "the-first-key-0123456789", "second": "the-second-key-0123456789", "third": "the-third-key-0123456789"}
+OFFERED = [
+    *(key.encode() for key in KEYS.values()),
+    *(b"", b"x", b"the-", KEYS["first"].encode()[:-1], KEYS["third"].encode() + b"x", b"\xff\0", b"x" * 8000),
+]
+
+
+@pytest.mark.parametrize("offered", OFFERED)
+def test_every_key_that_is_given_is_compared_with_every_valid_one_and_nothing_ends_it_early(
+    monkeypatch: pytest.MonkeyPatch, offered: bytes
+) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+    really = hmac.compare_digest
+
+    def counted(valid: bytes, given: bytes) -> bool:
+        compared.append((valid, given))
+        return really(valid, given)
+
+    monkeypatch.setattr(hmac, "compare_digest", counted)
+    name = Keys(KEYS).name_of(offered)
+    assert compared == [(key.encode(), offered) for key in KEYS.values()]
+    assert name == next((name for name, key in KEYS.items() if key.encode() == offered), None)
 
 
 # --- guessing

@@ -58,10 +58,10 @@ def test_all_else_in_the_file_stays_as_it_was(file: Path) -> None:
     file.write_text(text)
     key = apikeys.add(file, "third")
     assert file.read_text() == f"{text}\nthird {key}\n"
-    assert apikeys.retire(file, "second") == 2
+    apikeys.retire(file, "second", may_be_last=False)
     assert file.read_text() == f"# ours\n\n  first 0123456789  # of May\nthird {key}\n"
-    assert apikeys.retire(file, "first") == 1
-    assert apikeys.retire(file, "third") == 0
+    apikeys.retire(file, "first", may_be_last=False)
+    apikeys.retire(file, "third", may_be_last=True)
     assert file.read_text() == "# ours\n\n"
 
 
@@ -91,13 +91,30 @@ def test_a_name_is_given_once(file: Path) -> None:
 
 def test_a_key_that_is_not_there_cannot_be_retired(file: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
-        apikeys.retire(file, "camio")
+        apikeys.retire(file, "camio", may_be_last=True)
     file.write_text("")
     with pytest.raises(CamiohookdError, match="it holds none"):
-        apikeys.retire(file, "camio")
+        apikeys.retire(file, "camio", may_be_last=True)
     apikeys.add(file, "home")
     with pytest.raises(CamiohookdError, match="there are: home"):
-        apikeys.retire(file, "camio")
+        apikeys.retire(file, "camio", may_be_last=True)
+
+
+def test_the_last_key_stays_where_there_is_no_other(file: Path) -> None:
+    key = apikeys.add(file, "camio")
+    with pytest.raises(CamiohookdError, match='"camio" is the last key'):
+        apikeys.retire(file, "camio", may_be_last=False)
+    assert apikeys.read(file) == {"camio": key}
+
+
+def test_a_key_that_stands_where_its_name_should_is_not_taken_for_one_and_not_shown(file: Path) -> None:
+    key = secrets.token_hex(24)
+    file.write_text(f"{key} front-door\n")
+    with pytest.raises(ConfigError, match="line 1: the name looks like a key") as refusal:
+        apikeys.read(file)
+    assert key not in str(refusal.value)
+    file.write_text(f"{'a-long-name-of-somebodys-own-box-2027'} {key}\n")
+    assert list(apikeys.read(file).values()) == [key]
 
 
 def test_a_bad_file_is_not_changed(file: Path) -> None:

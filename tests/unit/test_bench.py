@@ -1,11 +1,17 @@
 """The benchmarks' harness: turns, medians, and what becomes of a figure."""
 
+import json
+import subprocess
+import sys
 from functools import partial
+from importlib.util import find_spec
 
 import msgspec
 import pytest
 
+from tests.bench.__main__ import DRAWN, NAMES
 from tests.bench.harness import Target, alternate, at_least, at_most, percentile, result, table
+from tests.bench.rig import ROOT, STALLED_LABELER
 
 FORM = {"name", "metric", "value", "unit", "baseline", "ratio", "must", "goal", "met"}
 
@@ -71,3 +77,21 @@ def test_a_figure_that_falls_short_stands_out_in_the_table() -> None:
 def test_a_percentile_is_a_figure_that_was_measured() -> None:
     assert percentile([3.0, 1.0, 2.0], 0.5) == 2.0
     assert percentile([3.0, 1.0, 2.0], 0.99) == 3.0
+
+
+def test_each_name_of_the_table_is_a_module() -> None:
+    assert all(find_spec(f"tests.bench.{name}") for name in (*NAMES, *DRAWN))
+
+
+def test_a_name_that_there_is_not_is_answered_with_those_that_there_are() -> None:
+    asked = subprocess.run([sys.executable, "-m", "tests.bench", "acept"], capture_output=True, text=True, cwd=ROOT)
+    assert (asked.returncode, asked.stdout) == (2, "")
+    assert "there is no benchmark acept; there are accept, accept_depth" in asked.stderr
+    assert "Traceback" not in asked.stderr
+
+
+def test_a_labeler_that_is_to_stall_ends_with_its_daemon() -> None:
+    command = json.loads(STALLED_LABELER["CAMIOHOOKD_LABELER_COMMAND"])
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        answer, _ = process.communicate((2).to_bytes(4, "big") + b"{}" + b"more", timeout=30)
+    assert (answer, process.returncode) == (b"\0\0\0\x0e" + b'{"labels": {}}', 0)

@@ -35,7 +35,13 @@ def test_a_key_is_replaced_by_a_new_one_and_both_hold_in_between(folder: Path) -
     assert run("list").stdout == "old\n2027\n"
     assert run("retire", "old").exit_code == 0
     assert run("list").stdout == "2027\n"
-    assert "No key is left in it" in run("retire", "2027").stderr
+
+
+def test_the_last_key_is_retired_only_where_the_settings_have_another(folder: Path) -> None:
+    (folder / "api-keys").write_text(f"old {OLD}\n")
+    assert '"old" is the last key' in str(run("retire", "old").exception)
+    (folder / "camiohookd.toml").write_text(f'[hook]\napi_key = "{OLD}x"\n')
+    assert run("retire", "old").exit_code == 0
 
 
 def test_new_alone_shows_a_key_and_shows_no_other(folder: Path) -> None:

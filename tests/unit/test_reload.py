@@ -11,7 +11,7 @@ import pytest
 from camiohookd import reload
 from camiohookd.config import Config
 from camiohookd.reload import Reloader, Setup, needs_restart
-from camiohookd.settings import Hook, Log, Queue, Rule
+from camiohookd.settings import Callback, Hook, Log, Queue, Rule
 from camiohookd.web import tls
 from tests.certificates import make_certificate
 
@@ -59,7 +59,12 @@ def test_whatever_goes_wrong_in_a_reload_the_next_one_is_done(caplog: pytest.Log
 
 def test_only_what_cannot_be_changed_while_it_runs_needs_a_restart() -> None:
     old = Config()
-    at_once = Config(log=Log(level="debug"), hook=Hook(tls_cert="a", tls_key="b", api_keys_file="c"), rule=(Rule(),))
+    at_once = Config(
+        log=Log(level="debug"),
+        hook=Hook(tls_cert="a", tls_key="b", api_keys_file="c"),
+        callback=Callback(allow_hosts=()),
+        rule=(Rule(),),
+    )
     assert needs_restart(old, at_once) == []
     assert needs_restart(old, Config(queue=Queue(max_tasks=5), hook=Hook(max_images=7))) == [
         "hook.max_images",

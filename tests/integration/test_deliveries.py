@@ -1,0 +1,78 @@
+"""The settings under ``[callback]``, seen from the other side of a delivery."""
+
+import ssl
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.certificates import make_certificate
+from tests.peer import Peer, Script, answering, dripping
+from tests.running import Daemon, event_body
+
+PATIENCE = 60.0
+
+
+def silent(_connection: object) -> None:
+    """No answer; the connection stays open."""
+
+
+@pytest.mark.parametrize(
+    ("setting", "script", "reason"),
+    [
+        ("READ_TIMEOUT", silent, "no answer within the time limit"),
+        ("TIMEOUT", dripping(b"HTTP/1.1 2"), "no whole answer within 0.4 s"),
+    ],
+)
+def test_an_answer_has_its_time_limits(setting: str, script: Script, reason: str, tmp_path: Path) -> None:
+    with closing(Peer(script)) as peer, daemon_for(tmp_path, peer, **{setting: "0.4s"}) as daemon:
+        post(daemon, peer)
+        wait_until(lambda: f"not delivered, next try in 0 s: {reason}\n" in daemon.log, daemon)
+
+
+def test_a_name_has_its_time_limit(tmp_path: Path) -> None:
+    with closing(Peer(silent)) as peer, daemon_for(tmp_path, peer, CONNECT_TIMEOUT="0.000001s") as daemon:
+        post(daemon, peer)
+        wait_until(lambda: "the connection failed (its name was not resolved within 1e-06 s)" in daemon.log, daemon)
+        assert peer.connections == 0
+
+
+def test_a_file_of_the_owners_vouches_for_a_host_and_nobody_else_does(tmp_path: Path) -> None:
+    pair = make_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*pair)
+    with closing(Peer(answering(200), context)) as peer, daemon_for(tmp_path, peer) as daemon:
+        post(daemon, peer)
+        wait_until(lambda: "no trusted TLS connection" in daemon.log, daemon)
+        assert peer.requests == []
+        assert daemon.stop() == 0
+        daemon.environ["CAMIOHOOKD_CALLBACK_CA"] = str(pair.cert)
+        daemon.start()
+        wait_until(lambda: len(peer.requests) == 1, daemon)
+
+
+def test_certificates_that_cannot_be_read_end_the_start(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path, "https://hook.example", {"CAMIOHOOKD_CALLBACK_CA": "/nowhere.pem"})
+    for command in ("check", "serve"):
+        ended = daemon.command(command, check=False)
+        assert ended.returncode == 78
+        assert 'callback.ca: given "/nowhere.pem": No such file or directory; expected "system"' in ended.stderr
+
+
+def daemon_for(folder: Path, peer: Peer, **settings: str) -> Daemon:
+    variables = {f"CAMIOHOOKD_CALLBACK_{name}": value for name, value in settings.items()}
+    return Daemon(folder, peer.url.removesuffix("/callback/1"), variables)
+
+
+def post(daemon: Daemon, peer: Peer) -> None:
+    requests.post(daemon.url, event_body(peer.url), timeout=PATIENCE).raise_for_status()
+
+
+def wait_until(condition: Callable[[], object], daemon: Daemon) -> None:
+    ends = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < ends, daemon.log
+        time.sleep(0.05)

@@ -1,0 +1,62 @@
+"""A daemon of an ordinary user's, whose /proc belongs to root since no core file may be made of it: all of it works."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from camiohookd.simulator.threaded import FakeCamioThread
+from tests.running import Daemon, post_event
+
+PATIENCE = 60.0
+NOBODY = 65534
+AS_NOBODY = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+LABELER = "def compute_labels(images):\n    return {image['timestamp']: {'seen': 1.0} for image in images}\n"
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder of nobody's, which pytest's own are not."""
+    made = Path(tempfile.mkdtemp())
+    os.chown(made, NOBODY, NOBODY)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def python(folder: Path) -> str:
+    """This interpreter, run by nobody."""
+    if os.geteuid() != 0:
+        pytest.skip("NOT TESTED: the daemon as another user, because these tests do not run as root")
+    probe = [*AS_NOBODY, sys.executable, "-c", "import camiohookd.cli"]
+    if subprocess.run(probe, capture_output=True, check=False).returncode != 0:
+        pytest.skip("NOT TESTED: the daemon as another user, because no other can read this checkout and its .venv")
+    script = folder / "python"
+    script.write_text(f'#!/bin/sh\nexec {" ".join(AS_NOBODY)} {sys.executable} "$@"\n')
+    script.chmod(0o755)
+    return str(script)
+
+
+@pytest.mark.parametrize("kind", ["onnx", "python"])
+def test_it_labels_and_tells_its_metrics_and_can_be_asked(kind: str, folder: Path, python: str) -> None:
+    (folder / "labeler.py").write_text(LABELER)
+    settings = {"CAMIOHOOKD_LABELER_KIND": kind, "CAMIOHOOKD_LABELER_SCRIPT": str(folder / "labeler.py")}
+    with FakeCamioThread() as camio, Daemon(folder, camio.origin, settings, python) as daemon:
+        status = Path(f"/proc/{daemon.process.pid}/status").read_text()
+        assert f"Uid:\t{NOBODY}\t{NOBODY}" in status
+        assert Path(f"/proc/{daemon.process.pid}/fd").stat().st_uid == 0, "it is not dumpable"
+        post_event(daemon, camio, "one")
+        camio.wait_until(lambda arrived: len(arrived["one"]) == 1, PATIENCE)
+        assert b'"cat"' in camio.deliveries["one"][0].body or kind == "python"
+        metrics = daemon.admin("/metrics")[1]
+        for name in ("process_open_fds", "process_resident_memory_bytes", "process_cpu_seconds_total"):
+            assert f"\n{name} " in metrics, "read from its own /proc"
+        assert "done" in daemon.command("queue", "list").stdout
+        assert daemon.command("check").stdout == "ok\n"
+        assert "reloaded: " in daemon.reload()
+        assert daemon.stop() == 0
