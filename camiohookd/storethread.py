@@ -126,11 +126,9 @@ class StoreThread:
             calls = self._take(0.0 if busy else IDLE_SECONDS)
             if calls and calls[-1] is None:
                 running = False
-            changed = self._commit_together([call for call in calls if call is not None])
+            self._commit_together([call for call in calls if call is not None])
             busy = self._keep_house()
             self._publish()
-            if changed:
-                self._on_change()
         self._queue.close()
 
     def _take(self, patience: float) -> list[_Call | None]:
@@ -144,11 +142,9 @@ class StoreThread:
             pass
         return calls
 
-    def _commit_together(self, calls: list[_Call]) -> bool:
-        """Whether it changed something."""
-        changed = False
+    def _commit_together(self, calls: list[_Call]) -> None:
         if not calls:
-            return changed
+            return
         try:
             with self._queue.batch():
                 for call in calls:
@@ -158,9 +154,12 @@ class StoreThread:
             self._queue.undo()
             for call in calls:
                 call.error = call.error or error
+        else:
+            if changed:
+                self._publish()
+                self._on_change()
         for loop in {call.loop for call in calls}:
             _settle_on(loop, [call for call in calls if call.loop is loop])
-        return changed
 
     def _perform(self, call: _Call) -> None:
         """Run one operation; a disk that refuses ends the whole batch, any other error only this operation."""

@@ -12,13 +12,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from camiohookd.payload import Event, Picture
-from camiohookd.room import Bounds
 from camiohookd.taskqueue import TaskQueue
+from tests.queue_fixtures import ROOMY
 from tests.running import KEY, Daemon, free_port
 
 ROOT = Path(__file__).parents[2]
 PATH = f"/tasks/{KEY}"
-ROOMY = Bounds(max_tasks=10**9, max_bytes=10**12, min_free_bytes=0)
 START_SECONDS = 120.0
 TICKS = os.sysconf("SC_CLK_TCK")
 # Answers the question that every labeler is asked at its start, and then nothing more until the daemon ends.
