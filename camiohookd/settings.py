@@ -146,7 +146,7 @@ class Labeler(Struct, frozen=True):
     ] = ()
     threads: Annotated[
         Literal["auto"] | Annotated[int, Meta(ge=1, le=256)],
-        Meta(description="Events labelled at one time; auto: measured, once for each model and device."),
+        Meta(description="Threads that label and share an event; auto: measured, once for each model and device."),
     ] = "auto"
     spinning: Annotated[
         bool, Meta(description="Whether waiting threads keep their core busy: little is won, much power lost.")

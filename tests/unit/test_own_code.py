@@ -115,7 +115,10 @@ def test_the_numbers_may_be_numpys(script: Open) -> None:
             "{'t1': {'cat': {'probability': float('nan')}}}",
             "what compute_labels returned['t1']['cat']['probability'] is nan, which is no number from 0 to 1",
         ),
-        ("{'t1': {'cat': {'probability': 1, 'polygon': [(0, 0), (0, 2), (1, 1)]}}}", ".polygon[1][1]: expected `float` <= 1.0"),
+        (
+            "{'t1': {'cat': {'probability': 1, 'polygon': [(0, 0), (0, 2), (1, 1)]}}}",
+            "labels['t1']['cat'].polygon[1][1]: expected `float` <= 1.0",
+        ),
         ("{'t1': {'cat': {'probability': 1, 'polygon': [(0, 0), (1, 1)]}}}", "a polygon has at least three points"),
         ("{'t1': {'': {'probability': 1}}}", "a label is a text of 1 to 200 letters, given ''"),
         ("['cat', 3]", "labels[1]: a label is a text of 1 to 200 letters, given '3'"),
