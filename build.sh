@@ -183,8 +183,7 @@ deb() { # [--arch ARCH] [--install-deps]
   build_dependencies "$install"
   mkdir -p dist
   DEB_HOST_ARCH=${arch:-$(dpkg --print-architecture)} debian/rules clean binary
-  ! declare -F sbom >/dev/null || sbom
-  (cd dist && sha256sum -- *[!SMU] >SHA256SUMS && cat SHA256SUMS)
+  (cd dist && sha256sum -- camiohookd_* >SHA256SUMS && cat SHA256SUMS)
 }
 
 build_dependencies() { # [yes]: to have them installed
@@ -209,7 +208,7 @@ as_root() {
 reproducible() {
   local other name
   deb
-  name=$(cd dist && ls -t camiohookd_*.deb | head -n 1)
+  name=$(awk '/_'"$(dpkg --print-architecture)"'\.deb$/ { print $2 }' dist/SHA256SUMS)
   other=$(mktemp -d "${TMPDIR:-/tmp}/camiohookd-again.XXXXXX")
   tar --create --exclude-vcs --exclude=./build --exclude=./dist --exclude=./.venv . | tar --extract --directory "$other"
   (

@@ -73,7 +73,8 @@ def _caption(
     x = max(0, min(box.left, picture_width - width))
     y = min(box.top - height if box.top >= height else box.top, picture_height - height)
     draw.rectangle((x, y, x + width, y + height), fill=color)
-    draw.text((x + margin - left, y + margin - top), text, fill="black", font=font)
+    # Of a letter at a fraction of a pixel above the edge of the picture Pillow leaves out the top.
+    draw.text((round(x + margin - left), round(y + margin - top)), text, fill="black", font=font)
 
 
 def _color(label: str) -> _Color:

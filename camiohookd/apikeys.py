@@ -141,13 +141,12 @@ def _write_beside_and_rename(path: Path, data: bytes) -> None:
 
 
 def _take_over_owner_and_mode(path: Path, descriptor: int) -> None:
-    """Of the file that is replaced; a first one can be read by the service's group where there is one."""
-    try:
-        old = path.stat()
-    except FileNotFoundError:
-        os.fchmod(descriptor, _MODE)
-        with suppress(KeyError, PermissionError):  # not installed as a service, or made by hand by some user
-            os.fchown(descriptor, -1, grp.getgrnam(SERVICE_GROUP).gr_gid)
-    else:
+    """Of the file that is replaced. One that root's group has, and a first one, the service's group is let read."""
+    old = path.stat() if path.exists() else None
+    if old is not None and (old.st_uid, old.st_gid) != (0, 0):
         os.fchown(descriptor, old.st_uid, old.st_gid)
         os.fchmod(descriptor, old.st_mode & _MODE)
+        return
+    os.fchmod(descriptor, _MODE)
+    with suppress(KeyError, PermissionError):  # not installed as a service, or made by hand by some user
+        os.fchown(descriptor, -1, grp.getgrnam(SERVICE_GROUP).gr_gid)

@@ -79,8 +79,8 @@ def run(setup: Setup, read: Callable[[], Setup], signals: Signals) -> int:
 def _warn_root() -> None:
     if os.geteuid() == 0:
         log.warning(
-            "this runs as root, which it need not, and leaves files in %s that the service (systemctl start camiohookd, "
-            "as the user camiohookd) cannot open",
+            "this runs as root, which it need not, and leaves files in %s that the service, which is started by "
+            "systemctl start camiohookd and runs as the user camiohookd, cannot open",
             settings.state_dir(os.environ),
         )
 

@@ -2,9 +2,9 @@
 
     python3.11 debian/assemble.py FETCHED WHEEL DESTINATION     (with FETCHED/tools on PYTHONPATH)
 
-FETCHED is the folder that `debian/fetch` filled, WHEEL the daemon's own. What is left out is never imported. Every module
-is compiled beforehand, so that no run, not even root's, writes into the package's folders; of others' modules the
-compiled ones alone are installed, which saves 17 MB.
+FETCHED is the folder that `debian/fetch` filled, WHEEL the daemon's own. What is left out is never imported. Every
+module is compiled beforehand, so that no run, not even root's, writes into the package's folders; of others' modules
+the compiled ones alone are installed, which saves 17 MB.
 """
 
 import compileall
@@ -27,13 +27,50 @@ MODELS = Path("usr/share/camiohookd/models")
 NEVER_IMPORTED = {"flatbuffers", "packaging", "protobuf"}
 """Of what onnxruntime requires: only the tools for making models need it, which are left out as well."""
 
-REMOVED_FROM_LATER_PYTHONS = """
-aifc asynchat asyncore cgi cgitb chunk crypt imghdr imp mailcap nntplib pipes smtpd sndhdr sunau telnetlib uu xdrlib
-""".split()
-FOR_DEVELOPERS_AND_MAIL = """
-antigravity bdb cProfile doctest ftplib imaplib mailbox modulefinder pdb pickletools poplib profile pstats pyclbr pydoc
-rlcompleter tabnanny this trace turtle webbrowser zipapp
-""".split()
+REMOVED_FROM_LATER_PYTHONS = [
+    "aifc",
+    "asynchat",
+    "asyncore",
+    "cgi",
+    "cgitb",
+    "chunk",
+    "crypt",
+    "imghdr",
+    "imp",
+    "mailcap",
+    "nntplib",
+    "pipes",
+    "smtpd",
+    "sndhdr",
+    "sunau",
+    "telnetlib",
+    "uu",
+    "xdrlib",
+]
+FOR_DEVELOPERS_AND_MAIL = [
+    "antigravity",
+    "bdb",
+    "cProfile",
+    "doctest",
+    "ftplib",
+    "imaplib",
+    "mailbox",
+    "modulefinder",
+    "pdb",
+    "pickletools",
+    "poplib",
+    "profile",
+    "pstats",
+    "pyclbr",
+    "pydoc",
+    "rlcompleter",
+    "tabnanny",
+    "this",
+    "trace",
+    "turtle",
+    "webbrowser",
+    "zipapp",
+]
 DOUBLES_OF_EXTENSIONS = ("_pydecimal", "_pyio")
 PYTHON_UNUSED = (
     *(f"{name}.py" for name in (*REMOVED_FROM_LATER_PYTHONS, *FOR_DEVELOPERS_AND_MAIL, *DOUBLES_OF_EXTENSIONS)),
@@ -113,8 +150,11 @@ def main(fetched: Path, wheel: Path, destination: Path) -> None:
 def copy_python(unpacked: Path, home: Path) -> None:
     (home / "bin").mkdir(parents=True)
     shutil.copy2(unpacked / "usr/bin/python3.11", home / "bin")
-    shutil.copytree(unpacked / "usr/lib/python3.11", home / "lib/python3.11", ignore=lambda _folder, names: {
-        name for name in names if name == "sitecustomize.py"})  # leads to a file of Debian's python3
+    shutil.copytree(
+        unpacked / "usr/lib/python3.11",
+        home / "lib/python3.11",
+        ignore=lambda _folder, names: {name for name in names if name == "sitecustomize.py"},
+    )  # leads to a file of Debian's python3
 
 
 def copy_wheels(unpacked: Path, daemon: Path, packages: Path) -> None:

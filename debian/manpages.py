@@ -38,8 +38,8 @@ many events wait, how many are labelled in a minute, and on what; "journalctl -u
 accepted, labelled and delivered.
 
 "systemctl reload camiohookd" reads settings, keys and certificate again. No connection is refused while the service is
-restarted: its sockets are kept by systemd meanwhile. A wrong setting or model ends it with exit status 78, and it is not
-started again before you do so.
+restarted: its sockets are kept by systemd meanwhile. A wrong setting or model ends it with exit status 78, and it is
+not started again before you do so.
 
 camiohookd-tunnel@NAME.service brings events in through a host of yours on the internet, by reverse SSH; the file
 /etc/camiohookd/tunnel-NAME says which. /usr/share/doc/camiohookd/tunnel.example explains it.
@@ -113,7 +113,8 @@ def _settings() -> Iterator[str]:
     for header, about, settings in configdoc.tables():
         yield from (f'.SH "{_escape(header)}"', *_text(about))
         for setting in settings:
-            yield from _item(setting.key, f"{setting.description}\n\nTakes {setting.takes}. Default: {setting.default}.")
+            takes = f"Takes {setting.takes}. Default: {setting.default}."
+            yield from _item(setting.key, f"{setting.description}\n\n{takes}")
     yield from (".SH SEE ALSO", r"\fBcamiohookd\fR(8)")
 
 

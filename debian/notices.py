@@ -18,8 +18,10 @@ from assemble import HOME, LIBRARY, MODELS, PACKAGES, needed
 _LICENCE_FILE = re.compile(r"(LICEN[CS]E|COPYING|NOTICE|ThirdPartyNotices)[^/]*$", re.IGNORECASE)
 _HOLDER = re.compile(r"^\W*(copyright (?:\(c\)|©|\d).*?)\W*$", re.IGNORECASE | re.MULTILINE)
 _COMMON = {
-    "Apache-2.0": r"^ *Apache License\s+Version 2\.0, January 2004.*?(?:limitations under the License\.|"
-    r"END OF TERMS AND CONDITIONS)",
+    "Apache-2.0": r"^ *(?:Apache License\s+(?:Version 2\.0, January 2004\s+)?(?:https?://\S+\s+)?)?"
+    r"TERMS AND CONDITIONS FOR USE, REPRODUCTION, AND DISTRIBUTION\s.*?of your accepting any such warranty or "
+    r"additional\s+liability\.(?:\s+END OF TERMS AND CONDITIONS)?"
+    r"(?:\s+APPENDIX: How to.*?limitations under the License\.)?",
     "GPL-3": r"^ *GNU GENERAL PUBLIC LICENSE\s+Version 3, 29 June 2007.*?why-not-lgpl\.html>\.",
 }
 _MOST_HOLDERS = 40
@@ -29,8 +31,10 @@ def main(fetched: Path, wheel: Path, file: Path) -> None:
     paragraphs = [Path("debian/copyright").read_text().rstrip("\n")]
     python = (fetched / "python/usr/share/doc/libpython3.11-minimal/copyright").read_text()
     paragraphs.append(_paragraph([f"{HOME}/bin/*", f"{LIBRARY}/*"], "Python", [python]))
-    for distribution in needed(fetched / "wheels", wheel):
-        paragraphs.append(_paragraph(sorted(_folders(distribution)), _name(distribution), list(_texts(distribution))))
+    paragraphs += [
+        _paragraph(sorted(_folders(each)), _name(each), list(_texts(each)))
+        for each in needed(fetched / "wheels", wheel)
+    ]
     for description in sorted(Path("models").glob("*/model.toml")):
         model, name = description.parent, tomllib.loads(description.read_text())["licence"]
         paragraphs.append(_paragraph([f"{MODELS}/{model.name}/*"], name, [(model / "LICENSE").read_text()]))

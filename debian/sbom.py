@@ -1,6 +1,6 @@
 """The bill of materials, CycloneDX 1.6 as JSON: everything that is shipped and that others wrote.
 
-    python3 debian/sbom.py [--installed FOLDER] [--debian NAME=VERSION ...] [OUTPUT]
+    python3 debian/sbom.py [--installed FOLDER] [--left-out NAME ...] [--debian NAME=VERSION ...] [OUTPUT]
 
 pyproject.toml ─▶ what is depended on, and on what that depends, as it is installed ─▶ versions and licences
                   requirements.lock ─▶ the hashes of their files; models/ ─▶ the models ─▶ OUTPUT
@@ -42,16 +42,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--installed", type=Path, help="where the packages are, if not beside this program's own")
     parser.add_argument("--debian", action="append", default=[], metavar="NAME=VERSION", help="a Debian source within")
+    parser.add_argument("--left-out", action="append", default=[], metavar="NAME", help="is required, but not shipped")
     parser.add_argument("output", type=Path, nargs="?")
     chosen = parser.parse_args()
     output = chosen.output or ROOT / f"dist/camiohookd_{changelog_version()}.cdx.json"
-    bom = bill([str(chosen.installed)] if chosen.installed else sys.path, chosen.debian)
+    bom = bill([str(chosen.installed)] if chosen.installed else sys.path, chosen.debian, frozenset(chosen.left_out))
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(JsonV1Dot6(bom).output_as_string(indent=2) + "\n")
     print(output)
 
 
-def bill(path: list[str], debian: Iterable[str]) -> Bom:
+def bill(path: list[str], debian: Iterable[str], left_out: frozenset[str] = frozenset()) -> Bom:
     """`path` is where installed packages are looked for."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     packages = {canonicalize_name(each.name): each for each in distributions(path=path)}
@@ -63,12 +64,13 @@ def bill(path: list[str], debian: Iterable[str]) -> Bom:
         licenses=[_licenses.make_from_string(project["license"])],
     )
     bom = Bom(metadata=BomMetaData(component=root))
-    components = dict(_python_components(project["dependencies"], packages, _pinned()))
+    components = dict(_python_components(project["dependencies"], packages, _pinned(), left_out))
     others = [*_models(), *map(_debian_source, debian)]
     bom.components.update(components.values(), others)
     bom.register_dependency(root, [*(components[name] for name in _required(project["dependencies"])), *others])
     for name, component in components.items():
-        bom.register_dependency(component, [components[each] for each in _required(packages[name].requires or [])])
+        required = set(_required(packages[name].requires or [])) - left_out
+        bom.register_dependency(component, [components[each] for each in sorted(required)])
     bom.serial_number = uuid5(NAMESPACE_URL, "\n".join(sorted(str(each.bom_ref.value) for each in bom.components)))
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     time = datetime.fromtimestamp(int(epoch), UTC) if epoch else None
@@ -81,10 +83,13 @@ def changelog_version() -> str:
 
 
 def _python_components(
-    wanted: Iterable[str], packages: dict[NormalizedName, Distribution], pinned: dict[tuple[str, str], list[str]]
+    wanted: Iterable[str],
+    packages: dict[NormalizedName, Distribution],
+    pinned: dict[tuple[str, str], list[str]],
+    left_out: frozenset[str],
 ) -> Iterator[tuple[NormalizedName, Component]]:
     """By name, each once: what is `wanted`, and what that requires."""
-    names, seen = [*_required(wanted)], set()
+    names, seen = [*_required(wanted)], set(left_out)
     while names:
         name = names.pop()
         if name in seen:

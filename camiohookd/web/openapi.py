@@ -21,10 +21,10 @@ OF_ANY_REQUEST = (
     answers.BAD_REQUEST,
     answers.BAD_FRAMING,
     answers.BODY_LATE,
-    answers.too_large(0),
     answers.TOO_MANY_CONNECTIONS,
     answers.UNEXPECTED,
 )
+OF_THE_STATUS = (*OF_ANY_REQUEST, answers.too_large(0))
 WITH_A_KEY = (
     *OF_ANY_REQUEST,
     answers.WRONG_KEY,
@@ -32,9 +32,10 @@ WITH_A_KEY = (
     answers.too_many_wrong_keys(1),
     answer_for(StoreUnavailable("the disk failed")),
 )
-OF_A_PAGE = (*WITH_A_KEY, answers.bad_parameter("limit", "a number from 1 to 1000"))
+OF_A_PAGE = (*WITH_A_KEY, answers.too_large(0), answers.bad_parameter("limit", "a number from 1 to 1000"))
 OF_AN_EVENT = (
     *WITH_A_KEY,
+    answers.too_large(32 * 1024 * 1024),
     answers.BAD_GZIP,
     answer_for(PayloadError("missing", "callback_url is missing", "callback_url")),
     answer_for(PrivateCallback("callback host not allowed: 10.0.0.1 is a private address")),
@@ -165,7 +166,7 @@ def describe(version: str) -> Json:
 
 
 def _status(name: str) -> Json:
-    get = _operation(f"{name}Status", "The service is up: no key, nothing secret in it.", "Up", OF_ANY_REQUEST)
+    get = _operation(f"{name}Status", "The service is up: no key, nothing secret in it.", "Up", OF_THE_STATUS)
     without_bodies = {status: {"description": each["description"]} for status, each in get["responses"].items()}
     head = {"operationId": f"{name}Head", "summary": "The same without a body.", "responses": without_bodies}
     return {"parameters": [_FORWARDED], "get": get, "head": head}

@@ -38,6 +38,7 @@ def layer(release: str, architecture: str, folder: Path) -> Iterator[Path]:
         lower = root_folder(release, architecture)
         _mount("overlay", folder / release, f"lowerdir={lower},upperdir={folder}/changes,workdir={folder}/work")
         try:
+            _name(folder / release)
             yield folder / release
         finally:
             subprocess.run(["umount", folder / release], check=True)
@@ -59,6 +60,13 @@ def root_folder(release: str, architecture: str) -> Path:
         finally:
             shutil.rmtree(part, ignore_errors=True)
     return folder
+
+
+def _name(root: Path) -> None:
+    """Instead of this host's name and name servers, which mmdebstrap has put there."""
+    (root / "etc/hostname").write_text("box\n")
+    (root / "etc/hosts").write_text("127.0.0.1 localhost\n127.0.1.1 box\n")
+    (root / "etc/resolv.conf").write_text("")
 
 
 def _mount(kind: str, target: Path, options: str) -> None:

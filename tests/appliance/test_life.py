@@ -110,6 +110,18 @@ def test_what_waits_when_the_machine_reboots_is_delivered_after(installed: Appli
         assert installed.status(f"{HOOK}/tasks/") == 200
 
 
+def test_a_changed_address_is_listened_on_after_a_restart_and_the_old_one_is_let_go(installed: Appliance) -> None:
+    """Though systemd keeps the sockets over a restart."""
+    installed.configure("[hook]\nlisten = '127.0.0.1:8080'\n")
+    installed.restart()
+    with installed.machine.network():
+        assert [installed.status(f"http://127.0.0.1:{port}/tasks/") for port in (8000, 8080)] == [0, 200]
+    installed.configure()
+    installed.restart()
+    with installed.machine.network():
+        assert [installed.status(f"http://127.0.0.1:{port}/tasks/") for port in (8000, 8080)] == [200, 0]
+
+
 def test_a_bad_config_ends_with_78_once_and_a_restart_with_a_mended_one_answers(installed: Appliance) -> None:
     installed.configure("[hook]\nlisten = 'nonsense'\n")
     installed.machine.run("systemctl", "restart", UNIT, check=False)

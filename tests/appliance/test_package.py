@@ -85,6 +85,7 @@ def exposure(installed: Appliance, unit: str = UNIT) -> float:
 def test_the_service_is_exposed_little(installed: Appliance, release: str, print_figure: PrintFigure) -> None:
     base = exposure(installed)
     file = "/usr/share/camiohookd/accelerator.conf"
+    installed.machine.run("groupadd", "--force", "--system", "render")  # udev's, which a container has none of
     installed.machine.run("sh", "-euc", documented_command(installed.machine.path(file).read_text()))
     with_accelerator = exposure(installed)
     service = installed.service

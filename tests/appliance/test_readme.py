@@ -23,8 +23,9 @@ def section(title: str) -> str:
 def typed_on_the_box() -> list[str]:
     """What stands in the blocks of the section that are not the checkout's, then the two ways to be rid of it."""
     text = section("Install")
-    blocks = re.findall(r"^```\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    return "".join(blocks).splitlines() + re.findall(r"`(sudo apt (?:remove|purge) camiohookd)`", text)
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    commands = "".join(block for language, block in blocks if not language).splitlines()
+    return commands + re.findall(r"`(sudo apt (?:remove|purge) camiohookd)`", text)
 
 
 class Owner:

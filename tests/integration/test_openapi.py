@@ -126,7 +126,7 @@ def test_no_path_and_no_method_is_described_but_the_three_endpoints() -> None:
 
 def test_every_answer_that_the_code_has_is_described_or_is_of_another_listener() -> None:
     constants = {each.code for each in vars(answers).values() if isinstance(each, Answer)}
-    lists = (openapi.OF_ANY_REQUEST, openapi.OF_A_PAGE, openapi.OF_AN_EVENT)
+    lists = (openapi.OF_THE_STATUS, openapi.OF_A_PAGE, openapi.OF_AN_EVENT)
     assert constants <= {each.code for answers_of in lists for each in answers_of} | OF_OTHERS
 
 

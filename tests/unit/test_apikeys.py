@@ -1,5 +1,6 @@
 """The file of keys, and what of it the commands change."""
 
+import grp
 import os
 import re
 import secrets
@@ -28,13 +29,14 @@ def test_a_key_that_is_made_has_192_bits_and_is_in_the_file(file: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to a group that it is not in")
-def test_a_first_file_of_root_is_read_by_the_services_group_and_by_nobody_else(
-    file: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("before", [None, 0o600, 0o644])
+def test_a_first_file_of_root_and_one_that_is_roots_alone_are_read_by_the_services_group_and_by_nobody_else(
+    file: Path, monkeypatch: pytest.MonkeyPatch, before: int | None
 ) -> None:
     monkeypatch.setattr(apikeys, "SERVICE_GROUP", "daemon")  # one that every Debian has
+    if before is not None:
+        file.touch(before)
     apikeys.add(file, "camio")
-    import grp
-
     status = file.stat()
     assert (mode(file), status.st_uid, status.st_gid) == (0o640, 0, grp.getgrnam("daemon").gr_gid)
 
@@ -46,9 +48,13 @@ def test_where_there_is_no_service_the_file_is_its_makers(file: Path, monkeypatc
 
 
 @pytest.mark.parametrize(("before", "after"), [(0o600, 0o600), (0o640, 0o640), (0o666, 0o640)])
-def test_a_changed_file_keeps_its_mode_but_that_others_may_read_it(file: Path, before: int, after: int) -> None:
+def test_a_changed_file_of_somebodys_keeps_its_mode_but_that_others_may_read_it(
+    file: Path, before: int, after: int
+) -> None:
     file.write_text("old 0123456789\n")
     file.chmod(before)
+    if os.geteuid() == 0:
+        os.chown(file, 65534, 65534)
     apikeys.add(file, "camio")
     assert mode(file) == after
 

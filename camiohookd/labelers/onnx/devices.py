@@ -5,6 +5,7 @@ settings, folder, packages ─▶ `Library` ─▶ `providers` ─▶ `Device` �
 
 import mmap
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -119,10 +120,22 @@ def libraries(named: Sequence[str], folder: Path = PLUGIN_FOLDER) -> Iterator[Li
         if path.resolve() not in seen:
             seen.add(path.resolve())
             yield Library(path=str(path), stamp=_stamp(path))
-    packages = {_normalised(each): each for each in metadata.distributions()}
-    for name, distribution in sorted(packages.items()):
-        if name.startswith(_PACKAGES):
-            yield Library(package=_module(name, distribution), stamp=distribution.version)
+    for name, distribution in sorted(_packages().items()):
+        yield Library(package=_module(name, distribution), stamp=distribution.version)
+
+
+def _packages() -> dict[str, metadata.Distribution]:
+    """Those that may hold plug-ins, by their normalised names (PEP 503).
+
+    Told by the names of their folders: to read what is in that of every package takes longer than to load the model.
+    """
+    found: dict[str, metadata.Distribution] = {}
+    for folder in filter(Path.is_dir, map(Path, sys.path)):
+        for path in folder.glob("*.dist-info"):
+            name = re.sub(r"[-_.]+", "-", path.stem.rpartition("-")[0]).lower()
+            if name.startswith(_PACKAGES):
+                found.setdefault(name, metadata.Distribution.at(path))
+    return found
 
 
 def _is_plugin(path: Path) -> bool:
@@ -140,12 +153,6 @@ def _stamp(path: Path) -> str:
     except OSError:
         return ""
     return f"{facts.st_size}-{facts.st_mtime_ns}"
-
-
-def _normalised(distribution: metadata.Distribution) -> str:
-    """PEP 503."""
-    name: str | None = distribution.metadata["Name"]
-    return re.sub(r"[-_.]+", "-", name or "").lower()
 
 
 def _module(name: str, distribution: metadata.Distribution) -> str:
