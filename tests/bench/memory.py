@@ -50,7 +50,10 @@ def growth(bench: Bench, receiver: Receiver) -> Result:
     first, more = bench.count(500, 20), bench.count(10_000, 100)
     events = Events(receiver.origin, jpegs(160, 120)[:1])
     # No disk is waited for, so that it takes a minute or two; what is in its files is not in the daemon's memory.
-    with TemporaryDirectory(dir=TMPFS if TMPFS.is_dir() else None) as folder, rig.daemon(Path(folder), receiver.origin) as daemon:
+    with (
+        TemporaryDirectory(dir=TMPFS if TMPFS.is_dir() else None) as folder,
+        rig.daemon(Path(folder), receiver.origin) as daemon,
+    ):
         deliver(daemon, receiver, events, first)
         before = daemon.memory()
         deliver(daemon, receiver, events, more)
