@@ -3,20 +3,20 @@
 Held against the fastest bare program on the same pictures, model and cores. `label_4k` is the same with large ones.
 """
 
-import threading
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
 from tests.bench import rig
 from tests.bench.bare_labels import loops
-from tests.bench.camio import TIMEOUT, Connection, Events, Receiver, unique
+from tests.bench.camio import Connection, Events, Receiver, in_parallel, unique
 from tests.bench.harness import Bench, Result, Target, alternate, at_least, result
 from tests.bench.pictures import jpegs
 from tests.running import Daemon
 
 IN_FLIGHT = 12
-"""Events that are posted and not yet delivered: enough for both cores never to wait."""
+"""Cameras that each post the next event when the last one's labels are there: enough for the cores never to wait."""
 
 
 def run(bench: Bench) -> Iterator[Result]:
@@ -53,29 +53,26 @@ def labelled(daemon: Daemon, receiver: Receiver, events: Events, seconds: float)
 
 def deliver(daemon: Daemon, receiver: Receiver, events: Events, count: int) -> None:
     """Have so many events labelled and delivered."""
-    _delivered(daemon, receiver, events, lambda posted: posted < count)
+    _delivered(daemon, receiver, events, lambda number: number < count)
 
 
 def _delivered(daemon: Daemon, receiver: Receiver, events: Events, go_on: Callable[[int], bool]) -> list[float]:
-    """Post for as long as `go_on`, told how many that were, says so; when each event's labels arrived."""
-    free = threading.Semaphore(IN_FLIGHT)
+    """When each event's labels arrived, in order; `go_on` says of each event's number whether it is to be posted."""
+    numbers = itertools.count()
     arrived: list[float] = []
 
-    def heard(_: str) -> None:
-        arrived.append(time.perf_counter())
-        free.release()
+    def camera(_: int) -> None:
+        connection = Connection(daemon.port, rig.PATH)
+        while go_on(next(numbers)):
+            name = unique()
+            status = connection.post(*events.body(name))
+            assert status == 200, f"the answer to an event was {status}"
+            receiver.wait_for(partial(receiver.arrived.__contains__, name))
+            arrived.append(receiver.arrived[name])
+        connection.close()
 
-    receiver.heard = heard
-    connection, posted = Connection(daemon.port, rig.PATH), 0
-    while go_on(posted):
-        assert free.acquire(timeout=TIMEOUT), f"nothing was delivered for {TIMEOUT:g} s; its log:\n{daemon.log}"
-        status = connection.post(*events.body(unique()))
-        assert status == 200, f"the answer to an event was {status}"
-        posted += 1
-    connection.close()
-    receiver.wait_for(lambda: len(arrived) >= posted)
-    receiver.heard = lambda _: None
-    return arrived
+    in_parallel(camera, IN_FLIGHT)
+    return sorted(arrived)
 
 
 def _steady(arrived: list[float]) -> float:

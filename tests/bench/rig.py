@@ -79,10 +79,15 @@ def disk_writes(pid: int) -> int:
     return int(dict(line.split(": ") for line in lines)["write_bytes"])
 
 
-def memory(pid: int, field: str = "VmRSS") -> int:
-    """Bytes; `VmHWM` is the most there ever was."""
+def forget_peak(pid: int) -> None:
+    """The most memory that a process has had counts from here, proc(5)."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def peak_memory(pid: int) -> int:
+    """Bytes, the most that a process has had in memory."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return 1024 * int(next(line.split()[1] for line in lines if line.startswith(field + ":")))
+    return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
 
 
 def seconds_to_ready(waiting: Daemon) -> float:

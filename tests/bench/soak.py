@@ -21,7 +21,7 @@ matplotlib.use("svg")  # draws without a screen
 from matplotlib import pyplot
 
 from tests.bench import machine, rig
-from tests.bench.camio import Connection, Events, Receiver, unique
+from tests.bench.camio import Connection, Events, Receiver, in_parallel, unique
 from tests.bench.harness import Bench, Result, result
 from tests.bench.pictures import jpegs
 from tests.running import Daemon
@@ -67,7 +67,8 @@ def run(bench: Bench) -> Iterator[Result]:
     seconds = bench.scaled(60 * bench.minutes, 15)
     with Receiver() as receiver, rig.daemon(bench.place("soak"), receiver.origin) as daemon:
         soak = Soak(daemon, receiver, time.monotonic() + seconds)
-        together(soak, post, post, insult, outages, kills, samples)
+        parts = (post, post, insult, outages, kills, samples)
+        in_parallel(lambda nth: parts[nth](soak), len(parts))
         receiver.status = 200
         receiver.wait_for(lambda: soak.posted.keys() <= receiver.arrived.keys())
     DIST.mkdir(exist_ok=True)
@@ -79,25 +80,6 @@ def run(bench: Bench) -> Iterator[Result]:
     yield result("soak", "bad bodies refused", soak.refusals, "")
     for name, read in MEASURES.items():
         yield growth(name, [value for sample in soak.samples if (value := read(sample)) is not None])
-
-
-def together(soak: Soak, *parts: Callable[[Soak], None]) -> None:
-    """Each part on a thread of its own; what one of them raises is raised."""
-    errors: list[BaseException] = []
-
-    def guarded(part: Callable[[Soak], None]) -> None:
-        try:
-            part(soak)
-        except BaseException as error:  # noqa: BLE001  # raised again below
-            errors.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(part,)) for part in parts]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
 
 
 def post(soak: Soak) -> None:
@@ -163,7 +145,7 @@ def samples(soak: Soak) -> None:
             soak.samples.append(
                 Sample(
                     at=time.monotonic() - began,
-                    memory=rig.memory(soak.daemon.process.pid) / 1e6,
+                    memory=soak.daemon.memory() / 1e6,
                     files=len(list((process / "fd").iterdir())),
                     threads=len(list((process / "task").iterdir())),
                     disk=on_disk(soak.daemon.state) / 1e6,
