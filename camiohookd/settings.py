@@ -111,9 +111,9 @@ class Queue(Struct, frozen=True):
     done_keep: Annotated[
         Duration, Meta(description="How long a delivered event is remembered, without pictures, to know it again.")
     ] = Duration("24h")
-    failed_keep: Annotated[Duration, Meta(description="How long a failed event is kept, with its pictures.")] = (
-        Duration("7d")
-    )
+    failed_keep: Annotated[
+        Duration, Meta(description="How long a failed event is kept, with its pictures unless room is short.")
+    ] = Duration("7d")
     max_done: Annotated[Count, Meta(description="Most delivered events remembered.")] = 100_000
     max_failed: Annotated[Count, Meta(description="Most failed events kept.")] = 10_000
 
