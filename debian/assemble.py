@@ -100,6 +100,7 @@ PYTHON_UNUSED = (
 )
 WHEELS_UNUSED = (
     "*.dist-info/INSTALLER",
+    "*.dist-info/RECORD",
     "*.dist-info/REQUESTED",
     "*.dist-info/entry_points.txt",
     "*.dist-info/licen[cs]es",  # they are in the package's copyright file
