@@ -89,11 +89,17 @@ def find(name_or_path: str, folders: Sequence[Path] = FOLDERS) -> Path:
         if not path.is_dir():
             raise ModelError(f"model {name_or_path}: there is no such folder")
         return path
+    looked_in = []
     for folder in folders:
-        if (folder / name_or_path / "model.toml").is_file():
-            return folder / name_or_path
-    looked_in = ", ".join(str(folder) for folder in folders)
-    raise ModelError(f"model {name_or_path!r} is not in {looked_in}; give the name of a folder there, or a path")
+        try:
+            if (folder / name_or_path / "model.toml").is_file():
+                return folder / name_or_path
+            looked_in.append(str(folder))
+        except PermissionError:  # the service's own folder, and this is somebody else
+            looked_in.append(f"{folder} (which root may read, and you may not)")
+    raise ModelError(
+        f"model {name_or_path!r} is not in {', '.join(looked_in)}; give the name of a folder there, or a path"
+    )
 
 
 def load_description(folder: Path) -> ModelDescription:

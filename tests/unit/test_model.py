@@ -1,7 +1,9 @@
 """A model's folder is found, and used only if its description and its bytes are right."""
 
 import hashlib
+import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -67,6 +69,26 @@ def test_a_folder_of_the_working_directory_needs_no_slash(folder: Path, monkeypa
 def test_an_unknown_name_names_where_was_looked(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=f"'b-model' is not in {tmp_path}"):
         find("b-model", [tmp_path])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else for a while")
+def test_a_folder_that_only_root_may_read_is_named_and_hides_none_behind_it() -> None:
+    with TemporaryDirectory() as hidden, TemporaryDirectory() as open_to_all:  # in no folder that is closed to others
+        seen_by_nobody(Path(hidden), Path(open_to_all))
+
+
+def seen_by_nobody(hidden: Path, open_to_all: Path) -> None:
+    open_to_all.chmod(0o755)
+    model = open_to_all / "a-model"
+    model.mkdir()
+    (model / "model.toml").touch()
+    os.seteuid(65534)
+    try:
+        assert find("a-model", [hidden, open_to_all]) == model
+        with pytest.raises(ModelError, match=f"not in {hidden} \\(which root may read, and you may not\\); give"):
+            find("b-model", [hidden])
+    finally:
+        os.seteuid(0)
 
 
 def test_an_unknown_path_is_an_error(tmp_path: Path) -> None:
