@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds, tests and shows camiohookd from a checkout; "./build.sh --help" lists the ways.
-# Everything lands in .venv, build and dist, made from the lock files with their hashes; nothing outside the checkout is
+# Everything lands in .venv, .build and dist, made from the lock files with their hashes; nothing outside the checkout is
 # changed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -16,7 +16,7 @@ usage() {
   cat <<'END'
 Usage: ./build.sh [deb] [--arch amd64|arm64] [--install-deps]
                                                make the Debian package, dist/camiohookd_VERSION_ARCH.deb
-       ./build.sh reproducible                 make it twice, and see that the two are the same to the byte
+       ./build.sh reproducible [...]           make it twice, and see that the two are the same to the byte
        ./build.sh venv                         make .venv with the command .venv/bin/camiohookd
        ./build.sh demo [LABELER.py]            label photographs through a daemon of its own, also with your own code
        ./build.sh test [--long] [PYTEST ARGS]  lint, types, layers, tests and the queue's figures
@@ -39,8 +39,8 @@ main() {
   local command=$1
   shift
   case $command in
-    deb) deb "$@" ;;
-    reproducible | venv | docs | sbom)
+    deb | reproducible) "$command" "$@" ;;
+    venv | docs | sbom)
       (($# == 0)) || wrong_usage
       "$command"
       ;;
@@ -205,19 +205,20 @@ as_root() {
 }
 
 # The second one is made in another folder, under another umask and in another time zone, of inputs that are fetched anew.
-reproducible() {
-  local other name
-  deb
-  name=$(awk '/_'"$(dpkg --print-architecture)"'\.deb$/ { print $2 }' dist/SHA256SUMS)
+reproducible() { # as for deb
+  local other package
+  deb "$@"
   other=$(mktemp -d "${TMPDIR:-/tmp}/camiohookd-again.XXXXXX")
-  tar --create --exclude-vcs --exclude=./build --exclude=./dist --exclude=./.venv . | tar --extract --directory "$other"
+  tar --create --exclude-vcs --exclude=./.build --exclude=./dist --exclude=./.venv . | tar --extract --directory "$other"
   (
     umask 077
-    TZ=Pacific/Kiritimati LC_ALL=C "$other/build.sh" deb
+    TZ=Pacific/Kiritimati LC_ALL=C "$other/build.sh" deb "$@"
   )
-  cmp "dist/$name" "$other/dist/$name" || die "the second package, $other/dist/$name, is not the same"
+  for package in "$other"/dist/camiohookd_*; do
+    cmp "$package" "dist/${package##*/}" || die "the second $package is not the same as the first in dist"
+    say "two builds of ${package##*/} are the same to the byte"
+  done
   rm -r "$other"
-  say "two builds of $name are the same to the byte"
 }
 
 # --- the demonstration ----------------------------------------------------------------------------------------------

@@ -31,5 +31,5 @@ def count_scans(data: bytes) -> int:
         if steps > MAX_STEPS:
             break
     if steps > MAX_STEPS or (not scans and len(data) - position > MAX_STEPS):
-        raise PictureError(f"the picture's JPEG header is damaged: it has too many parts, more than {MAX_STEPS}")
+        raise PictureError(f"the picture's file is damaged: it has too many parts, more than {MAX_STEPS}")
     return scans

@@ -111,9 +111,9 @@ class Queue(Struct, frozen=True):
     done_keep: Annotated[
         Duration, Meta(description="How long a delivered event is remembered, without pictures, to know it again.")
     ] = Duration("24h")
-    failed_keep: Annotated[Duration, Meta(description="How long a failed event is kept, with its pictures.")] = (
-        Duration("7d")
-    )
+    failed_keep: Annotated[
+        Duration, Meta(description="How long a failed event is kept, with its pictures unless room is short.")
+    ] = Duration("7d")
     max_done: Annotated[Count, Meta(description="Most delivered events remembered.")] = 100_000
     max_failed: Annotated[Count, Meta(description="Most failed events kept.")] = 10_000
 
@@ -146,7 +146,7 @@ class Labeler(Struct, frozen=True):
     ] = ()
     threads: Annotated[
         Literal["auto"] | Annotated[int, Meta(ge=1, le=256)],
-        Meta(description="Events labelled at one time; auto: measured, once for each model and device."),
+        Meta(description="Threads that label and share an event; auto: measured, once for each model and device."),
     ] = "auto"
     spinning: Annotated[
         bool, Meta(description="Whether waiting threads keep their core busy: little is won, much power lost.")

@@ -36,8 +36,9 @@ class AllowList:
     def check(self, url: str) -> Target:
         """Return where to deliver to for `url`; raise `CallbackNotAllowed`, which says what to change."""
         origin, rest = _split(url)
-        is_listed_in_full = origin in self._listed.origins
-        if is_listed_in_full or (_is_usual(origin) and self._listed.has_host(origin.host)):
+        listed = self._listed
+        is_listed_in_full = origin in listed.origins
+        if is_listed_in_full or (_is_usual(origin) and listed.has_host(origin.host)):
             return Target(f"{_shortest(origin)}{rest}", is_listed_in_full)
         self._refuse_private(origin)
         raise CallbackNotAllowed(

@@ -52,8 +52,9 @@ class Resolver:
             if answer is None:
                 if len(self._asked) >= MAX_LOOKUPS:
                     raise socket.gaierror(socket.EAI_AGAIN, f"{MAX_LOOKUPS} other names wait for the resolver")
-                answer = self._asked[host, port] = Future()
+                answer = Future()
                 threading.Thread(target=self._answer, args=(host, port, answer), name="resolve", daemon=True).start()
+                self._asked[host, port] = answer  # only now: there may have been no more threads
             return answer
 
     def _answer(self, host: str, port: int, answer: Future[list[SocketAddress]]) -> None:

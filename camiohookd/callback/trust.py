@@ -38,7 +38,7 @@ def _system() -> str | None:
     paths = ssl.get_default_verify_paths()
     if paths.cafile and Path(paths.cafile).is_file():
         return paths.cafile
-    if paths.capath and any(Path(paths.capath).glob("*")):
+    if paths.capath and list(Path(paths.capath).glob("*")):
         return paths.capath
     return None
 

@@ -4,6 +4,7 @@ file ──▶ images.decode ──▶ the labeler ──▶ rules ──▶ a r
                                              └─────▶ annotate ──▶ DIR/name.jpg
 """
 
+import logging
 import os
 import time
 from pathlib import Path
@@ -94,6 +95,8 @@ def label(
     limits = Limits(settings.images.formats, settings.images.max_pixels, settings.images.max_bytes)
     rule = rules.match(settings.rule, camera)
     wanted = replace(settings.labeler, kind="onnx", model=model) if model else settings.labeler
+    if wanted.kind != "onnx":
+        logging.basicConfig(level=logging.INFO, format="%(message)s")  # what code of the owner's prints
     labeler, _ = open_labeler(replace(wanted, threads=1), None, lambda _degraded: None)
     drawings = Drawings(annotate_folder, pictures, limits, rule.zone) if annotate_folder else None
     table = None if as_json else Table(pictures, explain)

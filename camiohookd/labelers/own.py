@@ -142,7 +142,8 @@ def _detection(timestamp: str, name: str, value: Any, picture: Decoded) -> Detec
     try:
         found = msgspec.convert(value, _Label)
     except msgspec.ValidationError as error:
-        raise ValueError(f"{place}: {error}") from None
+        what, _, where = str(error).partition(" - at `$")  # of "Expected `float` <= 1.0 - at `$.probability`"
+        raise ValueError(f"{place}{where.rstrip('`')}: {what[0].lower()}{what[1:]}") from None
     if len(found.polygon) in (1, 2):
         raise ValueError(f"{place}: a polygon has at least three points, or none")
     return Detection(_name(name, place), found.probability, _box(found.polygon, picture), found.polygon)

@@ -22,6 +22,8 @@ MAX_ANSWER_BYTES = 8 * 1024 * 1024
 MAX_LINE = 1000
 MAX_LINES_A_MINUTE = 200
 MAX_PAUSE = 30.0
+LAST_WORDS_SECONDS = 1.0
+"""What has ended is waited for so long to be in the log with all that it printed."""
 
 _CHUNK = 1 << 16
 _KEPT = {"PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "USER", "LOGNAME", "SHELL", "VIRTUAL_ENV"}
@@ -53,6 +55,7 @@ class Program:
         self._accept = accept
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._log_thread: threading.Thread | None = None
         self._failures = 0
         self._closed = threading.Event()
 
@@ -109,7 +112,8 @@ class Program:
         except OSError as error:
             self._failures += 1
             raise LabelerDown(f"{self._name} cannot be started: {self._argv[0]}: {error.strerror}") from None
-        threading.Thread(target=_log_lines, args=(process,), name="labeler-log", daemon=True).start()
+        self._log_thread = threading.Thread(target=_log_lines, args=(process,), name="labeler-log", daemon=True)
+        self._log_thread.start()
         for pipe in (process.stdin, process.stdout):
             assert pipe is not None
             os.set_blocking(pipe.fileno(), False)
@@ -156,6 +160,8 @@ class Program:
         for pipe in (process.stdin, process.stdout):
             assert pipe is not None
             pipe.close()
+        if self._log_thread is not None:
+            self._log_thread.join(LAST_WORDS_SECONDS)
         return process
 
 

@@ -1,19 +1,25 @@
 """The README's way to a box that works, followed to the letter on a fresh machine by its owner, who may use sudo."""
 
+import os
 import re
+import shlex
 import shutil
+import subprocess
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 from tests.appliance.appliance import HOOK, UNIT, Appliance
 from tests.appliance.conftest import Boot, own_architecture
 from tests.appliance.debs import Deb
-from tests.appliance.machine import Machine
+from tests.appliance.machine import PATIENCE, Machine
 from tests.integration.test_readme import CamiosApi
 
 README = Path(__file__).parents[2] / "README.md"
 TOKEN = "token-of-the-owner"
+QUESTION = re.compile(r"(?i)(token.*: ?|\[Y/n\] ?)\Z")
 
 
 def section(title: str) -> str:
@@ -39,14 +45,41 @@ class Owner:
     def bring(self, deb: Deb) -> None:
         shutil.copy(deb.path, self._machine.path("/home/owner"))
 
-    def types(self, command: str, then: str = "") -> str:
-        """What stands on the screen at the end; `then` is typed when the command asks."""
-        script = f"cd && script --quiet --return --command {quoted(command)} /dev/null"
-        return self._machine.run("su", "owner", "--command", script, stdin=then).stdout
+    def types(self, command: str, answer: str = "") -> str:
+        """What stands on the screen at the end; `answer` is typed when the command asks, and not before."""
+        script = f"cd && exec script --quiet --return --command {shlex.quote(command)} /dev/null"
+        shown = ""
+        with subprocess.Popen(
+            [*self._machine.enter(), "su", "owner", "--command", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdin
+            assert process.stdout
+            impatience = threading.Timer(PATIENCE, process.kill)
+            impatience.start()
+            while chunk := os.read(process.stdout.fileno(), 4096):
+                shown += chunk.decode(errors="replace")
+                if answer and QUESTION.search(shown):
+                    process.stdin.write(answer.encode())
+                    process.stdin.flush()
+                    answer = ""
+            process.wait()
+            impatience.cancel()
+        assert process.returncode == 0, f"{command}: {process.returncode}\n{shown}"
+        return shown
 
 
-def quoted(text: str) -> str:
-    return "'" + text.replace("'", "'\\''") + "'"
+@contextmanager
+def camios_api() -> Iterator[str]:
+    """Where it is; what it is told is in `CamiosApi.received`."""
+    CamiosApi.received = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), CamiosApi) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_the_readmes_commands_make_a_box_that_works_and_take_it_away_again(release: str, boot: Boot, deb: Deb) -> None:
@@ -62,16 +95,15 @@ def test_the_readmes_commands_make_a_box_that_works_and_take_it_away_again(relea
         assert key not in said
         with machine.network():
             assert appliance.status(f"{HOOK}/tasks/") == 200
-            CamiosApi.received = []
-            with ThreadingHTTPServer(("127.0.0.1", 0), CamiosApi) as camio:
-                threading.Thread(target=camio.serve_forever).start()
-                # The one thing that cannot be had here is Camio's own API.
-                owner.types(f"{create} --api http://127.0.0.1:{camio.server_port}", then=f"{TOKEN}\n")
-                camio.shutdown()
+            # The one thing that cannot be had here is Camio's own API.
+            with camios_api() as api:
+                shown = owner.types(f"{create} --api {api}", answer=f"{TOKEN}\n")
+        assert key not in shown
+        assert TOKEN not in shown
         (hook,) = CamiosApi.received
         assert hook["callback_url"] == f"https://hook.example.org/tasks/{key}"
-        owner.types(remove, then="y\n")
+        owner.types(remove, answer="y\n")
         assert machine.run("systemctl", "is-active", UNIT, check=False).stdout.strip() != "active"
         assert appliance.key == key
-        owner.types(purge, then="y\n")
+        owner.types(purge, answer="y\n")
         assert not machine.path("/etc/camiohookd").exists()

@@ -20,7 +20,14 @@ def memory_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def workshop() -> Iterator[Path]:
+    """The same for all tests of a module: an `Explorer` that they share goes through what they have in common once."""
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        yield Path(folder) / "crashed"
+
+
+@pytest.fixture(scope="session")
 def tally(pytestconfig: pytest.Config) -> Tally:
     """Counts what is explored, over all tests."""
     return pytestconfig.stash.setdefault(TALLY, Tally())

@@ -17,7 +17,7 @@ from camiohookd.room import DAY
 from camiohookd.storethread import StoreThread
 from camiohookd.taskqueue import TaskQueue
 from camiohookd.tasks import Cause, State, Task
-from tests.faults.crashes import Cuts, crashes, every_byte, some_bytes
+from tests.faults.crashes import crashes, every_byte, some_bytes
 from tests.faults.exploring import Explorer, Tally, build, expect_none
 from tests.faults.model import (
     Acknowledged,
@@ -49,14 +49,9 @@ def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "MIN_JOURNAL_BYTES", 800)
 
 
-@pytest.fixture
-def cuts(long_run: bool) -> Cuts:
-    return every_byte if long_run else some_bytes
-
-
-@pytest.fixture
-def explorer(memory_folder: Path, tally: Tally, cuts: Cuts) -> Explorer:
-    return Explorer(memory_folder / "crashed", tally, cuts)
+@pytest.fixture(scope="module")
+def explorer(workshop: Path, tally: Tally, long_run: bool) -> Explorer:
+    return Explorer(workshop, tally, every_byte if long_run else some_bytes)
 
 
 def a_life(driver: Driver) -> None:

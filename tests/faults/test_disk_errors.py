@@ -47,6 +47,11 @@ def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "MIN_JOURNAL_BYTES", 1500)
 
 
+@pytest.fixture(scope="module")
+def explorer(workshop: Path, tally: Tally) -> Explorer:
+    return Explorer(workshop, tally, lambda length: [length // 2])
+
+
 def _compact(driver: Driver) -> None:
     """As the housekeeper does, in smaller steps."""
     try:
@@ -143,7 +148,7 @@ def _count_calls(folder: Path) -> int:
 
 @pytest.mark.parametrize(("length", "stride"), [(1, 1), (2, 1), (5, 1), (25, 7)])
 def test_calls_that_fail_cost_nothing_that_was_accepted(
-    length: int, stride: int, memory_folder: Path, tally: Tally, long_run: bool
+    length: int, stride: int, memory_folder: Path, explorer: Explorer, long_run: bool
 ) -> None:
     """`length` calls in a row fail, from each (in the bounded run: each `stride`th) call on."""
     calls = _count_calls(memory_folder / "counted")
@@ -155,7 +160,6 @@ def test_calls_that_fail_cost_nothing_that_was_accepted(
             trial.run()
             assert trial.disk.hits
             if long_run or (length == 1 and first % 60 == 1):
-                explorer = Explorer(folder / "crashed", tally, lambda length: [length // 2])
                 expect_none(explorer.explore(trial.disk))
         kill(trial.driver.queue)
         shutil.rmtree(folder)
@@ -200,7 +204,7 @@ def test_an_id_is_not_given_out_again_after_a_compaction_that_did_not_begin(memo
 
 
 def test_what_is_written_to_a_journal_whose_first_making_left_a_half_behind_survives_a_power_cut(
-    memory_folder: Path, tally: Tally
+    memory_folder: Path, explorer: Explorer
 ) -> None:
     """Linux forgets what a failed sync could not write, although it can still be read."""
     disk = FailingDisk(memory_folder / "state")
@@ -212,7 +216,7 @@ def test_what_is_written_to_a_journal_whose_first_making_left_a_half_behind_surv
     _compact(driver)
     driver.fail("a", "it cannot be labelled")
     kill(driver.queue)
-    expect_none(Explorer(memory_folder / "crashed", tally, lambda length: [length // 2]).explore(disk))
+    expect_none(explorer.explore(disk))
 
 
 def _empty(folder: Path) -> Ledger:

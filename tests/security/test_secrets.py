@@ -32,7 +32,7 @@ from tests.certificates import make_certificate
 from tests.peer import Peer
 from tests.running import SAMPLES, Daemon, event_body, free_port
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 API_KEY = "MARKED-api.key_of~owner-0123456789abcdef"
 SECOND_KEY = "MARKED-second.key-fedcba9876543210"

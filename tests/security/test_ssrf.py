@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from camiohookd.callback import AllowList, Courier, Outcome, OutcomeKind, Target
-from camiohookd.callback.resolver import MAX_LOOKUPS, SocketAddress
+from camiohookd.callback.resolver import MAX_LOOKUPS, Resolver, SocketAddress
 from tests.certificates import Pair, make_certificate
 from tests.peer import Peer, Script, answering, dripping, sending
 from tests.running import Daemon, event_body
@@ -309,6 +309,20 @@ def test_dns_that_never_answers_ends_at_the_time_limit_and_costs_a_bounded_numbe
     assert {each.kind for each in outcomes} == {OutcomeKind.TRANSIENT}
     assert outcomes[0].reason == "the connection failed (its name was not resolved within 0.01 s)"
     assert "other names wait" in outcomes[-1].reason
+
+
+def test_a_lookup_that_could_not_be_begun_is_begun_the_next_time(
+    connects: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolver = Resolver(Dns([PUBLIC]))
+    with monkeypatch.context() as out_of_threads, pytest.raises(RuntimeError):
+        out_of_threads.setattr(threading.Thread, "start", no_more_threads)
+        resolver.resolve("camio.com", 443, PATIENCE)
+    assert resolver.resolve("camio.com", 443, PATIENCE) == [socket_address(PUBLIC, 443)]
+
+
+def no_more_threads(_thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 def test_looking_a_name_up_is_part_of_the_time_of_a_delivery() -> None:

@@ -203,6 +203,24 @@ def test_the_owners_own_code_can_be_tried_out(kind: str, value: str, label: str)
     assert cat["labels"] == {label: {"probability": 1.0, "polygon": []}}
 
 
+def test_what_the_owners_code_prints_is_shown_with_the_place_of_its_error(tmp_path: Path) -> None:
+    script = tmp_path / "labeler.py"
+    script.write_text("def compute_labels(images):\n    print('looking', len(images))\n    return images[7]")
+    environ = {
+        "PATH": "/usr/bin:/bin",
+        "CONFIGURATION_DIRECTORY": str(tmp_path),
+        "CAMIOHOOKD_LABELER_KIND": "python",
+        "CAMIOHOOKD_LABELER_SCRIPT": str(script),
+    }
+    command = [sys.executable, "-m", "camiohookd", "label", str(CAT)]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert lines[0] == "labeler: looking 1"
+    assert "labeler: IndexError: list index out of range" in lines
+    assert f"{CAT}: {script}, line 3: IndexError: list index out of range" in lines
+
+
 def test_labels_of_the_event_as_a_whole_are_shown_without_a_box(tmp_path: Path) -> None:
     (tmp_path / "labeler.py").write_text("def compute_labels(images): return ['busy']")
     environ = {"CAMIOHOOKD_LABELER_KIND": "python", "CAMIOHOOKD_LABELER_SCRIPT": str(tmp_path / "labeler.py")}

@@ -298,19 +298,78 @@ def test_an_event_that_is_alone_has_every_thread(tmp_path: Path) -> None:
     with_bench(tmp_path, labeler, use, threads=3)
 
 
-def test_an_event_that_waits_for_the_one_before_it_is_not_said_to_be_stalled(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    labeler, now, claimed = Gated(), [0.0], threading.Semaphore(0)
-    claim = TaskQueue.claim
+def watch_claims(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Semaphore, threading.Semaphore]:
+    """One for each look into the queue for an event to label, and one for each that finds one."""
+    looked, claimed, claim = threading.Semaphore(0), threading.Semaphore(0), TaskQueue.claim
 
-    def counted(queue: TaskQueue) -> Task | None:
+    def watched(queue: TaskQueue) -> Task | None:
+        looked.release()
         if task := claim(queue):
             claimed.release()
         return task
 
+    monkeypatch.setattr(TaskQueue, "claim", watched)
+    return looked, claimed
+
+
+def test_while_an_event_is_looked_at_the_next_one_is_in_hand_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labeler = Gated()
+    _, claimed = watch_claims(monkeypatch)
+
+    async def use(bench: Bench) -> None:
+        for number in range(3):
+            await bench.put(f"event-{number}")
+        bench.worker.start()
+        await labeler.begins()
+        for _ in range(2):
+            assert await asyncio.to_thread(claimed.acquire, timeout=PATIENCE)
+        await bench.task("3")  # by then a third would be
+        assert not claimed.acquire(blocking=False)
+        labeler.gate.release(3)
+        assert (await bench.ended("3")).state == "done"
+
+    with_bench(tmp_path, labeler, use)
+
+
+def test_an_event_wakes_one_of_the_loops_that_wait_and_not_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("camiohookd.worker.IDLE_SECONDS", 1000.0)
+    looked, _ = watch_claims(monkeypatch)
+    loops = 8
+
+    async def use(bench: Bench) -> None:
+        bench.worker.start()
+        for _ in range(loops):
+            assert await asyncio.to_thread(looked.acquire, timeout=PATIENCE)
+        await bench.put("one")
+        assert (await bench.ended("1")).state == "done"
+
+    with_bench(tmp_path, Labels(), use, threads=loops // 2)
+    looks = sum(looked.acquire(blocking=False) for _ in range(loops))
+    assert looks < loops
+
+
+def test_all_events_that_come_at_once_are_labelled_without_waiting_for_a_look_by_the_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("camiohookd.worker.IDLE_SECONDS", 1000.0)
+
+    async def use(bench: Bench) -> None:
+        bench.worker.start()
+        await asyncio.gather(*(bench.put(f"event-{number}") for number in range(20)))
+        for number in range(20):
+            assert (await bench.ended(str(number + 1))).state == "done"
+
+    with_bench(tmp_path, Labels(), use, threads=2)
+
+
+def test_an_event_that_waits_for_the_one_before_it_is_not_said_to_be_stalled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labeler, now = Gated(), [0.0]
+    _, claimed = watch_claims(monkeypatch)
     monkeypatch.setattr("camiohookd.worker.time", SimpleNamespace(monotonic=lambda: now[0]))
-    monkeypatch.setattr(TaskQueue, "claim", counted)
 
     async def use(bench: Bench) -> None:
         bench.worker.start()
