@@ -9,7 +9,7 @@ from typing import Self
 
 
 class SlowCrowd:
-    """`many` connections, every other one idle, the rest dribbling a head; who is hung up on comes again."""
+    """`many` connections, every other one idle, the rest dribbling a head; who is hung up on comes back later."""
 
     def __init__(self, port: int, many: int) -> None:
         self._port = port
@@ -43,7 +43,7 @@ class SlowCrowd:
                     await self._dribble(reader, writer, b"" if number % 2 else b"X")
                 finally:
                     writer.close()
-            await asyncio.sleep(random.uniform(0.5, 1.5))  # so that they do not all come at once
+            await asyncio.sleep(random.uniform(2, 10))  # so that they do not all come at once
 
     def _count(self, number: int) -> None:
         self._tried.add(number)
@@ -55,7 +55,7 @@ class SlowCrowd:
             writer.write(b"POST /tasks/")
         while not self._done:
             with suppress(TimeoutError):
-                async with asyncio.timeout(1):
+                async with asyncio.timeout(2):
                     await reader.read(1)
                     return
             writer.write(letter)

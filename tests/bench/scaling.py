@@ -15,7 +15,7 @@ from matplotlib import pyplot
 from tests.bench import machine, rig
 from tests.bench.accept import events
 from tests.bench.camio import Events, Receiver, accepts
-from tests.bench.harness import Bench, Result, result
+from tests.bench.harness import Bench, Result, number, result
 from tests.bench.label import labelled
 from tests.bench.pictures import jpegs
 
@@ -31,7 +31,7 @@ def run(bench: Bench) -> Iterator[Result]:
         points = sweep(bench)
         draw(DIST / f"scaling-{name}.png", title, x, y, points)
         for at, value in points.items():
-            yield result("scaling", f"{y}, {x}: {at:,.3g}", value, unit)
+            yield result("scaling", f"{y}, {x}: {number(at)}", value, unit)
 
 
 def cameras(bench: Bench) -> Points:
@@ -98,7 +98,7 @@ def draw(path: Path, title: str, x: str, y: str, points: Points) -> None:
     axes.plot(list(points), list(points.values()), marker="o")
     if max(points) > 8:
         axes.set_xscale("log")
-        axes.set_xticks(list(points), [f"{at:,.3g}" for at in points])
+        axes.set_xticks(list(points), [number(at) for at in points])
         axes.minorticks_off()
     axes.set_ylim(bottom=0)
     axes.set_xlabel(x)

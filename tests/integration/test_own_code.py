@@ -91,7 +91,9 @@ def test_wrong_labels_fail_the_event_after_its_tries_with_file_and_line_and_noth
         post_event(daemon, camio, "one")
         _wait_for(lambda: "failed task=1" in daemon.log)
         failed = json.loads(daemon.command("queue", "list", "--state", "failed", "--json").stdout)
-        assert re.search(r"labelling failed 3 times: .*labeler.py, line 2: labels\[.*\]: .*<= 1.0", json.dumps(failed))
+        assert re.search(
+            r"labelling failed 3 times: .*labeler.py, line 2: labels\[.*\].probability: .*<= 1.0", json.dumps(failed)
+        )
         assert camio.deliveries["one"] == []
         (tmp_path / "labeler.py").write_text("def compute_labels(images): return ['mended']")
         daemon.stop()

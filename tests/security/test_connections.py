@@ -21,7 +21,7 @@ PATIENCE = 60
 MEGABYTE = 1024 * 1024
 NOBODY = "http://127.0.0.1:1"
 MANY = 1000
-HONEST = 500
+HONEST = 200
 TRIES = 3
 
 numbers = count()
