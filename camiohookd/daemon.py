@@ -36,7 +36,7 @@ from camiohookd.web.crowd import allow_files
 from camiohookd.web.site import listen
 from camiohookd.worker import Worker
 
-DRAIN_SECONDS = 2.0
+DRAIN_SECONDS = 3.0
 WORK_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ async def _serve(
         allow_list = AllowList(config.callback.allow_hosts)
         worker = _make_worker(config, labelling, allow_list, threads, metrics, store)
         store.watch(lambda: _wake(loop, worker))
-        hook = FrontDoor(setup, store, allow_list, metrics, stop.is_set, hook_sockets)
+        hook = FrontDoor(setup, store, allow_list, metrics, hook_sockets)
         # The model was loaded and warmed up before anything listened.
         checks = {"model": worker.labeler_trouble, "store": lambda: store.trouble, "worker": worker.stalled}
         admin = listen(admin_application(metrics, checks), admin_sockets)

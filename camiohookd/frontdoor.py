@@ -3,7 +3,6 @@
 Keys and certificate can be changed while it listens. Belongs to the event loop.
 """
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from socket import socket
@@ -43,7 +42,7 @@ class Intake:
 
 
 class FrontDoor:
-    """Takes events on `sockets`, which listen already; while `draining()` is true, it puts them off."""
+    """Takes events on `sockets`, which listen already."""
 
     def __init__(
         self,
@@ -51,7 +50,6 @@ class FrontDoor:
         store: StoreThread,
         allow_list: AllowList,
         metrics: Metrics,
-        draining: Callable[[], bool],
         sockets: list[socket],
     ) -> None:
         config = setup.config
@@ -67,7 +65,6 @@ class FrontDoor:
             limits=listener_limits(config),
             wrong_keys=config.hook.max_wrong_keys,
             peers=Peers(config.hook.trusted_proxies),
-            draining=draining,
         )
         self._listener = listen(site, sockets)
         self.use(setup)
@@ -80,7 +77,7 @@ class FrontDoor:
         self._metrics.certificate_expires(certificate.expires.timestamp() if certificate else None)
 
     async def drain(self, grace: float) -> None:
-        """Take nothing more, and let running requests finish for `grace` seconds."""
+        """Let nobody more in, and serve who is connected for `grace` seconds."""
         await self._listener.drain(grace)
 
 

@@ -96,9 +96,6 @@ BODIES_IN_FLIGHT = Answer(
 TOO_MANY_CONNECTIONS = Answer(
     503, "busy", "your address has too many connections, so try again later", retry_after=BUSY_RETRY_SECONDS
 )
-SHUTTING_DOWN = Answer(
-    503, "shutting_down", "the service is restarting, so try again later", retry_after=BUSY_RETRY_SECONDS
-)
 UNEXPECTED = Answer(
     503, "unavailable", "the request could not be served, so try again later", retry_after=STORE_RETRY_SECONDS
 )

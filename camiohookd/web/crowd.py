@@ -31,6 +31,9 @@ class Crowd:
         self._of_one: dict[str, _Connections] = {}
         self._strangers: dict[str, _Connections] = {}  # those of `_of_one` that have shown no key
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     def enter(self, stream: Stream) -> bool:
         """Whether there is a place for `stream`; where another has to give way for it, that one is closed."""
         if not self._has_place(stream.peer):
@@ -63,6 +66,10 @@ class Crowd:
         if stream in self._open:
             del self._open[stream]
             self._discount(stream)
+
+    def expects_answers(self) -> bool:
+        """Whether some connection was opened for a request, or has begun one, that has had no answer yet."""
+        return any(not (each.is_kept or each.is_ending) for each in self._open)
 
     def _has_place(self, peer: Peer) -> bool:
         others = self._of_one.get(peer.group) if peer.group is not None else None

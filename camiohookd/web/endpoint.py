@@ -90,7 +90,6 @@ class Endpoint(RequestHandler):
         """These answers are never cached."""
 
     def prepare(self) -> None:
-        self.application.enter(self)
         # Where a badly framed body ends is not known: the error goes to Tornado, which answers and closes at once.
         self.length = declared_length(self.request.headers, self.request.version)
         if "Content-Length" in self.request.headers:
@@ -152,6 +151,8 @@ class Endpoint(RequestHandler):
             log.error("a request could not be served: %s", typ.__name__, exc_info=(typ, value, tb))
 
     def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> "asyncio.Future[None]":
+        if self.application.is_closing and not self._headers_written:
+            self.set_header("Connection", "close")
         written = super().finish(chunk)
         if not written.done():
             loop = asyncio.get_running_loop()
@@ -215,7 +216,6 @@ class Endpoint(RequestHandler):
         self._stream.is_busy = False
         self.chunks.clear()
         self.release()
-        self.application.leave(self)
 
 
 class UnknownPath(Endpoint):

@@ -89,7 +89,6 @@ class Hook:
     metrics: Metrics
     room: Room
     guesses: Guesses
-    draining: Callable[[], bool]
     throttle: Throttle = field(default_factory=partial(Throttle, log))
 
     def read(self, chunks: list[bytes], unpack: Unpack | None) -> Prepared:
@@ -162,8 +161,6 @@ class Tasks(Endpoint):
         return name
 
     def _admit_event(self) -> None:
-        if self._hook.draining():
-            raise Refused(answers.SHUTTING_DOWN)
         limit = self.body_limit = self.application.limits.body_bytes
         encoding = self.request.headers.get("Content-Encoding", "identity").lower()
         if encoding in gzipped.NAMES:
@@ -245,12 +242,8 @@ def hook_application(
     limits: Limits,
     wrong_keys: int,
     peers: Peers,
-    draining: Callable[[], bool],
 ) -> Site:
-    """The site for `site.listen`. Who offers more than `wrong_keys` is told to wait.
-
-    While `draining()` is true, events are answered 503.
-    """
+    """The site for `site.listen`. Who offers more than `wrong_keys` is told to wait."""
     hook = Hook(
         intake=intake,
         keys=keys,
@@ -260,7 +253,6 @@ def hook_application(
         metrics=metrics,
         room=Room(limits.bodies_bytes),
         guesses=Guesses(wrong_keys),
-        draining=draining,
     )
     paths = [
         url("/(?:tasks/)?", Status),

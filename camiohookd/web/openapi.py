@@ -42,7 +42,6 @@ OF_AN_EVENT = (
     answers.ENCODED_BODY,
     answer_for(QueueFull("100000 events wait already", retry_after=60)),
     answers.BODIES_IN_FLIGHT,
-    answers.SHUTTING_DOWN,
 )
 
 _KEY: Json = {

@@ -32,6 +32,7 @@ _READ_BYTES = 256 * 1024
 _NO_LIMIT = 1 << 62
 _ACCEPTED_AT_ONCE = 8
 _REST_SECONDS = 1.0
+_LOOK_SECONDS = 0.02
 NO_PROXIES = Peers()
 
 
@@ -59,7 +60,7 @@ class Limits:
 
 
 class Site(Application):
-    """The paths of one listener, their limits, and which requests are running."""
+    """The paths of one listener, their limits, and who is connected; `is_closing` once nobody more is let in."""
 
     def __init__(
         self, paths: list[Rule], unknown_path: type[RequestHandler], limits: Limits, peers: Peers = NO_PROXIES
@@ -71,22 +72,7 @@ class Site(Application):
         self.peers = peers
         self.throttle = Throttle(log)
         self.crowd = Crowd(limits.connections, limits.connections_of_one, self.throttle)
-        self._running: set[RequestHandler] = set()
-        self._idle = asyncio.Event()
-        self._idle.set()
-
-    def enter(self, request: RequestHandler) -> None:
-        self._running.add(request)
-        self._idle.clear()
-
-    def leave(self, request: RequestHandler) -> None:
-        self._running.discard(request)
-        if not self._running:
-            self._idle.set()
-
-    async def idle(self) -> None:
-        """Return when no request is running."""
-        await self._idle.wait()
+        self.is_closing = False
 
 
 class Listener(HTTPServer):
@@ -161,11 +147,13 @@ class Listener(HTTPServer):
         super().on_close(server_conn)
 
     async def drain(self, grace: float) -> None:
-        """Accept nothing more, let running requests finish for `grace` seconds, then close every connection."""
+        """Accept nothing more, serve those who are connected for `grace` seconds, then close every connection."""
         self.stop()
+        self.site.is_closing = True
         with suppress(TimeoutError):
             async with asyncio.timeout(grace):
-                await self.site.idle()
+                while self.site.crowd.expects_answers():
+                    await asyncio.sleep(_LOOK_SECONDS)
         await self.close_all_connections()
 
 

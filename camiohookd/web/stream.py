@@ -35,14 +35,15 @@ class Patience:
 class Stream:
     """A connection from `peer`; for all that is not here it is the `IOStream`.
 
-    `is_known` once it has shown a right key, `is_busy` while a request on it is served, `is_ending` once it has got its
-    last answer.
+    `is_known` once it has shown a right key, `is_busy` while a request on it is served, `is_kept` between two requests,
+    `is_ending` once it has got its last answer.
     """
 
     def __init__(self, stream: IOStream, peer: Peer, patience: Patience) -> None:
         self.peer = peer
         self.is_known = False
         self.is_busy = False
+        self.is_kept = False
         self.is_ending = False
         self._stream = stream
         self._patience = patience
@@ -54,10 +55,12 @@ class Stream:
     async def read_until_regex(self, regex: bytes, max_bytes: int | None = None) -> bytes:
         """A request's head, which is all that Tornado calls this for."""
         in_bodies, self._stream.read_chunk_size = self._stream.read_chunk_size, _READ_BYTES
+        self.is_kept = not self._is_new
         # The first head of a connection is what it was opened for, so its time begins at once.
         timer = self._hang_up_after(self._patience.head if self._is_new else self._patience.idle)
         try:
             head = await self._stream.read_bytes(1)
+            self.is_kept = False
             if not self._is_new:
                 timer.cancel()
                 timer = self._hang_up_after(self._patience.head)

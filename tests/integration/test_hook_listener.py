@@ -101,7 +101,6 @@ class Box:
     parse: Callable[[bytes], Event] = parse_event
     intake: MemoryIntake = field(default_factory=MemoryIntake)
     metrics: Metrics = field(default_factory=Metrics)
-    draining: bool = False
     wrong_keys: int = 1000
     proxies: tuple[str, ...] = ()
     port: int = 0
@@ -128,7 +127,6 @@ class Box:
             limits=self.limits,
             wrong_keys=self.wrong_keys,
             peers=Peers(self.proxies),
-            draining=lambda: self.draining,
         )
 
     @contextmanager
@@ -156,6 +154,9 @@ class Box:
             self._listener: Listener = listen(self.site(executor), [bound])
             ready.set()
             await self._done.wait()
+
+    def connections(self) -> int:
+        return len(self._listener.site.crowd)
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), PATIENCE)
@@ -441,14 +442,6 @@ def test_a_body_in_another_encoding_than_gzip_is_a_415(box: Box, encoding: str) 
     answer = requests.post(box.tasks, event(), headers={"Content-Encoding": encoding}, timeout=PATIENCE)
     assert answer.status_code == 415
     assert error_of(answer)["code"] == "encoded_body"
-
-
-def test_while_the_daemon_drains_events_are_put_off_and_the_rest_goes_on(box: Box) -> None:
-    box.draining = True
-    answer = requests.post(box.tasks, event(), timeout=PATIENCE)
-    assert answer.status_code == 503
-    assert "Retry-After" in answer.headers
-    assert requests.get(box.url, timeout=PATIENCE).status_code == 200
 
 
 # --- bounds
@@ -822,6 +815,24 @@ def test_a_drain_lets_the_running_request_finish_and_takes_no_new_one() -> None:
         assert posted.result(PATIENCE).json()["status"] == "queued"
         drained.result(PATIENCE)
         assert read_all(idle) == b""
+
+
+@pytest.mark.parametrize("sent_before", [0, 1, 200])
+def test_who_was_let_in_before_a_drain_is_served_in_it_and_told_to_come_anew(sent_before: int) -> None:
+    body = event()
+    request = head("POST", f"/tasks/{KEY}", f"Content-Length: {len(body)}") + body
+    with Box().running() as box, ThreadPoolExecutor(1) as pool, box.connect() as connection:
+        connection.sendall(request[:sent_before])
+        until(lambda: box.connections() == 1)
+        drained = pool.submit(box.drain, PATIENCE)
+        until(lambda: not connects(box))
+        assert not drained.done()
+        connection.sendall(request[sent_before:])
+        answer = read_all(connection)
+        drained.result(PATIENCE)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"\r\nConnection: close\r\n" in answer
+    assert b'"queued"' in answer
 
 
 def test_a_drain_does_not_wait_for_ever() -> None:
