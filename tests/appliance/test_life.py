@@ -82,7 +82,7 @@ def test_a_daemon_that_stands_still_is_started_again_and_no_event_is_lost(
 
 
 @pytest.mark.usefixtures("watched")
-def test_kills_under_load_lose_no_event_and_turn_nobody_away(
+def test_kills_under_load_lose_no_event_that_was_accepted(
     installed: Appliance, camio: FakeCamioThread, print_figure: Callable[[str], None], release: str
 ) -> None:
     with Load(camio, installed.url) as load:
