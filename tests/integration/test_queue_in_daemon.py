@@ -40,12 +40,13 @@ def test_over_max_tasks_an_event_is_told_when_to_come_again_and_then_taken(tmp_p
 def test_with_order_newest_a_fresh_event_is_labelled_before_the_backlog(tmp_path: Path) -> None:
     settings = {"CAMIOHOOKD_QUEUE_ORDER": "newest", "CAMIOHOOKD_LABELER_THREADS": "1"}
     with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin, settings) as daemon:
-        post_event(daemon, camio, "slow", pictures=[CAT] * 100)  # while it is labelled, the others become a backlog
-        for name in ("old", "older than new", "new"):
-            post_event(daemon, camio, name.replace(" ", "-"), camera=name)
+        # While the first is labelled and the second is in hand already, the others become a backlog.
+        post_event(daemon, camio, "slow", pictures=[CAT] * 100)
+        for name in ("next", "old", "older-than-new", "new"):
+            post_event(daemon, camio, name, camera=name)
         camio.wait_until(lambda arrived: all(arrived.values()), PATIENCE)
         log = daemon.log
-    assert re.findall(r"labelled task=(\d+)", log) == ["1", "4", "3", "2"]
+    assert re.findall(r"labelled task=(\d+)", log) == ["1", "2", "5", "4", "3"]
 
 
 def test_a_damaged_record_is_a_metric_and_a_line_in_the_log_and_costs_no_event(tmp_path: Path) -> None:
