@@ -15,6 +15,7 @@ from camiohookd.errors import LabelingError
 from camiohookd.images import Limits
 from camiohookd.labelers import Findings, Frame
 from camiohookd.labelling import Labelling
+from camiohookd.labelwork import LABELING_TRIES
 from camiohookd.metrics import Metrics
 from camiohookd.payload import parse_event
 from camiohookd.payloadrecord import StoredPayload
@@ -24,7 +25,7 @@ from camiohookd.storethread import StoreThread
 from camiohookd.taskqueue import TaskQueue
 from camiohookd.tasks import Task
 from camiohookd.views import TaskDetails, TaskList
-from camiohookd.worker import LABELING_TRIES, Worker
+from camiohookd.worker import Worker
 from tests.running import SAMPLES, event_body
 
 PATIENCE = 30.0
@@ -234,7 +235,7 @@ class Hanging(Labels):
 def test_a_picture_that_takes_too_long_is_named_by_the_readiness_check(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("camiohookd.worker.STALLED_SECONDS", 0.0)
+    monkeypatch.setattr("camiohookd.labelwork.STALLED_SECONDS", 0.0)
     labeler = Hanging()
 
     async def use(bench: Bench) -> None:
@@ -334,7 +335,7 @@ def test_while_an_event_is_looked_at_the_next_one_is_in_hand_and_no_more(
 
 
 def test_an_event_wakes_one_of_the_loops_that_wait_and_not_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("camiohookd.worker.IDLE_SECONDS", 1000.0)
+    monkeypatch.setattr("camiohookd.loops.IDLE_SECONDS", 1000.0)
     looked, _ = watch_claims(monkeypatch)
     loops = 8
 
@@ -353,7 +354,7 @@ def test_an_event_wakes_one_of_the_loops_that_wait_and_not_all(tmp_path: Path, m
 def test_all_events_that_come_at_once_are_labelled_without_waiting_for_a_look_by_the_clock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("camiohookd.worker.IDLE_SECONDS", 1000.0)
+    monkeypatch.setattr("camiohookd.loops.IDLE_SECONDS", 1000.0)
 
     async def use(bench: Bench) -> None:
         bench.worker.start()
@@ -369,7 +370,7 @@ def test_an_event_that_waits_for_the_one_before_it_is_not_said_to_be_stalled(
 ) -> None:
     labeler, now = Gated(), [0.0]
     _, claimed = watch_claims(monkeypatch)
-    monkeypatch.setattr("camiohookd.worker.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr("camiohookd.labelwork.time", SimpleNamespace(monotonic=lambda: now[0]))
 
     async def use(bench: Bench) -> None:
         bench.worker.start()
