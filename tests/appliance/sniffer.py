@@ -4,6 +4,8 @@ import socket
 import struct
 import subprocess
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple, Self
 
 EVERY_PROTOCOL = 3  # ETH_P_ALL, linux/if_ether.h
@@ -48,8 +50,9 @@ class Sniffer:
             self.packets.append(_read(str(interface), int(protocol), data))
 
 
-def lead_somewhere(leader: int) -> None:
-    """Give a machine's network a default route, into a cable that nobody listens at: what it sends can be seen."""
+@contextmanager
+def leading_somewhere(leader: int) -> Iterator[None]:
+    """A machine's network has a default route, into a cable that nobody listens at: what it sends can be seen."""
 
     def ip(*words: str) -> None:
         subprocess.run(["nsenter", f"--target={leader}", "--net", "ip", *words], check=True)
@@ -61,6 +64,10 @@ def lead_somewhere(leader: int) -> None:
     ip("address", "add", "192.0.2.2/24", "dev", "outward")
     ip("neighbour", "add", "192.0.2.1", "lladdr", "02:00:00:00:00:01", "dev", "outward", "nud", "permanent")
     ip("route", "add", "default", "via", "192.0.2.1")
+    try:
+        yield
+    finally:
+        ip("link", "delete", "outward")
 
 
 def _read(interface: str, protocol: int, data: bytes) -> Packet:

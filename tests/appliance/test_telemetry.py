@@ -11,7 +11,7 @@ from pathlib import Path
 from camiohookd.simulator.threaded import FakeCamioThread
 from tests.appliance.appliance import CAMIO_PORT, PYTHON, STATE, Appliance
 from tests.appliance.machine import PATIENCE
-from tests.appliance.sniffer import Packet, Sniffer, lead_somewhere
+from tests.appliance.sniffer import Packet, Sniffer, leading_somewhere
 
 WATCHER = Path(__file__).parents[1] / "integration/lookup_watcher.py"
 OUR_PORTS = {8000, 8001, CAMIO_PORT}
@@ -47,8 +47,12 @@ def is_ours(packet: Packet) -> bool:
 
 def test_the_service_looks_up_no_name_sends_no_packet_and_leaves_no_file(installed: Appliance) -> None:
     machine = installed.machine
-    lead_somewhere(machine.leader)
-    with machine.network(), Sniffer() as sniffer, FakeCamioThread(port=CAMIO_PORT) as camio:
+    with (
+        leading_somewhere(machine.leader),
+        machine.network(),
+        Sniffer() as sniffer,
+        FakeCamioThread(port=CAMIO_PORT) as camio,
+    ):
         with machine.network():
             installed.restart()
         installed.post(camio, "watched")

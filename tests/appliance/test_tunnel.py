@@ -15,7 +15,7 @@ from tests.appliance.machine import PATIENCE, Machine, wait_until
 from tests.running import event_body
 
 EXAMPLE = "/usr/share/doc/camiohookd/tunnel.example"
-BOX_ADDRESS, RELAY_ADDRESS = "192.0.2.2", "192.0.2.1"
+BOX_ADDRESS, RELAY_ADDRESS = "198.51.100.2", "198.51.100.1"
 TUNNEL = "camiohookd-tunnel@relay.service"
 CUT_SECONDS = 120.0
 """Until ssh and sshd have both noticed: 45 s each, and ssh tries again every 5 s."""
