@@ -97,6 +97,8 @@ class Scan:
         match record:
             case Put():
                 self._lost.seen(int(record.id))
+            case Set():
+                self._lost.changed(int(record.id))
             case Del():
                 self._lost.gone(int(record.id))
             case Note(facts={"next_id": int(next_id)}):

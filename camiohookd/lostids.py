@@ -19,6 +19,7 @@ class LostIds:
     def __init__(self) -> None:
         self._last = 0
         self._damaged = False
+        self._named = 0
         self._lost: list[Span] = []
         self._gone: set[int] = set()
 
@@ -31,11 +32,17 @@ class LostIds:
         if number <= self._last:
             return
         if self._damaged:
-            self._lost.append((self._last + 1, number - 1))
-        self._last, self._damaged = number, False
+            self._lost.append((self._last + 1, max(number - 1, self._named)))
+        self._last, self._damaged, self._named = number, False, 0
+
+    def changed(self, number: int) -> None:
+        """A document that stood by then. The next one to be seen may be older, where it was taken in again."""
+        if self._damaged:
+            self._named = max(self._named, number)
 
     def gone(self, number: int) -> None:
         """A document that was forgotten on purpose."""
+        self.changed(number)
         if self:
             self._gone.add(number)
 

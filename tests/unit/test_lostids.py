@@ -53,6 +53,24 @@ def test_one_that_had_no_document_when_the_journal_was_begun_is_not_lost() -> No
     assert lost_of(ids) == [3, 5, 6]
 
 
+def test_one_that_was_changed_behind_the_damage_is_lost_though_an_older_one_was_taken_in_again_since() -> None:
+    ids = LostIds()
+    ids.damage()
+    ids.changed(2)
+    ids.seen(1)
+    assert lost_of(ids) == [1, 2]
+
+
+def test_those_before_one_that_was_forgotten_behind_the_damage_are_lost_though_an_older_one_is_there_again() -> None:
+    ids = LostIds()
+    ids.seen(5)
+    ids.damage()
+    ids.gone(8)
+    ids.seen(6)
+    ids.seen(9)
+    assert lost_of(ids) == [6, 7]
+
+
 @given(st.sets(st.integers(1, 60)).map(sorted))
 def test_spans_hold_the_ids_and_no_others(numbers: list[int]) -> None:
     found = spans(numbers)
