@@ -182,7 +182,8 @@ deb() { # [--arch ARCH] [--install-deps]
   command -v apt-get >/dev/null || die "a Debian package is made on Debian 12 or newer"
   build_dependencies "$install"
   mkdir -p dist
-  DEB_HOST_ARCH=${arch:-$(dpkg --print-architecture)} debian/rules clean binary
+  # As dpkg-buildpackage says it, from debian/control: any user may do this.
+  DEB_RULES_REQUIRES_ROOT=no DEB_HOST_ARCH=${arch:-$(dpkg --print-architecture)} debian/rules clean binary
   (cd dist && sha256sum -- camiohookd_* >SHA256SUMS && cat SHA256SUMS)
 }
 
