@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from PIL import ImageFile
 
 from camiohookd import desk
 from camiohookd.callback import AllowList, Courier, Outcome, Target
@@ -29,6 +30,7 @@ from camiohookd.worker import Worker
 from tests.running import SAMPLES, event_body
 
 PATIENCE = 30.0
+USUAL_LIMITS = Limits()
 CAT = (SAMPLES / "chelsea.jpg").read_bytes()
 
 
@@ -58,14 +60,20 @@ class Bench:
     """A worker on a queue in `folder`, and a fake Camio."""
 
     def __init__(
-        self, folder: Path, labeler: Labels, camio: FakeCamio, allow: list[str] | None = None, threads: int = 1
+        self,
+        folder: Path,
+        labeler: Labels,
+        camio: FakeCamio,
+        allow: list[str] | None = None,
+        threads: int = 1,
+        limits: Limits = USUAL_LIMITS,
     ) -> None:
         self.camio = camio
         self.queue = TaskQueue(folder, backoff=lambda _: 0.01)
         self.store = StoreThread(self.queue)
         self.worker = Worker(
             self.store,
-            labelling=Labelling(labeler, Limits(), [Rule()], Metrics()),
+            labelling=Labelling(labeler, limits, [Rule()], Metrics()),
             courier=Courier("test"),
             allow_list=AllowList([camio.origin] if allow is None else allow),
             metrics=Metrics(),
@@ -101,11 +109,12 @@ def with_bench(
     use: Callable[[Bench], Awaitable[None]],
     allow: list[str] | None = None,
     threads: int = 1,
+    limits: Limits = USUAL_LIMITS,
 ) -> None:
     async def run() -> None:
         camio = FakeCamio()
         await camio.listen()
-        bench = Bench(folder, labeler, camio, allow, threads)
+        bench = Bench(folder, labeler, camio, allow, threads, limits)
         try:
             await use(bench)
             assert await bench.worker.stop(5)
@@ -389,3 +398,24 @@ def test_an_event_that_waits_for_the_one_before_it_is_not_said_to_be_stalled(
         assert (await bench.ended("2")).state == "done"
 
     with_bench(tmp_path, labeler, use, threads=2)
+
+
+@pytest.mark.parametrize(("max_pixels", "state", "decoded"), [(40_000_000, "done", True), (1000, "failed", False)])
+def test_pictures_are_decoded_on_a_label_thread_and_those_with_too_many_pixels_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, max_pixels: int, state: str, decoded: bool
+) -> None:
+    threads: set[str] = set()
+    load = ImageFile.ImageFile.load
+
+    def noted(image: ImageFile.ImageFile) -> object:
+        threads.add(threading.current_thread().name.partition("_")[0])
+        return load(image)
+
+    async def use(bench: Bench) -> None:
+        bench.worker.start()
+        await bench.put("one", pictures=[CAT])
+        assert (await bench.ended("1")).state == state
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", noted)
+    with_bench(tmp_path, Labels(), use, limits=Limits(max_pixels=max_pixels))
+    assert threads == ({"label"} if decoded else set())
