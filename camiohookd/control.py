@@ -3,6 +3,7 @@
 import http.client
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +12,11 @@ from typing import TypeVar
 import msgspec
 
 from camiohookd import desk
-from camiohookd.errors import QueueError, StateFolderError
+from camiohookd.errors import QueueError, StateFolderBusy, StateFolderError, StateFolderInUse
 from camiohookd.taskqueue import TaskQueue
 
 TIMEOUT_SECONDS = 120
+PATIENCE_SECONDS = 10
 
 Kind = TypeVar("Kind")
 
@@ -32,16 +34,33 @@ class Desk:
 
 @contextmanager
 def open_desk(control_socket: Path, state_folder: Path) -> Iterator[Desk]:
-    """The running daemon if there is one, else the queue itself. Raises QueueError, StateFolderError."""
-    if _is_served(control_socket):
+    """The running daemon if there is one, else the queue itself.
+
+    Waits while a daemon is about to start or another command has the queue. Raises QueueError, StateFolderError,
+    StateFolderBusy.
+    """
+    queue = _reach(control_socket, state_folder)
+    if queue is None:
         yield Desk(lambda request: _ask_daemon(control_socket, request))
         return
-    _become_owner(state_folder)
-    queue = TaskQueue(state_folder, backoff=lambda _: 0.0)
     try:
         yield Desk(lambda request: _ask_queue(queue, request))
     finally:
         queue.close()
+
+
+def _reach(control_socket: Path, state_folder: Path) -> TaskQueue | None:
+    """The queue, opened, or None once a daemon answers for it."""
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    while not _is_served(control_socket):
+        _become_owner(state_folder)
+        try:
+            return TaskQueue(state_folder, backoff=lambda _: 0.0, briefly=True)
+        except (StateFolderInUse, StateFolderBusy):
+            if time.monotonic() >= give_up:
+                raise
+        time.sleep(0.1)
+    return None
 
 
 def _is_served(path: Path) -> bool:

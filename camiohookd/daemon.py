@@ -25,6 +25,7 @@ from camiohookd.labelling import Labelling
 from camiohookd.listening import Sockets
 from camiohookd.metrics import Metrics
 from camiohookd.reload import REFUSED, Reloader, Setup, warn
+from camiohookd.restarts import Restarts
 from camiohookd.room import Bounds
 from camiohookd.signals import Signals
 from camiohookd.storethread import StoreThread
@@ -51,22 +52,24 @@ def run(setup: Setup, read: Callable[[], Setup], signals: Signals) -> int:
     log.info("camiohookd %s starts", version("camiohookd"))
     _warn_root()
     warn(setup)
+    restarts = Restarts(settings.runtime_dir(os.environ), os.environ)
+    restarts.begin(lambda: stop.came)
     allow_files(config.hook.max_connections)
     metrics = Metrics()
     labeler, threads = open_labeler(
         config.labeler, settings.state_dir(os.environ), lambda degraded: metrics.degraded.set(degraded)
     )
     if stop.came:
-        return _stopped_early()
+        return _stopped_early(restarts)
     queue = _open_queue(config, metrics)
     # What a long queue holds would make every full garbage collection stop all threads, half a second at 100,000 tasks.
     gc.collect()
     gc.freeze()
     if stop.came:
         queue.close()
-        return _stopped_early()
+        return _stopped_early(restarts)
     _log_what_there_is(config, labeler, threads, queue)
-    idle = asyncio.run(_serve(setup, read, signals, labeler, threads, metrics, queue))
+    idle = asyncio.run(_serve(setup, read, signals, restarts, labeler, threads, metrics, queue))
     labeler.close()
     log.info("stopped")
     if not idle:
@@ -85,7 +88,8 @@ def _warn_root() -> None:
         )
 
 
-def _stopped_early() -> int:
+def _stopped_early(restarts: Restarts) -> int:
+    restarts.forget()
     log.info("stopped before it was ready")
     return 0
 
@@ -94,6 +98,7 @@ async def _serve(
     setup: Setup,
     read: Callable[[], Setup],
     signals: Signals,
+    restarts: Restarts,
     labeler: Labeler,
     threads: int,
     metrics: Metrics,
@@ -127,8 +132,10 @@ async def _serve(
         background = [
             asyncio.create_task(reloader.run(signals.reload.event())),
             asyncio.create_task(heartbeat.run()),
+            asyncio.create_task(restarts.forget_when_lasting()),
         ]
         await stop.wait()
+        restarts.forget()
         for each in background:
             each.cancel()
         log.info("stopping: finishing what is in hand, the rest keeps")

@@ -25,7 +25,15 @@ class LabelerError(SetupError):
 
 
 class StateFolderError(SetupError):
-    """The state folder is in use by another daemon, or of a format this version does not know."""
+    """The state folder cannot be used, or is of a format this version does not know."""
+
+
+class StateFolderInUse(StateFolderError):
+    """Another daemon has the state folder."""
+
+
+class StateFolderBusy(CamiohookdError):
+    """A command of the owner's has the state folder for a while; another try will help."""
 
 
 class PayloadError(CamiohookdError):

@@ -35,19 +35,19 @@ log = logging.getLogger(__name__)
 class QueueStore:
     """The tasks and payloads of a state folder.
 
-    Raises StateFolderError when the folder cannot be used, StoreUnavailable when the disk refuses. `trouble` says why
-    the disk refused the last change, None when it took it.
+    Raises StateFolderError, StateFolderBusy when the folder cannot be used, StoreUnavailable when the disk refuses.
+    `trouble` says why the disk refused the last change, None when it took it.
     """
 
     def __init__(
-        self, folder: Path, *, backoff: Callable[[int], float], clock: Clock | None, disk: Disk | None
+        self, folder: Path, *, backoff: Callable[[int], float], clock: Clock | None, disk: Disk | None, briefly: bool
     ) -> None:
         self.folder = folder
         self.disk = disk or Disk()
         self.trouble: str | None = None
         self._must_sync = False
         try:
-            self._folder = StateFolder(folder, self.disk)
+            self._folder = StateFolder(folder, self.disk, briefly=briefly)
         except OSError as error:
             raise self._cannot_open(error) from error
         with self.opening():

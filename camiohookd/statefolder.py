@@ -24,10 +24,11 @@ from pathlib import Path
 from camiohookd import journal, snapshot
 from camiohookd.disk import Disk, replace_file
 from camiohookd.documents import Documents
-from camiohookd.errors import StateFolderError
+from camiohookd.errors import StateFolderBusy, StateFolderError, StateFolderInUse
 from camiohookd.tasks import Task
 
 FORMAT = 2
+_BRIEFLY = "briefly"
 
 log = logging.getLogger(__name__)
 
@@ -35,16 +36,18 @@ log = logging.getLogger(__name__)
 class StateFolder:
     """A locked state folder of today's format.
 
-    Raises StateFolderError when another process has it, when it cannot be used, or when its format is newer; OSError
-    when the disk refuses.
+    `briefly`: it is taken for one command, so that a daemon that finds it taken is to come again.
+
+    Raises StateFolderInUse when a daemon has it, StateFolderBusy when a command has it, StateFolderError when it cannot
+    be used or its format is newer, OSError when the disk refuses.
     """
 
-    def __init__(self, path: Path, disk: Disk) -> None:
+    def __init__(self, path: Path, disk: Disk, *, briefly: bool = False) -> None:
         self.path = path
         self._disk = disk
         try:
             self._make()
-            self._lock = _lock(path / "lock")
+            self._lock = _lock(path / "lock", briefly)
         except (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
             raise StateFolderError(
                 f"the state folder {path} cannot be used: {error.strerror}. It must exist and belong to the user "
@@ -109,18 +112,24 @@ class StateFolder:
         log.warning("migrated %s with %d tasks from format 1 to %d", self.snapshot, len(documents), FORMAT)
 
 
-def _lock(path: Path) -> int:
+def _lock(path: Path, briefly: bool) -> int:
+    """The lock is flock(2)'s; the file's text says who has it: the process, and "briefly" if that is a command."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.read(fd, 20).decode(errors="replace").strip()
+        process, _, how_long = os.read(fd, 30).decode(errors="replace").strip().partition(" ")
         os.close(fd)
-        raise StateFolderError(
-            f"the state folder {path.parent} is in use by another camiohookd (process {holder or 'unknown'}): "
+        if how_long == _BRIEFLY:
+            raise StateFolderBusy(
+                f"the state folder {path.parent} is in use by a command (process {process}), such as camiohookd queue "
+                "list in another terminal: try again when that has ended"
+            ) from None
+        raise StateFolderInUse(
+            f"the state folder {path.parent} is in use by another camiohookd (process {process or 'unknown'}): "
             "stop that one first (systemctl stop camiohookd), or name another folder with STATE_DIRECTORY"
         ) from None
     with suppress(OSError):  # a full disk has no room for the number, and the lock holds without
         os.ftruncate(fd, 0)
-        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+        os.pwrite(fd, f"{os.getpid()} {_BRIEFLY if briefly else ''}".strip().encode() + b"\n", 0)
     return fd

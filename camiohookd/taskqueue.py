@@ -54,7 +54,8 @@ class TaskQueue(QueueStore):
     """The queue in the state folder `folder`.
 
     `backoff(failures)` gives the seconds until the next try after that many failures; `on_failed` is told of every task
-    that fails. Raises StateFolderError when the folder cannot be used, StoreUnavailable when the disk refuses.
+    that fails; `briefly`: it is opened for one command. Raises StateFolderError, StateFolderBusy when the folder cannot
+    be used, StoreUnavailable when the disk refuses.
     """
 
     def __init__(
@@ -67,8 +68,9 @@ class TaskQueue(QueueStore):
         clock: Clock | None = None,
         disk: Disk | None = None,
         on_failed: Callable[[Cause], None] = lambda _: None,
+        briefly: bool = False,
     ) -> None:
-        super().__init__(folder, backoff=backoff, clock=clock, disk=disk)
+        super().__init__(folder, backoff=backoff, clock=clock, disk=disk, briefly=briefly)
         self.accepted = 0
         self._backoff = backoff
         self._on_failed = on_failed

@@ -95,6 +95,23 @@ def test_kills_under_load_lose_no_event_that_was_accepted(
     print_figure(f"{release}: kill -9 three times under load: {len(load.accepted)} events accepted, 0 lost")
 
 
+@pytest.mark.usefixtures("watched")
+def test_who_ends_badly_again_and_again_waits_before_it_starts_and_a_restart_by_the_owner_does_not(
+    installed: Appliance,
+) -> None:
+    for _ in range(6):
+        before = installed.pid
+        installed.signal("KILL")
+        installed.wait_until_started_again(before)
+    assert "it ended badly 6 times in a row: it waits 5 s" in installed.log()
+    installed.signal("KILL")
+    wait_until(lambda: "it ended badly 7 times in a row: it waits 10 s" in installed.log(), "it waits longer")
+    assert "Waits 10 s, since it ended badly 7 times in a row" in installed.service["StatusText"]
+    lines = len(installed.log().splitlines())
+    installed.restart()
+    assert "it waits" not in "".join(installed.log().splitlines()[lines:])
+
+
 def test_what_waits_when_the_machine_reboots_is_delivered_after(installed: Appliance) -> None:
     names = [f"waiting-{number}" for number in range(5)]
     with installed.machine.network(), FakeCamioThread(unreachable, CAMIO_PORT) as camio:

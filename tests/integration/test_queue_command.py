@@ -5,13 +5,15 @@ import os
 import stat
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
+from camiohookd import control
 from camiohookd.control import open_desk
-from camiohookd.errors import QueueError
+from camiohookd.errors import QueueError, StateFolderBusy
 from camiohookd.simulator.fake_camio import Answer
 from camiohookd.simulator.threaded import FakeCamioThread
 from tests.running import SAMPLES, Daemon, post_event
@@ -19,6 +21,8 @@ from tests.running import SAMPLES, Daemon, post_event
 PATIENCE = 30.0
 NOBODY = 65534
 CAT = (SAMPLES / "chelsea.jpg").read_bytes()
+
+daemon_stopped = pytest.mark.parametrize("failed", ["daemon stopped"], indirect=True)
 
 
 @pytest.fixture(params=["daemon running", "daemon stopped"])
@@ -132,6 +136,40 @@ def test_a_socket_that_a_killed_daemon_left_is_no_obstacle(tmp_path: Path) -> No
         assert _tasks(daemon) == []
         daemon.start()
         assert _tasks(daemon) == []
+
+
+@daemon_stopped
+def test_commands_that_come_at_the_same_time_wait_for_each_other(failed: Daemon) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        shown = list(pool.map(lambda task_id: failed.command("queue", "show", task_id).stdout, "1212"))
+    assert [json.loads(text)["id"] for text in shown] == list("1212")
+
+
+@daemon_stopped
+def test_a_daemon_that_starts_while_a_command_has_the_queue_is_to_be_started_again(failed: Daemon) -> None:
+    """Status 78 would keep systemd from that."""
+    with open_desk(failed.state / "no-socket", failed.state):
+        result = failed.command("serve", check=False)
+    assert result.returncode == 1
+    assert "is in use by a command (process" in result.stderr
+    with failed:
+        assert len(_tasks(failed)) == 2
+
+
+@daemon_stopped
+def test_a_command_that_comes_while_the_daemon_starts_is_answered_by_it(failed: Daemon) -> None:
+    failed.start(wait=False)
+    assert [task["id"] for task in _tasks(failed)] == ["1", "2"]
+
+
+@daemon_stopped
+def test_a_command_that_finds_the_queue_taken_for_long_says_by_whom(
+    failed: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "PATIENCE_SECONDS", 0.5)
+    socket = failed.state / "no-socket"
+    with open_desk(socket, failed.state), pytest.raises(StateFolderBusy, match=f"process {os.getpid()}"):
+        open_desk(socket, failed.state).__enter__()
 
 
 def test_without_a_queue_it_says_where_it_looked(tmp_path: Path) -> None:
