@@ -18,6 +18,7 @@ from camiohookd.callback import AllowList, Courier, backoff, trusted_certificate
 from camiohookd.config import Config
 from camiohookd.errors import CamiohookdError
 from camiohookd.frontdoor import FrontDoor
+from camiohookd.heap import give_freed_memory_back, keep_freed_memory
 from camiohookd.heartbeat import Heartbeat, Rate
 from camiohookd.labelers import Labeler
 from camiohookd.labelers.opening import open_labeler
@@ -52,6 +53,7 @@ def run(setup: Setup, read: Callable[[], Setup], signals: Signals) -> int:
     log.info("camiohookd %s starts", version("camiohookd"))
     _warn_root()
     warn(setup)
+    keep_freed_memory()
     restarts = Restarts(settings.runtime_dir(os.environ), os.environ)
     restarts.begin(lambda: stop.came)
     allow_files(config.hook.max_connections)
@@ -65,6 +67,7 @@ def run(setup: Setup, read: Callable[[], Setup], signals: Signals) -> int:
     # What a long queue holds would make every full garbage collection stop all threads, half a second at 100,000 tasks.
     gc.collect()
     gc.freeze()
+    give_freed_memory_back()
     if stop.came:
         queue.close()
         return _stopped_early(restarts)

@@ -23,7 +23,7 @@ class Disk:
         """A descriptor that can only add to `path`, which is created when missing."""
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
-    def write(self, fd: int, data: bytes) -> None:
+    def write(self, fd: int, data: bytes | bytearray) -> None:
         """All of `data`, or OSError with any part of it written."""
         rest = memoryview(data)
         while rest:
@@ -84,7 +84,7 @@ class AppendFile:
         self.length = self.synced = os.fstat(self._fd).st_size
         self._broken = False
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes | bytearray) -> None:
         """Raises OSError; then the file is repaired before anything else is added."""
         self.repair()
         self._broken = True

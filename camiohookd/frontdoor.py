@@ -3,6 +3,7 @@
 Keys and certificate can be changed while it listens. Belongs to the event loop.
 """
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from socket import socket
@@ -13,8 +14,8 @@ from camiohookd.config import Config
 from camiohookd.metrics import Metrics
 from camiohookd.payload import Event, parse_event
 from camiohookd.reload import Setup
-from camiohookd.storethread import StoreThread
-from camiohookd.taskqueue import Prepared, Receipt
+from camiohookd.storethread import Operation, StoreThread
+from camiohookd.taskqueue import Receipt
 from camiohookd.web.admission import Keys
 from camiohookd.web.hook import hook_application
 from camiohookd.web.peers import Peers
@@ -30,12 +31,14 @@ class Intake:
 
     def __init__(self, store: StoreThread) -> None:
         self._store = store
+        self._parsers = ThreadPoolExecutor(PARSERS, "parse")
 
-    def prepare(self, event: Event) -> Prepared:
-        return self._store.prepare(event)
+    async def take(self, read: Callable[[], Event]) -> tuple[Event, Receipt]:
+        def prepare() -> Operation[tuple[Event, Receipt]]:
+            prepared = self._store.prepare(read())
+            return lambda queue: (prepared.event, queue.put(prepared))
 
-    async def put(self, prepared: Prepared) -> Receipt:
-        return await self._store.call(lambda queue: queue.put(prepared))
+        return await self._store.call_prepared(prepare, self._parsers)
 
     async def page(self, limit: int, after: str | None) -> views.Page:
         return await self._store.call(lambda queue: views.page(queue, limit, after))
@@ -60,7 +63,6 @@ class FrontDoor:
             keys=self._keys,
             parse=partial(parse_event, limits=event_limits(config)),
             check_callback=allow_list.refuse_private,
-            executor=ThreadPoolExecutor(PARSERS, "parse"),
             metrics=metrics,
             limits=listener_limits(config),
             wrong_keys=config.hook.max_wrong_keys,

@@ -23,12 +23,14 @@ HALF_PAIR = re.compile("[\ud800-\udfff]")
 _decoder = msgspec.json.Decoder()
 
 
-def decode(body: bytes) -> Any:
+def decode(body: bytes | bytearray) -> Any:
     """Return the value of a UTF-8 JSON text, with or without a byte order mark.
 
     Raises `PayloadError` if it is not JSON, and RecursionError if it is nested too deep.
     """
-    text = body.removeprefix(codecs.BOM_UTF8)
+    text = (
+        body.removeprefix(codecs.BOM_UTF8) if body.startswith(codecs.BOM_UTF8) else body
+    )  # a bytearray would be copied
     try:
         return _decoder.decode(text)
     except UnicodeDecodeError:
@@ -54,7 +56,7 @@ def mend_text(text: str) -> str:
     return HALF_PAIR.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def _decode_tolerantly(body: bytes, refusal: str) -> Any:
+def _decode_tolerantly(body: bytes | bytearray, refusal: str) -> Any:
     try:
         return json.loads(body.decode(), parse_float=_float, parse_int=_integer, parse_constant=_constant)
     except UnicodeDecodeError:

@@ -38,24 +38,27 @@ class StoredPayload:
     pictures: tuple[Picture, ...]
 
 
-class Body(NamedTuple):
-    """A record but for its task's id: all that takes long to make. `checksum` is that of `data`."""
+class Draft(NamedTuple):
+    """A record without its head, for which there is room in `record`: all that takes long to make."""
 
     meta_length: int
-    data: bytes
+    record: bytearray
     checksum: int
 
 
-def encode_body(event: Event, received: float) -> Body:
+def draft(event: Event, received: float) -> Draft:
     pictures = [[picture.timestamp, len(picture.data)] for picture in event.pictures]
     meta = msgspec.json.encode({"digest": event.digest, "received": received, "pictures": pictures, "rest": event.rest})
-    data = b"".join([meta, *(picture.data for picture in event.pictures)])
-    return Body(len(meta), data, zlib.crc32(data))
+    record = bytearray().join([bytes(_HEAD_BYTES), meta, *(picture.data for picture in event.pictures)])
+    return Draft(len(meta), record, zlib.crc32(memoryview(record)[_HEAD_BYTES:]))
 
 
-def encode(task_id: int, body: Body) -> bytes:
-    head = _HEAD.pack(_MAGIC, task_id, body.meta_length, len(body.data), body.checksum, 0)
-    return b"".join([head, struct.pack("<I", zlib.crc32(head)), body.data])
+def finish(draft: Draft, task_id: int) -> bytearray:
+    """The record, in place."""
+    meta_length, record, checksum = draft
+    _HEAD.pack_into(record, 0, _MAGIC, task_id, meta_length, len(record) - _HEAD_BYTES, checksum, 0)
+    struct.pack_into("<I", record, _HEAD.size, zlib.crc32(memoryview(record)[: _HEAD.size]))
+    return record
 
 
 def decode(record: bytes) -> StoredPayload:

@@ -78,7 +78,7 @@ class Segments:
 
     # Adding
 
-    def append(self, record: bytes) -> Place:
+    def append(self, record: bytes | bytearray) -> Place:
         """Add a record, not yet durable: `sync` makes it so. Raises OSError."""
         if self._active is None or self._active.length >= SEGMENT_BYTES:
             self._roll()

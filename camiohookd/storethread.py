@@ -11,6 +11,7 @@ import os
 import queue as queues
 import threading
 from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import Any, TypeVar
 
 from camiohookd import views
@@ -19,7 +20,7 @@ from camiohookd.housekeeping import Housekeeper
 from camiohookd.taskqueue import TaskQueue
 
 Result = TypeVar("Result")
-Operation = Callable[[TaskQueue], Any]
+Operation = Callable[[TaskQueue], Result]
 
 MAX_BATCH = 256
 IDLE_SECONDS = 1.0
@@ -31,21 +32,27 @@ log = logging.getLogger(__name__)
 class _Call:
     """An operation that waits for its turn, and the future its caller waits for."""
 
-    def __init__(self, operation: Operation, loop: asyncio.AbstractEventLoop) -> None:
-        self.operation = operation
-        self.loop = loop
-        self.future: asyncio.Future[Any] = loop.create_future()
+    operation: Operation[Any]
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Any] = self.loop.create_future()
         self.result: Any = None
         self.error: BaseException | None = None
 
     def settle(self) -> None:
-        """On the loop: hand over the outcome; a caller that was cancelled meanwhile wants none."""
-        if self.future.done():
+        """On the loop: hand over the outcome; a caller that was cancelled meanwhile wants none.
+
+        It is let go of, for an error and all that was in hand where it came from would hold each other in memory.
+        """
+        future, error, result = self.future, self.error, self.result
+        del self.future, self.error, self.result
+        if future.done():
             return
-        if self.error is not None:
-            self.future.set_exception(self.error)
+        if error is not None:
+            future.set_exception(error)
         else:
-            self.future.set_result(self.result)
+            future.set_result(result)
 
 
 class StoreThread:
@@ -75,16 +82,39 @@ class StoreThread:
         """
         self._on_change = on_change
 
-    async def call(self, operation: Callable[[TaskQueue], Result]) -> Result:
+    async def call(self, operation: Operation[Result]) -> Result:
         """Run `operation` and return its result once it is durable. Raises what it raises, or StoreUnavailable."""
-        if self._stopping:
-            raise StoreUnavailable("the queue is closed: the service stops")
-        call = _Call(operation, asyncio.get_running_loop())
-        self._waiting.put(call)
+        call = _Call()
+        call.operation = operation
+        self._enter(call)
         result: Result = await call.future
         return result
 
-    async def persist(self, operation: Callable[[TaskQueue], Result]) -> Result | None:
+    async def call_prepared(self, prepare: Callable[[], Operation[Result]], executor: Executor) -> Result:
+        """As `call`, for an operation that `prepare` makes on a thread of `executor`; from there it goes on at once.
+
+        Raises what either raises, or StoreUnavailable.
+        """
+        call = _Call()
+        executor.submit(self._prepare, call, prepare)
+        result: Result = await call.future
+        return result
+
+    def _prepare(self, call: _Call, prepare: Callable[[], Operation[Any]]) -> None:
+        """On a thread of an executor."""
+        try:
+            call.operation = prepare()
+            self._enter(call)
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it belongs to the caller
+            call.error = error
+            _settle_on(call.loop, [call])
+
+    def _enter(self, call: _Call) -> None:
+        if self._stopping:
+            raise StoreUnavailable("the queue is closed: the service stops")
+        self._waiting.put(call)
+
+    async def persist(self, operation: Operation[Result]) -> Result | None:
         """As `call`, but for a change that has happened and must be kept: tried again for as long as the disk refuses.
 
         None when the task is gone or in another state meanwhile, because its owner took it away.

@@ -18,7 +18,7 @@ from camiohookd.disk import Disk
 from camiohookd.documents import Document
 from camiohookd.errors import StoreUnavailable, WrongState
 from camiohookd.payload import Event, Reply
-from camiohookd.payloadrecord import Body, encode, encode_body
+from camiohookd.payloadrecord import Draft, draft, finish
 from camiohookd.queuestore import QueueStore
 from camiohookd.recovery import recover
 from camiohookd.room import Bounds, Room
@@ -40,7 +40,7 @@ class Prepared(NamedTuple):
 
     event: Event
     received: float
-    body: Body
+    draft: Draft
 
 
 class Delivery(NamedTuple):
@@ -97,7 +97,7 @@ class TaskQueue(QueueStore):
     def prepare(self, event: Event) -> Prepared:
         """What `put` would have to compute at length; any thread may do it before."""
         received = round(self.elapsed.wall(), 3)
-        return Prepared(event, received, encode_body(event, received))
+        return Prepared(event, received, draft(event, received))
 
     def put(self, given: Event | Prepared) -> Receipt:
         """Take an event in, or find that it is known. Raises QueueFull."""
@@ -105,16 +105,16 @@ class TaskQueue(QueueStore):
         known = self._known(event)
         if known is not None:
             return known
-        _, received, body = given if isinstance(given, Prepared) else self.prepare(given)
+        prepared = given if isinstance(given, Prepared) else self.prepare(given)
         task_id = self.storage.take_id()
-        record = encode(task_id, body)
+        record = finish(prepared.draft, task_id)
         try:
             self.storage.repair()
             self.room.make(len(record))
             place = self.segments.append(record)
         except OSError as error:
             raise self.refused(error) from error
-        self.insert(task_id, _new_task(event, place, received, self.elapsed.now()))
+        self.insert(task_id, _new_task(event, place, prepared.received, self.elapsed.now()))
         self.accepted += 1
         return Receipt(str(task_id), duplicate=False)
 

@@ -90,7 +90,7 @@ class CountingDisk(Disk):
         self._open[fd] = path
         return fd
 
-    def write(self, fd: int, data: bytes) -> None:
+    def write(self, fd: int, data: bytes | bytearray) -> None:
         self._count("write", self._open[fd])
         super().write(fd, data)
 

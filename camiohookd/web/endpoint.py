@@ -44,7 +44,7 @@ class Endpoint(RequestHandler):
 
     def __init__(self, application: Application, request: HTTPServerRequest, **kwargs: Any) -> None:
         self.length: int | None = None
-        self.chunks: list[bytes] = []
+        self.chunks: list[bytearray] = []
         self.received = 0
         self._refused = False
         self._discarded = 0
@@ -122,6 +122,7 @@ class Endpoint(RequestHandler):
         self._after(self.application.limits.discard_seconds, self._hang_up)
 
     def data_received(self, chunk: bytes) -> None:
+        """`Stream` makes it a bytearray, whatever Tornado says."""
         if self._refused:
             self._discard(len(chunk))
             return
@@ -129,7 +130,7 @@ class Endpoint(RequestHandler):
         if self.received > self.body_limit:
             self.refuse(answers.too_large(self.body_limit))
         else:
-            self.chunks.append(chunk)
+            self.chunks.append(cast("bytearray", chunk))
 
     async def _body_is_in(self) -> None:
         self._cancel_timer()
@@ -184,7 +185,8 @@ class Endpoint(RequestHandler):
     def _refuse_if_late(self) -> None:
         """Look at how fast the body comes, and again when what has come by now would be too little."""
         limits, loop = self.application.limits, asyncio.get_running_loop()
-        left = self._began + limits.header_seconds + self.received / limits.body_rate - loop.time()
+        received = self.received + self._stream.ahead
+        left = self._began + limits.header_seconds + received / limits.body_rate - loop.time()
         if left > 0:
             self._after(left, self._refuse_if_late)
         else:

@@ -9,7 +9,7 @@ NAMES = ("gzip", "x-gzip")  # RFC 9110, section 8.4.1.3
 _GZIP = 16 + zlib.MAX_WBITS  # zlib.h, inflateInit2: the header and the checksum of gzip, and nothing else
 
 
-def unpack(body: bytes, limit: int) -> bytes:
+def unpack(body: bytes | bytearray, limit: int) -> bytes:
     """The one file in `body`, no more of which is ever unpacked than `limit` bytes and one; raise `Refused`."""
     unpacker = zlib.decompressobj(_GZIP)
     try:

@@ -1,16 +1,14 @@
 """The public listener: Camio's three requests and nothing else (PROTOCOL.md, section 3).
 
-key ─▶ room ─▶ body ─▶ executor: `parse`, `check_callback`, `Intake.prepare` ─▶ `put` (on stable storage) ─▶ 200
+key ─▶ room ─▶ body ─▶ `Intake.take`: `read` (`parse`, `check_callback`), on a thread ─▶ stable storage ─▶ 200
 
-Everything but that executor's work runs on the event loop. The key is in the URL, so no URL is ever logged.
+Everything but `read` runs on the event loop. The key is in the URL, so no URL is ever logged.
 """
 
-import asyncio
 import logging
 import re
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -21,7 +19,6 @@ from tornado.web import url
 from camiohookd.errors import NoSuchTask
 from camiohookd.metrics import Metrics
 from camiohookd.payload import Event
-from camiohookd.taskqueue import Prepared
 from camiohookd.web import answers, gzipped
 from camiohookd.web.admission import Guesses, Keys, Room
 from camiohookd.web.answers import Answer, Refused
@@ -38,7 +35,7 @@ _CURSOR = re.compile(r"[0-9A-Za-z_.:-]{1,128}")
 _LINES_PER_EVENT = 20
 
 
-Unpack = Callable[[bytes], bytes]
+Unpack = Callable[[bytes | bytearray], bytes]
 
 
 class Receipt(Protocol):
@@ -64,12 +61,11 @@ class Page(Protocol):
 class Intake(Protocol):
     """The side of the queue that is turned to Camio."""
 
-    def prepare(self, event: Event) -> Prepared:
-        """What `put` would have to compute at length; any thread may call this."""
-        ...
+    async def take(self, read: Callable[[], Event]) -> tuple[Event, Receipt]:
+        """Return once the event that `read` gives, on another thread, is on stable storage.
 
-    async def put(self, prepared: Prepared) -> Receipt:
-        """Return once the event is on stable storage; raise `QueueFull` or `StoreUnavailable` if it is not."""
+        Raises what `read` raises, and `QueueFull` or `StoreUnavailable` if it is not.
+        """
         ...
 
     async def page(self, limit: int, after: str | None) -> Page:
@@ -79,27 +75,26 @@ class Intake(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """What the requests share. `read` runs in `executor`, since 32 MB of base64 take a while."""
+    """What the requests share. `read` is not for the event loop, since 32 MB of base64 take a while."""
 
     intake: Intake
     keys: Keys
-    parse: Callable[[bytes], Event]
+    parse: Callable[[bytes | bytearray], Event]
     check_callback: Callable[[str], None]
-    executor: Executor
     metrics: Metrics
     room: Room
     guesses: Guesses
     throttle: Throttle = field(default_factory=partial(Throttle, log))
 
-    def read(self, chunks: list[bytes], unpack: Unpack | None) -> Prepared:
+    def read(self, chunks: list[bytearray], unpack: Unpack | None) -> Event:
         """The event in a body, whose `chunks` are used up; raise `PayloadError`, `PrivateCallback` or `Refused`."""
-        body = b"".join(chunks)
+        body: bytes | bytearray = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         chunks.clear()
         if unpack is not None:
             body = unpack(body)
         event = self.parse(body)
         self.check_callback(event.callback_url)
-        return self.intake.prepare(event)
+        return event
 
 
 class Status(Endpoint):
@@ -174,10 +169,8 @@ class Tasks(Endpoint):
             self._taken = size
 
     async def _accept(self) -> None:
-        loop = asyncio.get_running_loop()
-        prepared = await loop.run_in_executor(self._hook.executor, self._hook.read, self.chunks, self._unpack)
-        receipt = await self._hook.intake.put(prepared)
-        self._record(prepared.event, receipt)
+        event, receipt = await self._hook.intake.take(partial(self._hook.read, self.chunks, self._unpack))
+        self._record(event, receipt)
         self.reply(200, {"status": "duplicate" if receipt.duplicate else "queued", "id": receipt.id})
 
     def _record(self, event: Event, receipt: Receipt) -> None:
@@ -235,9 +228,8 @@ def hook_application(
     *,
     intake: Intake,
     keys: Keys,
-    parse: Callable[[bytes], Event],
+    parse: Callable[[bytes | bytearray], Event],
     check_callback: Callable[[str], None],
-    executor: Executor,
     metrics: Metrics,
     limits: Limits,
     wrong_keys: int,
@@ -249,7 +241,6 @@ def hook_application(
         keys=keys,
         parse=parse,
         check_callback=check_callback,
-        executor=executor,
         metrics=metrics,
         room=Room(limits.bodies_bytes),
         guesses=Guesses(wrong_keys),

@@ -28,7 +28,6 @@ from camiohookd.web.stream import Patience, Stream
 log = logging.getLogger(__name__)
 
 MEGABYTE = 1024 * 1024
-_READ_BYTES = 256 * 1024
 _NO_LIMIT = 1 << 62
 _ACCEPTED_AT_ONCE = 8
 _REST_SECONDS = 1.0
@@ -163,7 +162,7 @@ def listen(site: Site, sockets: Iterable[socket]) -> Listener:
     limits = site.limits
     listener = Listener(
         site,
-        chunk_size=_READ_BYTES,
+        chunk_size=MEGABYTE,
         max_header_size=limits.header_bytes,
         max_buffer_size=MEGABYTE,
         idle_connection_timeout=limits.idle_seconds + limits.header_seconds,  # `Stream` tells the two apart

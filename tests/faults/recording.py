@@ -131,7 +131,7 @@ class RecordingDisk(MemoryDisk):
         self._file_of[fd] = self.files[name]
         return fd
 
-    def write(self, fd: int, data: bytes) -> None:
+    def write(self, fd: int, data: bytes | bytearray) -> None:
         self.log.append(Write(self._file_of[fd], bytes(data)))
         super().write(fd, data)
 
@@ -197,7 +197,7 @@ class FailingDisk(RecordingDisk):
             raise self._error
         return super().open_append(path)
 
-    def write(self, fd: int, data: bytes) -> None:
+    def write(self, fd: int, data: bytes | bytearray) -> None:
         if self._fails():
             super().write(fd, data[: len(data) // 2])
             raise self._error

@@ -71,7 +71,7 @@ class CountingDisk(MortalDisk):
         super().__init__()
         self._path = path
 
-    def write(self, fd: int, data: bytes) -> None:
+    def write(self, fd: int, data: bytes | bytearray) -> None:
         room = self.free_bytes(self._path)
         super().write(fd, data[:room])
         if room < len(data):

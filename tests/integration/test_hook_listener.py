@@ -27,8 +27,6 @@ from camiohookd.callback.allowlist import AllowList
 from camiohookd.errors import NoSuchTask, QueueFull, StoreUnavailable
 from camiohookd.metrics import Metrics
 from camiohookd.payload import Event, parse_event
-from camiohookd.payloadrecord import encode_body
-from camiohookd.taskqueue import Prepared
 from camiohookd.web.admission import Keys
 from camiohookd.web.hook import hook_application
 from camiohookd.web.peers import Peers
@@ -63,7 +61,7 @@ class MemoryPage:
 
 @dataclass
 class MemoryIntake:
-    """A queue without a disk. `error` is raised by the next `put`; `put` waits while `gate` is not set."""
+    """A queue without a disk. `error` is raised by the next `take`; `take` waits while `gate` is not set."""
 
     events: dict[str, Event] = field(default_factory=dict)
     error: Exception | None = None
@@ -71,11 +69,8 @@ class MemoryIntake:
     entered: threading.Event = field(default_factory=threading.Event)
     pages: list[tuple[int, str | None]] = field(default_factory=list)
 
-    def prepare(self, event: Event) -> Prepared:
-        return Prepared(event, 0.0, encode_body(event, 0.0))
-
-    async def put(self, prepared: Prepared) -> MemoryReceipt:
-        event = prepared.event
+    async def take(self, read: Callable[[], Event]) -> tuple[Event, MemoryReceipt]:
+        event = await asyncio.to_thread(read)
         self.entered.set()
         while not self.gate.is_set():
             await asyncio.sleep(0.01)
@@ -83,7 +78,7 @@ class MemoryIntake:
             raise self.error
         duplicate = event.digest in self.events
         self.events[event.digest] = event
-        return MemoryReceipt(event.digest, duplicate)
+        return event, MemoryReceipt(event.digest, duplicate)
 
     async def page(self, limit: int, after: str | None) -> MemoryPage:
         self.pages.append((limit, after))
@@ -98,7 +93,7 @@ class Box:
     """A running listener and what is behind it."""
 
     limits: Limits = LIMITS
-    parse: Callable[[bytes], Event] = parse_event
+    parse: Callable[[bytes | bytearray], Event] = parse_event
     intake: MemoryIntake = field(default_factory=MemoryIntake)
     metrics: Metrics = field(default_factory=Metrics)
     wrong_keys: int = 1000
@@ -116,13 +111,12 @@ class Box:
     def tasks(self) -> str:
         return f"{self.url}/tasks/{KEY}"
 
-    def site(self, executor: ThreadPoolExecutor) -> Site:
+    def site(self) -> Site:
         return hook_application(
             intake=self.intake,
             keys=Keys({"home": KEY, "barn": "an0ther-key"}),
             parse=self.parse,
             check_callback=AllowList(["camio.com"]).refuse_private,
-            executor=executor,
             metrics=self.metrics,
             limits=self.limits,
             wrong_keys=self.wrong_keys,
@@ -150,10 +144,9 @@ class Box:
         self._loop, self._done = asyncio.get_running_loop(), asyncio.Event()
         bound = socket.create_server(("127.0.0.1", 0))
         self.port = bound.getsockname()[1]
-        with ThreadPoolExecutor(1) as executor:
-            self._listener: Listener = listen(self.site(executor), [bound])
-            ready.set()
-            await self._done.wait()
+        self._listener: Listener = listen(self.site(), [bound])
+        ready.set()
+        await self._done.wait()
 
     def connections(self) -> int:
         return len(self._listener.site.crowd)
@@ -290,7 +283,7 @@ def test_an_event_with_many_bad_pictures_does_not_fill_the_log(box: Box, caplog:
 def test_a_body_that_takes_long_to_parse_holds_up_nobody(box: Box) -> None:
     parsing, go_on = threading.Event(), threading.Event()
 
-    def slow_parse(body: bytes) -> Event:
+    def slow_parse(body: bytes | bytearray) -> Event:
         parsing.set()
         assert go_on.wait(PATIENCE)
         return parse_event(body)

@@ -7,12 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from camiohookd.payload import Event
-from camiohookd.payloadrecord import DamagedPayloadError, decode, encode, encode_body
+from camiohookd.payloadrecord import DamagedPayloadError, decode, draft, finish
 from camiohookd.segments import BLOCK_BYTES, SEGMENT_BYTES, Place, Segments
 from tests.queue_fixtures import CountingDisk, make_event
 
+
+def record_of(task_id: int, event: Event, received: float) -> bytes:
+    return bytes(finish(draft(event, received), task_id))
+
+
 EVENT = make_event(1, pictures=2, size=300)
-RECORD = encode(7, encode_body(EVENT, 1.5e9))
+RECORD = record_of(7, EVENT, 1.5e9)
 
 
 @pytest.fixture
@@ -35,14 +40,14 @@ def files(segments: Segments, folder: Path) -> list[str]:
 @given(number=st.integers(1, 2**63), pictures=st.integers(1, 5), size=st.integers(1, 500))
 def test_a_record_holds_the_pictures_and_the_rest_of_the_event(number: int, pictures: int, size: int) -> None:
     event = make_event(number, pictures=pictures, size=size)
-    stored = decode(encode(number, encode_body(event, 1.5e9)))
+    stored = decode(record_of(number, event, 1.5e9))
     assert (stored.task_id, stored.pictures) == (number, event.pictures)
     assert stored.meta == {"digest": event.digest, "received": 1.5e9, "rest": event.rest}
 
 
 def test_a_record_takes_the_decoded_pictures_and_little_more() -> None:
     decoded = sum(len(picture.data) for picture in make_event(1, pictures=8, size=50_000).pictures)
-    assert len(encode(1, encode_body(make_event(1, pictures=8, size=50_000), 1.5e9))) - decoded < 1000
+    assert len(record_of(1, make_event(1, pictures=8, size=50_000), 1.5e9)) - decoded < 1000
 
 
 @settings(max_examples=300)
@@ -69,7 +74,7 @@ def test_a_file_that_is_gone_is_a_damaged_payload(segments: Segments, tmp_path: 
 
 
 def test_damage_to_one_record_costs_no_other(segments: Segments, tmp_path: Path) -> None:
-    places = [keep(segments, encode(number, encode_body(make_event(number), 0.0))) for number in range(1, 6)]
+    places = [keep(segments, record_of(number, make_event(number), 0.0)) for number in range(1, 6)]
     path = tmp_path / "segments" / "00000001.payloads"
     content = bytearray(path.read_bytes())
     content[places[2].offset + 2 : places[2].offset + 40] = b"\xff" * 38
@@ -80,8 +85,8 @@ def test_damage_to_one_record_costs_no_other(segments: Segments, tmp_path: Path)
 
 
 def test_a_picture_that_looks_like_a_record_is_taken_for_none(segments: Segments) -> None:
-    keep(segments, encode(1, encode_body(embedding(RECORD), 0.0)))
-    keep(segments, encode(2, encode_body(make_event(2), 0.0)))
+    keep(segments, record_of(1, embedding(RECORD), 0.0))
+    keep(segments, record_of(2, make_event(2), 0.0))
     assert [stored.task_id for _, stored in segments.scan(1)] == [1, 2]
 
 
@@ -143,7 +148,7 @@ def test_what_cannot_be_cut_off_is_left_alone_for_good(segments: Segments, disk:
 def test_a_full_segment_is_followed_by_the_next_and_goes_when_nobody_needs_it(
     segments: Segments, tmp_path: Path
 ) -> None:
-    big = encode(1, encode_body(make_event(1, size=SEGMENT_BYTES // 2), 0.0))
+    big = record_of(1, make_event(1, size=SEGMENT_BYTES // 2), 0.0)
     places = [keep(segments, big) for _ in range(3)]
     assert [place.segment for place in places] == [1, 1, 2]
     segments.let_go(places[0])
@@ -186,7 +191,7 @@ def test_the_name_of_a_new_segment_is_durable_before_anything_in_it(segments: Se
 
 
 def test_holes_are_whole_blocks_and_touch_no_record_that_is_needed(segments: Segments, tmp_path: Path) -> None:
-    places = [keep(segments, encode(number, encode_body(make_event(number, size=9000), 0.0))) for number in range(1, 8)]
+    places = [keep(segments, record_of(number, make_event(number, size=9000), 0.0)) for number in range(1, 8)]
     path = tmp_path / "segments" / "00000001.payloads"
     before = path.read_bytes()
     for place in (places[1], places[2], places[5]):
@@ -205,7 +210,7 @@ def test_holes_are_whole_blocks_and_touch_no_record_that_is_needed(segments: Seg
 
 
 def test_a_segment_with_holes_goes_as_a_whole_when_nobody_needs_it(segments: Segments, tmp_path: Path) -> None:
-    places = [keep(segments, encode(number, encode_body(make_event(number, size=9000), 0.0))) for number in (1, 2)]
+    places = [keep(segments, record_of(number, make_event(number, size=9000), 0.0)) for number in (1, 2)]
     segments.let_go(places[0])
     segments.make_holes()
     segments.let_go(places[1])
