@@ -34,11 +34,11 @@ class Intake:
         self._parsers = ThreadPoolExecutor(PARSERS, "parse")
 
     async def take(self, read: Callable[[], Event]) -> tuple[Event, Receipt]:
-        def prepare() -> Operation[tuple[Event, Receipt]]:
-            prepared = self._store.prepare(read())
-            return lambda queue: (prepared.event, queue.put(prepared))
+        return await self._store.call_prepared(partial(self._prepare, read), self._parsers)
 
-        return await self._store.call_prepared(prepare, self._parsers)
+    def _prepare(self, read: Callable[[], Event]) -> Operation[tuple[Event, Receipt]]:
+        prepared = self._store.prepare(read())
+        return lambda queue: (prepared.event, queue.put(prepared))
 
     async def page(self, limit: int, after: str | None) -> views.Page:
         return await self._store.call(lambda queue: views.page(queue, limit, after))

@@ -6,6 +6,7 @@ no such proxy. Behind a tunnel everybody comes from this machine, so nobody ther
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 IPAddress = IPv4Address | IPv6Address
@@ -56,6 +57,7 @@ class Peers:
         return any(ip in network for network in self._trusted)
 
 
+@lru_cache
 def _parse(text: str) -> IPAddress | None:
     """IPv4 as it is written in IPv6 is IPv4; a zone is left out."""
     try:
