@@ -18,34 +18,38 @@ class Documents(MutableMapping[str, Document]):
     __slots__ = ("_encoded",)
 
     def __init__(self, documents: Mapping[str, Document] | None = None) -> None:
-        self._encoded = {key: encode_document(document) for key, document in (documents or {}).items()}
+        # By number, which takes half the memory of its text.
+        self._encoded = {int(key): encode_document(document) for key, document in (documents or {}).items()}
 
     def __getitem__(self, key: str) -> Document:
-        document: Document = msgspec.json.decode(self._encoded[key])
+        document: Document = msgspec.json.decode(self._encoded[int(key)])
         return document
 
     def __setitem__(self, key: str, document: Document) -> None:
-        self._encoded[key] = encode_document(document)
+        self._encoded[int(key)] = encode_document(document)
 
     def __delitem__(self, key: str) -> None:
-        del self._encoded[key]
+        del self._encoded[int(key)]
 
     def __contains__(self, key: object) -> bool:
-        return key in self._encoded
+        return isinstance(key, str) and int(key) in self._encoded
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._encoded)
+        return map(str, self._encoded)
 
     def __len__(self) -> int:
         return len(self._encoded)
 
+    def ascending_ids(self) -> list[int]:
+        return sorted(self._encoded)
+
     def encoded(self, key: str) -> bytes | None:
         """The JSON of a document; None when there is no such one."""
-        return self._encoded.get(key)
+        return self._encoded.get(int(key))
 
     def set_encoded(self, key: str, document: bytes) -> None:
         """Put a document in its place that is JSON already."""
-        self._encoded[key] = document
+        self._encoded[int(key)] = document
 
     def __repr__(self) -> str:
         return f"Documents({dict(self)!r})"

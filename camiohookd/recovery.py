@@ -64,7 +64,9 @@ def _rescue_from(queue: "TaskQueue", number: int, known: int) -> list[int]:
     for place, payload in queue.segments.scan(number):
         found.append(payload.task_id)
         queue.storage.reserve_ids(payload.task_id + 1)
-        if str(payload.task_id) in queue.storage.documents or payload.meta["digest"] in queue.index.by_digest:
+        if str(payload.task_id) in queue.storage.documents:
+            continue
+        if queue.index.with_digest(payload.meta["digest"]) is not None:
             continue
         if payload.task_id > known or payload.task_id in queue.storage.lost_ids:
             queue.insert(payload.task_id, _rescued_task(payload, place, queue.elapsed.now()))

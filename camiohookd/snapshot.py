@@ -12,7 +12,6 @@ that a damaged line costs only itself. A new snapshot is written beside the old 
 """
 
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 from camiohookd.disk import AppendFile, Disk
@@ -76,7 +75,7 @@ class SnapshotWriter:
         self._path = path
         self._temporary = path.with_suffix(".json.new")
         self._documents = documents
-        self._keys: Iterator[str] = iter(sorted(documents, key=int))  # what is damaged is told by its neighbours
+        self._ids = iter(documents.ascending_ids())  # what is damaged is told by its neighbours
         disk.unlink(self._temporary)
         self._file = AppendFile(disk, self._temporary)
         self._separator = _HEAD
@@ -85,10 +84,11 @@ class SnapshotWriter:
         """Write and sync about `limit` bytes; True when the snapshot has taken its place. Raises OSError."""
         chunk = bytearray()
         while len(chunk) < limit:
-            key = next(self._keys, None)
-            if key is None:
+            number = next(self._ids, None)
+            if number is None:
                 self._finish(bytes(chunk))
                 return True
+            key = str(number)
             if (document := self._documents.encoded(key)) is not None:
                 chunk += self._separator + encode_line(key, document)
                 self._separator = b",\n"

@@ -119,7 +119,7 @@ class TaskQueue(QueueStore):
         return Receipt(str(task_id), duplicate=False)
 
     def _known(self, event: Event) -> Receipt | None:
-        task_id = self.index.by_digest.get(event.digest)
+        task_id = self.index.with_digest(event.digest)
         if task_id is None:
             return None
         task = self.get(task_id)
@@ -174,7 +174,7 @@ class TaskQueue(QueueStore):
         self._expect(task_id, State.LABELLED)
         fields = {"state": State.DONE.value, "ended": self.elapsed.now()}
         self.room.drain.left(self.elapsed.now())
-        self.change(task_id, fields, remove=("reply", "callback_url", "not_before", "firm", "reason"))
+        self.change(task_id, fields, remove=("reply", "callback_url", "since", "not_before", "firm", "reason"))
 
     def retry(self, task_id: int, reason: str, retry_after: float | None = None) -> float:
         """The reply is to be posted again later; `retry_after` are the seconds the receiver asked for.

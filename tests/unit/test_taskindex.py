@@ -65,7 +65,7 @@ def facts(index: TaskIndex) -> dict[str, Any]:
         "counts": {state: count for state, count in index.counts.items() if count},
         "ids": [list(ids.after(0)) for ids in (index.waiting, index.claimable, index.suspects)],
         "in hand": index.in_hand,
-        "digests": index.by_digest,
+        "digests": index._by_digest,
         "timed": [sorted(ids._times.items()) for ids in (index.by_age, index.kept_payloads, *index.ended.values())],
         "segments": index._segments._needed,
         "due": sorted(due),
