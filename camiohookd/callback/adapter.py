@@ -8,7 +8,9 @@ import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
@@ -68,3 +70,9 @@ class Adapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+
+    def build_response(self, req: PreparedRequest, resp: Any) -> Response:  # noqa: ARG002  # requests' signature
+        """With what is looked at of an answer, its cookies not among it."""
+        answer = Response()
+        answer.status_code, answer.headers, answer.raw = resp.status, CaseInsensitiveDict(resp.headers), resp
+        return answer

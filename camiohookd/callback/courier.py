@@ -3,7 +3,6 @@
 import logging
 import threading
 from functools import partial
-from http.cookiejar import DefaultCookiePolicy
 
 import requests
 from urllib3.exceptions import HTTPError
@@ -14,7 +13,7 @@ from camiohookd.callback.dialing import Dialer
 from camiohookd.callback.outcome import Outcome, OutcomeKind, classify_answer, classify_error
 from camiohookd.callback.resolver import Lookup, Resolver, ask_system
 from camiohookd.callback.trust import CERTIFI
-from camiohookd.callback.watchdog import Watchdog
+from camiohookd.callback.watchdog import Watchdogs
 
 MAX_ANSWER_BYTES = 65536
 
@@ -23,7 +22,7 @@ logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 class Courier:
-    """Makes deliveries; shared by the threads of the delivery pool, each with `requests.Session`s of its own.
+    """Makes deliveries; shared by the threads of the delivery pool, each with connections of its own.
 
     All times are seconds: `connect_timeout` for the host's name and for each of its addresses, `read_timeout` between
     two bytes, `deadline` for the try as a whole, which is what ends an answer that drips. `version` goes into the
@@ -41,65 +40,60 @@ class Courier:
         lookup: Lookup = ask_system,
     ) -> None:
         self._headers = {
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
             "Content-Type": "application/json",
             "User-Agent": f"camiohookd/{version}",
-            "Accept-Encoding": "identity",
         }
         self._timeouts = (connect_timeout, read_timeout)
         self._deadline = deadline
         self._certificates = certificates
         self._dialer = Dialer(Resolver(lookup), connect_timeout)
+        self._watchdogs = Watchdogs(deadline)
         self._local = _OfThread()
-        self._sessions: list[requests.Session] = []
+        self._adapters: list[Adapter] = []
 
     def deliver(self, target: Target, body: bytes) -> Outcome:
         """POST `body` to `target` once and classify the answer."""
-        watchdog = Watchdog(self._deadline)
-        attend(Errand(partial(self._dialer.dial, any_address=target.any_address, watchdog=watchdog), watchdog))
-        session = self._session(target.any_address)
-        try:
-            answer = session.post(target.url, data=body, timeout=self._timeouts, allow_redirects=False, stream=True)
-            with answer:
-                _drain(answer)
-                return classify_answer(answer)
-        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            if watchdog.fired:
-                return Outcome(OutcomeKind.TRANSIENT, None, f"no whole answer within {self._deadline:g} s")
-            return classify_error(error)
-        finally:
-            watchdog.stop()
+        with self._watchdogs.one() as watchdog:
+            attend(Errand(partial(self._dialer.dial, any_address=target.any_address, watchdog=watchdog), watchdog))
+            try:
+                with self._post(target, body) as answer:
+                    _drain(answer)
+                    return classify_answer(answer)
+            except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+                if watchdog.fired:
+                    return Outcome(OutcomeKind.TRANSIENT, None, f"no whole answer within {self._deadline:g} s")
+                return classify_error(error)
 
     def close(self) -> None:
         """Close every thread's connections; no delivery may be in hand."""
-        for session in self._sessions:
-            session.close()
+        for adapter in self._adapters:
+            adapter.close()
 
-    def _session(self, any_address: bool) -> requests.Session:
+    def _post(self, target: Target, body: bytes) -> requests.Response:
+        """Without a `requests.Session`, which would follow redirects, keep cookies, and take proxies, a .netrc and
+        another CA bundle from the environment; and takes as long to find out that it is not to as all the rest."""
+        request = requests.PreparedRequest()
+        request.prepare_method("POST")
+        request.prepare_url(target.url, None)
+        request.prepare_headers(self._headers)
+        request.prepare_body(body, None)
+        adapter = self._adapter(target.any_address)
+        return adapter.send(request, stream=True, timeout=self._timeouts, verify=self._certificates)
+
+    def _adapter(self, any_address: bool) -> Adapter:
         """One for each: a connection that is kept open to a private address is of no use to what may go to no such."""
-        session = self._local.sessions.get(any_address)
-        if session is None:
-            session = self._local.sessions[any_address] = _Session()
-            # Otherwise proxies, a .netrc or another CA bundle could come in from the environment.
-            session.trust_env = False
-            session.verify = self._certificates
-            session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-            session.headers.update(self._headers)
-            for scheme in ("http://", "https://"):
-                session.mount(scheme, Adapter())
-            self._sessions.append(session)
-        return session
+        adapter = self._local.adapters.get(any_address)
+        if adapter is None:
+            adapter = self._local.adapters[any_address] = Adapter()
+            self._adapters.append(adapter)
+        return adapter
 
 
 class _OfThread(threading.local):
     def __init__(self) -> None:
-        self.sessions: dict[bool, requests.Session] = {}
-
-
-class _Session(requests.Session):
-    """No answer is a redirect to it: requests reads the whole body of one, even where it is not to follow it."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002  # requests' signature
-        return None
+        self.adapters: dict[bool, Adapter] = {}
 
 
 def _drain(answer: requests.Response) -> None:
