@@ -122,7 +122,7 @@ async def _serve(
         labelling = _make_labelling(config, labeler, metrics)
         allow_list = AllowList(config.callback.allow_hosts)
         worker = _make_worker(config, labelling, allow_list, threads, metrics, store)
-        store.watch(lambda: _wake(loop, worker))
+        store.watch(lambda: worker.queue_changed(queue))
         hook = FrontDoor(setup, store, allow_list, metrics, hook_sockets)
         # The model was loaded and warmed up before anything listened.
         checks = {"model": worker.labeler_trouble, "store": lambda: store.trouble, "worker": worker.stalled}
@@ -151,11 +151,6 @@ async def _serve(
         return idle
     finally:
         await loop.run_in_executor(None, store.stop)
-
-
-def _wake(loop: asyncio.AbstractEventLoop, worker: Worker) -> None:
-    """On the store thread."""
-    loop.call_soon_threadsafe(worker.wake)
 
 
 def _open_queue(config: Config, metrics: Metrics) -> TaskQueue:

@@ -21,6 +21,10 @@ from camiohookd.taskqueue import Delivery, TaskQueue
 from camiohookd.tasks import Cause, Task
 
 PROBABLY_DELIVERED = (404, 409, 410)
+LEAST_PAUSE = 0.05
+
+Taken = tuple[Delivery | None, float]
+"""A delivery to make, or None; and the seconds until there may be more."""
 
 log = logging.getLogger(__name__)
 
@@ -42,23 +46,24 @@ class DeliveryWork:
         self._allow_list = allow_list
         self._metrics = metrics
         self._pool = ThreadPoolExecutor(count, "deliver")
+        self._stopping = stopping
         self.loops = Loops(count, self._take, self._try, stopping)
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _take(self) -> tuple[Delivery | None, float]:
+    async def _take(self) -> Taken:
         return await self._store.call(_take_delivery)
 
-    async def _try(self, delivery: Delivery) -> None:
+    async def _try(self, delivery: Delivery) -> Taken:
         started = time.monotonic()
         answer = await self._deliver(delivery.task)
         seconds = time.monotonic() - started
         self._metrics.delivery_seconds.observe(seconds)
         await self._record(delivery, answer, seconds)
-        up, answered = answer.kind is not OutcomeKind.TRANSIENT, answer.status is not None
-        await self._store.persist(lambda queue: queue.landed(delivery, success=up, answered=answered))
-        self.loops.wake_one()  # others of its host may be due now
+        go_on = not self._stopping.is_set()
+        taken = await self._store.persist(lambda queue: _land(queue, delivery, answer, go_on=go_on))
+        return taken or (None, math.inf)
 
     async def _deliver(self, task: Task) -> Outcome:
         try:
@@ -105,9 +110,20 @@ class DeliveryWork:
             log.warning("task=%s not delivered, next try in %.0f s: %s", task.id, delay, answer.reason)
 
 
-def _take_delivery(queue: TaskQueue) -> tuple[Delivery | None, float]:
-    """The next delivery, or None and the seconds until there may be one."""
-    delivery = queue.take_delivery()
+def until_delivery(queue: TaskQueue) -> float:
+    """Seconds until `take_delivery` may have one; infinity when only another change can bring one."""
     now = queue.elapsed.now()
     due = queue.deliveries.next_due(now)
-    return delivery, math.inf if due is None else max(due - now, 0.05)
+    return math.inf if due is None else max(due - now, 0.0)
+
+
+def _take_delivery(queue: TaskQueue) -> Taken:
+    delivery = queue.take_delivery()
+    pause = until_delivery(queue)
+    return delivery, pause if delivery is not None else max(pause, LEAST_PAUSE)
+
+
+def _land(queue: TaskQueue, delivery: Delivery, answer: Outcome, *, go_on: bool) -> Taken:
+    """What came of a delivery is learnt; the next one is taken, since others of its host may be due now."""
+    queue.landed(delivery, success=answer.kind is not OutcomeKind.TRANSIENT, answered=answer.status is not None)
+    return _take_delivery(queue) if go_on else (None, math.inf)

@@ -27,6 +27,11 @@ STALLED_SECONDS = 60.0
 AHEAD = 2
 """Events in hand for each label thread, so that there is always one to look at while another is written down."""
 
+Claimed = tuple[Task | None, float]
+"""A task to label, or None; and the seconds until there may be more."""
+
+LOOK_AGAIN: Claimed = (None, 0.0)
+
 log = logging.getLogger(__name__)
 
 
@@ -64,10 +69,10 @@ class LabelWork:
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _claim(self) -> tuple[Task | None, float]:
-        return await self._store.call(TaskQueue.claim), math.inf
+    async def _claim(self) -> Claimed:
+        return await self._store.call(_claim)
 
-    async def _label(self, task: Task) -> None:
+    async def _label(self, task: Task) -> Claimed:
         task_id = int(task.id)
         started = time.monotonic()
         try:
@@ -86,9 +91,10 @@ class LabelWork:
             log.exception("task=%s could not be labelled for a reason that nobody thought of", task.id)
             await self._labeling_failed(task, f"{type(error).__name__}: {error}")
         else:
-            await self._labelled(task, labels, time.monotonic() - started)
+            return await self._labelled(task, labels, time.monotonic() - started)
         finally:
             self._looked_at.pop(task.id, None)
+        return LOOK_AGAIN
 
     def _share_out(self, task: Task) -> Future[Labels]:
         """To all threads of the label pool: the event that came first has as many of them as it can use."""
@@ -101,7 +107,7 @@ class LabelWork:
             self._pool.submit(event.join)
         return event.done
 
-    async def _labelled(self, task: Task, labels: Labels, seconds: float) -> None:
+    async def _labelled(self, task: Task, labels: Labels, seconds: float) -> Claimed:
         self._failures.pop(task.id, None)
         for reason in labels.rejected:
             log.warning("task=%s picture left out: %s", task.id, escape(reason))
@@ -109,10 +115,12 @@ class LabelWork:
         if reply is None:
             reason = f"no picture could be used: {'; '.join(labels.rejected)[:500]}"
             await give_up(self._store, task, Cause.NO_PICTURE, reason)
-            return
-        now = await self._store.persist(lambda queue: _store_reply(queue, int(task.id), reply))
-        if now is None:
-            return
+            return LOOK_AGAIN
+        go_on = not self._stopping.is_set()
+        stored = await self._store.persist(lambda queue: _store_reply(queue, int(task.id), reply, go_on=go_on))
+        if stored is None:
+            return LOOK_AGAIN
+        now, claimed = stored
         self._metrics.events_labelled.inc()
         self._metrics.wait_seconds.observe(max(now - seconds - task.since, 0.0))
         log.info(
@@ -124,6 +132,7 @@ class LabelWork:
             labels.found,
             seconds * 1000,
         )
+        return claimed
 
     async def _labeling_failed(self, task: Task, error: str) -> None:
         tries = self._failures[task.id] = self._failures.get(task.id, 0) + 1
@@ -141,7 +150,12 @@ class LabelWork:
         await give_up(self._store, task, Cause.DAMAGED, f"its stored pictures are damaged: {error}")
 
 
-def _store_reply(queue: TaskQueue, task_id: int, reply: Reply) -> float:
-    """Returns the elapsed time."""
+def _claim(queue: TaskQueue) -> Claimed:
+    task = queue.claim()
+    return task, 0.0 if task is not None and queue.index.is_claimable else math.inf
+
+
+def _store_reply(queue: TaskQueue, task_id: int, reply: Reply, *, go_on: bool) -> tuple[float, Claimed]:
+    """Returns the elapsed time, and the next task in the same commit."""
     queue.labelled(task_id, reply)
-    return queue.elapsed.now()
+    return queue.elapsed.now(), _claim(queue) if go_on else LOOK_AGAIN

@@ -5,6 +5,8 @@ They belong to the event loop.
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
@@ -20,35 +22,53 @@ log = logging.getLogger(__name__)
 class Loops(Generic[Found]):
     """`count` loops that are all alike; they end once `stopping` is set.
 
-    `find` returns something for `do`, or None and the seconds after which to look again; at most `IDLE_SECONDS` pass.
+    `find` returns something for `do` or None, and the seconds after which there may be more: 0 for now, infinity when
+    only `look_again` can tell. `do` returns the same, of what it has found on its way; nothing once `stopping` is set.
     """
 
     def __init__(
         self,
         count: int,
         find: Callable[[], Awaitable[tuple[Found | None, float]]],
-        do: Callable[[Found], Awaitable[None]],
+        do: Callable[[Found], Awaitable[tuple[Found | None, float]]],
         stopping: asyncio.Event,
     ) -> None:
         self._count = count
         self._find = find
         self._do = do
         self._stopping = stopping
-        # It stands for "look again", and wakes one of those that wait for it.
+        # It stands for "look again", and wakes one of those that wait for it, or else the next that would begin to.
         self._token = asyncio.Queue[None](1)
+        self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> list[asyncio.Task[None]]:
         return [asyncio.create_task(self._run()) for _ in range(self._count)]
 
-    def wake_one(self) -> None:
-        """One that waits, or else the next that would begin to."""
-        if self._token.empty():
+    def look_again(self, seconds: float = 0.0) -> None:
+        """Have one of the loops look, at once or so many seconds from now; at infinity means not at all."""
+        if self.will_look(seconds):
+            return
+        if seconds <= 0:
             self._token.put_nowait(None)
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._look_now)
+
+    def will_look(self, seconds: float) -> bool:
+        """Whether one of them looks by then as things are; any thread may ask."""
+        timer = self._timer  # which the event loop may be about to change
+        is_timed = timer is not None and timer.when() <= time.monotonic() + seconds
+        return seconds == math.inf or is_timed or not self._token.empty()
+
+    def _look_now(self) -> None:
+        self._timer = None
+        self.look_again()
 
     async def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                pause = await self._step()
+                await self._work()
             except CamiohookdError as error:
                 log.warning("%s; going on in %g s", error, IDLE_SECONDS)
                 await within(IDLE_SECONDS, self._stopping.wait())
@@ -56,18 +76,17 @@ class Loops(Generic[Found]):
                 log.exception("a task could not be worked on; going on in %g s", IDLE_SECONDS)
                 await within(IDLE_SECONDS, self._stopping.wait())
             else:
-                if pause and not self._stopping.is_set():
-                    await within(min(pause, IDLE_SECONDS), self._token.get())
-        self.wake_one()  # the others have to end as well
+                if not self._stopping.is_set():
+                    await within(IDLE_SECONDS, self._token.get())
+        self.look_again()  # the others have to end as well
 
-    async def _step(self) -> float:
-        """Returns the seconds to wait."""
+    async def _work(self) -> None:
+        """Do what there is to do, until there is nothing."""
         found, pause = await self._find()
-        if found is None:
-            return pause
-        self.wake_one()  # where one was there may be more
-        await self._do(found)
-        return 0.0
+        self.look_again(pause)
+        while found is not None:
+            found, pause = await self._do(found)
+            self.look_again(pause)
 
 
 async def within(seconds: float, happening: Coroutine[Any, Any, object]) -> None:

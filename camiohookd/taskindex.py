@@ -53,6 +53,11 @@ class TaskIndex:
         """The task of the event that has this digest."""
         return self._by_digest.get(_compact(digest))
 
+    @property
+    def is_claimable(self) -> bool:
+        """Whether any task waits to be labelled; it may have to wait for a suspect that is in hand."""
+        return bool(self.claimable or self.suspects)
+
     def latest_time(self) -> float:
         """The latest elapsed time of anything that happened to a task."""
         return max(times.latest() for times in (self.by_age, *self.ended.values()))

@@ -3,18 +3,21 @@
     `labelwork`     claim ─▶ labelled, or fail
     `deliverywork`  take_delivery ─▶ done, retry or fail ─▶ landed
 
-Belongs to the event loop.
+Belongs to the event loop but for `queue_changed`.
 """
 
 import asyncio
+import math
+from typing import Any
 
 from camiohookd.callback import AllowList, Courier
-from camiohookd.deliverywork import DeliveryWork
+from camiohookd.deliverywork import DeliveryWork, until_delivery
 from camiohookd.labelling import Labelling
 from camiohookd.labelwork import LabelWork
+from camiohookd.loops import Loops
 from camiohookd.metrics import Metrics
 from camiohookd.storethread import StoreThread
-from camiohookd.tasks import State
+from camiohookd.taskqueue import TaskQueue
 
 
 class Worker:
@@ -35,7 +38,7 @@ class Worker:
         deliveries: int,
         labeler_deadline: float = 0.0,
     ) -> None:
-        self._store = store
+        self._loop = asyncio.get_running_loop()
         self._labelling = labelling
         self._stopping = asyncio.Event()
         self._labels = LabelWork(store, labelling, metrics, threads, labeler_deadline, self._stopping)
@@ -45,19 +48,20 @@ class Worker:
     def start(self) -> None:
         self._running = [*self._labels.loops.start(), *self._deliveries.loops.start()]
 
-    def wake(self) -> None:
-        """There may be something to do: the queue has changed."""
-        tasks = self._store.snapshot.tasks
-        if tasks[State.PENDING]:
-            self._labels.loops.wake_one()
-        if tasks[State.LABELLED]:
-            self._deliveries.loops.wake_one()
+    def queue_changed(self, queue: TaskQueue) -> None:
+        """Wake whoever finds something in the queue now, and does not look anyway; on the store thread."""
+        self._wake(self._labels.loops, 0.0 if queue.index.is_claimable else math.inf)
+        self._wake(self._deliveries.loops, until_delivery(queue))
+
+    def _wake(self, loops: Loops[Any], seconds: float) -> None:
+        if not loops.will_look(seconds):
+            self._loop.call_soon_threadsafe(loops.look_again, seconds)
 
     async def stop(self, grace: float) -> bool:
         """Finish what is in hand within `grace` seconds and take nothing new; False if something is still running."""
         self._stopping.set()
-        self._labels.loops.wake_one()
-        self._deliveries.loops.wake_one()
+        self._labels.loops.look_again()
+        self._deliveries.loops.look_again()
         _, running = await asyncio.wait(self._running, timeout=grace / 2)
         if running:
             await asyncio.to_thread(self._labelling.interrupt)

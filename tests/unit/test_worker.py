@@ -21,7 +21,7 @@ from camiohookd.metrics import Metrics
 from camiohookd.payload import parse_event
 from camiohookd.payloadrecord import StoredPayload
 from camiohookd.settings import Rule
-from camiohookd.simulator.fake_camio import FakeCamio
+from camiohookd.simulator.fake_camio import Answer, FakeCamio
 from camiohookd.storethread import StoreThread
 from camiohookd.taskqueue import TaskQueue
 from camiohookd.tasks import Task
@@ -80,8 +80,7 @@ class Bench:
             threads=threads,
             deliveries=2,
         )
-        loop = asyncio.get_running_loop()
-        self.store.watch(lambda: _call(loop, self.worker.wake))
+        self.store.watch(lambda: self.worker.queue_changed(self.queue))
 
     async def put(self, name: str, pictures: list[bytes] | None = None) -> None:
         event = parse_event(event_body(self.camio.callback_url(name), pictures=pictures))
@@ -97,10 +96,6 @@ class Bench:
             while (task := await self.task(task_id)).state not in ("done", "failed"):
                 await asyncio.sleep(0.02)
         return task
-
-
-def _call(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
-    loop.call_soon_threadsafe(function)
 
 
 def with_bench(
@@ -419,3 +414,58 @@ def test_pictures_are_decoded_on_a_label_thread_and_those_with_too_many_pixels_n
     monkeypatch.setattr(ImageFile.ImageFile, "load", noted)
     with_bench(tmp_path, Labels(), use, limits=Limits(max_pixels=max_pixels))
     assert threads == ({"label"} if decoded else set())
+
+
+def test_a_delivery_that_is_to_be_tried_again_is_when_its_time_has_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("camiohookd.loops.IDLE_SECONDS", 1000.0)
+
+    async def use(bench: Bench) -> None:
+        bench.camio.answer = lambda _, nth: Answer(503 if nth < 3 else 200)
+        bench.worker.start()
+        await asyncio.gather(*(bench.put(f"event-{number}") for number in range(5)))
+        for number in range(5):
+            assert (await bench.ended(str(number + 1))).state == "done"
+
+    with_bench(tmp_path, Labels(), use)
+
+
+def test_an_event_costs_the_store_no_more_turns_than_it_has_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events, turns, call = 20, [0], StoreThread.call
+
+    async def counted(store: StoreThread, operation: Callable[[TaskQueue], object]) -> object:
+        turns[0] += 1
+        return await call(store, operation)
+
+    async def use(bench: Bench) -> None:
+        for number in range(events):
+            await bench.put(f"event-{number}")
+        monkeypatch.setattr(StoreThread, "call", counted)
+        bench.worker.start()
+        async with asyncio.timeout(PATIENCE):
+            while bench.store.snapshot.tasks["done"] < events:
+                await asyncio.sleep(0.02)
+
+    with_bench(tmp_path, Labels(), use)
+    steps = 3  # labelled, with the next one claimed; delivered; landed, with the next one taken
+    assert turns[0] <= steps * events + 20, "and some looks that find nothing"
+
+
+def test_a_stop_among_many_leaves_nothing_in_hand_or_in_the_air(tmp_path: Path) -> None:
+    async def use(bench: Bench) -> None:
+        for number in range(20):
+            await bench.put(f"event-{number}")
+        bench.worker.start()
+        await bench.ended("1")
+
+    with_bench(tmp_path, Labels(), use, threads=2)
+    queue = TaskQueue(tmp_path, backoff=lambda _: 0.01)
+    assert not queue.index.suspects
+    while delivery := queue.take_delivery():
+        assert not delivery.maybe_delivered
+        queue.landed(delivery, success=True)
+        queue.drop(int(delivery.task.id))
+    queue.close()
