@@ -11,8 +11,9 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # malloc.h
 KEPT_BYTES = 16 * 1024 * 1024
 """What may lie free at the end of a heap."""
 
-LARGE_BYTES = 1024 * 1024
-"""From here on a buffer comes from the system and goes back there."""
+LARGE_BYTES = 8 * 1024 * 1024
+"""From here on a buffer comes from the system and goes back there. A decoded picture and a model's input, which come
+and go with every picture, are smaller: 1 MB of the model that is shipped, 5 MB of one that looks at 640 x 640."""
 
 HEAPS = 2
 """Fewer than there are threads, since each keeps its own free memory."""
