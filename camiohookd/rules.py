@@ -117,12 +117,20 @@ def _unwanted(rule: Rule, label: str) -> str | None:
 
 
 def _objections_to_place(rule: Rule, box: Box, width: int, height: int) -> Iterator[str]:
-    covered = area(box, width, height)
+    if rule.min_area > 0 or rule.max_area < 1:
+        yield from _objections_to_area(rule, area(box, width, height))
+    if rule.zone:
+        yield from _objections_to_zone(rule, foot(box, width, height))
+
+
+def _objections_to_area(rule: Rule, covered: float) -> Iterator[str]:
     if covered < rule.min_area:
         yield f"its area is {covered:.2g}, below min_area {rule.min_area:g}"
     if covered > rule.max_area:
         yield f"its area is {covered:.2g}, above max_area {rule.max_area:g}"
-    stands = foot(box, width, height)
+
+
+def _objections_to_zone(rule: Rule, stands: tuple[float, float]) -> Iterator[str]:
     included = [zone for zone in rule.zone if zone.kind == "include"]
     if included and not any(inside(zone.polygon, stands) for zone in included):
         yield f"outside zone {' and '.join(zone.name for zone in included)}"

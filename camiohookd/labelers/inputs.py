@@ -4,6 +4,8 @@ Both ways agree on where a picture lies in the input, because both ask `_placeme
 """
 
 from collections.abc import Sequence
+from functools import cache
+from types import EllipsisType
 from typing import NamedTuple
 
 import numpy as np
@@ -31,13 +33,15 @@ def tensor(images: Sequence[Image.Image], wanted: Input, kind: type[np.generic] 
     [n, 3, height, width] or [n, height, width, 3]."""
     sides = (wanted.height, wanted.width)
     batch = np.empty((len(images), *((3, *sides) if wanted.layout == "NCHW" else (*sides, 3))), kind)
+    scaling = _scaling(wanted)
     for values, image in zip(batch, images, strict=True):
-        pixels = np.asarray(_fit(image, wanted))
-        if wanted.color_order == "BGR":
-            pixels = pixels[..., ::-1]
-        if wanted.layout == "NCHW":
-            pixels = pixels.transpose(2, 0, 1)
-        values[:] = _scaled(pixels, wanted)  # one pass over them, which orders and converts
+        fitting = _fit(image, wanted)
+        if wanted.layout == "NHWC":
+            values[:] = scaling.of(_bytes(fitting, wanted.color_order).reshape(values.shape))
+            continue
+        # Pillow takes the colours apart faster than numpy does.
+        for nth, colour in enumerate(wanted.color_order):
+            values[nth] = scaling.of(_bytes(fitting, colour).reshape(sides), nth)
     return batch
 
 
@@ -93,24 +97,29 @@ def _within(box: tuple[float, float, float, float], sides: tuple[int, int]) -> t
 
 def takes_bytes(wanted: Input) -> bool:
     """Whether a colour's value goes into the model as it is in the picture."""
-    factors, shifts = _scaling(wanted)
-    return bool((factors == 1).all() and not shifts.any())
+    return _scaling(wanted).is_none
 
 
-def _scaling(wanted: Input) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What the bytes of each colour are multiplied with, and what is then added."""
+class _Scaling(NamedTuple):
+    """What the bytes of each colour are multiplied with, and what is then added, in the model's order of colours."""
+
+    factors: NDArray[np.float32]
+    shifts: NDArray[np.float32]
+    is_none: bool
+
+    def of(self, pixels: NDArray[np.uint8], colour: int | EllipsisType = ...) -> NDArray[np.generic]:
+        """Those of one colour, or [height, width, 3] of all."""
+        return pixels if self.is_none else pixels * self.factors[colour] + self.shifts[colour]
+
+
+@cache
+def _scaling(wanted: Input) -> _Scaling:
+    """(value in the model's range - mean) / std."""
     factor, shift = _RANGES[wanted.range]
     mean, std = np.array(wanted.mean), np.array(wanted.std)
-    return (factor / std).astype(np.float32), ((shift - mean) / std).astype(np.float32)
+    factors, shifts = (factor / std).astype(np.float32), ((shift - mean) / std).astype(np.float32)
+    return _Scaling(factors, shifts, bool((factors == 1).all() and not shifts.any()))
 
 
-def _scaled(pixels: NDArray[np.uint8], wanted: Input) -> NDArray[np.generic]:
-    """(value in the model's range - mean) / std, the two in the model's order of colours."""
-    if takes_bytes(wanted):
-        return pixels
-    factors, shifts = _scaling(wanted)
-    if wanted.layout == "NCHW":
-        factors, shifts = factors[:, None, None], shifts[:, None, None]
-    scaled = pixels * factors
-    scaled += shifts
-    return scaled
+def _bytes(image: Image.Image, colours: str) -> NDArray[np.uint8]:
+    return np.frombuffer(image.tobytes("raw", colours), np.uint8)
