@@ -11,7 +11,16 @@ from camiohookd.errors import LabelingError
 from camiohookd.images import Decoded
 from camiohookd.labelers.onnx.labeler import OnnxLabeler, open_onnx
 from camiohookd.labelers.onnx.session import open_session
-from camiohookd.labelers.onnx.tuning import Shape, cores, cpu_shapes, device_shapes, fastest, throughput, usual_shape
+from camiohookd.labelers.onnx.tuning import (
+    TURN_SECONDS,
+    Shape,
+    cores,
+    cpu_shapes,
+    device_shapes,
+    fastest,
+    throughput,
+    usual_shape,
+)
 
 SHIPPED = Path(__file__).parents[2] / "models/ssdlite-mobilenet-v2-coco"
 
@@ -64,6 +73,24 @@ def test_the_shape_that_labels_most_is_taken() -> None:
 
 def test_the_usual_shape_is_kept_where_another_is_hardly_faster() -> None:
     assert fastest([A, C], paced({A: 0.04, C: 0.0195})) == A
+
+
+class Disturbed(Paced):
+    """It is five times as slow at first."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self._disturbed_until = time.monotonic() + TURN_SECONDS
+
+    def detect(self, picture: Decoded, min_probability: float | None = None) -> list[Detection]:
+        if time.monotonic() < self._disturbed_until:
+            time.sleep(4 * self._seconds)
+        return super().detect(picture, min_probability)
+
+
+def test_what_disturbs_one_measurement_decides_nothing() -> None:
+    labelers: dict[Shape, Paced] = {A: Disturbed(0.01), B: Paced(0.01)}
+    assert fastest([A, B], lambda shape: labelers[shape]) == A  # type: ignore[arg-type,return-value]  # see `Paced`
 
 
 def test_a_single_shape_is_not_measured() -> None:
