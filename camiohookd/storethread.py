@@ -158,7 +158,8 @@ class StoreThread:
                 running = False
             self._commit_together([call for call in calls if call is not None])
             busy = self._keep_house()
-            self._publish()
+            if busy or not calls or self.trouble != self._queue.trouble:
+                self._publish()
         self._queue.close()
 
     def _take(self, patience: float) -> list[_Call | None]:

@@ -177,6 +177,29 @@ def test_watchers_hear_of_changes_and_not_of_looks(queue: TaskQueue) -> None:
     asyncio.run(scenario())
 
 
+def test_a_look_that_changes_nothing_asks_the_disk_nothing(
+    queue: TaskQueue, disk: CountingDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("camiohookd.storethread.IDLE_SECONDS", 1000.0)
+    asked: list[Path] = []
+
+    def free_bytes(path: Path) -> int:
+        asked.append(path)
+        return 10**12
+
+    async def scenario() -> None:
+        async with running(queue) as store:
+            monkeypatch.setattr(disk, "free_bytes", free_bytes)
+            for _ in range(5):
+                await store.call(lambda q: q.get)
+            assert asked == []
+            await store.call(lambda q: q.put(make_event(1)))
+            assert asked
+            assert store.snapshot.free_bytes == 10**12
+
+    asyncio.run(scenario())
+
+
 def test_stopping_does_what_waits_and_leaves_the_queue_in_order(
     queue: TaskQueue, tmp_path: Path, disk: CountingDisk
 ) -> None:
