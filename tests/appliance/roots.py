@@ -20,6 +20,7 @@ PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "sudo", "ca-certificates", "curl"),
     *("libexpat1", "libsqlite3-0", "libuuid1", "media-types"),  # what the package depends on and a small Debian lacks
     *("openssh-client", "openssh-server"),  # the two ends of the tunnel
+    "apt-utils",  # makes the repository that autopkgtest installs the package from
 )
 
 
