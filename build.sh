@@ -131,7 +131,8 @@ run_tests() { # [--long] [PYTEST_ARGUMENT...]
   "$VENV/bin/mypy"
   "$VENV/bin/lint-imports"
   if command -v shellcheck >/dev/null; then
-    shellcheck build.sh .ci/run debian/fetch debian/needs debian/camiohookd.post* debian/tests/labels
+    shellcheck build.sh .ci/run debian/fetch debian/needs debian/camiohookd.{preinst,postinst,prerm,postrm} \
+      debian/tests/labels
   fi
   "$VENV/bin/pytest" "$@"
   if [[ $* == "" || $* == --long ]]; then # of the whole, not of a part

@@ -5,8 +5,10 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from camiohookd.statefolder import FORMAT
+
 ROOT = Path(__file__).parents[2]
-OLDER = "0.0.9"
+OLDER, NEWER = "0.0.9", "9.0.0"
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,34 @@ def built(architecture: str) -> Deb | None:
 def older(deb: Deb, folder: Path) -> Deb:
     """The same tree with a lower version, and settings that read otherwise; packed in a hurry."""
     tree = deb.unpack(folder / "older")
-    control = tree / "DEBIAN/control"
-    control.write_text(control.read_text().replace(f"Version: {deb.field('Version')}\n", f"Version: {OLDER}\n"))
     settings = tree / "etc/camiohookd/camiohookd.toml"
     settings.write_text(f"# The settings of version {OLDER}.\n{settings.read_text()}")
-    file = folder / f"camiohookd_{OLDER}_{deb.field('Architecture')}.deb"
+    return _packed(deb, tree, OLDER)
+
+
+def newer(deb: Deb, folder: Path) -> Deb:
+    """The same tree with a higher version, whose state folder has the next format; packed in a hurry."""
+    tree = deb.unpack(folder / "newer")
+    module = tree / "usr/lib/camiohookd/lib/python3.11/dist-packages/camiohookd/statefolder.py"
+    _replace(module, f"\nFORMAT = {FORMAT}\n", f"\nFORMAT = {FORMAT + 1}\n")
+    _replace(tree / "DEBIAN/preinst", f"\nKNOWN='{FORMAT}'", f"\nKNOWN='{FORMAT + 1}'")
+    compile_it = "import py_compile, sys; py_compile.compile(sys.argv[1], doraise=True, invalidation_mode=MODE)"
+    compile_it = compile_it.replace("MODE", "py_compile.PycInvalidationMode.UNCHECKED_HASH")
+    subprocess.run([tree / "usr/lib/camiohookd/bin/python3.11", "-IB", "-c", compile_it, module], check=True)
+    return _packed(deb, tree, NEWER)
+
+
+def _packed(deb: Deb, tree: Path, version: str) -> Deb:
+    _replace(tree / "DEBIAN/control", f"Version: {deb.field('Version')}\n", f"Version: {version}\n")
+    file = tree.with_name(f"camiohookd_{version}_{deb.field('Architecture')}.deb")
     subprocess.run(["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", tree, file], check=True)
     return Deb(file)
+
+
+def _replace(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert text.count(old) == 1, f"{file} should hold {old!r}"
+    file.write_text(text.replace(old, new))
 
 
 def changelog_version() -> str:

@@ -1,0 +1,116 @@
+"""Back to a package older than the one that wrote the queue: refused before anything changes, or else by the daemon."""
+
+import re
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from camiohookd.simulator.fake_camio import Answer
+from camiohookd.simulator.threaded import FakeCamioThread
+from camiohookd.statefolder import FORMAT
+from tests.appliance.appliance import CAMIO_PORT, HOOK, STATE, UNIT, Appliance
+from tests.appliance.conftest import Boot
+from tests.appliance.debs import NEWER, Deb, newer
+from tests.appliance.machine import PATIENCE, wait_until
+from tests.appliance.test_upgrade import contents
+
+OLD_ONE = "/root/this.deb"
+KNOWINGLY = "--allow-downgrades"
+
+
+@pytest.fixture(scope="module")
+def newer_deb(deb: Deb, tmp_path_factory: pytest.TempPathFactory) -> Deb:
+    return newer(deb, tmp_path_factory.mktemp("newer"))
+
+
+@pytest.fixture
+def box(release: str, boot: Boot, deb: Deb, newer_deb: Deb) -> Iterator[Appliance]:
+    """A machine with the newer package, and an event waiting in its queue; this one lies beside, to be installed."""
+    with boot(release) as machine:
+        appliance = Appliance(machine)
+        appliance.install(newer_deb.path)
+        appliance.configure()
+        appliance.restart()
+        with machine.network(), FakeCamioThread(lambda event_id, nth: Answer(503), CAMIO_PORT) as camio:
+            appliance.post(camio, "waiting")
+        assert machine.path(f"{STATE}/format").read_text() == f"{FORMAT + 1}\n"
+        shutil.copy(deb.path, machine.path(OLD_ONE))
+        yield appliance
+
+
+def version(box: Appliance) -> str:
+    """Of the package that is installed, and nothing left to do about it."""
+    shown = box.machine.output("dpkg-query", "--show", "--showformat=${db:Status-Abbrev}${Version}", "camiohookd")
+    assert box.machine.output("dpkg", "--audit") == ""
+    assert shown.startswith("ii "), shown
+    return shown.removeprefix("ii ").strip()
+
+
+def downgrade(box: Appliance, *options: str) -> tuple[int, str]:
+    """What apt ended with, and said."""
+    done = box.machine.run("apt-get", "install", "--yes", *options, OLD_ONE, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def waiting_is_delivered(box: Appliance) -> None:
+    with box.machine.network(), FakeCamioThread(port=CAMIO_PORT) as camio:
+        camio.callback_url("waiting")
+        camio.wait_until(lambda arrived: any(each.accepted for each in arrived["waiting"]), PATIENCE)
+
+
+def test_it_is_refused_before_anything_changes_and_the_newer_one_goes_on(box: Appliance) -> None:
+    status, said = downgrade(box)
+    assert status != 0
+    assert "Packages were downgraded and -y was used without --allow-downgrades" in said, "apt's own refusal"
+    status, said = downgrade(box, KNOWINGLY)
+    assert status != 0
+    assert re.search(rf"the queue in {STATE} has format {FORMAT + 1}, .* up to format {FORMAT}\.", said, re.DOTALL), (
+        said
+    )
+    assert "Install that newer version" in said
+    assert (version(box), box.service["ActiveState"]) == (NEWER, "active")
+    waiting_is_delivered(box)
+
+
+def test_with_the_queue_put_away_as_it_says_the_older_one_works_and_leaves_a_newer_queue_alone(
+    box: Appliance, deb: Deb, newer_deb: Deb
+) -> None:
+    machine = box.machine
+    _, said = downgrade(box, KNOWINGLY)
+    (put_away,) = re.findall(r"^ +(sudo systemctl .*)$", said, re.MULTILINE)
+    machine.run("sh", "-euc", put_away)
+    assert downgrade(box, KNOWINGLY)[0] == 0
+    assert version(box) == deb.field("Version")
+    with machine.network():
+        assert box.status(f"{HOOK}/tasks/") == 200
+        assert box.pending() == 0
+
+    # As a backup of the newer one's might be brought back.
+    machine.run("systemctl", "stop", UNIT)
+    machine.run("sh", "-euc", f"rm -r {STATE} && mv {STATE}.newer {STATE}")
+    before = contents(machine.path(STATE))
+    machine.run("systemctl", "start", UNIT, check=False)
+    wait_until(lambda: box.service["ActiveState"] == "failed", "the service has failed")
+    service = box.service
+    assert (service["ExecMainStatus"], service["NRestarts"], service["Result"]) == ("78", "0", "exit-code")
+    assert re.search(
+        rf"has format {FORMAT + 1}, .* up to format {FORMAT}\. Install that newer version again", box.log()
+    )
+    assert contents(machine.path(STATE)) == before
+
+    box.install(newer_deb.path)
+    assert (version(box), box.at_install.service["ActiveState"]) == (NEWER, "active")
+    waiting_is_delivered(box)
+
+
+def test_over_a_newer_queue_that_a_removed_package_left_it_is_refused_too(box: Appliance, newer_deb: Deb) -> None:
+    box.machine.run("apt-get", "remove", "--yes", "camiohookd")
+    before = contents(box.machine.path(STATE))
+    status, said = downgrade(box)
+    assert status != 0
+    assert f"has format {FORMAT + 1}" in said
+    assert contents(box.machine.path(STATE)) == before
+    assert box.machine.output("dpkg", "--audit") == ""
+    box.install(newer_deb.path)
+    assert (version(box), box.at_install.service["ActiveState"]) == (NEWER, "active")
