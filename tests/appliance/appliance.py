@@ -175,3 +175,10 @@ def files_of(root: Path) -> dict[str, str]:
             file = Path(folder, each)
             found["/" + str(file.relative_to(root))] = oct(file.lstat().st_mode)
     return found
+
+
+def documented_command(drop_in: Path) -> str:
+    """The one that a drop-in's first lines say puts it in place."""
+    lines = re.findall(r"^#   (.*)$", drop_in.read_text(), re.MULTILINE)
+    assert lines[0].startswith("sudo install")
+    return "\n".join(lines)

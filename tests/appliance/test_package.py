@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.appliance import roots
-from tests.appliance.appliance import UNIT, Appliance
+from tests.appliance.appliance import UNIT, Appliance, documented_command
 from tests.appliance.conftest import RELEASES, not_here, own_architecture
 from tests.appliance.debs import Deb
 
@@ -70,13 +70,6 @@ def test_what_the_units_say_is_documentation_is_there(installed: Appliance) -> N
         assert installed.machine.path("/usr/share/man/man{1}/{0}.{1}.gz".format(*page)).exists(), page
 
 
-def documented_command(text: str) -> str:
-    """The one that a drop-in's first lines say puts it in place."""
-    lines = re.findall(r"^#   (.*)$", text, re.MULTILINE)
-    assert lines[0].startswith("sudo install")
-    return "\n".join(lines)
-
-
 def exposure(installed: Appliance, unit: str = UNIT) -> float:
     text = installed.machine.output("systemd-analyze", "security", "--offline=true", "--no-pager", unit)
     return float(EXPOSURE.findall(text)[0])
@@ -86,7 +79,7 @@ def test_the_service_is_exposed_little(installed: Appliance, release: str, print
     base = exposure(installed)
     file = "/usr/share/camiohookd/accelerator.conf"
     installed.machine.run("groupadd", "--force", "--system", "render")  # udev's, which a container has none of
-    installed.machine.run("sh", "-euc", documented_command(installed.machine.path(file).read_text()))
+    installed.machine.run("sh", "-euc", documented_command(installed.machine.path(file)))
     with_accelerator = exposure(installed)
     service = installed.service
     installed.drop_in("accelerator", None)

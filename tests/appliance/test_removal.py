@@ -1,36 +1,98 @@
 """What is left of the package when it goes: everything that is the owner's, and after a purge nothing."""
 
-from tests.appliance.appliance import KEYS, SETTINGS, STATE, UNIT, Appliance, files_of
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.appliance.appliance import KEYS, SETTINGS, STATE, UNIT, Appliance, documented_command, files_of
 from tests.appliance.conftest import Boot
 from tests.appliance.debs import Deb
+from tests.appliance.machine import Machine, wait_until
+from tests.appliance.tunnels import TUNNEL, Cable, answers, set_up
 
 GROWN = {"/etc/passwd-", "/etc/shadow-", "/etc/group-", "/etc/gshadow-", "/etc/.pwd.lock", "/etc/systemd/system"}
 """What adding any user to a system leaves."""
 
+ELSEWHERE = re.compile(r"/(proc|sys|var/log|var/cache/apt|var/cache/ldconfig|root)/")
 
-def test_removing_keeps_settings_key_and_queue_and_purging_leaves_nothing(release: str, boot: Boot, deb: Deb) -> None:
+
+class Before:
+    """What a machine was like before the package came."""
+
+    def __init__(self, machine: Machine) -> None:
+        machine.run("groupadd", "--force", "--system", "render")  # udev's, which a container has none of
+        self.machine = machine
+        self._files, self._accounts = files_of(machine.root).keys(), self._lines("passwd", "group", "shadow")
+
+    def new_files(self) -> set[str]:
+        return files_of(self.machine.root).keys() - self._files
+
+    def is_now(self) -> None:
+        """But for the journal, all is as it was."""
+        assert self.new_files() - GROWN == set()
+        assert self._files - files_of(self.machine.root).keys() == set()
+        assert self._lines("passwd", "group", "shadow") - self._accounts == set()
+        named = self.machine.output("find", "/", "-name", "*camiohookd*").splitlines()
+        assert [file for file in named if not ELSEWHERE.match(file)] == []
+        assert self.machine.output("systemctl", "list-units", "--all", "--no-legend", "camiohookd*") == ""
+        assert self.machine.output("systemctl", "list-units", "--failed", "--no-legend") == ""
+        assert self.machine.output("dpkg", "--audit") == ""
+
+    def _lines(self, *names: str) -> set[str]:
+        return {line for name in names for line in self.machine.path(f"/etc/{name}").read_text().splitlines()}
+
+
+@pytest.fixture
+def before(release: str, boot: Boot) -> Iterator[Before]:
     with boot(release) as machine:
-        before = files_of(machine.root)
-        users = set(machine.path("/etc/passwd").read_text().splitlines())
-        appliance = Appliance(machine)
-        appliance.install(deb.path)
-        appliance.configure()
-        key = appliance.key
-        documented = machine.path("/usr/share/camiohookd/accelerator.conf").read_text().splitlines()
-        assert any("systemctl daemon-reload" in line for line in documented)
-        appliance.drop_in("accelerator", machine.path("/usr/share/camiohookd/accelerator.conf").read_text())
+        yield Before(machine)
 
-        machine.run("apt-get", "remove", "--yes", "camiohookd")
-        assert machine.run("systemctl", "is-active", UNIT, check=False).stdout.strip() != "active"
-        assert machine.path(SETTINGS).exists()
-        assert key in machine.path(KEYS).read_text()
-        assert machine.path(f"{STATE}/queue.json").exists()
-        left = {file for file in files_of(machine.root) if file not in before and not file.startswith("/etc/")}
-        assert {file for file in left if not file.startswith(STATE)} - {"/usr/lib/camiohookd"} == set()
+
+def test_removing_keeps_settings_key_and_queue_and_purging_leaves_nothing(before: Before, deb: Deb) -> None:
+    machine, appliance = before.machine, Appliance(before.machine)
+    appliance.install(deb.path)
+    appliance.configure()
+    key = appliance.key
+
+    machine.run("apt-get", "remove", "--yes", "camiohookd")
+    assert machine.run("systemctl", "is-active", UNIT, check=False).stdout.strip() != "active"
+    assert machine.path(SETTINGS).exists()
+    assert key in machine.path(KEYS).read_text()
+    assert machine.path(f"{STATE}/queue.json").exists()
+    left = {file for file in before.new_files() if not file.startswith(("/etc/", STATE))}
+    assert left - {"/usr/lib/camiohookd"} == set()
+
+    machine.run("apt-get", "purge", "--yes", "camiohookd")
+    before.is_now()
+
+
+def test_a_purge_leaves_nothing_of_a_tunnel_that_runs_and_of_drop_ins_in_use(
+    before: Before, release: str, boot: Boot, deb: Deb
+) -> None:
+    machine, appliance = before.machine, Appliance(before.machine)
+    appliance.install(deb.path)
+    for name in ("accelerator", "own-code"):
+        machine.run("sh", "-euc", documented_command(machine.path(f"/usr/share/camiohookd/{name}.conf")))
+    assert (appliance.service["ActiveState"], appliance.service["PrivateDevices"]) == ("active", "no")
+    with boot(release) as relay:
+        Cable(machine, relay).plug_in()
+        set_up(machine, relay)
+        wait_until(lambda: answers(relay), "the relay's port leads to the box")
+        tunnel, daemon = int(machine.properties(TUNNEL)["MainPID"]), appliance.pid
 
         machine.run("apt-get", "purge", "--yes", "camiohookd")
-        after = files_of(machine.root)
-        assert {file for file in after if file not in before} - GROWN == set()
-        assert {file for file in before if file not in after} == set()
-        assert set(machine.path("/etc/passwd").read_text().splitlines()) - users == set()
-        assert machine.output("systemctl", "list-units", "--failed", "--no-legend") == ""
+        running = machine.output("ps", "-e", "-o", "pid=").split()
+        assert not {str(tunnel), str(daemon)} & set(running)
+        assert not answers(relay)
+    before.is_now()
+
+
+def test_a_purge_of_a_service_that_has_failed_leaves_no_failed_unit(before: Before, deb: Deb) -> None:
+    appliance = Appliance(before.machine)
+    appliance.install(deb.path)
+    appliance.configure("[hook]\nlisten = 'nonsense'\n")
+    before.machine.run("systemctl", "restart", UNIT, check=False)
+    wait_until(lambda: appliance.service["ActiveState"] == "failed", "the service has failed")
+    before.machine.run("apt-get", "purge", "--yes", "camiohookd")
+    before.is_now()
