@@ -206,7 +206,8 @@ as_root() {
   if [[ $EUID == 0 ]]; then "$@"; else sudo -- "$@"; fi
 }
 
-# The second one is made in another folder, under another umask and in another time zone, of inputs that are fetched anew.
+# The second one is made in another folder, under another umask, in another time zone and by a Python that leaves compiled
+# files behind, of inputs that are fetched anew.
 reproducible() { # as for deb
   local other package
   deb "$@"
@@ -214,6 +215,7 @@ reproducible() { # as for deb
   tar --create --exclude-vcs --exclude=./.build --exclude=./dist --exclude=./.venv . | tar --extract --directory "$other"
   (
     umask 077
+    unset PYTHONDONTWRITEBYTECODE
     TZ=Pacific/Kiritimati LC_ALL=C "$other/build.sh" deb "$@"
   )
   for package in "$other"/dist/camiohookd_*; do

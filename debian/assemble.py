@@ -154,8 +154,9 @@ def copy_python(unpacked: Path, home: Path) -> None:
     shutil.copytree(
         unpacked / "usr/lib/python3.11",
         home / "lib/python3.11",
-        ignore=lambda _folder, names: {name for name in names if name == "sitecustomize.py"},
-    )  # leads to a file of Debian's python3
+        # The first leads to a file of Debian's python3; the second it has from running pip.
+        ignore=shutil.ignore_patterns("sitecustomize.py", "__pycache__"),
+    )
 
 
 def copy_wheels(unpacked: Path, daemon: Path, packages: Path) -> None:

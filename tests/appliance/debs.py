@@ -24,9 +24,9 @@ class Deb:
         return folder
 
 
-def built(architecture: str) -> Deb | None:
-    """The newest one in dist/, or in the folder that CAMIOHOOKD_DIST names; None if there is none."""
-    folder = Path(os.environ.get("CAMIOHOOKD_DIST") or ROOT / "dist")
+def built(architecture: str, folder: Path | None = None) -> Deb | None:
+    """The newest one in `folder`; else in dist/, or in the folder that CAMIOHOOKD_DIST names; None if there is none."""
+    folder = folder or Path(os.environ.get("CAMIOHOOKD_DIST") or ROOT / "dist")
     found = sorted(folder.glob(f"camiohookd_*_{architecture}.deb"), key=lambda file: file.stat().st_mtime)
     return Deb(found[-1]) if found else None
 

@@ -16,7 +16,8 @@ from pathlib import Path
 KEEP = "CAMIOHOOKD_ROOTS"
 """The variable that names the folder they are kept in."""
 
-PACKAGES = (
+Packages = tuple[str, ...]
+PACKAGES: Packages = (
     *("systemd", "systemd-sysv", "dbus", "sudo", "ca-certificates", "curl"),
     *("libexpat1", "libsqlite3-0", "libuuid1", "media-types"),  # what the package depends on and a small Debian lacks
     *("openssh-client", "openssh-server"),  # the two ends of the tunnel
@@ -29,14 +30,14 @@ class CannotMakeRoot(Exception):
 
 
 @contextmanager
-def layer(release: str, architecture: str, folder: Path) -> Iterator[Path]:
+def layer(release: str, architecture: str, folder: Path, packages: Packages = PACKAGES) -> Iterator[Path]:
     """A root folder to be changed at will; what is changed is kept in memory, and forgotten at the end."""
     folder.mkdir(parents=True)
     _mount("tmpfs", folder, "mode=0755")
     try:
         for name in ("changes", "work", release):
             (folder / name).mkdir()
-        lower = root_folder(release, architecture)
+        lower = root_folder(release, architecture, packages)
         _mount("overlay", folder / release, f"lowerdir={lower},upperdir={folder}/changes,workdir={folder}/work")
         try:
             _name(folder / release)
@@ -47,16 +48,16 @@ def layer(release: str, architecture: str, folder: Path) -> Iterator[Path]:
         subprocess.run(["umount", folder], check=True)
 
 
-def root_folder(release: str, architecture: str) -> Path:
+def root_folder(release: str, architecture: str, packages: Packages = PACKAGES) -> Path:
     """The one that is kept, made now if there is none; that takes two minutes, or ten where it is emulated."""
-    recipe = hashlib.sha256(repr(PACKAGES).encode()).hexdigest()[:8]
+    recipe = hashlib.sha256(repr(packages).encode()).hexdigest()[:8]
     keep = Path(os.environ.get(KEEP) or Path.home() / ".cache" / "camiohookd-roots")
     folder = keep / f"{release}-{architecture}-{recipe}"
     if not folder.exists():
         keep.mkdir(parents=True, exist_ok=True)
         part = folder.with_name(f"{folder.name}.{os.getpid()}")
         try:
-            _make(release, architecture, part)
+            _make(release, architecture, packages, part)
             part.rename(folder)
         finally:
             shutil.rmtree(part, ignore_errors=True)
@@ -74,9 +75,9 @@ def _mount(kind: str, target: Path, options: str) -> None:
     subprocess.run(["mount", "-t", kind, "-o", options, kind, target], check=True)
 
 
-def _make(release: str, architecture: str, folder: Path) -> None:
+def _make(release: str, architecture: str, packages: Packages, folder: Path) -> None:
     command = ["mmdebstrap", "--mode=root", "--variant=minbase", f"--architectures={architecture}"]
-    command += [f"--include={','.join(PACKAGES)}", *(f"--aptopt={line}" for line in _apt_options())]
+    command += [f"--include={','.join(packages)}", *(f"--aptopt={line}" for line in apt_options())]
     # What the host's apt needs to get through to its mirror is none of the root folder's business.
     command += ['--customize-hook=rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap"']
     made = subprocess.run([*command, release, folder, *mirror()], capture_output=True, text=True, check=False)
@@ -84,16 +85,16 @@ def _make(release: str, architecture: str, folder: Path) -> None:
         raise CannotMakeRoot(f"mmdebstrap cannot make a root folder of {release}, {architecture}:\n{made.stderr}")
 
 
-def mirror() -> list[str]:
+def mirror(label: str = "Debian") -> list[str]:
     """Where this host has Debian's packages from; nothing, which is mmdebstrap's own choice, on another system."""
     form = "--format=$(LABEL) $(REPO_URI)"
     told = subprocess.run(
         ["apt-get", "indextargets", form, "Identifier: Packages"], capture_output=True, text=True, check=False
     )
-    return re.findall(r"^Debian (\S+)$", told.stdout, re.MULTILINE)[:1]
+    return re.findall(rf"^{label} (\S+)$", told.stdout, re.MULTILINE)[:1]
 
 
-def _apt_options() -> list[str]:
+def apt_options() -> list[str]:
     """Proxies, and what is not checked, as this host's apt has them."""
     dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True).stdout
     return re.findall(r'^Acquire::(?:https?::.*|Check-.*) ".+";$', dump, re.MULTILINE)
