@@ -9,6 +9,7 @@ loopback, and its control groups are a part of their own of a hierarchy mounted 
 import ctypes
 import os
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -86,15 +87,20 @@ class Machine:
         self.run("systemctl", "reboot")
         if (status := self._process.wait(PATIENCE)) != REBOOTED:
             raise MachineError(f"{self.root.name} ended with {status} and does not boot again: {self._said()}")
+        os.close(self._first_process)
         self.boot()
 
     def power_off(self) -> None:
+        """By systemctl, as an emulated machine does not get the signal that nspawn would send; or else by force."""
         if self._process.poll() is None:
-            self._process.terminate()
             with suppress(subprocess.TimeoutExpired):
+                self.run("systemctl", "--no-block", "poweroff", check=False)
                 self._process.wait(PATIENCE)
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._first_process, signal.SIGKILL)  # it may outlive nspawn
             self._process.kill()
         self._process.wait()
+        os.close(self._first_process)
 
     def run(
         self, *command: str | Path, check: bool = True, stdin: str = "", timeout: float = 300
@@ -158,6 +164,7 @@ class Machine:
                 raise MachineError(f"{self.root.name} does not boot:\n{self._said()}") from None
             if found := re.search(r"^X_NSPAWN_LEADER_PID=(\d+)$", said, re.MULTILINE):
                 self.leader = int(found[1])
+                self._first_process = os.pidfd_open(self.leader)
 
 
 def _enter_network(namespace: int) -> None:

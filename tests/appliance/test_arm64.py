@@ -26,7 +26,7 @@ TimeoutStartSec=300
 def emulator(_can_boot: None, long_run: bool) -> Iterator[None]:
     """The kernel runs arm64's programs by qemu, at least until the end of the test."""
     if not long_run:
-        pytest.skip("NOT TESTED: the package for arm64, which is for --long: it is emulated, and takes ten minutes")
+        pytest.skip("NOT TESTED: the package for arm64, which is for --long: it is emulated, and takes minutes")
     if not FORMAT.exists():
         not_here("the package for arm64", "there is no qemu: apt install qemu-user-static")
     if not (BINFMT / "register").exists():
