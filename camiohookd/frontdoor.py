@@ -23,7 +23,7 @@ from camiohookd.web.site import Limits, listen
 
 BODIES_IN_MEMORY = 8
 PARSERS = 2
-"""Threads that read events: digests and checksums let go of the interpreter's lock."""
+"""Threads that read large events: digests and checksums let go of the interpreter's lock."""
 
 
 class Intake:
@@ -33,8 +33,10 @@ class Intake:
         self._store = store
         self._parsers = ThreadPoolExecutor(PARSERS, "parse")
 
-    async def take(self, read: Callable[[], Event]) -> tuple[Event, Receipt]:
-        return await self._store.call_prepared(partial(self._prepare, read), self._parsers)
+    async def take(self, read: Callable[[], Event], *, is_long: bool) -> tuple[Event, Receipt]:
+        if is_long:
+            return await self._store.call_prepared(partial(self._prepare, read), self._parsers)
+        return await self._store.call(self._prepare(read))
 
     def _prepare(self, read: Callable[[], Event]) -> Operation[tuple[Event, Receipt]]:
         prepared = self._store.prepare(read())

@@ -1,8 +1,8 @@
 """The public listener: Camio's three requests and nothing else (PROTOCOL.md, section 3).
 
-key ─▶ room ─▶ body ─▶ `Intake.take`: `read` (`parse`, `check_callback`), on a thread ─▶ stable storage ─▶ 200
+key ─▶ room ─▶ body ─▶ `Intake.take`: `read` (`parse`, `check_callback`) ─▶ stable storage ─▶ 200
 
-Everything but `read` runs on the event loop. The key is in the URL, so no URL is ever logged.
+Everything runs on the event loop, but `read` where it may take long. The key is in the URL, so no URL is ever logged.
 """
 
 import logging
@@ -33,6 +33,7 @@ _PREFIX = "/tasks/"
 _DEFAULT_PAGE, _MAX_PAGE = 100, 1000
 _CURSOR = re.compile(r"[0-9A-Za-z_.:-]{1,128}")
 _LINES_PER_EVENT = 20
+_LONG_BYTES = 1024 * 1024
 
 
 Unpack = Callable[[bytes | bytearray], bytes]
@@ -61,8 +62,8 @@ class Page(Protocol):
 class Intake(Protocol):
     """The side of the queue that is turned to Camio."""
 
-    async def take(self, read: Callable[[], Event]) -> tuple[Event, Receipt]:
-        """Return once the event that `read` gives, on another thread, is on stable storage.
+    async def take(self, read: Callable[[], Event], *, is_long: bool) -> tuple[Event, Receipt]:
+        """Return once the event that `read` gives is on stable storage; where it `is_long`, another thread reads.
 
         Raises what `read` raises, and `QueueFull` or `StoreUnavailable` if it is not.
         """
@@ -75,7 +76,7 @@ class Intake(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """What the requests share. `read` is not for the event loop, since 32 MB of base64 take a while."""
+    """What the requests share."""
 
     intake: Intake
     keys: Keys
@@ -169,7 +170,10 @@ class Tasks(Endpoint):
             self._taken = size
 
     async def _accept(self) -> None:
-        event, receipt = await self._hook.intake.take(partial(self._hook.read, self.chunks, self._unpack))
+        # To hand half a millisecond's work to another thread, and take it back, takes as long again.
+        is_long = self._unpack is not None or self.received > _LONG_BYTES
+        read = partial(self._hook.read, self.chunks, self._unpack)
+        event, receipt = await self._hook.intake.take(read, is_long=is_long)
         self._record(event, receipt)
         self.reply(200, {"status": "duplicate" if receipt.duplicate else "queued", "id": receipt.id})
 

@@ -69,8 +69,8 @@ class MemoryIntake:
     entered: threading.Event = field(default_factory=threading.Event)
     pages: list[tuple[int, str | None]] = field(default_factory=list)
 
-    async def take(self, read: Callable[[], Event]) -> tuple[Event, MemoryReceipt]:
-        event = await asyncio.to_thread(read)
+    async def take(self, read: Callable[[], Event], *, is_long: bool) -> tuple[Event, MemoryReceipt]:
+        event = await asyncio.to_thread(read) if is_long else read()
         self.entered.set()
         while not self.gate.is_set():
             await asyncio.sleep(0.01)
@@ -288,8 +288,8 @@ def test_a_body_that_takes_long_to_parse_holds_up_nobody(box: Box) -> None:
         assert go_on.wait(PATIENCE)
         return parse_event(body)
 
-    with Box(parse=slow_parse).running() as slow, ThreadPoolExecutor(1) as pool:
-        posted = pool.submit(requests.post, slow.tasks, event(), timeout=PATIENCE)
+    with Box(Limits(), parse=slow_parse).running() as slow, ThreadPoolExecutor(1) as pool:
+        posted = pool.submit(requests.post, slow.tasks, event() + b" " * 2**20, timeout=PATIENCE)
         assert parsing.wait(PATIENCE)
         assert requests.get(slow.url, timeout=PATIENCE).status_code == 200
         go_on.set()
