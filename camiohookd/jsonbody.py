@@ -20,6 +20,8 @@ LONGEST_INTEGER = 4000  # digits; msgspec and Python take up to 4300
 
 HALF_PAIR = re.compile("[\ud800-\udfff]")
 
+_JSON_NAMES = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+
 _decoder = msgspec.json.Decoder()
 
 
@@ -37,6 +39,11 @@ def decode(body: bytes | bytearray) -> Any:
         raise _not_json("it is not UTF-8") from None
     except msgspec.DecodeError as refusal:
         return _decode_tolerantly(text, str(refusal))
+
+
+def kind_of(value: Any) -> str:
+    """What JSON calls a decoded value, for messages."""
+    return _JSON_NAMES.get(type(value), "a number")
 
 
 def mend(value: Any) -> Any:

@@ -16,7 +16,8 @@ from camiohookd import images, rules
 from camiohookd.errors import LabelerDown, LabelingError, PictureError
 from camiohookd.labelers import Findings, Frame, Labeler
 from camiohookd.metrics import Metrics
-from camiohookd.payload import Picture, Reply
+from camiohookd.payload import Reply
+from camiohookd.pictures import Picture
 from camiohookd.settings import Rule
 from camiohookd.sharing import Shared
 

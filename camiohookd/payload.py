@@ -2,31 +2,21 @@
 
 A body goes through `parse_event` once: JSON → the required fields, checked → each image either a `Picture` or a
 `Rejected` → `Event`. Nothing further inward sees the JSON. `encode_reply` is the way back.
-
-A timestamp is an opaque key: one that is not an ISO 8601 time is kept as it came, and one line of the event's warnings
-is about all of them. One that could not be echoed byte for byte costs its picture.
 """
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
-import pybase64
 from xxhash import xxh3_128_hexdigest
 
 from camiohookd import jsonbody
 from camiohookd.errors import MalformedUrl, PayloadError
+from camiohookd.pictures import MAX_TEXT, Picture, Rejected, sort_images
 from camiohookd.urls import check_url
 
-MAX_TEXT = 200
 MAX_REST_BYTES = 1_000_000
 MAX_SENTENCES = 10
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_JSON_NAMES = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
 
 _encoder = msgspec.json.Encoder()
 
@@ -47,22 +37,6 @@ class Limits:
 
 
 USUAL_LIMITS = Limits()
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """One usable image of an event: `data` is the file's bytes, `timestamp` its opaque key, echoed back as it came."""
-
-    timestamp: str
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """One image of an event that could not be used, and why; `field` is e.g. ``images[2].image_b64``."""
-
-    field: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +87,7 @@ def parse_event(body: bytes | bytearray, limits: Limits = USUAL_LIMITS) -> Event
     callback_url = _callback_url(payload)
     warnings: list[str] = []
     images = _images(payload, limits.max_images)
-    pictures, rejected = _sort_images(images, limits.max_base64, warnings)
+    pictures, rejected = sort_images(images, limits.max_base64, warnings)
     if not pictures:
         reasons = "; ".join(_bounded([f"{one.field}: {one.reason}" for one in rejected]))
         raise PayloadError("no_usable_picture", f"no image of the event can be used: {reasons}", rejected[0].field)
@@ -144,7 +118,7 @@ def _decode_object(body: bytes | bytearray, max_depth: int) -> dict[str, Any]:
     except RecursionError:
         raise _too_deep(max_depth) from None
     if not isinstance(payload, dict):
-        raise PayloadError("not_an_object", f"the body is {_json_name(payload)}, not a JSON object")
+        raise PayloadError("not_an_object", f"the body is {jsonbody.kind_of(payload)}, not a JSON object")
     return payload
 
 
@@ -154,7 +128,7 @@ def _callback_url(payload: dict[str, Any]) -> str:
     if url is None:
         raise PayloadError("missing", "callback_url is missing", field)
     if not isinstance(url, str):
-        raise PayloadError("wrong_type", f"callback_url is {_json_name(url)}, not a string", field)
+        raise PayloadError("wrong_type", f"callback_url is {jsonbody.kind_of(url)}, not a string", field)
     try:
         check_url(url)
     except MalformedUrl as reason:
@@ -168,7 +142,7 @@ def _images(payload: dict[str, Any], max_images: int) -> list[Any]:
     if images is None:
         raise PayloadError("missing", "images is missing", field)
     if not isinstance(images, list):
-        raise PayloadError("wrong_type", f"images is {_json_name(images)}, not a list", field)
+        raise PayloadError("wrong_type", f"images is {jsonbody.kind_of(images)}, not a list", field)
     if not images:
         raise PayloadError("empty", "images is empty", field)
     if len(images) > max_images:
@@ -177,103 +151,12 @@ def _images(payload: dict[str, Any], max_images: int) -> list[Any]:
     return images
 
 
-def _sort_images(
-    images: list[Any], max_base64: int, warnings: list[str]
-) -> tuple[tuple[Picture, ...], tuple[Rejected, ...]]:
-    pictures: list[Picture] = []
-    rejected: list[Rejected] = []
-    no_times: list[str] = []
-    for index, image in enumerate(images):
-        found = _picture(f"images[{index}]", image, max_base64)
-        if isinstance(found, Picture):
-            pictures.append(found)
-            if not _is_time(found.timestamp):
-                no_times.append(f"images[{index}].timestamp")
-            warnings.extend(_image_warnings(f"images[{index}]", image))
-        else:
-            rejected.append(found)
-    if no_times:
-        warnings.insert(0, _about_timestamps(no_times))
-    return tuple(pictures), tuple(rejected)
-
-
-def _picture(field: str, image: Any, max_base64: int) -> Picture | Rejected:
-    if not isinstance(image, dict):
-        return Rejected(field, f"it is {_json_name(image)}, not an object")
-    if reason := _odd_timestamp(image.get("timestamp")):
-        return Rejected(f"{field}.timestamp", reason)
-    text = image.get("image_b64")
-    if text is None:
-        return Rejected(f"{field}.image_b64", "it is missing")
-    if not isinstance(text, str):
-        return Rejected(f"{field}.image_b64", f"it is {_json_name(text)}, not a string")
-    if len(text) > max_base64:
-        return Rejected(f"{field}.image_b64", f"it is too long: {len(text):,} characters, allowed are {max_base64:,}")
-    data = _decode_base64(text)
-    if data is None:
-        return Rejected(f"{field}.image_b64", "it is not base64")
-    if not data:
-        return Rejected(f"{field}.image_b64", "it is empty")
-    return Picture(image["timestamp"], data)
-
-
-def _odd_timestamp(timestamp: Any) -> str | None:
-    if timestamp is None:
-        return "it is missing"
-    if not isinstance(timestamp, str):
-        return f"it is {_json_name(timestamp)}, not a string"
-    if not timestamp:
-        return "it is empty"
-    if len(timestamp) > MAX_TEXT:
-        return f"it is longer than {MAX_TEXT} characters"
-    if _CONTROL.search(timestamp):
-        return "it holds control characters"
-    if jsonbody.HALF_PAIR.search(timestamp):
-        return "it holds half of a surrogate pair, which cannot be sent back"
-    return None
-
-
-def _decode_base64(text: str) -> bytes | None:
-    try:
-        return pybase64.b64decode(text, validate=True)
-    except ValueError:
-        # MIME breaks base64 into lines (RFC 2045, section 6.8), and some leave the padding out (RFC 4648, section 3.2).
-        repaired = text.replace("\r", "").replace("\n", "")
-        repaired += "=" * (-len(repaired) % 4)
-    return None if repaired == text else _decode_base64(repaired)
-
-
-def _image_warnings(field: str, image: dict[str, Any]) -> Iterator[str]:
-    if not isinstance(image.get("type", ""), str):
-        yield f"{field}.type is {_json_name(image['type'])}, not a string; it is ignored"
-    if "size" in image and not _is_size(image["size"]):
-        yield f"{field}.size is not [width, height] in pixels; it is ignored"
-
-
-def _is_time(timestamp: str) -> bool:
-    try:
-        datetime.fromisoformat(timestamp)
-    except ValueError:
-        return False
-    return True
-
-
-def _about_timestamps(fields: list[str]) -> str:
-    if len(fields) == 1:
-        return f"{fields[0]} is not an ISO 8601 time; it is used as it is"
-    return f"{fields[0]} and {len(fields) - 1} more are not ISO 8601 times; they are used as they are"
-
-
-def _is_size(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(type(side) is int and side > 0 for side in value)
-
-
 def _optional_text(payload: dict[str, Any], field: str, warnings: list[str]) -> str | None:
     value = payload.get(field)
     if value is None:
         return None
     if not isinstance(value, str):
-        warnings.append(f"{field} is {_json_name(value)}, not a string; it is ignored")
+        warnings.append(f"{field} is {jsonbody.kind_of(value)}, not a string; it is ignored")
         return None
     if len(value) > MAX_TEXT:
         warnings.append(f"{field} is longer than {MAX_TEXT} characters; only those are used")
@@ -320,10 +203,6 @@ def _deeper_than(levels: int, value: Any) -> bool:
 
 def _too_deep(max_depth: int) -> PayloadError:
     return PayloadError("too_deep", f"the event is nested deeper than {max_depth} levels")
-
-
-def _json_name(value: Any) -> str:
-    return _JSON_NAMES.get(type(value), "a number")
 
 
 def _bounded(sentences: list[str]) -> tuple[str, ...]:

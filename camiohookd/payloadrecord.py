@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from camiohookd.payload import Event, Picture
+from camiohookd.payload import Event
+from camiohookd.pictures import Picture
 
 _MAGIC = b"CHP1"
 _HEAD = struct.Struct("<4sQIIII")

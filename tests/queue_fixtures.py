@@ -11,7 +11,8 @@ from camiohookd import snapshot
 from camiohookd.disk import Disk
 from camiohookd.documents import Documents
 from camiohookd.errors import StoreUnavailable
-from camiohookd.payload import Event, Label, Picture, Reply
+from camiohookd.payload import Event, Label, Reply
+from camiohookd.pictures import Picture
 from camiohookd.room import Bounds
 from camiohookd.segments import Place
 from camiohookd.statefolder import FORMAT

@@ -153,7 +153,7 @@ class _Labelling:
         from camiohookd.detections import Detection
         from camiohookd.images import decode
         from camiohookd.labelers import Frame
-        from camiohookd.payload import Picture
+        from camiohookd.pictures import Picture
 
         start = time.perf_counter()
         picture = decode(data, self._limits, self._labeler.input_size)

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from camiohookd.detections import Detection
 from camiohookd.images import Decoded
-from camiohookd.payload import Picture
+from camiohookd.pictures import Picture
 
 
 class Frame(NamedTuple):

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from camiohookd.payload import Event, Picture
+from camiohookd.payload import Event
+from camiohookd.pictures import Picture
 from camiohookd.taskqueue import TaskQueue
 from tests.queue_fixtures import ROOMY
 from tests.running import KEY, Daemon, free_port

@@ -15,8 +15,9 @@ import msgspec
 
 from camiohookd.disk import Disk
 from camiohookd.errors import QueueError
-from camiohookd.payload import Event, Label, Picture, Reply
+from camiohookd.payload import Event, Label, Reply
 from camiohookd.payloadrecord import DamagedPayloadError
+from camiohookd.pictures import Picture
 from camiohookd.taskqueue import TaskQueue
 from camiohookd.tasks import Cause, State, Task
 from tests.faults.recording import Entry, Mark, MemoryDisk, MortalDisk, RecordingDisk

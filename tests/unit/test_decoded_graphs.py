@@ -14,7 +14,7 @@ from camiohookd.errors import ModelError
 from camiohookd.images import Decoded
 from camiohookd.labelers import Frame
 from camiohookd.labelers.onnx.labeler import MAX_BATCH, open_onnx
-from camiohookd.payload import Picture
+from camiohookd.pictures import Picture
 from tests.onnx_graphs import Array, Shape, constant_model, model_folder
 
 LABELS = ["cat", "", "dog"]

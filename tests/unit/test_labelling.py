@@ -14,7 +14,7 @@ from camiohookd.images import Limits
 from camiohookd.labelers import Findings, Frame
 from camiohookd.labelling import Interrupted, Labelling, Outcome
 from camiohookd.metrics import Metrics
-from camiohookd.payload import Picture
+from camiohookd.pictures import Picture
 
 CAT = (Path(__file__).parents[2] / "camiohookd" / "samples" / "chelsea.jpg").read_bytes()
 PATIENCE = 30.0

@@ -21,7 +21,7 @@ from camiohookd.errors import LabelerDown, LabelerError, LabelingError
 from camiohookd.images import Limits, decode
 from camiohookd.labelers import Findings, Frame
 from camiohookd.labelers.own import HELPER, OwnCode, open_command, open_script
-from camiohookd.payload import Picture
+from camiohookd.pictures import Picture
 
 EXAMPLES = Path(__file__).parents[2] / "camiohookd/examples"
 PATIENCE = 20.0
