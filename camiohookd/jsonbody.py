@@ -30,9 +30,8 @@ def decode(body: bytes | bytearray) -> Any:
 
     Raises `PayloadError` if it is not JSON, and RecursionError if it is nested too deep.
     """
-    text = (
-        body.removeprefix(codecs.BOM_UTF8) if body.startswith(codecs.BOM_UTF8) else body
-    )  # a bytearray would be copied
+    has_mark = body.startswith(codecs.BOM_UTF8)  # a bytearray is copied wherever something is taken off
+    text = body.removeprefix(codecs.BOM_UTF8) if has_mark else body
     try:
         return _decoder.decode(text)
     except UnicodeDecodeError:
