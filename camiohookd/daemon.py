@@ -41,7 +41,7 @@ from camiohookd.worker import Worker
 DRAIN_SECONDS = 3.0
 WORK_SECONDS = 5.0
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.daemon")
 
 
 def run(setup: Setup, read: Callable[[], Setup], signals: Signals) -> int:

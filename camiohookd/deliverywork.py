@@ -26,7 +26,7 @@ LEAST_PAUSE = 0.05
 Taken = tuple[Delivery | None, float]
 """A delivery to make, or None; and the seconds until there may be more."""
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.delivery")
 
 
 class DeliveryWork:

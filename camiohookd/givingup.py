@@ -6,7 +6,7 @@ from camiohookd.storethread import StoreThread
 from camiohookd.systemd import escape
 from camiohookd.tasks import Cause, Task
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.worker")
 
 
 async def give_up(store: StoreThread, task: Task, cause: Cause, reason: str) -> None:

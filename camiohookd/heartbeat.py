@@ -17,7 +17,7 @@ from camiohookd import systemd
 STATUS_SECONDS = 10.0
 _MINUTE = 60.0
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.daemon")
 
 
 class Rate:

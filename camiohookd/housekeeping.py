@@ -13,7 +13,7 @@ TASKS_A_STEP = 100
 CLOCK_NOTE_EVERY = 300.0
 PAUSE_AFTER_FAILURE = 60.0
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.queue")
 
 
 class Housekeeper:

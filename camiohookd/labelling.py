@@ -21,7 +21,7 @@ from camiohookd.pictures import Picture
 from camiohookd.settings import Rule
 from camiohookd.sharing import Shared
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.labeler")
 
 
 class Interrupted(Exception):

@@ -32,7 +32,7 @@ Claimed = tuple[Task | None, float]
 
 LOOK_AGAIN: Claimed = (None, 0.0)
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.labeler")
 
 
 class LabelWork:

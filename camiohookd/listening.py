@@ -22,7 +22,7 @@ from camiohookd.values import Address
 BACKLOG = 1024
 """Connections that the kernel keeps until they are looked at: a rush of others must not fill it."""
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.daemon")
 
 
 class Sockets:

@@ -16,7 +16,7 @@ IDLE_SECONDS = 5.0
 
 Found = TypeVar("Found")
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.worker")
 
 
 class Loops(Generic[Found]):

@@ -9,7 +9,7 @@ from camiohookd.disk import Disk
 
 Kind = Literal["journal", "snapshot", "payload"]
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.queue")
 
 
 class Quarantine:

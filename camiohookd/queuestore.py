@@ -29,7 +29,7 @@ from camiohookd.tables import JournaledDB
 from camiohookd.taskindex import TaskIndex
 from camiohookd.tasks import Task
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.queue")
 
 
 class QueueStore:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # the queue calls this; only its type is known here
 MAX_STRIKES = 3
 """So many times may the process die while it labels one task alone, before that task is given up."""
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.queue")
 
 
 def recover(queue: "TaskQueue", *, unclean: bool) -> set[int]:

@@ -34,7 +34,7 @@ REFUSED = "The last reload failed, see the log; what held before it holds"
 
 _DAY = 86400
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.daemon")
 
 
 @dataclass(frozen=True, slots=True)

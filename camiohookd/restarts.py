@@ -18,7 +18,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
 LASTING_SECONDS = 600.0
 _START_SECONDS = 120.0  # the unit's TimeoutStartSec
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.daemon")
 
 
 def pause_after(bad_ends: int) -> float:

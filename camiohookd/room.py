@@ -17,7 +17,7 @@ MB = 10**6
 _WINDOW = 300.0
 _LONGEST_WAIT = 600
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.queue")
 
 
 @dataclass(frozen=True, slots=True)

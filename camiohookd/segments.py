@@ -24,7 +24,7 @@ BLOCK_BYTES = 4096
 
 _NAME = re.compile(r"(\d{8})\.payloads")
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.queue")
 
 
 class Place(NamedTuple):

@@ -30,7 +30,7 @@ from camiohookd.tasks import Task
 FORMAT = 2
 _BRIEFLY = "briefly"
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.queue")
 
 
 class StateFolder:

@@ -40,7 +40,7 @@ long: so that all compactions together write at most half as much again as the j
 MAX_UNSYNCED = 100
 """Changes that may wait for a sync: what a power cut takes of the journal, and recovery looks for in the payloads."""
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.queue")
 
 
 class JournaledStorage(Storage):

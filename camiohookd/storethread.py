@@ -26,7 +26,7 @@ MAX_BATCH = 256
 IDLE_SECONDS = 1.0
 RETRY_SECONDS = (0.2, 1.0, 5.0, 15.0)
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.queue")
 
 
 class _Call:

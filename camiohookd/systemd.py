@@ -25,7 +25,7 @@ _DEBUG_PRIORITY = 7
 _QUERY = re.compile(r"(/[^\s?'\"<>]*\?)[^\s'\"<>]+")  # of a URL, or of what follows its host
 _FIRST_KEPT = 3  # the number of the first file that systemd hands over
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.daemon")
 
 
 def setup_logging(level: str, secrets: Iterable[str]) -> None:

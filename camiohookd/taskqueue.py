@@ -25,7 +25,7 @@ from camiohookd.room import Bounds, Room
 from camiohookd.segments import Place
 from camiohookd.tasks import WAITING, Cause, State, Task
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.queue")
 
 
 class Receipt(NamedTuple):

@@ -10,7 +10,7 @@ from camiohookd.errors import ConfigError
 
 CERTIFI: str = DEFAULT_CA_BUNDLE_PATH
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.delivery")
 
 
 def trusted_certificates(setting: str) -> str:

@@ -28,7 +28,7 @@ LAST_WORDS_SECONDS = 1.0
 _CHUNK = 1 << 16
 _KEPT = {"PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "USER", "LOGNAME", "SHELL", "VIRTUAL_ENV"}
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.labeler")
 
 
 def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:

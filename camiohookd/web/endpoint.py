@@ -26,7 +26,7 @@ from camiohookd.web.peers import Peer
 from camiohookd.web.site import Site
 from camiohookd.web.stream import Stream
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.web")
 
 _LENGTH_DIGITS = 15  # a longer number is more than any limit, and Tornado does not take one of any length
 

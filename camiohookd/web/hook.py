@@ -27,7 +27,7 @@ from camiohookd.web.loglines import Throttle, printable
 from camiohookd.web.peers import Peers
 from camiohookd.web.site import Limits, Site
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.hook")
 
 _PREFIX = "/tasks/"
 _DEFAULT_PAGE, _MAX_PAGE = 100, 1000

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 _LOGGED_LENGTH = 200
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.web")
 
 
 class Throttle:

@@ -25,7 +25,7 @@ from camiohookd.web.loglines import Throttle, quieten_tornado
 from camiohookd.web.peers import Peers
 from camiohookd.web.stream import Patience, Stream
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.web")
 
 MEGABYTE = 1024 * 1024
 _NO_LIMIT = 1 << 62

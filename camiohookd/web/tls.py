@@ -20,7 +20,7 @@ _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", r
 _UTC_TIME, _VERSION = 0x17, 0xA0
 _RELOAD = "put the new one in its place and run systemctl reload camiohookd"
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.web")
 
 
 @dataclass(frozen=True, slots=True)

@@ -322,7 +322,7 @@ def test_a_start_says_what_waits_which_model_it_uses_and_how_the_last_run_ended(
         daemon.kill()
         assert "cut off" not in daemon.log
         daemon.start()
-        assert "<4>camiohookd.recovery: the last run was cut off: 0 events were in hand, " in daemon.log
+        assert "<4>camiohookd.queue: the last run was cut off: 0 events were in hand, " in daemon.log
         assert f"queue: 0 pending, 1 labelled, 1 failed; {model}\n" in daemon.log
 
 

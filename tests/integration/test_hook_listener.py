@@ -256,7 +256,7 @@ def test_an_accepted_event_is_one_line_and_each_rejected_picture_another(
     bad = [{"timestamp": "2017-05-05T01:31:01", "image_b64": "*"}]
     body = event(images=good + bad, camera="front\ndoor", user_id=7)
     task = requests.post(box.tasks, body, timeout=PATIENCE).json()["id"]
-    lines = [record for record in caplog.records if record.name == "camiohookd.web.hook"]
+    lines = [record for record in caplog.records if record.name == "camiohookd.hook"]
     assert [record.levelname for record in lines] == ["INFO", "WARNING", "WARNING"]
     assert (
         lines[0]
@@ -275,7 +275,7 @@ def test_an_event_with_many_bad_pictures_does_not_fill_the_log(box: Box, caplog:
     good = json.loads(event())["images"]
     bad = [{"timestamp": f"2017-05-05T01:31:01.{number:06d}", "image_b64": "*"} for number in range(500)]
     assert requests.post(box.tasks, event(images=good + bad), timeout=PATIENCE).status_code == 200
-    lines = [record.getMessage() for record in caplog.records if record.name == "camiohookd.web.hook"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "camiohookd.hook"]
     assert len(lines) == 22
     assert lines[-1].endswith("and 480 more such lines")
 

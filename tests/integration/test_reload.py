@@ -41,7 +41,7 @@ def test_rules_hold_from_the_next_event_on(tmp_path: Path, camio: FakeCamioThrea
     with Daemon(tmp_path, camio.origin) as daemon:
         assert "cat" in labels_of(daemon, camio, "one")
         (tmp_path / "camiohookd.toml").write_text(NOTHING)
-        assert "<6>camiohookd.reload: reloaded: 1 rules, keys default, plain http\n" in daemon.reload()
+        assert "<6>camiohookd.daemon: reloaded: 1 rules, keys default, plain http\n" in daemon.reload()
         assert labels_of(daemon, camio, "two") == set()
         (tmp_path / "camiohookd.toml").write_text("")
         daemon.reload()
@@ -96,7 +96,7 @@ def test_one_thing_that_is_bad_keeps_everything_as_it_was(
         (tmp_path / "camiohookd.toml").write_text(settings)
         (tmp_path / "api-keys").write_text(keys or f"new {OTHER}\n")
         outcome = daemon.reload()
-        assert "<3>camiohookd.reload: not reloaded, everything stays as it was: " in outcome
+        assert "<3>camiohookd.daemon: not reloaded, everything stays as it was: " in outcome
         assert words in outcome
         assert OTHER not in daemon.log
         assert (status_of(daemon, KEY), status_of(daemon, OTHER)) == (200, 403)
@@ -111,7 +111,7 @@ def test_what_needs_a_restart_says_so_until_it_is_as_it_was(tmp_path: Path, cami
     config = tmp_path / "camiohookd.toml"
     with Daemon(tmp_path, camio.origin) as daemon:
         config.write_text("[queue]\nmax_tasks = 5\n[hook]\nmax_images = 7\n")
-        message = "<4>camiohookd.reload: hook.max_images, queue.max_tasks changed, which needs a restart to hold"
+        message = "<4>camiohookd.daemon: hook.max_images, queue.max_tasks changed, which needs a restart to hold"
         for _ in range(2):
             assert message in daemon.reload()
         config.write_text("")

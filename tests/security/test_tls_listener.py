@@ -215,7 +215,7 @@ def test_a_bad_certificate_is_told_and_the_old_one_stays(tmp_path: Path) -> None
         ):
             spoil()
             outcome = daemon.reload()
-            assert "<3>camiohookd.reload: not reloaded, everything stays as it was: hook.tls_" in outcome
+            assert "<3>camiohookd.daemon: not reloaded, everything stays as it was: hook.tls_" in outcome
             assert words in outcome
             assert "CN = good" in offered(daemon)
         install(other, in_use)

@@ -18,7 +18,7 @@ from camiohookd.disk import Disk, replace_file
 
 KEPT_OF_A_KIND = 4
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.labeler")
 
 
 class Cache:

@@ -26,7 +26,7 @@ MOST_HUNG = 3
 Later = Callable[[float, Callable[[], None]], None]
 """Call a function after that many seconds, on a thread of its own."""
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.labeler")
 
 
 def on_a_timer(seconds: float, function: Callable[[], None]) -> None:

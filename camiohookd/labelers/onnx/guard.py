@@ -19,7 +19,7 @@ from camiohookd.labelers.onnx.runner import Runner, Tensor
 STEADY_SECONDS = 1800.0
 """Who has lived for so long with the device did not die of it as a habit."""
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.labeler")
 
 
 class Guard:

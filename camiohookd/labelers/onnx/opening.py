@@ -29,7 +29,7 @@ from camiohookd.labelers.onnx.tuning import Shape
 FOLDER = "graphs"
 """In the state folder."""
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.labeler")
 
 
 def open_configured(

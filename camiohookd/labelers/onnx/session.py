@@ -28,7 +28,7 @@ _NOT_TO_BE_KEPT = b""  # the graph of a provider that compiles it cannot be writ
 _UNFINISHED = "new-"
 _ASSIGNMENT = "session.record_ep_graph_assignment_info"
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.labeler")
 
 
 class Session:

@@ -25,7 +25,7 @@ TURNS, TURN_SECONDS = 3, 0.15
 _CLEARLY = 1.1  # times faster than what is usual
 _SAMPLES = Path(__file__).parents[2] / "samples"
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("camiohookd.labeler")
 
 
 class Shape(NamedTuple):

@@ -1,0 +1,16 @@
+"""Owners filter the journal by logger names, so they name parts of the service and not files."""
+
+import re
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[2] / "camiohookd"
+NAMES = {"daemon", "delivery", "hook", "labeler", "queue", "web", "worker"}
+
+
+def test_every_module_logs_under_the_fixed_name_of_its_part() -> None:
+    used = {
+        name
+        for path in PACKAGE.rglob("*.py")
+        for name in re.findall(r"^log = logging\.getLogger\((.*)\)", path.read_text(), re.MULTILINE)
+    }
+    assert used == {f'"camiohookd.{name}"' for name in NAMES}
