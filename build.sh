@@ -310,7 +310,7 @@ docs() {
   "$VENV/bin/python" - <<'END'
 from pathlib import Path
 
-from camiohookd.configdoc import with_table
+from camiohookd.config.reference import with_table
 
 readme = Path("README.md")
 readme.write_text(with_table(readme.read_text()))

@@ -2,7 +2,8 @@
 
 import sys
 
-from camiohookd import cli, undumpable
+from camiohookd import cli
+from camiohookd.system import process as undumpable
 
 
 def main() -> None:

@@ -7,8 +7,7 @@ Names follow https://prometheus.io/docs/practices/naming/. The values of a label
 what came in, so that their number is bounded. All of it may be used from any thread.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -17,6 +16,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from camiohookd.queue.views import QueueSnapshot
+
 PREFIX = "camiohookd"
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
@@ -24,24 +25,6 @@ _WAIT_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, MINUTE, 5 * MINUTE, 15 * MINUTE
 _DECODE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 _INFERENCE_BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _DELIVERY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, MINUTE)
-
-
-@dataclass(frozen=True, slots=True)
-class QueueSnapshot:
-    """The queue at one moment.
-
-    `tasks` counts by state; `oldest_seconds` is the age of the oldest task that waits, 0 if none does; `stored_bytes`
-    is what the state folder takes, `free_bytes` what its disk has left. `written_bytes` and `quarantined` (by kind)
-    count since the start; `written_bytes_per_event` is their share of an event, accept to done.
-    """
-
-    tasks: Mapping[str, int]
-    oldest_seconds: float
-    stored_bytes: int
-    free_bytes: int
-    written_bytes: int
-    written_bytes_per_event: float
-    quarantined: Mapping[str, int]
 
 
 class Metrics:

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from camiohookd.detections import Box, Detection, area, foot, inside, polygon
-from camiohookd.payload import ImageLabels, Label, Reply
-from camiohookd.settings import Rule
+from camiohookd.config.settings import Rule
+from camiohookd.pictures.detections import Box, Detection, area, foot, inside, polygon
+from camiohookd.wire.reply import ImageLabels, Label, Reply
 
 
 class Labelled(NamedTuple):

@@ -15,7 +15,8 @@ from pathlib import Path
 import click
 from click.shell_completion import get_completion_class
 
-from camiohookd import cli, configdoc
+from camiohookd import cli
+from camiohookd.config import reference as configdoc
 
 FILES = {
     "/etc/camiohookd/camiohookd.toml": "The settings, see camiohookd.toml(5).",

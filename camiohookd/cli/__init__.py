@@ -14,8 +14,8 @@ from typing import ClassVar
 
 import click
 
-from camiohookd import systemd
 from camiohookd.errors import CamiohookdError, SetupError
+from camiohookd.system import logs
 
 _PROGRAM = "camiohookd"
 _OUTPUT_ERRORS = {
@@ -107,7 +107,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _complain(text: str) -> None:
-    print(systemd.complaint(f"{_PROGRAM}: error: {text}"), file=sys.stderr)
+    print(logs.complaint(f"{_PROGRAM}: error: {text}"), file=sys.stderr)
 
 
 def _give_stdout_up() -> None:

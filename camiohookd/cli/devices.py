@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from camiohookd.config import paths
 from camiohookd.errors import ModelError
-from camiohookd.systemd import escape
+from camiohookd.system.logs import escape
 
 if TYPE_CHECKING:
-    from camiohookd.config import Config
-    from camiohookd.labelers.onnx.choice import Finding, Survey
+    from camiohookd.config.load import Config
+    from camiohookd.labelers.onnx.accelerators.survey import Finding, Survey
     from camiohookd.labelers.onnx.devices import Device
 
 _ROW = "{:<32}  {:<8}  {:<12}  {:<8}  {:>6}  {}"
@@ -44,7 +45,7 @@ def devices(as_json: bool, model: str | None, timeout: float) -> None:
     A JSON object is {"device", "provider", "hardware", "vendor", "origin": "built in" or the plug-in's name, "runs",
     "problem", "ms", "nodes": how much of the model the device itself runs, "auto": whether "auto" picks it}.
     """
-    from camiohookd.labelers.onnx.choice import best
+    from camiohookd.labelers.onnx.accelerators.survey import best
 
     survey = _survey(_settings(), model)
     if not as_json:
@@ -66,7 +67,7 @@ def devices(as_json: bool, model: str | None, timeout: float) -> None:
 def _survey(settings: "Config", model: str | None) -> "Survey":
     from camiohookd.labelers.model import find, load_description
     from camiohookd.labelers.onnx import tuning
-    from camiohookd.labelers.onnx.choice import Survey
+    from camiohookd.labelers.onnx.accelerators.survey import Survey
     from camiohookd.labelers.onnx.devices import libraries, parse_device
 
     labeler = settings.labeler
@@ -82,10 +83,10 @@ def _survey(settings: "Config", model: str | None) -> "Survey":
 
 
 def _settings() -> "Config":
-    from camiohookd import config
+    from camiohookd.config import load as config
 
     # The file holds the key, so that not everybody may read it.
-    file = config.config_file(os.environ)
+    file = paths.config_file(os.environ)
     hidden = file.exists() and not os.access(file, os.R_OK)
     return config.load(Path(os.devnull) if hidden else None, os.environ)
 

@@ -19,20 +19,13 @@ from urllib.parse import unquote
 
 import click
 
-from camiohookd import query
+from camiohookd.camio import query
 from camiohookd.cli.masking import masker
-from camiohookd.errors import (
-    CamioRefused,
-    CamioRequestError,
-    CamioUnreachable,
-    ConfigError,
-    MalformedUrl,
-    QueryError,
-)
-from camiohookd.urls import split_url
+from camiohookd.errors import CamioRefused, CamioRequestError, CamioUnreachable, ConfigError, MalformedUrl, QueryError
+from camiohookd.net.urls import split_url
 
 if TYPE_CHECKING:
-    from camiohookd import camio
+    from camiohookd.camio import hooks_api as camio
 
 CAMIO = "https://camio.com"
 HOOK_TYPES = ("query_match", "query_match_ad_hoc", "label_hit")
@@ -242,7 +235,7 @@ def _key_to_register(name: str | None, config_file: Path | None) -> str:
 
 
 def _configured_keys(config_file: Path | None) -> dict[str, str]:
-    from camiohookd import config
+    from camiohookd.config import load as config
 
     return config.load_with_keys(config_file, os.environ)[1]
 
@@ -284,7 +277,7 @@ def _standard_input() -> str:
 def _show(
     mask: Callable[[str], str], base_url: str, token: str, request: "Callable[[camio.HooksApi], camio.Answer]"
 ) -> None:
-    from camiohookd import camio
+    from camiohookd.camio import hooks_api as camio
 
     try:
         answer = request(camio.HooksApi(base_url, token))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from camiohookd.config import Config
+    from camiohookd.config.load import Config
 
 _RELOAD = "The daemon knows of it after: systemctl reload camiohookd"
 _config = click.option(
@@ -40,7 +40,7 @@ def new(name: str, config_file: Path | None) -> None:
 
     This is the one time that it is shown. NAME is for the log and for you.
     """
-    from camiohookd import apikeys
+    from camiohookd.config import api_keys as apikeys
 
     _, file = _settings_and_file(config_file)
     made = apikeys.add(file, name)
@@ -52,7 +52,8 @@ def new(name: str, config_file: Path | None) -> None:
 @_config
 def list_keys(config_file: Path | None) -> None:
     """Print the keys' names; beside a weak one, that it is."""
-    from camiohookd import apikeys, config
+    from camiohookd.config import api_keys as apikeys
+    from camiohookd.config import load as config
 
     for name, value in config.load_with_keys(config_file, os.environ)[1].items():
         click.echo(f"{name}  (weak: {apikeys.WEAK})" if apikeys.is_weak(value) else name)
@@ -66,7 +67,7 @@ def retire(name: str, config_file: Path | None) -> None:
 
     The last one stays, unless api_key is set: the daemon would go on with the one it has.
     """
-    from camiohookd import apikeys
+    from camiohookd.config import api_keys as apikeys
 
     settings, file = _settings_and_file(config_file)
     apikeys.retire(file, name, may_be_last=bool(settings.hook.api_key))
@@ -74,7 +75,8 @@ def retire(name: str, config_file: Path | None) -> None:
 
 
 def _settings_and_file(config_file: Path | None) -> "tuple[Config, Path]":
-    from camiohookd import config
+    from camiohookd.config import load as config
+    from camiohookd.config import paths
 
     settings = config.load(config_file, os.environ)
-    return settings, config.keys_file(settings, config_file or config.config_file(os.environ))
+    return settings, config.keys_file(settings, config_file or paths.config_file(os.environ))

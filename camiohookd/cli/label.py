@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from camiohookd.cli.labelled import Drawings, Result, Seen, Table
-from camiohookd.cli.labelled import as_json as result_as_json
+from camiohookd.cli.label_output import Drawings, Result, Seen, Table
+from camiohookd.cli.label_output import as_json as result_as_json
+from camiohookd.config import paths
 from camiohookd.errors import LabelingError, PictureError
-from camiohookd.systemd import escape
+from camiohookd.system.logs import escape
 
 if TYPE_CHECKING:
-    from camiohookd.config import Config
-    from camiohookd.images import Limits
+    from camiohookd.config.load import Config
+    from camiohookd.config.settings import Rule
     from camiohookd.labelers import Labeler
+    from camiohookd.pictures.decode import Limits
     from camiohookd.rules import Labelled
-    from camiohookd.settings import Rule
 
 _EXPLAINED = 0.1  # what is less probable is not worth an explanation
 
@@ -88,8 +89,8 @@ def label(
     from msgspec.structs import replace
 
     from camiohookd import rules
-    from camiohookd.images import Limits
-    from camiohookd.labelers.opening import open_labeler
+    from camiohookd.labelers.open import open_labeler
+    from camiohookd.pictures.decode import Limits
 
     settings = _settings()
     limits = Limits(settings.images.formats, settings.images.max_pixels, settings.images.max_bytes)
@@ -119,10 +120,10 @@ def label(
 
 
 def _settings() -> "Config":
-    from camiohookd import config
+    from camiohookd.config import load as config
 
     # The file holds the key, so that not everybody may read it; labelling a picture does not need the key.
-    file = config.config_file(os.environ)
+    file = paths.config_file(os.environ)
     hidden = file.exists() and not os.access(file, os.R_OK)
     return config.load(Path(os.devnull) if hidden else None, os.environ)
 
@@ -150,10 +151,10 @@ class _Labelling:
     def label(self, path: Path, data: bytes) -> Result:
         """Raises PictureError, LabelingError."""
         from camiohookd import rules
-        from camiohookd.detections import Detection
-        from camiohookd.images import decode
         from camiohookd.labelers import Frame
-        from camiohookd.pictures import Picture
+        from camiohookd.pictures.decode import decode
+        from camiohookd.pictures.detections import Detection
+        from camiohookd.wire.images import Picture
 
         start = time.perf_counter()
         picture = decode(data, self._limits, self._labeler.input_size)

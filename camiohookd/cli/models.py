@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from camiohookd.errors import CamiohookdError, LabelingError, ModelError
-from camiohookd.systemd import escape
+from camiohookd.system.logs import escape
 
 if TYPE_CHECKING:
     from camiohookd.labelers.library import InstalledModel
-    from camiohookd.labelers.onnx.contract import Contract
+    from camiohookd.labelers.onnx.graph_guess import Contract
 
 _ROW = "{:<32}  {:<14}  {:>8}  {:<14}  {}"
 _VARIANT = "{:<8}  {:<8}  {}"
@@ -175,8 +175,8 @@ def _tables(file: Path, model: bytes, given: Mapping[str, Any]) -> dict[str, Any
     import hashlib
 
     from camiohookd.labelers.library import MODEL_FILE
-    from camiohookd.labelers.onnx.contract import guess, image_input
     from camiohookd.labelers.onnx.graph import read_graph
+    from camiohookd.labelers.onnx.graph_guess import guess, image_input
 
     graph = read_graph(model, str(file))
     taken = image_input(graph.inputs)
@@ -208,7 +208,7 @@ def _labels(
 ) -> tuple[tuple[str, ...], dict[str, Any]]:
     """The labels' names, and the decoder's options, which for a DETR depend on their number."""
     from camiohookd.labelers.model import find, load_description
-    from camiohookd.labelers.onnx.contract import label_names
+    from camiohookd.labelers.onnx.graph_guess import label_names
 
     options = dict(contract.options)
     counts = {contract.labels: options}
@@ -248,8 +248,8 @@ def _variants(folder: Path, tables: Mapping[str, Any], picture: Path) -> Iterato
 
 
 def _seen(folder: Path, picture: Path) -> str:
-    from camiohookd.images import Limits, decode
     from camiohookd.labelers.onnx.labeler import open_onnx
+    from camiohookd.pictures.decode import Limits, decode
 
     labeler = open_onnx(folder)
     try:

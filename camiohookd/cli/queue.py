@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from camiohookd.config import paths
 from camiohookd.errors import CamiohookdError, QueueError
-from camiohookd.systemd import escape
+from camiohookd.system.logs import escape
 
 if TYPE_CHECKING:
-    from camiohookd.control import Desk
-    from camiohookd.desk import Export
-    from camiohookd.views import TaskDetails
+    from camiohookd.cli.queue_client import Desk
+    from camiohookd.queue.commands import Export
+    from camiohookd.queue.views import TaskDetails
 
 _COLUMNS = "{:>8}  {:<9}  {:<20}  {:>6}  {:>5}  {:<20}  {}"
 _ids = click.argument("ids", nargs=-1, metavar="ID...")
@@ -56,8 +57,8 @@ def show(task_id: str) -> None:
     """Show one task in full, as JSON."""
     import msgspec
 
-    from camiohookd.desk import ShowTask
-    from camiohookd.views import TaskDetails
+    from camiohookd.queue.commands import ShowTask
+    from camiohookd.queue.views import TaskDetails
 
     with _desk() as desk:
         task = desk.ask(ShowTask(task_id), TaskDetails)
@@ -72,8 +73,8 @@ def retry(ids: tuple[str, ...], failed: bool) -> int:
 
     Labels that were computed are delivered again, anything else is labelled first.
     """
-    from camiohookd.desk import RetryTask
-    from camiohookd.views import TaskDetails
+    from camiohookd.queue.commands import RetryTask
+    from camiohookd.queue.views import TaskDetails
 
     if failed == bool(ids):
         raise click.UsageError("Name the tasks to retry, or --failed for all failed ones.")
@@ -87,8 +88,8 @@ def retry(ids: tuple[str, ...], failed: bool) -> int:
 @_ids
 def drop(ids: tuple[str, ...]) -> int:
     """Forget tasks for good, with their pictures and labels."""
-    from camiohookd.desk import DropTask
-    from camiohookd.views import TaskDetails
+    from camiohookd.queue.commands import DropTask
+    from camiohookd.queue.views import TaskDetails
 
     if not ids:
         raise click.UsageError("Name the tasks to forget.")
@@ -101,7 +102,7 @@ def drop(ids: tuple[str, ...]) -> int:
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
 def export(task_id: str, folder: Path) -> None:
     """Write a task's payload, pictures and reply into the folder DIR."""
-    from camiohookd.desk import Export, ExportTask
+    from camiohookd.queue.commands import Export, ExportTask
 
     with _desk() as desk:
         exported = desk.ask(ExportTask(task_id), Export)
@@ -117,18 +118,17 @@ def export(task_id: str, folder: Path) -> None:
 
 @contextmanager
 def _desk() -> "Iterator[Desk]":
-    from camiohookd import config
-    from camiohookd.control import open_desk
+    from camiohookd.cli.queue_client import open_desk
     from camiohookd.web.control import SOCKET_NAME
 
-    with open_desk(config.runtime_dir(os.environ) / SOCKET_NAME, config.state_dir(os.environ)) as desk:
+    with open_desk(paths.runtime_dir(os.environ) / SOCKET_NAME, paths.state_dir(os.environ)) as desk:
         yield desk
 
 
 def _all_tasks(desk: "Desk", state: str | None) -> "Iterator[TaskDetails]":
-    from camiohookd.desk import ListTasks
-    from camiohookd.tasks import State
-    from camiohookd.views import TaskList
+    from camiohookd.queue.commands import ListTasks
+    from camiohookd.queue.task import State
+    from camiohookd.queue.views import TaskList
 
     after = None
     while True:
@@ -158,7 +158,7 @@ def _each(ids: tuple[str, ...], act: Callable[[str], str]) -> int:
 
 
 def _retry_failed(desk: "Desk") -> int:
-    from camiohookd.desk import Retried, RetryFailed
+    from camiohookd.queue.commands import Retried, RetryFailed
 
     count, skipped, after = 0, 0, None
     while True:

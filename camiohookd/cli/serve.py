@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from camiohookd.settings import Labeler
+    from camiohookd.config.settings import Labeler
 
 _CONFIG_HELP = "The settings, instead of camiohookd.toml in $CONFIGURATION_DIRECTORY, else in /etc/camiohookd."
 
@@ -21,17 +21,18 @@ def serve(path: Path | None) -> int:
     Every setting can also come from the environment, which wins over the file: CAMIOHOOKD_HOOK_LISTEN is listen
     under [hook]. The queue is kept in $STATE_DIRECTORY, else in /var/lib/camiohookd.
     """
-    from camiohookd.signals import Signals
+    from camiohookd.system.signals import Signals
 
     signals = Signals()  # before the rest is even imported, which takes a second on a slow board
 
-    from camiohookd import reload, systemd
+    from camiohookd.daemon import reload
+    from camiohookd.system import logs
 
     read = partial(reload.read, path, dict(os.environ))
     setup = read()
-    systemd.setup_logging(setup.config.log.level, setup.keys.values())
+    logs.setup_logging(setup.config.log.level, setup.keys.values())
 
-    from camiohookd import daemon
+    from camiohookd.daemon import lifecycle as daemon
 
     return daemon.run(setup, read, signals)
 
@@ -40,7 +41,7 @@ def serve(path: Path | None) -> int:
 @click.option("--config", "path", type=click.Path(path_type=Path), metavar="FILE", help=_CONFIG_HELP)
 def check(path: Path | None) -> None:
     """Say ok, or what is wrong with the settings, keys, certificate or labeler (exit status 78)."""
-    from camiohookd import reload
+    from camiohookd.daemon import reload
 
     _check_labeler(reload.read(path, os.environ).config.labeler)
     click.echo("ok")
@@ -50,7 +51,7 @@ def _check_labeler(settings: "Labeler") -> None:
     """A model's files, and whether code of the owner's starts."""
     from camiohookd.labelers import model
     from camiohookd.labelers.onnx.devices import parse_device
-    from camiohookd.labelers.opening import open_labeler
+    from camiohookd.labelers.open import open_labeler
 
     parse_device(settings.device)
     if settings.kind == "onnx":
@@ -63,6 +64,6 @@ def _check_labeler(settings: "Labeler") -> None:
 @click.command("example-config")
 def example_config() -> None:
     """Print a configuration file with every setting, its default and what it does."""
-    from camiohookd import configdoc
+    from camiohookd.config import reference as configdoc
 
     click.echo(configdoc.example_config(), nl=False)

@@ -16,12 +16,12 @@ import click
 
 from camiohookd.cli.masking import masker
 from camiohookd.errors import CamiohookdError, MalformedUrl
-from camiohookd.urls import Origin, split_url
+from camiohookd.net.urls import Origin, split_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from camiohookd.simulator.events import SimulatedEvent
+    from camiohookd.camio.simulator.events import SimulatedEvent
 
 FEW_EVENTS = 5
 ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound
@@ -112,7 +112,7 @@ def simulate(
     Exit status: 0 if the labels of every event came back valid, 1 if not, or if a picture could not be read; such a
     picture is named, and the others are sent.
     """
-    from camiohookd.simulator.events import enough_events, make_events, read_pictures
+    from camiohookd.camio.simulator.events import enough_events, make_events, read_pictures
 
     if more_images and not images:
         raise click.UsageError("to send pictures of your own, write --images before them")
@@ -137,9 +137,9 @@ async def _run(
     rate: float,
     timeout: float,
 ) -> int:
-    from camiohookd.simulator.fake_camio import FakeCamio
-    from camiohookd.simulator.report import report
-    from camiohookd.simulator.session import Session, doubt
+    from camiohookd.camio.simulator.fake_camio import FakeCamio
+    from camiohookd.camio.simulator.report import report
+    from camiohookd.camio.simulator.session import Session, doubt
 
     camio = FakeCamio()
     host, port = listen
@@ -180,7 +180,7 @@ def _host_and_port(listen: str) -> tuple[str, int]:
 
 def _key(key_file: Path | None, config_file: Path | None) -> str:
     if key_file is None:
-        from camiohookd import config
+        from camiohookd.config import load as config
 
         return next(iter(config.load_with_keys(config_file, os.environ)[1].values()))
     try:

@@ -7,9 +7,9 @@ the owner's.
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from camiohookd.detections import Detection
-from camiohookd.images import Decoded
-from camiohookd.pictures import Picture
+from camiohookd.pictures.decode import Decoded
+from camiohookd.pictures.detections import Detection
+from camiohookd.wire.images import Picture
 
 
 class Frame(NamedTuple):

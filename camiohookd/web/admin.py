@@ -13,10 +13,11 @@ from prometheus_client.registry import Collector
 from tornado.web import url
 
 from camiohookd.metrics import Metrics
-from camiohookd.web import answers, openapi
-from camiohookd.web.answers import Refused
-from camiohookd.web.endpoint import Endpoint, UnknownPath
-from camiohookd.web.site import Limits, Site
+from camiohookd.web import openapi
+from camiohookd.web.server import answers
+from camiohookd.web.server.answers import Refused
+from camiohookd.web.server.endpoint import Endpoint, UnknownPath
+from camiohookd.web.server.listener import Limits, Site
 
 Check = Callable[[], str | None]
 """Says what is wrong in a sentence, None if nothing is; must not block."""

@@ -11,10 +11,10 @@ import msgspec
 from tornado.netutil import bind_unix_socket
 from tornado.web import url
 
-from camiohookd import desk
 from camiohookd.errors import PayloadError
-from camiohookd.web.endpoint import Endpoint, UnknownPath
-from camiohookd.web.site import Limits, Site
+from camiohookd.queue import commands as desk
+from camiohookd.web.server.endpoint import Endpoint, UnknownPath
+from camiohookd.web.server.listener import Limits, Site
 
 SOCKET_NAME = "control.sock"
 LIMITS = Limits(connections=16, answer_seconds=120)

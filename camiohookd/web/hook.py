@@ -18,14 +18,15 @@ from tornado.web import url
 
 from camiohookd.errors import NoSuchTask
 from camiohookd.metrics import Metrics
-from camiohookd.payload import Event
-from camiohookd.web import answers, gzipped
-from camiohookd.web.admission import Guesses, Keys, Room
-from camiohookd.web.answers import Answer, Refused
-from camiohookd.web.endpoint import Endpoint, UnknownPath
-from camiohookd.web.loglines import Throttle, printable
-from camiohookd.web.peers import Peers
-from camiohookd.web.site import Limits, Site
+from camiohookd.web.keys import Guesses, Keys, Room
+from camiohookd.web.server import answers
+from camiohookd.web.server import gzip_body as gzipped
+from camiohookd.web.server.answers import Answer, Refused
+from camiohookd.web.server.endpoint import Endpoint, UnknownPath
+from camiohookd.web.server.listener import Limits, Site
+from camiohookd.web.server.log_throttle import Throttle, printable
+from camiohookd.web.server.peers import Peers
+from camiohookd.wire.event import Event
 
 log = logging.getLogger("camiohookd.hook")
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from camiohookd import views
 from camiohookd.errors import PayloadError, PrivateCallback, QueueFull, StoreUnavailable
-from camiohookd.web import answers
-from camiohookd.web.answers import Answer, answer_for
+from camiohookd.queue import views
+from camiohookd.web.server import answers
+from camiohookd.web.server.answers import Answer, answer_for
 
 Json = dict[str, Any]
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from camiohookd.simulator.threaded import FakeCamioThread
 from tests.appliance.machine import Machine, MachineError, wait_until
-from tests.running import event_body
+from tests.support.daemon_process import event_body
+from tests.support.threaded_simulator import FakeCamioThread
 
 UNIT = "camiohookd.service"
 HOOK, ADMIN = "http://127.0.0.1:8000", "http://127.0.0.1:8001"

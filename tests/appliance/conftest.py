@@ -11,11 +11,11 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
-from camiohookd.simulator.threaded import FakeCamioThread
 from tests.appliance import roots
 from tests.appliance.appliance import CAMIO_PORT, Appliance
 from tests.appliance.debs import Deb, built
 from tests.appliance.machine import Machine
+from tests.support.threaded_simulator import FakeCamioThread
 
 RELEASES = {"bookworm": "Debian 12", "trixie": "Debian 13"}
 TOOLS = {"mmdebstrap": "mmdebstrap", "systemd-nspawn": "systemd-container", "nsenter": "util-linux", "ip": "iproute2"}

@@ -5,7 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from camiohookd.statefolder import FORMAT
+from camiohookd.queue.state_folder import FORMAT
 
 ROOT = Path(__file__).parents[2]
 OLDER, NEWER = "0.0.9", "9.0.0"
@@ -42,7 +42,7 @@ def older(deb: Deb, folder: Path) -> Deb:
 def newer(deb: Deb, folder: Path) -> Deb:
     """The same tree with a higher version, whose state folder has the next format; packed in a hurry."""
     tree = deb.unpack(folder / "newer")
-    module = tree / "usr/lib/camiohookd/lib/python3.11/dist-packages/camiohookd/statefolder.py"
+    module = tree / "usr/lib/camiohookd/lib/python3.11/dist-packages/camiohookd/queue/state_folder.py"
     _replace(module, f"\nFORMAT = {FORMAT}\n", f"\nFORMAT = {FORMAT + 1}\n")
     _replace(tree / "DEBIAN/preinst", f"\nKNOWN='{FORMAT}'", f"\nKNOWN='{FORMAT + 1}'")
     compile_it = "import py_compile, sys; py_compile.compile(sys.argv[1], doraise=True, invalidation_mode=MODE)"

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from camiohookd.simulator.fake_camio import Answer
-from camiohookd.simulator.threaded import FakeCamioThread
-from camiohookd.statefolder import FORMAT
+from camiohookd.camio.simulator.fake_camio import Answer
+from camiohookd.queue.state_folder import FORMAT
 from tests.appliance.appliance import CAMIO_PORT, HOOK, STATE, UNIT, Appliance
 from tests.appliance.conftest import Boot
 from tests.appliance.debs import NEWER, Deb, newer
 from tests.appliance.machine import PATIENCE, wait_until
 from tests.appliance.test_upgrade import contents
+from tests.support.threaded_simulator import FakeCamioThread
 
 OLD_ONE = "/root/this.deb"
 KNOWINGLY = "--allow-downgrades"

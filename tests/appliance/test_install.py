@@ -4,9 +4,9 @@ import re
 import stat
 from collections.abc import Callable
 
-from camiohookd.simulator.threaded import FakeCamioThread
 from tests.appliance.appliance import ADMIN, CAMIO_PORT, HOOK, KEYS, SETTINGS, STATE, UNIT, Appliance
 from tests.appliance.conftest import RELEASES
+from tests.support.threaded_simulator import FakeCamioThread
 
 START_LIMIT = 5.0
 PrintFigure = Callable[[str], None]

@@ -6,11 +6,11 @@ from functools import partial
 
 import pytest
 
-from camiohookd.simulator.fake_camio import Answer
-from camiohookd.simulator.threaded import FakeCamioThread
+from camiohookd.camio.simulator.fake_camio import Answer
 from tests.appliance.appliance import CAMIO_PORT, HOOK, SETTINGS, UNIT, Appliance
 from tests.appliance.machine import PATIENCE, wait_until
 from tests.faults.test_kills import Load
+from tests.support.threaded_simulator import FakeCamioThread
 
 NOTHING = "[[rule]]\nlabels = ['no such thing']\n"
 WATCHDOG = "[Service]\nWatchdogSec=10\n"

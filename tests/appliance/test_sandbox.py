@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from camiohookd.simulator.threaded import FakeCamioThread
 from tests.appliance.appliance import Appliance
 from tests.appliance.machine import PATIENCE
+from tests.support.threaded_simulator import FakeCamioThread
 
 PROBE = Path(__file__).with_name("probe.py")
 ITS_OWN = ("/tmp", "/var/tmp", "/dev/shm")

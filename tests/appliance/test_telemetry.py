@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from camiohookd.simulator.threaded import FakeCamioThread
 from tests.appliance.appliance import CAMIO_PORT, PYTHON, STATE, Appliance
 from tests.appliance.machine import PATIENCE
 from tests.appliance.sniffer import Packet, Sniffer, leading_somewhere
+from tests.support.threaded_simulator import FakeCamioThread
 
 WATCHER = Path(__file__).parents[1] / "integration/lookup_watcher.py"
 OUR_PORTS = {8000, 8001, CAMIO_PORT}

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from camiohookd.simulator.threaded import FakeCamioThread
 from tests.appliance.appliance import Appliance
 from tests.appliance.conftest import RELEASES, Boot
 from tests.appliance.machine import PATIENCE, Machine, wait_until
 from tests.appliance.tunnels import TUNNEL, Cable, answers, set_up
-from tests.running import event_body
+from tests.support.daemon_process import event_body
+from tests.support.threaded_simulator import FakeCamioThread
 
 CUT_SECONDS = 120.0
 """Until ssh and sshd have both noticed: 45 s each, and ssh tries again every 5 s."""

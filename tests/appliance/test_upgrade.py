@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from camiohookd.simulator.fake_camio import Answer, Delivery
-from camiohookd.simulator.threaded import FakeCamioThread
+from camiohookd.camio.simulator.fake_camio import Answer, Delivery
 from tests.appliance.appliance import CAMIO_PORT, FOR_TESTS, PYTHON, SETTINGS, STATE, UNIT, Appliance
 from tests.appliance.conftest import Boot
 from tests.appliance.debs import Deb, older
 from tests.appliance.machine import PATIENCE, wait_until
 from tests.faults.test_kills import Load
+from tests.support.threaded_simulator import FakeCamioThread
 
 CONFFILE_AS_IT_IS = "-o Dpkg::Options::=--force-confold"
 """What unattended upgrades do where both the owner and the package changed a file."""

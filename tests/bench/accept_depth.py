@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from camiohookd import storage, views
-from camiohookd.housekeeping import Housekeeper
-from camiohookd.payload import Event
-from camiohookd.taskqueue import TaskQueue
+from camiohookd.queue import views
+from camiohookd.queue.housekeeping import Housekeeper
+from camiohookd.queue.task_queue import TaskQueue
+from camiohookd.storage import tinydb_storage as storage
+from camiohookd.wire.event import Event
 from tests.bench.harness import Bench, Result, at_most, result
-from tests.queue_fixtures import REPLY, ROOMY, commit, make_event, seed
+from tests.support.queue_factory import REPLY, ROOMY, commit, make_event, seed
 
 PICTURES = 8
 PICTURE_BYTES = 50_000

@@ -17,10 +17,10 @@ import numpy as np
 import onnxruntime as ort  # type: ignore[import-untyped]  # it has no type hints
 from numpy.typing import NDArray
 
-from camiohookd.images import Limits, decode
 from camiohookd.labelers.decoders import Decoder, decoder, suppress
-from camiohookd.labelers.inputs import tensor
 from camiohookd.labelers.model import Input, load_description
+from camiohookd.labelers.onnx.tensors import tensor
+from camiohookd.pictures.decode import Limits, decode
 from tests.bench import rig
 from tests.bench.bare_labels import MODEL, session
 from tests.bench.harness import Bench, Result, alternate, at_most, result

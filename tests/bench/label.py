@@ -13,7 +13,7 @@ from tests.bench.bare_labels import loops
 from tests.bench.camio import Connection, Events, Receiver, in_parallel, unique
 from tests.bench.harness import Bench, Result, Target, alternate, at_least, result
 from tests.bench.pictures import jpegs
-from tests.running import Daemon
+from tests.support.daemon_process import Daemon
 
 IN_FLIGHT = 12
 """Cameras that each post the next event when the last one's labels are there: enough for the cores never to wait."""

@@ -12,7 +12,7 @@ from tests.bench.bare_labels import loops
 from tests.bench.camio import Connection, Events, Receiver, unique
 from tests.bench.harness import ROUNDS, Bench, Result, at_most, percentile, result
 from tests.bench.pictures import jpegs
-from tests.running import Daemon
+from tests.support.daemon_process import Daemon
 
 
 def run(bench: Bench) -> Iterator[Result]:

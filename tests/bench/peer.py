@@ -19,7 +19,7 @@ from tests.bench.accept import events
 from tests.bench.camio import TIMEOUT, Connection, Events, Receiver, accepts, unique
 from tests.bench.harness import Bench, Result, Target, alternate, at_least, at_most, result
 from tests.bench.pictures import jpegs
-from tests.running import free_port
+from tests.support.daemon_process import free_port
 
 PAUSES = (15, 11, 19, 13, 17)
 """Seconds from one event to the next."""

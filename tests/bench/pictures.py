@@ -5,7 +5,7 @@ from functools import cache
 
 from PIL import Image
 
-from tests.running import SAMPLES
+from tests.support.daemon_process import SAMPLES
 
 NAMES = ("astronaut.jpg", "chelsea.jpg", "coffee.jpg", "motorcycle_left.jpg")
 

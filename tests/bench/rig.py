@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from camiohookd.payload import Event
-from camiohookd.pictures import Picture
-from camiohookd.taskqueue import TaskQueue
-from tests.queue_fixtures import ROOMY
-from tests.running import KEY, Daemon, free_port
+from camiohookd.queue.task_queue import TaskQueue
+from camiohookd.wire.event import Event
+from camiohookd.wire.images import Picture
+from tests.support.daemon_process import KEY, Daemon, free_port
+from tests.support.queue_factory import ROOMY
 
 ROOT = Path(__file__).parents[2]
 PATH = f"/tasks/{KEY}"

@@ -24,7 +24,7 @@ from tests.bench import machine, rig
 from tests.bench.camio import Connection, Events, Receiver, in_parallel, unique
 from tests.bench.harness import Bench, Result, result
 from tests.bench.pictures import jpegs
-from tests.running import Daemon
+from tests.support.daemon_process import Daemon
 
 SAMPLE_SECONDS = 1.0
 DIST = Path("dist")

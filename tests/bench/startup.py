@@ -17,7 +17,7 @@ from tests.bench.pictures import jpegs
 _BARE = """
 import numpy as np
 import camiohookd.cli.serve
-import camiohookd.daemon
+import camiohookd.daemon.lifecycle
 from tests.bench.bare_labels import SIDE, session
 session(1).run(None, {"images": np.zeros((1, 3, SIDE, SIDE), np.float32)})
 """

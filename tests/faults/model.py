@@ -13,13 +13,14 @@ from typing import Any
 
 import msgspec
 
-from camiohookd.disk import Disk
 from camiohookd.errors import QueueError
-from camiohookd.payload import Event, Label, Reply
-from camiohookd.payloadrecord import DamagedPayloadError
-from camiohookd.pictures import Picture
-from camiohookd.taskqueue import TaskQueue
-from camiohookd.tasks import Cause, State, Task
+from camiohookd.queue.task import Cause, State, Task
+from camiohookd.queue.task_queue import TaskQueue
+from camiohookd.storage.payload_record import DamagedPayloadError
+from camiohookd.system.disk import Disk
+from camiohookd.wire.event import Event
+from camiohookd.wire.images import Picture
+from camiohookd.wire.reply import Label, Reply
 from tests.faults.recording import Entry, Mark, MemoryDisk, MortalDisk, RecordingDisk
 
 Seen = tuple[Any, ...] | None

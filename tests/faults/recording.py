@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from camiohookd.disk import Disk
+from camiohookd.system.disk import Disk
 
 
 @dataclass(frozen=True, slots=True)

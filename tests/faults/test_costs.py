@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from camiohookd import storage, views
-from camiohookd.housekeeping import Housekeeper
-from camiohookd.taskqueue import Delivery, TaskQueue
-from camiohookd.tasks import State
-from tests.queue_fixtures import REPLY, CountingDisk, HandClock, commit, crash, make_event, open_queue, seed
+from camiohookd.queue import views
+from camiohookd.queue.housekeeping import Housekeeper
+from camiohookd.queue.task import State
+from camiohookd.queue.task_queue import Delivery, TaskQueue
+from camiohookd.storage import tinydb_storage as storage
+from tests.support.queue_factory import REPLY, CountingDisk, HandClock, commit, crash, make_event, open_queue, seed
 
 DEPTHS = (10, 1_000, 100_000)
 RATIO = 1.25

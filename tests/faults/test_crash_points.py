@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from camiohookd import segments, storage
 from camiohookd.errors import QueueFull, StoreUnavailable
-from camiohookd.housekeeping import Housekeeper
-from camiohookd.room import DAY
-from camiohookd.storethread import StoreThread
-from camiohookd.taskqueue import TaskQueue
-from camiohookd.tasks import Cause, State, Task
+from camiohookd.queue.capacity import DAY
+from camiohookd.queue.housekeeping import Housekeeper
+from camiohookd.queue.store_thread import StoreThread
+from camiohookd.queue.task import Cause, State, Task
+from camiohookd.queue.task_queue import TaskQueue
+from camiohookd.storage import segments
+from camiohookd.storage import tinydb_storage as storage
 from tests.faults.crashes import crashes, every_byte, some_bytes
 from tests.faults.exploring import Explorer, Tally, build, expect_none
 from tests.faults.model import (

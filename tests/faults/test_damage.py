@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from tinydb import TinyDB
 
-from camiohookd import segments, storage
 from camiohookd.errors import StateFolderError
-from camiohookd.payloadrecord import DamagedPayloadError
-from camiohookd.tasks import Cause, State, Task
+from camiohookd.queue.task import Cause, State, Task
+from camiohookd.storage import segments
+from camiohookd.storage import tinydb_storage as storage
+from camiohookd.storage.payload_record import DamagedPayloadError
 from tests.faults.crashes import Folder
 from tests.faults.exploring import build, recover_twice
 from tests.faults.model import Driver, Ledger, damage, digest_of, event, kill, open_queue, see_all

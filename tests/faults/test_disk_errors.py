@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from camiohookd import segments, storage
 from camiohookd.errors import QueueFull, StoreUnavailable
-from camiohookd.housekeeping import PAUSE_AFTER_FAILURE, Housekeeper
-from camiohookd.room import DAY
-from camiohookd.storethread import StoreThread
-from camiohookd.taskqueue import TaskQueue
-from camiohookd.tasks import Cause, State, Task
+from camiohookd.queue.capacity import DAY
+from camiohookd.queue.housekeeping import PAUSE_AFTER_FAILURE, Housekeeper
+from camiohookd.queue.store_thread import StoreThread
+from camiohookd.queue.task import Cause, State, Task
+from camiohookd.queue.task_queue import TaskQueue
+from camiohookd.storage import segments
+from camiohookd.storage import tinydb_storage as storage
 from tests.faults.exploring import Explorer, Tally, expect_none, recover_twice
 from tests.faults.model import (
     Acknowledged,
@@ -265,7 +266,7 @@ def test_a_start_that_the_disk_refuses_says_so_and_the_next_one_finds_everything
 def test_callers_are_told_and_what_must_be_kept_is_kept_while_the_disk_comes_and_goes(
     length: int, memory_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("camiohookd.storethread.RETRY_SECONDS", (0.001,))
+    monkeypatch.setattr("camiohookd.queue.store_thread.RETRY_SECONDS", (0.001,))
     folder = memory_folder / "state"
     disk = FailingDisk(folder)
     queue = open_queue(folder, disk)

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from camiohookd import segments
 from camiohookd.errors import QueueFull, StoreUnavailable
-from camiohookd.payload import Event
-from camiohookd.room import Bounds
-from camiohookd.storethread import StoreThread
-from camiohookd.taskqueue import TaskQueue
-from camiohookd.tasks import Cause
+from camiohookd.queue.capacity import Bounds
+from camiohookd.queue.store_thread import StoreThread
+from camiohookd.queue.task import Cause
+from camiohookd.queue.task_queue import TaskQueue
+from camiohookd.storage import segments
+from camiohookd.wire.event import Event
 from tests.faults.model import event, kill, open_queue, reply, see_all
 from tests.faults.recording import MortalDisk
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from camiohookd.simulator.fake_camio import Delivery
-from camiohookd.simulator.threaded import FakeCamioThread
-from tests.running import SAMPLES, Daemon, event_body
+from camiohookd.camio.simulator.fake_camio import Delivery
+from tests.support.daemon_process import SAMPLES, Daemon, event_body
+from tests.support.threaded_simulator import FakeCamioThread
 
 CONCURRENCY = 4
 KILLS, KILLS_LONG = 30, 500

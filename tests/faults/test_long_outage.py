@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from camiohookd.callback.outcome import backoff
-from camiohookd.deliveries import PATIENCE
-from camiohookd.housekeeping import Housekeeper
-from camiohookd.taskqueue import Delivery, TaskQueue
-from tests.queue_fixtures import REPLY, HandClock, commit, make_event, open_queue
+from camiohookd.delivery.outcome import backoff
+from camiohookd.queue.delivery_schedule import PATIENCE
+from camiohookd.queue.housekeeping import Housekeeper
+from camiohookd.queue.task_queue import Delivery, TaskQueue
+from tests.support.queue_factory import REPLY, HandClock, commit, make_event, open_queue
 
 DAY = 86400.0
 WEEK = 7 * DAY

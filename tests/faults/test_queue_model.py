@@ -24,15 +24,15 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from camiohookd import segments
 from camiohookd.errors import QueueFull, StoreUnavailable, WrongState
-from camiohookd.housekeeping import Housekeeper
-from camiohookd.journal import Del, Live, Note, Put, Record, Scan, Set
-from camiohookd.payloadrecord import DamagedPayloadError
-from camiohookd.room import Bounds
-from camiohookd.taskqueue import Delivery, TaskQueue
-from camiohookd.tasks import Cause, State, Task
-from tests.queue_fixtures import REPLY, CountingDisk, HandClock, commit, crash, make_event, open_queue
+from camiohookd.queue.capacity import Bounds
+from camiohookd.queue.housekeeping import Housekeeper
+from camiohookd.queue.task import Cause, State, Task
+from camiohookd.queue.task_queue import Delivery, TaskQueue
+from camiohookd.storage import segments
+from camiohookd.storage.journal import Del, Live, Note, Put, Record, Scan, Set
+from camiohookd.storage.payload_record import DamagedPayloadError
+from tests.support.queue_factory import REPLY, CountingDisk, HandClock, commit, crash, make_event, open_queue
 
 HOUR = 3600.0
 YEAR = 365 * 24 * HOUR

@@ -15,18 +15,21 @@ from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
 
-from camiohookd import apikeys, config, images, journal
-from camiohookd.disk import Disk
-from camiohookd.documents import Documents
+from camiohookd.config import api_keys as apikeys
+from camiohookd.config import load as config
 from camiohookd.errors import ConfigError, ModelError, PayloadError, PictureError
 from camiohookd.labelers import model
 from camiohookd.labelers.decoders import decoder
-from camiohookd.payload import parse_event
-from camiohookd.taskqueue import TaskQueue
-from camiohookd.web import gzipped
-from camiohookd.web.answers import Refused
-from camiohookd.web.peers import Peers
-from tests.queue_fixtures import make_event
+from camiohookd.pictures import decode as images
+from camiohookd.queue.task_queue import TaskQueue
+from camiohookd.storage import journal
+from camiohookd.storage.documents import Documents
+from camiohookd.system.disk import Disk
+from camiohookd.web.server import gzip_body as gzipped
+from camiohookd.web.server.answers import Refused
+from camiohookd.web.server.peers import Peers
+from camiohookd.wire.event import parse_event
+from tests.support.queue_factory import make_event
 
 _LIMITS = images.Limits(("jpeg", "png", "webp"), max_pixels=300_000, max_bytes=65_536)
 _EVENTS = 4

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.running import KEY, Daemon
+from tests.support.daemon_process import KEY, Daemon
 
 NOBODY = "http://127.0.0.1:1"
 CHECKS = (

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from camiohookd.simulator.threaded import FakeCamioThread
-from tests.running import Daemon, post_event
+from tests.support.daemon_process import Daemon, post_event
+from tests.support.threaded_simulator import FakeCamioThread
 
 LOCKS = Path(__file__).parents[1] / "accelerators"
 PATIENCE = 30.0

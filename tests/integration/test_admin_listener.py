@@ -12,9 +12,10 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 from tornado.netutil import bind_unix_socket
 
-from camiohookd.metrics import Metrics, QueueSnapshot
+from camiohookd.metrics import Metrics
+from camiohookd.queue.views import QueueSnapshot
 from camiohookd.web.admin import Check, admin_application
-from camiohookd.web.site import Limits, listen
+from camiohookd.web.server.listener import Limits, listen
 
 PATIENCE = 20
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"

@@ -8,8 +8,8 @@ import onnx
 import pytest
 
 from camiohookd.cli import ExitStatus
-from tests.onnx_graphs import constant_model, model_folder
-from tests.running import Daemon
+from tests.support.daemon_process import Daemon
+from tests.support.onnx_graphs import constant_model, model_folder
 
 GOOD = constant_model({"p": np.array([[0.75, 0.25]], np.float32)})
 

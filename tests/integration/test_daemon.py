@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from camiohookd.simulator.fake_camio import Answer
-from camiohookd.simulator.threaded import FakeCamioThread
-from tests.running import KEY, SAMPLES, Daemon, event_body, post_event
+from camiohookd.camio.simulator.fake_camio import Answer
+from tests.support.daemon_process import KEY, SAMPLES, Daemon, event_body, post_event
+from tests.support.threaded_simulator import FakeCamioThread
 
 PATIENCE = 30.0
 
@@ -106,7 +106,7 @@ def test_when_one_delivery_succeeds_the_others_that_wait_for_the_host_become_due
 
 def _make_due(daemon: Daemon) -> None:
     """Make one waiting delivery due, and leave the others waiting for minutes."""
-    from camiohookd.taskqueue import TaskQueue
+    from camiohookd.queue.task_queue import TaskQueue
 
     queue = TaskQueue(daemon.state, backoff=lambda _: 600.0)
     with queue.batch():

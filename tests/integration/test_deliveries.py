@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.certificates import make_certificate
-from tests.peer import Peer, Script, answering, dripping
-from tests.running import Daemon, event_body
+from tests.support.certificates import make_certificate
+from tests.support.daemon_process import Daemon, event_body
+from tests.support.scripted_server import Peer, Script, answering, dripping
 
 PATIENCE = 60.0
 

@@ -23,15 +23,15 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from camiohookd.callback.allowlist import AllowList
+from camiohookd.delivery.allow_list import AllowList
 from camiohookd.errors import NoSuchTask, QueueFull, StoreUnavailable
 from camiohookd.metrics import Metrics
-from camiohookd.payload import Event, parse_event
-from camiohookd.web.admission import Keys
 from camiohookd.web.hook import hook_application
-from camiohookd.web.peers import Peers
-from camiohookd.web.site import Limits, Listener, Site, listen
-from tests.talking import head, read_all, read_answer
+from camiohookd.web.keys import Keys
+from camiohookd.web.server.listener import Limits, Listener, Site, listen
+from camiohookd.web.server.peers import Peers
+from camiohookd.wire.event import Event, parse_event
+from tests.support.raw_http import head, read_all, read_answer
 
 KEY = "s3cret-Key.of_the~owner"
 WRONG = "gue55ed-key"

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from camiohookd.errors import QueueFull, StoreUnavailable
-from camiohookd.web import answers, openapi
-from camiohookd.web.answers import Answer
-from camiohookd.web.site import Limits
+from camiohookd.web import openapi
+from camiohookd.web.server import answers
+from camiohookd.web.server.answers import Answer
+from camiohookd.web.server.listener import Limits
 from tests.integration.test_admin_listener import get, with_admin
 from tests.integration.test_hook_listener import KEY, Box, event
-from tests.talking import head, read_answer
+from tests.support.raw_http import head, read_answer
 
 DESCRIPTION = openapi.describe("1.2.3")
 SMALL = Limits(body_bytes=2000, bodies_bytes=3000, header_seconds=0.2, discard_seconds=0.2)

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from camiohookd.simulator.threaded import FakeCamioThread
-from tests.running import KEY, Daemon, post_event
+from tests.support.daemon_process import KEY, Daemon, post_event
+from tests.support.threaded_simulator import FakeCamioThread
 
 EXAMPLES = Path(__file__).parents[2] / "camiohookd/examples"
 PATIENCE = 30.0

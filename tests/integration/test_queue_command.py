@@ -11,12 +11,12 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from camiohookd import control
-from camiohookd.control import open_desk
+from camiohookd.camio.simulator.fake_camio import Answer
+from camiohookd.cli import queue_client as control
+from camiohookd.cli.queue_client import open_desk
 from camiohookd.errors import QueueError, StateFolderBusy
-from camiohookd.simulator.fake_camio import Answer
-from camiohookd.simulator.threaded import FakeCamioThread
-from tests.running import SAMPLES, Daemon, post_event
+from tests.support.daemon_process import SAMPLES, Daemon, post_event
+from tests.support.threaded_simulator import FakeCamioThread
 
 PATIENCE = 30.0
 NOBODY = 65534

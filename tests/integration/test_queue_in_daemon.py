@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from camiohookd.simulator.fake_camio import Answer
-from camiohookd.simulator.threaded import FakeCamioThread
+from camiohookd.camio.simulator.fake_camio import Answer
 from tests.faults.model import damage
-from tests.running import SAMPLES, Daemon, event_body, post_event
+from tests.support.daemon_process import SAMPLES, Daemon, event_body, post_event
+from tests.support.threaded_simulator import FakeCamioThread
 
 PATIENCE = 60.0
 CAT = (SAMPLES / "chelsea.jpg").read_bytes()

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import START_SECONDS, STOP_SECONDS, free_port
+from tests.support.daemon_process import START_SECONDS, STOP_SECONDS, free_port
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

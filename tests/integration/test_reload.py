@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from camiohookd.simulator.threaded import FakeCamioThread
-from tests.running import KEY, Daemon, post_event
+from tests.support.daemon_process import KEY, Daemon, post_event
+from tests.support.threaded_simulator import FakeCamioThread
 
 PATIENCE = 60
 OTHER = "another-key-of-decent-length-0123456789"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from camiohookd.simulator.threaded import FakeCamioThread
-from tests.running import Daemon, post_event
+from tests.support.daemon_process import Daemon, post_event
+from tests.support.threaded_simulator import FakeCamioThread
 
 PATIENCE = 60.0
 NOBODY = 65534

@@ -18,8 +18,8 @@ import pytest
 import requests
 from PIL import Image
 
-from tests.running import KEY, Daemon, event_body
-from tests.talking import head, read_all, read_answer
+from tests.support.daemon_process import KEY, Daemon, event_body
+from tests.support.raw_http import head, read_all, read_answer
 
 PATIENCE = 60
 MEGABYTE = 1024 * 1024

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import KEY, Daemon, event_body
-from tests.slow_crowd import SlowCrowd
-from tests.talking import head, outward_address, read_all, read_answer
+from tests.support.daemon_process import KEY, Daemon, event_body
+from tests.support.raw_http import head, outward_address, read_all, read_answer
+from tests.support.slow_clients import SlowCrowd
 
 PATIENCE = 60
 MEGABYTE = 1024 * 1024

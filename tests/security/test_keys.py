@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from camiohookd.simulator.threaded import FakeCamioThread
-from camiohookd.web.admission import Keys
-from tests.running import KEY, Daemon, event_body
-from tests.talking import head, outward_address, read_answer
+from camiohookd.web.keys import Keys
+from tests.support.daemon_process import KEY, Daemon, event_body
+from tests.support.raw_http import head, outward_address, read_answer
+from tests.support.threaded_simulator import FakeCamioThread
 
 PATIENCE = 60
 MEGABYTE = 1024 * 1024

@@ -21,10 +21,10 @@ import pytest
 import requests
 from PIL import Image
 
-from camiohookd.jpeg import MAX_SCANS
-from camiohookd.payload import parse_event
-from camiohookd.simulator.threaded import FakeCamioThread
-from tests.running import SAMPLES, Daemon, event_body
+from camiohookd.pictures.jpeg_scan import MAX_SCANS
+from camiohookd.wire.event import parse_event
+from tests.support.daemon_process import SAMPLES, Daemon, event_body
+from tests.support.threaded_simulator import FakeCamioThread
 
 PATIENCE = 60.0
 LITTLE, SOME, MUCH = 24, 200, 350
@@ -35,7 +35,7 @@ DECODER = """
 import json, re, sys
 from pathlib import Path
 from camiohookd.errors import PictureError
-from camiohookd.images import Limits, decode
+from camiohookd.pictures.decode import Limits, decode
 
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024

@@ -27,10 +27,10 @@ from urllib.parse import quote, quote_plus
 import pytest
 import requests
 
-from camiohookd.systemd import JournalFormatter
-from tests.certificates import make_certificate
-from tests.peer import Peer
-from tests.running import SAMPLES, Daemon, event_body, free_port
+from camiohookd.system.logs import JournalFormatter
+from tests.support.certificates import make_certificate
+from tests.support.daemon_process import SAMPLES, Daemon, event_body, free_port
+from tests.support.scripted_server import Peer
 
 PATIENCE = 120.0
 
@@ -161,7 +161,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]
         one.add(f"command line of {pid}: {cmdline[:80]!r}", cmdline)
         one.add(f"environment of {pid}: {cmdline[:80]!r}", environ)
     # The watcher saw what was to be seen.
-    assert any(b"helper.py" in cmdline and environ for (_, cmdline), environ in watcher.seen.items())
+    assert any(b"python_child.py" in cmdline and environ for (_, cmdline), environ in watcher.seen.items())
     yield one
 
 
@@ -438,7 +438,7 @@ def test_a_traceback_of_a_library_that_repeats_the_url_shows_neither_key_nor_que
             raise RuntimeError("out of threads") from error
     except RuntimeError as error:
         info = (type(error), error, error.__traceback__)
-    record = logging.LogRecord("camiohookd.worker", logging.ERROR, "worker.py", 1, "failed", (), info)
+    record = logging.LogRecord("camiohookd.worker.worker", logging.ERROR, "worker.py", 1, "failed", (), info)
     one = Everything()
     one.add("log", JournalFormatter([API_KEY]).format(record))
     assert b"Max retries exceeded" in one.texts[0][1]

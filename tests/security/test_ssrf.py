@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 import requests
 
-from camiohookd.callback import AllowList, Courier, Outcome, OutcomeKind, Target
-from camiohookd.callback.resolver import MAX_LOOKUPS, Resolver, SocketAddress
-from tests.certificates import Pair, make_certificate
-from tests.peer import Peer, Script, answering, dripping, sending
-from tests.running import Daemon, event_body
+from camiohookd.delivery import AllowList, Courier, Outcome, OutcomeKind, Target
+from camiohookd.delivery.resolver import MAX_LOOKUPS, Resolver, SocketAddress
+from tests.support.certificates import Pair, make_certificate
+from tests.support.daemon_process import Daemon, event_body
+from tests.support.scripted_server import Peer, Script, answering, dripping, sending
 
 PATIENCE = 30.0
 PUBLIC, OTHER = "93.184.215.14", "1.1.1.1"

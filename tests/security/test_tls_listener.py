@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.certificates import Pair, make_certificate
-from tests.running import KEY, Daemon, event_body
-from tests.talking import head, read_all
+from tests.support.certificates import Pair, make_certificate
+from tests.support.daemon_process import KEY, Daemon, event_body
+from tests.support.raw_http import head, read_all
 
 PATIENCE = 60
 NOBODY = "http://127.0.0.1:1"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.queue_fixtures import CountingDisk, HandClock
+from tests.support.queue_factory import CountingDisk, HandClock
 
 
 @dataclass

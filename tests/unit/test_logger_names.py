@@ -1,9 +1,10 @@
 """Owners filter the journal by logger names, so they name parts of the service and not files."""
 
 import re
-from pathlib import Path
 
-PACKAGE = Path(__file__).parents[2] / "camiohookd"
+from tests.support.checkout import ROOT
+
+PACKAGE = ROOT / "camiohookd"
 NAMES = {"daemon", "delivery", "hook", "labeler", "queue", "web", "worker"}
 
 

@@ -6,7 +6,8 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from camiohookd.metrics import Metrics, QueueSnapshot
+from camiohookd.metrics import Metrics
+from camiohookd.queue.views import QueueSnapshot
 
 SNAPSHOT = QueueSnapshot(
     tasks={"pending": 3, "labelled": 2, "done": 7, "failed": 1},

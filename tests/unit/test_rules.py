@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from camiohookd import rules
-from camiohookd.detections import Box, Detection, inside
-from camiohookd.payload import Label
+from camiohookd.config.settings import Rule, Zone
+from camiohookd.pictures.detections import Box, Detection, inside
 from camiohookd.rules import Labelled, apply, complete, image_labels, least_probability, match, reply
-from camiohookd.settings import Rule, Zone
+from camiohookd.wire.reply import Label
 
 CAT = Detection("cat", 0.9, Box(0, 0, 10, 10))
 DIM_CAT = Detection("cat", 0.5, Box(5, 5, 10, 10))

@@ -1,7 +1,8 @@
 """What every decoder makes, and what is the same for all: the most probable scores, and the best box of each object."""
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -102,3 +103,14 @@ def softmax(logits: Floats) -> Floats:
 def sigmoid(logits: Floats) -> Floats:
     with np.errstate(over="ignore"):  # of a number so small that it is 0
         return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
+
+
+Strides = Annotated[
+    tuple[Annotated[int, msgspec.Meta(ge=4, le=1024)], ...],
+    msgspec.Meta(min_length=1, max_length=8),
+]
+"""Pixels of a cell's side, of each grid."""
+
+
+class CommonOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The table ``[options]`` of a `model.toml`; a decoder's own have its keys."""

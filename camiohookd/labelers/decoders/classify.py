@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 import numpy as np
 from msgspec import Meta
 
-from camiohookd.labelers.decoders import options
-from camiohookd.labelers.decoders.candidates import Candidates, Floats, most_probable, sigmoid, softmax
+from camiohookd.labelers.decoders.candidates import Candidates, CommonOptions, Floats, most_probable, sigmoid, softmax
 
 _ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {"softmax": softmax, "sigmoid": sigmoid, "none": np.asarray}
 
@@ -19,7 +18,7 @@ class Classify:
     name = "classify"
     separate = True
 
-    class Options(options.Options, frozen=True):
+    class Options(CommonOptions, frozen=True):
         """`activation`: what makes probabilities of the output; `top_k`: the most labels of a picture."""
 
         activation: Literal["softmax", "sigmoid", "none"] = "softmax"

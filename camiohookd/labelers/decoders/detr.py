@@ -5,8 +5,15 @@ from typing import Literal
 
 import numpy as np
 
-from camiohookd.labelers.decoders import options
-from camiohookd.labelers.decoders.candidates import Candidates, Floats, from_centres, most_probable, sigmoid, softmax
+from camiohookd.labelers.decoders.candidates import (
+    Candidates,
+    CommonOptions,
+    Floats,
+    from_centres,
+    most_probable,
+    sigmoid,
+    softmax,
+)
 
 
 class Detr:
@@ -21,7 +28,7 @@ class Detr:
     name = "detr"
     separate = True
 
-    class Options(options.Options, frozen=True):
+    class Options(CommonOptions, frozen=True):
         """`activation`: what makes probabilities of the logits."""
 
         activation: Literal["sigmoid", "softmax"] = "sigmoid"

@@ -6,8 +6,15 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
-from camiohookd.labelers.decoders import options
-from camiohookd.labelers.decoders.candidates import Candidates, Floats, grid, most_probable, softmax
+from camiohookd.labelers.decoders.candidates import (
+    Candidates,
+    CommonOptions,
+    Floats,
+    Strides,
+    grid,
+    most_probable,
+    softmax,
+)
 
 
 class Nanodet:
@@ -21,11 +28,11 @@ class Nanodet:
     name = "nanodet"
     separate = False
 
-    class Options(options.Options, frozen=True):
+    class Options(CommonOptions, frozen=True):
         """`strides`: pixels of a cell's side, of each grid; `reg_max`: the last bin; `offset`: where in its cell the
         point lies that distances are counted from, 0 the corner (NanoDet-Plus), 0.5 the middle (NanoDet)."""
 
-        strides: options.Strides = (8, 16, 32, 64)
+        strides: Strides = (8, 16, 32, 64)
         reg_max: Annotated[int, Meta(ge=1, le=64)] = 7
         offset: float = 0.0
 

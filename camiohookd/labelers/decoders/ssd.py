@@ -5,8 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from camiohookd.labelers.decoders import options
-from camiohookd.labelers.decoders.candidates import Candidates, Floats, most_probable
+from camiohookd.labelers.decoders.candidates import Candidates, CommonOptions, Floats, most_probable
 
 
 class Ssd:
@@ -20,7 +19,7 @@ class Ssd:
     name = "ssd"
     separate = False
 
-    class Options(options.Options, frozen=True):
+    class Options(CommonOptions, frozen=True):
         """`box`: the order of a box's sides."""
 
         box: Literal["top-left-bottom-right", "left-top-right-bottom"] = "top-left-bottom-right"

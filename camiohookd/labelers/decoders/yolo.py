@@ -4,8 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from camiohookd.labelers.decoders import options
-from camiohookd.labelers.decoders.candidates import MAX_CANDIDATES, Candidates, Floats, from_centres, most_probable
+from camiohookd.labelers.decoders.candidates import (
+    MAX_CANDIDATES,
+    Candidates,
+    CommonOptions,
+    Floats,
+    from_centres,
+    most_probable,
+)
 
 
 class Yolo:
@@ -18,7 +24,7 @@ class Yolo:
 
     name = "yolo"
 
-    class Options(options.Options, frozen=True):
+    class Options(CommonOptions, frozen=True):
         """`end_to_end`: which of the two."""
 
         end_to_end: bool = False

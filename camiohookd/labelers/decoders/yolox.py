@@ -4,8 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from camiohookd.labelers.decoders import options
-from camiohookd.labelers.decoders.candidates import Candidates, Floats, from_centres, grid, most_probable
+from camiohookd.labelers.decoders.candidates import (
+    Candidates,
+    CommonOptions,
+    Floats,
+    Strides,
+    from_centres,
+    grid,
+    most_probable,
+)
 
 
 class Yolox:
@@ -18,10 +25,10 @@ class Yolox:
     name = "yolox"
     separate = False
 
-    class Options(options.Options, frozen=True):
+    class Options(CommonOptions, frozen=True):
         """`strides`: pixels of a cell's side, of each grid."""
 
-        strides: options.Strides = (8, 16, 32)
+        strides: Strides = (8, 16, 32)
 
     def __init__(self, size: tuple[int, int], labels: Sequence[str], options: Options) -> None:
         self._cells, self._strides = grid(size, options.strides)

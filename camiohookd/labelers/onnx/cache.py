@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from camiohookd.disk import Disk, replace_file
+from camiohookd.system.disk import Disk, replace_file
 
 KEPT_OF_A_KIND = 4
 

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from camiohookd.detections import Box, Detection
 from camiohookd.errors import LabelingError, ModelError
-from camiohookd.images import Decoded
 from camiohookd.labelers import Findings, Frame
 from camiohookd.labelers.decoders import Decoder, Floats, decoder, suppress
-from camiohookd.labelers.inputs import in_picture, takes_bytes, tensor
 from camiohookd.labelers.model import Input, ModelDescription, load_description, read_model
 from camiohookd.labelers.onnx.runner import Node, Runner, Tensor
 from camiohookd.labelers.onnx.session import open_session
+from camiohookd.labelers.onnx.tensors import in_picture, takes_bytes, tensor
+from camiohookd.pictures.decode import Decoded
+from camiohookd.pictures.detections import Box, Detection
 
 MAX_BATCH = 16
 """Pictures in one run of a graph that takes any number: more cost memory and win no time."""

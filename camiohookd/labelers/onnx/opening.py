@@ -16,11 +16,11 @@ import msgspec
 from camiohookd.errors import CamiohookdError, ModelError
 from camiohookd.labelers.model import load_description
 from camiohookd.labelers.onnx import providers, tuning
+from camiohookd.labelers.onnx.accelerators.crash_marker import Guard, GuardedRunner
+from camiohookd.labelers.onnx.accelerators.fallback import FallbackRunner, Later, on_a_timer
+from camiohookd.labelers.onnx.accelerators.survey import Survey
 from camiohookd.labelers.onnx.cache import Cache
-from camiohookd.labelers.onnx.choice import Survey
 from camiohookd.labelers.onnx.devices import CPU, PLUGIN_FOLDER, Device, Wish, libraries, parse_device
-from camiohookd.labelers.onnx.fallback import FallbackRunner, Later, on_a_timer
-from camiohookd.labelers.onnx.guard import Guard, GuardedRunner
 from camiohookd.labelers.onnx.labeler import OnnxLabeler, open_onnx
 from camiohookd.labelers.onnx.runner import Runner
 from camiohookd.labelers.onnx.session import Session, open_session

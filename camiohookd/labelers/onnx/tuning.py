@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from camiohookd.errors import CamiohookdError
-from camiohookd.images import Limits, decode
 from camiohookd.labelers.onnx.labeler import OnnxLabeler
+from camiohookd.pictures.decode import Limits, decode
 
 SECONDS = 0.3
 """For one measurement; a thread looks at two pictures at least."""

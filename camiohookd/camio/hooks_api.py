@@ -1,0 +1,180 @@
+"""Camio's hooks API: a hook's callback URL, type and query go out, Camio's answer comes back as it is.
+
+    HooksApi.create ──POST──▶ {base}/api/users/me/hooks          list ──GET──▶ …/hooks
+                                                                 delete ──DELETE──▶ …/hooks/{id}
+
+The request of `create` is the one of Camio's own instructions (``curl -H "Content-Type: application/json"
+-H "Authorization: token T" -d '{…}'``). `list` and `delete` are how a REST client would expect them to be; Camio's
+page, https://api.camio.com, decides.
+
+Nothing of the environment is trusted: an entry for the host in ``~/.netrc`` would replace the Authorization header,
+and a proxy variable would send the token another way.
+"""
+
+import ipaddress
+import json
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+from urllib.parse import quote
+
+import requests
+
+from camiohookd.errors import CamioRefused, CamioRequestError, CamioUnreachable, MalformedUrl
+from camiohookd.net.urls import split_url
+
+COLLECTION = "/api/users/me/hooks"
+TIMEOUT = (10.0, 30.0)
+"""Seconds to connect, and to wait for the next bytes of the answer."""
+
+MAX_ANSWER = 1_048_576
+"""Bytes of an answer: thousands of hooks."""
+
+_TOKEN = re.compile(r"[!-~]{1,4096}")
+_ADVICE = {
+    401: "Is the token right? https://camio.com/settings/integrations#api makes a new one.",
+    403: "Is the token right? https://camio.com/settings/integrations#api makes a new one.",
+    404: "https://api.camio.com says what Camio's API offers.",
+    405: "https://api.camio.com says what Camio's API offers.",
+}
+
+
+class Answer(NamedTuple):
+    """Camio's answer to a request that it took: an HTTP `status` from 200 to 299, and the body."""
+
+    status: int
+    text: str
+
+
+class HooksApi:
+    """The hooks of the account that `token` belongs to, at `base_url` (``https://camio.com``).
+
+    Raises `CamioRequestError` where `base_url` is not an https address (http is taken for the loopback only) or `token`
+    cannot stand in a header. Every method raises `CamioRefused` for an answer other than 2xx, a redirect included, and
+    `CamioUnreachable` where there is no answer.
+    """
+
+    def __init__(self, base_url: str, token: str) -> None:
+        _check_base(base_url)
+        # requests would quote a header that it cannot send, and the token with it, in its error.
+        if not _TOKEN.fullmatch(token):
+            raise CamioRequestError("the token is empty, or holds a space or a character that no token has")
+        self._collection = base_url.rstrip("/") + COLLECTION
+        self._headers = {
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+            "Authorization": f"token {token}",
+            "User-Agent": "camiohookd",
+        }
+
+    def create(self, callback_url: str, hook_type: str, parsed_query: str) -> Answer:
+        """Register a hook."""
+        hook = {"callback_url": callback_url, "type": hook_type, "parsed_query": parsed_query}
+        try:
+            body = json.dumps(hook, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise CamioRequestError("the callback URL or the query holds a byte that is not UTF-8") from None
+        return self._request("POST", self._collection, body)
+
+    def list(self) -> Answer:
+        """Ask for the account's hooks."""
+        return self._request("GET", self._collection)
+
+    def delete(self, hook_id: str) -> Answer:
+        """Remove a hook."""
+        # Dots are resolved as in any path: DELETE …/hooks/.. would be meant for the account.
+        if hook_id in ("", ".", ".."):
+            raise CamioRequestError("that is not the id of a hook")
+        try:
+            return self._request("DELETE", f"{self._collection}/{quote(hook_id, safe='')}")
+        except UnicodeEncodeError:
+            raise CamioRequestError("the hook's id holds a byte that is not UTF-8") from None
+
+    def _request(self, method: str, url: str, body: bytes | None = None) -> Answer:
+        headers = self._headers | ({} if body is None else {"Content-Type": "application/json"})
+        with _Session() as session:
+            session.headers.clear()
+            try:
+                response = session.request(
+                    method, url, headers=headers, data=body, timeout=TIMEOUT, stream=True, allow_redirects=False
+                )
+                text = _text(response)
+            except requests.RequestException as error:
+                raise CamioUnreachable(f"no answer of Camio's API at {url}: {_reason(error, method)}") from error
+        if not 200 <= response.status_code < 300:
+            raise _refusal(response, text)
+        return Answer(response.status_code, text)
+
+
+class _Session(requests.Session):
+    """A session that trusts nothing of the environment and never looks at where a redirect leads.
+
+    ``allow_redirects=False`` alone is not enough: requests then reads the whole body of a redirect, however long, to
+    prepare a request that nobody sends.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trust_env = False
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002  # requests' signature
+        return None
+
+
+def _check_base(base_url: str) -> None:
+    try:
+        origin, rest = split_url(base_url)
+    except MalformedUrl as error:
+        raise CamioRequestError(f"the address of Camio's API cannot be used: {error}") from None
+    if "?" in rest or "#" in rest:
+        raise CamioRequestError("the address of Camio's API has no ? and no # in it")
+    if origin.scheme != "https" and not _is_loopback(origin.host):
+        raise CamioRequestError("the address of Camio's API begins with https://, or the token would travel in clear")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _text(response: requests.Response) -> str:
+    body = bytearray()
+    for chunk in response.iter_content(65536):
+        body += chunk
+        if len(body) > MAX_ANSWER:
+            raise CamioUnreachable(f"Camio's API answered with more than {MAX_ANSWER} bytes, which are not shown")
+    return body.decode("utf-8", "replace")
+
+
+def _refusal(response: requests.Response, answer: str) -> CamioRefused:
+    status = response.status_code
+    lines = [f"Camio answered {status} {response.reason}".rstrip(), answer.strip()]
+    if target := response.headers.get("Location"):
+        lines.append(f"It points to {target}. That is not followed: the token would go along. See --api.")
+    lines.append(_ADVICE.get(status, ""))
+    return CamioRefused("\n".join(filter(None, lines)), status, answer)
+
+
+def _reason(error: requests.RequestException, method: str) -> str:
+    """What the system said, out of the chain of wrappers around it."""
+    chain = list(_chain(error))
+    if isinstance(error, requests.ConnectTimeout):
+        return f"nobody answered within {TIMEOUT[0]:g} s"
+    if any("handshake" in str(inner) and isinstance(inner, TimeoutError) for inner in chain):
+        return "it was reached, but stayed silent when it was asked for TLS; nothing was sent"
+    if isinstance(error, requests.ReadTimeout):
+        doubt = "" if method == "GET" else "; camiohookd hooks list shows whether it did what was asked"
+        return f"it was reached and stayed silent{doubt}"
+    for inner in chain:
+        if isinstance(inner, OSError) and inner.strerror:
+            return inner.strerror
+    return "the connection broke off, or the answer is not HTTP"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    inner: BaseException | None = error
+    while inner is not None:
+        yield inner
+        inner = inner.__cause__ or inner.__context__

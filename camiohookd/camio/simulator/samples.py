@@ -1,0 +1,101 @@
+"""What is known of the bundled photographs, and what follows from it for the replies of a run.
+
+One reply (`misplaced`): an outline of a known object lies on the object, and not where it would if y were counted from
+the top. A single object that is not found is no fault: a weaker model, or one with other labels, may miss it.
+
+All replies of a run that sent every bundled photograph (`doubt`): at least one of the objects is found by its name.
+The cup and the bench tell up from down; the others fill their photographs from top to bottom, so that the outlines of a
+hook that mixes up and down fit them as well.
+"""
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+SAMPLES = Path(__file__).resolve().parents[2] / "samples"
+
+MIN_OVERLAP = 0.3
+"""Loose, since models differ in what belongs to an object: the saucer, the helmet."""
+
+CLEARLY_MORE = 0.1
+
+
+class Area(NamedTuple):
+    """An upright box in fractions of the picture, y up."""
+
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+    def mirrored(self) -> "Area":
+        """Where it lies with y counted from the other side."""
+        return self._replace(bottom=1 - self.top, top=1 - self.bottom)
+
+    def overlap(self, other: "Area") -> float:
+        """Intersection over union, 0 to 1."""
+        width = min(self.right, other.right) - max(self.left, other.left)
+        height = min(self.top, other.top) - max(self.bottom, other.bottom)
+        common = max(width, 0.0) * max(height, 0.0)
+        return common / (self._size() + other._size() - common) if common else 0.0
+
+    def _size(self) -> float:
+        return (self.right - self.left) * (self.top - self.bottom)
+
+
+class KnownObject(NamedTuple):
+    """`label` is its name in COCO."""
+
+    label: str
+    area: Area
+
+
+Objects = tuple[KnownObject, ...]
+
+KNOWN: dict[Path, Objects] = {
+    SAMPLES / "astronaut.jpg": (KnownObject("person", Area(0.04, 0.00, 0.75, 0.97)),),
+    SAMPLES / "chelsea.jpg": (KnownObject("cat", Area(0.00, 0.00, 0.89, 1.00)),),
+    SAMPLES / "coffee.jpg": (KnownObject("cup", Area(0.29, 0.23, 0.70, 0.95)),),
+    SAMPLES / "motorcycle_left.jpg": (
+        KnownObject("motorcycle", Area(0.13, 0.10, 0.93, 0.87)),
+        KnownObject("bench", Area(0.05, 0.40, 0.42, 0.78)),
+    ),
+}
+ALL = frozenset(one for objects in KNOWN.values() for one in objects)
+
+
+class Sightings(NamedTuple):
+    """Of the known objects, those in pictures that were sent; of these, those found by name."""
+
+    shown: frozenset[KnownObject]
+    found: frozenset[KnownObject]
+
+
+NOTHING = Sightings(frozenset(), frozenset())
+
+
+def misplaced(known: KnownObject, outline: Collection[tuple[float, float]]) -> str | None:
+    """Say what is wrong with where the outline of `known` lies, as points in fractions; None if it lies on it."""
+    columns, rows = zip(*outline, strict=True)
+    area = Area(min(columns), min(rows), max(columns), max(rows))
+    overlap = area.overlap(known.area)
+    if area.mirrored().overlap(known.area) > overlap + CLEARLY_MORE:
+        return "the outline lies where it would if y were counted from the top; (0, 0) is the bottom-left corner"
+    if overlap < MIN_OVERLAP:
+        return f"the outline does not lie on the {known.label} of this photograph"
+    return None
+
+
+def doubt(every: Iterable[Sightings], labels: Collection[str]) -> str | None:
+    """Say why the valid replies of a run are not those of a hook that works, None if they are.
+
+    `labels` are all that came.
+    """
+    shown, found = (frozenset[KnownObject]().union(*each) for each in zip(*every, strict=True))
+    if shown != ALL:
+        return None
+    if not found:
+        names = ", ".join(f"a {one.label}" for objects in KNOWN.values() for one in objects)
+        what = f"only {', '.join(sorted(labels)[:5])}" if labels else "nothing"
+        return f"{what} was found on the bundled pictures, which show {names}"
+    return None

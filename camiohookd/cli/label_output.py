@@ -1,0 +1,143 @@
+"""A labelled picture, shown: `Result` → rows of a table, a JSON object, a drawn picture."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from camiohookd.errors import CamiohookdError
+from camiohookd.system.logs import escape
+
+if TYPE_CHECKING:
+    from camiohookd.config.settings import Zone
+    from camiohookd.pictures.decode import Limits
+    from camiohookd.pictures.detections import Detection
+    from camiohookd.wire.reply import Label
+
+_JPEG_SUFFIXES = {".jpg", ".jpeg"}
+_ROW = "{file:<{width}}  {label:<16}  {probability:>11}  {box:<22}  {verdict}"
+
+
+class Seen(NamedTuple):
+    """One object as it was found, what it is called in the reply, and why it is left out, if it is."""
+
+    found: "Detection"
+    sent_as: str
+    left_out: str | None = None
+
+    @property
+    def sent(self) -> "Detection":
+        return self.found._replace(label=self.sent_as)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One labelled picture; times in milliseconds, `total_ms` from the file's bytes to the detections."""
+
+    file: str
+    labels: "dict[str, Label] | list[str]"
+    seen: list[Seen]
+    decode_ms: float
+    infer_ms: float
+    total_ms: float
+
+    @property
+    def sent(self) -> "list[Detection]":
+        return [each.sent for each in self.seen if each.left_out is None]
+
+
+class Table:
+    """Rows as wide as the longest file name needs, so that each picture's can be printed when it is done.
+
+    With `verdicts` each row tells what became of the object, and what is left out is there too.
+    """
+
+    def __init__(self, pictures: Iterable[Path], verdicts: bool) -> None:
+        self._verdicts = verdicts
+        self._width = max(len(escape(click.format_filename(path))) for path in pictures)
+        click.echo(self._row("FILE", "LABEL", "PROBABILITY", "BOX", "WHAT BECAME OF IT" if verdicts else ""))
+
+    def rows(self, result: Result) -> str:
+        shown = result.seen if self._verdicts else [each for each in result.seen if each.left_out is None]
+        if not shown:
+            return self._row(result.file, "(nothing found)")
+        return "\n".join(self._seen(result.file, each) for each in shown)
+
+    def _seen(self, file: str, seen: Seen) -> str:
+        label, probability, box, _ = seen.found if self._verdicts else seen.sent
+        sides = ", ".join(f"{side:.0f}" for side in box or ())
+        return self._row(file, label, f"{probability:.2f}", sides, _verdict(seen) if self._verdicts else "")
+
+    def _row(self, file: str, label: str, probability: str = "", box: str = "", verdict: str = "") -> str:
+        return _ROW.format(
+            file=escape(file), width=self._width, label=escape(label), probability=probability, box=box, verdict=verdict
+        ).rstrip()
+
+
+class Drawings:
+    """Where annotated pictures go: under the picture's own name, numbered where two have the same."""
+
+    def __init__(self, folder: Path, pictures: Iterable[Path], limits: "Limits", zones: "Iterable[Zone]") -> None:
+        self._folder = folder
+        self._limits = limits
+        self._zones = zones
+        self._taken = {path.resolve() for path in pictures}
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CamiohookdError(f"cannot make the folder {folder}: {error.strerror}") from error
+
+    def write(self, path: Path, data: bytes, detections: "Iterable[Detection]") -> None:
+        from camiohookd.cli.annotate import annotate
+        from camiohookd.pictures.decode import decode
+
+        target = self._free(path)
+        try:
+            drawn = annotate(decode(data, self._limits, None).image, detections, self._zones)
+            drawn.save(target, "JPEG", quality=92)
+        except OSError as error:
+            raise CamiohookdError(f"cannot write {target}: {error.strerror or error}") from error
+
+    def _free(self, path: Path) -> Path:
+        name = path.name if path.suffix.lower() in _JPEG_SUFFIXES else f"{path.name}.jpg"
+        target = self._folder.resolve() / name
+        stem, number = target.stem, 1
+        while target in self._taken:
+            number += 1
+            target = target.with_stem(f"{stem}-{number}")
+        self._taken.add(target)
+        return target
+
+
+def _verdict(seen: Seen) -> str:
+    if seen.left_out is not None:
+        return f"left out: {seen.left_out}"
+    return "kept" if seen.sent_as == seen.found.label else f"kept as {seen.sent_as}"
+
+
+def as_json(result: Result, verdicts: bool) -> bytes:
+    """One line; with `verdicts` what is left out is there too, and each detection has `verdict`."""
+    import msgspec
+
+    if verdicts:
+        detections = [_described(each.found) | {"verdict": _verdict(each)} for each in result.seen]
+    else:
+        detections = [_described(found) for found in result.sent]
+    return msgspec.json.encode(
+        {
+            "file": result.file,
+            "labels": result.labels,
+            "detections": detections,
+            "ms": {"decode": result.decode_ms, "infer": result.infer_ms, "total": result.total_ms},
+        }
+    )
+
+
+def _described(found: "Detection") -> dict[str, Any]:
+    return {
+        "label": found.label,
+        "probability": round(found.probability, 4),
+        "box": [round(side, 1) for side in found.box or ()],
+    }

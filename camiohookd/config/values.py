@@ -1,0 +1,224 @@
+"""The kinds of value a setting can have, each written the way a person would and checked when it is read.
+
+A TOML value or an environment variable's text → `Duration` (seconds), `ByteSize`, `Address`, `AllowedHost`,
+`ApiKey`, `Network`: each a plain float, int or str to the rest of the program. `expected` says in words what a kind
+takes, for errors and for the table of settings alike.
+"""
+
+import re
+from ipaddress import ip_network
+from typing import Any, ClassVar, Self
+
+import msgspec.inspect
+
+from camiohookd.errors import MalformedUrl
+from camiohookd.net.addresses import why_host_not_public
+from camiohookd.net.urls import normalise_host, split_url
+
+_NUMBER = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[A-Za-z]*)", re.ASCII)
+_PORT = re.compile(r"\d{1,5}", re.ASCII)
+_LAST_PORT = 65535
+_API_KEY = re.compile(r"[A-Za-z0-9._~-]{8,256}", re.ASCII)
+_LONGEST = 10 * 365 * 86400
+_LARGEST = 1 << 60
+
+
+class Duration(float):
+    """Seconds, over 0; written as a number of seconds or with a unit."""
+
+    expected: ClassVar[str] = 'a number of seconds over 0, or "30s", "10min", "24h", "14d"'
+    _units: ClassVar[dict[str, int]] = {"d": 86400, "h": 3600, "min": 60, "s": 1}
+
+    def __new__(cls, value: object) -> Self:
+        seconds = _quantity(value, {"": 1} | cls._units)
+        if not 0 < seconds <= _LONGEST:
+            raise ValueError("out of range")
+        return super().__new__(cls, seconds)
+
+    def as_toml(self) -> str:
+        return _with_unit(self, self._units, "")
+
+
+class ByteSize(int):
+    """Bytes, 1 or more; written as a number of bytes or with a unit."""
+
+    expected: ClassVar[str] = 'a number of bytes over 0, or "500 kB", "200 MB", "32 MiB", "20 GB"'
+    _units: ClassVar[dict[str, int]] = {
+        "GiB": 1 << 30,
+        "GB": 10**9,
+        "MiB": 1 << 20,
+        "MB": 10**6,
+        "KiB": 1 << 10,
+        "kB": 10**3,
+        "B": 1,
+    }
+    _least: ClassVar[int] = 1
+
+    def __new__(cls, value: object) -> Self:
+        size = _quantity(value, {"": 1} | cls._units)
+        if not cls._least <= size <= _LARGEST or size % 1:
+            raise ValueError("out of range")
+        return super().__new__(cls, int(size))
+
+    def as_toml(self) -> str:
+        return _with_unit(self, self._units, " ")
+
+
+class OptionalByteSize(ByteSize):
+    """Bytes, where 0 has a meaning of its own."""
+
+    expected: ClassVar[str] = ByteSize.expected.replace("over 0", "or 0")
+    _least: ClassVar[int] = 0
+
+
+class Address(str):
+    """``host:port`` to listen on; port 0 is any free one."""
+
+    __slots__ = ()
+    expected: ClassVar[str] = 'host:port, such as "127.0.0.1:8001", "0.0.0.0:8000" or "[::]:8000"'
+
+    def __new__(cls, value: object) -> Self:
+        host, _, port = _text(value).rpartition(":")
+        if not _PORT.fullmatch(port) or int(port) > _LAST_PORT:
+            raise ValueError("not a port")
+        return super().__new__(cls, f"{_host(host)}:{port}")
+
+    @property
+    def host(self) -> str:
+        """Without the brackets of an IPv6 address."""
+        return self.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.rpartition(":")[2])
+
+
+class AllowedHost(str):
+    """A public host that callbacks may go to over https, or the origin in full of any other."""
+
+    __slots__ = ()
+    expected: ClassVar[str] = (
+        'a public host ("camio.com", "*.camio.com") or an origin in full ("http://127.0.0.1:9000")'
+    )
+
+    def __new__(cls, value: object) -> Self:
+        text = _text(value)
+        if "://" in text:
+            return super().__new__(cls, _origin(text))
+        wildcard = "*." if text.startswith("*.") else ""
+        host = _host(text.removeprefix("*."))
+        if reason := why_host_not_public(host):
+            raise ValueError(f"{host} is {reason}")
+        return super().__new__(cls, wildcard + host)
+
+
+class ApiKey(str):
+    """A key that can stand in a URL as it is, or "" for none; shows itself in no error, log or repr."""
+
+    __slots__ = ()
+    expected: ClassVar[str] = "8 to 256 letters, digits or -._~"
+
+    def __new__(cls, value: object) -> Self:
+        text = _text(value)
+        if text and not _API_KEY.fullmatch(text):
+            raise ValueError("not a key")
+        return super().__new__(cls, text)
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+class Network(str):
+    """Addresses that belong together: one alone, or all with the same first bits."""
+
+    __slots__ = ()
+    expected: ClassVar[str] = 'an address ("192.168.1.2") or a network ("10.0.0.0/8", "fd00::/8")'
+
+    def __new__(cls, value: object) -> Self:
+        return super().__new__(cls, str(ip_network(_text(value))))
+
+
+def decode(kind: type[Any], value: object) -> Any:
+    """msgspec's ``dec_hook``: a value as it was read, as the kind that its setting has; ValueError if it is none."""
+    return kind(value)
+
+
+def expected(kind: Any) -> str:
+    """In words, what a setting of the type `kind` takes."""
+    return _expected(msgspec.inspect.type_info(kind))
+
+
+def _expected(info: msgspec.inspect.Type) -> str:
+    match info:
+        case msgspec.inspect.Metadata(type=inner):
+            return _expected(inner)
+        case msgspec.inspect.CustomType(cls=kind):
+            assert issubclass(kind, Duration | ByteSize | Address | AllowedHost | ApiKey | Network)
+            return kind.expected
+        case msgspec.inspect.LiteralType(values=values):
+            *most, last = [f'"{value}"' for value in values]
+            return f"{', '.join(most)} or {last}" if most else last
+        case msgspec.inspect.VarTupleType(item_type=item, min_length=least):
+            count = {None: "any length", 0: "any length", 1: "one or more"}.get(least, f"{least} or more")
+            return f"a list of {count}, each {_expected(item)}"
+        case msgspec.inspect.TupleType(item_types=[first, *rest]):
+            return f"a list of {1 + len(rest)}, each {_expected(first)}"
+        case msgspec.inspect.DictType(key_type=key, value_type=value):
+            return f"a table {{ {_expected(key)} = {_expected(value)} }}"
+        case msgspec.inspect.UnionType(types=[inner, msgspec.inspect.NoneType()]):
+            return _expected(inner)
+        case msgspec.inspect.UnionType(types=kinds):
+            return " or ".join(_expected(each) for each in reversed(kinds))
+        case msgspec.inspect.BoolType():
+            return "true or false"
+        case msgspec.inspect.IntType(ge=least, le=None):
+            return f"a whole number, {least} or more"
+        case msgspec.inspect.IntType(ge=least, le=most):
+            return f"a whole number from {least} to {most}"
+        case msgspec.inspect.FloatType(ge=least, le=most):
+            return f"a number from {least} to {most}"
+        case msgspec.inspect.StrType(min_length=least, max_length=most):
+            long = f" of at most {most} letters" if most else ""
+            return f"text{long} that is not empty" if least else f"text{long}"
+    raise TypeError(f"no words for {info}")
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("not text")
+    return value
+
+
+def _host(text: str) -> str:
+    try:
+        return normalise_host(text)
+    except MalformedUrl as error:
+        raise ValueError(str(error)) from None
+
+
+def _origin(text: str) -> str:
+    try:
+        origin, rest = split_url(text)
+    except MalformedUrl as error:
+        raise ValueError(str(error)) from None
+    if rest not in ("", "/"):
+        raise ValueError("it goes on after the host and the port")
+    return str(origin)
+
+
+def _quantity(value: object, units: dict[str, int]) -> float:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return value
+    match = _NUMBER.fullmatch(_text(value).strip())
+    if match is None or match["unit"] not in units:
+        raise ValueError("not a number with a unit")
+    number = match["number"]
+    return (float(number) if "." in number else int(number)) * units[match["unit"]]
+
+
+def _with_unit(value: float, units: dict[str, int], gap: str) -> str:
+    """`value` as TOML, in the largest unit that says it exactly."""
+    for unit, size in units.items():
+        if value and value % size == 0:
+            return f'"{int(value // size)}{gap}{unit}"'
+    return repr(value)

@@ -1,0 +1,104 @@
+"""The public side put together: what the owner set ─▶ keys, certificate, limits ─▶ the listener that Camio posts to.
+
+Keys and certificate can be changed while it listens. Belongs to the event loop.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from socket import socket
+
+from camiohookd.config.load import Config
+from camiohookd.daemon.reload import Setup
+from camiohookd.delivery import AllowList
+from camiohookd.metrics import Metrics
+from camiohookd.queue import views
+from camiohookd.queue.store_thread import Operation, StoreThread
+from camiohookd.queue.task_queue import Receipt
+from camiohookd.web.hook import hook_application
+from camiohookd.web.keys import Keys
+from camiohookd.web.server.listener import Limits, listen
+from camiohookd.web.server.peers import Peers
+from camiohookd.wire import event as payload
+from camiohookd.wire.event import Event, parse_event
+
+BODIES_IN_MEMORY = 8
+PARSERS = 2
+"""Threads that read large events: digests and checksums let go of the interpreter's lock."""
+
+
+class Intake:
+    """The queue as the public listener sees it."""
+
+    def __init__(self, store: StoreThread) -> None:
+        self._store = store
+        self._parsers = ThreadPoolExecutor(PARSERS, "parse")
+
+    async def take(self, read: Callable[[], Event], *, is_long: bool) -> tuple[Event, Receipt]:
+        if is_long:
+            return await self._store.call_prepared(partial(self._prepare, read), self._parsers)
+        return await self._store.call(self._prepare(read))
+
+    def _prepare(self, read: Callable[[], Event]) -> Operation[tuple[Event, Receipt]]:
+        prepared = self._store.prepare(read())
+        return lambda queue: (prepared.event, queue.put(prepared))
+
+    async def page(self, limit: int, after: str | None) -> views.Page:
+        return await self._store.call(lambda queue: views.page(queue, limit, after))
+
+
+class FrontDoor:
+    """Takes events on `sockets`, which listen already."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        store: StoreThread,
+        allow_list: AllowList,
+        metrics: Metrics,
+        sockets: list[socket],
+    ) -> None:
+        config = setup.config
+        self._metrics = metrics
+        self._keys = Keys(setup.keys)
+        site = hook_application(
+            intake=Intake(store),
+            keys=self._keys,
+            parse=partial(parse_event, limits=event_limits(config)),
+            check_callback=allow_list.refuse_private,
+            metrics=metrics,
+            limits=listener_limits(config),
+            wrong_keys=config.hook.max_wrong_keys,
+            peers=Peers(config.hook.trusted_proxies),
+        )
+        self._listener = listen(site, sockets)
+        self.use(setup)
+
+    def use(self, setup: Setup) -> None:
+        """From now on its keys and its certificate hold; no connection is disturbed."""
+        self._keys.replace(setup.keys)
+        certificate = setup.certificate
+        self._listener.use_certificate(certificate.context if certificate else None)
+        self._metrics.certificate_expires(certificate.expires.timestamp() if certificate else None)
+
+    async def drain(self, grace: float) -> None:
+        """Let nobody more in, and serve who is connected for `grace` seconds."""
+        await self._listener.drain(grace)
+
+
+def event_limits(config: Config) -> payload.Limits:
+    return payload.Limits(config.hook.max_images, config.hook.max_json_depth, config.images.max_bytes)
+
+
+def listener_limits(config: Config) -> Limits:
+    hook = config.hook
+    return Limits(
+        body_bytes=hook.max_body_bytes,
+        bodies_bytes=BODIES_IN_MEMORY * hook.max_body_bytes,
+        body_rate=hook.min_body_rate,
+        header_bytes=hook.max_header_bytes,
+        header_seconds=hook.header_timeout,
+        connections=hook.max_connections,
+        connections_of_one=hook.max_connections_per_address,
+        idle_seconds=hook.idle_timeout,
+    )

@@ -1,0 +1,81 @@
+"""The sockets that are listened on, kept over a restart: none who connects meanwhile is turned away.
+
+address ─▶ the socket that systemd kept from the run before, if it is on that address ─▶ else a new one, and systemd is
+given a copy to keep (its file descriptor store: sd_notify(3), FDSTORE=1; sd_listen_fds(3))
+
+Whoever connects while the daemon restarts, or after it was killed, waits in the socket's backlog. After a `systemctl
+stop` systemd lets go of the copy, and the port is closed. Without systemd all sockets are new ones.
+"""
+
+import errno
+import logging
+import os
+import socket
+from collections.abc import Mapping
+
+from tornado.netutil import bind_sockets
+
+from camiohookd.config.values import Address
+from camiohookd.errors import CamiohookdError
+from camiohookd.system import systemd
+
+BACKLOG = 1024
+"""Connections that the kernel keeps until they are looked at: a rush of others must not fill it."""
+
+log = logging.getLogger("camiohookd.daemon")
+
+
+class Sockets:
+    """Those that systemd kept, by name, until they are asked for; `environ` is emptied of what says so."""
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        self._environ = environ
+        self._kept = systemd.kept_sockets(environ)
+
+    def listen(self, name: str, address: Address, setting: str) -> list[socket.socket]:
+        """Sockets that listen on `address`; `name` is what systemd keeps them under, `setting` what errors call it.
+
+        Raises CamiohookdError.
+        """
+        kept = self._kept.pop(name, [])
+        if kept and {_place(each) for each in kept} == _places(address):
+            log.debug("%s listens on the sockets of the run before", name)
+            return kept
+        if kept:
+            systemd.forget_sockets(name, self._environ)
+            for each in kept:
+                each.close()
+        bound = _bind(address, setting)
+        systemd.keep_sockets(name, bound, self._environ)
+        return bound
+
+    def let_go(self) -> None:
+        """Close what nobody has asked for."""
+        for name, kept in self._kept.items():
+            systemd.forget_sockets(name, self._environ)
+            for each in kept:
+                each.close()
+        self._kept.clear()
+
+
+def _place(bound: socket.socket) -> tuple[int, str, int]:
+    return bound.family, *bound.getsockname()[:2]
+
+
+def _places(address: Address) -> set[tuple[int, str, int]]:
+    """Where `bind_sockets` would listen."""
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError:
+        return set()
+    return {(family, str(place[0]), int(place[1])) for family, _, _, _, place in found}
+
+
+def _bind(address: Address, setting: str) -> list[socket.socket]:
+    try:
+        return bind_sockets(address.port, address.host, flags=socket.AI_PASSIVE, backlog=BACKLOG)
+    except OSError as error:
+        advice = ""
+        if error.errno == errno.EADDRINUSE:
+            advice = f". Another program uses that port: ss -ltnp 'sport = :{address.port}' shows it"
+        raise CamiohookdError(f"cannot listen on {address} ({setting}): {error.strerror}{advice}") from error

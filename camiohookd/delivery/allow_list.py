@@ -1,0 +1,107 @@
+"""Where a callback may go: the entries of ``[callback] allow_hosts`` in, a `Target` or `CallbackNotAllowed` out."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from camiohookd.config.values import AllowedHost
+from camiohookd.errors import CallbackNotAllowed, ConfigError, MalformedUrl, PrivateCallback
+from camiohookd.net.addresses import why_host_not_public
+from camiohookd.net.urls import DEFAULT_PORTS, Origin, check_url, split_url
+
+
+class Target(NamedTuple):
+    """Where a delivery may go: a `url` whose host is as it was compared; to `any_address`, or to public ones alone."""
+
+    url: str
+    any_address: bool
+
+
+class AllowList:
+    """The hosts and origins that a callback may go to; safe to share between threads.
+
+    An entry is a host name (``camio.com``), a pattern (``*.camio.com``: the subdomains at any depth, not ``camio.com``
+    itself), both by https at port 443 and at public addresses, or an origin in full (``http://127.0.0.1:9000``):
+    exactly that, wherever it leads.
+    """
+
+    def __init__(self, entries: Iterable[str]) -> None:
+        """Raise `ConfigError` if one of `entries` is none of the three."""
+        self.replace(entries)
+
+    def replace(self, entries: Iterable[str]) -> None:
+        """From now on `entries` hold, and those before do not. Raises `ConfigError`, and then nothing changes."""
+        self._listed = _read(entries)
+
+    def check(self, url: str) -> Target:
+        """Return where to deliver to for `url`; raise `CallbackNotAllowed`, which says what to change."""
+        origin, rest = _split(url)
+        listed = self._listed
+        is_listed_in_full = origin in listed.origins
+        if is_listed_in_full or (_is_usual(origin) and listed.has_host(origin.host)):
+            return Target(f"{_shortest(origin)}{rest}", is_listed_in_full)
+        self._refuse_private(origin)
+        raise CallbackNotAllowed(
+            f"callback host not allowed: {_shortest(origin)} is not listed; if labels may go there, "
+            f'add "{origin.host if _is_usual(origin) else origin}" to allow_hosts in the [callback] section of the '
+            "configuration, reload it, and send what has failed on its way again (camiohookd queue retry)"
+        )
+
+    def refuse_private(self, url: str) -> None:
+        """Raise `PrivateCallback` if `url` could never be meant for the internet, and is not listed in full."""
+        self._refuse_private(_split(url)[0])
+
+    def _refuse_private(self, origin: Origin) -> None:
+        reason = why_host_not_public(origin.host)
+        if reason and origin not in self._listed.origins:
+            raise PrivateCallback(
+                f"callback host not allowed: {origin.host} is {reason}; if this is your own doing, "
+                f'add "{origin}" to allow_hosts in the [callback] section of the configuration'
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    hosts: frozenset[str]
+    suffixes: frozenset[str]
+    origins: frozenset[Origin]
+
+    def has_host(self, name: str) -> bool:
+        parents = (name[dot:] for dot, letter in enumerate(name) if letter == ".")
+        return name in self.hosts or any(parent in self.suffixes for parent in parents)
+
+
+def _read(entries: Iterable[str]) -> _Listed:
+    hosts, suffixes, origins = set(), set(), set()
+    for entry in entries:
+        try:
+            text = AllowedHost(entry)
+        except ValueError as reason:
+            raise ConfigError(
+                f'[callback] allow_hosts: "{entry}" cannot be used: {reason}; expected {AllowedHost.expected}'
+            ) from None
+        if "://" in text:
+            origins.add(check_url(text))
+        elif text.startswith("*."):
+            suffixes.add(text[1:])
+        else:
+            hosts.add(str(text))
+    return _Listed(frozenset(hosts), frozenset(suffixes), frozenset(origins))
+
+
+def _split(url: str) -> tuple[Origin, str]:
+    try:
+        return split_url(url)
+    except MalformedUrl as reason:
+        raise CallbackNotAllowed(f"the callback URL cannot be used: {reason}") from None
+
+
+def _is_usual(origin: Origin) -> bool:
+    return origin.scheme == "https" and origin.port == DEFAULT_PORTS["https"]
+
+
+def _shortest(origin: Origin) -> str:
+    """Without the scheme's own port, as others compare a request's Host."""
+    if origin.port == DEFAULT_PORTS[origin.scheme]:
+        return f"{origin.scheme}://{origin.host}"
+    return str(origin)

@@ -1,0 +1,160 @@
+"""Devices are tried out in a process of its own, so that a driver that crashes or hangs takes nothing with it.
+
+    `offers`, `try_out` ─▶ python3 -m camiohookd.labelers.onnx.probe ◀─ a request as JSON on stdin
+                        ◀─ an `Answer` as JSON on what was its stdout ─┘
+
+The process is ended when its time is up, by itself too if nobody is left to do so.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+from camiohookd.errors import CamiohookdError, ModelError
+from camiohookd.labelers.onnx.devices import Device, Library
+
+SECONDS = 60.0
+"""For one try: a big model's first start on a GPU takes half of that."""
+
+_PRIVATE = ("CAMIO", "NOTIFY_SOCKET")  # how the names of variables begin that are not a driver's business
+_LAST_WORDS = 200
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Trial(msgspec.Struct, frozen=True, tag=True):
+    """The model in `folder` on `device`, with the provider's `settings`; `threads` label at a time."""
+
+    folder: str
+    device: Device
+    settings: dict[str, str]
+    threads: int
+    spinning: bool
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What the model makes of a device, or which devices a plug-in has."""
+
+    seconds: float
+    subject: Trial | Library
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """`problem` is what went wrong. Of a trial: `ms` a picture, `nodes` how much of the graph the device runs."""
+
+    problem: str | None = None
+    devices: list[Device] = []
+    ms: float | None = None
+    nodes: str = ""
+
+
+def offers(library: Library, seconds: float = SECONDS) -> list[Device]:
+    """The devices of a plug-in on this machine. Raises ModelError."""
+    answer = _ask(Request(seconds, library))
+    if answer.problem:
+        raise ModelError(answer.problem)
+    return answer.devices
+
+
+def try_out(trial: Trial, seconds: float = SECONDS) -> Answer:
+    """Whether the model finds on the device what it finds on the CPU, and how fast."""
+    return _ask(Request(seconds, trial))
+
+
+def _ask(request: Request) -> Answer:
+    with subprocess.Popen(  # noqa: S603  # this very program
+        [sys.executable, "-P", "-m", __name__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={name: value for name, value in os.environ.items() if not name.startswith(_PRIVATE)},
+    ) as process:
+        try:
+            stdout, stderr = process.communicate(msgspec.json.encode(request), timeout=request.seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return Answer(problem=f"gave no answer within {request.seconds:g} s")
+    last_words = _last_words(stderr)
+    try:
+        answer = msgspec.json.decode(stdout, type=Answer)
+    except msgspec.DecodeError:
+        return Answer(problem=_end(process.returncode) + last_words)
+    # Why a provider has not started is found nowhere but in what ONNX Runtime printed.
+    return Answer(problem=answer.problem + last_words) if answer.problem else answer
+
+
+def _end(status: int) -> str:
+    if status >= 0:
+        return f"ended with status {status}"
+    return f"crashed ({signal.Signals(-status).name if -status in set(signal.Signals) else -status})"
+
+
+def _last_words(stderr: bytes) -> str:
+    """The end of the last line that tells of an error, if there is one."""
+    lines = [line for line in stderr.decode(errors="replace").splitlines() if "[E:" in line or "Error" in line]
+    return f" ({_COLOURS.sub('', lines[-1]).rpartition('] ')[2].strip()[:_LAST_WORDS]})" if lines else ""
+
+
+# The other process.
+
+
+def main() -> None:
+    """Answers one request and ends."""
+    request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
+    signal.setitimer(signal.ITIMER_REAL, request.seconds + 1)  # nobody handles its signal: it ends a hang, too
+    with os.fdopen(os.dup(1), "wb") as answers:
+        os.dup2(2, 1)  # what drivers print is no answer
+        try:
+            answer = _answer(request.subject)
+        except CamiohookdError as error:
+            answer = Answer(problem=str(error))
+        answers.write(msgspec.json.encode(answer))
+    # Some drivers crash when they are let go, and what they had to do is done.
+    os._exit(0)
+
+
+def _answer(subject: Trial | Library) -> Answer:
+    from camiohookd.labelers.onnx import providers
+
+    providers.be_silent(False)
+    return _try(subject) if isinstance(subject, Trial) else Answer(devices=providers.offered_by(subject))
+
+
+def _try(trial: Trial) -> Answer:
+    from camiohookd.labelers.onnx.accelerators.agreement import difference
+    from camiohookd.labelers.onnx.accelerators.output_check import StrictRunner
+    from camiohookd.labelers.onnx.labeler import open_onnx
+    from camiohookd.labelers.onnx.session import Session, open_session
+    from camiohookd.labelers.onnx.tuning import throughput
+
+    folder = Path(trial.folder)
+    tried: list[Session] = []
+
+    def open_tried(model: bytes, name: str) -> StrictRunner:
+        session = open_session(
+            model, name, trial.device, settings=trial.settings, spinning=trial.spinning, remember_nodes=True
+        )
+        tried.append(session)
+        return StrictRunner(session)
+
+    labeler = open_onnx(folder, open_tried)
+    nodes = tried[0].nodes_by_provider()
+    if not trial.device.is_cpu:
+        if nodes is not None and not nodes.get(trial.device.provider):
+            return Answer(problem="takes no part of this model, which would run on the CPU")
+        if problem := difference(open_onnx(folder), labeler):
+            return Answer(problem=problem)
+    ms = 1000 / throughput(labeler, trial.threads, decoding=False)
+    return Answer(ms=round(ms, 2), nodes=_share(nodes, trial.device))
+
+
+def _share(nodes: dict[str, int] | None, device: Device) -> str:
+    return f"{nodes.get(device.provider, 0)} of {sum(nodes.values())}" if nodes else ""
+
+
+if __name__ == "__main__":
+    main()

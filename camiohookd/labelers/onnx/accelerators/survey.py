@@ -1,0 +1,122 @@
+"""Which device a model runs on: of those that fit the setting, the fastest that sees what the CPU sees.
+
+built-in providers, plug-ins ─▶ `Finding` of each ─▶ tried out in a process of its own ─▶ `best`
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from camiohookd.errors import ModelError
+from camiohookd.labelers.onnx import providers
+from camiohookd.labelers.onnx.accelerators import probe
+from camiohookd.labelers.onnx.accelerators.probe import Answer, Trial
+from camiohookd.labelers.onnx.devices import CPU, Device, Library, Wish
+
+START_SECONDS = 90.0
+"""For all that is tried out at a start: systemd has its patience."""
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """A device, or a plug-in that has none; `problem` says why the model does not run there, `ms` is a picture's time
+    and `nodes` how much of the graph the device itself runs."""
+
+    device: Device | None
+    library: Library | None = None
+    problem: str | None = None
+    ms: float | None = None
+    nodes: str = ""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        if self.device:
+            return self.device.name
+        return self.library.name if self.library else "?"
+
+
+class Survey:
+    """Looks at the devices for the model in `folder`; `threads` label at a time, `plugins` are all there are."""
+
+    def __init__(
+        self,
+        folder: Path,
+        wish: Wish,
+        plugins: Sequence[Library],
+        *,
+        threads: int,
+        spinning: bool,
+        built_in: Callable[[], Sequence[Device]] = providers.built_in,
+        offers: Callable[[Library, float], Sequence[Device]] = probe.offers,
+        try_out: Callable[[Trial, float], Answer] = probe.try_out,
+    ) -> None:
+        self._folder = folder
+        self._wish = wish
+        self._plugins = plugins
+        self._threads = threads
+        self._spinning = spinning
+        self._built_in = built_in
+        self._offers = offers
+        self._try_out = try_out
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """What the outcome depends on, as far as it can be told without looking."""
+        return {
+            "runtime": providers.version(),
+            "wish": self._wish.text,
+            "plugins": [msgspec.to_builtins(library) for library in self._plugins],
+            "threads": self._threads,
+            "spinning": self._spinning,
+        }
+
+    @property
+    def is_pointless(self) -> bool:
+        """Whether there is nothing but the CPU, which can be told without looking further."""
+        return not self._plugins and all(device.is_cpu for device in self._built_in())
+
+    def found(self, seconds: float = probe.SECONDS) -> Iterator[Finding]:
+        """Every device, whatever was wished for, and plug-ins that have none; nothing has been tried out yet."""
+        for device in self._built_in():
+            yield Finding(device)
+        for library in self._plugins:
+            try:
+                devices = self._offers(library, seconds)
+            except ModelError as error:
+                yield Finding(None, library, problem=str(error))
+                continue
+            if not devices:
+                yield Finding(None, library, problem="the plug-in finds no device of its kind on this machine")
+            for device in devices:
+                yield Finding(device, library)
+
+    def tried(self, finding: Finding, seconds: float = probe.SECONDS) -> Finding:
+        """The same, with what came out when the model was tried out there."""
+        if finding.device is None:
+            return finding
+        wanted = self._wish.options if self._wish.options and self._wish.fits(finding.device) else {}
+        trial = Trial(str(self._folder.resolve()), finding.device, wanted, self._threads, self._spinning)
+        answer = self._try_out(trial, seconds)
+        return Finding(finding.device, finding.library, answer.problem, answer.ms, answer.nodes)
+
+    def choose(self, seconds: float = START_SECONDS) -> tuple[Device | None, list[Finding]]:
+        """The best device that fits, and what was found out; None if there is none. For "auto" that may be the CPU."""
+        ends = time.monotonic() + seconds
+
+        def left() -> float:
+            return max(min(probe.SECONDS, ends - time.monotonic()), 1.0)
+
+        findings = [each for each in self.found(left()) if each.device is None or self._wish.fits(each.device)]
+        if any(each.device and not each.device.is_cpu for each in findings):
+            findings = [self.tried(each, left()) for each in findings]
+        elif self._wish.head == "auto":
+            return CPU, findings
+        return best(findings), findings
+
+
+def best(findings: Iterable[Finding]) -> Device | None:
+    """The fastest device that can be used."""
+    usable = [each for each in findings if each.problem is None and each.ms is not None]
+    return min(usable, key=lambda each: each.ms or 0).device if usable else None

@@ -1,0 +1,47 @@
+"""The labeler that the settings ask for, ready to use."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from camiohookd.config.settings import Labeler as Settings
+from camiohookd.labelers import Labeler
+
+
+class Opened(NamedTuple):
+    """`threads` is how many should call it at a time."""
+
+    labeler: Labeler
+    threads: int
+
+
+def open_labeler(settings: Settings, state: Path | None, on_degraded: Callable[[bool], None]) -> Opened:
+    """In the `state` folder is kept what makes the next start faster; without one, nothing is measured.
+
+    `on_degraded` is told when the CPU stands in for the device, and when it no longer does. Raises SetupError.
+    """
+    match settings.kind:
+        case "python":
+            from camiohookd.labelers.own_code.labeler import open_script
+
+            return Opened(open_script(settings.script, settings.interpreter, settings.deadline), 1)
+        case "command":
+            from camiohookd.labelers.own_code.labeler import open_command
+
+            return Opened(open_command(settings.command, settings.deadline), 1)
+        case "onnx":
+            from camiohookd.labelers import model
+            from camiohookd.labelers.onnx.opening import open_configured
+
+            return Opened(
+                *open_configured(
+                    model.find(settings.model),
+                    device=settings.device,
+                    plugins=settings.plugins,
+                    threads=settings.threads,
+                    spinning=settings.spinning,
+                    deadline=settings.deadline,
+                    state=state,
+                    on_degraded=on_degraded,
+                )
+            )

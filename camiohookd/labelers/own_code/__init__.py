@@ -1,0 +1,1 @@
+"""The owner's own code: a Python file with `compute_labels`, or a program."""

@@ -1,0 +1,172 @@
+"""The owner's own labels: an event's frames ─▶ a request ─▶ `program` ─▶ its answer, checked ─▶ findings.
+
+A script's `compute_labels` is run by `helper`, which speaks for it; a command speaks for itself.
+"""
+
+import sys
+from base64 import b64encode
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from camiohookd.errors import LabelerDown, LabelerError, LabelingError
+from camiohookd.labelers import Findings, Frame
+from camiohookd.labelers.own_code.process import Program
+from camiohookd.pictures.decode import Decoded
+from camiohookd.pictures.detections import Box, Detection, Polygon
+
+HELPER = Path(__file__).with_name("python_child.py")
+MAX_LABEL = 200
+MAX_ERROR = 1000
+
+_Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+_TYPES = {b"\xff\xd8": "image/jpeg", b"\x89P": "image/png", b"RI": "image/webp"}
+
+
+class _Answer(msgspec.Struct):
+    """`where` is the place of the function that returned `labels`."""
+
+    labels: Any = None
+    error: str | None = None
+    where: str | None = None
+
+
+class _Label(msgspec.Struct):
+    probability: _Fraction
+    polygon: tuple[tuple[_Fraction, _Fraction], ...] = ()
+
+
+def open_script(script: str, interpreter: str, deadline: float) -> "OwnCode":
+    """A labeler that asks the `compute_labels` of `script`, run by `interpreter` (empty: this one).
+
+    Raises LabelerError if the script cannot be loaded.
+    """
+    if not Path(script).is_file():
+        raise LabelerError(f"labeler.script: there is no file {script}")
+    return _opened([interpreter or sys.executable, str(HELPER), str(Path(script).resolve())], script, deadline)
+
+
+def open_command(command: Sequence[str], deadline: float) -> "OwnCode":
+    """A labeler that asks the program `command` (with its arguments). Raises LabelerError if it does not answer."""
+    if not command:
+        raise LabelerError(
+            'labeler.command is empty; write the program and its arguments, such as ["/opt/labels", "-v"]'
+        )
+    return _opened(command, command[0], deadline)
+
+
+def _opened(argv: Sequence[str], name: str, deadline: float) -> "OwnCode":
+    labeler = OwnCode(argv, name, deadline)
+    try:
+        labeler.start()
+    except LabelerDown as error:
+        labeler.close()
+        raise LabelerError(f"the labeler does not start: {error}") from None
+    return labeler
+
+
+class OwnCode:
+    """Sees whole events, one at a time, however many threads call."""
+
+    at_once = None
+    default_probability = 0.0
+    input_size = (1, 1)  # the pixels are decoded on the other side; here only to see that they can be
+
+    def __init__(self, argv: Sequence[str], name: str, deadline: float) -> None:
+        self._name = name
+        self.device = f"own code ({name})"
+        # Each time it is started: an event without pictures, whose labels are none.
+        self._program = Program(argv, name, deadline, _request([]), lambda answer: self._findings(answer, []))
+
+    def start(self) -> None:
+        """Raises LabelerDown."""
+        self._program.start()
+
+    def label(self, frames: Sequence[Frame], min_probability: float | None = None) -> Findings:  # noqa: ARG002  # the code decides
+        return self._findings(self._program.ask(_request(frames)), frames)
+
+    def close(self) -> None:
+        self._program.close()
+
+    def _findings(self, data: bytes, frames: Sequence[Frame]) -> Findings:
+        """Raises LabelingError."""
+        try:
+            answer = msgspec.json.decode(data, type=_Answer)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise LabelingError(f"{self._name}: its answer cannot be read: {error}") from None
+        if answer.error is not None:
+            raise LabelingError(" ".join(answer.error.split())[:MAX_ERROR])
+        try:
+            return _findings(answer.labels, frames)
+        except ValueError as error:
+            raise LabelingError(f"{answer.where or self._name}: {error}") from None
+
+
+def _request(frames: Sequence[Frame]) -> bytes:
+    return msgspec.json.encode({"images": [_described(frame) for frame in frames]})
+
+
+def _described(frame: Frame) -> dict[str, Any]:
+    """As Camio sends it, with what it may leave out."""
+    return {
+        "timestamp": frame.picture.timestamp,
+        "image_b64": b64encode(frame.picture.data).decode(),
+        "type": _TYPES.get(frame.picture.data[:2], "application/octet-stream"),
+        "size": [frame.decoded.width, frame.decoded.height],
+    }
+
+
+def _findings(labels: Any, frames: Sequence[Frame]) -> Findings:
+    """Raises ValueError, which says what is wrong with `labels`."""
+    if isinstance(labels, list):
+        return Findings([[] for _ in frames], [_name(label, f"labels[{nth}]") for nth, label in enumerate(labels)])
+    if not isinstance(labels, dict):
+        raise ValueError(f"the labels are {_kind(labels)}, expected a dict by timestamp or a list of labels")
+    pictures: list[list[Detection]] = [[] for _ in frames]
+    by_timestamp = {frame.picture.timestamp: nth for nth, frame in reversed(list(enumerate(frames)))}
+    for timestamp, found in labels.items():
+        if timestamp not in by_timestamp:
+            raise ValueError(f"labels[{timestamp!r}]: no image of this event has that timestamp")
+        if not isinstance(found, dict):
+            raise ValueError(f"labels[{timestamp!r}] is {_kind(found)}, expected a dict by label")
+        nth = by_timestamp[timestamp]
+        detections = [_detection(timestamp, label, value, frames[nth].decoded) for label, value in found.items()]
+        pictures[nth] = sorted(detections, key=lambda each: -each.probability)
+    return Findings(pictures)
+
+
+def _detection(timestamp: str, name: str, value: Any, picture: Decoded) -> Detection:
+    place = f"labels[{timestamp!r}][{name!r}]"
+    try:
+        found = msgspec.convert(value, _Label)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$")  # of "Expected `float` <= 1.0 - at `$.probability`"
+        raise ValueError(f"{place}{where.rstrip('`')}: {what[0].lower()}{what[1:]}") from None
+    if len(found.polygon) in (1, 2):
+        raise ValueError(f"{place}: a polygon has at least three points, or none")
+    return Detection(_name(name, place), found.probability, _box(found.polygon, picture), found.polygon)
+
+
+def _box(polygon: Polygon, picture: Decoded) -> Box | None:
+    """What the polygon just fits into."""
+    if not polygon:
+        return None
+    xs, ys = zip(*polygon, strict=True)
+    return Box(
+        min(xs) * picture.width,
+        (1 - max(ys)) * picture.height,
+        max(xs) * picture.width,
+        (1 - min(ys)) * picture.height,
+    )
+
+
+def _name(label: Any, place: str) -> str:
+    if not isinstance(label, str) or not label or len(label) > MAX_LABEL:
+        raise ValueError(f"{place}: a label is a text of 1 to {MAX_LABEL} letters, given {str(label)[:50]!r}")
+    return label
+
+
+def _kind(value: Any) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"

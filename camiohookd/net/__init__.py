@@ -1,0 +1,1 @@
+"""URLs and IP addresses, judged without a network."""

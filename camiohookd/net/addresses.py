@@ -1,0 +1,95 @@
+"""What belongs to the public internet: an IP address or a host's name in, None or the reason why it does not out.
+
+An IPv6 address that stands for an IPv4 one (mapped, NAT64, 6to4, Teredo) is judged by the one inside. The tables are
+IANA's registries of special-purpose addresses (RFC 6890), written out, because `ipaddress` follows them differently in
+every version of Python.
+"""
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+Address = IPv4Address | IPv6Address
+
+_IPV4 = {
+    IPv4Network(network): kind
+    for network, kind in {
+        "0.0.0.0/8": "an unspecified",
+        "10.0.0.0/8": "a private",
+        "100.64.0.0/10": "a carrier-NAT",
+        "127.0.0.0/8": "a loopback",
+        "169.254.0.0/16": "a link-local",
+        "172.16.0.0/12": "a private",
+        "192.0.0.0/24": "a reserved",
+        "192.0.2.0/24": "a documentation",
+        "192.88.99.0/24": "a reserved",
+        "192.168.0.0/16": "a private",
+        "198.18.0.0/15": "a benchmarking",
+        "198.51.100.0/24": "a documentation",
+        "203.0.113.0/24": "a documentation",
+        "224.0.0.0/4": "a multicast",
+        "240.0.0.0/4": "a reserved",
+    }.items()
+}
+_IPV6 = {  # of the rest, only what is global unicast is public
+    IPv6Network(network): kind
+    for network, kind in {
+        "::/128": "an unspecified",
+        "::1/128": "a loopback",
+        "2001::/23": "a reserved",
+        "2001:db8::/32": "a documentation",
+        "3fff::/20": "a documentation",
+        "fc00::/7": "a private",
+        "fe80::/10": "a link-local",
+        "ff00::/8": "a multicast",
+    }.items()
+}
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+_NAT64 = IPv6Network("64:ff9b::/96")
+
+# RFC 6761, RFC 6762, RFC 8375, and what ICANN keeps for private networks.
+_PRIVATE_ZONES = ("localhost", "local", "internal", "home.arpa")
+
+
+def why_not_public(address: Address) -> str | None:
+    """E.g. "a private address", or None for a public one."""
+    if isinstance(address, IPv4Address):
+        kind = next((kind for network, kind in _IPV4.items() if address in network), None)
+        return f"{kind} address" if kind else None
+    if inside := _inside(address):
+        return next(filter(None, map(why_not_public, inside)), None)
+    kind = next((kind for network, kind in _IPV6.items() if address in network), None)
+    if kind is None and address not in _GLOBAL_UNICAST:
+        kind = "a reserved"
+    return f"{kind} address" if kind else None
+
+
+def why_host_not_public(host: str) -> str | None:
+    """The same for a host as `urls` gives it, a name or an address; a public name may lead to a private address."""
+    try:
+        address = ip_address(host.strip("[]"))
+    except ValueError:
+        is_private = "." not in host or any(f".{host}".endswith(f".{zone}") for zone in _PRIVATE_ZONES)
+        return "a name of private networks" if is_private else None
+    return why_not_public(address)
+
+
+def _inside(address: IPv6Address) -> tuple[IPv4Address, ...]:
+    """The IPv4 addresses that `address` stands for."""
+    if address.ipv4_mapped:
+        return (address.ipv4_mapped,)
+    if address.sixtofour:
+        return (address.sixtofour,)
+    if address.teredo:
+        return address.teredo  # server and client
+    if address in _NAT64:
+        return (IPv4Address(int(address) & 0xFFFF_FFFF),)
+    return ()
+
+
+def is_loopback(host: str) -> bool:
+    """`host` is this machine itself, and whoever connects to it is on it."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""The durable queue: verbs on tasks, run by one store thread."""

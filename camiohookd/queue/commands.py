@@ -1,0 +1,135 @@
+"""What the owner may ask of the queue: requests and answers of ``camiohookd queue``.
+
+The same code serves a running daemon (through its socket, `web.control`) and a queue that nobody runs (through the
+lock).
+"""
+
+from base64 import b64encode
+from typing import Any
+
+import msgspec
+
+from camiohookd.errors import WrongState
+from camiohookd.queue import views
+from camiohookd.queue.task import State
+from camiohookd.queue.task_queue import TaskQueue
+from camiohookd.storage.payload_record import DamagedPayloadError
+from camiohookd.wire.reply import Reply
+
+PAGE = 500
+
+
+class ListTasks(msgspec.Struct, frozen=True, tag="list"):
+    """The tasks in `state` (None: in any) behind the task `after`; answered by `views.TaskList`."""
+
+    state: State | None = None
+    after: str | None = None
+
+
+class ShowTask(msgspec.Struct, frozen=True, tag="show"):
+    """Answered by `views.TaskDetails`."""
+
+    id: str
+
+
+class RetryTask(msgspec.Struct, frozen=True, tag="retry"):
+    """Send a failed task on its way again; answered by `views.TaskDetails`."""
+
+    id: str
+
+
+class RetryFailed(msgspec.Struct, frozen=True, tag="retry-failed"):
+    """The same for some of the failed tasks behind `after`; answered by `Retried`."""
+
+    after: str | None = None
+
+
+class DropTask(msgspec.Struct, frozen=True, tag="drop"):
+    """Forget a task for good; answered by its `views.TaskDetails`."""
+
+    id: str
+
+
+class ExportTask(msgspec.Struct, frozen=True, tag="export"):
+    """Answered by `Export`."""
+
+    id: str
+
+
+Request = ListTasks | ShowTask | RetryTask | RetryFailed | DropTask | ExportTask
+
+
+class Retried(msgspec.Struct, frozen=True):
+    """How many tasks are on their way again, why others are not, and the `after` of the next request."""
+
+    count: int
+    skipped: list[str]
+    next: str | None
+
+
+class ExportedPicture(msgspec.Struct, frozen=True):
+    """A picture as it was received; `data_b64` is standard base64."""
+
+    timestamp: str
+    data_b64: str
+
+
+class Export(msgspec.Struct, frozen=True):
+    """All there is of a task; `payload` is the event without its images and without its callback URL's query, a
+    secret; None once it was let go."""
+
+    task: views.TaskDetails
+    payload: dict[str, Any] | None
+    pictures: list[ExportedPicture]
+    reply: Reply | None
+    note: str = ""
+
+
+Answer = views.TaskList | views.TaskDetails | Retried | Export
+
+
+def perform(queue: TaskQueue, request: Request) -> Answer:
+    """Do what is asked for, within a batch of the store thread. Raises NoSuchTask, WrongState."""
+    match request:
+        case ListTasks():
+            return views.listing(queue, request.state, PAGE, request.after)
+        case ShowTask():
+            return _details(queue, request.id)
+        case RetryTask():
+            queue.redrive(views.task_number(request.id))
+            return _details(queue, request.id)
+        case RetryFailed():
+            return _retry_failed(queue, request.after)
+        case DropTask():
+            details = _details(queue, request.id)
+            queue.drop(views.task_number(request.id))
+            return details
+        case ExportTask():
+            return _export(queue, request.id)
+
+
+def _details(queue: TaskQueue, task_id: str) -> views.TaskDetails:
+    return views.details(queue, queue.get(views.task_number(task_id)))
+
+
+def _retry_failed(queue: TaskQueue, after: str | None) -> Retried:
+    failed = views.listing(queue, State.FAILED, PAGE, after)
+    skipped = []
+    for task in failed.tasks:
+        try:
+            queue.redrive(int(task.id))
+        except WrongState as error:
+            skipped.append(str(error))
+    return Retried(len(failed.tasks) - len(skipped), skipped, failed.next)
+
+
+def _export(queue: TaskQueue, task_id: str) -> Export:
+    task = queue.get(views.task_number(task_id))
+    details = views.details(queue, task)
+    try:
+        stored = queue.read_payload(task)
+    except (DamagedPayloadError, OSError) as error:
+        return Export(details, None, [], task.reply, f"the pictures of task {task_id} are not there: {error}")
+    pictures = [ExportedPicture(picture.timestamp, b64encode(picture.data).decode()) for picture in stored.pictures]
+    payload = stored.meta["rest"] | {"callback_url": details.callback_url}
+    return Export(details, payload, pictures, task.reply)

@@ -1,0 +1,135 @@
+"""The state folder: who may use it, and which format it has.
+
+::
+
+    lock                     held by the one process that uses the folder
+    format                   the number of the format
+    queue.json               the snapshot, plain TinyDB JSON
+    queue.journal-00000007   what changed since
+    segments/                the payloads
+    quarantine/              what was damaged
+    graphs/                  what was worked out about the model; not the queue's, and missed by nobody
+
+Format 1 was one `queue.json` as TinyDB's own JSONStorage writes it, without checksums, journal or format file.
+Format 2 is today's.
+"""
+
+import fcntl
+import json
+import logging
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from camiohookd.errors import StateFolderBusy, StateFolderError, StateFolderInUse
+from camiohookd.queue.task import Task
+from camiohookd.storage import journal, snapshot
+from camiohookd.storage.documents import Documents
+from camiohookd.system.disk import Disk, replace_file
+
+FORMAT = 2
+_BRIEFLY = "briefly"
+
+log = logging.getLogger("camiohookd.queue")
+
+
+class StateFolder:
+    """A locked state folder of today's format.
+
+    `briefly`: it is taken for one command, so that a daemon that finds it taken is to come again.
+
+    Raises StateFolderInUse when a daemon has it, StateFolderBusy when a command has it, StateFolderError when it cannot
+    be used or its format is newer, OSError when the disk refuses.
+    """
+
+    def __init__(self, path: Path, disk: Disk, *, briefly: bool = False) -> None:
+        self.path = path
+        self._disk = disk
+        try:
+            self._make()
+            self._lock = _lock(path / "lock", briefly)
+        except (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+            raise StateFolderError(
+                f"the state folder {path} cannot be used: {error.strerror}. It must exist and belong to the user "
+                "that runs camiohookd; the environment variable STATE_DIRECTORY names another"
+            ) from error
+        try:
+            self._bring_to_format()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def snapshot(self) -> Path:
+        return self.path / "queue.json"
+
+    def close(self) -> None:
+        os.close(self._lock)
+
+    def _make(self) -> None:
+        if not self.path.is_dir():
+            self.path.mkdir(mode=0o700, parents=True)
+            self._disk.sync_folder(self.path.parent)
+
+    def _bring_to_format(self) -> None:
+        found = self._read_format()
+        if found > FORMAT:
+            raise StateFolderError(
+                f"the state folder {self.path} has format {found}, written by a newer camiohookd; this one knows up "
+                f"to format {FORMAT}. Install that newer version again"
+            )
+        if found == 1:
+            self._migrate_from_1()
+        if found != FORMAT:
+            replace_file(self._disk, self.path / "format", b"%d\n" % FORMAT)
+
+    def _read_format(self) -> int:
+        """0 for an empty folder."""
+        file = self.path / "format"
+        if not file.exists():
+            if journal.numbers(self.path):
+                return FORMAT  # format 1 had none: only the file was lost
+            return 1 if self.snapshot.exists() else 0
+        text = file.read_text(errors="replace").strip()
+        if not text.isdigit():
+            raise StateFolderError(f"{file} should hold the number of the format, {FORMAT}, and holds {text[:20]!r}")
+        return int(text)
+
+    def _migrate_from_1(self) -> None:
+        if not snapshot.parse(self.snapshot.read_bytes())[1]:
+            return  # a migration that was interrupted behind its last step but one
+        try:
+            # TinyDB leaves an empty file until something is inserted.
+            tables = json.loads(self.snapshot.read_bytes() or b"{}")
+            documents = {str(int(key)): dict(document) for key, document in tables.get("_default", {}).items()}
+            for key, document in documents.items():
+                Task.from_document(key, document)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise StateFolderError(
+                f"{self.snapshot} has no format file beside it and is not plain TinyDB JSON, format 1: {error}"
+            ) from error
+        snapshot.write_all(self._disk, self.snapshot, Documents(documents))
+        log.warning("migrated %s with %d tasks from format 1 to %d", self.snapshot, len(documents), FORMAT)
+
+
+def _lock(path: Path, briefly: bool) -> int:
+    """The lock is flock(2)'s; the file's text says who has it: the process, and "briefly" if that is a command."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        process, _, how_long = os.read(fd, 30).decode(errors="replace").strip().partition(" ")
+        os.close(fd)
+        if how_long == _BRIEFLY:
+            raise StateFolderBusy(
+                f"the state folder {path.parent} is in use by a command (process {process}), such as camiohookd queue "
+                "list in another terminal: try again when that has ended"
+            ) from None
+        raise StateFolderInUse(
+            f"the state folder {path.parent} is in use by another camiohookd (process {process or 'unknown'}): "
+            "stop that one first (systemctl stop camiohookd), or name another folder with STATE_DIRECTORY"
+        ) from None
+    with suppress(OSError):  # a full disk has no room for the number, and the lock holds without
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()} {_BRIEFLY if briefly else ''}".strip().encode() + b"\n", 0)
+    return fd

@@ -1,0 +1,192 @@
+"""What the queue is made of, opened, changed and committed together.
+
+    segments (payloads) ─┐
+    storage (a TinyDB table of tasks) ─┼─▶ `commit`: all of it is durable, or none of it has happened
+    deliveries, index (memory) ─┘
+
+All of it belongs to the store thread; `read_payload` alone may be called from any.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tinydb.table import Document as TableDocument
+
+from camiohookd.errors import NoSuchTask, StoreUnavailable
+from camiohookd.queue.delivery_schedule import Deliveries
+from camiohookd.queue.index import TaskIndex
+from camiohookd.queue.state_folder import StateFolder
+from camiohookd.queue.task import Task
+from camiohookd.storage.documents import Document
+from camiohookd.storage.payload_record import DamagedPayloadError, StoredPayload
+from camiohookd.storage.quarantine import Quarantine
+from camiohookd.storage.segments import Segments
+from camiohookd.storage.tinydb_storage import JournaledStorage
+from camiohookd.storage.tinydb_table import JournaledDB
+from camiohookd.system.clock import Clock, ElapsedTime, SystemClock
+from camiohookd.system.disk import Disk
+
+log = logging.getLogger("camiohookd.queue")
+
+
+class QueueStore:
+    """The tasks and payloads of a state folder.
+
+    Raises StateFolderError, StateFolderBusy when the folder cannot be used, StoreUnavailable when the disk refuses.
+    `trouble` says why the disk refused the last change, None when it took it.
+    """
+
+    def __init__(
+        self, folder: Path, *, backoff: Callable[[int], float], clock: Clock | None, disk: Disk | None, briefly: bool
+    ) -> None:
+        self.folder = folder
+        self.disk = disk or Disk()
+        self.trouble: str | None = None
+        self._must_sync = False
+        try:
+            self._folder = StateFolder(folder, self.disk, briefly=briefly)
+        except OSError as error:
+            raise self._cannot_open(error) from error
+        with self.opening():
+            self._open(self._folder.snapshot, Deliveries(backoff), clock or SystemClock())
+
+    @contextmanager
+    def opening(self) -> Iterator[None]:
+        """What fails inside leaves nothing open."""
+        try:
+            yield
+        except BaseException as error:
+            self._folder.close()
+            if isinstance(error, OSError):
+                raise self._cannot_open(error) from error
+            raise
+
+    def _cannot_open(self, error: OSError) -> StoreUnavailable:
+        return StoreUnavailable(f"the queue in {self.folder} cannot be opened: {error}")
+
+    def _open(self, snapshot: Path, deliveries: Deliveries, clock: Clock) -> None:
+        self.quarantine = Quarantine(self.folder / "quarantine", self.disk)
+        self.segments = Segments(self.folder / "segments", self.disk)
+        self.deliveries = deliveries
+        self.index = TaskIndex(self.segments, deliveries)
+        self._db = JournaledDB(snapshot, self.disk, self.quarantine, self.index.observe, storage=JournaledStorage)
+        self.table = self._db.table(self._db.default_table_name)
+        self.storage: JournaledStorage = self._db.storage  # type: ignore[assignment]  # it is what was asked for above
+        self.elapsed = ElapsedTime(clock, self.storage.notes, self.index.latest_time())
+
+    def close(self) -> None:
+        """Leave everything in the snapshot, and unlock the folder."""
+        try:
+            self._db.close()
+            self.segments.close()
+        except OSError as error:
+            log.warning("the queue could not be tidied up at the end, the next start does it: %s", error)
+        finally:
+            self._folder.close()
+
+    def note_stop(self, *, clean: bool) -> None:
+        """Keep the time, and whether the queue was (until further notice: will have been) left in order."""
+        self.storage.note({**self.elapsed.notes(), "clean": clean})
+        self._must_sync = True
+
+    @property
+    def bytes_used(self) -> int:
+        """What the state folder takes on the disk."""
+        return self.segments.bytes_used + self.storage.bytes_used + self.quarantine.bytes_used
+
+    # Batches
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Verbs called inside wait for `commit`."""
+        with self.storage.batch():
+            yield
+
+    @contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """Within a batch: what is done inside is taken back if it raises."""
+        mark = self.storage.mark()
+        try:
+            yield
+        except BaseException:
+            self.storage.undo(mark)
+            raise
+
+    def commit(self) -> bool:
+        """Make everything since the last commit durable, and return whether there was anything.
+
+        Raises StoreUnavailable, and then nothing of it has happened.
+        """
+        changed = self.storage.has_changes
+        try:
+            self.segments.sync()
+            self.storage.commit(sync=self._must_sync)
+        except OSError as error:
+            self.undo()
+            raise self.refused(error) from error
+        self._must_sync = False
+        self.deliveries.settle()
+        self.segments.settle()
+        self.trouble = None
+        try:
+            self.segments.drop_unneeded()
+        except OSError as error:
+            log.warning("a payload that is no longer needed could not be deleted yet: %s", error)
+        return changed
+
+    def undo(self) -> None:
+        """Take back everything since the last commit."""
+        self.storage.undo()
+        self.deliveries.undo(self.elapsed.now())
+        self._must_sync = False
+        try:
+            self.storage.repair()
+        except OSError:
+            self.segments.abandon()  # a crash now may find the commit in the journal after all
+        else:
+            self.segments.undo()
+
+    def refused(self, error: OSError) -> StoreUnavailable:
+        """The error to raise where the disk raised `error`."""
+        self.trouble = f"the disk refuses to write: {error}"
+        return StoreUnavailable(self.trouble)
+
+    # Tasks
+
+    def get(self, task_id: int) -> Task:
+        """Raises NoSuchTask."""
+        document = self.table.get(doc_id=task_id)
+        if document is None:
+            raise NoSuchTask(f"there is no task {task_id}: it was never there, or it is done and forgotten")
+        return Task.from_document(str(task_id), document)
+
+    def read_payload(self, task: Task) -> StoredPayload:
+        """The event of a task as it was stored; any thread may call this. Raises DamagedPayloadError, OSError."""
+        if task.payload is None:
+            raise DamagedPayloadError("it was let go", b"")
+        payload = self.segments.read(task.payload)
+        if payload.task_id != int(task.id):
+            raise DamagedPayloadError(f"it belongs to task {payload.task_id}", b"")
+        return payload
+
+    def insert(self, task_id: int, task: Task) -> None:
+        """The commit waits for the payload alone: a task that is torn off the journal is told by it, see `recovery`."""
+        self.table.insert(TableDocument(task.to_document(), task_id))
+
+    def change(self, task_id: int, fields: Document, remove: tuple[str, ...] = (), *, durable: bool = True) -> None:
+        """Set `fields` of a task and take those in `remove` away; the commit waits for the disk only if `durable`."""
+
+        def change(document: Any) -> None:
+            document.update(fields)
+            for name in remove:
+                document.pop(name, None)
+
+        self.table.update(change, doc_ids=[task_id])
+        self._must_sync |= durable
+
+    def remove(self, task_id: int) -> None:
+        self.table.remove(doc_ids=[task_id])
+        self._must_sync = True

@@ -1,0 +1,229 @@
+"""The one thread that touches the queue: what waits when it wakes goes into one commit.
+
+    await store.call(operation) ─▶ (waits) ─▶ operations run ─▶ one commit, one fsync ─▶ all their callers go on
+
+Between commits it keeps house in small steps.
+"""
+
+import asyncio
+import logging
+import os
+import queue as queues
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any, TypeVar
+
+from camiohookd.errors import QueueError, StoreUnavailable
+from camiohookd.queue import views
+from camiohookd.queue.housekeeping import Housekeeper
+from camiohookd.queue.task_queue import TaskQueue
+
+Result = TypeVar("Result")
+Operation = Callable[[TaskQueue], Result]
+
+MAX_BATCH = 256
+IDLE_SECONDS = 1.0
+RETRY_SECONDS = (0.2, 1.0, 5.0, 15.0)
+
+log = logging.getLogger("camiohookd.queue")
+
+
+class _Call:
+    """An operation that waits for its turn, and the future its caller waits for."""
+
+    operation: Operation[Any]
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Any] = self.loop.create_future()
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def settle(self) -> None:
+        """On the loop: hand over the outcome; a caller that was cancelled meanwhile wants none.
+
+        It is let go of, for an error and all that was in hand where it came from would hold each other in memory.
+        """
+        future, error, result = self.future, self.error, self.result
+        del self.future, self.error, self.result
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+
+class StoreThread:
+    """Runs operations on a `TaskQueue`, which it owns from now on; `call` and `persist` belong to the event loop.
+
+    Any thread may call `read_payload` and `prepare` (see `TaskQueue`), and read `snapshot` (the queue's numbers at the
+    last commit) and `trouble` (why the disk refuses, None when it does not).
+    """
+
+    def __init__(self, queue: TaskQueue) -> None:
+        self.snapshot = views.snapshot(queue)
+        self.read_payload = queue.read_payload
+        self.prepare = queue.prepare
+        self.trouble: str | None = None
+        self._stopping = False
+        self._queue = queue
+        self._on_change: Callable[[], None] = lambda: None
+        self._housekeeper = Housekeeper(queue)
+        self._waiting: queues.SimpleQueue[_Call | None] = queues.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="store", daemon=True)
+        self._thread.start()
+
+    def watch(self, on_change: Callable[[], None]) -> None:
+        """Have `on_change` called, on the store thread, after every commit that changed something.
+
+        `snapshot` knows of it by then.
+        """
+        self._on_change = on_change
+
+    async def call(self, operation: Operation[Result]) -> Result:
+        """Run `operation` and return its result once it is durable. Raises what it raises, or StoreUnavailable."""
+        call = _Call()
+        call.operation = operation
+        self._enter(call)
+        result: Result = await call.future
+        return result
+
+    async def call_prepared(self, prepare: Callable[[], Operation[Result]], executor: Executor) -> Result:
+        """As `call`, for an operation that `prepare` makes on a thread of `executor`; from there it goes on at once.
+
+        Raises what either raises, or StoreUnavailable.
+        """
+        call = _Call()
+        executor.submit(self._prepare, call, prepare)
+        result: Result = await call.future
+        return result
+
+    def _prepare(self, call: _Call, prepare: Callable[[], Operation[Any]]) -> None:
+        """On a thread of an executor."""
+        try:
+            call.operation = prepare()
+            self._enter(call)
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it belongs to the caller
+            call.error = error
+            _settle_on(call.loop, [call])
+
+    def _enter(self, call: _Call) -> None:
+        if self._stopping:
+            raise StoreUnavailable("the queue is closed: the service stops")
+        self._waiting.put(call)
+
+    async def persist(self, operation: Operation[Result]) -> Result | None:
+        """As `call`, but for a change that has happened and must be kept: tried again for as long as the disk refuses.
+
+        None when the task is gone or in another state meanwhile, because its owner took it away.
+        """
+        tries = 0
+        while True:
+            try:
+                return await self.call(operation)
+            except StoreUnavailable as error:
+                delay = RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)]
+                log.warning("%s; next try in %g s", error, delay)
+                tries += 1
+                await asyncio.sleep(delay)
+            except QueueError as error:
+                log.warning("%s", error)
+                return None
+
+    def stop(self) -> None:
+        """Run what waits, then leave the queue in order. Blocks until that is done."""
+        self._stopping = True
+        self._waiting.put(None)
+        self._thread.join()
+
+    # On the store thread
+
+    def _run(self) -> None:
+        try:
+            self._serve()
+        except BaseException:
+            # Memory and disk may differ now, and every caller would wait for ever. What was promised is on the disk:
+            # end as a crash would, and let the next start read it.
+            log.critical("the store has failed, the service ends to start anew", exc_info=True)
+            logging.shutdown()
+            os._exit(1)
+
+    def _serve(self) -> None:
+        running, busy = True, False
+        while running:
+            calls = self._take(0.0 if busy else IDLE_SECONDS)
+            if calls and calls[-1] is None:
+                running = False
+            self._commit_together([call for call in calls if call is not None])
+            busy = self._keep_house()
+            if busy or not calls or self.trouble != self._queue.trouble:
+                self._publish()
+        self._queue.close()
+
+    def _take(self, patience: float) -> list[_Call | None]:
+        """Everything that waits, at most `MAX_BATCH`; after None nothing more."""
+        calls: list[_Call | None] = []
+        try:
+            calls.append(self._waiting.get(timeout=patience) if patience else self._waiting.get_nowait())
+            while calls[-1] is not None and len(calls) < MAX_BATCH:
+                calls.append(self._waiting.get_nowait())
+        except queues.Empty:
+            pass
+        return calls
+
+    def _commit_together(self, calls: list[_Call]) -> None:
+        if not calls:
+            return
+        try:
+            with self._queue.batch():
+                for call in calls:
+                    self._perform(call)
+                changed = self._queue.commit()
+        except StoreUnavailable as error:
+            self._queue.undo()
+            for call in calls:
+                call.error = call.error or error
+        else:
+            if changed:
+                self._publish()
+                self._on_change()
+        for loop in {call.loop for call in calls}:
+            _settle_on(loop, [call for call in calls if call.loop is loop])
+
+    def _perform(self, call: _Call) -> None:
+        """Run one operation; a disk that refuses ends the whole batch, any other error only this operation."""
+        try:
+            with self._queue.all_or_nothing():
+                call.result = call.operation(self._queue)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever it is, it belongs to the caller
+            call.error = error
+
+    def _publish(self) -> None:
+        """Leave the present numbers where any thread may read them."""
+        self.trouble = self._queue.trouble
+        try:
+            self.snapshot = views.snapshot(self._queue)
+        except OSError as error:
+            self.trouble = f"the disk cannot be asked for its free space: {error}"
+
+    def _keep_house(self) -> bool:
+        try:
+            return self._housekeeper.step()
+        except Exception:
+            log.exception("keeping house failed")
+            return False
+
+
+def _settle_on(loop: asyncio.AbstractEventLoop, calls: list[_Call]) -> None:
+    def settle() -> None:
+        for call in calls:
+            call.settle()
+
+    try:
+        loop.call_soon_threadsafe(settle)
+    except RuntimeError:  # the loop was closed: nobody waits any more
+        log.debug("%d operations ended after their loop", len(calls))

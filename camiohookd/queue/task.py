@@ -1,0 +1,75 @@
+"""A task: one accepted event on its way from the 200 to its labels' delivery."""
+
+from enum import StrEnum
+
+import msgspec
+
+from camiohookd.storage.documents import Document
+from camiohookd.storage.segments import Place
+from camiohookd.wire.reply import Reply
+
+
+class State(StrEnum):
+    """pending ─▶ labelled (the reply is stored) ─▶ done; or failed, which the owner can send on its way again."""
+
+    PENDING = "pending"
+    LABELLED = "labelled"
+    DONE = "done"
+    FAILED = "failed"
+
+
+WAITING = (State.PENDING, State.LABELLED)
+
+
+class Cause(StrEnum):
+    """Why a task failed: a short word for metrics and filters; the task's `reason` is the sentence."""
+
+    EXPIRED = "expired"
+    POISON = "poison"
+    NO_PICTURE = "no-picture"
+    LABELING = "labeling"
+    DAMAGED = "damaged"
+    REFUSED = "refused"
+    NOT_ALLOWED = "not-allowed"
+    PROBABLY_DELIVERED = "probably-delivered"
+
+
+class Task(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """As it is stored, one TinyDB document; `id` is the document's id.
+
+    `received` is wall time (seconds since 1970); `since` (when it was last put into the queue), `not_before` and
+    `ended` are elapsed seconds, see `clock`. `firm`: the receiver named `not_before` itself. `in_hand`: it is being
+    labelled; `suspect`: it was when the process died; `strikes`: how often it was the only one.
+    """
+
+    id: str = ""
+    state: State = State.PENDING
+    digest: str = ""
+    received: float = 0.0
+    since: float = 0.0
+    images: int = 0
+    camera: str | None = None
+    user_id: str | None = None
+    callback_url: str = ""
+    payload: Place | None = None
+    reply: Reply | None = None
+    attempts: int = 0
+    not_before: float = 0.0
+    firm: bool = False
+    ended: float = 0.0
+    cause: Cause | None = None
+    reason: str = ""
+    in_hand: bool = False
+    suspect: bool = False
+    strikes: int = 0
+
+    @classmethod
+    def from_document(cls, key: str, document: Document) -> "Task":
+        return msgspec.convert({**document, "id": key}, cls)
+
+    def to_document(self) -> Document:
+        """JSON data, without the id."""
+        document: Document = msgspec.json.decode(msgspec.json.encode(self))
+        document.pop("id", None)
+        document["state"] = str(self.state)
+        return document

@@ -1,0 +1,139 @@
+"""What others may see of the queue: a page of the pending list, a task in full, the numbers for the metrics.
+
+Functions of the store thread; what they return belongs to whoever asked.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from heapq import merge
+from itertools import islice
+from typing import get_args
+
+import msgspec
+
+from camiohookd.errors import NoSuchTask
+from camiohookd.net.urls import without_query
+from camiohookd.queue.task import State, Task
+from camiohookd.queue.task_queue import TaskQueue
+from camiohookd.storage.quarantine import Kind
+from camiohookd.system.clock import iso
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSnapshot:
+    """The queue at one moment.
+
+    `tasks` counts by state; `oldest_seconds` is the age of the oldest task that waits, 0 if none does; `stored_bytes`
+    is what the state folder takes, `free_bytes` what its disk has left. `written_bytes` and `quarantined` (by kind)
+    count since the start; `written_bytes_per_event` is their share of an event, accept to done.
+    """
+
+    tasks: Mapping[str, int]
+    oldest_seconds: float
+    stored_bytes: int
+    free_bytes: int
+    written_bytes: int
+    written_bytes_per_event: float
+    quarantined: Mapping[str, int]
+
+
+class TaskSummary(msgspec.Struct, frozen=True):
+    """A task as ``GET /tasks/{api_key}`` lists it; times are ISO 8601 in UTC by this machine's clock."""
+
+    id: str
+    camera: str | None
+    user_id: str | None
+    state: State
+    received: str
+    attempts: int
+    not_before: str | None
+    images: int
+
+
+class TaskDetails(TaskSummary, frozen=True):
+    """And what its owner wants to know besides; `callback_url` without its query, which is a secret."""
+
+    callback_url: str
+    cause: str | None
+    reason: str
+    has_pictures: bool
+    has_reply: bool
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Some pending tasks, oldest first; `pending` counts all, `next` is the `after` of the next page."""
+
+    pending: int
+    tasks: list[TaskSummary]
+    next: str | None
+
+
+class TaskList(msgspec.Struct, frozen=True):
+    """Some tasks of whatever state, oldest first."""
+
+    tasks: list[TaskDetails]
+    next: str | None
+
+
+def page(queue: TaskQueue, limit: int, after: str | None) -> Page:
+    """The pending tasks (not delivered yet, not failed) behind the task `after`."""
+    ids = list(islice(queue.index.waiting.after(_number(after)), limit + 1))
+    tasks = [_summary(queue, queue.get(task_id)) for task_id in ids[:limit]]
+    return Page(len(queue.index.waiting), tasks, str(ids[limit - 1]) if len(ids) > limit else None)
+
+
+def listing(queue: TaskQueue, state: State | None, limit: int, after: str | None) -> TaskList:
+    """The tasks in `state` (None: in any) behind the task `after`."""
+    states = State if state is None else (state,)
+    behind = [queue.index.by_state[each].after(_number(after)) for each in states]
+    ids = list(islice(merge(*behind), limit + 1))
+    tasks = [details(queue, queue.get(task_id)) for task_id in ids[:limit]]
+    return TaskList(tasks, str(ids[limit - 1]) if len(ids) > limit else None)
+
+
+def details(queue: TaskQueue, task: Task) -> TaskDetails:
+    return TaskDetails(
+        **msgspec.structs.asdict(_summary(queue, task)),
+        callback_url=without_query(task.callback_url),
+        cause=task.cause,
+        reason=task.reason,
+        has_pictures=task.payload is not None,
+        has_reply=task.reply is not None,
+    )
+
+
+def snapshot(queue: TaskQueue) -> QueueSnapshot:
+    oldest = queue.index.by_age.first()
+    return QueueSnapshot(
+        tasks={state.value: queue.index.counts[state] for state in State},
+        oldest_seconds=queue.elapsed.now() - oldest[0] if oldest else 0.0,
+        stored_bytes=queue.bytes_used,
+        free_bytes=queue.disk.free_bytes(queue.folder),
+        written_bytes=queue.disk.written,
+        written_bytes_per_event=queue.disk.written / queue.accepted if queue.accepted else 0.0,
+        quarantined={kind: queue.quarantine.counts[kind] for kind in get_args(Kind)},
+    )
+
+
+def task_number(text: str) -> int:
+    """The number in a task's id. Raises NoSuchTask."""
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise NoSuchTask(f"{text!r} is not the id of a task: ids are numbers")
+    return int(text)
+
+
+def _number(after: str | None) -> int:
+    return 0 if after is None else task_number(after)
+
+
+def _summary(queue: TaskQueue, task: Task) -> TaskSummary:
+    return TaskSummary(
+        id=task.id,
+        camera=task.camera,
+        user_id=task.user_id,
+        state=task.state,
+        received=iso(task.received),
+        attempts=task.attempts,
+        not_before=queue.elapsed.wall_time_of(task.not_before) if task.not_before else None,
+        images=task.images,
+    )

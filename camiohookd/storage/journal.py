@@ -1,0 +1,218 @@
+"""The journal: an append-only file of checksummed lines, one a change.
+
+A line is ``CRC32 (8 hex digits) SPACE JSON NEWLINE``; the checksum is zlib's, over the JSON. JSON holds no raw newline,
+so after damage the next line is found again. The JSON is one of
+
+- ``["put", ID, DOCUMENT]``, ``["set", ID, FIELDS, [REMOVED, ...]]``, ``["del", ID]``
+- ``["note", FIELDS]``: facts about the whole queue, e.g. its clock; the first line of every journal is one
+- ``["live", [[FIRST, LAST], ...]]``: whose documents there were when this journal was begun, its second line
+
+All of them say what is, not what is added: replaying a line twice, or over a state that already holds it, changes
+nothing.
+"""
+
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from camiohookd.storage.documents import Document, Documents, encode_document, lines
+from camiohookd.storage.lost_ids import LostIds, Span
+from camiohookd.system.disk import AppendFile, Disk
+
+_LONGEST_ID = 19  # digits of what a 64-bit number holds at least
+_NAME = re.compile(r"queue\.journal-(\d{8})")
+
+
+class Put(msgspec.Struct, frozen=True, array_like=True, tag="put"):
+    """A document that is new; `document` is its JSON, not decoded."""
+
+    id: str
+    document: msgspec.Raw
+
+
+class Set(msgspec.Struct, frozen=True, array_like=True, tag="set"):
+    """Fields of a document that have changed, and the names of those that went."""
+
+    id: str
+    fields: Document
+    removed: list[str] = []
+
+
+class Del(msgspec.Struct, frozen=True, array_like=True, tag="del"):
+    """A document that is gone."""
+
+    id: str
+
+
+class Note(msgspec.Struct, frozen=True, array_like=True, tag="note"):
+    """Facts about the whole that have changed."""
+
+    facts: Document
+
+
+class Live(msgspec.Struct, frozen=True, array_like=True, tag="live"):
+    """Whose documents there were when this journal was begun."""
+
+    ids: list[Span]
+
+
+Record = Put | Set | Del | Note | Live
+
+_decoder = msgspec.json.Decoder(Record)
+
+
+class Scan:
+    """The records of a journal's bytes that are whole: iterating gives them in order, and never raises.
+
+    When it has ended, `damaged` are (offset, bytes) of the bad lines that good ones follow, and `good_length` ends
+    behind the last good line, so that the rest is a torn tail. `lost` is told of all of it.
+    """
+
+    def __init__(self, data: bytes, lost: LostIds | None = None) -> None:
+        self.damaged: list[tuple[int, bytes]] = []
+        self.good_length = 0
+        self._data = data
+        self._lost = LostIds() if lost is None else lost
+
+    def __iter__(self) -> Iterator[Record]:
+        bad: list[tuple[int, bytes]] = []
+        for offset, line in lines(self._data):
+            record = _decode(line)
+            if record is None:
+                bad.append((offset, line))
+                continue
+            if bad:
+                self._lost.damage()
+                self.damaged += bad
+                bad.clear()
+            self._tell(record)
+            self.good_length = offset + len(line)
+            yield record
+
+    def _tell(self, record: Record) -> None:
+        """Which ids a record knows of."""
+        match record:
+            case Put():
+                self._lost.seen(int(record.id))
+            case Set():
+                self._lost.changed(int(record.id))
+            case Del():
+                self._lost.gone(int(record.id))
+            case Note(facts={"next_id": int(next_id)}):
+                self._lost.seen(next_id - 1)
+            case Live():
+                self._lost.only(record.ids)
+
+
+def encode(record: Record) -> bytes:
+    """Its line. That of a document's end stands there twice: nothing else tells of it, so that without the other one a
+    damaged line would bring the document back."""
+    body = msgspec.json.encode(record)
+    return b"%08x %b\n" % (zlib.crc32(body), body) * (2 if isinstance(record, Del) else 1)
+
+
+def _decode(line: bytes) -> Record | None:
+    body = line[9:-1]
+    if line[8:9] != b" " or line[-1:] != b"\n" or line[:8] != b"%08x" % zlib.crc32(body):
+        return None
+    try:
+        record = _decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return record if _is_sound(record) else None
+
+
+def _is_sound(record: Record) -> bool:
+    """Whether this version writes such a one; neither its checksum nor its form alone say so."""
+    match record:
+        case Put():
+            return _is_id(record.id) and _is_document(bytes(record.document))
+        case Set() | Del():
+            return _is_id(record.id)
+        case Note(facts):
+            return isinstance(facts.get("next_id", 1), int)
+        case Live():
+            return True
+
+
+def _is_document(text: bytes) -> bool:
+    """Whether it can be decoded when it is asked for; that the text in it is UTF-8, msgspec looks at only then."""
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return text.startswith(b"{")
+
+
+def _is_id(key: str) -> bool:
+    return key.isascii() and key.isdigit() and len(key) < _LONGEST_ID
+
+
+def replay(records: Iterable[Record], documents: Documents, notes: Document) -> None:
+    """Apply records to `documents` and `notes`, in place; ``next_id`` is then beyond every id that they name."""
+    greatest = notes.get("next_id", 1) - 1
+    for record in records:
+        match record:
+            case Put():
+                documents.set_encoded(record.id, bytes(record.document))
+                greatest = max(greatest, int(record.id))
+            case Set():
+                # A document that is not there was deleted later: its own "del" follows.
+                if (document := documents.get(record.id)) is not None:
+                    documents[record.id] = change_fields(document, record.fields, record.removed)
+                greatest = max(greatest, int(record.id))
+            case Del():
+                documents.pop(record.id, None)
+                greatest = max(greatest, int(record.id))
+            case Note():
+                # A journal whose making failed half-way may lie behind one that went on: its note is the older one.
+                greatest = max(greatest, record.facts.get("next_id", 1) - 1)
+                notes.update(record.facts)
+    if greatest:
+        notes["next_id"] = greatest + 1
+
+
+def change_fields(document: Document, fields: Document, removed: list[str]) -> Document:
+    document.update(fields)
+    for name in removed:
+        document.pop(name, None)
+    return document
+
+
+def difference(key: str, before: Document | None, after: Document | None) -> Record:
+    """The shortest record that turns one document into the other."""
+    if after is None:
+        return Del(key)
+    if before is None:
+        return Put(key, msgspec.Raw(encode_document(after)))
+    fields = {name: value for name, value in after.items() if name not in before or before[name] != value}
+    return Set(key, fields, [name for name in before if name not in after])
+
+
+def numbers(folder: Path) -> list[int]:
+    """The journals in a folder, oldest first."""
+    return sorted(int(match[1]) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name)))
+
+
+def path_of(folder: Path, number: int) -> Path:
+    return folder / f"queue.journal-{number:08d}"
+
+
+def create(disk: Disk, folder: Path, number: int, first: Iterable[Record]) -> AppendFile:
+    """A new journal, durable with its `first` lines. Raises OSError, and then leaves no half of one if it can."""
+    path = path_of(folder, number)
+    file = AppendFile(disk, path)
+    try:
+        if file.length:  # of an attempt whose clearing up failed too: nobody knows what of it is on the disk
+            file.cut(0)
+        file.append(b"".join(map(encode, first)))
+        file.sync()
+        disk.sync_folder(folder)
+    except OSError:
+        file.close()
+        disk.unlink(path)
+        raise
+    return file

@@ -1,0 +1,1 @@
+"""Disk, clock, signals, logs, the process itself and systemd."""

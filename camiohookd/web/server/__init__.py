@@ -1,0 +1,1 @@
+"""What every listener needs: connections, requests, answers, TLS."""

@@ -1,0 +1,173 @@
+"""A listener: its bounds, its sockets, and how it comes to an end.
+
+sockets ─▶ `listen` ─▶ `Listener` ─▶ `Crowd`, so many ─▶ `Stream`, each ─▶ `Site`, the paths ─▶ `endpoint.Endpoint`
+
+Everything here runs on the event loop.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from socket import socket
+from typing import Any, cast
+
+from tornado.http1connection import HTTP1ServerConnection
+from tornado.httpserver import HTTPServer
+from tornado.iostream import IOStream
+from tornado.routing import Rule
+from tornado.web import Application, RequestHandler
+
+from camiohookd.web.server.connections import Crowd
+from camiohookd.web.server.log_throttle import Throttle, quieten_tornado
+from camiohookd.web.server.peers import Peers
+from camiohookd.web.server.stream import Patience, Stream
+
+log = logging.getLogger("camiohookd.web")
+
+MEGABYTE = 1024 * 1024
+_NO_LIMIT = 1 << 62
+_ACCEPTED_AT_ONCE = 8
+_REST_SECONDS = 1.0
+_LOOK_SECONDS = 0.02
+NO_PROXIES = Peers()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds of one listener: bytes, seconds, connections.
+
+    `body_bytes` is one event, `bodies_bytes` all events that are in memory at once; a body must arrive at `body_rate`
+    bytes a second, and may take `header_seconds` more. `idle_seconds` is how long a connection is kept between two
+    requests, `answer_seconds` how long a client may take to read. After a refusal at most `discard_bytes` are read, for
+    at most `discard_seconds`.
+    """
+
+    body_bytes: int = 32 * MEGABYTE
+    bodies_bytes: int = 256 * MEGABYTE
+    body_rate: float = 16 * 1024
+    header_bytes: int = 16 * 1024
+    header_seconds: float = 10
+    connections: int = 256
+    connections_of_one: int = 64
+    idle_seconds: float = 60
+    answer_seconds: float = 30
+    discard_bytes: int = 64 * MEGABYTE
+    discard_seconds: float = 10
+
+
+class Site(Application):
+    """The paths of one listener, their limits, and who is connected; `is_closing` once nobody more is let in."""
+
+    def __init__(
+        self, paths: list[Rule], unknown_path: type[RequestHandler], limits: Limits, peers: Peers = NO_PROXIES
+    ) -> None:
+        handlers: list[Any] = [*paths]
+        # Tornado's access log prints the URL, and the URL holds the key.
+        super().__init__(handlers, default_handler_class=unknown_path, log_function=lambda _request: None)
+        self.limits = limits
+        self.peers = peers
+        self.throttle = Throttle(log)
+        self.crowd = Crowd(limits.connections, limits.connections_of_one, self.throttle)
+        self.is_closing = False
+
+
+class Listener(HTTPServer):
+    """Serves one `Site`; made by `listen`."""
+
+    @property
+    def site(self) -> Site:
+        return cast("Site", self.request_callback)
+
+    def take_from(self, sockets: Iterable[socket]) -> None:
+        """Accept connections on `sockets`, which listen already, until `stop`.
+
+        Tornado's own way takes 128 at a time: in a rush a connection whose key has arrived would be one of the oldest,
+        and give way, before it was read.
+        """
+        self._bound = list(sockets)
+        for each in self._bound:
+            each.setblocking(False)
+            self._accept_on(each)
+
+    def stop(self) -> None:
+        for each in self._bound:
+            asyncio.get_running_loop().remove_reader(each)
+            each.close()
+        self._bound = []
+
+    def use_certificate(self, context: ssl.SSLContext | None) -> None:
+        """What the next connections begin with, None for plain HTTP; those that are open go on as they began."""
+        self.ssl_options = context
+
+    def _accept_on(self, bound: socket) -> None:
+        if bound in self._bound:
+            asyncio.get_running_loop().add_reader(bound, self._accept_some, bound)
+
+    def _accept_some(self, bound: socket) -> None:
+        for _ in range(_ACCEPTED_AT_ONCE):
+            try:
+                connection, address = bound.accept()
+            except (BlockingIOError, ConnectionAbortedError):  # there is none; or whoever was first has left
+                return
+            except OSError as error:
+                self._rest(bound, error)
+                return
+            self._handle_connection(connection, address)
+
+    def _rest(self, bound: socket, error: OSError) -> None:
+        """Wait a little: what the system has too little of will not be there at once."""
+        message = "connections wait: none could be accepted: %s"
+        self.site.throttle.warning("accept", message, error.strerror)
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(bound)
+        loop.call_later(_REST_SECONDS, self._accept_on, bound)
+
+    def _handle_connection(self, connection: socket, address: Any) -> None:
+        """As Tornado's, which for some who leave before TLS begins raises and ends in a traceback in the log."""
+        try:
+            super()._handle_connection(connection, address)
+        except OSError:
+            connection.close()
+
+    def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
+        limits = self.site.limits
+        peer = self.site.peers.connected(address[0] if address else "")
+        connection = Stream(stream, peer, Patience(limits.header_seconds, limits.idle_seconds))
+        if self.site.crowd.enter(connection):
+            super().handle_stream(cast("IOStream", connection), address)
+        else:
+            stream.close()
+
+    def on_close(self, server_conn: object) -> None:
+        self.site.crowd.leave(cast("Stream", cast("HTTP1ServerConnection", server_conn).stream))
+        super().on_close(server_conn)
+
+    async def drain(self, grace: float) -> None:
+        """Accept nothing more, serve those who are connected for `grace` seconds, then close every connection."""
+        self.stop()
+        self.site.is_closing = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                while self.site.crowd.expects_answers():
+                    await asyncio.sleep(_LOOK_SECONDS)
+        await self.close_all_connections()
+
+
+def listen(site: Site, sockets: Iterable[socket]) -> Listener:
+    """Serve `site` on `sockets`, which listen already; call it on the running event loop."""
+    quieten_tornado()
+    limits = site.limits
+    listener = Listener(
+        site,
+        chunk_size=MEGABYTE,
+        max_header_size=limits.header_bytes,
+        max_buffer_size=MEGABYTE,
+        idle_connection_timeout=limits.idle_seconds + limits.header_seconds,  # `Stream` tells the two apart
+        # `endpoint` counts the body itself: over this bound Tornado would answer 400 and not 413.
+        max_body_size=_NO_LIMIT,
+    )
+    listener.take_from(sockets)
+    return listener

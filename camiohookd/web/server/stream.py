@@ -1,0 +1,107 @@
+"""One connection between Tornado and its socket: how long a request's head may take, what it may look like, and bodies
+without copies.
+
+socket ─▶ first byte, within the idle time ─▶ the head, within its own ─▶ line ends checked ─▶ Tornado
+       └▶ a body, straight into the buffer that is handed on ─▶ Tornado
+
+Everything here runs on the event loop.
+"""
+
+import asyncio
+import re
+from dataclasses import dataclass
+from typing import Any, cast
+
+from tornado.iostream import IOStream, StreamClosedError
+
+from camiohookd.web.server.answers import BAD_REQUEST
+from camiohookd.web.server.peers import Peer
+
+# Programs disagree whether one of these ends a line (RFC 9112, section 2.2), and requests can be smuggled through where
+# two in a row do. Tornado takes a LF alone.
+_ODD_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n)|\0")
+# So much memory is asked for with every read, and a thousand connections may dribble their heads in byte by byte.
+_HEAD_BYTES = 4 * 1024
+# Most events are one piece. Memory for it is taken as a whole, for those who were let in; what is thrown away comes in
+# smaller ones.
+_PIECE_BYTES = 1024 * 1024
+_THROWN_AWAY_BYTES = 64 * 1024
+# The one answer that Tornado writes without asking. Should another version of it write other bytes, those go out.
+_TORNADOS_OWN = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds: for a request's head, and between two requests."""
+
+    head: float
+    idle: float
+
+
+class Stream:
+    """A connection from `peer`; for all that is not here it is the `IOStream`.
+
+    `is_known` once it has shown a right key, `is_busy` while a request on it is served, `is_kept` between two requests,
+    `is_ending` once it has got its last answer. `ahead` is how many bytes of a body are here that Tornado has not got.
+    """
+
+    def __init__(self, stream: IOStream, peer: Peer, patience: Patience) -> None:
+        self.peer = peer
+        self.is_known = False
+        self.is_busy = False
+        self.is_kept = False
+        self.is_ending = False
+        self.ahead = 0
+        self._stream = stream
+        self._patience = patience
+        self._is_new = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    async def read_until_regex(self, regex: bytes, max_bytes: int | None = None) -> bytes:
+        """A request's head, which is all that Tornado calls this for."""
+        in_bodies, self._stream.read_chunk_size = self._stream.read_chunk_size, _HEAD_BYTES
+        self.is_kept = not self._is_new
+        # The first head of a connection is what it was opened for, so its time begins at once.
+        timer = self._hang_up_after(self._patience.head if self._is_new else self._patience.idle)
+        try:
+            head = await self._stream.read_bytes(1)
+            self.is_kept = False
+            if not self._is_new:
+                timer.cancel()
+                timer = self._hang_up_after(self._patience.head)
+            head += await self._stream.read_until_regex(regex, max_bytes)
+        finally:
+            timer.cancel()
+            self._stream.read_chunk_size = in_bodies
+        self._is_new = False
+        if _ODD_LINE_END.search(head):
+            await self._stream.write(BAD_REQUEST.last_message())
+            self._stream.close()
+            raise StreamClosedError
+        return head
+
+    async def read_bytes(self, num_bytes: int, partial: bool = False) -> bytes | bytearray:
+        """`partial`: the next piece of a body."""
+        if not partial:
+            return await self._stream.read_bytes(num_bytes)
+        piece = bytearray(min(num_bytes, _THROWN_AWAY_BYTES if self.is_ending else _PIECE_BYTES))
+        rest = memoryview(piece)
+        self.ahead = 0
+        while rest:
+            self.ahead += await self._stream.read_into(cast("bytearray", rest), partial=True)
+            rest = memoryview(piece)[self.ahead :]
+            if self.is_ending:
+                break
+        del rest, piece[self.ahead :]
+        self.ahead = 0
+        return piece
+
+    def write(self, data: bytes | memoryview) -> "asyncio.Future[None]":
+        if data == _TORNADOS_OWN:
+            data = b"" if self.is_ending else BAD_REQUEST.last_message()
+        return self._stream.write(data)
+
+    def _hang_up_after(self, seconds: float) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(seconds, self._stream.close)

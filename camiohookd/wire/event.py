@@ -1,0 +1,185 @@
+"""The wire types of Camio's hook contract: an event as it comes in, a reply as it goes out.
+
+A body goes through `parse_event` once: JSON → the required fields, checked → each image either a `Picture` or a
+`Rejected` → `Event`. Nothing further inward sees the JSON. `encode_reply` is the way back.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from xxhash import xxh3_128_hexdigest
+
+from camiohookd.errors import MalformedUrl, PayloadError
+from camiohookd.net.urls import check_url
+from camiohookd.wire import json_body as jsonbody
+from camiohookd.wire.images import MAX_TEXT, Picture, Rejected, sort_images
+
+MAX_REST_BYTES = 1_000_000
+MAX_SENTENCES = 10
+
+_encoder = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an event may be: how many images, how deep its JSON is nested, how many bytes a picture's file has."""
+
+    max_images: int = 1000
+    max_depth: int = 64
+    max_picture_bytes: int = 20_000_000
+
+    @property
+    def max_base64(self) -> int:
+        """Characters: 4 for 3 bytes, and a line end of two after 76 of them, as MIME breaks it (RFC 2045, 6.8)."""
+        characters = -(-self.max_picture_bytes // 3) * 4
+        return characters - (-characters // 76) * 2
+
+
+USUAL_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One decoded and validated event.
+
+    `rest` is the payload as it came, without the images' base64, and can be written as JSON; `digest` names the body
+    (32 hex digits); `warnings` are sentences about what was ignored or replaced.
+    """
+
+    callback_url: str
+    camera: str | None
+    user_id: str | None
+    pictures: tuple[Picture, ...]
+    rejected: tuple[Rejected, ...]
+    warnings: tuple[str, ...]
+    rest: dict[str, Any]
+    digest: str
+
+
+def parse_event(body: bytes | bytearray, limits: Limits = USUAL_LIMITS) -> Event:
+    """Decode and check one posted event.
+
+    Whatever is wrong with one image costs only that image (`Event.rejected`); an optional field of a wrong type is
+    ignored (`Event.warnings`). Raises `PayloadError` if the event as a whole cannot be used, and nothing else.
+    """
+    payload = _decode_object(body, limits.max_depth)
+    callback_url = _callback_url(payload)
+    warnings: list[str] = []
+    images = _images(payload, limits.max_images)
+    pictures, rejected = sort_images(images, limits.max_base64, warnings)
+    if not pictures:
+        reasons = "; ".join(_bounded([f"{one.field}: {one.reason}" for one in rejected]))
+        raise PayloadError("no_usable_picture", f"no image of the event can be used: {reasons}", rejected[0].field)
+    camera = _optional_text(payload, "camera", warnings)
+    user_id = _optional_text(payload, "user_id", warnings)
+    rest = _rest(payload, images, limits.max_depth, warnings)
+    return Event(
+        callback_url=callback_url,
+        camera=camera,
+        user_id=user_id,
+        pictures=pictures,
+        rejected=rejected,
+        warnings=_bounded(warnings),
+        rest=rest,
+        # 128 bits: no two events meet by chance. Who would forge one has the key, and can post anything anyway.
+        digest=xxh3_128_hexdigest(body),
+    )
+
+
+def _decode_object(body: bytes | bytearray, max_depth: int) -> dict[str, Any]:
+    try:
+        payload = jsonbody.decode(body)
+    except RecursionError:
+        raise _too_deep(max_depth) from None
+    if not isinstance(payload, dict):
+        raise PayloadError("not_an_object", f"the body is {jsonbody.kind_of(payload)}, not a JSON object")
+    return payload
+
+
+def _callback_url(payload: dict[str, Any]) -> str:
+    field = "callback_url"
+    url = payload.get(field)
+    if url is None:
+        raise PayloadError("missing", "callback_url is missing", field)
+    if not isinstance(url, str):
+        raise PayloadError("wrong_type", f"callback_url is {jsonbody.kind_of(url)}, not a string", field)
+    try:
+        check_url(url)
+    except MalformedUrl as reason:
+        raise PayloadError("malformed_url", f"callback_url cannot be used: {reason}", field) from None
+    return url
+
+
+def _images(payload: dict[str, Any], max_images: int) -> list[Any]:
+    field = "images"
+    images = payload.get(field)
+    if images is None:
+        raise PayloadError("missing", "images is missing", field)
+    if not isinstance(images, list):
+        raise PayloadError("wrong_type", f"images is {jsonbody.kind_of(images)}, not a list", field)
+    if not images:
+        raise PayloadError("empty", "images is empty", field)
+    if len(images) > max_images:
+        message = f"the event holds {len(images)} images, more than the limit of {max_images}"
+        raise PayloadError("too_many_images", message, field)
+    return images
+
+
+def _optional_text(payload: dict[str, Any], field: str, warnings: list[str]) -> str | None:
+    value = payload.get(field)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        warnings.append(f"{field} is {jsonbody.kind_of(value)}, not a string; it is ignored")
+        return None
+    if len(value) > MAX_TEXT:
+        warnings.append(f"{field} is longer than {MAX_TEXT} characters; only those are used")
+    return jsonbody.mend_text(value[:MAX_TEXT])
+
+
+def _rest(payload: dict[str, Any], images: list[Any], max_depth: int, warnings: list[str]) -> dict[str, Any]:
+    """Return `payload` without the pictures, known to be small enough to keep and possible to write again."""
+    rest = payload | {"images": [_without_picture(image) for image in images]}
+    try:
+        rest, size = _writable(rest, warnings)
+    except RecursionError:
+        raise _too_deep(max_depth) from None
+    if size > MAX_REST_BYTES:
+        raise PayloadError("too_large", f"the event holds more than {MAX_REST_BYTES} bytes beside its pictures")
+    if _deeper_than(max_depth, rest):
+        raise _too_deep(max_depth)
+    return rest
+
+
+def _writable(rest: dict[str, Any], warnings: list[str]) -> tuple[dict[str, Any], int]:
+    """Return `rest` as it can be written, and its size as JSON in bytes."""
+    try:
+        return rest, len(_encoder.encode(rest))
+    except UnicodeEncodeError:
+        mended = jsonbody.mend(rest)
+        warnings.append("the event holds half of a surrogate pair, which is no letter; U+FFFD stands in its place")
+        return mended, len(_encoder.encode(mended))
+
+
+def _without_picture(image: Any) -> Any:
+    if not isinstance(image, dict):
+        return image
+    return {name: value for name, value in image.items() if name != "image_b64"}
+
+
+def _deeper_than(levels: int, value: Any) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    if levels == 0:
+        return True
+    return any(_deeper_than(levels - 1, one) for one in (value.values() if isinstance(value, dict) else value))
+
+
+def _too_deep(max_depth: int) -> PayloadError:
+    return PayloadError("too_deep", f"the event is nested deeper than {max_depth} levels")
+
+
+def _bounded(sentences: list[str]) -> tuple[str, ...]:
+    more = len(sentences) - MAX_SENTENCES
+    return (*sentences[:MAX_SENTENCES], f"and {more} more") if more > 0 else tuple(sentences)

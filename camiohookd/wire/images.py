@@ -1,0 +1,130 @@
+"""The images of a posted event: each is a `Picture`, or `Rejected` without costing the others.
+
+A timestamp is an opaque key: one that is not an ISO 8601 time is kept as it came, and one line of the event's warnings
+is about all of them. One that could not be echoed byte for byte costs its picture.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pybase64
+
+from camiohookd.wire import json_body as jsonbody
+
+MAX_TEXT = 200
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One usable image of an event: `data` is the file's bytes, `timestamp` its opaque key, echoed back as it came."""
+
+    timestamp: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """One image of an event that could not be used, and why; `field` is e.g. ``images[2].image_b64``."""
+
+    field: str
+    reason: str
+
+
+def sort_images(
+    images: list[Any], max_base64: int, warnings: list[str]
+) -> tuple[tuple[Picture, ...], tuple[Rejected, ...]]:
+    """Those that can be used and those that cannot; `warnings` gets sentences about what is ignored.
+
+    `max_base64` is how many characters an image may have.
+    """
+    pictures: list[Picture] = []
+    rejected: list[Rejected] = []
+    no_times: list[str] = []
+    for index, image in enumerate(images):
+        found = _picture(f"images[{index}]", image, max_base64)
+        if isinstance(found, Picture):
+            pictures.append(found)
+            if not _is_time(found.timestamp):
+                no_times.append(f"images[{index}].timestamp")
+            warnings.extend(_image_warnings(f"images[{index}]", image))
+        else:
+            rejected.append(found)
+    if no_times:
+        warnings.insert(0, _about_timestamps(no_times))
+    return tuple(pictures), tuple(rejected)
+
+
+def _picture(field: str, image: Any, max_base64: int) -> Picture | Rejected:
+    if not isinstance(image, dict):
+        return Rejected(field, f"it is {jsonbody.kind_of(image)}, not an object")
+    if reason := _odd_timestamp(image.get("timestamp")):
+        return Rejected(f"{field}.timestamp", reason)
+    text = image.get("image_b64")
+    if text is None:
+        return Rejected(f"{field}.image_b64", "it is missing")
+    if not isinstance(text, str):
+        return Rejected(f"{field}.image_b64", f"it is {jsonbody.kind_of(text)}, not a string")
+    if len(text) > max_base64:
+        return Rejected(f"{field}.image_b64", f"it is too long: {len(text):,} characters, allowed are {max_base64:,}")
+    data = _decode_base64(text)
+    if data is None:
+        return Rejected(f"{field}.image_b64", "it is not base64")
+    if not data:
+        return Rejected(f"{field}.image_b64", "it is empty")
+    return Picture(image["timestamp"], data)
+
+
+def _odd_timestamp(timestamp: Any) -> str | None:
+    if timestamp is None:
+        return "it is missing"
+    if not isinstance(timestamp, str):
+        return f"it is {jsonbody.kind_of(timestamp)}, not a string"
+    if not timestamp:
+        return "it is empty"
+    if len(timestamp) > MAX_TEXT:
+        return f"it is longer than {MAX_TEXT} characters"
+    if _CONTROL.search(timestamp):
+        return "it holds control characters"
+    if jsonbody.HALF_PAIR.search(timestamp):
+        return "it holds half of a surrogate pair, which cannot be sent back"
+    return None
+
+
+def _decode_base64(text: str) -> bytes | None:
+    try:
+        return pybase64.b64decode(text, validate=True)
+    except ValueError:
+        # MIME breaks base64 into lines (RFC 2045, section 6.8), and some leave the padding out (RFC 4648, section 3.2).
+        repaired = text.replace("\r", "").replace("\n", "")
+        repaired += "=" * (-len(repaired) % 4)
+    return None if repaired == text else _decode_base64(repaired)
+
+
+def _image_warnings(field: str, image: dict[str, Any]) -> Iterator[str]:
+    if not isinstance(image.get("type", ""), str):
+        yield f"{field}.type is {jsonbody.kind_of(image['type'])}, not a string; it is ignored"
+    if "size" in image and not _is_size(image["size"]):
+        yield f"{field}.size is not [width, height] in pixels; it is ignored"
+
+
+def _is_time(timestamp: str) -> bool:
+    try:
+        datetime.fromisoformat(timestamp)
+    except ValueError:
+        return False
+    return True
+
+
+def _about_timestamps(fields: list[str]) -> str:
+    if len(fields) == 1:
+        return f"{fields[0]} is not an ISO 8601 time; it is used as it is"
+    return f"{fields[0]} and {len(fields) - 1} more are not ISO 8601 times; they are used as they are"
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(type(side) is int and side > 0 for side in value)

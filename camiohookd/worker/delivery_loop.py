@@ -1,0 +1,128 @@
+"""Deliveries in the queue's order: one that is due ─▶ delivery pool: `callback` ─▶ done, retry or fail ─▶ landed.
+
+Belongs to the event loop. A delivery's place is free again only when its outcome is durable.
+"""
+
+import asyncio
+import logging
+import math
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from camiohookd.delivery import AllowList, Courier, Outcome, OutcomeKind
+from camiohookd.errors import CallbackNotAllowed
+from camiohookd.metrics import Metrics
+from camiohookd.queue.store_thread import StoreThread
+from camiohookd.queue.task import Cause, Task
+from camiohookd.queue.task_queue import Delivery, TaskQueue
+from camiohookd.system.logs import escape
+from camiohookd.wire.reply import encode_reply
+from camiohookd.worker.polling import Loops, give_up
+
+PROBABLY_DELIVERED = (404, 409, 410)
+LEAST_PAUSE = 0.05
+
+Taken = tuple[Delivery | None, float]
+"""A delivery to make, or None; and the seconds until there may be more."""
+
+log = logging.getLogger("camiohookd.delivery")
+
+
+class DeliveryWork:
+    """Makes `count` deliveries at a time."""
+
+    def __init__(
+        self,
+        store: StoreThread,
+        courier: Courier,
+        allow_list: AllowList,
+        metrics: Metrics,
+        count: int,
+        stopping: asyncio.Event,
+    ) -> None:
+        self._store = store
+        self._courier = courier
+        self._allow_list = allow_list
+        self._metrics = metrics
+        self._pool = ThreadPoolExecutor(count, "deliver")
+        self._stopping = stopping
+        self.loops = Loops(count, self._take, self._try, stopping)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _take(self) -> Taken:
+        return await self._store.call(_take_delivery)
+
+    async def _try(self, delivery: Delivery) -> Taken:
+        started = time.monotonic()
+        answer = await self._deliver(delivery.task)
+        seconds = time.monotonic() - started
+        self._metrics.delivery_seconds.observe(seconds)
+        await self._record(delivery, answer, seconds)
+        go_on = not self._stopping.is_set()
+        taken = await self._store.persist(lambda queue: _land(queue, delivery, answer, go_on=go_on))
+        return taken or (None, math.inf)
+
+    async def _deliver(self, task: Task) -> Outcome:
+        try:
+            target = self._allow_list.check(task.callback_url)
+        except CallbackNotAllowed as error:
+            return Outcome(OutcomeKind.FINAL, None, str(error))
+        assert task.reply is not None
+        body = encode_reply(task.reply)
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._pool, self._courier.deliver, target, body)
+        except Exception as error:
+            log.exception("task=%s could not be delivered for a reason that nobody thought of", task.id)
+            return Outcome(OutcomeKind.TRANSIENT, None, f"the delivery failed: {type(error).__name__}")
+
+    async def _record(self, delivery: Delivery, answer: Outcome, seconds: float) -> None:
+        task = delivery.task
+        match answer.kind:
+            case OutcomeKind.DELIVERED:
+                await self._store.persist(lambda queue: queue.done(int(task.id)))
+                self._metrics.events_delivered.inc()
+                log.info(
+                    "delivered task=%s camera=%s attempts=%d ms=%d: %s",
+                    task.id,
+                    escape(task.camera or "-"),
+                    task.attempts + 1,
+                    seconds * 1000,
+                    answer.reason,
+                )
+            case OutcomeKind.TRANSIENT:
+                await self._retry(task, answer)
+            case OutcomeKind.FINAL if answer.status is None:
+                await give_up(self._store, task, Cause.NOT_ALLOWED, answer.reason)
+            case OutcomeKind.FINAL if delivery.maybe_delivered and answer.status in PROBABLY_DELIVERED:
+                reason = f"probably delivered before the crash: the callback {answer.reason}"
+                await give_up(self._store, task, Cause.PROBABLY_DELIVERED, reason)
+            case OutcomeKind.FINAL:
+                await give_up(self._store, task, Cause.REFUSED, f"the callback {answer.reason}")
+
+    async def _retry(self, task: Task, answer: Outcome) -> None:
+        delay = await self._store.persist(lambda queue: queue.retry(int(task.id), answer.reason, answer.retry_after))
+        self._metrics.delivery_retries.inc()
+        if delay is not None:
+            log.warning("task=%s not delivered, next try in %.0f s: %s", task.id, delay, answer.reason)
+
+
+def until_delivery(queue: TaskQueue) -> float:
+    """Seconds until `take_delivery` may have one; infinity when only another change can bring one."""
+    now = queue.elapsed.now()
+    due = queue.deliveries.next_due(now)
+    return math.inf if due is None else max(due - now, 0.0)
+
+
+def _take_delivery(queue: TaskQueue) -> Taken:
+    delivery = queue.take_delivery()
+    pause = until_delivery(queue)
+    return delivery, pause if delivery is not None else max(pause, LEAST_PAUSE)
+
+
+def _land(queue: TaskQueue, delivery: Delivery, answer: Outcome, *, go_on: bool) -> Taken:
+    """What came of a delivery is learnt; the next one is taken, since others of its host may be due now."""
+    queue.landed(delivery, success=answer.kind is not OutcomeKind.TRANSIENT, answered=answer.status is not None)
+    return _take_delivery(queue) if go_on else (None, math.inf)

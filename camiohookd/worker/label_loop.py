@@ -1,0 +1,160 @@
+"""Labelling in the queue's order: claim ─▶ label pool: `labelling`, shared by its threads ─▶ labelled, or fail.
+
+Belongs to the event loop.
+"""
+
+import asyncio
+import logging
+import math
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from camiohookd.errors import LabelerDown, LabelingError
+from camiohookd.metrics import Metrics
+from camiohookd.queue.store_thread import StoreThread
+from camiohookd.queue.task import Cause, Task
+from camiohookd.queue.task_queue import TaskQueue
+from camiohookd.storage.payload_record import DamagedPayloadError
+from camiohookd.system.logs import escape
+from camiohookd.wire.reply import Reply
+from camiohookd.worker.event_labelling import Interrupted, Labelling
+from camiohookd.worker.event_labelling import Outcome as Labels
+from camiohookd.worker.polling import Loops, give_up, within
+
+LABELING_TRIES = 3
+STALLED_SECONDS = 60.0
+AHEAD = 2
+"""Events in hand for each label thread, so that there is always one to look at while another is written down."""
+
+Claimed = tuple[Task | None, float]
+"""A task to label, or None; and the seconds until there may be more."""
+
+LOOK_AGAIN: Claimed = (None, 0.0)
+
+log = logging.getLogger("camiohookd.labeler")
+
+
+class LabelWork:
+    """Labels with `threads` threads; `deadline` is how long (in seconds) the labeler may take before it gives up."""
+
+    def __init__(
+        self,
+        store: StoreThread,
+        labelling: Labelling,
+        metrics: Metrics,
+        threads: int,
+        deadline: float,
+        stopping: asyncio.Event,
+    ) -> None:
+        self._store = store
+        self._labelling = labelling
+        self._metrics = metrics
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads, "label")
+        self._patience = max(STALLED_SECONDS, deadline)
+        self._stopping = stopping
+        self._failures: dict[str, int] = {}
+        self._looked_at: dict[str, float] = {}  # by task: when (monotonic) its last picture was begun
+        self.loops = Loops(AHEAD * threads, self._claim, self._label, stopping)
+
+    def stalled(self) -> str | None:
+        """What does not get on, in a sentence; None when all is well."""
+        now = time.monotonic()
+        for task_id, since in list(self._looked_at.items()):  # the label threads write to it
+            if now - since > self._patience:
+                return f"labelling a picture of task {task_id} takes {now - since:.0f} s already"
+        return None
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _claim(self) -> Claimed:
+        return await self._store.call(_claim)
+
+    async def _label(self, task: Task) -> Claimed:
+        task_id = int(task.id)
+        started = time.monotonic()
+        try:
+            labels = await asyncio.wrap_future(self._share_out(task))
+        except Interrupted:
+            await self._store.persist(lambda queue: queue.give_back(task_id))
+        except DamagedPayloadError as error:
+            await self._fail_damaged(task, error)
+        except LabelerDown as error:
+            # The event is not to blame: it waits as the others do, for as long as it takes.
+            await self._store.persist(lambda queue: queue.give_back(task_id))
+            raise LabelerDown(f"the queue waits: {escape(str(error))}") from None
+        except LabelingError as error:
+            await self._labeling_failed(task, str(error))
+        except Exception as error:
+            log.exception("task=%s could not be labelled for a reason that nobody thought of", task.id)
+            await self._labeling_failed(task, f"{type(error).__name__}: {error}")
+        else:
+            return await self._labelled(task, labels, time.monotonic() - started)
+        finally:
+            self._looked_at.pop(task.id, None)
+        return LOOK_AGAIN
+
+    def _share_out(self, task: Task) -> Future[Labels]:
+        """To all threads of the label pool: the event that came first has as many of them as it can use."""
+
+        def progress() -> None:
+            self._looked_at[task.id] = time.monotonic()
+
+        event = self._labelling.event(task.camera, lambda: self._store.read_payload(task).pictures, progress)
+        for _ in range(self._threads):
+            self._pool.submit(event.join)
+        return event.done
+
+    async def _labelled(self, task: Task, labels: Labels, seconds: float) -> Claimed:
+        self._failures.pop(task.id, None)
+        for reason in labels.rejected:
+            log.warning("task=%s picture left out: %s", task.id, escape(reason))
+        reply = labels.reply
+        if reply is None:
+            reason = f"no picture could be used: {'; '.join(labels.rejected)[:500]}"
+            await give_up(self._store, task, Cause.NO_PICTURE, reason)
+            return LOOK_AGAIN
+        go_on = not self._stopping.is_set()
+        stored = await self._store.persist(lambda queue: _store_reply(queue, int(task.id), reply, go_on=go_on))
+        if stored is None:
+            return LOOK_AGAIN
+        now, claimed = stored
+        self._metrics.events_labelled.inc()
+        self._metrics.wait_seconds.observe(max(now - seconds - task.since, 0.0))
+        log.info(
+            "labelled task=%s camera=%s images=%d rejected=%d objects=%d ms=%d",
+            task.id,
+            escape(task.camera or "-"),
+            labels.labelled,
+            len(labels.rejected),
+            labels.found,
+            seconds * 1000,
+        )
+        return claimed
+
+    async def _labeling_failed(self, task: Task, error: str) -> None:
+        tries = self._failures[task.id] = self._failures.get(task.id, 0) + 1
+        if tries >= LABELING_TRIES:
+            del self._failures[task.id]
+            await give_up(self._store, task, Cause.LABELING, f"labelling failed {tries} times: {error}")
+            return
+        log.warning("task=%s could not be labelled, next try in %d s: %s", task.id, tries, escape(error))
+        await within(tries, self._stopping.wait())
+        await self._store.persist(lambda queue: queue.give_back(int(task.id)))
+
+    async def _fail_damaged(self, task: Task, error: DamagedPayloadError) -> None:
+        if error.data:
+            await self._store.call(lambda queue: queue.quarantine.set_aside("payload", f"task-{task.id}", error.data))
+        await give_up(self._store, task, Cause.DAMAGED, f"its stored pictures are damaged: {error}")
+
+
+def _claim(queue: TaskQueue) -> Claimed:
+    task = queue.claim()
+    return task, 0.0 if task is not None and queue.index.is_claimable else math.inf
+
+
+def _store_reply(queue: TaskQueue, task_id: int, reply: Reply, *, go_on: bool) -> tuple[float, Claimed]:
+    """Returns the elapsed time, and the next task in the same commit."""
+    queue.labelled(task_id, reply)
+    return queue.elapsed.now(), _claim(queue) if go_on else LOOK_AGAIN

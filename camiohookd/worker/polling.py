@@ -1,0 +1,106 @@
+"""Loops that find something to do and do it, again and again; while there is nothing they sleep until they are woken.
+
+They belong to the event loop.
+"""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Generic, TypeVar
+
+from camiohookd.errors import CamiohookdError
+from camiohookd.queue.store_thread import StoreThread
+from camiohookd.queue.task import Cause, Task
+from camiohookd.system.logs import escape
+
+IDLE_SECONDS = 5.0
+
+Found = TypeVar("Found")
+
+log = logging.getLogger("camiohookd.worker")
+
+
+class Loops(Generic[Found]):
+    """`count` loops that are all alike; they end once `stopping` is set.
+
+    `find` returns something for `do` or None, and the seconds after which there may be more: 0 for now, infinity when
+    only `look_again` can tell. `do` returns the same, of what it has found on its way; nothing once `stopping` is set.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        find: Callable[[], Awaitable[tuple[Found | None, float]]],
+        do: Callable[[Found], Awaitable[tuple[Found | None, float]]],
+        stopping: asyncio.Event,
+    ) -> None:
+        self._count = count
+        self._find = find
+        self._do = do
+        self._stopping = stopping
+        # It stands for "look again", and wakes one of those that wait for it, or else the next that would begin to.
+        self._token = asyncio.Queue[None](1)
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> list[asyncio.Task[None]]:
+        return [asyncio.create_task(self._run()) for _ in range(self._count)]
+
+    def look_again(self, seconds: float = 0.0) -> None:
+        """Have one of the loops look, at once or so many seconds from now; at infinity means not at all."""
+        if self.will_look(seconds):
+            return
+        if seconds <= 0:
+            self._token.put_nowait(None)
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._look_now)
+
+    def will_look(self, seconds: float) -> bool:
+        """Whether one of them looks by then as things are; any thread may ask."""
+        timer = self._timer  # which the event loop may be about to change
+        is_timed = timer is not None and timer.when() <= time.monotonic() + seconds
+        return seconds == math.inf or is_timed or not self._token.empty()
+
+    def _look_now(self) -> None:
+        self._timer = None
+        self.look_again()
+
+    async def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                await self._work()
+            except CamiohookdError as error:
+                log.warning("%s; going on in %g s", error, IDLE_SECONDS)
+                await within(IDLE_SECONDS, self._stopping.wait())
+            except Exception:
+                log.exception("a task could not be worked on; going on in %g s", IDLE_SECONDS)
+                await within(IDLE_SECONDS, self._stopping.wait())
+            else:
+                if not self._stopping.is_set():
+                    await within(IDLE_SECONDS, self._token.get())
+        self.look_again()  # the others have to end as well
+
+    async def _work(self) -> None:
+        """Do what there is to do, until there is nothing."""
+        found, pause = await self._find()
+        self.look_again(pause)
+        while found is not None:
+            found, pause = await self._do(found)
+            self.look_again(pause)
+
+
+async def within(seconds: float, happening: Coroutine[Any, Any, object]) -> None:
+    """Wait for `happening`, but no longer than that."""
+    try:
+        async with asyncio.timeout(seconds):
+            await happening
+    except TimeoutError:
+        return
+
+
+async def give_up(store: StoreThread, task: Task, cause: Cause, reason: str) -> None:
+    log.error("failed task=%s camera=%s: %s", task.id, escape(task.camera or "-"), escape(reason))
+    await store.persist(lambda queue: queue.fail(int(task.id), cause, reason))

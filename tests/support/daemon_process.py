@@ -1,0 +1,181 @@
+"""The real daemon as a process of its own, for tests that use it, kill it and start it again."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from base64 import b64encode
+from contextlib import suppress
+from pathlib import Path
+from random import SystemRandom
+from types import TracebackType
+from typing import Any, Self
+
+from tests.support.checkout import ROOT
+from tests.support.threaded_simulator import FakeCamioThread
+
+KEY = "a-key-for-tests-0123456789"
+SAMPLES = ROOT / "camiohookd" / "samples"
+START_SECONDS = 120
+STOP_SECONDS = 10
+
+
+def free_port() -> int:
+    """A port that nobody has; none of those that the system may meanwhile give to a connection that goes out."""
+    while True:
+        port = SystemRandom().randrange(10_000, 32_768)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
+class Daemon:
+    """``camiohookd serve`` on a state folder; ``with`` starts it and ends it, whatever state it is in."""
+
+    def __init__(
+        self, folder: Path, allow: str, settings: dict[str, str] | None = None, python: str = sys.executable
+    ) -> None:
+        """`allow` is the origin callbacks may go to; `settings` are further variables of the environment."""
+        self.python = python
+        self.state = folder / "state"
+        self.log_path = folder / "daemon.log"
+        self.port, self.admin_port = free_port(), free_port()
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("CAMIOHOOKD_")}
+        self.environ = inherited | {
+            "CONFIGURATION_DIRECTORY": str(folder),
+            "STATE_DIRECTORY": str(self.state),
+            "RUNTIME_DIRECTORY": str(folder / "run"),
+            "CAMIOHOOKD_HOOK_API_KEY": KEY,
+            "CAMIOHOOKD_HOOK_LISTEN": f"127.0.0.1:{self.port}",
+            "CAMIOHOOKD_ADMIN_LISTEN": f"127.0.0.1:{self.admin_port}",
+            "CAMIOHOOKD_CALLBACK_ALLOW_HOSTS": json.dumps([allow]),
+            "CAMIOHOOKD_CALLBACK_RETRY_MIN": "0.2s",
+            **(settings or {}),
+        }
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/tasks/{KEY}"
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text()
+
+    def start(self, *, wait: bool = True) -> None:
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [self.python, "-m", "camiohookd", "serve"], env=self.environ, stdin=subprocess.DEVNULL, stderr=log
+            )
+        if wait:
+            self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        ends = time.monotonic() + START_SECONDS
+        while self.admin("/readyz")[0] != 200:
+            if self.process.poll() is not None or time.monotonic() > ends:
+                raise AssertionError(f"the daemon did not get ready; its log:\n{self.log}")
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """Like a crash: kill -9."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """Like systemctl stop; returns the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(STOP_SECONDS)
+
+    def reload(self) -> str:
+        """Like systemctl reload; returns what the log says since, which ends with whether it was done."""
+        before = len(self.log)
+        self.process.send_signal(signal.SIGHUP)
+        ends = time.monotonic() + START_SECONDS
+        while not re.search(r"reloaded[:,].*\n", self.log[before:]):
+            assert time.monotonic() < ends, f"it did not reload; its log:\n{self.log}"
+            time.sleep(0.01)
+        return self.log[before:]
+
+    def memory(self) -> int:
+        """Bytes that it has in memory at this moment."""
+        return self._status_bytes("VmRSS")
+
+    def most_memory(self) -> int:
+        """Bytes that it had in memory when it had most."""
+        return self._status_bytes("VmHWM")
+
+    def _status_bytes(self, field: str) -> int:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith(f"{field}:")))
+
+    def metric(self, name: str) -> float | None:
+        """The sample of that name, with its labels; None if there is none."""
+        lines = self.admin("/metrics")[1].splitlines()
+        return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"camiohookd_{name} ")), None)
+
+    def admin(self, path: str) -> tuple[int, str]:
+        """Status and body of a page of the private listener; status 0 while nobody listens."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def pending(self) -> dict[str, Any]:
+        with urllib.request.urlopen(self.url, timeout=5) as answer:
+            page: dict[str, Any] = json.load(answer)
+            return page
+
+    def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run ``camiohookd ARGUMENTS`` beside it, in the same environment."""
+        return subprocess.run(
+            [self.python, "-m", "camiohookd", *arguments],
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            check=check,
+            timeout=60,
+        )
+
+
+def event_body(callback_url: str, *, camera: str = "front", pictures: list[bytes] | None = None) -> bytes:
+    """An event as Camio posts it; without `pictures`, one with the sample of the cat."""
+    if pictures is None:
+        pictures = [(SAMPLES / "chelsea.jpg").read_bytes()]
+    images = [
+        {"timestamp": f"2017-05-05T01:31:{number:02d}.738647", "image_b64": b64encode(data).decode()}
+        for number, data in enumerate(pictures)
+    ]
+    event = {"callback_url": callback_url, "camera": camera, "user_id": "someone", "images": images}
+    return json.dumps(event).encode()
+
+
+def post_event(daemon: Daemon, camio: FakeCamioThread, name: str, **more: Any) -> dict[str, Any]:
+    """Post an event named `name` and return the daemon's 200."""
+    answer = camio.post(daemon.url, event_body(camio.callback_url(name), **more))
+    assert answer.status == 200, answer
+    status: dict[str, Any] = json.loads(answer.body)
+    return status

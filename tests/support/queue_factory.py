@@ -1,0 +1,202 @@
+"""What the tests of the queue share: events, a clock in the test's hand, a disk that counts and fails, a way to die."""
+
+import hashlib
+import random
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from camiohookd.errors import StoreUnavailable
+from camiohookd.queue.capacity import Bounds
+from camiohookd.queue.state_folder import FORMAT
+from camiohookd.queue.task import State, Task
+from camiohookd.queue.task_queue import TaskQueue
+from camiohookd.storage import snapshot
+from camiohookd.storage.documents import Documents
+from camiohookd.storage.segments import Place
+from camiohookd.system.disk import Disk
+from camiohookd.wire.event import Event
+from camiohookd.wire.images import Picture
+from camiohookd.wire.reply import Label, Reply
+
+Result = TypeVar("Result")
+
+HOST = "camio.test"
+REPLY = Reply({"2017-05-05T01:31:00": {"cat": Label(0.93, ((0.1, 0.2), (0.4, 0.2), (0.4, 0.7), (0.1, 0.7)))}})
+ROOMY = Bounds(max_tasks=10**9, max_bytes=10**12, min_free_bytes=0)
+
+
+def make_event(number: int, *, pictures: int = 1, size: int = 40, camera: str = "front", host: str = HOST) -> Event:
+    """Event `number` with pictures of `size` bytes each, the same whenever it is made."""
+    noise = random.Random(number)
+    url = f"https://{host}/callbacks/{number}"
+    timestamps = [f"2017-05-05T01:31:{second:02d}" for second in range(pictures)]
+    return Event(
+        callback_url=url,
+        camera=camera,
+        user_id="user",
+        pictures=tuple(Picture(timestamp, noise.randbytes(size)) for timestamp in timestamps),
+        rejected=(),
+        warnings=(),
+        rest={"callback_url": url, "camera": camera, "images": [{"timestamp": timestamp} for timestamp in timestamps]},
+        digest=hashlib.blake2b(url.encode(), digest_size=16).hexdigest(),
+    )
+
+
+class HandClock:
+    """A clock that stands still until the test moves it."""
+
+    def __init__(self) -> None:
+        self.wall_seconds = 1_500_000_000.0
+        self.boot_number = 1
+        self.boot_seconds = 50.0
+
+    def wall(self) -> float:
+        return self.wall_seconds
+
+    def boot(self) -> tuple[str, float]:
+        return f"boot-{self.boot_number}", self.boot_seconds
+
+    def tick(self, seconds: float) -> None:
+        self.wall_seconds += seconds
+        self.boot_seconds += seconds
+
+    def reboot(self) -> None:
+        self.boot_number += 1
+        self.boot_seconds = 3.0
+
+
+class CountingDisk(Disk):
+    """A disk that counts its calls by name, and the syncs by the kind of file; `fails` decides which calls fail.
+
+    `fails(call, path)` returns the error to raise instead of the call, or None.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: Counter[str] = Counter()
+        self.syncs: Counter[str] = Counter()
+        self.fails: Callable[[str, Path], OSError | None] = lambda _call, _path: None
+        self.free: int | None = None
+        self._open: dict[int, Path] = {}
+
+    def _count(self, call: str, path: Path) -> None:
+        self.calls[call] += 1
+        if error := self.fails(call, path):
+            raise error
+
+    def open_append(self, path: Path) -> int:
+        self._count("open", path)
+        fd = super().open_append(path)
+        self._open[fd] = path
+        return fd
+
+    def write(self, fd: int, data: bytes | bytearray) -> None:
+        self._count("write", self._open[fd])
+        super().write(fd, data)
+
+    def sync(self, fd: int) -> None:
+        self._count("sync", self._open[fd])
+        self.syncs[kind_of(self._open[fd])] += 1
+
+    def truncate(self, fd: int, length: int) -> None:
+        self._count("truncate", self._open[fd])
+        super().truncate(fd, length)
+
+    def punch(self, fd: int, offset: int, length: int) -> None:
+        self._count("punch", self._open[fd])
+        super().punch(fd, offset, length)
+
+    def close(self, fd: int) -> None:
+        del self._open[fd]
+        super().close(fd)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._count("rename", target)
+        super().rename(source, target)
+
+    def unlink(self, path: Path) -> None:
+        self._count("unlink", path)
+        super().unlink(path)
+
+    def sync_folder(self, path: Path) -> None:
+        self._count("sync_folder", path)
+
+    def free_bytes(self, path: Path) -> int:
+        return super().free_bytes(path) if self.free is None else self.free
+
+    def die(self) -> None:
+        """What the kernel does with a killed process's files: they are closed, what was written stays."""
+        for fd in list(self._open):
+            self.close(fd)
+
+
+def kind_of(path: Path) -> str:
+    """``journal``, ``segment`` or ``snapshot``."""
+    if ".journal-" in path.name:
+        return "journal"
+    return "segment" if path.suffix == ".payloads" else "snapshot"
+
+
+def backoff(failures: int) -> float:
+    """Without the jitter, so that a test knows when the next try is due."""
+    return min(600.0, 5.0 * 2.0 ** min(failures - 1, 20))
+
+
+def open_queue(folder: Path, **settings: Any) -> TaskQueue:
+    """The queue in `folder`, on a disk that does not wait for the platters: no test here cuts the power."""
+    chosen: dict[str, Any] = {"backoff": backoff, "bounds": ROOMY, "disk": CountingDisk(), **settings}
+    return TaskQueue(folder, **chosen)
+
+
+def commit(queue: TaskQueue, operation: Callable[[TaskQueue], Result]) -> Result:
+    """Do `operation` as the store thread does it, alone in its batch."""
+    try:
+        with queue.batch():
+            with queue.all_or_nothing():
+                result = operation(queue)
+            queue.commit()
+    except StoreUnavailable:
+        queue.undo()
+        raise
+    return result
+
+
+def accept(queue: TaskQueue, event: Event) -> int:
+    return int(commit(queue, lambda q: q.put(event)).id)
+
+
+def label(queue: TaskQueue, event: Event, reply: Reply = REPLY) -> int:
+    """Take `event` in and label it; its task's id."""
+    task_id = accept(queue, event)
+    commit(queue, lambda q: q.claim())
+    commit(queue, lambda q: q.labelled(task_id, reply))
+    return task_id
+
+
+def crash(queue: TaskQueue) -> None:
+    """The process that has `queue` is killed: its files are closed as they are, and the lock is free."""
+    queue._folder.close()
+    disk = queue.disk
+    assert isinstance(disk, CountingDisk)
+    disk.die()
+
+
+def seed(folder: Path, waiting: int) -> None:
+    """A state folder as a clean stop leaves it, with that many tasks waiting, every other one of them labelled."""
+    documents = {}
+    for number in range(1, waiting + 1):
+        task = Task(
+            digest=f"{number:032x}",
+            received=1.5e9,
+            images=3,
+            camera=f"camera {number % 20}",
+            user_id="user",
+            callback_url=f"https://{HOST}/callbacks/{number}",
+            **({"state": State.LABELLED, "reply": REPLY} if number % 2 else {"payload": Place(1, 40 * number, 40)}),
+        )
+        documents[str(number)] = task.to_document()
+    folder.mkdir(exist_ok=True)
+    snapshot.write_all(CountingDisk(), folder / "queue.json", Documents(documents))
+    (folder / "format").write_text(f"{FORMAT}\n")

@@ -1,0 +1,259 @@
+import unicodedata
+from datetime import datetime
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from camiohookd.camio import query
+from camiohookd.errors import QueryError
+
+DATE = datetime(2026, 1, 2, 3, 4, 5, 678)
+
+
+def refusal(text: str) -> QueryError:
+    with pytest.raises(QueryError) as caught:
+        query.check(text)
+    return caught.value
+
+
+def matches(text: str, camera: str = "front", labels: tuple[str, ...] = ("people", "dog")) -> bool:
+    return query.evaluate(text, camera=camera, labels=labels, date=DATE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1==1",
+        "camera == 'front'",
+        'camera != "front door"',
+        "camera in ['front', 'back'] and not 'dog' in labels",
+        "camera in ('front', 'back') or 'dog' not in labels",
+        "8 <= date.hour < 18",
+        "date.year > 2025 and date.month >= 1 and date.day < 3 and date.minute <= 4 and date.second != 5",
+        "date.microsecond == -1 or -2.5 < 1e3",
+        "camera == 'Haustür 門' and (True or False or None)",
+        " \tcamera == 'front' ",
+        "(camera == 'front'\n  and date.hour > 3)",
+        "1" + " == 1" * 800,
+        "(" * 40 + "1" + ")" * 40,
+    ],
+)
+def test_a_query_of_camios_restricted_python_passes(text: str) -> None:
+    query.check(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong", "says"),
+    [
+        ("camera = 'front'", "= 'front'", "write =="),
+        ("'a=b' == camera = 'x'", "= 'x'", "write =="),
+        ("camera == front", "front", "text needs quotes: 'front'"),
+        ("camera in [front, 'back']", "front", "text needs quotes: 'front'"),
+        ("Camera == 'front'", "Camera", "did you mean camera?"),
+        ("'people' in label", "label", "did you mean labels?"),
+        ("hour > 3", "hour", "did you mean date.hour?"),
+        ("labels == null", "null", "did you mean None?"),
+        ("date.hours > 3", "hours", "did you mean hour?"),
+        ("date.weekday == 3", "weekday", "it has year, month"),
+        ("date . weekday == 3", "weekday", "it has year, month"),
+        ("camera.name == 'x'", "camera.name", "only date has parts"),
+        ("date.hour.real == 3", "date.hour.real", "only date has parts"),
+        ("date.__class__ == 3", "__class__", "date has no __class__"),
+        ("camera == 'a' AND date.hour > 3", "AND", "write and"),
+        ("camera == 'a' && date.hour > 3", "&& date", "write and"),
+        ("camera == 'a' || date.hour > 3", "|| date", "write or"),
+        ("!(camera == 'a')", "!(", "write not"),
+        ("camera <> 'a'", "<>", "write !="),
+        ("camera is 'a'", "is 'a'", "write =="),
+        ("camera is not 'a'", "is not", "write !="),
+        ("camera == \u2018front\u2019", "\u2018", "quotation mark"),
+        ("(date.hour > 3) & (date.hour < 5)", "& (", "write and"),
+        ("date.hour + 1 > 3", "+ 1", "arithmetic"),
+        ("camera in {'a', 'b'}", "{", "write a list"),
+        ("camera == {'a': 1}", "{", "a dictionary"),
+        ("__import__('os').system('id')", "__import__", "a call"),
+        ("camera == 'a' or date.strftime('%H') == '3'", "date.strftime", "a call"),
+        ("labels[0] == 'people'", "labels[0]", "an index"),
+        ("'x' in [l for l in labels]", "[l", "a comprehension"),
+        ("lambda: 1", "lambda", "lambda"),
+        ("(x := 1)", "x :=", "an assignment"),
+        ("1 if camera else 2", "1 if", "if … else"),
+        ("camera == f'{camera}'", "f'", "an f-string"),
+        ("camera in ['a', labels]", "labels", "only literals"),
+        ("camera in [*labels]", "*labels", "a star"),
+        ("camera == b'a'", "b'a'", "cannot stand here"),
+        ("1j == 1", "1j", "cannot stand here"),
+        ("... == 1", "...", "cannot stand here"),
+        ("-True == 1", "-True", "cannot stand here"),
+        ("-camera == 1", "-camera", "cannot stand here"),
+        ("camera == 'a\\d'", "'a", "escape"),
+        ("camera == 'front", "'front", "unterminated"),
+        ("(camera == 'front'", "(camera", "never closed"),
+        ("camera == 'a'\ncamera == 'b'", "camera == 'b'", "cannot be read"),
+        ("camera ==", "", "ends too early"),
+        ("camera == 'a\x1b[2J'", "\x1b", "control character"),
+        ("camera == '\udcff'", "\udcff", "not Unicode"),
+        ("", "", "1==1 matches every event"),
+        ("  \n ", "  \n ", "1==1 matches every event"),
+    ],
+)
+def test_what_is_not_camios_python_is_refused_at_its_place_and_with_advice(text: str, wrong: str, says: str) -> None:
+    error = refusal(text)
+    assert says in str(error)
+    assert text[error.offset :].startswith(wrong)
+    assert wrong or error.offset == len(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-" * 4095 + "1",
+        "not " * 1000 + "1",
+        "(" * 2000 + "1" + ")" * 2000,
+        "[" * 150 + "]" * 150,
+        "date" + ".x" * 2000,
+        "1 and (" * 100 + "1" + ")" * 100,
+        "1" * 100_000,
+        "9" * 4097,
+        "\x00",
+    ],
+)
+def test_hostile_text_is_refused_and_never_exhausts_the_stack(text: str) -> None:
+    refusal(text)
+
+
+@given(st.text() | st.text("()[]'\"=<> \n\t\\.,-1adeht#é門", max_size=60))
+@example("\ufeff1")
+@example("\r1 =")
+@example("'\\x")
+@example("\u2028=")
+@example("#")
+def test_any_text_passes_or_is_refused_at_a_place_within_it(text: str) -> None:
+    try:
+        query.check(text)
+    except QueryError as error:
+        assert 0 <= error.offset <= len(text)
+        assert query.caret(text, error).count("\n") == 1
+
+
+def columns(text: str) -> int:
+    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+    return len(text) + wide - sum(bool(unicodedata.combining(char)) for char in text)
+
+
+@pytest.mark.parametrize("before", ["", "'é' == ", "'門門' == ", "'e\u0301' == ", "'\U0001f431' == "])
+def test_the_caret_stands_under_what_is_wrong_behind_characters_of_any_width(before: str) -> None:
+    text = f"{before}camra == 'front'"
+    line, mark = query.caret(text, refusal(text)).split("\n")
+    assert line == text
+    assert mark == " " * columns(before) + "^"
+
+
+def test_the_caret_shows_the_line_that_is_wrong_and_keeps_its_tabs() -> None:
+    text = "('é' == camera\n\tand camra == 'front'\n or 1)"
+    assert query.caret(text, refusal(text)) == "\tand camra == 'front'\n\t    ^"
+
+
+def test_the_caret_of_a_long_query_stays_on_a_line_of_the_terminal() -> None:
+    text = " or ".join(["camera == 'front'"] * 20) + " or camra == 'x' or " + " or ".join(["camera == 'y'"] * 20)
+    line, mark = query.caret(text, refusal(text)).split("\n")
+    assert line[len(mark) - 1 :].startswith("camra")
+    assert len(line) < 80
+
+
+def test_the_caret_never_sends_a_control_character_to_the_terminal() -> None:
+    text = "camera == '\x1b[2J'"
+    assert "\x1b" not in query.caret(text, refusal(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1==1", True),
+        ("camera == 'front'", True),
+        ("camera == 'back'", False),
+        ("'people' in labels and date.hour == 3", True),
+        ("'cat' not in labels", True),
+        ("labels == ['people', 'dog']", True),
+        ("2 < date.hour <= 3 < 2", False),
+        ("not camera", False),
+        ("date.year == 2026 and date.month == 1 and date.day == 2 and date.minute == 4", True),
+        ("date.second == 5 and date.microsecond == 678", True),
+        ("'ron' in camera", True),
+        ("camera == 'front' or camera < 3", True),
+    ],
+)
+def test_a_query_is_evaluated_with_the_events_facts(text: str, expected: bool) -> None:
+    assert matches(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong", "says"),
+    [
+        ("camera < 3", "<", "text cannot be compared with a number by <"),
+        ("'é' == camera or camera < 3", "< 3", "text cannot be compared with a number"),
+        ("(camera  # not < this\n ) >= 3", ">= 3", "text cannot be compared with a number by >="),
+        ("3 in camera", "in", "a number cannot be looked for in text"),
+        ("camera not in 3", "not in", "text cannot be looked for in a number"),
+        ("date > '2026-01-01'", ">", "a date cannot be compared with text"),
+        ("labels > None", ">", "a list cannot be compared with None"),
+    ],
+)
+def test_values_that_cannot_be_compared_are_an_error_at_the_sign(text: str, wrong: str, says: str) -> None:
+    query.check(text)
+    with pytest.raises(QueryError, match=says) as caught:
+        matches(text)
+    assert text[caught.value.offset :].startswith(wrong)
+
+
+def test_evaluation_refuses_what_the_check_refuses() -> None:
+    with pytest.raises(QueryError, match="a call"):
+        matches("camera.startswith('f')")
+
+
+literals = st.recursive(
+    st.booleans() | st.none() | st.integers(-9, 9) | st.floats(-9, 9) | st.sampled_from(["front", "é", "people", ""]),
+    lambda items: st.lists(items, max_size=3) | st.lists(items, max_size=3).map(tuple),
+    max_leaves=4,
+).map(repr)
+names = st.sampled_from(
+    ["camera", "labels", "date", "date.year", "date.month", "date.day", "date.hour", "date.minute", "date.second"]
+)
+signs = st.sampled_from(["<", "<=", ">", ">=", "==", "!=", "in", "not  in"])
+
+
+def compound(parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    bracketed = parts.map(lambda part: f"({part})")
+    joined = st.builds(
+        lambda word, some: f" {word} ".join(some),
+        st.sampled_from(["and", "or"]),
+        st.lists(bracketed, min_size=2, max_size=4),
+    )
+    chain = st.builds(
+        lambda first, rest: first + "".join(f" {sign} {right}" for sign, right in rest),
+        bracketed,
+        st.lists(st.tuples(signs, bracketed), min_size=1, max_size=3),
+    )
+    return joined | chain | bracketed.map(lambda part: f"not {part}")
+
+
+@given(
+    text=st.recursive(literals | names, compound, max_leaves=8),
+    camera=st.sampled_from(["front", "back", "é", ""]),
+    labels=st.lists(st.sampled_from(["people", "front", ""]), max_size=3),
+    date=st.datetimes(),
+)
+def test_every_query_of_the_grammar_has_the_value_that_python_gives_it(
+    text: str, camera: str, labels: list[str], date: datetime
+) -> None:
+    facts = {"camera": camera, "labels": labels, "date": date}
+    try:
+        expected: object = bool(eval(text, {"__builtins__": {}}, dict(facts)))
+    except TypeError:
+        expected = QueryError
+    try:
+        value: object = query.evaluate(text, camera=camera, labels=labels, date=date)
+    except QueryError:
+        value = QueryError
+    assert value is expected

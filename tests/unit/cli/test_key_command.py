@@ -1,0 +1,84 @@
+"""``camiohookd key``: what the owner types to change a key."""
+
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from camiohookd.cli.key import key
+from camiohookd.config import api_keys as apikeys
+from camiohookd.errors import CamiohookdError
+
+OLD = "an-old-key-0123456789-of-a-good-length"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the settings and the keys are."""
+    for name in [name for name in os.environ if name.startswith("CAMIO")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(tmp_path))
+    return tmp_path
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(key, arguments)
+
+
+def test_a_key_is_replaced_by_a_new_one_and_both_hold_in_between(folder: Path) -> None:
+    (folder / "api-keys").write_text(f"old {OLD}\n")
+    made = run("new", "2027")
+    assert made.exit_code == 0
+    assert apikeys.read(folder / "api-keys") == {"old": OLD, "2027": made.stdout.strip()}
+    assert "systemctl reload camiohookd" in made.stderr
+    assert run("list").stdout == "old\n2027\n"
+    assert run("retire", "old").exit_code == 0
+    assert run("list").stdout == "2027\n"
+
+
+def test_the_last_key_is_retired_only_where_the_settings_have_another(folder: Path) -> None:
+    (folder / "api-keys").write_text(f"old {OLD}\n")
+    assert '"old" is the last key' in str(run("retire", "old").exception)
+    (folder / "camiohookd.toml").write_text(f'[hook]\napi_key = "{OLD}x"\n')
+    assert run("retire", "old").exit_code == 0
+
+
+def test_new_alone_shows_a_key_and_shows_no_other(folder: Path) -> None:
+    (folder / "api-keys").write_text(f"old {OLD}\n")
+    made = run("new", "camio")
+    results = [run("list"), run("retire", "camio"), run("retire", "camio"), run("new", "old")]
+    output = made.stderr + "".join(f"{each.output}{each.exception}" for each in results)
+    assert made.stdout.strip() not in output
+    assert OLD not in output + made.stdout
+
+
+def test_the_list_says_which_key_is_weak_and_names_the_one_of_the_settings(folder: Path) -> None:
+    (folder / "camiohookd.toml").write_text('[hook]\napi_key = "12345678"\n')
+    (folder / "api-keys").write_text(f"old {OLD}\n")
+    first, second = run("list").stdout.splitlines()
+    assert first.startswith("default  (weak: ")
+    assert second == "old"
+
+
+def test_the_file_is_the_one_that_the_settings_name(folder: Path) -> None:
+    (folder / "other.toml").write_text(f'[hook]\napi_keys_file = "{folder}/elsewhere"\n')
+    run("new", "camio", "--config", str(folder / "other.toml"))
+    assert list(apikeys.read(folder / "elsewhere")) == ["camio"]
+    assert not (folder / "api-keys").exists()
+
+
+def test_without_any_key_the_list_says_how_to_make_one() -> None:
+    error = run("list").exception
+    assert isinstance(error, CamiohookdError)
+    assert "camiohookd key new" in str(error)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_who_may_not_write_the_file_is_told_to_try_as_root(folder: Path) -> None:
+    folder.chmod(0o500)
+    try:
+        error = run("new", "camio").exception
+    finally:
+        folder.chmod(0o700)
+    assert "sudo" in str(error)

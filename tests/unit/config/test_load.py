@@ -1,0 +1,363 @@
+import contextlib
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from camiohookd.config import load as config
+from camiohookd.config import paths
+from camiohookd.config.load import Config
+from camiohookd.config.settings import Rule
+from camiohookd.errors import ConfigError
+
+KEY = "a-key-of-decent-length"
+
+
+def load(tmp_path: Path, text: str, **environ: str) -> Config:
+    path = tmp_path / "camiohookd.toml"
+    path.write_text(text)
+    return config.load(path, environ)
+
+
+def refusal(tmp_path: Path, text: str = "", **environ: str) -> str:
+    with pytest.raises(ConfigError) as refused:
+        load(tmp_path, text, **environ)
+    return str(refused.value).removeprefix(str(tmp_path / "camiohookd.toml"))
+
+
+@pytest.fixture
+def no_default_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "DEFAULT_CONFIG_DIR", tmp_path / "not-there")
+
+
+@pytest.mark.usefixtures("no_default_file")
+def test_without_a_file_everything_has_its_default() -> None:
+    settings = config.load(None, {})
+    assert settings == Config()
+    assert settings.hook.listen == "0.0.0.0:8000"
+    assert settings.hook.max_body_bytes == 33_554_432
+    assert settings.queue.max_age == 14 * 86400.0
+    assert settings.queue.min_free_bytes == 200_000_000
+    assert settings.callback.allow_hosts == ("camio.com", "*.camio.com")
+    assert settings.admin.listen == "127.0.0.1:8001"
+    assert settings.rule == ()
+
+
+def test_a_file_that_was_asked_for_has_to_be_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: there is no such file"):
+        config.load(tmp_path / "nowhere.toml", {})
+
+
+def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        config.load(tmp_path, {})
+
+
+def test_the_file_is_read(tmp_path: Path) -> None:
+    settings = load(
+        tmp_path,
+        """
+        [queue]
+        max_tasks = 5
+        max_age = "2h"
+        [images]
+        formats = ["jpeg", "png"]
+        [[rule]]
+        camera = "front*"
+        min_probability = 0.7
+        labels = ["person"]
+        [[rule]]
+        labels_format = "event"
+        """,
+    )
+    assert settings.queue.max_tasks == 5
+    assert settings.queue.max_age == 7200.0
+    assert settings.images.formats == ("jpeg", "png")
+    assert settings.rule == (Rule("front*", min_probability=0.7, labels=("person",)), Rule(labels_format="event"))
+
+
+def test_settings_cannot_be_changed_afterwards() -> None:
+    with pytest.raises(AttributeError):
+        Config().hook.listen = "x"  # type: ignore[misc,assignment]  # what the test is about
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[queue]\n\nmax_tasks = 'x'", ', line 3: queue.max_tasks: given "x", expected a whole number, 1 or more'),
+        ("[queue]\nmax_tasks = 0", ", line 2: queue.max_tasks: given 0, expected a whole number, 1 or more"),
+        ("[queue]\nmax_tasks = true", ", line 2: queue.max_tasks: given true, expected a whole number, 1 or more"),
+        ("[queue]\norder = 'random'", ', line 2: queue.order: given "random", expected "newest" or "oldest"'),
+        (
+            "[labeler]\nthreads = -1",
+            ', line 2: labeler.threads: given -1, expected a whole number from 1 to 256 or "auto"',
+        ),
+        ("[hook]\nlissten = '0.0.0.0:1'", ", line 2: hook.lissten: there is no such setting; did you mean listen?"),
+        ("[hoook]", ", line 1: hoook: there is no such section; did you mean hook?"),
+        ("listen = 1", ": listen: stands outside any section; put it under [hook] or [admin]"),
+        ("hook = 1", ": hook: expected a table, written [hook]"),
+        ("[rule]", ", line 1: rule: expected a list of tables, written [[rule]]"),
+        ("rule = [1]", ": rule: expected a table, written [[rule]]"),
+        ("[[rule]]\n[[rule]]\ncamera = 1", ", line 3: rule.camera: given 1, expected text"),
+        ("[[rule]]\nmin_probability = 2", ", line 2: rule.min_probability: given 2, expected a number from 0 to 1"),
+        (
+            "[[rule]]\nmin_probability_of = {cat = 2}",
+            ', line 2: rule.min_probability_of: given {"cat": 2}, expected a tab',
+        ),
+        ("[[rule]]\n[rule.zone]", ", line 2: rule.zone: expected a list of tables, written [[rule.zone]]"),
+        ("[[rule]]\n[[rule.zone]]\nname = 'a'", ", line 2: rule.zone: polygon is missing, a list of 3 or more, each"),
+        (
+            "[[rule]]\n[[rule]]\n[[rule.zone]]\nname = 'a'\npolygon = [[0, 0], [1, 0]]",
+            ", line 5: rule.zone.polygon: given [[0, 0], [1, 0]], expected a list of 3 or more, each",
+        ),
+        (
+            "[[rule]]\nzone = [{name = 'a', polygon = [[0, 0], [1, 0], [1, 2]]}]",
+            ": rule.zone.polygon: given [[0, 0], [1, 0], [1, 2]], expected a list of 3",
+        ),
+        (
+            "[[rule]]\n[[rule.zone]]\npolygo = []",
+            ", line 3: rule.zone.polygo: there is no such setting; did you mean pol",
+        ),
+        (
+            "[[rule]]\n[[rule]]\nfloor = 1",
+            ', line 3: rule.floor: there is no such setting; "camiohookd example-config"',
+        ),
+        ("[images]\nformats = []", ', line 2: images.formats: given [], expected a list of one or more, each "jpeg"'),
+        ("[images]\nformats = ['gif']", ', line 2: images.formats: given ["gif"], expected a list of one or more'),
+        ("[callback]\nallow_hosts = ['a/b']", ', line 2: callback.allow_hosts: given ["a/b"], expected a list of any'),
+        ("[callback]\ntimeout = '30 m'", ', line 2: callback.timeout: given "30 m", expected a number of seconds'),
+        ("[admin]\nlisten = 8001", ", line 2: admin.listen: given 8001, expected host:port, such as"),
+        (
+            "[queue]\nmax_bytes = 1979-05-27",
+            ', line 2: queue.max_bytes: given "1979-05-27", expected a number of bytes',
+        ),
+        ("[queue]\n[hook]\n[queue]", ", line 3: queue stands there a second time, the first is in line 1"),
+        ("listen = 1\nlisten = 2", ", line 2: listen stands there a second time, the first is in line 1"),
+        (
+            "[queue]\norder = 'newest'\n[[rule]]\ncamera = 'a'\n[[rule]]\ncamera = 'b'\ncamera = 'c'",
+            ", line 7: rule.camera stands there a second time, the first is in line 6",
+        ),
+        ("[queue]\norder.x = 1\norder.x = 2", ": not valid TOML: Cannot overwrite a value"),
+        ("[labeler]\nmodel = ''", ', line 2: labeler.model: given "", expected text that is not empty'),
+        ("[queue\n", ": not valid TOML: Expected ']' at the end of a table declaration (at line 1, column 7)"),
+        ("[callback]\nretry_min = '1h'", ": callback.retry_min is longer than callback.retry_max"),
+        ("[admin]\nlisten = '0.0.0.0:8000'", ": hook.listen and admin.listen have the same port"),
+    ],
+)
+def test_an_error_names_the_file_the_line_the_key_what_was_given_and_what_is_expected(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    assert refusal(tmp_path, text).startswith(message)
+
+
+def test_a_long_value_is_cut_in_the_error(tmp_path: Path) -> None:
+    assert len(refusal(tmp_path, f"[queue]\nmax_tasks = '{'x' * 5000}'")) < 250
+
+
+def test_a_file_that_is_not_utf8_is_told_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "camiohookd.toml"
+    path.write_bytes(b"[hook]\n# caf\xe9\n")
+    with pytest.raises(ConfigError, match=r"camiohookd\.toml, line 2: not UTF-8 text"):
+        config.load(path, {})
+
+
+@given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
+def test_no_file_whatsoever_does_anything_else_than_load_or_be_refused(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.toml"
+    path.write_bytes(content)
+    with contextlib.suppress(ConfigError):
+        assert isinstance(config.load(path, {}), Config)
+
+
+def test_every_setting_can_be_made_in_the_environment_and_wins_over_the_file(tmp_path: Path) -> None:
+    values = {
+        ("hook", "listen"): ("127.0.0.1:1234", "127.0.0.1:1234"),
+        ("hook", "api_key"): (KEY, KEY),
+        ("hook", "api_keys_file"): ("/etc/keys", "/etc/keys"),
+        ("hook", "tls_cert"): ("/etc/cert.pem", "/etc/cert.pem"),
+        ("hook", "tls_key"): ("/etc/key.pem", "/etc/key.pem"),
+        ("hook", "trusted_proxies"): ('["192.168.1.2", "fd00::/8"]', ("192.168.1.2/32", "fd00::/8")),
+        ("queue", "order"): ("newest", "newest"),
+        ("labeler", "kind"): ("onnx", "onnx"),
+        ("labeler", "model"): ("other", "other"),
+        ("labeler", "device"): ("cpu", "cpu"),
+        ("labeler", "plugins"): ('["/opt/ep.so"]', ("/opt/ep.so",)),
+        ("labeler", "spinning"): ("true", True),
+        ("labeler", "script"): ("/etc/labels.py", "/etc/labels.py"),
+        ("labeler", "interpreter"): ("/usr/bin/python3", "/usr/bin/python3"),
+        ("labeler", "command"): ('["/opt/labels", "-v"]', ("/opt/labels", "-v")),
+        ("images", "formats"): ('["png", "webp"]', ("png", "webp")),
+        ("callback", "allow_hosts"): ('["http://127.0.0.1:9"]', ("http://127.0.0.1:9",)),
+        ("callback", "ca"): ("certifi", "certifi"),
+        ("admin", "listen"): ("[::1]:99", "[::1]:99"),
+        ("log", "level"): ("debug", "debug"),
+    }
+    for section, kind in config.SECTIONS.items():
+        for field in msgspec.structs.fields(kind):
+            text, value = values.get((section, field.name), ("77", 77))
+            settings = load(tmp_path, "[queue]\nmax_age = 1", **{config.variable(section, field.name): text})
+            assert getattr(getattr(settings, section), field.name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("QUEUE_MAX_TASKS", "many", 'given "many", expected a whole number, 1 or more'),
+        ("CALLBACK_ALLOW_HOSTS", "a.b", 'given "a.b", expected a list of any length'),
+        ("CALLBACK_ALLOW_HOSTS", '"a.b"', "expected a list of any length"),
+        ("IMAGES_FORMATS", '["gif"]', 'each "jpeg", "png" or "webp", as JSON'),
+        ("HOOK_LISEN", "x", "there is no such setting; did you mean CAMIOHOOKD_HOOK_LISTEN?"),
+        ("RULE", "[]", "rules can only be set in the file, each as a [[rule]]"),
+        ("RULE_CAMERA", "front", "rules can only be set in the file, each as a [[rule]]"),
+        ("LABELER_MODEL", "", 'given "", expected text that is not empty'),
+    ],
+)
+def test_an_error_in_the_environment_names_the_variable(tmp_path: Path, name: str, text: str, message: str) -> None:
+    refused = refusal(tmp_path, **{f"CAMIOHOOKD_{name}": text})
+    assert refused.startswith(f"CAMIOHOOKD_{name} (in the environment): ")
+    assert message in refused
+
+
+def test_variables_of_others_are_left_alone(tmp_path: Path) -> None:
+    assert load(tmp_path, "", HOME="/", _CAMIOHOOKD_COMPLETE="bash_source", CAMIO_OAUTH_TOKEN="t") == Config()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'[hook]\napi_key = ["{KEY}"]',
+        f'[hook]\napi_kee = "{KEY}"',
+        f'api_key = "{KEY}"',
+        f'[hok]\napi_key = "{KEY}"',
+        f'[hook]\napi_key = "{KEY}',
+        f"[hook]\napi_key = {KEY}",
+        f'[hook]\napi_key = "{KEY}"\napi_key = "{KEY}"',
+        f'[hook]\napi_key = "{KEY}"\n[queue]\nmax_tasks = 0',
+    ],
+)
+def test_no_error_shows_the_key(tmp_path: Path, text: str) -> None:
+    assert KEY not in refusal(tmp_path, text)
+
+
+def test_the_configuration_can_be_shown_without_the_key(tmp_path: Path) -> None:
+    assert KEY not in repr(load(tmp_path, f'[hook]\napi_key = "{KEY}"'))
+
+
+def keys(tmp_path: Path, text: str = "", file: str | bytes | None = None, **environ: str) -> dict[str, str]:
+    if file is not None:
+        (tmp_path / "api-keys").write_bytes(file if isinstance(file, bytes) else file.encode())
+        text += f'\n[hook]\napi_keys_file = "{tmp_path / "api-keys"}"'
+    (tmp_path / "camiohookd.toml").write_text(text)
+    return config.load_with_keys(tmp_path / "camiohookd.toml", environ)[1]
+
+
+def test_without_a_key_the_error_names_the_file_and_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as refused:
+        keys(tmp_path)
+    message = str(refused.value)
+    assert message.startswith(f"{tmp_path}/camiohookd.toml: hook.api_key is not set")
+    assert "/etc/" not in message
+    assert "openssl rand -hex 24" in message
+    assert "CAMIOHOOKD_HOOK_API_KEY" in message
+
+
+def test_the_key_of_the_configuration_is_named_default(tmp_path: Path) -> None:
+    assert keys(tmp_path, f'[hook]\napi_key = "{KEY}"') == {"default": KEY}
+
+
+def test_keys_of_the_file_go_by_their_names(tmp_path: Path) -> None:
+    assert keys(tmp_path, file="# ours\n\nfront  k-123456\n\told k.~_7890  # until May\n") == {
+        "front": "k-123456",
+        "old": "k.~_7890",
+    }
+
+
+@pytest.mark.parametrize("key", ["short12", "with/slash", "percent%20", "space space", "ümlautkey", "x" * 257])
+def test_a_key_that_cannot_stand_in_a_url_is_refused_with_its_place_and_not_shown(tmp_path: Path, key: str) -> None:
+    what = "given a value (not shown), expected 8 to 256 letters, digits or -._~"
+    assert refusal(tmp_path, f'[hook]\napi_key = "{key}"') == f", line 2: hook.api_key: {what}"
+    in_environment = refusal(tmp_path, CAMIOHOOKD_HOOK_API_KEY=key)
+    assert in_environment == f"CAMIOHOOKD_HOOK_API_KEY (in the environment): {what}"
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        (f"{KEY}\n", "line 1: expected a name, a space and the key"),
+        (f"a b {KEY}\n", "line 1: expected a name, a space and the key"),
+        (f"\nfront {KEY}/\n", "line 2: the key is not usable"),
+        (f"a {KEY}\na {KEY}2\n", 'line 2: there is another key of the name "a"'),
+        (b"a \xff\n", "not UTF-8 text"),
+        ("# none\n", "hook.api_key is not set"),
+    ],
+)
+def test_a_bad_file_of_keys_is_told_with_its_line_and_without_the_key(
+    tmp_path: Path, file: str | bytes, message: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        keys(tmp_path, file=file)
+    assert message in str(refused.value)
+    assert KEY not in str(refused.value)
+
+
+def test_a_missing_file_of_keys_is_an_error_that_says_where_it_is_named(tmp_path: Path) -> None:
+    missing = f"{tmp_path}/no-keys"
+    with pytest.raises(ConfigError) as in_file:
+        keys(tmp_path, f'[hook]\napi_keys_file = "{missing}"')
+    what = f"{missing}: cannot be read: No such file or directory"
+    assert str(in_file.value) == f"{tmp_path}/camiohookd.toml, line 2: hook.api_keys_file: {what}"
+    with pytest.raises(ConfigError) as in_environment:
+        keys(tmp_path, CAMIOHOOKD_HOOK_API_KEYS_FILE=missing)
+    assert str(in_environment.value) == f"CAMIOHOOKD_HOOK_API_KEYS_FILE (in the environment): {what}"
+
+
+def test_without_a_setting_the_file_of_keys_is_the_one_beside_the_settings(tmp_path: Path) -> None:
+    (tmp_path / "api-keys").write_text("camio k-123456\n")
+    assert keys(tmp_path) == {"camio": "k-123456"}
+    assert keys(tmp_path, f'[hook]\napi_key = "{KEY}"') == {"default": KEY, "camio": "k-123456"}
+
+
+def test_a_name_stands_for_one_key(tmp_path: Path) -> None:
+    (tmp_path / "api-keys").write_text("default k-123456\n")
+    with pytest.raises(ConfigError, match='goes by the name "default", as does a key in the file of keys'):
+        keys(tmp_path, f'[hook]\napi_key = "{KEY}"')
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "[::1]", "localhost"])
+def test_the_status_pages_are_on_this_machine(tmp_path: Path, host: str) -> None:
+    assert load(tmp_path, f'[admin]\nlisten = "{host}:8001"').admin.listen == f"{host}:8001"
+
+
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "[::]", "192.168.1.2", "[fd00::1]", "box.example.org", "127.0.0.1.evil.org"]
+)
+def test_status_pages_for_others_are_an_error(tmp_path: Path, host: str) -> None:
+    assert "expected an address of this machine alone" in refusal(tmp_path, f'[admin]\nlisten = "{host}:8001"')
+
+
+def test_the_folders_are_those_that_systemd_gives() -> None:
+    given = {"STATE_DIRECTORY": "/s", "RUNTIME_DIRECTORY": "/r"}
+    assert (paths.state_dir(given), paths.runtime_dir(given)) == (Path("/s"), Path("/r"))
+    assert paths.runtime_dir({"STATE_DIRECTORY": "/s"}) == Path("/s")
+    assert paths.state_dir({}) == Path("/var/lib/camiohookd")
+    assert paths.config_file({"CONFIGURATION_DIRECTORY": "/c"}) == Path("/c/camiohookd.toml")
+    assert paths.config_file({}) == Path("/etc/camiohookd/camiohookd.toml")
+
+
+def test_a_command_outside_the_service_looks_for_the_daemon_where_the_service_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "DEFAULT_RUNTIME_DIR", tmp_path / "run")
+    assert paths.runtime_dir({}) == paths.state_dir({})
+    (tmp_path / "run").mkdir()
+    assert paths.runtime_dir({}) == tmp_path / "run"
+    assert paths.runtime_dir({"STATE_DIRECTORY": "/s"}) == Path("/s")
+
+
+def test_the_file_in_the_folder_that_systemd_gives_is_read_where_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "camiohookd.toml").write_text("[queue]\nmax_tasks = 5\n")
+    assert config.load(None, {"CONFIGURATION_DIRECTORY": str(tmp_path)}).queue.max_tasks == 5

@@ -1,0 +1,53 @@
+import re
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from camiohookd.config import load as config
+from camiohookd.config import reference as configdoc
+from camiohookd.config.load import Config
+from camiohookd.config.settings import Rule, Zone
+from tests.support.checkout import ROOT
+
+ADVICE = "run ./build.sh docs"
+
+
+def uncommented() -> str:
+    return re.sub(r"^#(?=\S)", "", configdoc.example_config(), flags=re.MULTILINE)
+
+
+def test_the_example_as_it_is_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "example.toml"
+    path.write_text(configdoc.example_config())
+    assert config.load(path, {}) == Config()
+
+
+def test_the_example_with_nothing_commented_out_is_every_default_again(tmp_path: Path) -> None:
+    path = tmp_path / "example.toml"
+    path.write_text(uncommented())
+    zone = Zone("drive", ((0.1, 0.5), (0.9, 0.5), (1.0, 1.0), (0.0, 1.0)))
+    assert config.load(path, {}) == Config(rule=(Rule(min_probability=0.5, nothing_label="nothing", zone=(zone,)),))
+
+
+@pytest.mark.parametrize(("section", "kind"), [*config.SECTIONS.items(), ("rule", Rule)])
+def test_every_setting_is_in_the_example_and_in_the_table_with_a_description(
+    section: str, kind: type[msgspec.Struct]
+) -> None:
+    example = tomllib.loads(uncommented())[section]
+    table = configdoc.settings_table()
+    keys = [field.name for field in msgspec.structs.fields(kind)]
+    assert list(example[0] if isinstance(example, list) else example) == keys
+    for key in set(keys) - {"zone"}:  # which has a heading of its own
+        assert re.search(rf"^\| `{key}` \| [^|]+ \| [^|]+ \| [A-Za-z][^|]+ \|$", table, flags=re.MULTILINE)
+    assert "None" not in table
+
+
+def test_the_packaged_file_is_the_example() -> None:
+    assert (ROOT / "debian/camiohookd.toml").read_text() == configdoc.example_config(), ADVICE
+
+
+def test_the_readme_holds_the_table() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert readme == configdoc.with_table(readme), ADVICE

@@ -1,0 +1,94 @@
+"""What systemd hears of a daemon that gets on, and of one that does not."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from camiohookd.daemon.heartbeat import Heartbeat, Rate
+
+
+@pytest.fixture
+def notices(tmp_path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(str(tmp_path / "notify"))
+        receiver.setblocking(False)
+        yield receiver
+
+
+def heard(notices: socket.socket) -> list[str]:
+    messages: list[str] = []
+    with suppress(BlockingIOError):
+        while True:
+            messages.append(notices.recv(4096).decode())
+    return messages
+
+
+def test_who_gets_on_feeds_the_watchdog_and_says_how_it_is(notices: socket.socket) -> None:
+    Heartbeat(lambda: "3 waiting", lambda: None, {"NOTIFY_SOCKET": notices.getsockname()}).beat()
+    assert heard(notices) == ["STATUS=3 waiting\nWATCHDOG=1"]
+
+
+def test_who_is_stuck_lets_the_watchdog_bite_and_says_so_once(
+    notices: socket.socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    trouble: list[str | None] = ["a picture takes 99 s", "a picture takes 109 s", None, "a picture takes 61 s"]
+    heartbeat = Heartbeat(lambda: "fine", lambda: trouble.pop(0), {"NOTIFY_SOCKET": notices.getsockname()})
+    for _ in range(4):
+        heartbeat.beat()
+    assert [("WATCHDOG" in message, message.split("\n")[0]) for message in heard(notices)] == [
+        (False, "STATUS=Stuck: a picture takes 99 s"),
+        (False, "STATUS=Stuck: a picture takes 109 s"),
+        (True, "STATUS=fine"),
+        (False, "STATUS=Stuck: a picture takes 61 s"),
+    ]
+    told = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert [record.getMessage().split(";")[0] for record in told] == ["a picture takes 99 s", "a picture takes 61 s"]
+
+
+@pytest.mark.parametrize(
+    ("watchdog", "beats"),
+    [({"WATCHDOG_USEC": "300000"}, 4), ({"WATCHDOG_USEC": "300000", "WATCHDOG_PID": "1"}, 1), ({}, 1)],
+)
+def test_it_beats_three_times_as_often_as_the_watchdog_wants(
+    notices: socket.socket, watchdog: dict[str, str], beats: int
+) -> None:
+    async def for_a_while() -> None:
+        heartbeat = Heartbeat(lambda: "fine", lambda: None, {"NOTIFY_SOCKET": notices.getsockname()} | watchdog)
+        running = asyncio.create_task(heartbeat.run())
+        while len(counted) < beats:
+            counted.extend(heard(notices))
+            await asyncio.sleep(0.01)
+        running.cancel()
+
+    counted: list[str] = []
+    asyncio.run(asyncio.wait_for(for_a_while(), 10))
+    assert len(counted) == beats
+
+
+def test_a_watchdog_for_this_very_process_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    from camiohookd.system.systemd import watchdog_seconds
+
+    assert watchdog_seconds({"WATCHDOG_USEC": "60000000", "WATCHDOG_PID": str(os.getpid())}) == 60.0
+    assert watchdog_seconds({}) is None
+
+
+def test_the_rate_is_that_of_the_last_minute() -> None:
+    now = [1000.0]
+    rate = Rate(lambda: now[0])
+    assert rate.per_minute(5) == 0
+    for count in (10, 15, 20):  # one each two seconds
+        now[0] += 10
+        last = rate.per_minute(count)
+    assert last == 15  # as many as were seen, though not for a minute yet
+    for count in range(25, 100, 5):
+        now[0] += 10
+        last = rate.per_minute(count)
+    assert last == 30
+    now[0] += 60
+    assert rate.per_minute(95) == 0

@@ -1,0 +1,84 @@
+"""Reading again, seen from within: what is warned of by and by, and what nobody thought of."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from camiohookd.config.load import Config
+from camiohookd.config.settings import Callback, Hook, Log, Queue, Rule
+from camiohookd.daemon import reload
+from camiohookd.daemon.reload import Reloader, Setup, needs_restart
+from camiohookd.web.server import tls
+from tests.support.certificates import make_certificate
+
+NOTHING = Setup(Config(), {}, None)
+
+
+def test_a_certificate_that_ends_soon_is_warned_of_every_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(reload, "_DAY", 0.01)
+    pair = make_certificate(tmp_path, days=5)
+    started = Setup(Config(), {}, tls.load(*map(str, pair)))
+
+    async def some_days() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await Reloader(started, lambda: started, lambda _setup: None).run(asyncio.Event())
+
+    asyncio.run(some_days())
+    assert caplog.text.count("ends in 4 days") > 1
+
+
+def test_whatever_goes_wrong_in_a_reload_the_next_one_is_done(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    used: list[Setup] = []
+    results: Iterator[RuntimeError | Setup] = iter([RuntimeError("the cause"), NOTHING])
+
+    def read() -> Setup:
+        result = next(results)
+        if isinstance(result, RuntimeError):
+            raise result
+        return result
+
+    async def twice() -> None:
+        reloader = Reloader(NOTHING, read, used.append)
+        await reloader.reload()
+        assert "RuntimeError: the cause" in caplog.text
+        assert used == []
+        await reloader.reload()
+
+    asyncio.run(twice())
+    assert used == [NOTHING]
+    assert "reloaded: 0 rules" in caplog.text
+
+
+def test_only_what_cannot_be_changed_while_it_runs_needs_a_restart() -> None:
+    old = Config()
+    at_once = Config(
+        log=Log(level="debug"),
+        hook=Hook(tls_cert="a", tls_key="b", api_keys_file="c"),
+        callback=Callback(allow_hosts=()),
+        rule=(Rule(),),
+    )
+    assert needs_restart(old, at_once) == []
+    assert needs_restart(old, Config(queue=Queue(max_tasks=5), hook=Hook(max_images=7))) == [
+        "hook.max_images",
+        "queue.max_tasks",
+    ]
+
+
+def test_a_start_warns_of_weak_keys_and_of_a_certificate_that_ends(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    loaded = tls.load(*map(str, make_certificate(tmp_path, days=1)))
+    assert loaded is not None
+    assert loaded.expires < datetime.now(UTC) + timedelta(days=2)
+    reload.warn(Setup(Config(), {"mine": "12345678"}, loaded))
+    assert 'the key "mine" is weak' in caplog.text
+    assert "12345678" not in caplog.text
+    assert "ends in 0 days" in caplog.text

@@ -1,0 +1,110 @@
+"""Listening sockets that outlive the process: what is handed to systemd, and taken over from it."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from camiohookd.config.values import Address
+from camiohookd.daemon.sockets import Sockets
+from tests.support.daemon_process import free_port
+
+TAKER = """
+import os, sys
+os.environ["LISTEN_PID"] = str(os.getpid())
+from camiohookd.daemon.sockets import Sockets
+from camiohookd.config.values import Address
+sockets = Sockets()
+bound = sockets.listen("hook", Address(sys.argv[1]), "hook.listen")
+print(*sorted("{}:{}".format(*each.getsockname()[:2]) for each in bound), os.get_inheritable(bound[0].fileno()))
+bound[0].setblocking(True)
+client, _ = bound[0].accept()
+client.sendall(b"served")
+"""
+
+
+@pytest.fixture
+def notices(tmp_path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(str(tmp_path / "notify"))
+        receiver.settimeout(10)
+        yield receiver
+
+
+def received(notices: socket.socket) -> tuple[str, list[socket.socket]]:
+    message, files, _, _ = socket.recv_fds(notices, 4096, 8)
+    return message.decode(), [socket.socket(fileno=file) for file in files]
+
+
+def environ(notices: socket.socket) -> dict[str, str]:
+    return os.environ | {"NOTIFY_SOCKET": notices.getsockname()}
+
+
+def start_taker(address: str, kept: list[socket.socket], notices: socket.socket) -> "subprocess.Popen[str]":
+    """A process that is handed `kept` as systemd would, as the files 3, 4, ..."""
+    numbers = [each.fileno() for each in kept]
+    moves = " ".join(f"{3 + nth}<&{number}" for nth, number in enumerate(numbers))
+    return subprocess.Popen(
+        ["bash", "-c", f'exec {moves}; exec "$@"', "-", sys.executable, "-c", TAKER, address],
+        env=environ(notices) | {"LISTEN_FDS": str(len(kept)), "LISTEN_FDNAMES": ":".join(["hook"] * len(kept))},
+        pass_fds=numbers,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_what_is_newly_bound_is_handed_over_to_be_kept(notices: socket.socket) -> None:
+    address = Address(f"127.0.0.1:{free_port()}")
+    (bound,) = Sockets(environ(notices)).listen("hook", address, "hook.listen")
+    message, (kept,) = received(notices)
+    assert message == "FDSTORE=1\nFDNAME=hook"
+    assert kept.getsockname() == bound.getsockname()
+    bound.close()
+    kept.close()
+
+
+def test_who_connects_between_two_runs_is_served_by_the_second(notices: socket.socket) -> None:
+    address = Address(f"127.0.0.1:{free_port()}")
+    (bound,) = Sockets(environ(notices)).listen("hook", address, "hook.listen")
+    _, kept = received(notices)
+    bound.close()  # the first run has ended, however it did
+    with (
+        socket.create_connection((address.host, address.port), timeout=10) as client,
+        start_taker(address, kept, notices) as taker,
+    ):
+        assert client.recv(10) == b"served"
+        assert taker.stdout is not None
+        assert taker.stdout.read() == f"{address} False\n"
+    kept[0].close()
+
+
+def test_what_was_kept_for_another_address_is_let_go_and_a_new_one_bound(notices: socket.socket) -> None:
+    old, new = Address(f"127.0.0.1:{free_port()}"), Address(f"127.0.0.1:{free_port()}")
+    (bound,) = Sockets(environ(notices)).listen("hook", old, "hook.listen")
+    _, kept = received(notices)
+    bound.close()
+    with start_taker(new, kept, notices) as taker:
+        assert received(notices)[0] == "FDSTOREREMOVE=1\nFDNAME=hook"
+        message, again = received(notices)
+        assert message == "FDSTORE=1\nFDNAME=hook"
+        assert again[0].getsockname()[1] == new.port
+        with socket.create_connection((new.host, new.port), timeout=10) as client:
+            assert client.recv(10) == b"served"
+        assert taker.wait(10) == 0
+    for each in (*kept, *again):
+        each.close()
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection((old.host, old.port), timeout=10)
+
+
+def test_what_is_meant_for_another_process_is_not_touched(notices: socket.socket) -> None:
+    meant = environ(notices) | {"LISTEN_PID": "1", "LISTEN_FDS": "1", "LISTEN_FDNAMES": "hook"}
+    (bound,) = Sockets(meant).listen("hook", Address("127.0.0.1:0"), "hook.listen")
+    message, (copy,) = received(notices)
+    assert message == "FDSTORE=1\nFDNAME=hook"
+    bound.close()
+    copy.close()

@@ -1,0 +1,327 @@
+"""A model is opened as the settings say, and on the CPU if that does not work; what was found out is remembered."""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from camiohookd.errors import ConfigError, ModelError
+from camiohookd.labelers.onnx.accelerators.crash_marker import Guard
+from camiohookd.labelers.onnx.accelerators.probe import Answer, Trial
+from camiohookd.labelers.onnx.accelerators.survey import Survey
+from camiohookd.labelers.onnx.cache import Cache
+from camiohookd.labelers.onnx.devices import Device, parse_device
+from camiohookd.labelers.onnx.labeler import OnnxLabeler, open_onnx
+from camiohookd.labelers.onnx.opening import Opening, open_configured
+from camiohookd.labelers.onnx.runner import Runner, Tensor
+from camiohookd.labelers.onnx.session import open_session
+from camiohookd.pictures.decode import Decoded, Limits, decode
+from tests.support.checkout import ROOT
+from tests.support.onnx_graphs import constant_model, model_folder
+
+SHIPPED = ROOT / "models/ssdlite-mobilenet-v2-coco"
+CAT = (ROOT / "camiohookd/samples/chelsea.jpg").read_bytes()
+CPU, FANCY = Device("CPUExecutionProvider", "cpu"), Device("FancyExecutionProvider", "npu")
+
+
+@pytest.fixture(autouse=True)
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.INFO, "camiohookd")
+    return caplog
+
+
+def picture(labeler: OnnxLabeler) -> Decoded:
+    return decode(CAT, Limits(), labeler.input_size)
+
+
+# With what this machine really has.
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_a_box_with_nothing_but_a_cpu_labels_on_it_and_says_nothing(
+    tmp_path: Path, device: str, log: pytest.LogCaptureFixture
+) -> None:
+    degraded: list[bool] = []
+    labeler, threads = open_configured(
+        SHIPPED, device=device, state=tmp_path, on_degraded=degraded.append, plugin_folder=tmp_path
+    )
+    assert labeler.detect(picture(labeler))[0].label == "cat"
+    assert labeler.device == "cpu"
+    assert 1 <= threads <= (os.cpu_count() or 1)
+    assert degraded == []
+    assert log.messages == []
+    assert not (tmp_path / "graphs/device-in-use").exists()
+
+
+@pytest.mark.parametrize("device", ["gpu", "npu", "CUDAExecutionProvider"])
+def test_a_device_that_is_not_there_is_one_line_and_the_cpu(
+    tmp_path: Path, device: str, log: pytest.LogCaptureFixture
+) -> None:
+    degraded: list[bool] = []
+    labeler, _ = open_configured(SHIPPED, device=device, on_degraded=degraded.append, plugin_folder=tmp_path)
+    assert labeler.detect(picture(labeler))[0].label == "cat"
+    assert labeler.device == "cpu"
+    assert degraded == [True]
+    assert log.messages == [
+        f'device "{device}": there is no such device here, see "camiohookd devices"; labelling on the CPU, '
+        "next try in 1 min"
+    ]
+    labeler.close()
+
+
+def test_a_plugin_that_cannot_be_loaded_is_one_line_and_the_cpu(tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
+    degraded: list[bool] = []
+    missing = str(tmp_path / "missing.so")
+    labeler, _ = open_configured(
+        SHIPPED, device="auto", plugins=[missing], on_degraded=degraded.append, plugin_folder=tmp_path
+    )
+    assert labeler.device == "cpu"
+    assert degraded == []
+    [message] = log.messages
+    assert message.startswith(f"{missing} is not used: it cannot be loaded as a plug-in: ")
+
+
+def test_a_setting_that_means_nothing_stops_the_start() -> None:
+    with pytest.raises(ConfigError, match=r"labeler\.device"):
+        open_configured(SHIPPED, device="gpu fast=1", on_degraded=print)
+
+
+def test_a_bad_model_stops_the_start_whatever_the_device(tmp_path: Path) -> None:
+    model_folder(tmp_path, b"no model", "classify", ["cat"])
+    for device in ("auto", "cpu", "gpu"):
+        with pytest.raises(ModelError, match="ONNX Runtime cannot load the model"):
+            open_configured(tmp_path, device=device, on_degraded=print)
+
+
+def test_threads_are_measured_once_and_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened() -> int:
+        return open_configured(SHIPPED, device="cpu", state=tmp_path, on_degraded=print)[1]
+
+    first = opened()
+    monkeypatch.setattr("camiohookd.labelers.onnx.tuning.fastest", None)  # would be called if it were measured
+    assert opened() == first
+
+
+def test_threads_that_were_set_are_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("camiohookd.labelers.onnx.tuning.fastest", None)
+    assert open_configured(SHIPPED, device="cpu", threads=7, state=tmp_path, on_degraded=print)[1] == 7
+
+
+# With a device that does what it is told.
+
+
+class FakeSession:
+    """The CPU under another name, that gives NaN when it is `broken`."""
+
+    def __init__(self, model: bytes, name: str) -> None:
+        self._session = open_session(model, name)
+        self.device, self.inputs, self.outputs = FANCY.name, self._session.inputs, self._session.outputs
+        self.broken = False
+
+    def run(self, outputs: Sequence[str], feeds: Mapping[str, Tensor]) -> Sequence[Tensor]:
+        found = self._session.run(outputs, feeds)
+        return [each * np.float32("nan") for each in found] if self.broken else found
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class Box:
+    """A machine with a fancy device; `problem` is what a trial says, `error` what a start raises."""
+
+    state: Path | None
+    device: str = "auto"
+    problem: str | None = None
+    ms: float = 1.0
+    error: Exception | None = None
+    folder: Path = SHIPPED
+    trials: int = 0
+    degraded: list[bool] = field(default_factory=list)
+    sessions: list[FakeSession] = field(default_factory=list)
+    waits: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
+
+    def open(self) -> OnnxLabeler:
+        wish = parse_device(self.device)
+        survey = Survey(
+            self.folder,
+            wish,
+            [],
+            threads=2,
+            spinning=False,
+            built_in=lambda: [CPU, FANCY],
+            try_out=self.try_out,
+        )
+        self.opening = Opening(
+            wish,
+            survey,
+            Cache(self.state, {}) if self.state else None,
+            Guard(self.state / "device-in-use" if self.state else None, self.device),
+            spinning=False,
+            deadline=30,
+            on_degraded=self.degraded.append,
+            later=lambda seconds, function: self.waits.append((seconds, function)),
+            start=self.start,
+        )
+        return open_onnx(self.folder, self.opening.open)
+
+    def try_out(self, trial: Trial, seconds: float) -> Answer:
+        if trial.device == CPU:
+            return Answer(ms=5.0)
+        self.trials += 1
+        return Answer(problem=self.problem) if self.problem else Answer(ms=self.ms)
+
+    def start(self, model: bytes, name: str, device: Device, **more: Any) -> Runner:
+        assert device == FANCY
+        if self.error:
+            raise self.error
+        self.sessions.append(FakeSession(model, name))
+        return self.sessions[-1]
+
+    @property
+    def in_use(self) -> bool:
+        assert self.state
+        return (self.state / "device-in-use").exists()
+
+
+@pytest.mark.parametrize("device", ["auto", "npu", "fancy"])
+def test_the_device_is_used_and_marked_as_in_use_until_it_is_closed(tmp_path: Path, device: str) -> None:
+    box = Box(tmp_path, device)
+    labeler = box.open()
+    assert labeler.device == "FancyExecutionProvider"
+    assert labeler.detect(picture(labeler))[0].label == "cat"
+    assert box.degraded == []
+    assert box.in_use
+    labeler.close()
+    assert not box.in_use
+
+
+def test_what_was_chosen_is_not_tried_out_at_the_next_start(tmp_path: Path) -> None:
+    Box(tmp_path).open().close()
+    box = Box(tmp_path)
+    labeler = box.open()
+    assert (labeler.device, box.trials) == ("FancyExecutionProvider", 0)
+    labeler.close()
+
+
+def test_auto_takes_the_cpu_where_it_is_faster_and_remembers_that(tmp_path: Path) -> None:
+    box = Box(tmp_path, ms=9.0)
+    assert box.open().device == "cpu"
+    assert not box.in_use
+    again = Box(tmp_path)
+    assert (again.open().device, again.trials) == ("cpu", 0)
+    assert box.degraded == again.degraded == []
+
+
+def test_a_device_that_did_not_work_is_looked_at_again_at_the_next_start(
+    tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    assert Box(tmp_path, problem="crashed (SIGSEGV)").open().device == "cpu"
+    assert "FancyExecutionProvider is not used: crashed (SIGSEGV)" in log.messages
+    labeler = Box(tmp_path).open()
+    assert labeler.device == "FancyExecutionProvider"
+    labeler.close()
+
+
+def test_a_device_that_was_asked_for_and_does_not_work_is_degraded(
+    tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    box = Box(tmp_path, "npu", problem="gave no answer within 60 s")
+    assert box.open().device == "cpu"
+    assert box.degraded == [True]
+    assert log.messages == [
+        'device "npu": FancyExecutionProvider: gave no answer within 60 s; labelling on the CPU, next try in 1 min'
+    ]
+    assert not box.in_use
+
+
+def test_a_remembered_device_that_does_not_start_any_more_is_degraded_and_tried_out_before_the_next_start(
+    tmp_path: Path,
+) -> None:
+    Box(tmp_path).open().close()
+    box = Box(tmp_path, error=ModelError("the driver is gone"))
+    labeler = box.open()
+    assert (labeler.device, box.degraded, box.in_use) == ("cpu", [True], False)
+    box.problem = "crashed (SIGSEGV)"
+    box.error = AssertionError("it is not started after such a trial")
+    box.waits.pop()[1]()
+    assert box.trials == 1
+    assert labeler.device == "cpu"
+    box.problem = box.error = None
+    box.waits.pop()[1]()
+    assert labeler.device == "FancyExecutionProvider"
+    assert box.degraded == [True, False]
+    labeler.close()
+
+
+def test_garbage_in_use_costs_no_picture(tmp_path: Path) -> None:
+    box = Box(tmp_path)
+    labeler = box.open()
+    box.sessions[0].broken = True
+    assert labeler.detect(picture(labeler))[0].label == "cat"
+    assert (labeler.device, box.degraded, box.in_use) == ("cpu", [True], False)
+    box.waits.pop()[1]()
+    assert labeler.detect(picture(labeler))[0].label == "cat"
+    assert (labeler.device, box.degraded, box.in_use) == ("FancyExecutionProvider", [True, False], True)
+    labeler.close()
+
+
+def test_threads_are_not_measured_on_the_cpu_for_a_device_that_is_down(tmp_path: Path) -> None:
+    box = Box(tmp_path, "npu", problem="down")
+    labeler = box.open()
+    assert box.opening.shape(SHIPPED, labeler, 4) == (4, 1)
+    assert list(tmp_path.glob("threads-*")) == []
+
+
+def test_threads_are_measured_for_the_device_that_is_used(tmp_path: Path) -> None:
+    model = constant_model({"scores": np.array([[0.25, 0.75]], np.float32)})
+    box = Box(tmp_path / "state", folder=model_folder(tmp_path, model, "classify", ["cat", "dog"]))
+    labeler = box.open()
+    shape = box.opening.shape(box.folder, labeler, 2)
+    assert shape in [(2, 1), (1, 1)]
+    [kept] = (tmp_path / "state").glob("threads-*")
+    assert json.loads(kept.read_bytes().partition(b"\n")[2]) == list(shape)
+    labeler.close()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.unit.labelers.test_opening import Box
+box = Box(Path(sys.argv[1]), "npu")
+if sys.argv[2] == "start":
+    box.start = lambda *a, **b: os.kill(os.getpid(), signal.SIGSEGV)
+labeler = box.open()
+print(labeler.device, box.degraded, [seconds for seconds, _ in box.waits], flush=True)
+if sys.argv[2] == "use":
+    os.kill(os.getpid(), signal.SIGSEGV)
+"""
+
+
+def program(state: Path, dies_at: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", KILLED, str(state), dies_at], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("dies_at", ["start", "use"])
+def test_a_device_that_kills_the_program_is_not_started_again_at_once(tmp_path: Path, dies_at: str) -> None:
+    first = program(tmp_path, dies_at)
+    assert first.returncode == -signal.SIGSEGV, first.stderr
+    second = program(tmp_path, dies_at)
+    assert (second.stdout, second.returncode) == ("cpu [True] [60.0]\n", 0 if dies_at == "start" else -signal.SIGSEGV)
+
+
+def test_a_program_that_ends_by_itself_with_the_device_in_use_has_not_been_killed(tmp_path: Path) -> None:
+    for _ in range(2):
+        ended = program(tmp_path, "never")
+        assert (ended.stdout, ended.returncode) == ("FancyExecutionProvider [] []\n", 0), ended.stderr

@@ -1,0 +1,197 @@
+"""Housekeeping: what is kept how long, in what steps the rest goes, and what a disk that refuses may cost."""
+
+from pathlib import Path
+
+import pytest
+
+from camiohookd.queue.capacity import DAY, Bounds
+from camiohookd.queue.housekeeping import CLOCK_NOTE_EVERY, PAUSE_AFTER_FAILURE, TASKS_A_STEP, Housekeeper
+from camiohookd.queue.task import Cause, State
+from camiohookd.queue.task_queue import TaskQueue
+from camiohookd.storage import tinydb_storage as storage
+from tests.support.queue_factory import (
+    CountingDisk,
+    HandClock,
+    accept,
+    commit,
+    crash,
+    label,
+    make_event,
+    open_queue,
+)
+
+
+@pytest.fixture
+def queue(tmp_path: Path, clock: HandClock, disk: CountingDisk) -> TaskQueue:
+    return open_queue(tmp_path, clock=clock, disk=disk, bounds=Bounds(max_bytes=10**9, min_free_bytes=0))
+
+
+def fail(queue: TaskQueue, number: int) -> int:
+    task_id = accept(queue, make_event(number))
+    commit(queue, lambda q: q.fail(task_id, Cause.LABELING, "test"))
+    return task_id
+
+
+def done(queue: TaskQueue, number: int) -> int:
+    task_id = label(queue, make_event(number))
+    commit(queue, lambda q: q.done(task_id))
+    return task_id
+
+
+def steps_until_idle(housekeeper: Housekeeper) -> int:
+    steps = 1
+    while housekeeper.step():
+        steps += 1
+    return steps
+
+
+def test_a_done_task_is_kept_for_a_day_for_duplicates_and_then_forgotten(queue: TaskQueue, clock: HandClock) -> None:
+    task_id = done(queue, 1)
+    assert queue.get(task_id).payload is None
+    clock.tick(DAY)
+    steps_until_idle(Housekeeper(queue))
+    assert commit(queue, lambda q: q.put(make_event(1))).duplicate
+    clock.tick(1)
+    steps_until_idle(Housekeeper(queue))
+    assert not commit(queue, lambda q: q.put(make_event(1))).duplicate
+
+
+def test_a_failed_task_is_kept_with_its_payload_for_a_week(queue: TaskQueue, clock: HandClock) -> None:
+    task_id = fail(queue, 1)
+    clock.tick(7 * DAY)
+    steps_until_idle(Housekeeper(queue))
+    assert queue.read_payload(queue.get(task_id)).pictures == make_event(1).pictures
+    clock.tick(1)
+    steps_until_idle(Housekeeper(queue))
+    assert queue.index.counts[State.FAILED] == 0
+
+
+def test_what_has_waited_for_longer_than_max_age_fails_as_expired(queue: TaskQueue, clock: HandClock) -> None:
+    task_id = label(queue, make_event(1))
+    commit(queue, lambda q: q.retry(task_id, "the callback said 503"))
+    clock.tick(14 * DAY)
+    fresh = accept(queue, make_event(2))
+    steps_until_idle(Housekeeper(queue))
+    assert queue.get(task_id).state is State.LABELLED
+    clock.tick(1)
+    steps_until_idle(Housekeeper(queue))
+    task = queue.get(task_id)
+    assert (task.state, task.cause, task.reply is not None) == (State.FAILED, Cause.EXPIRED, True)
+    assert "503" in task.reason
+    assert queue.get(fresh).state is State.PENDING
+
+
+def test_a_redriven_task_has_its_whole_age_before_it(queue: TaskQueue, clock: HandClock) -> None:
+    task_id = accept(queue, make_event(1))
+    clock.tick(14 * DAY + 1)
+    steps_until_idle(Housekeeper(queue))
+    commit(queue, lambda q: q.redrive(task_id))
+    clock.tick(14 * DAY)
+    steps_until_idle(Housekeeper(queue))
+    assert queue.get(task_id).state is State.PENDING
+
+
+def test_what_is_being_worked_on_does_not_expire(queue: TaskQueue, clock: HandClock) -> None:
+    task_id = accept(queue, make_event(1))
+    commit(queue, lambda q: q.claim())
+    clock.tick(15 * DAY)
+    steps_until_idle(Housekeeper(queue))
+    assert queue.get(task_id).state is State.PENDING
+    commit(queue, lambda q: q.give_back(task_id))
+    steps_until_idle(Housekeeper(queue))
+    assert queue.get(task_id).state is State.FAILED
+
+
+@pytest.mark.parametrize("jump", [-3600.0, 365 * DAY])
+def test_a_jump_of_the_wall_clock_expires_and_forgets_nothing(queue: TaskQueue, clock: HandClock, jump: float) -> None:
+    done(queue, 1)
+    fail(queue, 2)
+    accept(queue, make_event(3))
+    clock.wall_seconds += jump
+    steps_until_idle(Housekeeper(queue))
+    assert queue.index.counts == {State.PENDING: 1, State.LABELLED: 0, State.DONE: 1, State.FAILED: 1}
+
+
+def test_more_done_and_failed_than_the_bounds_allow_are_forgotten_oldest_first(
+    tmp_path: Path, clock: HandClock, disk: CountingDisk
+) -> None:
+    bounds = Bounds(max_bytes=10**9, min_free_bytes=0, max_done=3, max_failed=2)
+    queue = open_queue(tmp_path, clock=clock, disk=disk, bounds=bounds)
+    for number in range(1, 8):
+        done(queue, number)
+        fail(queue, 100 + number)
+        clock.tick(1)
+    steps_until_idle(Housekeeper(queue))
+    assert queue.index.counts == {State.PENDING: 0, State.LABELLED: 0, State.DONE: 3, State.FAILED: 2}
+    assert sorted(map(int, queue.storage.documents)) == [9, 11, 12, 13, 14]
+
+
+def test_much_to_forget_is_done_in_bounded_steps(queue: TaskQueue, clock: HandClock, disk: CountingDisk) -> None:
+    for number in range(1, 2 * TASKS_A_STEP + 50):
+        fail(queue, number)
+    clock.tick(8 * DAY)
+    disk.calls.clear()
+    assert steps_until_idle(Housekeeper(queue)) == 3
+    assert disk.calls["write"] == 3
+    assert len(queue.table) == 0
+
+
+def test_a_compaction_is_done_in_bounded_steps(queue: TaskQueue, disk: CountingDisk) -> None:
+    with queue.batch():
+        for number in range(1, 20_000):
+            queue.table.insert({"state": "done", "digest": str(number), "ended": 0.0, "text": "x" * 200})
+        queue.commit()
+    housekeeper = Housekeeper(queue)
+    steps = []
+    more = True
+    while more:
+        before = disk.written
+        more = housekeeper.step()
+        steps.append(disk.written - before)
+    assert len(steps) > 10
+    assert max(steps) <= storage.STEP_BYTES + 400
+    assert not queue.storage.wants_compaction()
+
+
+def test_a_compaction_that_the_disk_refuses_is_tried_again_a_minute_later(
+    queue: TaskQueue, clock: HandClock, disk: CountingDisk
+) -> None:
+    queue.storage.damaged = True
+    disk.fails = lambda call, path: OSError("full") if path.name == "queue.json.new" else None
+    housekeeper = Housekeeper(queue)
+    steps_until_idle(housekeeper)
+    disk.fails = lambda *_: None
+    assert not housekeeper.step()
+    clock.tick(PAUSE_AFTER_FAILURE)
+    steps_until_idle(housekeeper)
+    assert not queue.storage.wants_compaction()
+
+
+def test_the_clock_is_noted_so_that_a_power_cut_costs_little_age(
+    queue: TaskQueue, clock: HandClock, tmp_path: Path
+) -> None:
+    accept(queue, make_event(1))
+    housekeeper = Housekeeper(queue)
+    for _ in range(100):
+        clock.tick(CLOCK_NOTE_EVERY / 2)
+        housekeeper.step()
+    crash(queue)
+    clock.reboot()
+    queue = open_queue(tmp_path, clock=clock)
+    assert queue.elapsed.now() >= 49 * CLOCK_NOTE_EVERY
+    crash(queue)
+
+
+def test_a_disk_that_refuses_costs_nothing_but_the_time(
+    queue: TaskQueue, clock: HandClock, disk: CountingDisk, caplog: pytest.LogCaptureFixture
+) -> None:
+    accept(queue, make_event(1))
+    clock.tick(15 * DAY)
+    disk.fails = lambda call, _: OSError("read-only") if call == "write" else None
+    housekeeper = Housekeeper(queue)
+    steps_until_idle(housekeeper)
+    assert "old tasks could not be cleared away" in caplog.text
+    assert queue.index.counts[State.PENDING] == 1
+    disk.fails = lambda *_: None
+    steps_until_idle(housekeeper)
+    assert queue.index.counts[State.FAILED] == 1

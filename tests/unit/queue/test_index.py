@@ -1,0 +1,80 @@
+"""The index follows every change of the documents, and their undoing."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from camiohookd.queue.delivery_schedule import Deliveries
+from camiohookd.queue.index import TaskIndex, host_of
+from camiohookd.storage.segments import Segments
+from tests.support.queue_factory import CountingDisk, backoff
+
+Document = dict[str, Any]
+
+payloads = st.sampled_from([1, 2]).map(lambda segment: [segment, 0, 40])
+waiting = st.fixed_dictionaries(
+    {
+        "state": st.sampled_from(["pending", "labelled"]),
+        "callback_url": st.sampled_from(["https://a/1", "https://b/1"]),
+        "since": st.integers(0, 5),
+    },
+    optional={"in_hand": st.just(True), "suspect": st.just(True), "payload": payloads},
+)
+ended = st.fixed_dictionaries(
+    {"state": st.sampled_from(["done", "failed"]), "ended": st.integers(0, 5)},
+    optional={"payload": payloads},
+)
+changes = st.lists(st.tuples(st.integers(1, 5), st.none() | waiting | ended), max_size=30)
+
+
+@given(script=changes)
+def test_after_any_changes_it_is_as_if_built_from_the_documents(
+    tmp_path_factory: pytest.TempPathFactory, script: list[tuple[int, Document | None]]
+) -> None:
+    folder = tmp_path_factory.mktemp("segments")
+    index, documents = new_index(folder), dict[int, Document]()
+    for number, after in script:
+        after = after and {**after, "digest": f"digest {number}"}
+        if after and "payload" in after:
+            after["payload"] = [after["payload"][0], 40 * number, 40]  # no two tasks share a place
+        index.observe(str(number), documents.get(number), after)
+        documents.pop(number, None)
+        if after is not None:
+            documents[number] = after
+    fresh = new_index(folder)
+    for number in sorted(documents):
+        fresh.observe(str(number), None, documents[number])
+    assert facts(index) == facts(fresh)
+
+
+def new_index(folder: Path) -> TaskIndex:
+    return TaskIndex(Segments(folder, CountingDisk()), Deliveries(backoff))
+
+
+def facts(index: TaskIndex) -> dict[str, Any]:
+    """All that can be asked of the index."""
+    due = []
+    while (task_id := index._deliveries.take(0.0)) is not None:
+        index._deliveries.remove(task_id)
+        index._deliveries.landed(task_id, 0.0, success=True)
+        due.append(task_id)
+    return {
+        "counts": {state: count for state, count in index.counts.items() if count},
+        "ids": [list(ids.after(0)) for ids in (index.waiting, index.claimable, index.suspects)],
+        "in hand": index.in_hand,
+        "digests": index._by_digest,
+        "timed": [sorted(ids._times.items()) for ids in (index.by_age, index.kept_payloads, *index.ended.values())],
+        "segments": index._segments._needed,
+        "due": sorted(due),
+    }
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [("https://Camio.com/x?y", "camio.com"), ("http://127.0.0.1:9000/cb", "127.0.0.1:9000"), ("https://a:1", "a:1")],
+)
+def test_deliveries_are_paced_by_host_and_port(url: str, host: str) -> None:
+    assert host_of(url) == host

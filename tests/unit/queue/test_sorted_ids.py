@@ -1,0 +1,75 @@
+"""The ordered sets against plain sets and dictionaries."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from camiohookd.queue.sorted_ids import OrderedIds, TimedIds
+
+ids = st.integers(1, 30)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_blocks() -> Iterator[None]:
+    """So that few ids fill many blocks."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("camiohookd.queue.sorted_ids.BLOCK", 4)
+        yield
+
+
+@given(st.lists(st.tuples(st.booleans(), ids), max_size=300), ids)
+def test_ordered_ids_are_a_sorted_set(steps: list[tuple[bool, int]], bound: int) -> None:
+    ordered, plain = OrderedIds(), set[int]()
+    for adds, number in steps:
+        if adds:
+            ordered.add(number)
+            plain.add(number)
+        else:
+            ordered.discard(number)
+            plain.discard(number)
+        assert ordered.first() == min(plain, default=None)
+        assert ordered.last() == max(plain, default=None)
+        assert (len(ordered), number in ordered) == (len(plain), number in plain)
+    assert list(ordered.after(bound)) == sorted(each for each in plain if each > bound)
+
+
+@given(st.lists(st.tuples(st.booleans(), ids, st.integers(0, 9)), max_size=300))
+def test_timed_ids_give_the_earliest_of_what_is_there(steps: list[tuple[bool, int, int]]) -> None:
+    timed, plain = TimedIds(), dict[int, int]()
+    for adds, number, time in steps:
+        if adds:
+            timed.add(number, time)
+            plain[number] = time
+        else:
+            timed.discard(number)
+            plain.pop(number, None)
+        assert timed.first() == min(((time, number) for number, time in plain.items()), default=None)
+        assert len(timed) == len(plain)
+
+
+class _Counted(int):
+    """A number that counts how often it is compared."""
+
+    comparisons = 0
+
+    def __lt__(self, other: int) -> bool:
+        _Counted.comparisons += 1
+        return super().__lt__(other)
+
+
+def comparisons_of_draining(count: int) -> Iterator[int]:
+    timed = TimedIds()
+    for number in range(count):
+        timed.add(number, _Counted(number))
+    while first := timed.first():
+        _Counted.comparisons = 0
+        timed.discard(first[1])
+        timed.first()
+        yield _Counted.comparisons
+
+
+def test_a_hundred_times_as_many_hardly_cost_more_each() -> None:
+    few, many = (sum(comparisons_of_draining(count)) / count for count in (100, 10_000))
+    assert many < 4 * few

@@ -1,0 +1,281 @@
+"""The store thread: what waits together is committed together, and one caller's trouble is not another's."""
+
+import asyncio
+import gc
+import threading
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from camiohookd.errors import NoSuchTask, PayloadError, StoreUnavailable
+from camiohookd.queue.store_thread import StoreThread
+from camiohookd.queue.task import Cause
+from camiohookd.queue.task_queue import Receipt, TaskQueue
+from tests.support.queue_factory import CountingDisk, make_event, open_queue
+
+
+@pytest.fixture
+def queue(tmp_path: Path, disk: CountingDisk) -> TaskQueue:
+    return open_queue(tmp_path, disk=disk)
+
+
+@asynccontextmanager
+async def running(queue: TaskQueue) -> AsyncIterator[StoreThread]:
+    store = StoreThread(queue)
+    try:
+        yield store
+    finally:
+        await asyncio.to_thread(store.stop)
+
+
+@asynccontextmanager
+async def held(store: StoreThread) -> AsyncIterator[None]:
+    """While inside, the store thread is busy, so that all calls made wait for one commit."""
+    release, busy = threading.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def hold(_: TaskQueue) -> None:
+        loop.call_soon_threadsafe(busy.set)
+        release.wait()
+
+    holding = asyncio.ensure_future(store.call(hold))
+    await busy.wait()
+    yield
+    await asyncio.sleep(0)
+    release.set()
+    await holding
+
+
+def put(number: int) -> Callable[[TaskQueue], Receipt]:
+    return lambda queue: queue.put(make_event(number))
+
+
+async def together(store: StoreThread, *operations: Callable[[TaskQueue], object]) -> list[object]:
+    """The outcomes of operations that were all waiting when the store thread woke."""
+    async with held(store):
+        calls: list[Awaitable[object]] = [asyncio.ensure_future(store.call(each)) for each in operations]
+        await asyncio.sleep(0)
+    return await asyncio.gather(*calls, return_exceptions=True)
+
+
+def test_a_call_returns_its_result_once_it_is_durable(queue: TaskQueue, disk: CountingDisk) -> None:
+    async def scenario() -> None:
+        async with running(queue) as store:
+            disk.syncs.clear()
+            receipt = await store.call(lambda q: q.put(make_event(1)))
+            assert receipt == ("1", False)
+            assert disk.syncs == {"segment": 1}
+            disk.syncs.clear()
+            await store.call(lambda q: q.fail(1, Cause.REFUSED, "410"))
+            assert disk.syncs == {"journal": 1}
+
+    asyncio.run(scenario())
+
+
+def test_fifty_events_that_wait_together_take_one_sync_that_of_the_segment(
+    queue: TaskQueue, disk: CountingDisk
+) -> None:
+    async def scenario() -> None:
+        async with running(queue) as store:
+            await store.call(lambda q: q.put(make_event(0)))  # the segment is begun
+            disk.calls.clear()
+            disk.syncs.clear()
+            receipts = await together(store, *map(put, range(1, 51)))
+            assert len(set(receipts)) == 50
+            assert disk.syncs == {"segment": 1}
+            assert disk.calls["write"] == 51
+
+    asyncio.run(scenario())
+
+
+def test_an_operation_that_fails_costs_the_others_nothing(queue: TaskQueue) -> None:
+    def half_done(q: TaskQueue) -> None:
+        q.put(make_event(2))
+        raise ZeroDivisionError
+
+    async def scenario() -> None:
+        async with running(queue) as store:
+            outcomes = await together(
+                store, lambda q: q.put(make_event(1)), half_done, lambda q: q.drop(99), lambda q: q.put(make_event(3))
+            )
+            assert [type(outcome).__name__ for outcome in outcomes] == [
+                "Receipt", "ZeroDivisionError", "NoSuchTask", "Receipt"
+            ]  # fmt: skip
+            digests = await store.call(lambda q: [document["digest"] for document in q.table])
+            assert digests == [make_event(1).digest, make_event(3).digest]
+
+    asyncio.run(scenario())
+
+
+def test_a_disk_that_refuses_is_told_to_all_and_takes_the_next_ones_again(queue: TaskQueue, disk: CountingDisk) -> None:
+    async def scenario() -> None:
+        async with running(queue) as store:
+            disk.fails = lambda call, _: OSError("full") if call == "sync" else None
+            outcomes = await together(store, lambda q: q.put(make_event(1)), lambda q: q.put(make_event(2)))
+            assert [type(outcome) for outcome in outcomes] == [StoreUnavailable, StoreUnavailable]
+            assert await store.call(lambda q: len(q.table)) == 0
+            disk.fails = lambda *_: None
+            assert not (await store.call(lambda q: q.put(make_event(1)))).duplicate
+
+    asyncio.run(scenario())
+
+
+def test_what_must_be_kept_is_tried_until_the_disk_takes_it(
+    queue: TaskQueue, disk: CountingDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals = iter(range(5))
+    disk.fails = lambda call, _: OSError("full") if call == "write" and next(refusals, None) is not None else None
+    monkeypatch.setattr("camiohookd.queue.store_thread.RETRY_SECONDS", (0.0,))
+
+    async def scenario() -> None:
+        async with running(queue) as store:
+            assert await store.persist(lambda q: q.put(make_event(1))) is not None
+            assert next(refusals, None) is None
+
+    asyncio.run(scenario())
+
+
+def test_what_its_owner_took_away_meanwhile_need_not_be_kept(queue: TaskQueue) -> None:
+    async def scenario() -> None:
+        async with running(queue) as store:
+            assert await store.persist(lambda q: q.retry(7, "503")) is None
+            with pytest.raises(NoSuchTask):
+                await store.call(lambda q: q.done(7))
+
+    asyncio.run(scenario())
+
+
+def test_a_caller_that_went_away_disturbs_nobody(queue: TaskQueue) -> None:
+    async def scenario() -> None:
+        async with running(queue) as store:
+            async with held(store):
+                gone = asyncio.ensure_future(store.call(lambda q: q.put(make_event(1))))
+                stays = asyncio.ensure_future(store.call(lambda q: q.put(make_event(2))))
+                await asyncio.sleep(0)
+                gone.cancel()
+            assert not (await stays).duplicate
+            assert await store.call(lambda q: len(q.table)) == 2
+
+    asyncio.run(scenario())
+
+
+def test_watchers_hear_of_changes_and_not_of_looks(queue: TaskQueue) -> None:
+    heard: list[str] = []
+
+    async def scenario() -> None:
+        async with running(queue) as store:
+            store.watch(lambda: heard.append(threading.current_thread().name))
+            await store.call(lambda q: q.get)
+            assert heard == []
+            await store.call(lambda q: q.put(make_event(1)))
+            assert heard == ["store"]
+
+    asyncio.run(scenario())
+
+
+def test_a_look_that_changes_nothing_asks_the_disk_nothing(
+    queue: TaskQueue, disk: CountingDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("camiohookd.queue.store_thread.IDLE_SECONDS", 1000.0)
+    asked: list[Path] = []
+
+    def free_bytes(path: Path) -> int:
+        asked.append(path)
+        return 10**12
+
+    async def scenario() -> None:
+        async with running(queue) as store:
+            monkeypatch.setattr(disk, "free_bytes", free_bytes)
+            for _ in range(5):
+                await store.call(lambda q: q.get)
+            assert asked == []
+            await store.call(lambda q: q.put(make_event(1)))
+            assert asked
+            assert store.snapshot.free_bytes == 10**12
+
+    asyncio.run(scenario())
+
+
+def test_stopping_does_what_waits_and_leaves_the_queue_in_order(
+    queue: TaskQueue, tmp_path: Path, disk: CountingDisk
+) -> None:
+    async def scenario() -> None:
+        store = StoreThread(queue)
+        calls = [asyncio.ensure_future(store.call(put(n))) for n in range(300)]
+        await asyncio.sleep(0)
+        store.stop()
+        assert len({receipt.id for receipt in await asyncio.gather(*calls)}) == 300
+
+    asyncio.run(scenario())
+    again = open_queue(tmp_path, disk=disk)
+    assert len(again.table) == 300
+
+
+def test_what_is_prepared_on_another_thread_goes_into_the_queue(queue: TaskQueue) -> None:
+    async def scenario() -> tuple[Receipt, str]:
+        names: list[str] = []
+
+        def prepare() -> Callable[[TaskQueue], Receipt]:
+            names.append(threading.current_thread().name)
+            return put(1)
+
+        with ThreadPoolExecutor(1, "parse") as executor:
+            async with running(queue) as store:
+                return await store.call_prepared(prepare, executor), names[0]
+
+    receipt, name = asyncio.run(scenario())
+    assert (receipt.id, name) == ("1", "parse_0")
+
+
+def test_what_cannot_be_prepared_is_its_callers_error_and_nothing_of_it_stays_in_memory(queue: TaskQueue) -> None:
+    """Even before the garbage collector comes: it may have been 32 MB."""
+
+    class InHand:
+        """A body."""
+
+    bodies: list[weakref.ref[InHand]] = []
+
+    def prepare() -> Callable[[TaskQueue], Receipt]:
+        body = InHand()
+        bodies.append(weakref.ref(body))
+        raise PayloadError("not_json", "it is no JSON")
+
+    async def scenario() -> None:
+        with ThreadPoolExecutor(1) as executor:
+            async with running(queue) as store:
+                with pytest.raises(PayloadError, match="no JSON"):
+                    await store.call_prepared(prepare, executor)
+                await store.call(put(1))
+
+    gc.disable()
+    try:
+        asyncio.run(scenario())
+        assert bodies[0]() is None
+    finally:
+        gc.enable()
+
+
+def test_a_call_after_the_stop_is_refused_and_does_not_wait_for_ever(queue: TaskQueue) -> None:
+    async def scenario() -> None:
+        store = StoreThread(queue)
+        store.stop()
+        with pytest.raises(StoreUnavailable):
+            await store.call(put(1))
+
+    asyncio.run(scenario())
+
+
+def test_compaction_goes_on_while_nobody_calls(queue: TaskQueue, tmp_path: Path) -> None:
+    queue.storage.damaged = True
+
+    async def scenario() -> None:
+        async with running(queue) as store:
+            await store.call(lambda q: q.put(make_event(1)))
+            while await store.call(lambda q: q.storage.wants_compaction()):
+                await asyncio.sleep(0)
+
+    asyncio.run(scenario())

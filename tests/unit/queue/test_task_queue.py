@@ -1,0 +1,329 @@
+"""The queue's verbs: what each allows, keeps and gives."""
+
+from pathlib import Path
+
+import pytest
+from tinydb import TinyDB, where
+
+from camiohookd.errors import NoSuchTask, StateFolderError, StoreUnavailable, WrongState
+from camiohookd.queue.task import Cause, State
+from camiohookd.queue.task_queue import Delivery, TaskQueue
+from camiohookd.storage.payload_record import DamagedPayloadError
+from tests.support.queue_factory import (
+    REPLY,
+    CountingDisk,
+    HandClock,
+    accept,
+    backoff,
+    commit,
+    crash,
+    label,
+    make_event,
+    open_queue,
+)
+
+
+@pytest.fixture
+def queue(tmp_path: Path, clock: HandClock, disk: CountingDisk) -> TaskQueue:
+    return open_queue(tmp_path / "state", clock=clock, disk=disk)
+
+
+def take(queue: TaskQueue) -> Delivery:
+    delivery = commit(queue, lambda q: q.take_delivery())
+    assert delivery is not None
+    return delivery
+
+
+def claim(queue: TaskQueue) -> int | None:
+    task = commit(queue, lambda q: q.claim())
+    return None if task is None else int(task.id)
+
+
+# put
+
+
+def test_an_event_is_pending_with_all_it_brought(queue: TaskQueue) -> None:
+    event = make_event(1, pictures=3, camera="garden")
+    task = queue.get(accept(queue, event))
+    assert (task.state, task.camera, task.user_id, task.images) == (State.PENDING, "garden", "user", 3)
+    assert (task.callback_url, task.digest, task.received) == (event.callback_url, event.digest, 1_500_000_000.0)
+    stored = queue.read_payload(task)
+    assert (stored.pictures, stored.meta["rest"]) == (event.pictures, event.rest)
+
+
+@pytest.mark.parametrize("ends", ["pending", "labelled", "done"])
+def test_an_event_that_is_known_is_a_duplicate_of_the_same_task(queue: TaskQueue, ends: str) -> None:
+    task_id = accept(queue, make_event(1)) if ends == "pending" else label(queue, make_event(1))
+    if ends == "done":
+        commit(queue, lambda q: q.done(task_id))
+    assert commit(queue, lambda q: q.put(make_event(1))) == (str(task_id), True)
+    assert queue.get(task_id).state == ends
+    assert len(queue.table) == 1
+
+
+def test_twins_in_one_batch_are_queued_once(queue: TaskQueue) -> None:
+    with queue.batch():
+        receipts = [queue.put(make_event(1)), queue.put(make_event(1))]
+        queue.commit()
+    assert receipts == [("1", False), ("1", True)]
+
+
+def test_an_event_that_had_failed_is_redriven_when_it_comes_again(queue: TaskQueue) -> None:
+    task_id = accept(queue, make_event(1))
+    commit(queue, lambda q: q.fail(task_id, Cause.LABELING, "test"))
+    assert commit(queue, lambda q: q.put(make_event(1))) == (str(task_id), True)
+    assert queue.get(task_id).state is State.PENDING
+
+
+def test_an_event_that_had_failed_and_lost_its_pictures_is_taken_in_anew(queue: TaskQueue) -> None:
+    task_id = accept(queue, make_event(1))
+    commit(queue, lambda q: q.fail(task_id, Cause.LABELING, "test"))
+    commit(queue, lambda q: q.let_payload_go(task_id))
+    receipt = commit(queue, lambda q: q.put(make_event(1)))
+    assert not receipt.duplicate
+    assert [int(task.doc_id) for task in queue.table] == [int(receipt.id)] != [task_id]
+
+
+@pytest.mark.parametrize(("call", "kind"), [("write", "segments"), ("sync", "segments"), ("write", "journal")])
+def test_a_refused_event_was_never_there(
+    tmp_path: Path, queue: TaskQueue, disk: CountingDisk, call: str, kind: str
+) -> None:
+    accept(queue, make_event(1))
+    disk.fails = lambda name, path: OSError("full") if name == call and kind in str(path) else None
+    with queue.batch():
+        try:
+            queue.put(make_event(2))
+            queue.commit()
+        except StoreUnavailable as error:
+            queue.undo()
+            assert "full" in str(error)
+    assert queue.trouble is not None
+    disk.fails = lambda *_: None
+    accept(queue, make_event(3))
+    assert queue.trouble is None
+    crash(queue)
+    again = open_queue(tmp_path / "state")
+    assert sorted(document["digest"] for document in again.table) == sorted(make_event(n).digest for n in (1, 3))
+    for document in again.table:
+        assert again.read_payload(again.get(document.doc_id)).meta["digest"] == document["digest"]
+    crash(again)
+
+
+# claim, give_back, labelled
+
+
+def test_the_oldest_is_labelled_first(queue: TaskQueue) -> None:
+    for number in (1, 2, 3):
+        accept(queue, make_event(number))
+    assert [claim(queue) for _ in range(4)] == [1, 2, 3, None]
+
+
+def test_the_newest_is_labelled_first_when_so_ordered(tmp_path: Path, disk: CountingDisk) -> None:
+    queue = open_queue(tmp_path, disk=disk, newest_first=True)
+    for number in (1, 2):
+        accept(queue, make_event(number))
+    assert claim(queue) == 2
+    accept(queue, make_event(3))
+    assert [claim(queue) for _ in range(3)] == [3, 1, None]
+
+
+def test_what_was_given_back_has_its_old_place(queue: TaskQueue) -> None:
+    for number in (1, 2, 3):
+        accept(queue, make_event(number))
+    assert [claim(queue), claim(queue)] == [1, 2]
+    commit(queue, lambda q: q.give_back(1))
+    assert [claim(queue), claim(queue)] == [1, 3]
+
+
+def test_a_claim_waits_for_no_disk(queue: TaskQueue, disk: CountingDisk) -> None:
+    accept(queue, make_event(1))
+    disk.calls.clear()
+    claim(queue)
+    assert disk.calls == {"write": 1}
+
+
+def test_the_reply_is_kept_and_the_pictures_go(queue: TaskQueue) -> None:
+    task = queue.get(label(queue, make_event(1)))
+    assert (task.state, task.reply, task.payload) == (State.LABELLED, REPLY, None)
+    with pytest.raises(DamagedPayloadError, match="let go"):
+        queue.read_payload(task)
+
+
+def test_a_payload_of_another_task_is_noticed(queue: TaskQueue) -> None:
+    accept(queue, make_event(1))
+    accept(queue, make_event(2))
+    place = list(queue.get(2).payload or ())
+    commit(queue, lambda q: q.change(1, {"payload": place}))
+    with pytest.raises(DamagedPayloadError, match="task 2"):
+        queue.read_payload(queue.get(1))
+
+
+# deliveries
+
+
+def test_a_delivered_task_is_done_and_keeps_what_duplicates_need(queue: TaskQueue) -> None:
+    label(queue, make_event(1))
+    delivery = take(queue)
+    assert delivery.task.reply == REPLY
+    assert queue.is_in_air(1)
+    commit(queue, lambda q: q.done(1))
+    queue.landed(delivery, success=True)
+    assert not queue.is_in_air(1)
+    task = queue.get(1)
+    assert (task.state, task.reply, task.callback_url) == (State.DONE, None, "")
+    assert task.digest == make_event(1).digest
+
+
+def test_a_retry_waits_for_the_backoff_or_for_as_long_as_the_receiver_asked(queue: TaskQueue, clock: HandClock) -> None:
+    label(queue, make_event(1))
+    assert commit(queue, lambda q: q.retry(1, "503")) == backoff(1)
+    assert commit(queue, lambda q: q.retry(1, "503", 1.0)) == backoff(2)
+    assert commit(queue, lambda q: q.retry(1, "503", 300.0)) == 300.0
+    task = queue.get(1)
+    assert (task.attempts, task.not_before, task.firm, task.reason) == (3, 300.0, True, "503")
+    clock.tick(299)
+    assert commit(queue, lambda q: q.take_delivery()) is None
+    clock.tick(1)
+    assert take(queue).task.id == "1"
+
+
+def test_a_restart_neither_forgets_nor_hurries_a_retry(queue: TaskQueue, clock: HandClock, tmp_path: Path) -> None:
+    label(queue, make_event(1))
+    delivery = take(queue)
+    commit(queue, lambda q: q.retry(1, "503", 300.0))
+    queue.landed(delivery, success=False)
+    crash(queue)
+    clock.tick(100)
+    queue = open_queue(tmp_path / "state", clock=clock)
+    clock.tick(199)
+    assert commit(queue, lambda q: q.take_delivery()) is None
+    clock.tick(1)
+    assert take(queue).task.attempts == 1
+    crash(queue)
+
+
+def test_a_delivery_whose_outcome_the_disk_refuses_is_not_taken_again_meanwhile(
+    queue: TaskQueue, disk: CountingDisk, clock: HandClock
+) -> None:
+    label(queue, make_event(1))
+    delivery = take(queue)
+    disk.fails = lambda call, _: OSError("full") if call == "write" else None
+    with pytest.raises(StoreUnavailable):
+        commit(queue, lambda q: q.done(1))
+    clock.tick(100)
+    assert queue.take_delivery() is None
+    disk.fails = lambda *_: None
+    commit(queue, lambda q: q.done(1))
+    queue.landed(delivery, success=True)
+    assert queue.take_delivery() is None
+
+
+def test_a_delivery_taken_in_a_batch_that_is_refused_is_due_again(queue: TaskQueue, disk: CountingDisk) -> None:
+    label(queue, make_event(1))
+    disk.fails = lambda call, _: OSError("full") if call == "write" else None
+    with queue.batch(), pytest.raises(StoreUnavailable):
+        assert queue.take_delivery() is not None
+        queue.drop(1)
+        queue.commit()
+    disk.fails = lambda *_: None
+    assert take(queue).task.id == "1"
+
+
+# fail, redrive, drop
+
+
+def test_a_failed_task_goes_on_where_it_was(queue: TaskQueue) -> None:
+    accept(queue, make_event(1))
+    commit(queue, lambda q: q.fail(1, Cause.LABELING, "the labeler broke"))
+    assert (queue.get(1).cause, queue.get(1).reason) == (Cause.LABELING, "the labeler broke")
+    assert claim(queue) is None
+    commit(queue, lambda q: q.redrive(1))
+    assert claim(queue) == 1
+    commit(queue, lambda q: q.labelled(1, REPLY))
+    commit(queue, lambda q: q.fail(1, Cause.REFUSED, "404"))
+    commit(queue, lambda q: q.redrive(1))
+    assert take(queue).task.reply == REPLY
+
+
+def test_failures_are_told_by_cause(tmp_path: Path, disk: CountingDisk) -> None:
+    told: list[Cause] = []
+    queue = open_queue(tmp_path, disk=disk, on_failed=told.append)
+    accept(queue, make_event(1))
+    commit(queue, lambda q: q.fail(1, Cause.LABELING, "test"))
+    assert told == [Cause.LABELING]
+
+
+def test_a_dropped_task_is_gone_and_its_event_may_come_again(queue: TaskQueue) -> None:
+    accept(queue, make_event(1))
+    commit(queue, lambda q: q.drop(1))
+    with pytest.raises(NoSuchTask):
+        queue.get(1)
+    assert commit(queue, lambda q: q.put(make_event(1))) == ("2", False)
+
+
+def test_a_verb_that_does_not_fit_the_state_changes_nothing(queue: TaskQueue) -> None:
+    accept(queue, make_event(1))
+    task_id = label(queue, make_event(2))
+    commit(queue, lambda q: q.fail(task_id, Cause.REFUSED, "404"))
+    verbs = [
+        lambda q: q.done(1),
+        lambda q: q.retry(1, "503"),
+        lambda q: q.redrive(1),
+        lambda q: q.labelled(2, REPLY),
+        lambda q: q.give_back(2),
+        lambda q: q.fail(2, Cause.REFUSED, "again"),
+    ]
+    before = [dict(document) for document in queue.table]
+    for verb in verbs:
+        with pytest.raises(WrongState):
+            commit(queue, verb)
+    with pytest.raises(NoSuchTask):
+        commit(queue, lambda q: q.drop(9))
+    assert [dict(document) for document in queue.table] == before
+
+
+# the folder
+
+
+def test_after_a_clean_stop_tinydb_opens_the_snapshot_and_finds_every_task(queue: TaskQueue, tmp_path: Path) -> None:
+    for number in range(1, 30):
+        accept(queue, make_event(number))
+    for number in range(30, 40):
+        label(queue, make_event(number))
+    commit(queue, lambda q: q.done(35))
+    queue.close()
+    with TinyDB(tmp_path / "state" / "queue.json") as db:
+        assert len(db) == 39
+        assert db.count(where("state") == "pending") == 29
+        assert [task.doc_id for task in db.search(where("state") == "done")] == [35]
+
+
+def test_tinydbs_queries_work_on_the_live_queue(queue: TaskQueue) -> None:
+    for number in range(1, 6):
+        accept(queue, make_event(number, camera="back" if number % 2 else "front"))
+    commit(queue, lambda q: q.fail(3, Cause.LABELING, "test"))
+    assert [task.doc_id for task in queue.table.search(where("camera") == "back")] == [1, 3, 5]
+    commit(queue, lambda q: q.table.remove((where("camera") == "back") & (where("state") == "failed")))
+    assert queue.index.counts[State.FAILED] == 0
+    assert len(queue.table) == 4
+
+
+def test_a_second_queue_on_the_folder_is_refused(queue: TaskQueue, tmp_path: Path) -> None:
+    with pytest.raises(StateFolderError, match="in use by another camiohookd"):
+        open_queue(tmp_path / "state")
+
+
+def test_a_restart_finds_everything_as_it_was(queue: TaskQueue, tmp_path: Path, clock: HandClock) -> None:
+    for number in range(1, 6):
+        label(queue, make_event(number))
+    commit(queue, lambda q: q.done(1))
+    commit(queue, lambda q: q.fail(2, Cause.REFUSED, "404"))
+    commit(queue, lambda q: q.retry(3, "503", 300.0))
+    before = {document.doc_id: dict(document) for document in queue.table}
+    counts = dict(queue.index.counts)
+    queue.close()
+    for _ in range(2):
+        queue = open_queue(tmp_path / "state", clock=clock)
+        assert {document.doc_id: dict(document) for document in queue.table} == before
+        assert {state: queue.index.counts[state] for state in counts} == counts
+        crash(queue)

@@ -1,0 +1,90 @@
+"""What others see of the queue: pages in order, whole and without repeats, whatever the state."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from camiohookd.errors import NoSuchTask, WrongState
+from camiohookd.queue import commands as desk
+from camiohookd.queue import views
+from camiohookd.queue.task import Cause, State
+from camiohookd.queue.task_queue import TaskQueue
+from tests.support.queue_factory import REPLY, ROOMY, HandClock, make_event
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Iterator[TaskQueue]:
+    """Tasks 1 and 5 pending, 2 labelled, 3 done, 4 failed."""
+    queue = TaskQueue(tmp_path, backoff=lambda _: 30.0, bounds=ROOMY, clock=HandClock())
+    with queue.batch():
+        for number in range(1, 6):
+            queue.put(make_event(number))
+        for task_id in (2, 3):
+            queue.labelled(task_id, REPLY)
+        queue.retry(2, "the connection failed")
+        queue.done(3)
+        queue.fail(4, Cause.LABELING, "it did not work")
+        queue.commit()
+        yield queue
+    queue.close()
+
+
+def test_a_page_has_what_waits_oldest_first_and_says_where_the_next_begins(queue: TaskQueue) -> None:
+    first = views.page(queue, 2, None)
+    assert (first.pending, [task.id for task in first.tasks], first.next) == (3, ["1", "2"], "2")
+    second = views.page(queue, 2, first.next)
+    assert (second.pending, [task.id for task in second.tasks], second.next) == (3, ["5"], None)
+
+
+def test_a_summary_shows_when_a_delivery_is_tried_again(queue: TaskQueue) -> None:
+    waiting, retrying = views.page(queue, 2, None).tasks
+    assert (waiting.attempts, waiting.not_before) == (0, None)
+    assert (retrying.state, retrying.attempts) == ("labelled", 1)
+    assert (retrying.received, retrying.not_before) == ("2017-07-14T02:40:00Z", "2017-07-14T02:40:30Z")
+
+
+@pytest.mark.parametrize("after", ["", "x", "-1", "1" * 30, "²"])
+def test_a_page_after_what_is_no_id_is_refused(queue: TaskQueue, after: str) -> None:
+    with pytest.raises(NoSuchTask):
+        views.page(queue, 2, after)
+
+
+def test_the_list_of_a_state_and_of_all_comes_in_pages_too(queue: TaskQueue) -> None:
+    everything = views.listing(queue, None, 3, None)
+    assert ([task.id for task in everything.tasks], everything.next) == (["1", "2", "3"], "3")
+    assert [task.id for task in views.listing(queue, None, 3, everything.next).tasks] == ["4", "5"]
+    for state, ids in {State.PENDING: ["1", "5"], State.DONE: ["3"], State.FAILED: ["4"]}.items():
+        assert [task.id for task in views.listing(queue, state, 9, None).tasks] == ids
+
+
+def test_the_snapshot_counts_every_state_and_every_byte(queue: TaskQueue) -> None:
+    snapshot = views.snapshot(queue)
+    assert snapshot.tasks == {"pending": 2, "labelled": 1, "done": 1, "failed": 1}
+    assert snapshot.written_bytes == queue.disk.written > 0
+    assert snapshot.written_bytes_per_event == queue.disk.written / 5
+    assert snapshot.quarantined == {"journal": 0, "snapshot": 0, "payload": 0}
+
+
+def test_the_desk_retries_what_failed_and_nothing_else(queue: TaskQueue) -> None:
+    assert desk.perform(queue, desk.RetryFailed()) == desk.Retried(1, [], None)
+    assert queue.get(4).state is State.PENDING
+    with pytest.raises(WrongState, match="task 3 is done, not failed"):
+        desk.perform(queue, desk.RetryTask("3"))
+
+
+def test_the_desk_says_which_failed_task_has_nothing_left_to_retry(queue: TaskQueue) -> None:
+    queue.let_payload_go(4)
+    answer = desk.perform(queue, desk.RetryFailed())
+    assert isinstance(answer, desk.Retried)
+    assert (answer.count, answer.next) == (0, None)
+    assert "task 4 cannot be retried" in answer.skipped[0]
+
+
+def test_the_desk_exports_the_pictures_as_they_came(queue: TaskQueue) -> None:
+    from base64 import b64decode
+
+    exported = desk.perform(queue, desk.ExportTask("1"))
+    assert isinstance(exported, desk.Export)
+    assert b64decode(exported.pictures[0].data_b64) == make_event(1).pictures[0].data
+    assert exported.payload == make_event(1).rest

@@ -1,0 +1,50 @@
+"""Documents by id, held against a plain dictionary of dictionaries."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from camiohookd.storage.documents import Documents, lines
+
+ids = st.sampled_from(["1", "2", "3"])
+documents = st.dictionaries(st.text(max_size=3), st.text(max_size=3) | st.integers(0, 9) | st.none(), max_size=3)
+
+
+@given(st.lists(st.tuples(ids, st.none() | documents)))
+def test_they_hold_what_a_dictionary_holds(script: list[tuple[str, dict[str, Any] | None]]) -> None:
+    ours, plain = Documents(), dict[str, dict[str, Any]]()
+    for key, document in script:
+        if document is None:
+            assert ours.pop(key, None) == plain.pop(key, None)
+        else:
+            ours[key] = plain[key] = document
+    assert (dict(ours), len(ours), list(ours)) == (plain, len(plain), list(plain))
+    assert ours == plain
+
+
+def test_changing_what_was_handed_out_changes_nothing() -> None:
+    ours = Documents({"1": {"state": "pending", "list": [1]}})
+    ours["1"]["list"].append(2)
+    assert ours["1"] == {"state": "pending", "list": [1]}
+
+
+def test_their_json_goes_in_and_out_as_it_is() -> None:
+    ours = Documents()
+    ours.set_encoded("1", b'{"a" : 1}')
+    assert (ours["1"], ours.encoded("1"), ours.encoded("2")) == ({"a": 1}, b'{"a" : 1}', None)
+
+
+def test_what_is_not_json_is_refused_and_changes_nothing() -> None:
+    ours = Documents({"1": {}})
+    with pytest.raises(TypeError):
+        ours["1"] = {"a": object()}
+    assert ours == {"1": {}}
+
+
+@given(st.binary(max_size=30).map(lambda data: data.replace(b"\r", b"\n")))
+def test_lines_are_all_of_the_data_each_with_its_offset(data: bytes) -> None:
+    found = list(lines(data))
+    assert b"".join(line for _, line in found) == data
+    assert all(data[offset:].startswith(line) and line.count(b"\n") <= 1 for offset, line in found)

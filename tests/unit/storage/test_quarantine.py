@@ -1,0 +1,47 @@
+"""What is damaged is set aside, counted, and given up oldest first."""
+
+from pathlib import Path
+
+import pytest
+
+from camiohookd.storage.quarantine import Quarantine
+from tests.support.queue_factory import CountingDisk
+
+
+@pytest.fixture
+def quarantine(tmp_path: Path) -> Quarantine:
+    return Quarantine(tmp_path / "quarantine", CountingDisk())
+
+
+def test_damaged_bytes_are_kept_under_a_name_that_tells_where_they_stood(
+    quarantine: Quarantine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    quarantine.set_aside("journal", "queue.journal-00000001@17", b"rotten")
+    path = tmp_path / "quarantine" / "000001-journal-queue.journal-00000001@17"
+    assert path.read_bytes() == b"rotten"
+    assert str(path) in caplog.text
+    assert quarantine.counts == {"journal": 1}
+    assert quarantine.bytes_used == 6
+
+
+def test_the_oldest_is_given_up_first_also_by_the_next_run(quarantine: Quarantine, tmp_path: Path) -> None:
+    for number in range(12):
+        quarantine.set_aside("payload", f"task-{99 - number}", b"x" * number)
+    again = Quarantine(tmp_path / "quarantine", CountingDisk())
+    assert again.bytes_used == sum(range(12))
+    for number in range(11):
+        assert again.evict_oldest()
+        assert again.bytes_used == sum(range(number + 1, 12))
+    assert [path.name for path in again.files()] == ["000012-payload-task-88"]
+    assert again.evict_oldest()
+    assert not again.evict_oldest()
+
+
+def test_a_disk_that_refuses_costs_the_copy_and_no_more(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    disk = CountingDisk()
+    disk.fails = lambda call, _: OSError("full") if call == "write" else None
+    quarantine = Quarantine(tmp_path / "quarantine", disk)
+    quarantine.set_aside("snapshot", "queue.json@3", b"rotten")
+    assert "could not be kept" in caplog.text
+    assert quarantine.counts == {"snapshot": 1}
+    assert quarantine.bytes_used == 0

@@ -1,0 +1,218 @@
+"""Payload segments: what was stored comes back whole or not at all, and a segment goes when nobody needs it."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from camiohookd.storage.payload_record import DamagedPayloadError, decode, draft, finish
+from camiohookd.storage.segments import BLOCK_BYTES, SEGMENT_BYTES, Place, Segments
+from camiohookd.wire.event import Event
+from tests.support.queue_factory import CountingDisk, make_event
+
+
+def record_of(task_id: int, event: Event, received: float) -> bytes:
+    return bytes(finish(draft(event, received), task_id))
+
+
+EVENT = make_event(1, pictures=2, size=300)
+RECORD = record_of(7, EVENT, 1.5e9)
+
+
+@pytest.fixture
+def segments(tmp_path: Path, disk: CountingDisk) -> Segments:
+    return Segments(tmp_path / "segments", disk)
+
+
+def keep(segments: Segments, record: bytes = RECORD) -> Place:
+    place = segments.append(record)
+    segments.need(place)
+    segments.sync()
+    segments.settle()
+    return place
+
+
+def files(segments: Segments, folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "segments").iterdir())
+
+
+@given(number=st.integers(1, 2**63), pictures=st.integers(1, 5), size=st.integers(1, 500))
+def test_a_record_holds_the_pictures_and_the_rest_of_the_event(number: int, pictures: int, size: int) -> None:
+    event = make_event(number, pictures=pictures, size=size)
+    stored = decode(record_of(number, event, 1.5e9))
+    assert (stored.task_id, stored.pictures) == (number, event.pictures)
+    assert stored.meta == {"digest": event.digest, "received": 1.5e9, "rest": event.rest}
+
+
+def test_a_record_takes_the_decoded_pictures_and_little_more() -> None:
+    decoded = sum(len(picture.data) for picture in make_event(1, pictures=8, size=50_000).pictures)
+    assert len(record_of(1, make_event(1, pictures=8, size=50_000), 1.5e9)) - decoded < 1000
+
+
+@settings(max_examples=300)
+@given(place=st.integers(0, len(RECORD) - 1), flip=st.integers(1, 255))
+def test_any_damaged_byte_is_noticed(place: int, flip: int) -> None:
+    damaged = bytearray(RECORD)
+    damaged[place] ^= flip
+    with pytest.raises(DamagedPayloadError) as caught:
+        decode(bytes(damaged))
+    assert caught.value.data == damaged
+
+
+def test_any_missing_end_is_noticed() -> None:
+    for length in range(len(RECORD)):
+        with pytest.raises(DamagedPayloadError):
+            decode(RECORD[:length])
+
+
+def test_a_file_that_is_gone_is_a_damaged_payload(segments: Segments, tmp_path: Path) -> None:
+    place = keep(segments)
+    (tmp_path / "segments" / "00000001.payloads").unlink()
+    with pytest.raises(DamagedPayloadError, match="its file is gone"):
+        segments.read(place)
+
+
+def test_damage_to_one_record_costs_no_other(segments: Segments, tmp_path: Path) -> None:
+    places = [keep(segments, record_of(number, make_event(number), 0.0)) for number in range(1, 6)]
+    path = tmp_path / "segments" / "00000001.payloads"
+    content = bytearray(path.read_bytes())
+    content[places[2].offset + 2 : places[2].offset + 40] = b"\xff" * 38
+    path.write_bytes(content)
+    assert [stored.task_id for _, stored in segments.scan(1)] == [1, 2, 4, 5]
+    assert [place for place, _ in segments.scan(1)] == [place for place in places if place != places[2]]
+    assert segments.read(places[4]).task_id == 5
+
+
+def test_a_picture_that_looks_like_a_record_is_taken_for_none(segments: Segments) -> None:
+    keep(segments, record_of(1, embedding(RECORD), 0.0))
+    keep(segments, record_of(2, make_event(2), 0.0))
+    assert [stored.task_id for _, stored in segments.scan(1)] == [1, 2]
+
+
+def embedding(record: bytes) -> Event:
+    event = make_event(1)
+    picture = event.pictures[0]
+    return Event(**{name: getattr(event, name) for name in Event.__slots__ if name != "pictures"},
+                 pictures=(type(picture)(picture.timestamp, record),))  # fmt: skip
+
+
+def test_many_records_are_durable_with_one_sync(segments: Segments, disk: CountingDisk) -> None:
+    keep(segments)
+    disk.calls.clear()
+    for _ in range(20):
+        segments.append(RECORD)
+    segments.sync()
+    assert disk.calls == {"write": 20, "sync": 1}
+
+
+def test_what_is_undone_leaves_nothing_and_what_was_settled_stays(segments: Segments, tmp_path: Path) -> None:
+    place = keep(segments)
+    segments.append(RECORD)
+    segments.undo()
+    assert (tmp_path / "segments" / "00000001.payloads").read_bytes() == RECORD
+    assert segments.bytes_used == len(RECORD)
+    assert keep(segments) == Place(1, len(RECORD), len(RECORD))
+    assert segments.read(place).task_id == 7
+
+
+def test_a_torn_record_is_cut_off_before_the_next(
+    segments: Segments, disk: CountingDisk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(segments)
+
+    def write_half(fd: int, data: bytes) -> None:
+        super(CountingDisk, disk).write(fd, data[: len(data) // 2])
+        raise OSError("full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(disk, "write", write_half)
+        with pytest.raises(OSError, match="full"):
+            segments.append(RECORD)
+    segments.undo()
+    place = keep(segments)
+    assert place.offset == len(RECORD)
+    assert segments.read(place).task_id == 7
+    assert (tmp_path / "segments" / "00000001.payloads").stat().st_size == 2 * len(RECORD)
+
+
+def test_what_cannot_be_cut_off_is_left_alone_for_good(segments: Segments, disk: CountingDisk) -> None:
+    keep(segments)
+    segments.append(RECORD)
+    disk.fails = lambda call, _: OSError("refused") if call == "truncate" else None
+    segments.undo()
+    disk.fails = lambda *_: None
+    assert keep(segments) == Place(2, 0, len(RECORD))
+
+
+def test_a_full_segment_is_followed_by_the_next_and_goes_when_nobody_needs_it(
+    segments: Segments, tmp_path: Path
+) -> None:
+    big = record_of(1, make_event(1, size=SEGMENT_BYTES // 2), 0.0)
+    places = [keep(segments, big) for _ in range(3)]
+    assert [place.segment for place in places] == [1, 1, 2]
+    segments.let_go(places[0])
+    segments.drop_unneeded()
+    assert files(segments, tmp_path) == ["00000001.payloads", "00000002.payloads"]
+    segments.let_go(places[1])
+    segments.drop_unneeded()
+    assert files(segments, tmp_path) == ["00000002.payloads"]
+    assert segments.bytes_used == len(big)
+
+
+def test_the_segment_in_use_stays_while_it_is_short(segments: Segments, tmp_path: Path) -> None:
+    segments.let_go(keep(segments))
+    segments.drop_unneeded()
+    assert files(segments, tmp_path) == ["00000001.payloads"]
+    assert segments.retire()
+    assert files(segments, tmp_path) == []
+    assert segments.bytes_used == 0
+
+
+def test_a_new_run_begins_a_new_segment_and_knows_what_the_old_ones_take(
+    segments: Segments, tmp_path: Path, disk: CountingDisk
+) -> None:
+    place = keep(segments)
+    again = Segments(tmp_path / "segments", disk)
+    again.need(place)
+    again.drop_unneeded()
+    assert again.bytes_used == len(RECORD)
+    assert keep(again).segment == 2
+    assert again.read(place).task_id == 7
+
+
+def test_the_name_of_a_new_segment_is_durable_before_anything_in_it(segments: Segments, disk: CountingDisk) -> None:
+    segments.append(RECORD)
+    assert disk.calls["sync_folder"] == 1
+    disk.fails = lambda call, _: OSError("refused") if call == "sync_folder" else None
+    segments.retire()
+    with pytest.raises(OSError, match="refused"):
+        segments.append(RECORD)
+
+
+def test_holes_are_whole_blocks_and_touch_no_record_that_is_needed(segments: Segments, tmp_path: Path) -> None:
+    places = [keep(segments, record_of(number, make_event(number, size=9000), 0.0)) for number in range(1, 8)]
+    path = tmp_path / "segments" / "00000001.payloads"
+    before = path.read_bytes()
+    for place in (places[1], places[2], places[5]):
+        segments.let_go(place)
+    assert segments.make_holes()
+    after, length = path.read_bytes(), len(before)
+    assert len(after) == length
+    zeros = [offset for offset in range(0, length - BLOCK_BYTES, BLOCK_BYTES) if not any(after[offset:][:BLOCK_BYTES])]
+    assert segments.bytes_used == length - BLOCK_BYTES * len(zeros)
+    assert len(zeros) >= 4
+    kept = set(range(length)) - {offset + each for offset in zeros for each in range(BLOCK_BYTES)}
+    assert all(after[each] == before[each] for each in kept)
+    assert [segments.read(places[index]).task_id for index in (0, 3, 4, 6)] == [1, 4, 5, 7]
+    assert [stored.task_id for _, stored in segments.scan(1)] == [1, 4, 5, 7]
+    assert not segments.make_holes(), "there is no more to give back"
+
+
+def test_a_segment_with_holes_goes_as_a_whole_when_nobody_needs_it(segments: Segments, tmp_path: Path) -> None:
+    places = [keep(segments, record_of(number, make_event(number, size=9000), 0.0)) for number in (1, 2)]
+    segments.let_go(places[0])
+    segments.make_holes()
+    segments.let_go(places[1])
+    assert segments.retire()
+    assert (segments.bytes_used, files(segments, tmp_path)) == (0, [])

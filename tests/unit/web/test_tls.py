@@ -1,0 +1,133 @@
+"""The listener's certificate: what is taken, what is refused and with which words, and when it ends."""
+
+import logging
+import os
+import ssl
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from camiohookd.errors import ConfigError
+from camiohookd.web.server import tls
+from tests.support.certificates import Pair, make_certificate
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Pair:
+    return make_certificate(tmp_path)
+
+
+def openssls_end_of(cert: Path) -> datetime:
+    command = ["openssl", "x509", "-noout", "-enddate", "-in", str(cert)]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    return datetime.strptime(text, "notAfter=%b %d %H:%M:%S %Y GMT").replace(tzinfo=UTC)
+
+
+def load(cert: Path, key: Path | str = "") -> tls.Certificate:
+    loaded = tls.load(str(cert), str(key))
+    assert loaded is not None
+    return loaded
+
+
+def test_without_a_certificate_it_is_plain_http() -> None:
+    assert tls.load("", "") is None
+
+
+@pytest.mark.parametrize("days", [1, 365, 365 * 40])  # from 2050 on, a certificate writes its dates in another way
+def test_the_end_is_the_one_that_openssl_reads(tmp_path: Path, days: int) -> None:
+    pair = make_certificate(tmp_path, days=days)
+    assert load(*pair).expires == openssls_end_of(pair.cert)
+
+
+def test_of_a_chain_the_first_ones_end_counts(tmp_path: Path, pair: Pair) -> None:
+    issuer = make_certificate(tmp_path, "issuer", days=3000)
+    chain = tmp_path / "chain.pem"
+    chain.write_text("The box's own, then its issuer's.\n" + pair.cert.read_text() + issuer.cert.read_text())
+    assert load(chain, pair.key).expires == openssls_end_of(pair.cert)
+
+
+def test_the_key_may_stand_in_the_certificates_file(tmp_path: Path, pair: Pair) -> None:
+    both = tmp_path / "both.pem"
+    both.write_text(pair.key.read_text() + pair.cert.read_text())
+    assert load(both).expires == openssls_end_of(pair.cert)
+
+
+def test_only_tls_of_today_is_spoken(pair: Pair) -> None:
+    context = load(*pair).context
+    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+    names = [cipher["name"] for cipher in context.get_ciphers()]
+    assert names
+    assert all(name.startswith(("TLS_", "ECDHE-")) and ("GCM" in name or "CHACHA20" in name) for name in names)
+
+
+def refusal(cert: Path | str, key: Path | str = "") -> str:
+    with pytest.raises(ConfigError) as refused:
+        tls.load(str(cert), str(key))
+    assert "PRIVATE" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_a_key_without_a_certificate_is_refused(pair: Pair) -> None:
+    assert "hook.tls_key is set and hook.tls_cert is not" in refusal("", pair.key)
+
+
+def test_a_file_that_is_not_there_is_named_with_its_setting(tmp_path: Path, pair: Pair) -> None:
+    missing = tmp_path / "missing"
+    assert refusal(missing) == f"hook.tls_cert: {missing}: cannot be read: No such file or directory"
+    assert refusal(pair.cert, missing) == f"hook.tls_key: {missing}: cannot be read: No such file or directory"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_who_must_be_allowed_to_read_it_is_told(pair: Pair) -> None:
+    pair.key.chmod(0)
+    assert "the user that the daemon runs as" in refusal(*pair)
+
+
+def test_a_key_of_another_certificate_is_refused(tmp_path: Path, pair: Pair) -> None:
+    other = make_certificate(tmp_path, "other")
+    assert refusal(pair.cert, other.key) == f"hook.tls_key: {other.key}: the key is not the one of the certificate " + (
+        f"in {pair.cert}"
+    )
+
+
+def test_a_key_with_a_password_is_refused_and_none_is_asked_for(tmp_path: Path, pair: Pair) -> None:
+    locked = tmp_path / "locked.key"
+    command = ["openssl", "pkey", "-aes256", "-passout", "pass:secret", "-in", str(pair.key), "-out", str(locked)]
+    subprocess.run(command, check=True, capture_output=True)
+    assert "protected by a password" in refusal(pair.cert, locked)
+
+
+@pytest.mark.parametrize("text", ["", "no PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
+def test_what_is_no_certificate_is_refused(tmp_path: Path, pair: Pair, text: str) -> None:
+    (tmp_path / "bad.pem").write_text(text)
+    assert f"hook.tls_cert: {tmp_path}/bad.pem: no certificate" in refusal(tmp_path / "bad.pem", pair.key)
+    assert refusal(tmp_path / "bad.pem").startswith(f"hook.tls_cert: {tmp_path}/bad.pem: ")
+
+
+@given(st.binary(max_size=100))
+def test_what_is_no_der_has_no_end(der: bytes) -> None:
+    with pytest.raises((ValueError, IndexError)):
+        tls.expiry(der)
+
+
+@pytest.mark.parametrize(
+    ("left", "level", "words"),
+    [
+        (timedelta(days=31), None, ""),
+        (timedelta(days=29, hours=1), logging.WARNING, "ends in 29 days, on "),
+        (timedelta(hours=1), logging.WARNING, "ends in 0 days, on "),
+        (-timedelta(seconds=1), logging.ERROR, "has ended on "),
+    ],
+)
+def test_the_log_says_when_it_ends_within_a_month(
+    pair: Pair, caplog: pytest.LogCaptureFixture, left: timedelta, level: int | None, words: str
+) -> None:
+    certificate = load(*pair)
+    tls.warn_of_expiry(certificate, certificate.expires - left)
+    assert [record.levelno for record in caplog.records] == ([] if level is None else [level])
+    assert words in caplog.text
+    assert level is None or str(pair.cert) in caplog.text

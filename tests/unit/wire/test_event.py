@@ -1,0 +1,425 @@
+import base64
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from camiohookd.errors import PayloadError
+from camiohookd.wire.event import Event, Limits, parse_event
+from camiohookd.wire.reply import Label, Reply, encode_reply
+
+URL = "https://camio.com/cb/1"
+TIME = "2017-05-05T01:31:13.738647"
+DATA = b"\xff\xd8 a picture"
+
+
+def image(data: bytes = DATA, timestamp: Any = TIME, **fields: Any) -> dict[str, Any]:
+    return {"timestamp": timestamp, "image_b64": base64.b64encode(data).decode(), **fields}
+
+
+def payload(*images: Any, **fields: Any) -> dict[str, Any]:
+    return {"callback_url": URL, "images": list(images or [image()]), **fields}
+
+
+def parse(value: Any) -> Event:
+    return parse_event(json.dumps(value).encode())
+
+
+def refusal(body: bytes) -> PayloadError:
+    with pytest.raises(PayloadError) as caught:
+        parse_event(body)
+    return caught.value
+
+
+def test_a_whole_event_comes_back_with_every_field() -> None:
+    value = payload(image(type="image/jpeg", size=[640, 480]), camera="front", user_id="u1", extra={"a": [1, None]})
+    event = parse(value)
+    assert (event.callback_url, event.camera, event.user_id) == (URL, "front", "u1")
+    assert [(one.timestamp, one.data) for one in event.pictures] == [(TIME, DATA)]
+    assert (event.rejected, event.warnings) == ((), ())
+    del value["images"][0]["image_b64"]
+    assert event.rest == value
+
+
+def test_the_digest_names_the_body() -> None:
+    body = json.dumps(payload()).encode()
+    assert parse_event(body).digest == parse_event(body).digest
+    assert len(parse_event(body).digest) == 32
+    assert parse_event(body).digest != parse_event(body + b" ").digest
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "not_json"),
+        (b"{", "not_json"),
+        (b"\xff\xfe{}", "not_json"),
+        (b'{"a": "\xff"}', "not_json"),
+        (b'{"a": NaN}', "not_json"),
+        (b'{"a": 1e999, "b": NaN}', "not_json"),
+        (b'{"a": "\\ud800", "b": "\xff"}', "not_json"),
+        (b'{"a": 1e999, "b": ' + b"[" * 100_000, "too_deep"),
+        (b"\xef\xbb\xbf\xef\xbb\xbf{}", "not_json"),
+        (b'{"a": ' + b"[" * 100_000, "too_deep"),
+        (b"[]", "not_an_object"),
+        (b"null", "not_an_object"),
+        (b'"text"', "not_an_object"),
+        (b"7", "not_an_object"),
+    ],
+)
+def test_a_body_that_is_no_json_object_is_refused(body: bytes, code: str) -> None:
+    error = refusal(body)
+    assert (error.code, error.field) == (code, None)
+    assert len(error.message) < 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "field"),
+    [
+        ({"callback_url": None}, "missing", "callback_url"),
+        ({"callback_url": 5}, "wrong_type", "callback_url"),
+        ({"callback_url": ""}, "malformed_url", "callback_url"),
+        ({"callback_url": "file:///etc/passwd"}, "malformed_url", "callback_url"),
+        ({"callback_url": "https://user:pw@camio.com/"}, "malformed_url", "callback_url"),
+        ({"images": None}, "missing", "images"),
+        ({"images": {}}, "wrong_type", "images"),
+        ({"images": []}, "empty", "images"),
+        ({"images": [image()] * 1001}, "too_many_images", "images"),
+        ({"images": [{"timestamp": TIME, "image_b64": "%"}]}, "no_usable_picture", "images[0].image_b64"),
+        ({"deep": json.loads("[" * 80 + "]" * 80)}, "too_deep", None),
+        ({"large": "x" * 1_000_001}, "too_large", None),
+    ],
+)
+def test_an_unusable_event_is_refused_and_the_field_is_named(
+    fields: dict[str, Any], code: str, field: str | None
+) -> None:
+    error = refusal(json.dumps(payload(**fields)).encode())
+    assert (error.code, error.field) == (code, field)
+    assert (field or "the event").split("[")[0] in error.message
+
+
+@pytest.mark.parametrize("field", ["callback_url", "images"])
+def test_a_required_field_that_is_left_out_is_missing(field: str) -> None:
+    value = payload()
+    del value[field]
+    error = refusal(json.dumps(value).encode())
+    assert (error.code, error.field) == ("missing", field)
+
+
+def test_the_bound_on_images_can_be_set() -> None:
+    body = json.dumps(payload(image(), image())).encode()
+    assert len(parse_event(body, Limits(max_images=2)).pictures) == 2
+    with pytest.raises(PayloadError, match="limit of 1"):
+        parse_event(body, Limits(max_images=1))
+
+
+def test_the_bound_on_nesting_can_be_set() -> None:
+    body = json.dumps(payload(deep=[[[]]])).encode()
+    assert parse_event(body, Limits(max_depth=4)).rest["deep"] == [[[]]]
+    with pytest.raises(PayloadError, match="deeper than 3 levels"):
+        parse_event(body, Limits(max_depth=3))
+
+
+def test_base64_of_more_bytes_than_a_picture_may_have_is_not_even_decoded_however_it_is_broken_into_lines() -> None:
+    for lines in (False, True):
+        encode = base64.encodebytes if lines else base64.b64encode
+        text = encode(b"x" * 3000).decode().replace("\n", "\r\n")
+        body = json.dumps(payload({"timestamp": TIME, "image_b64": text})).encode()
+        assert len(parse_event(body, Limits(max_picture_bytes=3000)).pictures[0].data) == 3000
+        with pytest.raises(PayloadError, match=r"too long: [0-9,]+ characters, allowed are [0-9,]+"):
+            parse_event(body, Limits(max_picture_bytes=2900))
+
+
+@pytest.mark.parametrize(
+    ("bad", "field", "reason"),
+    [
+        ("text", "images[1]", "a string, not an object"),
+        (None, "images[1]", "null, not an object"),
+        ({"image_b64": "QUJD"}, "images[1].timestamp", "missing"),
+        (image(timestamp=17), "images[1].timestamp", "a number, not a string"),
+        (image(timestamp=""), "images[1].timestamp", "empty"),
+        (image(timestamp="x" * 201), "images[1].timestamp", "200"),
+        (image(timestamp="a\nb"), "images[1].timestamp", "control"),
+        (image(timestamp="a\x85b"), "images[1].timestamp", "control"),
+        ({"timestamp": TIME}, "images[1].image_b64", "missing"),
+        ({"timestamp": TIME, "image_b64": True}, "images[1].image_b64", "true or false, not a string"),
+        ({"timestamp": TIME, "image_b64": ""}, "images[1].image_b64", "empty"),
+        (image(timestamp="a\ud800b"), "images[1].timestamp", "surrogate pair"),
+        ({"timestamp": TIME, "image_b64": "Q"}, "images[1].image_b64", "not base64"),
+        ({"timestamp": TIME, "image_b64": "QUJD\ud800"}, "images[1].image_b64", "not base64"),
+        ({"timestamp": TIME, "image_b64": "QU JD"}, "images[1].image_b64", "not base64"),
+        ({"timestamp": TIME, "image_b64": "-_-_"}, "images[1].image_b64", "not base64"),
+        ({"timestamp": TIME, "image_b64": "QUI=QUJD"}, "images[1].image_b64", "not base64"),
+        ({"timestamp": TIME, "image_b64": "QUJ\u00e4"}, "images[1].image_b64", "not base64"),
+    ],
+)
+def test_one_bad_picture_never_costs_the_event(bad: Any, field: str, reason: str) -> None:
+    event = parse(payload(image(b"first"), bad, image(b"last")))
+    assert [one.data for one in event.pictures] == [b"first", b"last"]
+    [rejected] = event.rejected
+    assert rejected.field == field
+    assert reason in rejected.reason
+
+
+def test_base64_in_lines_as_mime_writes_it_is_accepted() -> None:
+    data = bytes(range(256))
+    text = base64.encodebytes(data).decode()
+    for folded in (text, text.replace("\n", "\r\n")):
+        [picture] = parse(payload(image() | {"image_b64": folded})).pictures
+        assert picture.data == data
+
+
+@pytest.mark.parametrize("text", ["QUI", "QUI=", "QU\nI", "QU\r\nI=\r\n"])
+def test_base64_without_its_padding_is_accepted(text: str) -> None:
+    assert parse(payload(image() | {"image_b64": text})).pictures[0].data == b"AB"
+
+
+def test_without_a_usable_picture_the_reasons_are_listed_within_a_bound() -> None:
+    error = refusal(json.dumps(payload(*[{"timestamp": TIME, "image_b64": "%"}] * 900)).encode())
+    assert error.field == "images[0].image_b64"
+    assert "images[1].image_b64: it is not base64" in error.message
+    assert error.message.endswith("and 890 more")
+    assert len(error.message) < 1000
+
+
+@pytest.mark.parametrize("timestamp", ["2016-10-09T06:17:36.923-0000", "2017-05-05T01:31:13Z", TIME])
+def test_a_timestamp_of_camio_is_kept_as_it_is(timestamp: str) -> None:
+    event = parse(payload(image(timestamp=timestamp)))
+    assert event.pictures[0].timestamp == timestamp
+    assert event.warnings == ()
+
+
+def test_a_timestamp_that_is_no_time_is_an_opaque_key_with_a_warning() -> None:
+    event = parse(payload(image(timestamp="frame 7 \u2603")))
+    assert event.pictures[0].timestamp == "frame 7 \u2603"
+    assert event.warnings == ("images[0].timestamp is not an ISO 8601 time; it is used as it is",)
+
+
+def test_timestamps_that_are_no_times_are_opaque_keys_with_one_warning_for_the_event() -> None:
+    event = parse(payload(image(), *[image(timestamp=f"frame {nth}") for nth in range(30)]))
+    assert [one.timestamp for one in event.pictures] == [TIME, *[f"frame {nth}" for nth in range(30)]]
+    assert event.warnings == ("images[1].timestamp and 29 more are not ISO 8601 times; they are used as they are",)
+
+
+@pytest.mark.parametrize("wrong", [5, ["a"], {"a": 1}, False])
+def test_optional_fields_of_a_wrong_type_are_ignored_with_a_warning(wrong: Any) -> None:
+    event = parse(payload(image(type=wrong, size=wrong), camera=wrong, user_id=wrong))
+    assert (event.camera, event.user_id) == (None, None)
+    assert len(event.pictures) == 1
+    fields = {"camera", "user_id", "images[0].type", "images[0].size"}
+    assert {warning.split(" ")[0] for warning in event.warnings} == fields
+    assert event.rest["camera"] == wrong
+
+
+@pytest.mark.parametrize("size", [[640], [640, 480, 3], [0, 480], [640.5, 480], [True, 480], "640x480", None])
+def test_a_size_that_is_not_two_whole_numbers_is_ignored_with_a_warning(size: Any) -> None:
+    assert parse(payload(image(size=size))).warnings == (
+        "images[0].size is not [width, height] in pixels; it is ignored",
+    )
+
+
+def test_a_long_camera_name_is_cut_with_a_warning() -> None:
+    event = parse(payload(camera="c" * 300))
+    assert event.camera == "c" * 200
+    assert event.rest["camera"] == "c" * 300
+    assert event.warnings == ("camera is longer than 200 characters; only those are used",)
+
+
+def test_warnings_are_bounded() -> None:
+    event = parse(payload(*[image(type=1)] * 500))
+    assert len(event.warnings) == 11
+    assert event.warnings[-1] == "and 490 more"
+
+
+def test_pictures_with_one_timestamp_are_all_kept_for_the_labeler_to_merge() -> None:
+    assert len(parse(payload(image(b"a"), image(b"b"))).pictures) == 2
+
+
+def test_a_number_of_more_than_64_bits_is_kept_and_can_be_written_again() -> None:
+    event = parse(payload(number=10**22))
+    assert msgspec.json.decode(msgspec.json.encode(event.rest))["number"] == 10**22
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ("1e999", "1e999"),
+        ("-1e999999999999999999999", "-1e999999999999999999999"),
+        ("1" * 5000, "1" * 5000),
+        (r'"\ud800"', "\ufffd"),
+        (r'{"\udc00": ["\ud83d\ude00 \ude00"]}', {"\ufffd": ["\U0001f600 \ufffd"]}),
+    ],
+)
+def test_an_odd_value_in_a_field_that_nobody_reads_does_not_cost_the_event(value: str, kept: Any) -> None:
+    body = json.dumps(payload(image(size=[1, 2]), camera="front", extra=0)).encode()
+    event = parse_event(body.replace(b'"extra": 0', f'"extra": {value}'.encode()))
+    assert (event.camera, len(event.pictures)) == ("front", 1)
+    assert msgspec.json.decode(msgspec.json.encode(event.rest))["extra"] == kept
+    assert [" surrogate pair" in warning for warning in event.warnings] == ["\\u" in value] * ("\\u" in value)
+
+
+def test_an_odd_value_in_an_optional_field_is_what_its_kind_is_there() -> None:
+    body = json.dumps(payload(image(size=[1, 2]), camera=0, user_id="\ud800 me")).encode()
+    body = body.replace(b'"camera": 0', b'"camera": 1e999').replace(b"[1, 2]", b"[1e999, 2]")
+    event = parse_event(body)
+    assert (event.camera, event.user_id) == (None, "\ufffd me")
+    assert event.warnings[:2] == (
+        "images[0].size is not [width, height] in pixels; it is ignored",
+        "camera is a number, not a string; it is ignored",
+    )
+    assert "surrogate pair" in event.warnings[2]
+
+
+def test_a_timestamp_that_cannot_be_echoed_costs_its_picture_and_not_the_event() -> None:
+    event = parse(payload(image(timestamp="\ud800"), image()))
+    assert [one.timestamp for one in event.pictures] == [TIME]
+    assert event.rejected[0].field == "images[0].timestamp"
+    assert event.rest["images"][0]["timestamp"] == "\ufffd"
+
+
+def test_a_callback_url_with_half_a_surrogate_pair_is_malformed() -> None:
+    error = refusal(json.dumps(payload(callback_url=URL + "\ud800")).encode())
+    assert (error.code, error.field) == ("malformed_url", "callback_url")
+
+
+def test_half_a_surrogate_pair_far_down_is_too_deep_and_no_error_of_ours() -> None:
+    deep = "[" * 900 + r'"\ud800"' + "]" * 900
+    assert refusal(json.dumps(payload(deep=0)).replace('"deep": 0', f'"deep": {deep}').encode()).code == "too_deep"
+
+
+def test_a_byte_order_mark_is_no_part_of_the_json() -> None:
+    event = parse_event(b"\xef\xbb\xbf" + json.dumps(payload(extra="\ud800")).encode())
+    assert event.callback_url == URL
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"a": 1', "it ends too early, at byte 7"),
+        ('{"ä": "b'.encode(), "it ends too early, at byte 9"),
+        (b'{"a": tru', "it ends too early, at byte 9"),
+        (b'{"a": 1,, }', "(byte 8)"),
+        (b'{"a": 1e999, "\xc3\xa4": }', "(byte 19)"),
+        (b"{} {}", "trailing characters (byte 4)"),
+        (b'{"a": 1e999, "b": NaN}', "NaN is not a JSON number"),
+        (b"\xff\xfe{\0}\0", "it is not UTF-8"),
+    ],
+)
+def test_what_is_not_json_is_refused_with_the_place(body: bytes, reason: str) -> None:
+    message = refusal(body).message
+    assert message.startswith("the body is not JSON: ")
+    assert reason in message
+
+
+def test_of_a_key_given_twice_the_last_counts() -> None:
+    body = json.dumps(payload()).encode().replace(b'{"callback_url"', b'{"callback_url": 5, "callback_url"', 1)
+    assert parse_event(body).callback_url == URL
+
+
+# How long it takes to think up JSON says nothing about the parser.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+json_images = json_values | st.fixed_dictionaries(
+    {},
+    optional={
+        "timestamp": st.just(TIME) | json_values,
+        "image_b64": st.binary().map(lambda data: base64.b64encode(data).decode()) | json_values,
+        "type": json_values,
+        "size": json_values,
+    },
+)
+json_payloads = st.fixed_dictionaries(
+    {},
+    optional={
+        "callback_url": st.just(URL) | json_values,
+        "images": st.lists(json_images, max_size=4) | json_values,
+        "camera": json_values,
+        "more": json_values,
+    },
+)
+
+
+def parses_or_is_refused(body: bytes) -> None:
+    try:
+        event = parse_event(body)
+    except PayloadError as error:
+        assert error.code
+        assert error.message
+        return
+    assert event.pictures
+    written = msgspec.json.decode(msgspec.json.encode(event.rest))
+    assert written == event.rest
+    assert all("image_b64" not in one for one in event.rest["images"] if isinstance(one, dict))
+
+
+@unhurried
+@given(st.binary())
+def test_any_bytes_are_an_event_or_refused(body: bytes) -> None:
+    parses_or_is_refused(body)
+
+
+@unhurried
+@given(json_payloads)
+def test_any_json_is_an_event_or_refused_and_what_is_kept_can_be_written_again(value: Any) -> None:
+    parses_or_is_refused(json.dumps(value).encode())
+
+
+@unhurried
+@given(st.integers(min_value=0), st.binary(max_size=3), st.integers(0, 3))
+def test_any_damage_to_a_good_event_is_an_event_or_refused(place: int, inserted: bytes, removed: int) -> None:
+    body = json.dumps(payload(image(size=[1, 2]), camera="front")).encode()
+    place %= len(body)
+    parses_or_is_refused(body[:place] + inserted + body[place + removed :])
+
+
+@unhurried
+@given(st.lists(st.tuples(st.binary(min_size=1), st.sampled_from(["good", "folded", "broken"])), max_size=8))
+def test_every_good_picture_comes_back_byte_for_byte(pictures: list[tuple[bytes, str]]) -> None:
+    def picture(nth: int, data: bytes, form: str) -> dict[str, Any]:
+        text = base64.encodebytes(data).decode() if form == "folded" else base64.b64encode(data).decode()
+        return {"timestamp": str(nth), "image_b64": "*" + text if form == "broken" else text}
+
+    images = [picture(nth, *one) for nth, one in enumerate([*pictures, (DATA, "good")])]
+    event = parse(payload(*images))
+    good = [(str(nth), data) for nth, (data, form) in enumerate(pictures) if form != "broken"]
+    assert [(one.timestamp, one.data) for one in event.pictures] == [*good, (str(len(pictures)), DATA)]
+    assert len(event.rejected) == len(images) - len(event.pictures)
+
+
+def test_a_reply_is_written_as_the_contract_shows_it() -> None:
+    box = ((0.1, 0.2), (0.4, 0.2), (0.4, 0.7), (0.1, 0.7))
+    reply = Reply({TIME: {"cat": Label(0.93, box), "dog": Label(0.88)}, "2017-05-05T01:31:14.102000": {}})
+    assert encode_reply(reply) == (
+        b'{"status":"success","labels":{"2017-05-05T01:31:13.738647":'
+        b'{"cat":{"probability":0.93,"polygon":[[0.1,0.2],[0.4,0.2],[0.4,0.7],[0.1,0.7]]},'
+        b'"dog":{"probability":0.88,"polygon":[]}},"2017-05-05T01:31:14.102000":{}}}'
+    )
+
+
+def test_a_reply_in_the_older_form_is_a_flat_list() -> None:
+    assert encode_reply(Reply(["cat", "dog"])) == b'{"status":"success","labels":["cat","dog"]}'
+
+
+fractions = st.floats(0, 1)
+labels = st.builds(Label, fractions, st.lists(st.tuples(fractions, fractions), max_size=5).map(tuple))
+
+
+@unhurried
+@given(st.dictionaries(st.text(), st.dictionaries(st.text(), labels, max_size=3), max_size=3))
+def test_every_reply_reads_back_as_it_was(given_labels: dict[str, dict[str, Label]]) -> None:
+    read = json.loads(encode_reply(Reply(given_labels)))
+    assert read["status"] == "success"
+    assert read["labels"] == {
+        time: {
+            name: {"probability": one.probability, "polygon": [list(point) for point in one.polygon]}
+            for name, one in found.items()
+        }
+        for time, found in given_labels.items()
+    }

@@ -1,0 +1,471 @@
+"""The worker's loops on a real store, with a labeler and a callback that fail as they are told."""
+
+import asyncio
+import errno
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from PIL import ImageFile
+
+from camiohookd.camio.simulator.fake_camio import Answer, FakeCamio
+from camiohookd.config.settings import Rule
+from camiohookd.delivery import AllowList, Courier, Outcome, Target
+from camiohookd.errors import LabelingError
+from camiohookd.labelers import Findings, Frame
+from camiohookd.metrics import Metrics
+from camiohookd.pictures.decode import Limits
+from camiohookd.queue import commands as desk
+from camiohookd.queue.store_thread import StoreThread
+from camiohookd.queue.task import Task
+from camiohookd.queue.task_queue import TaskQueue
+from camiohookd.queue.views import TaskDetails, TaskList
+from camiohookd.storage.payload_record import StoredPayload
+from camiohookd.wire.event import parse_event
+from camiohookd.worker.event_labelling import Labelling
+from camiohookd.worker.label_loop import LABELING_TRIES
+from camiohookd.worker.worker import Worker
+from tests.support.daemon_process import SAMPLES, event_body
+
+PATIENCE = 30.0
+USUAL_LIMITS = Limits()
+CAT = (SAMPLES / "chelsea.jpg").read_bytes()
+
+
+class Labels:
+    """A labeler that fails so many times, and then finds nothing."""
+
+    device = "cpu"
+    input_size = (300, 300)
+    at_once = 1
+    default_probability = 0.5
+
+    def __init__(self, failures: int = 0) -> None:
+        self.failures = failures
+        self.calls = 0
+
+    def label(self, frames: Sequence[Frame], min_probability: float | None = None) -> Findings:
+        self.calls += 1
+        if self.calls <= self.failures:
+            raise LabelingError("the accelerator is gone")
+        return Findings([[] for _ in frames])
+
+    def close(self) -> None:
+        pass
+
+
+class Bench:
+    """A worker on a queue in `folder`, and a fake Camio."""
+
+    def __init__(
+        self,
+        folder: Path,
+        labeler: Labels,
+        camio: FakeCamio,
+        allow: list[str] | None = None,
+        threads: int = 1,
+        limits: Limits = USUAL_LIMITS,
+    ) -> None:
+        self.camio = camio
+        self.queue = TaskQueue(folder, backoff=lambda _: 0.01)
+        self.store = StoreThread(self.queue)
+        self.worker = Worker(
+            self.store,
+            labelling=Labelling(labeler, limits, [Rule()], Metrics()),
+            courier=Courier("test"),
+            allow_list=AllowList([camio.origin] if allow is None else allow),
+            metrics=Metrics(),
+            threads=threads,
+            deliveries=2,
+        )
+        self.store.watch(lambda: self.worker.queue_changed(self.queue))
+
+    async def put(self, name: str, pictures: list[bytes] | None = None) -> None:
+        event = parse_event(event_body(self.camio.callback_url(name), pictures=pictures))
+        await self.store.call(lambda queue: queue.put(event))
+
+    async def task(self, task_id: str) -> TaskDetails:
+        answer = await self.store.call(lambda queue: desk.perform(queue, desk.ShowTask(task_id)))
+        assert isinstance(answer, TaskDetails)
+        return answer
+
+    async def ended(self, task_id: str) -> TaskDetails:
+        async with asyncio.timeout(PATIENCE):
+            while (task := await self.task(task_id)).state not in ("done", "failed"):
+                await asyncio.sleep(0.02)
+        return task
+
+
+def with_bench(
+    folder: Path,
+    labeler: Labels,
+    use: Callable[[Bench], Awaitable[None]],
+    allow: list[str] | None = None,
+    threads: int = 1,
+    limits: Limits = USUAL_LIMITS,
+) -> None:
+    async def run() -> None:
+        camio = FakeCamio()
+        await camio.listen()
+        bench = Bench(folder, labeler, camio, allow, threads, limits)
+        try:
+            await use(bench)
+            assert await bench.worker.stop(5)
+        finally:
+            await asyncio.to_thread(bench.store.stop)
+            await camio.close()
+
+    asyncio.run(run())
+
+
+def test_a_labeler_that_fails_for_a_moment_is_tried_again(tmp_path: Path) -> None:
+    async def use(bench: Bench) -> None:
+        bench.worker.start()
+        await bench.put("one")
+        assert (await bench.ended("1")).state == "done"
+
+    labeler = Labels(failures=LABELING_TRIES - 1)
+    with_bench(tmp_path, labeler, use)
+    assert labeler.calls == LABELING_TRIES
+
+
+def test_a_labeler_that_goes_on_failing_fails_the_task_and_it_can_be_retried(tmp_path: Path) -> None:
+    async def use(bench: Bench) -> None:
+        bench.worker.start()
+        await bench.put("one")
+        failed = await bench.ended("1")
+        assert (failed.cause, failed.has_pictures) == ("labeling", True)
+        assert "the accelerator is gone" in failed.reason
+        await bench.store.call(lambda queue: queue.redrive(1))
+        assert (await bench.ended("1")).state == "done"
+
+    with_bench(tmp_path, Labels(failures=LABELING_TRIES), use)
+
+
+def test_a_damaged_payload_fails_its_own_task_and_is_set_aside(tmp_path: Path) -> None:
+    async def use(bench: Bench) -> None:
+        await bench.put("one")
+        await bench.put("two")
+        _damage_first_record(tmp_path)
+        bench.worker.start()
+        assert (await bench.ended("1")).cause == "damaged"
+        assert (await bench.ended("2")).state == "done"
+        assert bench.store.snapshot.quarantined["payload"] == 1
+        await bench.put("one")  # sent again, it is taken in anew
+        assert (await bench.ended("3")).state == "done"
+
+    with_bench(tmp_path, Labels(), use)
+    (kept,) = (tmp_path / "quarantine").iterdir()
+    assert "task-1" in kept.name
+
+
+def test_a_payload_that_cannot_be_read_for_a_moment_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def use(bench: Bench) -> None:
+        await bench.put("one")
+        read = bench.store.read_payload
+        errors = [OSError(errno.EMFILE, "too many open files"), OSError(errno.EIO, "input/output error")]
+        monkeypatch.setattr(bench.store, "read_payload", lambda task: _fail_or(errors, read, task))
+        bench.worker.start()
+        assert (await bench.ended("1")).state == "done"
+        assert bench.store.snapshot.quarantined["payload"] == 0
+
+    with_bench(tmp_path, Labels(), use)
+
+
+def _fail_or(errors: list[OSError], read: Callable[[Task], StoredPayload], task: Task) -> StoredPayload:
+    if errors:
+        raise errors.pop()
+    return read(task)
+
+
+def test_a_delivery_that_fails_as_nobody_thought_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver, errors = Courier.deliver, [RuntimeError("out of threads")]
+
+    def fail_once(courier: Courier, target: Target, body: bytes) -> Outcome:
+        if errors:
+            raise errors.pop()
+        return deliver(courier, target, body)
+
+    monkeypatch.setattr(Courier, "deliver", fail_once)
+
+    async def use(bench: Bench) -> None:
+        bench.worker.start()
+        await bench.put("one")
+        assert (await bench.ended("1")).state == "done"
+        assert len(bench.camio.deliveries["one"]) == 1
+
+    with_bench(tmp_path, Labels(), use)
+
+
+def _damage_first_record(folder: Path) -> None:
+    (segment,) = (folder / "segments").iterdir()
+    data = bytearray(segment.read_bytes())
+    data[1000] ^= 0xFF
+    segment.write_bytes(data)
+
+
+def test_a_host_that_is_no_longer_allowed_is_not_called(tmp_path: Path) -> None:
+    async def use(bench: Bench) -> None:
+        bench.worker.start()
+        await bench.put("one")
+        failed = await bench.ended("1")
+        assert failed.cause == "not-allowed"
+        assert "allow_hosts" in failed.reason
+        assert bench.camio.deliveries["one"] == []
+
+    with_bench(tmp_path, Labels(), use, allow=["camio.com"])
+
+
+class Hanging(Labels):
+    """A labeler that looks at a picture until it is released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began = threading.Event()
+        self.release = threading.Event()
+
+    def label(self, frames: Sequence[Frame], min_probability: float | None = None) -> Findings:
+        self.began.set()
+        assert self.release.wait(PATIENCE)
+        return Findings([[] for _ in frames])
+
+
+def test_a_picture_that_takes_too_long_is_named_by_the_readiness_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("camiohookd.worker.label_loop.STALLED_SECONDS", 0.0)
+    labeler = Hanging()
+
+    async def use(bench: Bench) -> None:
+        bench.worker.start()
+        assert bench.worker.stalled() is None
+        await bench.put("one")
+        await asyncio.to_thread(labeler.began.wait, PATIENCE)
+        reason = bench.worker.stalled()
+        labeler.release.set()
+        assert reason is not None
+        assert "task 1" in reason
+        await bench.ended("1")
+
+    with_bench(tmp_path, labeler, use)
+
+
+def test_a_task_that_its_owner_drops_meanwhile_stops_nothing(tmp_path: Path) -> None:
+    async def use(bench: Bench) -> None:
+        await bench.put("one")
+        await bench.put("two")
+        claimed = await bench.store.call(TaskQueue.claim)
+        assert isinstance(claimed, Task)
+        await bench.store.call(lambda queue: queue.drop(1))
+        await bench.store.persist(lambda queue: queue.give_back(1))
+        bench.worker.start()
+        assert (await bench.ended("2")).state == "done"
+        listed = await bench.store.call(lambda queue: desk.perform(queue, desk.ListTasks()))
+        assert isinstance(listed, TaskList)
+        assert [task.id for task in listed.tasks] == ["2"]
+
+    with_bench(tmp_path, Labels(), use)
+
+
+class Gated(Labels):
+    """A labeler that looks at each picture until one is let through; `begun` counts them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.gate = threading.Semaphore(0), threading.Semaphore(0)
+
+    def label(self, frames: Sequence[Frame], min_probability: float | None = None) -> Findings:
+        self.begun.release()
+        assert self.gate.acquire(timeout=PATIENCE)
+        return Findings([[] for _ in frames])
+
+    async def begins(self) -> None:
+        assert await asyncio.to_thread(self.begun.acquire, timeout=PATIENCE)
+
+
+def test_an_event_that_is_alone_has_every_thread(tmp_path: Path) -> None:
+    labeler = Gated()
+
+    async def use(bench: Bench) -> None:
+        bench.worker.start()
+        await bench.put("one", pictures=[CAT] * 3)
+        for _ in range(3):
+            await labeler.begins()
+        labeler.gate.release(3)
+        assert (await bench.ended("1")).state == "done"
+
+    with_bench(tmp_path, labeler, use, threads=3)
+
+
+def watch_claims(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Semaphore, threading.Semaphore]:
+    """One for each look into the queue for an event to label, and one for each that finds one."""
+    looked, claimed, claim = threading.Semaphore(0), threading.Semaphore(0), TaskQueue.claim
+
+    def watched(queue: TaskQueue) -> Task | None:
+        looked.release()
+        if task := claim(queue):
+            claimed.release()
+        return task
+
+    monkeypatch.setattr(TaskQueue, "claim", watched)
+    return looked, claimed
+
+
+def test_while_an_event_is_looked_at_the_next_one_is_in_hand_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labeler = Gated()
+    _, claimed = watch_claims(monkeypatch)
+
+    async def use(bench: Bench) -> None:
+        for number in range(3):
+            await bench.put(f"event-{number}")
+        bench.worker.start()
+        await labeler.begins()
+        for _ in range(2):
+            assert await asyncio.to_thread(claimed.acquire, timeout=PATIENCE)
+        await bench.task("3")  # by then a third would be
+        assert not claimed.acquire(blocking=False)
+        labeler.gate.release(3)
+        assert (await bench.ended("3")).state == "done"
+
+    with_bench(tmp_path, labeler, use)
+
+
+def test_an_event_wakes_one_of_the_loops_that_wait_and_not_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("camiohookd.worker.polling.IDLE_SECONDS", 1000.0)
+    looked, _ = watch_claims(monkeypatch)
+    loops = 8
+
+    async def use(bench: Bench) -> None:
+        bench.worker.start()
+        for _ in range(loops):
+            assert await asyncio.to_thread(looked.acquire, timeout=PATIENCE)
+        await bench.put("one")
+        assert (await bench.ended("1")).state == "done"
+
+    with_bench(tmp_path, Labels(), use, threads=loops // 2)
+    looks = sum(looked.acquire(blocking=False) for _ in range(loops))
+    assert looks < loops
+
+
+def test_all_events_that_come_at_once_are_labelled_without_waiting_for_a_look_by_the_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("camiohookd.worker.polling.IDLE_SECONDS", 1000.0)
+
+    async def use(bench: Bench) -> None:
+        bench.worker.start()
+        await asyncio.gather(*(bench.put(f"event-{number}") for number in range(20)))
+        for number in range(20):
+            assert (await bench.ended(str(number + 1))).state == "done"
+
+    with_bench(tmp_path, Labels(), use, threads=2)
+
+
+def test_an_event_that_waits_for_the_one_before_it_is_not_said_to_be_stalled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labeler, now = Gated(), [0.0]
+    _, claimed = watch_claims(monkeypatch)
+    monkeypatch.setattr("camiohookd.worker.label_loop.time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    async def use(bench: Bench) -> None:
+        bench.worker.start()
+        await bench.put("one", pictures=[CAT] * 3)
+        await bench.put("two")
+        for _ in range(2):
+            assert await asyncio.to_thread(claimed.acquire, timeout=PATIENCE)
+            await labeler.begins()
+        now[0] = 1000.0
+        labeler.gate.release()
+        await labeler.begins()
+        assert bench.worker.stalled() is None
+        now[0] = 2000.0
+        assert "of task 1 takes 1000 s" in str(bench.worker.stalled())
+        labeler.gate.release(3)
+        assert (await bench.ended("2")).state == "done"
+
+    with_bench(tmp_path, labeler, use, threads=2)
+
+
+@pytest.mark.parametrize(("max_pixels", "state", "decoded"), [(40_000_000, "done", True), (1000, "failed", False)])
+def test_pictures_are_decoded_on_a_label_thread_and_those_with_too_many_pixels_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, max_pixels: int, state: str, decoded: bool
+) -> None:
+    threads: set[str] = set()
+    load = ImageFile.ImageFile.load
+
+    def noted(image: ImageFile.ImageFile) -> object:
+        threads.add(threading.current_thread().name.partition("_")[0])
+        return load(image)
+
+    async def use(bench: Bench) -> None:
+        bench.worker.start()
+        await bench.put("one", pictures=[CAT])
+        assert (await bench.ended("1")).state == state
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", noted)
+    with_bench(tmp_path, Labels(), use, limits=Limits(max_pixels=max_pixels))
+    assert threads == ({"label"} if decoded else set())
+
+
+def test_a_delivery_that_is_to_be_tried_again_is_when_its_time_has_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("camiohookd.worker.polling.IDLE_SECONDS", 1000.0)
+
+    async def use(bench: Bench) -> None:
+        bench.camio.answer = lambda _, nth: Answer(503 if nth < 3 else 200)
+        bench.worker.start()
+        await asyncio.gather(*(bench.put(f"event-{number}") for number in range(5)))
+        for number in range(5):
+            assert (await bench.ended(str(number + 1))).state == "done"
+
+    with_bench(tmp_path, Labels(), use)
+
+
+def test_an_event_costs_the_store_no_more_turns_than_it_has_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events, turns, call = 20, [0], StoreThread.call
+
+    async def counted(store: StoreThread, operation: Callable[[TaskQueue], object]) -> object:
+        turns[0] += 1
+        return await call(store, operation)
+
+    async def use(bench: Bench) -> None:
+        for number in range(events):
+            await bench.put(f"event-{number}")
+        monkeypatch.setattr(StoreThread, "call", counted)
+        bench.worker.start()
+        async with asyncio.timeout(PATIENCE):
+            while bench.store.snapshot.tasks["done"] < events:
+                await asyncio.sleep(0.02)
+
+    with_bench(tmp_path, Labels(), use)
+    steps = 3  # labelled, with the next one claimed; delivered; landed, with the next one taken
+    assert turns[0] <= steps * events + 20, "and some looks that find nothing"
+
+
+def test_a_stop_among_many_leaves_nothing_in_hand_or_in_the_air(tmp_path: Path) -> None:
+    async def use(bench: Bench) -> None:
+        for number in range(20):
+            await bench.put(f"event-{number}")
+        bench.worker.start()
+        await bench.ended("1")
+
+    with_bench(tmp_path, Labels(), use, threads=2)
+    queue = TaskQueue(tmp_path, backoff=lambda _: 0.01)
+    assert not queue.index.suspects
+    while delivery := queue.take_delivery():
+        assert not delivery.maybe_delivered
+        queue.landed(delivery, success=True)
+        queue.drop(int(delivery.task.id))
+    queue.close()
