@@ -255,7 +255,7 @@ def test_a_weak_key_is_warned_of_at_the_start_and_at_a_reload_and_is_not_shown(t
     with Daemon(tmp_path, NOBODY) as daemon:
         assert "is weak" not in daemon.log
         (tmp_path / "api-keys").write_text(f"mine {key}\n")
-        warning = '<4camiohookd.daemon: the key "mine" is weak: '
+        warning = '<4>camiohookd.daemon: the key "mine" is weak: '
         assert warning in daemon.reload()
         daemon.stop()
         daemon.start()
