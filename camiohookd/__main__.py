@@ -3,12 +3,12 @@
 import sys
 
 from camiohookd import cli
-from camiohookd.system import process as undumpable
+from camiohookd.system import process
 
 
 def main() -> None:
     """Runs the command line and ends the process with its exit status."""
-    undumpable.forbid()  # keys and tokens are about to be read
+    process.forbid_core_files()  # keys and tokens are about to be read
     sys.exit(cli.run(sys.argv[1:]))
 
 

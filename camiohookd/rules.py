@@ -15,7 +15,7 @@ from camiohookd.pictures.detections import Box, Detection, area, foot, inside, p
 from camiohookd.wire.reply import ImageLabels, Label, Reply
 
 
-class Labelled(NamedTuple):
+class RuledLabels(NamedTuple):
     """What was found in one picture of an event; `width` and `height` in pixels, as the boxes' ones."""
 
     timestamp: str
@@ -56,7 +56,7 @@ def sent_as(rule: Rule, label: str) -> str:
     return rule.label_map.get(label, label)
 
 
-def apply(rule: Rule, picture: Labelled) -> list[Detection]:
+def apply(rule: Rule, picture: RuledLabels) -> list[Detection]:
     """Those detections that the rule lets through, in their order, under the names that are sent."""
     return [
         found._replace(label=sent_as(rule, found.label))
@@ -75,7 +75,7 @@ def image_labels(detections: Iterable[Detection], width: int, height: int) -> di
     return labels
 
 
-def reply(rule: Rule, pictures: Iterable[Labelled], event: Iterable[str] | None = None) -> Reply:
+def reply(rule: Rule, pictures: Iterable[RuledLabels], event: Iterable[str] | None = None) -> Reply:
     """The reply to one event; pictures with one timestamp are one to Camio, so their labels are merged.
 
     `event`: labels of the event as a whole, where the labeler tells no more; they are sent as a flat list.

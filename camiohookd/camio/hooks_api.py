@@ -39,7 +39,7 @@ _ADVICE = {
 }
 
 
-class Answer(NamedTuple):
+class ApiResponse(NamedTuple):
     """Camio's answer to a request that it took: an HTTP `status` from 200 to 299, and the body."""
 
     status: int
@@ -67,7 +67,7 @@ class HooksApi:
             "User-Agent": "camiohookd",
         }
 
-    def create(self, callback_url: str, hook_type: str, parsed_query: str) -> Answer:
+    def create(self, callback_url: str, hook_type: str, parsed_query: str) -> ApiResponse:
         """Register a hook."""
         hook = {"callback_url": callback_url, "type": hook_type, "parsed_query": parsed_query}
         try:
@@ -76,11 +76,11 @@ class HooksApi:
             raise CamioRequestError("the callback URL or the query holds a byte that is not UTF-8") from None
         return self._request("POST", self._collection, body)
 
-    def list(self) -> Answer:
+    def list(self) -> ApiResponse:
         """Ask for the account's hooks."""
         return self._request("GET", self._collection)
 
-    def delete(self, hook_id: str) -> Answer:
+    def delete(self, hook_id: str) -> ApiResponse:
         """Remove a hook."""
         # Dots are resolved as in any path: DELETE …/hooks/.. would be meant for the account.
         if hook_id in ("", ".", ".."):
@@ -90,9 +90,9 @@ class HooksApi:
         except UnicodeEncodeError:
             raise CamioRequestError("the hook's id holds a byte that is not UTF-8") from None
 
-    def _request(self, method: str, url: str, body: bytes | None = None) -> Answer:
+    def _request(self, method: str, url: str, body: bytes | None = None) -> ApiResponse:
         headers = self._headers | ({} if body is None else {"Content-Type": "application/json"})
-        with _Session() as session:
+        with _HttpSession() as session:
             session.headers.clear()
             try:
                 response = session.request(
@@ -103,10 +103,10 @@ class HooksApi:
                 raise CamioUnreachable(f"no answer of Camio's API at {url}: {_reason(error, method)}") from error
         if not 200 <= response.status_code < 300:
             raise _refusal(response, text)
-        return Answer(response.status_code, text)
+        return ApiResponse(response.status_code, text)
 
 
-class _Session(requests.Session):
+class _HttpSession(requests.Session):
     """A session that trusts nothing of the environment and never looks at where a redirect leads.
 
     ``allow_redirects=False`` alone is not enough: requests then reads the whole body of a redirect, however long, to

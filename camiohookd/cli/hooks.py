@@ -1,6 +1,6 @@
 """The commands that tell Camio about this box: a callback URL and a query go out, Camio's answer is shown.
 
-    options ──▶ query.check ──▶ the callback URL, the key from the config ──▶ the token ──▶ camio.HooksApi
+    options ──▶ query.check ──▶ the callback URL, the key from the config ──▶ the token ──▶ hooks_api.HooksApi
                                                                masking ◀── Camio's answer ◀──┘
 
 The key and the token are secrets: neither can be given as an argument, which other users of the machine could see
@@ -25,7 +25,7 @@ from camiohookd.errors import CamioRefused, CamioRequestError, CamioUnreachable,
 from camiohookd.net.urls import split_url
 
 if TYPE_CHECKING:
-    from camiohookd.camio import hooks_api as camio
+    from camiohookd.camio import hooks_api
 
 CAMIO = "https://camio.com"
 HOOK_TYPES = ("query_match", "query_match_ad_hoc", "label_hit")
@@ -275,12 +275,15 @@ def _standard_input() -> str:
 
 
 def _show(
-    mask: Callable[[str], str], base_url: str, token: str, request: "Callable[[camio.HooksApi], camio.Answer]"
+    mask: Callable[[str], str],
+    base_url: str,
+    token: str,
+    request: "Callable[[hooks_api.HooksApi], hooks_api.ApiResponse]",
 ) -> None:
-    from camiohookd.camio import hooks_api as camio
+    from camiohookd.camio import hooks_api
 
     try:
-        answer = request(camio.HooksApi(base_url, token))
+        answer = request(hooks_api.HooksApi(base_url, token))
     except CamioRequestError as error:
         raise click.UsageError(mask(str(error))) from None
     except CamioRefused as error:

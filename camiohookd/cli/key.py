@@ -40,10 +40,10 @@ def new(name: str, config_file: Path | None) -> None:
 
     This is the one time that it is shown. NAME is for the log and for you.
     """
-    from camiohookd.config import api_keys as apikeys
+    from camiohookd.config import api_keys
 
     _, file = _settings_and_file(config_file)
-    made = apikeys.add(file, name)
+    made = api_keys.add(file, name)
     click.echo(made)
     click.echo(f"It is in {file}. {_RELOAD}", err=True)
 
@@ -52,11 +52,11 @@ def new(name: str, config_file: Path | None) -> None:
 @_config
 def list_keys(config_file: Path | None) -> None:
     """Print the keys' names; beside a weak one, that it is."""
-    from camiohookd.config import api_keys as apikeys
+    from camiohookd.config import api_keys
     from camiohookd.config import load as config
 
     for name, value in config.load_with_keys(config_file, os.environ)[1].items():
-        click.echo(f"{name}  (weak: {apikeys.WEAK})" if apikeys.is_weak(value) else name)
+        click.echo(f"{name}  (weak: {api_keys.WEAK})" if api_keys.is_weak(value) else name)
 
 
 @key.command()
@@ -67,10 +67,10 @@ def retire(name: str, config_file: Path | None) -> None:
 
     The last one stays, unless api_key is set: the daemon would go on with the one it has.
     """
-    from camiohookd.config import api_keys as apikeys
+    from camiohookd.config import api_keys
 
     settings, file = _settings_and_file(config_file)
-    apikeys.retire(file, name, may_be_last=bool(settings.hook.api_key))
+    api_keys.retire(file, name, may_be_last=bool(settings.hook.api_key))
     click.echo(f"It is no longer in {file}. {_RELOAD}", err=True)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from camiohookd.cli.label_output import Drawings, Result, Seen, Table
+from camiohookd.cli.label_output import Drawings, LabelledFile, Seen, Table
 from camiohookd.cli.label_output import as_json as result_as_json
 from camiohookd.config import paths
 from camiohookd.errors import LabelingError, PictureError
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from camiohookd.config.load import Config
     from camiohookd.config.settings import Rule
     from camiohookd.labelers import Labeler
-    from camiohookd.pictures.decode import Limits
-    from camiohookd.rules import Labelled
+    from camiohookd.pictures.decode import PictureLimits
+    from camiohookd.rules import RuledLabels
 
 _EXPLAINED = 0.1  # what is less probable is not worth an explanation
 
@@ -90,10 +90,10 @@ def label(
 
     from camiohookd import rules
     from camiohookd.labelers.open import open_labeler
-    from camiohookd.pictures.decode import Limits
+    from camiohookd.pictures.decode import PictureLimits
 
     settings = _settings()
-    limits = Limits(settings.images.formats, settings.images.max_pixels, settings.images.max_bytes)
+    limits = PictureLimits(settings.images.formats, settings.images.max_pixels, settings.images.max_bytes)
     rule = rules.match(settings.rule, camera)
     wanted = replace(settings.labeler, kind="onnx", model=model) if model else settings.labeler
     if wanted.kind != "onnx":
@@ -128,7 +128,7 @@ def _settings() -> "Config":
     return config.load(Path(os.devnull) if hidden else None, os.environ)
 
 
-def _read(path: Path, limits: "Limits") -> bytes:
+def _read(path: Path, limits: "PictureLimits") -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(limits.max_bytes + 1)
@@ -139,7 +139,7 @@ def _read(path: Path, limits: "Limits") -> bytes:
 class _Labelling:
     """What the daemon would do with a picture of the camera that `rule` is for."""
 
-    def __init__(self, labeler: "Labeler", limits: "Limits", rule: "Rule", explain: bool) -> None:
+    def __init__(self, labeler: "Labeler", limits: "PictureLimits", rule: "Rule", explain: bool) -> None:
         from camiohookd import rules
 
         self._labeler = labeler
@@ -148,7 +148,7 @@ class _Labelling:
         least = rules.least_probability(self._rule)
         self._least = min(least, _EXPLAINED) if explain else least
 
-    def label(self, path: Path, data: bytes) -> Result:
+    def label(self, path: Path, data: bytes) -> LabelledFile:
         """Raises PictureError, LabelingError."""
         from camiohookd import rules
         from camiohookd.labelers import Frame
@@ -161,19 +161,19 @@ class _Labelling:
         decoded = time.perf_counter()
         findings = self._labeler.label([Frame(Picture(path.name, data), picture)], self._least)
         end = time.perf_counter()
-        found = rules.Labelled(path.name, picture.width, picture.height, findings.pictures[0])
+        found = rules.RuledLabels(path.name, picture.width, picture.height, findings.pictures[0])
         labels = rules.reply(self._rule, [found], findings.event).labels
         if findings.event is not None:
             found = found._replace(detections=[Detection(name, 1.0, None) for name in findings.event])
         milliseconds = (round(1000 * seconds, 1) for seconds in (decoded - start, end - decoded, end - start))
-        return Result(
+        return LabelledFile(
             click.format_filename(path),
             labels[path.name] if isinstance(labels, dict) else labels,
             self._seen(found),
             *milliseconds,
         )
 
-    def _seen(self, picture: "Labelled") -> list[Seen]:
+    def _seen(self, picture: "RuledLabels") -> list[Seen]:
         from camiohookd import rules
 
         return [

@@ -1,4 +1,4 @@
-"""A labelled picture, shown: `Result` → rows of a table, a JSON object, a drawn picture."""
+"""A labelled picture, shown: `LabelledFile` → rows of a table, a JSON object, a drawn picture."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from camiohookd.system.logs import escape
 
 if TYPE_CHECKING:
     from camiohookd.config.settings import Zone
-    from camiohookd.pictures.decode import Limits
+    from camiohookd.pictures.decode import PictureLimits
     from camiohookd.pictures.detections import Detection
     from camiohookd.wire.reply import Label
 
@@ -33,7 +33,7 @@ class Seen(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class LabelledFile:
     """One labelled picture; times in milliseconds, `total_ms` from the file's bytes to the detections."""
 
     file: str
@@ -59,7 +59,7 @@ class Table:
         self._width = max(len(escape(click.format_filename(path))) for path in pictures)
         click.echo(self._row("FILE", "LABEL", "PROBABILITY", "BOX", "WHAT BECAME OF IT" if verdicts else ""))
 
-    def rows(self, result: Result) -> str:
+    def rows(self, result: LabelledFile) -> str:
         shown = result.seen if self._verdicts else [each for each in result.seen if each.left_out is None]
         if not shown:
             return self._row(result.file, "(nothing found)")
@@ -79,7 +79,9 @@ class Table:
 class Drawings:
     """Where annotated pictures go: under the picture's own name, numbered where two have the same."""
 
-    def __init__(self, folder: Path, pictures: Iterable[Path], limits: "Limits", zones: "Iterable[Zone]") -> None:
+    def __init__(
+        self, folder: Path, pictures: Iterable[Path], limits: "PictureLimits", zones: "Iterable[Zone]"
+    ) -> None:
         self._folder = folder
         self._limits = limits
         self._zones = zones
@@ -117,7 +119,7 @@ def _verdict(seen: Seen) -> str:
     return "kept" if seen.sent_as == seen.found.label else f"kept as {seen.sent_as}"
 
 
-def as_json(result: Result, verdicts: bool) -> bytes:
+def as_json(result: LabelledFile, verdicts: bool) -> bytes:
     """One line; with `verdicts` what is left out is there too, and each detection has `verdict`."""
     import msgspec
 

@@ -249,11 +249,11 @@ def _variants(folder: Path, tables: Mapping[str, Any], picture: Path) -> Iterato
 
 def _seen(folder: Path, picture: Path) -> str:
     from camiohookd.labelers.onnx.labeler import open_onnx
-    from camiohookd.pictures.decode import Limits, decode
+    from camiohookd.pictures.decode import PictureLimits, decode
 
     labeler = open_onnx(folder)
     try:
-        found = labeler.detect(decode(_read(picture), Limits(("jpeg", "png", "webp")), labeler.input_size), _LOW)
+        found = labeler.detect(decode(_read(picture), PictureLimits(("jpeg", "png", "webp")), labeler.input_size), _LOW)
     except LabelingError as error:
         return str(error)
     finally:

@@ -17,7 +17,7 @@ from camiohookd.errors import CamiohookdError, QueueError
 from camiohookd.system.logs import escape
 
 if TYPE_CHECKING:
-    from camiohookd.cli.queue_client import Desk
+    from camiohookd.cli.queue_client import QueueClient
     from camiohookd.queue.commands import Export
     from camiohookd.queue.views import TaskDetails
 
@@ -117,7 +117,7 @@ def export(task_id: str, folder: Path) -> None:
 
 
 @contextmanager
-def _desk() -> "Iterator[Desk]":
+def _desk() -> "Iterator[QueueClient]":
     from camiohookd.cli.queue_client import open_desk
     from camiohookd.web.control import SOCKET_NAME
 
@@ -125,7 +125,7 @@ def _desk() -> "Iterator[Desk]":
         yield desk
 
 
-def _all_tasks(desk: "Desk", state: str | None) -> "Iterator[TaskDetails]":
+def _all_tasks(desk: "QueueClient", state: str | None) -> "Iterator[TaskDetails]":
     from camiohookd.queue.commands import ListTasks
     from camiohookd.queue.task import State
     from camiohookd.queue.views import TaskList
@@ -157,7 +157,7 @@ def _each(ids: tuple[str, ...], act: Callable[[str], str]) -> int:
     return status
 
 
-def _retry_failed(desk: "Desk") -> int:
+def _retry_failed(desk: "QueueClient") -> int:
     from camiohookd.queue.commands import Retried, RetryFailed
 
     count, skipped, after = 0, 0, None

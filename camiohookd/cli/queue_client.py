@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from camiohookd.errors import QueueError, StateFolderBusy, StateFolderError, StateFolderInUse
-from camiohookd.queue import commands as desk
+from camiohookd.queue import commands
 from camiohookd.queue.task_queue import TaskQueue
 
 TIMEOUT_SECONDS = 120
@@ -21,19 +21,19 @@ PATIENCE_SECONDS = 10
 Kind = TypeVar("Kind")
 
 
-class Desk:
+class QueueClient:
     """Answers requests; made by `open_desk`."""
 
-    def __init__(self, ask: Callable[[desk.Request], bytes]) -> None:
+    def __init__(self, ask: Callable[[commands.Command], bytes]) -> None:
         self._ask = ask
 
-    def ask(self, request: desk.Request, kind: type[Kind]) -> Kind:
+    def ask(self, request: commands.Command, kind: type[Kind]) -> Kind:
         """The answer, which is of `kind`. Raises QueueError, with the queue's own words."""
         return msgspec.json.decode(self._ask(request), type=kind)
 
 
 @contextmanager
-def open_desk(control_socket: Path, state_folder: Path) -> Iterator[Desk]:
+def open_desk(control_socket: Path, state_folder: Path) -> Iterator[QueueClient]:
     """The running daemon if there is one, else the queue itself.
 
     Waits while a daemon is about to start or another command has the queue. Raises QueueError, StateFolderError,
@@ -41,10 +41,10 @@ def open_desk(control_socket: Path, state_folder: Path) -> Iterator[Desk]:
     """
     queue = _reach(control_socket, state_folder)
     if queue is None:
-        yield Desk(lambda request: _ask_daemon(control_socket, request))
+        yield QueueClient(lambda request: _ask_daemon(control_socket, request))
         return
     try:
-        yield Desk(lambda request: _ask_queue(queue, request))
+        yield QueueClient(lambda request: _ask_queue(queue, request))
     finally:
         queue.close()
 
@@ -76,7 +76,7 @@ def _is_served(path: Path) -> bool:
     return True
 
 
-def _ask_daemon(path: Path, request: desk.Request) -> bytes:
+def _ask_daemon(path: Path, request: commands.Command) -> bytes:
     connection = _UnixConnection(path)
     try:
         connection.request("POST", "/", msgspec.json.encode(request), {"Host": "localhost"})
@@ -91,9 +91,9 @@ def _ask_daemon(path: Path, request: desk.Request) -> bytes:
     return body
 
 
-def _ask_queue(queue: TaskQueue, request: desk.Request) -> bytes:
+def _ask_queue(queue: TaskQueue, request: commands.Command) -> bytes:
     with queue.batch():
-        answer = desk.perform(queue, request)
+        answer = commands.perform(queue, request)
         queue.commit()
     return msgspec.json.encode(answer)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from camiohookd.config.settings import Labeler
+    from camiohookd.config.settings import LabelerSettings
 
 _CONFIG_HELP = "The settings, instead of camiohookd.toml in $CONFIGURATION_DIRECTORY, else in /etc/camiohookd."
 
@@ -32,9 +32,9 @@ def serve(path: Path | None) -> int:
     setup = read()
     logs.setup_logging(setup.config.log.level, setup.keys.values())
 
-    from camiohookd.daemon import lifecycle as daemon
+    from camiohookd.daemon import lifecycle
 
-    return daemon.run(setup, read, signals)
+    return lifecycle.run(setup, read, signals)
 
 
 @click.command()
@@ -47,7 +47,7 @@ def check(path: Path | None) -> None:
     click.echo("ok")
 
 
-def _check_labeler(settings: "Labeler") -> None:
+def _check_labeler(settings: "LabelerSettings") -> None:
     """A model's files, and whether code of the owner's starts."""
     from camiohookd.labelers import model
     from camiohookd.labelers.onnx.devices import parse_device
@@ -64,6 +64,6 @@ def _check_labeler(settings: "Labeler") -> None:
 @click.command("example-config")
 def example_config() -> None:
     """Print a configuration file with every setting, its default and what it does."""
-    from camiohookd.config import reference as configdoc
+    from camiohookd.config import reference
 
-    click.echo(configdoc.example_config(), nl=False)
+    click.echo(reference.example_config(), nl=False)

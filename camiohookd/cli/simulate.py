@@ -139,7 +139,7 @@ async def _run(
 ) -> int:
     from camiohookd.camio.simulator.fake_camio import FakeCamio
     from camiohookd.camio.simulator.report import report
-    from camiohookd.camio.simulator.session import Session, doubt
+    from camiohookd.camio.simulator.session import Simulation, doubt
 
     camio = FakeCamio()
     host, port = listen
@@ -151,7 +151,7 @@ async def _run(
         with click.progressbar(
             length=count, label="events", file=sys.stderr, hidden=count <= FEW_EVENTS or not sys.stderr.isatty()
         ) as bar:
-            results = await Session(camio, hook_url, rate, timeout).run(events, lambda: bar.update(1))
+            results = await Simulation(camio, hook_url, rate, timeout).run(events, lambda: bar.update(1))
     finally:
         await camio.close()
     mask = masker([hook_url.rpartition("/")[2]])

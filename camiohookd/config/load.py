@@ -13,10 +13,19 @@ from typing import Any, get_args, get_origin
 import msgspec
 import msgspec.inspect
 
-from camiohookd.config import api_keys as apikeys
-from camiohookd.config import toml_file as tomlfile
+from camiohookd.config import api_keys, toml_file
 from camiohookd.config.paths import config_file
-from camiohookd.config.settings import KEY_ADVICE, Admin, Callback, Hook, Images, Labeler, Log, Queue, Rule
+from camiohookd.config.settings import (
+    KEY_ADVICE,
+    AdminSettings,
+    CallbackSettings,
+    HookSettings,
+    ImagesSettings,
+    LabelerSettings,
+    LogSettings,
+    QueueSettings,
+    Rule,
+)
 from camiohookd.config.toml_file import TomlFile
 from camiohookd.config.values import ApiKey, decode, expected
 from camiohookd.errors import ConfigError
@@ -29,13 +38,13 @@ _SHOWN = 80
 class Config(msgspec.Struct, frozen=True):
     """All settings; `rule` in the order of the file."""
 
-    hook: Hook = Hook()
-    queue: Queue = Queue()
-    labeler: Labeler = Labeler()
-    images: Images = Images()
-    callback: Callback = Callback()
-    admin: Admin = Admin()
-    log: Log = Log()
+    hook: HookSettings = HookSettings()
+    queue: QueueSettings = QueueSettings()
+    labeler: LabelerSettings = LabelerSettings()
+    images: ImagesSettings = ImagesSettings()
+    callback: CallbackSettings = CallbackSettings()
+    admin: AdminSettings = AdminSettings()
+    log: LogSettings = LogSettings()
     rule: tuple[Rule, ...] = ()
 
 
@@ -83,20 +92,20 @@ def load_with_keys(path: Path | None, environ: Mapping[str, str]) -> tuple[Confi
 
 def keys_file(config: Config, path: Path) -> Path:
     """The file of keys: the one that is set, else the one beside `path`, the settings' file."""
-    return Path(config.hook.api_keys_file) if config.hook.api_keys_file else path.with_name(apikeys.FILE_NAME)
+    return Path(config.hook.api_keys_file) if config.hook.api_keys_file else path.with_name(api_keys.FILE_NAME)
 
 
 def _keys_of_the_file(file: TomlFile, config: Config, environ: Mapping[str, str]) -> dict[str, str]:
     """The keys by name; none where no file is set and there is none in the usual place."""
     path = keys_file(config, file.path)
     if not config.hook.api_keys_file:
-        return apikeys.read(path) if path.exists() else {}
+        return api_keys.read(path) if path.exists() else {}
     named = variable("hook", "api_keys_file")
-    return apikeys.read(path, _in_environment(named) if named in environ else file.where("hook", "api_keys_file"))
+    return api_keys.read(path, _in_environment(named) if named in environ else file.where("hook", "api_keys_file"))
 
 
 def _read(path: Path | None, environ: Mapping[str, str]) -> TomlFile:
-    return tomlfile.read(path or config_file(environ), required=path is not None)
+    return toml_file.read(path or config_file(environ), required=path is not None)
 
 
 def _settings(file: TomlFile, environ: Mapping[str, str]) -> Config:

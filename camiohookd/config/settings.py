@@ -19,7 +19,7 @@ Probability = Fraction
 LabelName = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
-class Hook(Struct, frozen=True):
+class HookSettings(Struct, frozen=True):
     """The public listener, which Camio posts to."""
 
     listen: Annotated[Address, Meta(description="Where events come in.")] = Address("0.0.0.0:8000")
@@ -90,7 +90,7 @@ class Hook(Struct, frozen=True):
     ] = 64
 
 
-class Queue(Struct, frozen=True):
+class QueueSettings(Struct, frozen=True):
     """The events that wait on the disk."""
 
     max_tasks: Annotated[Count, Meta(description="Most events waiting; over it the answer is 503.")] = 100_000
@@ -118,7 +118,7 @@ class Queue(Struct, frozen=True):
     max_failed: Annotated[Count, Meta(description="Most failed events kept.")] = 10_000
 
 
-class Labeler(Struct, frozen=True):
+class LabelerSettings(Struct, frozen=True):
     """What looks at the pictures."""
 
     kind: Annotated[
@@ -164,7 +164,7 @@ class Labeler(Struct, frozen=True):
     ] = ()
 
 
-class Images(Struct, frozen=True):
+class ImagesSettings(Struct, frozen=True):
     """Which pictures are taken."""
 
     formats: Annotated[
@@ -176,7 +176,7 @@ class Images(Struct, frozen=True):
     )
 
 
-class Callback(Struct, frozen=True):
+class CallbackSettings(Struct, frozen=True):
     """How labels go back to Camio."""
 
     allow_hosts: Annotated[
@@ -206,7 +206,7 @@ class Callback(Struct, frozen=True):
     retry_max: Annotated[Duration, Meta(description="Longest wait between two tries.")] = Duration("10min")
 
 
-class Admin(Struct, frozen=True):
+class AdminSettings(Struct, frozen=True):
     """The private listener: /metrics, /healthz, /readyz, /openapi.json."""
 
     listen: Annotated[
@@ -214,7 +214,7 @@ class Admin(Struct, frozen=True):
     ] = Address("127.0.0.1:8001")
 
 
-class Log(Struct, frozen=True):
+class LogSettings(Struct, frozen=True):
     """What is written to the journal."""
 
     level: Annotated[

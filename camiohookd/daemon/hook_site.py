@@ -17,7 +17,7 @@ from camiohookd.queue.store_thread import Operation, StoreThread
 from camiohookd.queue.task_queue import Receipt
 from camiohookd.web.hook import hook_application
 from camiohookd.web.keys import Keys
-from camiohookd.web.server.listener import Limits, listen
+from camiohookd.web.server.listener import ListenerLimits, listen
 from camiohookd.web.server.peers import Peers
 from camiohookd.wire import event as payload
 from camiohookd.wire.event import Event, parse_event
@@ -47,7 +47,7 @@ class Intake:
         return await self._store.call(lambda queue: views.page(queue, limit, after))
 
 
-class FrontDoor:
+class HookSite:
     """Takes events on `sockets`, which listen already."""
 
     def __init__(
@@ -86,13 +86,13 @@ class FrontDoor:
         await self._listener.drain(grace)
 
 
-def event_limits(config: Config) -> payload.Limits:
-    return payload.Limits(config.hook.max_images, config.hook.max_json_depth, config.images.max_bytes)
+def event_limits(config: Config) -> payload.EventLimits:
+    return payload.EventLimits(config.hook.max_images, config.hook.max_json_depth, config.images.max_bytes)
 
 
-def listener_limits(config: Config) -> Limits:
+def listener_limits(config: Config) -> ListenerLimits:
     hook = config.hook
-    return Limits(
+    return ListenerLimits(
         body_bytes=hook.max_body_bytes,
         bodies_bytes=BODIES_IN_MEMORY * hook.max_body_bytes,
         body_rate=hook.min_body_rate,

@@ -15,17 +15,17 @@ from importlib.metadata import version
 from camiohookd.config import paths
 from camiohookd.config.load import Config
 from camiohookd.daemon.heartbeat import Heartbeat, Rate
-from camiohookd.daemon.hook_site import FrontDoor
+from camiohookd.daemon.hook_site import HookSite
 from camiohookd.daemon.reload import REFUSED, Reloader, Setup, warn
-from camiohookd.daemon.restart_backoff import Restarts
+from camiohookd.daemon.restart_backoff import RestartBackoff
 from camiohookd.daemon.sockets import Sockets
-from camiohookd.delivery import AllowList, Courier, backoff, trusted_certificates
+from camiohookd.delivery import AllowList, Sender, backoff, trusted_certificates
 from camiohookd.errors import CamiohookdError
 from camiohookd.labelers import Labeler
 from camiohookd.labelers.open import open_labeler
 from camiohookd.metrics import Metrics
 from camiohookd.pictures import decode as images
-from camiohookd.queue import commands as desk
+from camiohookd.queue import commands
 from camiohookd.queue.capacity import Bounds
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import State
@@ -37,7 +37,7 @@ from camiohookd.web import control
 from camiohookd.web.admin import admin_application
 from camiohookd.web.server.connections import allow_files
 from camiohookd.web.server.listener import listen
-from camiohookd.worker.event_labelling import Labelling
+from camiohookd.worker.event_labelling import EventLabeler
 from camiohookd.worker.worker import Worker
 
 DRAIN_SECONDS = 3.0
@@ -56,7 +56,7 @@ def run(setup: Setup, read: Callable[[], Setup], signals: Signals) -> int:
     _warn_root()
     warn(setup)
     keep_freed_memory()
-    restarts = Restarts(paths.runtime_dir(os.environ), os.environ)
+    restarts = RestartBackoff(paths.runtime_dir(os.environ), os.environ)
     restarts.begin(lambda: stop.came)
     allow_files(config.hook.max_connections)
     metrics = Metrics()
@@ -93,7 +93,7 @@ def _warn_root() -> None:
         )
 
 
-def _stopped_early(restarts: Restarts) -> int:
+def _stopped_early(restarts: RestartBackoff) -> int:
     restarts.forget()
     log.info("stopped before it was ready")
     return 0
@@ -103,7 +103,7 @@ async def _serve(
     setup: Setup,
     read: Callable[[], Setup],
     signals: Signals,
-    restarts: Restarts,
+    restarts: RestartBackoff,
     labeler: Labeler,
     threads: int,
     metrics: Metrics,
@@ -125,7 +125,7 @@ async def _serve(
         allow_list = AllowList(config.callback.allow_hosts)
         worker = _make_worker(config, labelling, allow_list, threads, metrics, store)
         store.watch(lambda: worker.queue_changed(queue))
-        hook = FrontDoor(setup, store, allow_list, metrics, hook_sockets)
+        hook = HookSite(setup, store, allow_list, metrics, hook_sockets)
         # The model was loaded and warmed up before anything listened.
         checks = {"model": worker.labeler_trouble, "store": lambda: store.trouble, "worker": worker.stalled}
         admin = listen(admin_application(metrics, checks), admin_sockets)
@@ -191,7 +191,7 @@ def _backoff(failures: int, *, minimum: float, maximum: float) -> float:
     return backoff(failures - 1, minimum, maximum)
 
 
-def _use(hook: FrontDoor, labelling: Labelling, allow_list: AllowList, setup: Setup) -> None:
+def _use(hook: HookSite, labelling: EventLabeler, allow_list: AllowList, setup: Setup) -> None:
     """What of `setup` needs no restart."""
     logs.change_logging(setup.config.log.level, setup.keys.values())
     hook.use(setup)
@@ -199,16 +199,16 @@ def _use(hook: FrontDoor, labelling: Labelling, allow_list: AllowList, setup: Se
     allow_list.replace(setup.config.callback.allow_hosts)
 
 
-def _make_labelling(config: Config, labeler: Labeler, metrics: Metrics) -> Labelling:
-    limits = images.Limits(config.images.formats, config.images.max_pixels, config.images.max_bytes)
-    return Labelling(labeler, limits, config.rule, metrics)
+def _make_labelling(config: Config, labeler: Labeler, metrics: Metrics) -> EventLabeler:
+    limits = images.PictureLimits(config.images.formats, config.images.max_pixels, config.images.max_bytes)
+    return EventLabeler(labeler, limits, config.rule, metrics)
 
 
 def _make_worker(
-    config: Config, labelling: Labelling, allow_list: AllowList, threads: int, metrics: Metrics, store: StoreThread
+    config: Config, labelling: EventLabeler, allow_list: AllowList, threads: int, metrics: Metrics, store: StoreThread
 ) -> Worker:
     callback = config.callback
-    courier = Courier(
+    courier = Sender(
         version("camiohookd"),
         connect_timeout=callback.connect_timeout,
         read_timeout=callback.read_timeout,
@@ -243,8 +243,8 @@ def _status(labeler: Labeler, metrics: Metrics, store: StoreThread, reloader: Re
     return f"{line}. {REFUSED}" if reloader.failed else line
 
 
-async def _perform(store: StoreThread, request: desk.Request) -> desk.Answer:
-    return await store.call(lambda queue: desk.perform(queue, request))
+async def _perform(store: StoreThread, request: commands.Command) -> commands.CommandResult:
+    return await store.call(lambda queue: commands.perform(queue, request))
 
 
 def _announce_ready(hook: list[socket.socket], admin: list[socket.socket]) -> None:

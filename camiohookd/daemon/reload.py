@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from camiohookd.config import api_keys as apikeys
+from camiohookd.config import api_keys
 from camiohookd.config import load as config
 from camiohookd.config.load import Config
 from camiohookd.delivery import trusted_certificates
@@ -58,8 +58,8 @@ def read(path: Path | None, environ: Mapping[str, str]) -> Setup:
 def warn(setup: Setup) -> None:
     """A line in the log for each key that could be guessed, and for a certificate that ends soon."""
     for name, key in setup.keys.items():
-        if apikeys.is_weak(key):
-            log.warning('the key "%s" is weak: %s', name, apikeys.WEAK)
+        if api_keys.is_weak(key):
+            log.warning('the key "%s" is weak: %s', name, api_keys.WEAK)
     _warn_of_expiry(setup)
 
 

@@ -27,7 +27,7 @@ def pause_after(bad_ends: int) -> float:
     return 0.0 if late <= 0 else min(FIRST_PAUSE * 2.0 ** min(late - 1, 10), LONGEST_PAUSE)
 
 
-class Restarts:
+class RestartBackoff:
     """Counts in the runtime folder `folder`; what it cannot read or write there it takes for a first start."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What came of one try to deliver: an answer or an error in, an `Outcome` out; and the wait before the next try."""
+"""Turn the answer or error of one delivery try into a `DeliveryOutcome`, and compute the wait before the next try."""
 
 import random
 from collections.abc import Callable
@@ -23,7 +23,7 @@ class OutcomeKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DeliveryOutcome:
     """What came of one try: `status` None where no answer came, `retry_after` in seconds where the answer gave one."""
 
     kind: OutcomeKind
@@ -32,7 +32,7 @@ class Outcome:
     retry_after: float | None = None
 
 
-def classify_answer(answer: requests.Response) -> Outcome:
+def classify_answer(answer: requests.Response) -> DeliveryOutcome:
     """Return what an answer means: 2xx is success, 408, 425, 429 and 5xx are worth another try, the rest is final."""
     status = answer.status_code
     try:
@@ -40,15 +40,15 @@ def classify_answer(answer: requests.Response) -> Outcome:
     except ValueError:
         reason = f"answered {status}"
     if 200 <= status < 300:
-        return Outcome(OutcomeKind.DELIVERED, status, reason)
+        return DeliveryOutcome(OutcomeKind.DELIVERED, status, reason)
     if status in TRANSIENT_STATUSES or 500 <= status < 600:
-        return Outcome(OutcomeKind.TRANSIENT, status, reason, _retry_after(answer))
+        return DeliveryOutcome(OutcomeKind.TRANSIENT, status, reason, _retry_after(answer))
     if 300 <= status < 400:
         reason += "; redirects are not followed"
-    return Outcome(OutcomeKind.FINAL, status, reason)
+    return DeliveryOutcome(OutcomeKind.FINAL, status, reason)
 
 
-def classify_error(error: Exception) -> Outcome:
+def classify_error(error: Exception) -> DeliveryOutcome:
     """Return what it means that no answer came."""
     match error:
         case requests.exceptions.SSLError():
@@ -59,12 +59,12 @@ def classify_error(error: Exception) -> Outcome:
         case requests.exceptions.Timeout():
             return _transient("no answer within the time limit")
         case ValueError():
-            return Outcome(OutcomeKind.FINAL, None, "the URL cannot be used")
+            return DeliveryOutcome(OutcomeKind.FINAL, None, "the URL cannot be used")
     return _transient(f"the connection failed ({_root(error)})")
 
 
-def _transient(reason: str) -> Outcome:
-    return Outcome(OutcomeKind.TRANSIENT, None, reason)
+def _transient(reason: str) -> DeliveryOutcome:
+    return DeliveryOutcome(OutcomeKind.TRANSIENT, None, reason)
 
 
 def _root(error: BaseException) -> str:

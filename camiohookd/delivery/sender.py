@@ -1,4 +1,4 @@
-"""One try to deliver: a target and a body in, an `Outcome` out; bounded in time and in what is read of the answer."""
+"""Try once to deliver a body to a target and return a `DeliveryOutcome`; time and response size are bounded."""
 
 import logging
 import threading
@@ -12,7 +12,7 @@ from camiohookd.delivery.allow_list import Target
 from camiohookd.delivery.ca_store import CERTIFI
 from camiohookd.delivery.deadline import Watchdogs
 from camiohookd.delivery.dialer import Dialer
-from camiohookd.delivery.outcome import Outcome, OutcomeKind, classify_answer, classify_error
+from camiohookd.delivery.outcome import DeliveryOutcome, OutcomeKind, classify_answer, classify_error
 from camiohookd.delivery.resolver import Lookup, Resolver, ask_system
 
 MAX_ANSWER_BYTES = 65536
@@ -21,7 +21,7 @@ MAX_ANSWER_BYTES = 65536
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
-class Courier:
+class Sender:
     """Makes deliveries; shared by the threads of the delivery pool, each with connections of its own.
 
     All times are seconds: `connect_timeout` for the host's name and for each of its addresses, `read_timeout` between
@@ -53,7 +53,7 @@ class Courier:
         self._local = _OfThread()
         self._adapters: list[Adapter] = []
 
-    def deliver(self, target: Target, body: bytes) -> Outcome:
+    def deliver(self, target: Target, body: bytes) -> DeliveryOutcome:
         """POST `body` to `target` once and classify the answer."""
         with self._watchdogs.one() as watchdog:
             attend(Errand(partial(self._dialer.dial, any_address=target.any_address, watchdog=watchdog), watchdog))
@@ -63,7 +63,7 @@ class Courier:
                     return classify_answer(answer)
             except (requests.RequestException, HTTPError, OSError, ValueError) as error:
                 if watchdog.fired:
-                    return Outcome(OutcomeKind.TRANSIENT, None, f"no whole answer within {self._deadline:g} s")
+                    return DeliveryOutcome(OutcomeKind.TRANSIENT, None, f"no whole answer within {self._deadline:g} s")
                 return classify_error(error)
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from camiohookd.config.settings import Labeler as Settings
+from camiohookd.config.settings import LabelerSettings
 from camiohookd.labelers import Labeler
 
 
@@ -15,7 +15,7 @@ class Opened(NamedTuple):
     threads: int
 
 
-def open_labeler(settings: Settings, state: Path | None, on_degraded: Callable[[bool], None]) -> Opened:
+def open_labeler(settings: LabelerSettings, state: Path | None, on_degraded: Callable[[bool], None]) -> Opened:
     """In the `state` folder is kept what makes the next start faster; without one, nothing is measured.
 
     `on_degraded` is told when the CPU stands in for the device, and when it no longer does. Raises SetupError.

@@ -37,14 +37,14 @@ _UPRIGHT = {  # EXIF 2.32, tag 0x0112: how the stored picture is turned to be di
 }
 _SIDEWAYS = {5, 6, 7, 8}
 
-# `Limits.max_pixels` is checked from the header; Pillow's own bound warns on stderr and cannot be set per call.
+# `PictureLimits.max_pixels` is checked from the header; Pillow's own bound warns on stderr and cannot be set per call.
 Image.MAX_IMAGE_PIXELS = None
 # A picture is used or refused with a reason; what Pillow thinks of its metadata helps nobody.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class PictureLimits:
     """What is let in: file formats, pixels (width x height) and bytes of one picture."""
 
     formats: tuple[Format, ...] = ("jpeg",)
@@ -65,7 +65,7 @@ class Decoded:
     height: int
 
 
-def decode(data: bytes, limits: Limits, size: tuple[int, int] | None) -> Decoded:
+def decode(data: bytes, limits: PictureLimits, size: tuple[int, int] | None) -> Decoded:
     """Decode a file's bytes for a labeler whose input is `size` (width, height) pixels; None decodes in full.
 
     Both sides of `Decoded.image` are at least `size`'s, unless the picture's own are smaller. Transparency is
@@ -90,7 +90,7 @@ def decode(data: bytes, limits: Limits, size: tuple[int, int] | None) -> Decoded
         raise PictureError(f"the picture is damaged: {error or type(error).__name__}") from error
 
 
-def _decode(data: bytes, limits: Limits, size: tuple[int, int] | None) -> Decoded:
+def _decode(data: bytes, limits: PictureLimits, size: tuple[int, int] | None) -> Decoded:
     scans = count_scans(data) if data.startswith(_SIGNATURES["jpeg"][0]) else 0
     with Image.open(io.BytesIO(data), formats=[name.upper() for name in limits.formats]) as image:
         width, height = image.size
@@ -107,7 +107,7 @@ def _decode(data: bytes, limits: Limits, size: tuple[int, int] | None) -> Decode
     return Decoded(rgb, width, height)
 
 
-def _check_pixels(width: int, height: int, scans: int, limits: Limits) -> None:
+def _check_pixels(width: int, height: int, scans: int, limits: PictureLimits) -> None:
     if width * height > limits.max_pixels:
         raise PictureError(
             f"the picture has too many pixels: {width} x {height} is {width * height:,} pixels, "
@@ -137,7 +137,7 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
 
 
-def _why_unidentified(data: bytes, limits: Limits) -> str:
+def _why_unidentified(data: bytes, limits: PictureLimits) -> str:
     allowed = " or ".join(_NAMES[name] for name in limits.formats)
     for name, (signature, offset) in _SIGNATURES.items():
         if data.startswith(signature, offset):

@@ -52,7 +52,7 @@ class DrainRate:
         return min(max(1, round(tasks * span / len(recent))), _LONGEST_WAIT)
 
 
-class Room:
+class Capacity:
     """Keeps the queue within its bounds. Belongs to the store thread."""
 
     def __init__(self, queue: "TaskQueue", bounds: Bounds) -> None:

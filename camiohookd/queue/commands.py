@@ -56,7 +56,7 @@ class ExportTask(msgspec.Struct, frozen=True, tag="export"):
     id: str
 
 
-Request = ListTasks | ShowTask | RetryTask | RetryFailed | DropTask | ExportTask
+Command = ListTasks | ShowTask | RetryTask | RetryFailed | DropTask | ExportTask
 
 
 class Retried(msgspec.Struct, frozen=True):
@@ -85,10 +85,10 @@ class Export(msgspec.Struct, frozen=True):
     note: str = ""
 
 
-Answer = views.TaskList | views.TaskDetails | Retried | Export
+CommandResult = views.TaskList | views.TaskDetails | Retried | Export
 
 
-def perform(queue: TaskQueue, request: Request) -> Answer:
+def perform(queue: TaskQueue, request: Command) -> CommandResult:
     """Do what is asked for, within a batch of the store thread. Raises NoSuchTask, WrongState."""
     match request:
         case ListTasks():

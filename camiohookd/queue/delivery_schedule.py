@@ -56,7 +56,7 @@ class _Entry:
     firm: bool
 
 
-class Deliveries:
+class DeliverySchedule:
     """The schedule of the labelled tasks; times are elapsed seconds. Belongs to the store thread.
 
     `backoff(failures)` gives the seconds to leave a host alone that failed `failures` times in a row.

@@ -6,7 +6,7 @@ The storage tells of every change, made or undone; nothing here is written to th
 import re
 import sys
 
-from camiohookd.queue.delivery_schedule import Deliveries
+from camiohookd.queue.delivery_schedule import DeliverySchedule
 from camiohookd.queue.sorted_ids import OrderedIds, TimedIds
 from camiohookd.queue.task import WAITING, State
 from camiohookd.storage.documents import Document
@@ -32,7 +32,7 @@ def _compact(digest: str) -> int | str:
 class TaskIndex:
     """Every access costs the same however many tasks there are. Belongs to the store thread."""
 
-    def __init__(self, segments: Segments, deliveries: Deliveries) -> None:
+    def __init__(self, segments: Segments, deliveries: DeliverySchedule) -> None:
         self._segments = segments
         self._deliveries = deliveries
         self.by_state = {state: OrderedIds() for state in State}

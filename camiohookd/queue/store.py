@@ -16,7 +16,7 @@ from typing import Any
 from tinydb.table import Document as TableDocument
 
 from camiohookd.errors import NoSuchTask, StoreUnavailable
-from camiohookd.queue.delivery_schedule import Deliveries
+from camiohookd.queue.delivery_schedule import DeliverySchedule
 from camiohookd.queue.index import TaskIndex
 from camiohookd.queue.state_folder import StateFolder
 from camiohookd.queue.task import Task
@@ -51,7 +51,7 @@ class QueueStore:
         except OSError as error:
             raise self._cannot_open(error) from error
         with self.opening():
-            self._open(self._folder.snapshot, Deliveries(backoff), clock or SystemClock())
+            self._open(self._folder.snapshot, DeliverySchedule(backoff), clock or SystemClock())
 
     @contextmanager
     def opening(self) -> Iterator[None]:
@@ -67,7 +67,7 @@ class QueueStore:
     def _cannot_open(self, error: OSError) -> StoreUnavailable:
         return StoreUnavailable(f"the queue in {self.folder} cannot be opened: {error}")
 
-    def _open(self, snapshot: Path, deliveries: Deliveries, clock: Clock) -> None:
+    def _open(self, snapshot: Path, deliveries: DeliverySchedule, clock: Clock) -> None:
         self.quarantine = Quarantine(self.folder / "quarantine", self.disk)
         self.segments = Segments(self.folder / "segments", self.disk)
         self.deliveries = deliveries

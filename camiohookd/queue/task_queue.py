@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from camiohookd.errors import StoreUnavailable, WrongState
-from camiohookd.queue.capacity import Bounds, Room
+from camiohookd.queue.capacity import Bounds, Capacity
 from camiohookd.queue.recovery import recover
 from camiohookd.queue.store import QueueStore
 from camiohookd.queue.task import WAITING, Cause, State, Task
@@ -44,7 +44,7 @@ class Prepared(NamedTuple):
     draft: Draft
 
 
-class Delivery(NamedTuple):
+class DueDelivery(NamedTuple):
     """A labelled task whose reply is to be posted; `maybe_delivered`: a crash may have cut off the news of it."""
 
     task: Task
@@ -77,7 +77,7 @@ class TaskQueue(QueueStore):
         self._on_failed = on_failed
         self._newest_first = newest_first
         with self.opening(), self.batch():
-            self.room = Room(self, bounds or Bounds())
+            self.room = Capacity(self, bounds or Bounds())
             self._maybe_delivered = recover(self, unclean=not self.storage.notes.get("clean", True))
             self.note_stop(clean=False)
             self.commit()
@@ -163,12 +163,12 @@ class TaskQueue(QueueStore):
         document = Task(reply=reply, state=State.LABELLED).to_document()
         self.change(task_id, document, remove=("payload", "in_hand", "suspect", "strikes"))
 
-    def take_delivery(self) -> Delivery | None:
+    def take_delivery(self) -> DueDelivery | None:
         """The next reply to post, in the air until `done`, `retry` or `fail`; None when none is due."""
         task_id = self.deliveries.take(self.elapsed.now())
         if task_id is None:
             return None
-        return Delivery(self.get(task_id), task_id in self._maybe_delivered)
+        return DueDelivery(self.get(task_id), task_id in self._maybe_delivered)
 
     def done(self, task_id: int) -> None:
         """The reply arrived."""
@@ -191,7 +191,7 @@ class TaskQueue(QueueStore):
         self.change(task_id, fields, remove=() if retry_after else ("firm",))
         return delay
 
-    def landed(self, delivery: Delivery, *, success: bool, answered: bool = False) -> None:
+    def landed(self, delivery: DueDelivery, *, success: bool, answered: bool = False) -> None:
         """What is learnt of the host from a try that is over and recorded; nothing of it is written."""
         task_id = int(delivery.task.id)
         self._maybe_delivered.discard(task_id)

@@ -11,7 +11,7 @@ from contextlib import suppress
 _PR_SET_DUMPABLE = 4
 
 
-def forbid() -> None:
+def forbid_core_files() -> None:
     """From now on no core file is made of this process, and no other one of its user's can look into it.
 
     Programs that it starts are dumpable again. Does nothing where the system has no such thing.

@@ -17,12 +17,12 @@ from camiohookd.web import openapi
 from camiohookd.web.server import answers
 from camiohookd.web.server.answers import Refused
 from camiohookd.web.server.endpoint import Endpoint, UnknownPath
-from camiohookd.web.server.listener import Limits, Site
+from camiohookd.web.server.listener import ListenerLimits, Site
 
 Check = Callable[[], str | None]
 """Says what is wrong in a sentence, None if nothing is; must not block."""
 
-LIMITS = Limits(connections=32, discard_bytes=65536, discard_seconds=2)
+LIMITS = ListenerLimits(connections=32, discard_bytes=65536, discard_seconds=2)
 
 
 class AdminEndpoint(Endpoint):
@@ -93,7 +93,7 @@ def is_address(host: str) -> bool:
     return True
 
 
-def admin_application(metrics: Metrics, checks: Mapping[str, Check], limits: Limits = LIMITS) -> Site:
+def admin_application(metrics: Metrics, checks: Mapping[str, Check], limits: ListenerLimits = LIMITS) -> Site:
     """The site for `site.listen`; `checks` by name."""
     paths = [
         url("/metrics", MetricsPage, {"metrics": metrics}),

@@ -1,6 +1,7 @@
 """The control socket: ``camiohookd queue`` talks to the running daemon through it.
 
-A Unix socket that only the daemon's user and group may open; one request, ``POST /``, whose body is a `desk.Request`.
+A Unix socket that only the daemon's user and group may open. Takes one request, ``POST /``, whose body is a
+`commands.Command`.
 """
 
 import socket
@@ -12,17 +13,17 @@ from tornado.netutil import bind_unix_socket
 from tornado.web import url
 
 from camiohookd.errors import PayloadError
-from camiohookd.queue import commands as desk
+from camiohookd.queue import commands
 from camiohookd.web.server.endpoint import Endpoint, UnknownPath
-from camiohookd.web.server.listener import Limits, Site
+from camiohookd.web.server.listener import ListenerLimits, Site
 
 SOCKET_NAME = "control.sock"
-LIMITS = Limits(connections=16, answer_seconds=120)
+LIMITS = ListenerLimits(connections=16, answer_seconds=120)
 
-Perform = Callable[[desk.Request], Awaitable[desk.Answer]]
+Perform = Callable[[commands.Command], Awaitable[commands.CommandResult]]
 
 
-class Desk(Endpoint):
+class CommandEndpoint(Endpoint):
     """One request of the owner's."""
 
     methods = ("POST",)
@@ -33,7 +34,7 @@ class Desk(Endpoint):
 
     async def serve(self) -> None:
         try:
-            request = msgspec.json.decode(b"".join(self.chunks), type=desk.Request)
+            request = msgspec.json.decode(b"".join(self.chunks), type=commands.Command)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             message = f"not a request that this version knows: {error}; are program and daemon of one version?"
             raise PayloadError("unknown_request", message) from error
@@ -42,7 +43,7 @@ class Desk(Endpoint):
 
 def control_application(perform: Perform) -> Site:
     """The site for `site.listen`."""
-    return Site([url("/", Desk, {"perform": perform})], UnknownPath, LIMITS)
+    return Site([url("/", CommandEndpoint, {"perform": perform})], UnknownPath, LIMITS)
 
 
 def bind(folder: Path) -> socket.socket:

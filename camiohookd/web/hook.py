@@ -18,12 +18,11 @@ from tornado.web import url
 
 from camiohookd.errors import NoSuchTask
 from camiohookd.metrics import Metrics
-from camiohookd.web.keys import Guesses, Keys, Room
-from camiohookd.web.server import answers
-from camiohookd.web.server import gzip_body as gzipped
-from camiohookd.web.server.answers import Answer, Refused
+from camiohookd.web.keys import BodyMemory, Keys, WrongKeyLimiter
+from camiohookd.web.server import answers, gzip_body
+from camiohookd.web.server.answers import ErrorResponse, Refused
 from camiohookd.web.server.endpoint import Endpoint, UnknownPath
-from camiohookd.web.server.listener import Limits, Site
+from camiohookd.web.server.listener import ListenerLimits, Site
 from camiohookd.web.server.log_throttle import Throttle, printable
 from camiohookd.web.server.peers import Peers
 from camiohookd.wire.event import Event
@@ -76,7 +75,7 @@ class Intake(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Hook:
+class HookContext:
     """What the requests share."""
 
     intake: Intake
@@ -84,8 +83,8 @@ class Hook:
     parse: Callable[[bytes | bytearray], Event]
     check_callback: Callable[[str], None]
     metrics: Metrics
-    room: Room
-    guesses: Guesses
+    room: BodyMemory
+    guesses: WrongKeyLimiter
     throttle: Throttle = field(default_factory=partial(Throttle, log))
 
     def read(self, chunks: list[bytearray], unpack: Unpack | None) -> Event:
@@ -111,7 +110,7 @@ class Tasks(Endpoint):
 
     methods = ("GET", "POST")
 
-    def initialize(self, hook: Hook) -> None:
+    def initialize(self, hook: HookContext) -> None:
         self._hook = hook
         self._started = time.monotonic()
         self._taken = 0
@@ -134,7 +133,7 @@ class Tasks(Endpoint):
         self._hook.room.give_back(self._taken)
         self._taken = 0
 
-    def refused(self, answer: Answer) -> None:
+    def refused(self, answer: ErrorResponse) -> None:
         if self.request.method != "POST":
             return
         self._hook.metrics.events_refused.labels(answer.code).inc()
@@ -160,8 +159,8 @@ class Tasks(Endpoint):
     def _admit_event(self) -> None:
         limit = self.body_limit = self.application.limits.body_bytes
         encoding = self.request.headers.get("Content-Encoding", "identity").lower()
-        if encoding in gzipped.NAMES:
-            self._unpack = partial(gzipped.unpack, limit=limit)
+        if encoding in gzip_body.NAMES:
+            self._unpack = partial(gzip_body.unpack, limit=limit)
         elif encoding != "identity":
             raise Refused(answers.ENCODED_BODY)
         size = limit if self.length is None else self.length
@@ -236,19 +235,19 @@ def hook_application(
     parse: Callable[[bytes | bytearray], Event],
     check_callback: Callable[[str], None],
     metrics: Metrics,
-    limits: Limits,
+    limits: ListenerLimits,
     wrong_keys: int,
     peers: Peers,
 ) -> Site:
     """The site for `site.listen`. Who offers more than `wrong_keys` is told to wait."""
-    hook = Hook(
+    hook = HookContext(
         intake=intake,
         keys=keys,
         parse=parse,
         check_callback=check_callback,
         metrics=metrics,
-        room=Room(limits.bodies_bytes),
-        guesses=Guesses(wrong_keys),
+        room=BodyMemory(limits.bodies_bytes),
+        guesses=WrongKeyLimiter(wrong_keys),
     )
     paths = [
         url("/(?:tasks/)?", Status),

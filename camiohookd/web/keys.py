@@ -43,7 +43,7 @@ class _Guesser(NamedTuple):
         return now >= self.until + LONGEST_WAIT
 
 
-class Guesses:
+class WrongKeyLimiter:
     """Who offered wrong keys lately: after `allowed` of them each has to wait, twice as long each time.
 
     An hour after its wait is over somebody is forgotten, or earlier where there are more than are remembered.
@@ -82,7 +82,7 @@ class Guesses:
             del self._guessers[first]
 
 
-class Room:
+class BodyMemory:
     """How many bytes of bodies may be in memory at once."""
 
     def __init__(self, size: int) -> None:

@@ -1,7 +1,7 @@
 """The public listener's three endpoints as an OpenAPI 3.1 description, which the private listener serves.
 
 `answers`, the structs of a page ─▶ `describe` ─▶ JSON values. What an endpoint can answer stands here once, as the very
-`Answer`s that it gives, so that each status, code and sentence is the code's own.
+`ErrorResponse`s that it gives, so that each status, code and sentence is the code's own.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ import msgspec
 from camiohookd.errors import PayloadError, PrivateCallback, QueueFull, StoreUnavailable
 from camiohookd.queue import views
 from camiohookd.web.server import answers
-from camiohookd.web.server.answers import Answer, answer_for
+from camiohookd.web.server.answers import ErrorResponse, answer_for
 
 Json = dict[str, Any]
 
@@ -171,15 +171,15 @@ def _status(name: str) -> Json:
     return {"parameters": [_FORWARDED], "get": get, "head": head}
 
 
-def _operation(name: str, summary: str, result: str, refusals: Iterable[Answer]) -> Json:
+def _operation(name: str, summary: str, result: str, refusals: Iterable[ErrorResponse]) -> Json:
     responses = {"200": {"description": HTTPStatus(200).phrase} | _json(result)}
     for status in sorted({each.status for each in refusals}):
         responses[str(status)] = _refusal([each for each in refusals if each.status == status])
     return {"operationId": name, "summary": summary, "responses": responses}
 
 
-def _refusal(same_status: list[Answer]) -> Json:
-    """The response of one status, with each of its `Answer`s as an example."""
+def _refusal(same_status: list[ErrorResponse]) -> Json:
+    """The response of one status, with each of its `ErrorResponse`s as an example."""
     examples = {
         f"{each.code}-{number}": {"summary": each.message, "value": msgspec.json.decode(each.body())}
         for number, each in enumerate(same_status, 1)

@@ -12,7 +12,7 @@ from xxhash import xxh3_128_hexdigest
 
 from camiohookd.errors import MalformedUrl, PayloadError
 from camiohookd.net.urls import check_url
-from camiohookd.wire import json_body as jsonbody
+from camiohookd.wire import json_body
 from camiohookd.wire.images import MAX_TEXT, Picture, Rejected, sort_images
 
 MAX_REST_BYTES = 1_000_000
@@ -22,7 +22,7 @@ _encoder = msgspec.json.Encoder()
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class EventLimits:
     """What an event may be: how many images, how deep its JSON is nested, how many bytes a picture's file has."""
 
     max_images: int = 1000
@@ -36,7 +36,7 @@ class Limits:
         return characters - (-characters // 76) * 2
 
 
-USUAL_LIMITS = Limits()
+USUAL_LIMITS = EventLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Event:
     digest: str
 
 
-def parse_event(body: bytes | bytearray, limits: Limits = USUAL_LIMITS) -> Event:
+def parse_event(body: bytes | bytearray, limits: EventLimits = USUAL_LIMITS) -> Event:
     """Decode and check one posted event.
 
     Whatever is wrong with one image costs only that image (`Event.rejected`); an optional field of a wrong type is
@@ -89,11 +89,11 @@ def parse_event(body: bytes | bytearray, limits: Limits = USUAL_LIMITS) -> Event
 
 def _decode_object(body: bytes | bytearray, max_depth: int) -> dict[str, Any]:
     try:
-        payload = jsonbody.decode(body)
+        payload = json_body.decode(body)
     except RecursionError:
         raise _too_deep(max_depth) from None
     if not isinstance(payload, dict):
-        raise PayloadError("not_an_object", f"the body is {jsonbody.kind_of(payload)}, not a JSON object")
+        raise PayloadError("not_an_object", f"the body is {json_body.kind_of(payload)}, not a JSON object")
     return payload
 
 
@@ -103,7 +103,7 @@ def _callback_url(payload: dict[str, Any]) -> str:
     if url is None:
         raise PayloadError("missing", "callback_url is missing", field)
     if not isinstance(url, str):
-        raise PayloadError("wrong_type", f"callback_url is {jsonbody.kind_of(url)}, not a string", field)
+        raise PayloadError("wrong_type", f"callback_url is {json_body.kind_of(url)}, not a string", field)
     try:
         check_url(url)
     except MalformedUrl as reason:
@@ -117,7 +117,7 @@ def _images(payload: dict[str, Any], max_images: int) -> list[Any]:
     if images is None:
         raise PayloadError("missing", "images is missing", field)
     if not isinstance(images, list):
-        raise PayloadError("wrong_type", f"images is {jsonbody.kind_of(images)}, not a list", field)
+        raise PayloadError("wrong_type", f"images is {json_body.kind_of(images)}, not a list", field)
     if not images:
         raise PayloadError("empty", "images is empty", field)
     if len(images) > max_images:
@@ -131,11 +131,11 @@ def _optional_text(payload: dict[str, Any], field: str, warnings: list[str]) -> 
     if value is None:
         return None
     if not isinstance(value, str):
-        warnings.append(f"{field} is {jsonbody.kind_of(value)}, not a string; it is ignored")
+        warnings.append(f"{field} is {json_body.kind_of(value)}, not a string; it is ignored")
         return None
     if len(value) > MAX_TEXT:
         warnings.append(f"{field} is longer than {MAX_TEXT} characters; only those are used")
-    return jsonbody.mend_text(value[:MAX_TEXT])
+    return json_body.mend_text(value[:MAX_TEXT])
 
 
 def _rest(payload: dict[str, Any], images: list[Any], max_depth: int, warnings: list[str]) -> dict[str, Any]:
@@ -157,7 +157,7 @@ def _writable(rest: dict[str, Any], warnings: list[str]) -> tuple[dict[str, Any]
     try:
         return rest, len(_encoder.encode(rest))
     except UnicodeEncodeError:
-        mended = jsonbody.mend(rest)
+        mended = json_body.mend(rest)
         warnings.append("the event holds half of a surrogate pair, which is no letter; U+FFFD stands in its place")
         return mended, len(_encoder.encode(mended))
 

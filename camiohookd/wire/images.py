@@ -12,7 +12,7 @@ from typing import Any
 
 import pybase64
 
-from camiohookd.wire import json_body as jsonbody
+from camiohookd.wire import json_body
 
 MAX_TEXT = 200
 
@@ -61,14 +61,14 @@ def sort_images(
 
 def _picture(field: str, image: Any, max_base64: int) -> Picture | Rejected:
     if not isinstance(image, dict):
-        return Rejected(field, f"it is {jsonbody.kind_of(image)}, not an object")
+        return Rejected(field, f"it is {json_body.kind_of(image)}, not an object")
     if reason := _odd_timestamp(image.get("timestamp")):
         return Rejected(f"{field}.timestamp", reason)
     text = image.get("image_b64")
     if text is None:
         return Rejected(f"{field}.image_b64", "it is missing")
     if not isinstance(text, str):
-        return Rejected(f"{field}.image_b64", f"it is {jsonbody.kind_of(text)}, not a string")
+        return Rejected(f"{field}.image_b64", f"it is {json_body.kind_of(text)}, not a string")
     if len(text) > max_base64:
         return Rejected(f"{field}.image_b64", f"it is too long: {len(text):,} characters, allowed are {max_base64:,}")
     data = _decode_base64(text)
@@ -83,14 +83,14 @@ def _odd_timestamp(timestamp: Any) -> str | None:
     if timestamp is None:
         return "it is missing"
     if not isinstance(timestamp, str):
-        return f"it is {jsonbody.kind_of(timestamp)}, not a string"
+        return f"it is {json_body.kind_of(timestamp)}, not a string"
     if not timestamp:
         return "it is empty"
     if len(timestamp) > MAX_TEXT:
         return f"it is longer than {MAX_TEXT} characters"
     if _CONTROL.search(timestamp):
         return "it holds control characters"
-    if jsonbody.HALF_PAIR.search(timestamp):
+    if json_body.HALF_PAIR.search(timestamp):
         return "it holds half of a surrogate pair, which cannot be sent back"
     return None
 
@@ -107,7 +107,7 @@ def _decode_base64(text: str) -> bytes | None:
 
 def _image_warnings(field: str, image: dict[str, Any]) -> Iterator[str]:
     if not isinstance(image.get("type", ""), str):
-        yield f"{field}.type is {jsonbody.kind_of(image['type'])}, not a string; it is ignored"
+        yield f"{field}.type is {json_body.kind_of(image['type'])}, not a string; it is ignored"
     if "size" in image and not _is_size(image["size"]):
         yield f"{field}.size is not [width, height] in pixels; it is ignored"
 

@@ -9,12 +9,12 @@ import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from camiohookd.delivery import AllowList, Courier, Outcome, OutcomeKind
+from camiohookd.delivery import AllowList, DeliveryOutcome, OutcomeKind, Sender
 from camiohookd.errors import CallbackNotAllowed
 from camiohookd.metrics import Metrics
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import Cause, Task
-from camiohookd.queue.task_queue import Delivery, TaskQueue
+from camiohookd.queue.task_queue import DueDelivery, TaskQueue
 from camiohookd.system.logs import escape
 from camiohookd.wire.reply import encode_reply
 from camiohookd.worker.polling import Loops, give_up
@@ -22,19 +22,19 @@ from camiohookd.worker.polling import Loops, give_up
 PROBABLY_DELIVERED = (404, 409, 410)
 LEAST_PAUSE = 0.05
 
-Taken = tuple[Delivery | None, float]
+Taken = tuple[DueDelivery | None, float]
 """A delivery to make, or None; and the seconds until there may be more."""
 
 log = logging.getLogger("camiohookd.delivery")
 
 
-class DeliveryWork:
+class DeliveryLoop:
     """Makes `count` deliveries at a time."""
 
     def __init__(
         self,
         store: StoreThread,
-        courier: Courier,
+        courier: Sender,
         allow_list: AllowList,
         metrics: Metrics,
         count: int,
@@ -54,7 +54,7 @@ class DeliveryWork:
     async def _take(self) -> Taken:
         return await self._store.call(_take_delivery)
 
-    async def _try(self, delivery: Delivery) -> Taken:
+    async def _try(self, delivery: DueDelivery) -> Taken:
         started = time.monotonic()
         answer = await self._deliver(delivery.task)
         seconds = time.monotonic() - started
@@ -64,11 +64,11 @@ class DeliveryWork:
         taken = await self._store.persist(lambda queue: _land(queue, delivery, answer, go_on=go_on))
         return taken or (None, math.inf)
 
-    async def _deliver(self, task: Task) -> Outcome:
+    async def _deliver(self, task: Task) -> DeliveryOutcome:
         try:
             target = self._allow_list.check(task.callback_url)
         except CallbackNotAllowed as error:
-            return Outcome(OutcomeKind.FINAL, None, str(error))
+            return DeliveryOutcome(OutcomeKind.FINAL, None, str(error))
         assert task.reply is not None
         body = encode_reply(task.reply)
         loop = asyncio.get_running_loop()
@@ -76,9 +76,9 @@ class DeliveryWork:
             return await loop.run_in_executor(self._pool, self._courier.deliver, target, body)
         except Exception as error:
             log.exception("task=%s could not be delivered for a reason that nobody thought of", task.id)
-            return Outcome(OutcomeKind.TRANSIENT, None, f"the delivery failed: {type(error).__name__}")
+            return DeliveryOutcome(OutcomeKind.TRANSIENT, None, f"the delivery failed: {type(error).__name__}")
 
-    async def _record(self, delivery: Delivery, answer: Outcome, seconds: float) -> None:
+    async def _record(self, delivery: DueDelivery, answer: DeliveryOutcome, seconds: float) -> None:
         task = delivery.task
         match answer.kind:
             case OutcomeKind.DELIVERED:
@@ -102,7 +102,7 @@ class DeliveryWork:
             case OutcomeKind.FINAL:
                 await give_up(self._store, task, Cause.REFUSED, f"the callback {answer.reason}")
 
-    async def _retry(self, task: Task, answer: Outcome) -> None:
+    async def _retry(self, task: Task, answer: DeliveryOutcome) -> None:
         delay = await self._store.persist(lambda queue: queue.retry(int(task.id), answer.reason, answer.retry_after))
         self._metrics.delivery_retries.inc()
         if delay is not None:
@@ -122,7 +122,7 @@ def _take_delivery(queue: TaskQueue) -> Taken:
     return delivery, pause if delivery is not None else max(pause, LEAST_PAUSE)
 
 
-def _land(queue: TaskQueue, delivery: Delivery, answer: Outcome, *, go_on: bool) -> Taken:
+def _land(queue: TaskQueue, delivery: DueDelivery, answer: DeliveryOutcome, *, go_on: bool) -> Taken:
     """What came of a delivery is learnt; the next one is taken, since others of its host may be due now."""
     queue.landed(delivery, success=answer.kind is not OutcomeKind.TRANSIENT, answered=answer.status is not None)
     return _take_delivery(queue) if go_on else (None, math.inf)

@@ -30,7 +30,7 @@ class Interrupted(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class EventLabels:
     """`reply` None when no picture could be used; `labelled` counts pictures, `found` the objects in all of them;
     `rejected` says of each that was left out why."""
 
@@ -44,22 +44,22 @@ class _Seen(NamedTuple):
     """What came of some of an event's pictures; `of_event` the labels of the event as a whole, None where the labeler
     tells more."""
 
-    labelled: list[rules.Labelled]
+    labelled: list[rules.RuledLabels]
     rejected: list[str]
     of_event: Sequence[str] | None = None
 
 
-Event = Shared[Sequence[Picture], _Seen, Outcome]
+SharedEvent = Shared[Sequence[Picture], _Seen, EventLabels]
 """An event that is being labelled: any thread may `join`, and `done` holds its outcome."""
 
 
-class Labelling:
+class EventLabeler:
     """What the label pool's threads share.
 
     `trouble` is why the labeler cannot be asked at present, None when it can.
     """
 
-    def __init__(self, labeler: Labeler, limits: images.Limits, table: Sequence[Rule], metrics: Metrics) -> None:
+    def __init__(self, labeler: Labeler, limits: images.PictureLimits, table: Sequence[Rule], metrics: Metrics) -> None:
         self._labeler = labeler
         self._limits = limits
         self._rules = table
@@ -71,7 +71,9 @@ class Labelling:
         """From the next event on these are the rules; may be called from any thread."""
         self._rules = table
 
-    def event(self, camera: str | None, read: Callable[[], Sequence[Picture]], progress: Callable[[], None]) -> Event:
+    def event(
+        self, camera: str | None, read: Callable[[], Sequence[Picture]], progress: Callable[[], None]
+    ) -> SharedEvent:
         """An event to be labelled, whose pictures `read` reads; `progress` is called before each step.
 
         It ends with LabelingError, LabelerDown, Interrupted or what `read` raises.
@@ -97,12 +99,12 @@ class Labelling:
         self._go_on(progress)
         findings = self._find(frames, rule)
         labelled = [
-            rules.Labelled(picture.timestamp, decoded.width, decoded.height, found)
+            rules.RuledLabels(picture.timestamp, decoded.width, decoded.height, found)
             for (picture, decoded), found in zip(frames, findings.pictures, strict=True)
         ]
         return _Seen(labelled, rejected, findings.event)
 
-    def _outcome(self, rule: Rule, seen: Iterable[_Seen]) -> Outcome:
+    def _outcome(self, rule: Rule, seen: Iterable[_Seen]) -> EventLabels:
         labelled = [each for some in seen for each in some.labelled]
         rejected = tuple(each for some in seen for each in some.rejected)
         of_event = [some.of_event for some in seen if some.of_event is not None]
@@ -111,7 +113,7 @@ class Labelling:
         # Not as each is found: an event may be begun anew.
         self._metrics.pictures_rejected.inc(len(rejected))
         found = sum(len(rules.apply(rule, picture)) for picture in labelled)
-        return Outcome(reply, len(labelled), found, rejected)
+        return EventLabels(reply, len(labelled), found, rejected)
 
     def _go_on(self, progress: Callable[[], None]) -> None:
         if self._interrupted.is_set():

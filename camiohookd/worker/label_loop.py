@@ -17,8 +17,8 @@ from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.storage.payload_record import DamagedPayloadError
 from camiohookd.system.logs import escape
 from camiohookd.wire.reply import Reply
-from camiohookd.worker.event_labelling import Interrupted, Labelling
-from camiohookd.worker.event_labelling import Outcome as Labels
+from camiohookd.worker.event_labelling import EventLabeler, Interrupted
+from camiohookd.worker.event_labelling import EventLabels as Labels
 from camiohookd.worker.polling import Loops, give_up, within
 
 LABELING_TRIES = 3
@@ -34,13 +34,13 @@ LOOK_AGAIN: Claimed = (None, 0.0)
 log = logging.getLogger("camiohookd.labeler")
 
 
-class LabelWork:
+class LabelLoop:
     """Labels with `threads` threads; `deadline` is how long (in seconds) the labeler may take before it gives up."""
 
     def __init__(
         self,
         store: StoreThread,
-        labelling: Labelling,
+        labelling: EventLabeler,
         metrics: Metrics,
         threads: int,
         deadline: float,

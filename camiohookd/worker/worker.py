@@ -10,13 +10,13 @@ import asyncio
 import math
 from typing import Any
 
-from camiohookd.delivery import AllowList, Courier
+from camiohookd.delivery import AllowList, Sender
 from camiohookd.metrics import Metrics
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task_queue import TaskQueue
-from camiohookd.worker.delivery_loop import DeliveryWork, until_delivery
-from camiohookd.worker.event_labelling import Labelling
-from camiohookd.worker.label_loop import LabelWork
+from camiohookd.worker.delivery_loop import DeliveryLoop, until_delivery
+from camiohookd.worker.event_labelling import EventLabeler
+from camiohookd.worker.label_loop import LabelLoop
 from camiohookd.worker.polling import Loops
 
 
@@ -30,8 +30,8 @@ class Worker:
         self,
         store: StoreThread,
         *,
-        labelling: Labelling,
-        courier: Courier,
+        labelling: EventLabeler,
+        courier: Sender,
         allow_list: AllowList,
         metrics: Metrics,
         threads: int,
@@ -41,8 +41,8 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._labelling = labelling
         self._stopping = asyncio.Event()
-        self._labels = LabelWork(store, labelling, metrics, threads, labeler_deadline, self._stopping)
-        self._deliveries = DeliveryWork(store, courier, allow_list, metrics, deliveries, self._stopping)
+        self._labels = LabelLoop(store, labelling, metrics, threads, labeler_deadline, self._stopping)
+        self._deliveries = DeliveryLoop(store, courier, allow_list, metrics, deliveries, self._stopping)
         self._running: list[asyncio.Task[None]] = []
 
     def start(self) -> None:

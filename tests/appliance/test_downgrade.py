@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from camiohookd.camio.simulator.fake_camio import Answer
+from camiohookd.camio.simulator.fake_camio import ScriptedResponse
 from camiohookd.queue.state_folder import FORMAT
 from tests.appliance.appliance import CAMIO_PORT, HOOK, STATE, UNIT, Appliance
 from tests.appliance.conftest import Boot
@@ -32,7 +32,7 @@ def box(release: str, boot: Boot, deb: Deb, newer_deb: Deb) -> Iterator[Applianc
         appliance.install(newer_deb.path)
         appliance.configure()
         appliance.restart()
-        with machine.network(), FakeCamioThread(lambda event_id, nth: Answer(503), CAMIO_PORT) as camio:
+        with machine.network(), FakeCamioThread(lambda event_id, nth: ScriptedResponse(503), CAMIO_PORT) as camio:
             appliance.post(camio, "waiting")
         assert machine.path(f"{STATE}/format").read_text() == f"{FORMAT + 1}\n"
         shutil.copy(deb.path, machine.path(OLD_ONE))

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from camiohookd.camio.simulator.fake_camio import Answer
+from camiohookd.camio.simulator.fake_camio import ScriptedResponse
 from tests.appliance.appliance import CAMIO_PORT, HOOK, SETTINGS, UNIT, Appliance
 from tests.appliance.machine import PATIENCE, wait_until
 from tests.faults.test_kills import Load
@@ -17,8 +17,8 @@ WATCHDOG = "[Service]\nWatchdogSec=10\n"
 RESTARTS_AT_ONCE = "[Service]\nRestartSec=0.2\n"
 
 
-def unreachable(event_id: str, nth: int) -> Answer:
-    return Answer(503)
+def unreachable(event_id: str, nth: int) -> ScriptedResponse:
+    return ScriptedResponse(503)
 
 
 def arrives(camio: FakeCamioThread, *names: str) -> None:
@@ -77,7 +77,7 @@ def test_a_daemon_that_stands_still_is_started_again_and_no_event_is_lost(
     installed.post(camio, "knocking")  # into the backlog: it is answered by the next one
     installed.wait_until_started_again(before)
     assert "Watchdog timeout" in installed.log()
-    camio.answer_with(lambda event_id, nth: Answer())
+    camio.answer_with(lambda event_id, nth: ScriptedResponse())
     arrives(camio, "waiting", "knocking")
 
 
@@ -122,7 +122,7 @@ def test_what_waits_when_the_machine_reboots_is_delivered_after(installed: Appli
     with installed.machine.network(), FakeCamioThread(unreachable, CAMIO_PORT) as camio:
         for name in names:
             camio.callback_url(name)
-        camio.answer_with(lambda event_id, nth: Answer())
+        camio.answer_with(lambda event_id, nth: ScriptedResponse())
         arrives(camio, *names)
         assert installed.status(f"{HOOK}/tasks/") == 200
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from camiohookd.camio.simulator.fake_camio import Answer, Delivery
+from camiohookd.camio.simulator.fake_camio import ReceivedReply, ScriptedResponse
 from tests.appliance.appliance import CAMIO_PORT, FOR_TESTS, PYTHON, SETTINGS, STATE, UNIT, Appliance
 from tests.appliance.conftest import Boot
 from tests.appliance.debs import Deb, older
@@ -63,7 +63,7 @@ def test_an_upgrade_under_load_turns_nobody_away_and_takes_the_old_state_along(
 ) -> None:
     old.machine.write("/root/old_state.py", Path(__file__).with_name("old_state.py").read_text())
     old.drop_in("tests", BACK_IN_TIME)
-    with old.machine.network(), FakeCamioThread(lambda event_id, nth: Answer(503), CAMIO_PORT) as camio:
+    with old.machine.network(), FakeCamioThread(lambda event_id, nth: ScriptedResponse(503), CAMIO_PORT) as camio:
         old.post(camio, "before")
         assert old.pending() == 1
         key, before = old.key, old.pid
@@ -73,7 +73,7 @@ def test_an_upgrade_under_load_turns_nobody_away_and_takes_the_old_state_along(
             old.install(deb.path, CONFFILE_AS_IT_IS)
             by_then = len(load.accepted)
             wait_until(lambda: len(load.accepted) >= by_then + 5, "events are accepted by the new version")
-        camio.answer_with(lambda event_id, nth: Answer())
+        camio.answer_with(lambda event_id, nth: ScriptedResponse())
         expected = {*load.accepted, "before"}
         camio.wait_until(lambda arrived: all(accepted(arrived[name]) for name in expected), PATIENCE)
     assert load.failures == []
@@ -85,7 +85,7 @@ def test_an_upgrade_under_load_turns_nobody_away_and_takes_the_old_state_along(
     print_figure(f"{release}: upgraded under load: {len(load.accepted)} events accepted, 0 connections failed, 0 lost")
 
 
-def accepted(deliveries: list[Delivery]) -> bool:
+def accepted(deliveries: list[ReceivedReply]) -> bool:
     return any(each.accepted for each in deliveries)
 
 

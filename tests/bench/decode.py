@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from camiohookd.labelers.decoders import Decoder, decoder, suppress
 from camiohookd.labelers.model import Input, load_description
 from camiohookd.labelers.onnx.tensors import tensor
-from camiohookd.pictures.decode import Limits, decode
+from camiohookd.pictures.decode import PictureLimits, decode
 from tests.bench import rig
 from tests.bench.bare_labels import MODEL, session
 from tests.bench.harness import Bench, Result, alternate, at_most, result
@@ -129,7 +129,7 @@ def classify() -> Model:
 
 
 def _photograph(wanted: Input) -> NDArray[Any]:
-    picture = decode(jpegs(640, 480)[3], Limits(), (wanted.width, wanted.height))
+    picture = decode(jpegs(640, 480)[3], PictureLimits(), (wanted.width, wanted.height))
     return tensor([picture.image], wanted)
 
 

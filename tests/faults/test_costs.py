@@ -17,7 +17,7 @@ import pytest
 from camiohookd.queue import views
 from camiohookd.queue.housekeeping import Housekeeper
 from camiohookd.queue.task import State
-from camiohookd.queue.task_queue import Delivery, TaskQueue
+from camiohookd.queue.task_queue import DueDelivery, TaskQueue
 from camiohookd.storage import tinydb_storage as storage
 from tests.support.queue_factory import REPLY, CountingDisk, HandClock, commit, crash, make_event, open_queue, seed
 
@@ -70,8 +70,8 @@ class Meter:
         self.do("give back", lambda q: q.give_back(claimed))
         self.do("claim", TaskQueue.claim)
         self.do("labelled", lambda q: q.labelled(claimed, REPLY))
-        first: Delivery = self.do("take delivery", TaskQueue.take_delivery)
-        second: Delivery = self.do("take delivery", TaskQueue.take_delivery)
+        first: DueDelivery = self.do("take delivery", TaskQueue.take_delivery)
+        second: DueDelivery = self.do("take delivery", TaskQueue.take_delivery)
         self.do("done", lambda q: q.done(int(first.task.id)))
         self.do("landed", lambda q: q.landed(first, success=True))
         self.do("retry", lambda q: q.retry(int(second.task.id), "503"))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from camiohookd.camio.simulator.fake_camio import Delivery
+from camiohookd.camio.simulator.fake_camio import ReceivedReply
 from tests.support.daemon_process import SAMPLES, Daemon, event_body
 from tests.support.threaded_simulator import FakeCamioThread
 
@@ -89,7 +89,7 @@ def test_nothing_accepted_is_lost_and_repeats_are_few_when_the_daemon_is_killed_
         assert len(set(delivered_in)) == len(delivered_in), f"{name} was delivered twice between two kills"
 
 
-def _wait_for_all(camio: FakeCamioThread, accepted: set[str]) -> dict[str, list[Delivery]]:
+def _wait_for_all(camio: FakeCamioThread, accepted: set[str]) -> dict[str, list[ReceivedReply]]:
     """The deliveries, once there is one of every accepted event; fails when no more come for a minute."""
     missing, since = len(accepted), time.monotonic()
     while missing:

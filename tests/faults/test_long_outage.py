@@ -16,7 +16,7 @@ import pytest
 from camiohookd.delivery.outcome import backoff
 from camiohookd.queue.delivery_schedule import PATIENCE
 from camiohookd.queue.housekeeping import Housekeeper
-from camiohookd.queue.task_queue import Delivery, TaskQueue
+from camiohookd.queue.task_queue import DueDelivery, TaskQueue
 from tests.support.queue_factory import REPLY, HandClock, commit, make_event, open_queue
 
 DAY = 86400.0
@@ -36,7 +36,7 @@ class Flight:
 
     lands: float
     task_id: int
-    delivery: Delivery = field(compare=False)
+    delivery: DueDelivery = field(compare=False)
     arrives: bool = field(compare=False)
 
 

@@ -28,7 +28,7 @@ from camiohookd.errors import QueueFull, StoreUnavailable, WrongState
 from camiohookd.queue.capacity import Bounds
 from camiohookd.queue.housekeeping import Housekeeper
 from camiohookd.queue.task import Cause, State, Task
-from camiohookd.queue.task_queue import Delivery, TaskQueue
+from camiohookd.queue.task_queue import DueDelivery, TaskQueue
 from camiohookd.storage import segments
 from camiohookd.storage.journal import Del, Live, Note, Put, Record, Scan, Set
 from camiohookd.storage.payload_record import DamagedPayloadError
@@ -97,7 +97,7 @@ class QueueModel(RuleBasedStateMachine):
         self.tasks: dict[int, Expected] = {}
         self.ids_given: set[int] = set()
         self.ids_are_known = True
-        self.in_air: dict[int, Delivery] = {}
+        self.in_air: dict[int, DueDelivery] = {}
         self.newest_first = False
         self.queue = self.open()
 

@@ -15,7 +15,7 @@ from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
 
-from camiohookd.config import api_keys as apikeys
+from camiohookd.config import api_keys
 from camiohookd.config import load as config
 from camiohookd.errors import ConfigError, ModelError, PayloadError, PictureError
 from camiohookd.labelers import model
@@ -25,13 +25,13 @@ from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.storage import journal
 from camiohookd.storage.documents import Documents
 from camiohookd.system.disk import Disk
-from camiohookd.web.server import gzip_body as gzipped
+from camiohookd.web.server import gzip_body
 from camiohookd.web.server.answers import Refused
 from camiohookd.web.server.peers import Peers
 from camiohookd.wire.event import parse_event
 from tests.support.queue_factory import make_event
 
-_LIMITS = images.Limits(("jpeg", "png", "webp"), max_pixels=300_000, max_bytes=65_536)
+_LIMITS = images.PictureLimits(("jpeg", "png", "webp"), max_pixels=300_000, max_bytes=65_536)
 _EVENTS = 4
 _UNPACKED = 4096
 _PEERS = Peers(["127.0.0.1", "10.0.0.0/8", "fd00::/8"])
@@ -49,11 +49,11 @@ def picture(data: bytes) -> None:
         assert decoded.width * decoded.height <= _LIMITS.max_pixels
 
 
-def gzip_body(data: bytes) -> None:
+def gzip_payload(data: bytes) -> None:
     """A body in gzip; what begins with an @ is put into a right header and a right end, which no fuzzer would find."""
     body = _in_gzip(data[1:]) if data.startswith(b"@") else data
     with contextlib.suppress(Refused):
-        unpacked = gzipped.unpack(body, _UNPACKED)
+        unpacked = gzip_body.unpack(body, _UNPACKED)
         assert len(unpacked) <= _UNPACKED
         assert unpacked == gzip.decompress(body)
 
@@ -79,13 +79,13 @@ def keys_file(data: bytes) -> None:
     file = _folder() / "api-keys"
     file.write_bytes(data)
     with contextlib.suppress(ConfigError):
-        before = apikeys.read(file)
+        before = api_keys.read(file)
         assert all(8 <= len(key) <= 256 and key.isascii() for key in before.values())
         name = next(name for name in map(str, range(len(before) + 1)) if name not in before)
-        added = apikeys.add(file, name)
-        assert apikeys.read(file) == before | {name: added}
-        apikeys.retire(file, name, may_be_last=True)
-        assert apikeys.read(file) == before
+        added = api_keys.add(file, name)
+        assert api_keys.read(file) == before | {name: added}
+        api_keys.retire(file, name, may_be_last=True)
+        assert api_keys.read(file) == before
 
 
 def settings(data: bytes) -> None:
@@ -163,7 +163,7 @@ def _sound_state() -> Path:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "payload": payload,
     "picture": picture,
-    "gzip_body": gzip_body,
+    "gzip_body": gzip_payload,
     "forwarded": forwarded,
     "keys_file": keys_file,
     "settings": settings,

@@ -15,7 +15,7 @@ from tornado.netutil import bind_unix_socket
 from camiohookd.metrics import Metrics
 from camiohookd.queue.views import QueueSnapshot
 from camiohookd.web.admin import Check, admin_application
-from camiohookd.web.server.listener import Limits, listen
+from camiohookd.web.server.listener import ListenerLimits, listen
 
 PATIENCE = 20
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -128,7 +128,7 @@ def test_nothing_can_be_posted() -> None:
 def test_a_connection_too_many_is_closed_on_a_unix_socket_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def connect() -> bytes:
         bound = bind_unix_socket(str(tmp_path / "socket"))
-        listener = listen(admin_application(Metrics(), {}, Limits(connections=0)), [bound])
+        listener = listen(admin_application(Metrics(), {}, ListenerLimits(connections=0)), [bound])
         reader, writer = await asyncio.open_unix_connection(tmp_path / "socket")
         received = await reader.read()
         writer.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from camiohookd.camio.simulator.fake_camio import Answer
+from camiohookd.camio.simulator.fake_camio import ScriptedResponse
 from tests.support.daemon_process import KEY, SAMPLES, Daemon, event_body, post_event
 from tests.support.threaded_simulator import FakeCamioThread
 
@@ -36,10 +36,10 @@ def test_an_event_comes_back_labelled_by_the_real_model(tmp_path: Path) -> None:
 
 
 def test_killed_between_the_200_and_the_delivery_it_delivers_after_the_next_start(tmp_path: Path) -> None:
-    with FakeCamioThread(lambda _name, _nth: Answer(503)) as camio, Daemon(tmp_path, camio.origin) as daemon:
+    with FakeCamioThread(lambda _name, _nth: ScriptedResponse(503)) as camio, Daemon(tmp_path, camio.origin) as daemon:
         post_event(daemon, camio, "one")
         daemon.kill()
-        camio.answer_with(lambda _name, _nth: Answer(200))
+        camio.answer_with(lambda _name, _nth: ScriptedResponse(200))
         daemon.start()
         camio.wait_until(lambda arrived: any(each.accepted for each in arrived["one"]), PATIENCE)
         assert "cat" in json.dumps(_labels(camio.deliveries["one"][-1].body))
@@ -48,7 +48,7 @@ def test_killed_between_the_200_and_the_delivery_it_delivers_after_the_next_star
 def test_labels_are_computed_once_however_often_delivery_is_tried_and_the_daemon_killed(tmp_path: Path) -> None:
     refusing = {"yes": True}
     with (
-        FakeCamioThread(lambda _name, _nth: Answer(503 if refusing["yes"] else 200)) as camio,
+        FakeCamioThread(lambda _name, _nth: ScriptedResponse(503 if refusing["yes"] else 200)) as camio,
         Daemon(tmp_path, camio.origin) as daemon,
     ):
         post_event(daemon, camio, "one")
@@ -64,7 +64,7 @@ def test_labels_are_computed_once_however_often_delivery_is_tried_and_the_daemon
 
 def test_a_retry_after_is_honoured_also_over_a_restart(tmp_path: Path) -> None:
     with (
-        FakeCamioThread(lambda _name, _nth: Answer(503, {"Retry-After": "3600"})) as camio,
+        FakeCamioThread(lambda _name, _nth: ScriptedResponse(503, {"Retry-After": "3600"})) as camio,
         Daemon(tmp_path, camio.origin) as daemon,
     ):
         post_event(daemon, camio, "one")
@@ -89,7 +89,7 @@ def test_when_one_delivery_succeeds_the_others_that_wait_for_the_host_become_due
     settings = {"CAMIOHOOKD_CALLBACK_RETRY_MIN": "10min", "CAMIOHOOKD_CALLBACK_RETRY_MAX": "10min"}
     settings["CAMIOHOOKD_CALLBACK_CONCURRENCY"] = "8"
     with (
-        FakeCamioThread(lambda name, _nth: Answer(503 if down["yes"] else 200)) as camio,
+        FakeCamioThread(lambda name, _nth: ScriptedResponse(503 if down["yes"] else 200)) as camio,
         Daemon(tmp_path, camio.origin, settings) as daemon,
     ):
         for number in range(4):
@@ -118,12 +118,12 @@ def _make_due(daemon: Daemon) -> None:
 
 
 def test_a_final_answer_fails_the_task_with_its_reason_and_it_can_be_redriven(tmp_path: Path) -> None:
-    with FakeCamioThread(lambda _name, _nth: Answer(410)) as camio, Daemon(tmp_path, camio.origin) as daemon:
+    with FakeCamioThread(lambda _name, _nth: ScriptedResponse(410)) as camio, Daemon(tmp_path, camio.origin) as daemon:
         post_event(daemon, camio, "one")
         _wait_for(lambda: 'tasks_failed_total{reason="refused"} 1.0' in daemon.admin("/metrics")[1])
         failed = json.loads(daemon.command("queue", "list", "--state", "failed", "--json").stdout)
         assert failed["reason"] == "the callback answered 410 Gone"
-        camio.answer_with(lambda _name, _nth: Answer(200))
+        camio.answer_with(lambda _name, _nth: ScriptedResponse(200))
         assert post_event(daemon, camio, "one") == {"status": "duplicate", "id": "1"}
         camio.wait_until(lambda arrived: any(each.accepted for each in arrived["one"]), PATIENCE)
         assert daemon.log.count("labelled task=1 ") == 1
@@ -131,11 +131,14 @@ def test_a_final_answer_fails_the_task_with_its_reason_and_it_can_be_redriven(tm
 
 @pytest.mark.parametrize("status", [404, 409, 410])
 def test_gone_on_the_first_try_after_a_crash_is_noted_as_probably_delivered(tmp_path: Path, status: int) -> None:
-    with FakeCamioThread(lambda _name, _nth: Answer(200, {}, 5.0)) as camio, Daemon(tmp_path, camio.origin) as daemon:
+    with (
+        FakeCamioThread(lambda _name, _nth: ScriptedResponse(200, {}, 5.0)) as camio,
+        Daemon(tmp_path, camio.origin) as daemon,
+    ):
         post_event(daemon, camio, "one")
         camio.wait_until(lambda arrived: len(arrived["one"]) == 1, PATIENCE)
         daemon.kill()
-        camio.answer_with(lambda _name, _nth: Answer(status))
+        camio.answer_with(lambda _name, _nth: ScriptedResponse(status))
         daemon.start()
         _wait_for(lambda: 'tasks_failed_total{reason="probably-delivered"} 1.0' in daemon.admin("/metrics")[1])
         assert "probably delivered before the crash" in daemon.command("queue", "show", "1").stdout
@@ -168,8 +171,8 @@ def test_an_event_without_a_usable_picture_fails_and_nothing_is_posted(tmp_path:
 
 
 def test_a_delivery_that_hangs_holds_up_neither_labelling_nor_other_deliveries(tmp_path: Path) -> None:
-    def slow_once(name: str, _nth: int) -> Answer:
-        return Answer(200, {}, 600.0 if name == "slow" else 0.0)
+    def slow_once(name: str, _nth: int) -> ScriptedResponse:
+        return ScriptedResponse(200, {}, 600.0 if name == "slow" else 0.0)
 
     settings = {"CAMIOHOOKD_CALLBACK_TIMEOUT": "10min"}
     with FakeCamioThread(slow_once) as camio, Daemon(tmp_path, camio.origin, settings) as daemon:
@@ -192,7 +195,7 @@ def test_sigterm_finishes_what_is_in_hand_keeps_the_rest_and_ends_with_0(tmp_pat
 
 
 def test_sigterm_before_it_is_ready_ends_with_0_and_nothing_is_lost(tmp_path: Path) -> None:
-    with FakeCamioThread(lambda _name, _nth: Answer(503)) as camio, Daemon(tmp_path, camio.origin) as daemon:
+    with FakeCamioThread(lambda _name, _nth: ScriptedResponse(503)) as camio, Daemon(tmp_path, camio.origin) as daemon:
         for number in range(3):
             post_event(daemon, camio, f"event-{number}")
         daemon.kill()
@@ -203,7 +206,7 @@ def test_sigterm_before_it_is_ready_ends_with_0_and_nothing_is_lost(tmp_path: Pa
             time.sleep(pause)
             assert daemon.stop() == 0, daemon.log
         assert "stopped before it was ready" in daemon.log
-        camio.answer_with(lambda _name, _nth: Answer(200))
+        camio.answer_with(lambda _name, _nth: ScriptedResponse(200))
         daemon.start()
         camio.wait_until(lambda arrived: all(any(e.accepted for e in each) for each in arrived.values()), PATIENCE)
 
@@ -215,7 +218,10 @@ def _catches_sigterm(pid: int) -> bool:
 
 
 def test_sigterm_ends_within_ten_seconds_while_a_callback_hangs(tmp_path: Path) -> None:
-    with FakeCamioThread(lambda _name, _nth: Answer(200, {}, 25.0)) as camio, Daemon(tmp_path, camio.origin) as daemon:
+    with (
+        FakeCamioThread(lambda _name, _nth: ScriptedResponse(200, {}, 25.0)) as camio,
+        Daemon(tmp_path, camio.origin) as daemon,
+    ):
         post_event(daemon, camio, "one")
         camio.wait_until(lambda arrived: len(arrived["one"]) == 1, PATIENCE)
         assert daemon.stop() == 0
@@ -312,7 +318,10 @@ def test_an_address_that_this_machine_does_not_have_is_not_taken_for_a_port_in_u
 
 def test_a_start_says_what_waits_which_model_it_uses_and_how_the_last_run_ended(tmp_path: Path) -> None:
     settings = {"CAMIOHOOKD_LABELER_THREADS": "2"}
-    with FakeCamioThread(lambda _name, _nth: Answer(503)) as camio, Daemon(tmp_path, camio.origin, settings) as daemon:
+    with (
+        FakeCamioThread(lambda _name, _nth: ScriptedResponse(503)) as camio,
+        Daemon(tmp_path, camio.origin, settings) as daemon,
+    ):
         model = "model ssdlite-mobilenet-v2-coco on cpu, 2 threads"
         assert f"<6>camiohookd.daemon: queue: 0 pending, 0 labelled, 0 failed; {model}\n" in daemon.log
         post_event(daemon, camio, "bad", pictures=[b"no picture"])

@@ -28,7 +28,7 @@ from camiohookd.errors import NoSuchTask, QueueFull, StoreUnavailable
 from camiohookd.metrics import Metrics
 from camiohookd.web.hook import hook_application
 from camiohookd.web.keys import Keys
-from camiohookd.web.server.listener import Limits, Listener, Site, listen
+from camiohookd.web.server.listener import Listener, ListenerLimits, Site, listen
 from camiohookd.web.server.peers import Peers
 from camiohookd.wire.event import Event, parse_event
 from tests.support.raw_http import head, read_all, read_answer
@@ -37,7 +37,7 @@ KEY = "s3cret-Key.of_the~owner"
 WRONG = "gue55ed-key"
 PATIENCE = 20
 BODY_LIMIT = 256 * 1024
-LIMITS = Limits(body_bytes=BODY_LIMIT, bodies_bytes=4 * BODY_LIMIT, discard_bytes=64 * BODY_LIMIT)
+LIMITS = ListenerLimits(body_bytes=BODY_LIMIT, bodies_bytes=4 * BODY_LIMIT, discard_bytes=64 * BODY_LIMIT)
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class MemoryIntake:
 class Box:
     """A running listener and what is behind it."""
 
-    limits: Limits = LIMITS
+    limits: ListenerLimits = LIMITS
     parse: Callable[[bytes | bytearray], Event] = parse_event
     intake: MemoryIntake = field(default_factory=MemoryIntake)
     metrics: Metrics = field(default_factory=Metrics)
@@ -288,7 +288,7 @@ def test_a_body_that_takes_long_to_parse_holds_up_nobody(box: Box) -> None:
         assert go_on.wait(PATIENCE)
         return parse_event(body)
 
-    with Box(Limits(), parse=slow_parse).running() as slow, ThreadPoolExecutor(1) as pool:
+    with Box(ListenerLimits(), parse=slow_parse).running() as slow, ThreadPoolExecutor(1) as pool:
         posted = pool.submit(requests.post, slow.tasks, event() + b" " * 2**20, timeout=PATIENCE)
         assert parsing.wait(PATIENCE)
         assert requests.get(slow.url, timeout=PATIENCE).status_code == 200
@@ -523,7 +523,7 @@ def test_curl_gets_the_413_whether_or_not_it_asks_first(box: Box, tmp_path: Path
 
 
 def test_after_a_refusal_only_a_bounded_amount_is_read() -> None:
-    limits = Limits(body_bytes=1000, discard_bytes=100_000, discard_seconds=600)
+    limits = ListenerLimits(body_bytes=1000, discard_bytes=100_000, discard_seconds=600)
     with Box(limits=limits).running() as box, box.connect() as connection:
         connection.sendall(head("POST", f"/tasks/{KEY}", f"Content-Length: {10**12}"))
         with pytest.raises(OSError, match=r"reset|[Bb]roken"):
@@ -532,13 +532,13 @@ def test_after_a_refusal_only_a_bounded_amount_is_read() -> None:
 
 
 def test_after_a_refusal_the_rest_is_waited_for_only_so_long() -> None:
-    with Box(limits=Limits(body_bytes=1000, discard_seconds=0.1)).running() as box, box.connect() as connection:
+    with Box(limits=ListenerLimits(body_bytes=1000, discard_seconds=0.1)).running() as box, box.connect() as connection:
         connection.sendall(head("POST", f"/tasks/{KEY}", "Content-Length: 1001"))
         assert read_all(connection).startswith(b"HTTP/1.1 413 ")
 
 
 def test_bodies_in_flight_are_bounded_and_room_comes_back() -> None:
-    limits = Limits(body_bytes=1000, bodies_bytes=1500)
+    limits = ListenerLimits(body_bytes=1000, bodies_bytes=1500)
     body = event()
     with Box(limits=limits).running() as box:
         for end in ("sent", "disconnected", "not JSON"):
@@ -572,7 +572,7 @@ def answers_again(box: Box) -> bool:
 
 
 def test_connections_over_the_bound_are_closed_and_those_that_have_shown_a_key_go_on() -> None:
-    with Box(limits=Limits(connections=2)).running() as box:
+    with Box(limits=ListenerLimits(connections=2)).running() as box:
         with box.connect() as first, box.connect() as second:
             for connection in (first, second):
                 connection.sendall(head("GET", f"/tasks/{KEY}"))
@@ -585,7 +585,7 @@ def test_connections_over_the_bound_are_closed_and_those_that_have_shown_a_key_g
 
 
 def test_where_all_places_are_taken_the_oldest_connection_without_a_key_gives_way() -> None:
-    limits = Limits(connections=3)
+    limits = ListenerLimits(connections=3)
     with (
         Box(limits=limits).running() as box,
         box.connect() as known,
@@ -606,13 +606,13 @@ def test_where_all_places_are_taken_the_oldest_connection_without_a_key_gives_wa
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", head("GET", "/"), head("GET", "/") + b"G"])
 def test_an_idle_connection_is_closed(sent: bytes) -> None:
-    with Box(limits=Limits(header_seconds=0.1, idle_seconds=0.1)).running() as box, box.connect() as connection:
+    with Box(limits=ListenerLimits(header_seconds=0.1, idle_seconds=0.1)).running() as box, box.connect() as connection:
         connection.sendall(sent)
         read_all(connection)
 
 
 def test_a_body_that_does_not_come_is_a_408() -> None:
-    limits = Limits(header_seconds=0.1, discard_seconds=0.1)
+    limits = ListenerLimits(header_seconds=0.1, discard_seconds=0.1)
     with Box(limits=limits).running() as box, box.connect() as connection:
         connection.sendall(head("POST", f"/tasks/{KEY}", "Content-Length: 1000") + b"{")
         answer = read_all(connection)
@@ -621,7 +621,7 @@ def test_a_body_that_does_not_come_is_a_408() -> None:
 
 
 def test_a_client_that_does_not_read_its_answer_does_not_keep_its_connection() -> None:
-    with Box(limits=Limits(connections=1, answer_seconds=0.1)).running() as box:
+    with Box(limits=ListenerLimits(connections=1, answer_seconds=0.1)).running() as box:
         box.intake.events = {f"{number:050000d}": parse_event(event()) for number in range(1000)}
         with box.connect() as connection:
             connection.sendall(head("GET", f"/tasks/{KEY}?limit=1000"))
@@ -765,7 +765,7 @@ MESSAGES = st.one_of(
 
 
 def test_nothing_an_outsider_sends_gives_a_500_or_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
-    limits = Limits(body_bytes=1000, header_seconds=0.03, idle_seconds=0.03, discard_seconds=0.03)
+    limits = ListenerLimits(body_bytes=1000, header_seconds=0.03, idle_seconds=0.03, discard_seconds=0.03)
     statuses = set()
     with Box(limits=limits).running() as box:
 

@@ -9,14 +9,14 @@ import pytest
 from camiohookd.errors import QueueFull, StoreUnavailable
 from camiohookd.web import openapi
 from camiohookd.web.server import answers
-from camiohookd.web.server.answers import Answer
-from camiohookd.web.server.listener import Limits
+from camiohookd.web.server.answers import ErrorResponse
+from camiohookd.web.server.listener import ListenerLimits
 from tests.integration.test_admin_listener import get, with_admin
 from tests.integration.test_hook_listener import KEY, Box, event
 from tests.support.raw_http import head, read_answer
 
 DESCRIPTION = openapi.describe("1.2.3")
-SMALL = Limits(body_bytes=2000, bodies_bytes=3000, header_seconds=0.2, discard_seconds=0.2)
+SMALL = ListenerLimits(body_bytes=2000, bodies_bytes=3000, header_seconds=0.2, discard_seconds=0.2)
 FROM_ONE = "X-Forwarded-For: 192.0.2.1"
 # What a path or a method that is not described gets, and what the other listeners answer.
 OF_OTHERS = {"method_not_allowed", "foreign_host", "no_such_task", "wrong_state"}
@@ -67,7 +67,7 @@ def of_any_request(box: Box, method: str, path: str) -> Iterator[Had]:
     yield ask(box, head(method, path, "Content-Length: 5000"))
     yield ask(box, head(method, path, "Transfer-Encoding: chunked"))  # and nothing of it comes
     with (
-        Box(limits=Limits(connections_of_one=1), proxies=("127.0.0.1",)).running() as crowded,
+        Box(limits=ListenerLimits(connections_of_one=1), proxies=("127.0.0.1",)).running() as crowded,
         crowded.connect() as first,
     ):
         first.sendall(head("GET", f"/tasks/{KEY}", FROM_ONE))
@@ -124,7 +124,7 @@ def test_no_path_and_no_method_is_described_but_the_three_endpoints() -> None:
 
 
 def test_every_answer_that_the_code_has_is_described_or_is_of_another_listener() -> None:
-    constants = {each.code for each in vars(answers).values() if isinstance(each, Answer)}
+    constants = {each.code for each in vars(answers).values() if isinstance(each, ErrorResponse)}
     lists = (openapi.OF_THE_STATUS, openapi.OF_A_PAGE, openapi.OF_AN_EVENT)
     assert constants <= {each.code for answers_of in lists for each in answers_of} | OF_OTHERS
 

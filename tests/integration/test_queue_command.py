@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from camiohookd.camio.simulator.fake_camio import Answer
+from camiohookd.camio.simulator.fake_camio import ScriptedResponse
 from camiohookd.cli import queue_client as control
 from camiohookd.cli.queue_client import open_desk
 from camiohookd.errors import QueueError, StateFolderBusy
@@ -28,7 +28,7 @@ daemon_stopped = pytest.mark.parametrize("failed", ["daemon stopped"], indirect=
 @pytest.fixture(params=["daemon running", "daemon stopped"])
 def failed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Daemon]:
     """A queue with a task 1 that could not be labelled and a task 2 whose labels were refused."""
-    with FakeCamioThread(lambda _name, _nth: Answer(403)) as camio, Daemon(tmp_path, camio.origin) as daemon:
+    with FakeCamioThread(lambda _name, _nth: ScriptedResponse(403)) as camio, Daemon(tmp_path, camio.origin) as daemon:
         post_event(daemon, camio, "unusable", pictures=[b"no picture"])
         post_event(daemon, camio, "refused", camera="näh\n")
         camio.wait_until(lambda arrived: len(arrived["refused"]) == 1, PATIENCE)

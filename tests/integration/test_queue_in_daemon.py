@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from camiohookd.camio.simulator.fake_camio import Answer
+from camiohookd.camio.simulator.fake_camio import ScriptedResponse
 from tests.faults.model import damage
 from tests.support.daemon_process import SAMPLES, Daemon, event_body, post_event
 from tests.support.threaded_simulator import FakeCamioThread
@@ -23,7 +23,7 @@ def _wait_for(condition: Callable[[], bool]) -> None:
 
 def test_over_max_tasks_an_event_is_told_when_to_come_again_and_then_taken(tmp_path: Path) -> None:
     with (
-        FakeCamioThread(lambda _name, _nth: Answer(503)) as camio,
+        FakeCamioThread(lambda _name, _nth: ScriptedResponse(503)) as camio,
         Daemon(tmp_path, camio.origin, {"CAMIOHOOKD_QUEUE_MAX_TASKS": "2"}) as daemon,
     ):
         for name in ("one", "two"):
@@ -32,7 +32,7 @@ def test_over_max_tasks_an_event_is_told_when_to_come_again_and_then_taken(tmp_p
         answer = camio.post(daemon.url, third)
         assert answer.status == 503
         assert 1 <= int(answer.headers["Retry-After"]) <= 600
-        camio.answer_with(lambda _name, _nth: Answer(200))
+        camio.answer_with(lambda _name, _nth: ScriptedResponse(200))
         _wait_for(lambda: camio.post(daemon.url, third).status == 200)
         camio.wait_until(lambda arrived: all(any(each.accepted for each in every) for every in arrived.values()), 60)
 
@@ -50,12 +50,12 @@ def test_with_order_newest_a_fresh_event_is_labelled_before_the_backlog(tmp_path
 
 
 def test_a_damaged_record_is_a_metric_and_a_line_in_the_log_and_costs_no_event(tmp_path: Path) -> None:
-    with FakeCamioThread(lambda _name, _nth: Answer(503)) as camio, Daemon(tmp_path, camio.origin) as daemon:
+    with FakeCamioThread(lambda _name, _nth: ScriptedResponse(503)) as camio, Daemon(tmp_path, camio.origin) as daemon:
         for name in ("one", "two"):
             post_event(daemon, camio, name)
         daemon.kill()
         damage(max(daemon.state.glob("queue.journal-*")), b'"put","1"')
-        camio.answer_with(lambda _name, _nth: Answer(200))
+        camio.answer_with(lambda _name, _nth: ScriptedResponse(200))
         daemon.start()
         assert daemon.metric('quarantined_total{kind="journal"}') == 1
         assert "damaged journal set aside" in daemon.log

@@ -35,7 +35,7 @@ DECODER = """
 import json, re, sys
 from pathlib import Path
 from camiohookd.errors import PictureError
-from camiohookd.pictures.decode import Limits, decode
+from camiohookd.pictures.decode import PictureLimits, decode
 
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
@@ -43,7 +43,7 @@ def peak():
 data, formats, size = sys.stdin.buffer.read(), tuple(sys.argv[1].split()), json.loads(sys.argv[2])
 before = peak()
 try:
-    picture = decode(data, Limits(formats), size and tuple(size))
+    picture = decode(data, PictureLimits(formats), size and tuple(size))
     said = [picture.width, picture.height]
 except PictureError as error:
     said = str(error)

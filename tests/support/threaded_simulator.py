@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from camiohookd.camio.simulator.fake_camio import Answerer, Delivery, FakeCamio, HookAnswer, always_accept
+from camiohookd.camio.simulator.fake_camio import Answerer, FakeCamio, HookResponse, ReceivedReply, always_accept
 
 T = TypeVar("T")
 POLL_SECONDS = 0.01
@@ -46,7 +46,7 @@ class FakeCamioThread:
         return self._camio.origin
 
     @property
-    def deliveries(self) -> dict[str, list[Delivery]]:
+    def deliveries(self) -> dict[str, list[ReceivedReply]]:
         """A copy of what arrived so far, by event."""
         return self._run(self._copy())
 
@@ -63,11 +63,11 @@ class FakeCamioThread:
         """Answer every delivery from now on as `answer` says."""
         self._camio.answer = answer
 
-    def post(self, url: str, body: bytes, timeout: float = 30) -> HookAnswer:
+    def post(self, url: str, body: bytes, timeout: float = 30) -> HookResponse:
         """Post an event; raises OSError if no answer comes."""
         return self._run(self._camio.post(url, body, timeout))
 
-    def wait_until(self, condition: Callable[[dict[str, list[Delivery]]], bool], timeout: float) -> None:
+    def wait_until(self, condition: Callable[[dict[str, list[ReceivedReply]]], bool], timeout: float) -> None:
         """Return as soon as `condition` holds for the deliveries; raises TimeoutError with a count of them."""
         ends = time.monotonic() + timeout
         while not condition(deliveries := self.deliveries):
@@ -84,7 +84,7 @@ class FakeCamioThread:
         self._thread.join()
         self._loop.close()
 
-    async def _copy(self) -> dict[str, list[Delivery]]:
+    async def _copy(self) -> dict[str, list[ReceivedReply]]:
         return {event_id: list(every) for event_id, every in self._camio.deliveries.items()}
 
     async def _give_out(self, event_id: str) -> str:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from camiohookd import rules
 from camiohookd.config.settings import Rule, Zone
 from camiohookd.pictures.detections import Box, Detection, inside
-from camiohookd.rules import Labelled, apply, complete, image_labels, least_probability, match, reply
+from camiohookd.rules import RuledLabels, apply, complete, image_labels, least_probability, match, reply
 from camiohookd.wire.reply import Label
 
 CAT = Detection("cat", 0.9, Box(0, 0, 10, 10))
@@ -57,8 +57,8 @@ def test_in_a_pattern_only_the_star_is_special(pattern: str, camera: str, matche
     assert (match([Rule(pattern)], camera).camera == pattern) is matches
 
 
-def seen(*detections: Detection) -> Labelled:
-    return Labelled("t1", 100, 100, detections)
+def seen(*detections: Detection) -> RuledLabels:
+    return RuledLabels("t1", 100, 100, detections)
 
 
 def test_without_a_rule_for_the_camera_everything_is_reported() -> None:
@@ -148,13 +148,13 @@ def test_of_what_is_left_out_the_reason_is_told(rule: Rule, reason: str) -> None
 
 def test_what_stands_for_nothing_is_sent_only_where_nothing_is_left_in_the_whole_event() -> None:
     rule = Rule(nothing_label="empty", labels=("cat",))
-    nothing = reply(rule, [Labelled("t1", 10, 10, []), Labelled("t2", 10, 10, [DOG])])
+    nothing = reply(rule, [RuledLabels("t1", 10, 10, []), RuledLabels("t2", 10, 10, [DOG])])
     assert nothing.labels == {"t1": {"empty": Label(1.0)}, "t2": {"empty": Label(1.0)}}
-    something = reply(rule, [Labelled("t1", 10, 10, []), Labelled("t2", 10, 10, [CAT])])
+    something = reply(rule, [RuledLabels("t1", 10, 10, []), RuledLabels("t2", 10, 10, [CAT])])
     assert isinstance(something.labels, dict)
     assert (list(something.labels["t1"]), list(something.labels["t2"])) == ([], ["cat"])
     flat = replace(rule, labels_format="event")
-    assert reply(flat, [Labelled("t1", 10, 10, [DOG])]).labels == ["empty"]
+    assert reply(flat, [RuledLabels("t1", 10, 10, [DOG])]).labels == ["empty"]
 
 
 def test_labels_of_a_whole_event_go_through_the_rule_too() -> None:
@@ -206,7 +206,7 @@ def test_of_several_objects_with_one_label_the_most_probable_is_reported(detecti
 
 
 def test_the_reply_has_every_picture_in_order_also_where_nothing_was_found() -> None:
-    answer = reply(Rule(), [Labelled("t2", 10, 10, [CAT]), Labelled("t1", 10, 10, [])])
+    answer = reply(Rule(), [RuledLabels("t2", 10, 10, [CAT]), RuledLabels("t1", 10, 10, [])])
     assert msgspec.to_builtins(answer) == {
         "status": "success",
         "labels": {
@@ -218,18 +218,18 @@ def test_the_reply_has_every_picture_in_order_also_where_nothing_was_found() -> 
 
 @pytest.mark.parametrize("pictures", [[CAT, DIM_CAT], [DIM_CAT, CAT]])
 def test_pictures_with_one_timestamp_are_merged_and_the_higher_probability_wins(pictures: list[Detection]) -> None:
-    answer = reply(Rule(), [Labelled("t", 10, 10, [one]) for one in [*pictures, DOG]])
+    answer = reply(Rule(), [RuledLabels("t", 10, 10, [one]) for one in [*pictures, DOG]])
     assert isinstance(answer.labels, dict)
     assert {name: label.probability for name, label in answer.labels["t"].items()} == {"cat": 0.9, "dog": 0.7}
 
 
 def test_the_rule_holds_for_the_reply() -> None:
-    answer = reply(Rule(labels=("dog",)), [Labelled("t", 10, 10, [CAT, DOG])])
+    answer = reply(Rule(labels=("dog",)), [RuledLabels("t", 10, 10, [CAT, DOG])])
     assert isinstance(answer.labels, dict)
     assert list(answer.labels["t"]) == ["dog"]
 
 
 def test_the_older_form_is_one_flat_list_for_the_event() -> None:
     rule = Rule(labels_format="event", min_probability=0.6)
-    answer = reply(rule, [Labelled("t1", 10, 10, [DOG, CAT]), Labelled("t2", 10, 10, [DIM_CAT, CAT])])
+    answer = reply(rule, [RuledLabels("t1", 10, 10, [DOG, CAT]), RuledLabels("t2", 10, 10, [DIM_CAT, CAT])])
     assert msgspec.to_builtins(answer) == {"status": "success", "labels": ["cat", "dog"]}

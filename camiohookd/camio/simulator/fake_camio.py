@@ -20,7 +20,7 @@ MAX_ANSWER_BYTES = 1_000_000
 MAX_POSTS = 1000
 
 
-class Answer(NamedTuple):
+class ScriptedResponse(NamedTuple):
     """How a delivery is answered, after `delay` seconds."""
 
     status: int = 200
@@ -28,12 +28,12 @@ class Answer(NamedTuple):
     delay: float = 0.0
 
 
-Answerer = Callable[[str, int], Answer]
+Answerer = Callable[[str, int], ScriptedResponse]
 """The event's id and the number of its deliveries before this one → the answer to this one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class ReceivedReply:
     """One POST to a callback URL; `at` is `time.monotonic()` of its arrival, `status` what it is answered."""
 
     event_id: str
@@ -47,7 +47,7 @@ class Delivery:
         return 200 <= self.status < 300
 
 
-class HookAnswer(NamedTuple):
+class HookResponse(NamedTuple):
     """What the hook answered to an event."""
 
     status: int
@@ -55,9 +55,9 @@ class HookAnswer(NamedTuple):
     body: bytes
 
 
-def always_accept(event_id: str, nth: int) -> Answer:  # noqa: ARG001  # an `Answerer`
+def always_accept(event_id: str, nth: int) -> ScriptedResponse:  # noqa: ARG001  # an `Answerer`
     """Answer 200, a repeated delivery too: at least once is what the contract promises."""
-    return Answer()
+    return ScriptedResponse()
 
 
 class FakeCamio:
@@ -69,9 +69,9 @@ class FakeCamio:
     def __init__(self, answer: Answerer = always_accept) -> None:
         self.answer = answer
         self.origin = ""
-        self.deliveries: dict[str, list[Delivery]] = {}
+        self.deliveries: dict[str, list[ReceivedReply]] = {}
         self.strays = 0
-        self._accepted: dict[str, asyncio.Future[Delivery]] = {}
+        self._accepted: dict[str, asyncio.Future[ReceivedReply]] = {}
 
     async def listen(self, host: str = "127.0.0.1", port: int = 0, public_host: str | None = None) -> None:
         """Serve callbacks; `public_host` is what others call `host`, if it is not the same. Raises OSError."""
@@ -96,11 +96,11 @@ class FakeCamio:
         self.deliveries.setdefault(event_id, [])
         return f"{self.origin}/callback/{event_id}"
 
-    async def labels_of(self, event_id: str, timeout: float) -> Delivery:
+    async def labels_of(self, event_id: str, timeout: float) -> ReceivedReply:
         """Wait for the first delivery of an event that was answered with success; raises TimeoutError."""
         return await asyncio.wait_for(asyncio.shield(self._future(event_id)), timeout)
 
-    async def post(self, url: str, body: bytes, timeout: float) -> HookAnswer:
+    async def post(self, url: str, body: bytes, timeout: float) -> HookResponse:
         """Post an event; raises OSError, whose text does not repeat the URL, if no answer comes."""
         request = HTTPRequest(
             url,
@@ -115,16 +115,16 @@ class FakeCamio:
             answer = await self._client.fetch(request, raise_error=False)
         except HTTPClientError as error:
             raise OSError(str(error.message)) from None
-        return HookAnswer(answer.code, answer.headers, answer.body)
+        return HookResponse(answer.code, answer.headers, answer.body)
 
-    async def receive(self, event_id: str, body: bytes, content_type: str) -> Answer:
+    async def receive(self, event_id: str, body: bytes, content_type: str) -> ScriptedResponse:
         """Take one delivery and return the answer to it."""
         if event_id not in self.deliveries:
             self.strays += 1
-            return Answer(404)
+            return ScriptedResponse(404)
         earlier = self.deliveries[event_id]
         answer = self.answer(event_id, len(earlier))
-        delivery = Delivery(event_id, body, content_type, time.monotonic(), answer.status)
+        delivery = ReceivedReply(event_id, body, content_type, time.monotonic(), answer.status)
         earlier.append(delivery)
         await asyncio.sleep(answer.delay)
         accepted = self._future(event_id)
@@ -132,7 +132,7 @@ class FakeCamio:
             accepted.set_result(delivery)
         return answer
 
-    def _future(self, event_id: str) -> asyncio.Future[Delivery]:
+    def _future(self, event_id: str) -> asyncio.Future[ReceivedReply]:
         if event_id not in self._accepted:
             self._accepted[event_id] = asyncio.get_running_loop().create_future()
         return self._accepted[event_id]

@@ -1,18 +1,18 @@
-"""The results of a run in words: `Result`s in, lines of text out."""
+"""The results of a run in words: `SimulationResult`s in, lines of text out."""
 
 import json
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from camiohookd.camio.simulator.session import Result
+from camiohookd.camio.simulator.session import SimulationResult
 
 BEST_LABELS = 4
 PROBLEMS_SHOWN = 5
 HEADER = ("event", "images", "answer", "ms to 200", "ms to labels", "labels")
 
 
-def report(results: Sequence[Result], doubt: str | None, origin: str) -> Iterator[str]:
+def report(results: Sequence[SimulationResult], doubt: str | None, origin: str) -> Iterator[str]:
     """Return the table, what is missing or wrong, and the summary with `doubt`; `origin` received the callbacks."""
     yield from _table([HEADER, *map(_row, results)])
     for result in results:
@@ -39,7 +39,7 @@ def how_to_allow(origin: str) -> Iterator[str]:
     yield f"then give this command --listen {origin.removeprefix('http://')}, so that its address stays the same."
 
 
-def _row(result: Result) -> tuple[str, ...]:
+def _row(result: SimulationResult) -> tuple[str, ...]:
     answer = str(result.answer.status) if result.answer else "none"
     return (
         result.event_id,
@@ -51,7 +51,7 @@ def _row(result: Result) -> tuple[str, ...]:
     )
 
 
-def _labels(result: Result) -> str:
+def _labels(result: SimulationResult) -> str:
     if result.verdict is None:
         return "MISSING"
     if result.problems:
@@ -69,7 +69,7 @@ def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
         yield "  ".join([event.ljust(widths[0]), *right, labels])
 
 
-def _problems(result: Result) -> Iterator[str]:
+def _problems(result: SimulationResult) -> Iterator[str]:
     if not result.problems:
         return
     yield ""
@@ -79,11 +79,11 @@ def _problems(result: Result) -> Iterator[str]:
         yield f"  and {len(result.problems) - PROBLEMS_SHOWN} more"
 
 
-def _callback_refused(result: Result) -> bool:
+def _callback_refused(result: SimulationResult) -> bool:
     return result.answer is not None and b"callback_not_allowed" in result.answer.body
 
 
-def _summary(results: Sequence[Result]) -> Iterator[str]:
+def _summary(results: Sequence[SimulationResult]) -> Iterator[str]:
     valid = [result for result in results if result.valid]
     yield f"{len(valid)} of {len(results)} events came back valid"
     yield _spread("200 after", (result.accepted_after for result in results))

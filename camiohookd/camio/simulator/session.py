@@ -1,6 +1,6 @@
 """One run of the simulator: each event is posted, tried again while the hook is busy, and its labels are awaited.
 
-`SimulatedEvent` → POST → 200 → the delivery of its labels → `Result`. Runs on one event loop.
+`SimulatedEvent` → POST → 200 → the delivery of its labels → `SimulationResult`. Runs on one event loop.
 """
 
 import asyncio
@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from camiohookd.camio.simulator import samples as known
+from camiohookd.camio.simulator import samples
 from camiohookd.camio.simulator.contract import Verdict, check_reply
 from camiohookd.camio.simulator.events import SimulatedEvent
-from camiohookd.camio.simulator.fake_camio import FakeCamio, HookAnswer
+from camiohookd.camio.simulator.fake_camio import FakeCamio, HookResponse
 
 POSTS_AT_ONCE = 8
 DEFAULT_RETRY_SECONDS = 5.0
@@ -22,7 +22,7 @@ NO_RECEIPT = 'the body of the hook\'s 200 is not {"status": "queued" or "duplica
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class SimulationResult:
     """What came of one event; times are seconds since its first POST, None where it did not come so far.
 
     `posts` counts the POSTs that the hook needed to take it, `deliveries` those of its labels.
@@ -31,7 +31,7 @@ class Result:
     event_id: str
     images: int
     posts: int = 0
-    answer: HookAnswer | None = None
+    answer: HookResponse | None = None
     accepted_after: float | None = None
     labelled_after: float | None = None
     verdict: Verdict | None = None
@@ -44,7 +44,7 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class Simulation:
     """`hook_url` holds the key; `rate` is events a second, 0 for as fast as the hook takes them; `timeout` seconds."""
 
     camio: FakeCamio
@@ -52,9 +52,9 @@ class Session:
     rate: float
     timeout: float
 
-    async def run(self, events: Iterable[SimulatedEvent], done: Callable[[], None]) -> list[Result]:
+    async def run(self, events: Iterable[SimulatedEvent], done: Callable[[], None]) -> list[SimulationResult]:
         """Send all `events`, call `done` as each one ends, and return their results in the order of `events`."""
-        tasks: list[asyncio.Task[Result]] = []
+        tasks: list[asyncio.Task[SimulationResult]] = []
         slots = asyncio.Semaphore(POSTS_AT_ONCE)
         starts = time.monotonic()
         for nth, event in enumerate(events):
@@ -66,7 +66,9 @@ class Session:
         # Counted last: a second delivery may come at any time until now.
         return [replace(one, deliveries=len(self.camio.deliveries[one.event_id])) for one in results]
 
-    async def _send(self, event: SimulatedEvent, slots: asyncio.Semaphore, done: Callable[[], None]) -> Result:
+    async def _send(
+        self, event: SimulatedEvent, slots: asyncio.Semaphore, done: Callable[[], None]
+    ) -> SimulationResult:
         started = time.monotonic()
         try:
             result = await self._post(event, started)
@@ -77,9 +79,9 @@ class Session:
         done()
         return result
 
-    async def _post(self, event: SimulatedEvent, started: float) -> Result:
+    async def _post(self, event: SimulatedEvent, started: float) -> SimulationResult:
         body = event.body(self.camio.callback_url(event.id))
-        result = Result(event.id, len(event.pictures))
+        result = SimulationResult(event.id, len(event.pictures))
         while True:
             left = max(started + self.timeout - time.monotonic(), 0.01)
             try:
@@ -95,7 +97,7 @@ class Session:
                 return replace(result, problems=(f"the hook answered {answer.status}: {_text(answer)}",))
             await asyncio.sleep(wait)
 
-    async def _labels(self, event: SimulatedEvent, result: Result, started: float) -> Result:
+    async def _labels(self, event: SimulatedEvent, result: SimulationResult, started: float) -> SimulationResult:
         try:
             delivery = await self.camio.labels_of(event.id, self.timeout)
         except TimeoutError:
@@ -109,13 +111,13 @@ class Session:
         return replace(result, labelled_after=labelled_after, verdict=verdict, problems=tuple(problems))
 
 
-def doubt(results: Sequence[Result]) -> str | None:
+def doubt(results: Sequence[SimulationResult]) -> str | None:
     """Say what speaks against the hook in all valid replies together, or what they leave open; None if nothing does."""
     verdicts = [result.verdict for result in results if result.verdict and result.valid]
     if not verdicts:
         return None
     labels = {label for verdict in verdicts for label in verdict.labels}
-    return known.doubt([verdict.sightings for verdict in verdicts], labels)
+    return samples.doubt([verdict.sightings for verdict in verdicts], labels)
 
 
 def _is_receipt(body: bytes) -> bool:
@@ -129,12 +131,12 @@ def _is_receipt(body: bytes) -> bool:
     return receipt["id"] != "" and receipt.get("status") in ("queued", "duplicate")
 
 
-def _retry_after(answer: HookAnswer) -> float:
+def _retry_after(answer: HookResponse) -> float:
     text = answer.headers.get("Retry-After", "")
     return max(float(text), MIN_RETRY_SECONDS) if text.isascii() and text.isdigit() else DEFAULT_RETRY_SECONDS
 
 
-def _text(answer: HookAnswer) -> str:
+def _text(answer: HookResponse) -> str:
     """Return the message of the hook's error, or, from another server, the beginning of what it said."""
     try:
         return str(json.loads(answer.body)["error"]["message"])

@@ -157,17 +157,19 @@ class OnnxLabeler:
         ]
 
 
-Shape = tuple[int | None, ...]
+TensorShape = tuple[int | None, ...]
 """None is any length."""
 
 
-def _shape(wanted: Input) -> Shape:
+def _shape(wanted: Input) -> TensorShape:
     if wanted.layout == "NCHW":
         return (None, 3, wanted.height, wanted.width)
     return (None, wanted.height, wanted.width, 3)
 
 
-def _named(folder: Path, roles: dict[str, Shape], names: dict[str, str], nodes: Sequence[Node]) -> dict[str, Shape]:
+def _named(
+    folder: Path, roles: dict[str, TensorShape], names: dict[str, str], nodes: Sequence[Node]
+) -> dict[str, TensorShape]:
     """The shapes by the outputs' names in the graph: as was given, else the role's, else the only one there is."""
     if unknown := names.keys() - roles:
         raise ModelError(
@@ -179,7 +181,9 @@ def _named(folder: Path, roles: dict[str, Shape], names: dict[str, str], nodes: 
     return {names.get(role, role): shape for role, shape in roles.items()}
 
 
-def _check(folder: Path, kind: str, nodes: Sequence[Node], wanted: dict[str, Shape], types: Sequence[str]) -> None:
+def _check(
+    folder: Path, kind: str, nodes: Sequence[Node], wanted: dict[str, TensorShape], types: Sequence[str]
+) -> None:
     found = {node.name: node for node in nodes}
     if not wanted.keys() <= found.keys() or (kind == "input" and len(found) != 1):
         raise ModelError(
@@ -194,7 +198,7 @@ def _check(folder: Path, kind: str, nodes: Sequence[Node], wanted: dict[str, Sha
             )
 
 
-def _fits(shape: Sequence[int | str | None], wanted: Shape) -> bool:
+def _fits(shape: Sequence[int | str | None], wanted: TensorShape) -> bool:
     """A length that either side leaves open fits anything; the outputs of a run have the real ones."""
     return len(shape) == len(wanted) and all(
         not isinstance(length, int) or expected in (length, None)
@@ -202,5 +206,5 @@ def _fits(shape: Sequence[int | str | None], wanted: Shape) -> bool:
     )
 
 
-def _shown(shape: Shape) -> str:
+def _shown(shape: TensorShape) -> str:
     return f"[{', '.join('any' if length is None else str(length) for length in shape)}]"

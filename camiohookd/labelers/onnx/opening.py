@@ -23,8 +23,8 @@ from camiohookd.labelers.onnx.cache import Cache
 from camiohookd.labelers.onnx.devices import CPU, PLUGIN_FOLDER, Device, Wish, libraries, parse_device
 from camiohookd.labelers.onnx.labeler import OnnxLabeler, open_onnx
 from camiohookd.labelers.onnx.runner import Runner
-from camiohookd.labelers.onnx.session import Session, open_session
-from camiohookd.labelers.onnx.tuning import Shape
+from camiohookd.labelers.onnx.session import OnnxSession, open_session
+from camiohookd.labelers.onnx.tuning import ThreadLayout
 
 FOLDER = "graphs"
 """In the state folder."""
@@ -129,10 +129,10 @@ class Opening:
             later=self._later,
         )
 
-    def open_cpu(self, model: bytes, name: str, *, intra_op: int = 1) -> Session:
+    def open_cpu(self, model: bytes, name: str, *, intra_op: int = 1) -> OnnxSession:
         return open_session(model, name, intra_op=intra_op, spinning=self._spinning, cache=self._cache)
 
-    def shape(self, folder: Path, labeler: OnnxLabeler, cores: int) -> Shape:
+    def shape(self, folder: Path, labeler: OnnxLabeler, cores: int) -> ThreadLayout:
         """With how many threads the labeler is fastest; measured if that is not known yet."""
         if self._cache is None or labeler.device != self.device:  # what it runs on now is not what it will run on
             return tuning.usual_shape(cores)
@@ -144,13 +144,13 @@ class Opening:
             "cores": cores,
         }
         if kept := self._cache.load("threads", **facts):
-            return msgspec.json.decode(kept, type=Shape)
+            return msgspec.json.decode(kept, type=ThreadLayout)
         shape = self._measured(folder, labeler, cores)
         self._cache.save("threads", msgspec.json.encode(shape), **facts)
         return shape
 
-    def _measured(self, folder: Path, labeler: OnnxLabeler, cores: int) -> Shape:
-        def open_labeler(shape: Shape) -> OnnxLabeler:
+    def _measured(self, folder: Path, labeler: OnnxLabeler, cores: int) -> ThreadLayout:
+        def open_labeler(shape: ThreadLayout) -> OnnxLabeler:
             if shape.intra_op == 1:
                 return labeler
             return open_onnx(folder, partial(self.open_cpu, intra_op=shape.intra_op))

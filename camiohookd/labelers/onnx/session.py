@@ -31,7 +31,7 @@ _ASSIGNMENT = "session.record_ep_graph_assignment_info"
 log = logging.getLogger("camiohookd.labeler")
 
 
-class Session:
+class OnnxSession:
     """One ONNX Runtime session, which several threads may use at once."""
 
     def __init__(self, session: ort.InferenceSession, device: str) -> None:
@@ -73,7 +73,7 @@ def open_session(
     spinning: bool = False,
     cache: Cache | None = None,
     remember_nodes: bool = False,
-) -> Session:
+) -> OnnxSession:
     """A session on a device; `name` is the model's in errors, `settings` are the provider's own options.
 
     `intra_op` threads work on one run, `spinning` says whether they keep their core busy while they wait. A `cache`
@@ -98,7 +98,7 @@ def open_session(
         raise ModelError(f"{name}: ONNX Runtime cannot load the model: {_text(error)}") from error
     if device.provider not in session.get_providers():
         raise ModelError(f"{name}: ONNX Runtime started without {device.name}")
-    return Session(session, "cpu" if device.is_cpu else device.name)
+    return OnnxSession(session, "cpu" if device.is_cpu else device.name)
 
 
 def _options(device: Device, intra_op: int, spinning: bool) -> ort.SessionOptions:

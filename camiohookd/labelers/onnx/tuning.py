@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from camiohookd.errors import CamiohookdError
 from camiohookd.labelers.onnx.labeler import OnnxLabeler
-from camiohookd.pictures.decode import Limits, decode
+from camiohookd.pictures.decode import PictureLimits, decode
 
 SECONDS = 0.3
 """For one measurement; a thread looks at two pictures at least."""
@@ -28,7 +28,7 @@ _SAMPLES = Path(__file__).parents[2] / "samples"
 log = logging.getLogger("camiohookd.labeler")
 
 
-class Shape(NamedTuple):
+class ThreadLayout(NamedTuple):
     """`label` threads at a time, each of whose runs `intra_op` threads work on."""
 
     label: int
@@ -40,23 +40,23 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def usual_shape(count: int) -> Shape:
+def usual_shape(count: int) -> ThreadLayout:
     """What is used without a measurement; measured to be best on two cores."""
-    return Shape(count, 1)
+    return ThreadLayout(count, 1)
 
 
-def cpu_shapes(count: int) -> list[Shape]:
+def cpu_shapes(count: int) -> list[ThreadLayout]:
     """Those that are worth a measurement on the CPU, the usual one first."""
-    shapes = [usual_shape(count), Shape(max(count // 2, 1), 2), Shape(1, count)]
+    shapes = [usual_shape(count), ThreadLayout(max(count // 2, 1), 2), ThreadLayout(1, count)]
     return [shape for shape in dict.fromkeys(shapes) if shape.label * shape.intra_op <= max(count, 1)]
 
 
-def device_shapes(count: int) -> list[Shape]:
+def device_shapes(count: int) -> list[ThreadLayout]:
     """Those for a device that has its own threads: one caller keeps few devices busy."""
-    return list(dict.fromkeys([usual_shape(count), Shape(min(2, count), 1), Shape(1, 1)]))
+    return list(dict.fromkeys([usual_shape(count), ThreadLayout(min(2, count), 1), ThreadLayout(1, 1)]))
 
 
-def fastest(shapes: Sequence[Shape], open_labeler: Callable[[Shape], OnnxLabeler]) -> Shape:
+def fastest(shapes: Sequence[ThreadLayout], open_labeler: Callable[[ThreadLayout], OnnxLabeler]) -> ThreadLayout:
     """The shape that labels most; the first one, the usual, unless another is clearly faster.
 
     They take turns, and the best turn of each counts: whatever else the machine does meanwhile makes slower, never
@@ -66,7 +66,7 @@ def fastest(shapes: Sequence[Shape], open_labeler: Callable[[Shape], OnnxLabeler
     usual = shapes[0]
     if len(shapes) == 1:
         return usual
-    labelers: dict[Shape, OnnxLabeler] = {}
+    labelers: dict[ThreadLayout, OnnxLabeler] = {}
     rates = dict.fromkeys(shapes, 0.0)
     for _ in range(TURNS):
         for shape in list(rates):
@@ -90,7 +90,7 @@ def throughput(labeler: OnnxLabeler, threads: int, seconds: float = SECONDS, *, 
     """
     data = (_SAMPLES / "chelsea.jpg").read_bytes()
     size = labeler.input_size
-    once = decode(data, Limits(), size)
+    once = decode(data, PictureLimits(), size)
     labeler.detect(once)
     counts, errors = [0] * threads, list[CamiohookdError]()
     started = time.perf_counter()
@@ -98,7 +98,7 @@ def throughput(labeler: OnnxLabeler, threads: int, seconds: float = SECONDS, *, 
     def work(nth: int) -> None:
         try:
             while counts[nth] < 2 or time.perf_counter() - started < seconds:
-                labeler.detect(decode(data, Limits(), size) if decoding else once)
+                labeler.detect(decode(data, PictureLimits(), size) if decoding else once)
                 counts[nth] += 1
         except CamiohookdError as error:
             errors.append(error)

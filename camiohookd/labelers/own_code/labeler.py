@@ -25,7 +25,7 @@ _Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _TYPES = {b"\xff\xd8": "image/jpeg", b"\x89P": "image/png", b"RI": "image/webp"}
 
 
-class _Answer(msgspec.Struct):
+class _ChildReply(msgspec.Struct):
     """`where` is the place of the function that returned `labels`."""
 
     labels: Any = None
@@ -33,7 +33,7 @@ class _Answer(msgspec.Struct):
     where: str | None = None
 
 
-class _Label(msgspec.Struct):
+class _ChildLabel(msgspec.Struct):
     probability: _Fraction
     polygon: tuple[tuple[_Fraction, _Fraction], ...] = ()
 
@@ -93,7 +93,7 @@ class OwnCode:
     def _findings(self, data: bytes, frames: Sequence[Frame]) -> Findings:
         """Raises LabelingError."""
         try:
-            answer = msgspec.json.decode(data, type=_Answer)
+            answer = msgspec.json.decode(data, type=_ChildReply)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise LabelingError(f"{self._name}: its answer cannot be read: {error}") from None
         if answer.error is not None:
@@ -140,7 +140,7 @@ def _findings(labels: Any, frames: Sequence[Frame]) -> Findings:
 def _detection(timestamp: str, name: str, value: Any, picture: Decoded) -> Detection:
     place = f"labels[{timestamp!r}][{name!r}]"
     try:
-        found = msgspec.convert(value, _Label)
+        found = msgspec.convert(value, _ChildLabel)
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$")  # of "Expected `float` <= 1.0 - at `$.probability`"
         raise ValueError(f"{place}{where.rstrip('`')}: {what[0].lower()}{what[1:]}") from None

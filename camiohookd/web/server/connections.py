@@ -20,7 +20,7 @@ _OTHER_FILES = 512  # the other listeners, the queue's files, deliveries, librar
 _Connections = OrderedDict[Stream, None]  # in the order of their coming
 
 
-class Crowd:
+class Connections:
     """At most `most` connections, and `most_of_one` from one address."""
 
     def __init__(self, most: int, most_of_one: int, throttle: Throttle) -> None:

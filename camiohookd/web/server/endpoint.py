@@ -21,7 +21,7 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.web import Application, RequestHandler, stream_request_body
 
 from camiohookd.web.server import answers
-from camiohookd.web.server.answers import Answer, Refused, answer_for
+from camiohookd.web.server.answers import ErrorResponse, Refused, answer_for
 from camiohookd.web.server.listener import Site
 from camiohookd.web.server.peers import Peer
 from camiohookd.web.server.stream import Stream
@@ -74,7 +74,7 @@ class Endpoint(RequestHandler):
     def release(self) -> None:
         """Let go of what `admit` took; called at the end, and may be called before it."""
 
-    def refused(self, answer: Answer) -> None:
+    def refused(self, answer: ErrorResponse) -> None:
         """The error `answer` is on its way."""
 
     def reply(self, status: int, body: Any) -> None:
@@ -107,7 +107,7 @@ class Endpoint(RequestHandler):
         except Refused as error:
             self.refuse(error.answer)
 
-    def refuse(self, answer: Answer) -> None:
+    def refuse(self, answer: ErrorResponse) -> None:
         """Answer now, before the body is read, and throw the rest of it away."""
         self._refused = True
         self.chunks.clear()
@@ -175,7 +175,7 @@ class Endpoint(RequestHandler):
     def _stream(self) -> Stream:
         return cast("Stream", cast("HTTP1Connection", self.request.connection).stream)
 
-    def _write_answer(self, answer: Answer) -> None:
+    def _write_answer(self, answer: ErrorResponse) -> None:
         self.set_status(answer.status)
         for name, value in answer.headers().items():
             self.set_header(name, value)

@@ -1,6 +1,6 @@
 """A listener: its bounds, its sockets, and how it comes to an end.
 
-sockets ─▶ `listen` ─▶ `Listener` ─▶ `Crowd`, so many ─▶ `Stream`, each ─▶ `Site`, the paths ─▶ `endpoint.Endpoint`
+sockets ─▶ `listen` ─▶ `Listener` ─▶ `Connections` ─▶ `Stream`, each ─▶ `Site`, the paths ─▶ `endpoint.Endpoint`
 
 Everything here runs on the event loop.
 """
@@ -20,7 +20,7 @@ from tornado.iostream import IOStream
 from tornado.routing import Rule
 from tornado.web import Application, RequestHandler
 
-from camiohookd.web.server.connections import Crowd
+from camiohookd.web.server.connections import Connections
 from camiohookd.web.server.log_throttle import Throttle, quieten_tornado
 from camiohookd.web.server.peers import Peers
 from camiohookd.web.server.stream import Patience, Stream
@@ -36,7 +36,7 @@ NO_PROXIES = Peers()
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ListenerLimits:
     """The bounds of one listener: bytes, seconds, connections.
 
     `body_bytes` is one event, `bodies_bytes` all events that are in memory at once; a body must arrive at `body_rate`
@@ -62,7 +62,7 @@ class Site(Application):
     """The paths of one listener, their limits, and who is connected; `is_closing` once nobody more is let in."""
 
     def __init__(
-        self, paths: list[Rule], unknown_path: type[RequestHandler], limits: Limits, peers: Peers = NO_PROXIES
+        self, paths: list[Rule], unknown_path: type[RequestHandler], limits: ListenerLimits, peers: Peers = NO_PROXIES
     ) -> None:
         handlers: list[Any] = [*paths]
         # Tornado's access log prints the URL, and the URL holds the key.
@@ -70,7 +70,7 @@ class Site(Application):
         self.limits = limits
         self.peers = peers
         self.throttle = Throttle(log)
-        self.crowd = Crowd(limits.connections, limits.connections_of_one, self.throttle)
+        self.crowd = Connections(limits.connections, limits.connections_of_one, self.throttle)
         self.is_closing = False
 
 

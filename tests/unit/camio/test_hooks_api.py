@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from camiohookd.camio import hooks_api as camio
+from camiohookd.camio import hooks_api
 from camiohookd.errors import CamioRefused, CamioRequestError, CamioUnreachable
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ def request_line(request: bytes) -> str:
 
 def test_create_posts_the_hook_with_the_token_and_gives_the_answer_as_it_came(fake_camio: "FakeCamio") -> None:
     fake_camio.answers("201 Created", '{"id": "h1", "parsed_query": "1\\u003d\\u003d1 é"}'.encode())
-    answer = camio.HooksApi(fake_camio.url, TOKEN).create("https://h.example/tasks/k", "query_match", "camera == 'é'")
+    answer = hooks_api.HooksApi(fake_camio.url, TOKEN).create(
+        "https://h.example/tasks/k", "query_match", "camera == 'é'"
+    )
     assert answer == (201, '{"id": "h1", "parsed_query": "1\\u003d\\u003d1 é"}')
     (request,) = fake_camio.requests
     assert request_line(request) == "POST /api/users/me/hooks HTTP/1.1"
@@ -39,12 +41,12 @@ def test_create_posts_the_hook_with_the_token_and_gives_the_answer_as_it_came(fa
 
 
 def test_the_path_is_put_behind_a_base_that_has_a_path_or_ends_in_a_slash(fake_camio: "FakeCamio") -> None:
-    camio.HooksApi(f"{fake_camio.url}/proxy/", TOKEN).list()
+    hooks_api.HooksApi(f"{fake_camio.url}/proxy/", TOKEN).list()
     assert request_line(fake_camio.requests[0]) == "GET /proxy/api/users/me/hooks HTTP/1.1"
 
 
 def test_list_and_delete_are_get_and_delete_of_the_same_collection(fake_camio: "FakeCamio") -> None:
-    api = camio.HooksApi(fake_camio.url, TOKEN)
+    api = hooks_api.HooksApi(fake_camio.url, TOKEN)
     assert api.list() == (200, '{"id": "h1"}')
     fake_camio.answers("204 No Content")
     assert api.delete("h1") == (204, "")
@@ -67,27 +69,29 @@ def test_list_and_delete_are_get_and_delete_of_the_same_collection(fake_camio: "
     ],
 )
 def test_a_hooks_id_is_quoted_and_stays_one_part_of_the_path(fake_camio: "FakeCamio", hook_id: str, path: str) -> None:
-    camio.HooksApi(fake_camio.url, TOKEN).delete(hook_id)
+    hooks_api.HooksApi(fake_camio.url, TOKEN).delete(hook_id)
     assert request_line(fake_camio.requests[0]) == f"DELETE /api/users/me/hooks/{path} HTTP/1.1"
 
 
 @pytest.mark.parametrize("hook_id", ["", ".", "..", "\udcff"])
 def test_a_hooks_id_that_would_name_something_else_is_never_sent(fake_camio: "FakeCamio", hook_id: str) -> None:
     with pytest.raises(CamioRequestError):
-        camio.HooksApi(fake_camio.url, TOKEN).delete(hook_id)
+        hooks_api.HooksApi(fake_camio.url, TOKEN).delete(hook_id)
     assert fake_camio.requests == []
 
 
 def test_a_query_that_is_not_unicode_is_never_sent(fake_camio: "FakeCamio") -> None:
     with pytest.raises(CamioRequestError, match="UTF-8"):
-        camio.HooksApi(fake_camio.url, TOKEN).create("https://h.example/tasks/k", "query_match", "camera == '\udcff'")
+        hooks_api.HooksApi(fake_camio.url, TOKEN).create(
+            "https://h.example/tasks/k", "query_match", "camera == '\udcff'"
+        )
     assert fake_camio.requests == []
 
 
 def test_an_error_answer_is_a_refusal_with_the_status_and_the_answer_verbatim(fake_camio: "FakeCamio") -> None:
     fake_camio.answers("422 Unprocessable Entity", b'{"error":  "parsed_query: no such name"}\n')
     with pytest.raises(CamioRefused) as caught:
-        camio.HooksApi(fake_camio.url, TOKEN).create("https://h.example/tasks/k", "query_match", "x")
+        hooks_api.HooksApi(fake_camio.url, TOKEN).create("https://h.example/tasks/k", "query_match", "x")
     assert (caught.value.status, caught.value.answer) == (422, '{"error":  "parsed_query: no such name"}\n')
     assert str(caught.value) == 'Camio answered 422 Unprocessable Entity\n{"error":  "parsed_query: no such name"}'
 
@@ -102,14 +106,14 @@ def test_an_error_answer_is_a_refusal_with_the_status_and_the_answer_verbatim(fa
 def test_a_refusal_says_where_to_look(fake_camio: "FakeCamio", status: str, advice: str) -> None:
     fake_camio.answers(status)
     with pytest.raises(CamioRefused, match=advice):
-        camio.HooksApi(fake_camio.url, TOKEN).list()
+        hooks_api.HooksApi(fake_camio.url, TOKEN).list()
 
 
 @pytest.mark.parametrize("status", ["301 Moved Permanently", "302 Found", "307 Temporary Redirect", "308 Permanent"])
 def test_a_redirect_is_not_followed_and_names_its_target(fake_camio: "FakeCamio", status: str) -> None:
     fake_camio.answers(status, b"moved", f"Location: {fake_camio.url}/elsewhere")
     with pytest.raises(CamioRefused, match="/elsewhere") as caught:
-        camio.HooksApi(fake_camio.url, TOKEN).list()
+        hooks_api.HooksApi(fake_camio.url, TOKEN).list()
     assert str(caught.value.status) == status[:3]
     assert len(fake_camio.requests) == 1
 
@@ -118,9 +122,9 @@ def test_a_redirect_is_not_followed_and_names_its_target(fake_camio: "FakeCamio"
 def test_an_answer_over_the_bound_is_not_read_to_its_end(fake_camio: "FakeCamio", status: str) -> None:
     # Says that it is far longer than what is sent before the connection closes: read to its end, it would be cut off.
     fake_camio.answer = f"HTTP/1.1 {status}\r\nLocation: /x\r\nContent-Length: 99999999\r\n\r\n".encode()
-    fake_camio.answer += b"x" * (camio.MAX_ANSWER + 200_000)
+    fake_camio.answer += b"x" * (hooks_api.MAX_ANSWER + 200_000)
     with pytest.raises(CamioUnreachable, match="more than 1048576 bytes"):
-        camio.HooksApi(fake_camio.url, TOKEN).list()
+        hooks_api.HooksApi(fake_camio.url, TOKEN).list()
 
 
 @pytest.mark.parametrize(
@@ -129,7 +133,7 @@ def test_an_answer_over_the_bound_is_not_read_to_its_end(fake_camio: "FakeCamio"
 def test_an_answer_that_breaks_off_or_is_not_http_is_told_in_a_sentence(fake_camio: "FakeCamio", answer: bytes) -> None:
     fake_camio.answer = answer
     with pytest.raises(CamioUnreachable, match=r"no answer of Camio's API at http://127\.0\.0\.1:") as caught:
-        camio.HooksApi(fake_camio.url, TOKEN).list()
+        hooks_api.HooksApi(fake_camio.url, TOKEN).list()
     assert "Error" not in str(caught.value)
     assert "object at 0x" not in str(caught.value)
 
@@ -138,14 +142,14 @@ def test_a_server_that_is_not_there_is_told_by_the_systems_reason() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     with pytest.raises(CamioUnreachable, match="Connection refused"):
-        camio.HooksApi(f"http://127.0.0.1:{port}", TOKEN).list()
+        hooks_api.HooksApi(f"http://127.0.0.1:{port}", TOKEN).list()
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_server_that_stays_silent_is_given_up(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
-    monkeypatch.setattr(camio, "TIMEOUT", (5.0, 0.1) if scheme == "http" else (0.1, 5.0))
+    monkeypatch.setattr(hooks_api, "TIMEOUT", (5.0, 0.1) if scheme == "http" else (0.1, 5.0))
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        api = camio.HooksApi(f"{scheme}://127.0.0.1:{silent.getsockname()[1]}", TOKEN)
+        api = hooks_api.HooksApi(f"{scheme}://127.0.0.1:{silent.getsockname()[1]}", TOKEN)
         with pytest.raises(CamioUnreachable, match="stayed silent") as listing:
             api.list()
         with pytest.raises(CamioUnreachable, match="stayed silent") as deletion:
@@ -156,7 +160,7 @@ def test_a_server_that_stays_silent_is_given_up(monkeypatch: pytest.MonkeyPatch,
 
 def test_an_https_address_that_does_not_speak_tls_gets_no_token(fake_camio: "FakeCamio") -> None:
     with pytest.raises(CamioUnreachable, match="SSL"):
-        camio.HooksApi(fake_camio.url.replace("http:", "https:"), TOKEN).list()
+        hooks_api.HooksApi(fake_camio.url.replace("http:", "https:"), TOKEN).list()
     assert not any(TOKEN.encode() in request for request in fake_camio.requests)
 
 
@@ -180,20 +184,20 @@ def test_an_https_address_that_does_not_speak_tls_gets_no_token(fake_camio: "Fak
 )
 def test_a_base_that_would_give_the_token_away_is_refused(base_url: str) -> None:
     with pytest.raises(CamioRequestError, match="the address of Camio's API"):
-        camio.HooksApi(base_url, TOKEN)
+        hooks_api.HooksApi(base_url, TOKEN)
 
 
 @pytest.mark.parametrize(
     "base_url", ["https://camio.com", "http://127.0.0.2:1", "http://[::1]:8", "http://localhost:9"]
 )
 def test_https_and_the_loopback_are_fine(base_url: str) -> None:
-    camio.HooksApi(base_url, TOKEN)
+    hooks_api.HooksApi(base_url, TOKEN)
 
 
 @pytest.mark.parametrize("token", ["", "two words", "line\nbreak", "Schlüssel", "x" * 5000, "\udcff"])
 def test_a_token_that_no_header_can_hold_is_refused_without_showing_it(token: str) -> None:
     with pytest.raises(CamioRequestError) as caught:
-        camio.HooksApi("https://camio.com", token)
+        hooks_api.HooksApi("https://camio.com", token)
     assert not token or token not in str(caught.value)
 
 
@@ -206,5 +210,5 @@ def test_neither_netrc_nor_proxy_variables_change_the_request(
     monkeypatch.setenv("NETRC", str(netrc))
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     monkeypatch.delenv("no_proxy", raising=False)
-    camio.HooksApi(fake_camio.url, TOKEN).list()
+    hooks_api.HooksApi(fake_camio.url, TOKEN).list()
     assert headers(fake_camio.requests[0])["authorization"] == f"token {TOKEN}"

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from camiohookd import cli
 from camiohookd.camio.simulator.contract import Verdict, check_reply
 from camiohookd.camio.simulator.events import enough_events, make_events, read_pictures
-from camiohookd.camio.simulator.fake_camio import Answer
+from camiohookd.camio.simulator.fake_camio import ScriptedResponse
 from camiohookd.camio.simulator.samples import KNOWN, SAMPLES, Area, KnownObject, Objects
 from camiohookd.errors import CamiohookdError
 from camiohookd.wire.event import parse_event
@@ -227,13 +227,13 @@ def post(url: str, body: bytes) -> int:
 
 
 def test_the_fake_camio_counts_every_delivery_and_answers_as_told() -> None:
-    answers = [Answer(503, {"Retry-After": "1"}), Answer(), Answer()]
+    answers = [ScriptedResponse(503, {"Retry-After": "1"}), ScriptedResponse(), ScriptedResponse()]
     with FakeCamioThread(lambda event_id, nth: answers[nth]) as camio:
         url = camio.callback_url("e1")
         assert [post(url, body) for body in (b"1", b"2", b"3")] == [503, 200, 200]
         camio.wait_until(lambda deliveries: len(deliveries["e1"]) == 3, timeout=5)
         assert [(one.body, one.status) for one in camio.deliveries["e1"]] == [(b"1", 503), (b"2", 200), (b"3", 200)]
-        camio.answer_with(lambda event_id, nth: Answer(410))
+        camio.answer_with(lambda event_id, nth: ScriptedResponse(410))
         assert post(url, b"4") == 410
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from camiohookd.cli import ExitStatus, run
 from camiohookd.labelers.onnx.accelerators import probe
-from camiohookd.labelers.onnx.accelerators.probe import Answer, Trial
+from camiohookd.labelers.onnx.accelerators.probe import ProbeResult, Trial
 from camiohookd.labelers.onnx.accelerators.survey import Survey
 from camiohookd.labelers.onnx.devices import Device
 from tests.support.onnx_graphs import constant_model, model_folder
@@ -31,15 +31,15 @@ def output(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> dict[Device, Answer]:
+def machine(monkeypatch: pytest.MonkeyPatch) -> dict[Device, ProbeResult]:
     """Built-in devices and what is answered for each, instead of this machine's."""
     answers = {
-        CPU: Answer(ms=8.04),
-        FANCY: Answer(ms=2.5, nodes="620 of 625"),
-        SLOW: Answer(problem="crashed (SIGSEGV)"),
+        CPU: ProbeResult(ms=8.04),
+        FANCY: ProbeResult(ms=2.5, nodes="620 of 625"),
+        SLOW: ProbeResult(problem="crashed (SIGSEGV)"),
     }
 
-    def try_out(trial: Trial, seconds: float) -> Answer:
+    def try_out(trial: Trial, seconds: float) -> ProbeResult:
         return answers[trial.device]
 
     defaults = {"built_in": lambda: list(answers), "offers": probe.offers, "try_out": try_out}
@@ -56,7 +56,7 @@ def test_this_machine_s_cpu_runs_the_model(output: Output) -> None:
 
 
 def test_the_table_shows_what_runs_how_fast_and_which_one_auto_picks(
-    output: Output, machine: dict[Device, Answer]
+    output: Output, machine: dict[Device, ProbeResult]
 ) -> None:
     assert run(["devices"]) == ExitStatus.FINE
     _, *rows, nothing, last = output()[0].splitlines()
@@ -68,7 +68,7 @@ def test_the_table_shows_what_runs_how_fast_and_which_one_auto_picks(
     assert (nothing, last) == ("", "auto picks FancyExecutionProvider")
 
 
-def test_json_says_the_same(output: Output, machine: dict[Device, Answer]) -> None:
+def test_json_says_the_same(output: Output, machine: dict[Device, ProbeResult]) -> None:
     assert run(["devices", "--json"]) == ExitStatus.FINE
     cpu, fancy, slow, *_ = map(json.loads, output()[0].splitlines())
     assert fancy == {

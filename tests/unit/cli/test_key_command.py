@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from camiohookd.cli.key import key
-from camiohookd.config import api_keys as apikeys
+from camiohookd.config import api_keys
 from camiohookd.errors import CamiohookdError
 
 OLD = "an-old-key-0123456789-of-a-good-length"
@@ -30,7 +30,7 @@ def test_a_key_is_replaced_by_a_new_one_and_both_hold_in_between(folder: Path) -
     (folder / "api-keys").write_text(f"old {OLD}\n")
     made = run("new", "2027")
     assert made.exit_code == 0
-    assert apikeys.read(folder / "api-keys") == {"old": OLD, "2027": made.stdout.strip()}
+    assert api_keys.read(folder / "api-keys") == {"old": OLD, "2027": made.stdout.strip()}
     assert "systemctl reload camiohookd" in made.stderr
     assert run("list").stdout == "old\n2027\n"
     assert run("retire", "old").exit_code == 0
@@ -64,7 +64,7 @@ def test_the_list_says_which_key_is_weak_and_names_the_one_of_the_settings(folde
 def test_the_file_is_the_one_that_the_settings_name(folder: Path) -> None:
     (folder / "other.toml").write_text(f'[hook]\napi_keys_file = "{folder}/elsewhere"\n')
     run("new", "camio", "--config", str(folder / "other.toml"))
-    assert list(apikeys.read(folder / "elsewhere")) == ["camio"]
+    assert list(api_keys.read(folder / "elsewhere")) == ["camio"]
     assert not (folder / "api-keys").exists()
 
 

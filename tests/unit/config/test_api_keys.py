@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from camiohookd.config import api_keys as apikeys
+from camiohookd.config import api_keys
 from camiohookd.errors import CamiohookdError, ConfigError
 
 
@@ -22,10 +22,10 @@ def mode(path: Path) -> int:
 
 
 def test_a_key_that_is_made_has_192_bits_and_is_in_the_file(file: Path) -> None:
-    key = apikeys.add(file, "camio")
+    key = api_keys.add(file, "camio")
     assert re.fullmatch(r"[0-9a-f]{48}", key)
-    assert apikeys.read(file) == {"camio": key}
-    assert apikeys.add(file, "next") != key
+    assert api_keys.read(file) == {"camio": key}
+    assert api_keys.add(file, "next") != key
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to a group that it is not in")
@@ -33,17 +33,17 @@ def test_a_key_that_is_made_has_192_bits_and_is_in_the_file(file: Path) -> None:
 def test_a_first_file_of_root_and_one_that_is_roots_alone_are_read_by_the_services_group_and_by_nobody_else(
     file: Path, monkeypatch: pytest.MonkeyPatch, before: int | None
 ) -> None:
-    monkeypatch.setattr(apikeys, "SERVICE_GROUP", "daemon")  # one that every Debian has
+    monkeypatch.setattr(api_keys, "SERVICE_GROUP", "daemon")  # one that every Debian has
     if before is not None:
         file.touch(before)
-    apikeys.add(file, "camio")
+    api_keys.add(file, "camio")
     status = file.stat()
     assert (mode(file), status.st_uid, status.st_gid) == (0o640, 0, grp.getgrnam("daemon").gr_gid)
 
 
 def test_where_there_is_no_service_the_file_is_its_makers(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apikeys, "SERVICE_GROUP", "no-such-group")
-    apikeys.add(file, "camio")
+    monkeypatch.setattr(api_keys, "SERVICE_GROUP", "no-such-group")
+    api_keys.add(file, "camio")
     assert (mode(file), file.stat().st_gid) == (0o640, os.getegid())
 
 
@@ -55,84 +55,84 @@ def test_a_changed_file_of_somebodys_keeps_its_mode_but_that_others_may_read_it(
     file.chmod(before)
     if os.geteuid() == 0:
         os.chown(file, 65534, 65534)
-    apikeys.add(file, "camio")
+    api_keys.add(file, "camio")
     assert mode(file) == after
 
 
 def test_all_else_in_the_file_stays_as_it_was(file: Path) -> None:
     text = "# ours\n\n  first 0123456789  # of May\nsecond\tabcdefghij"
     file.write_text(text)
-    key = apikeys.add(file, "third")
+    key = api_keys.add(file, "third")
     assert file.read_text() == f"{text}\nthird {key}\n"
-    apikeys.retire(file, "second", may_be_last=False)
+    api_keys.retire(file, "second", may_be_last=False)
     assert file.read_text() == f"# ours\n\n  first 0123456789  # of May\nthird {key}\n"
-    apikeys.retire(file, "first", may_be_last=False)
-    apikeys.retire(file, "third", may_be_last=True)
+    api_keys.retire(file, "first", may_be_last=False)
+    api_keys.retire(file, "third", may_be_last=True)
     assert file.read_text() == "# ours\n\n"
 
 
 def test_a_linked_file_stays_a_link(file: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     file.symlink_to(tmp_path / "elsewhere" / "keys")
-    apikeys.add(file, "camio")
+    api_keys.add(file, "camio")
     assert file.is_symlink()
-    assert "camio" in apikeys.read(tmp_path / "elsewhere" / "keys")
-    assert list(apikeys.read(file)) == ["camio"]
+    assert "camio" in api_keys.read(tmp_path / "elsewhere" / "keys")
+    assert list(api_keys.read(file)) == ["camio"]
 
 
 @pytest.mark.parametrize("name", ["", "two words", "#name", "a\nb", "-x", "x" * 65, "schlüssel"])
 def test_a_name_that_would_be_read_as_something_else_is_refused(file: Path, name: str) -> None:
     with pytest.raises(CamiohookdError, match="is no name for a key"):
-        apikeys.add(file, name)
+        api_keys.add(file, name)
     assert not file.exists()
 
 
 def test_a_name_is_given_once(file: Path) -> None:
-    apikeys.add(file, "camio")
+    api_keys.add(file, "camio")
     before = file.read_bytes()
     with pytest.raises(CamiohookdError, match='a key of the name "camio" already'):
-        apikeys.add(file, "camio")
+        api_keys.add(file, "camio")
     assert file.read_bytes() == before
 
 
 def test_a_key_that_is_not_there_cannot_be_retired(file: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
-        apikeys.retire(file, "camio", may_be_last=True)
+        api_keys.retire(file, "camio", may_be_last=True)
     file.write_text("")
     with pytest.raises(CamiohookdError, match="it holds none"):
-        apikeys.retire(file, "camio", may_be_last=True)
-    apikeys.add(file, "home")
+        api_keys.retire(file, "camio", may_be_last=True)
+    api_keys.add(file, "home")
     with pytest.raises(CamiohookdError, match="there are: home"):
-        apikeys.retire(file, "camio", may_be_last=True)
+        api_keys.retire(file, "camio", may_be_last=True)
 
 
 def test_the_last_key_stays_where_there_is_no_other(file: Path) -> None:
-    key = apikeys.add(file, "camio")
+    key = api_keys.add(file, "camio")
     with pytest.raises(CamiohookdError, match='"camio" is the last key'):
-        apikeys.retire(file, "camio", may_be_last=False)
-    assert apikeys.read(file) == {"camio": key}
+        api_keys.retire(file, "camio", may_be_last=False)
+    assert api_keys.read(file) == {"camio": key}
 
 
 def test_a_key_that_stands_where_its_name_should_is_not_taken_for_one_and_not_shown(file: Path) -> None:
     key = secrets.token_hex(24)
     file.write_text(f"{key} front-door\n")
     with pytest.raises(ConfigError, match="line 1: the name looks like a key") as refusal:
-        apikeys.read(file)
+        api_keys.read(file)
     assert key not in str(refusal.value)
     file.write_text(f"{'a-long-name-of-somebodys-own-box-2027'} {key}\n")
-    assert list(apikeys.read(file).values()) == [key]
+    assert list(api_keys.read(file).values()) == [key]
 
 
 def test_a_bad_file_is_not_changed(file: Path) -> None:
     file.write_text("only-a-key-of-length\n")
     with pytest.raises(ConfigError, match="line 1: expected a name"):
-        apikeys.add(file, "camio")
+        api_keys.add(file, "camio")
     assert file.read_text() == "only-a-key-of-length\n"
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(CamiohookdError, match=r"none/api-keys: cannot be written: No such file or directory$"):
-        apikeys.add(tmp_path / "none" / "api-keys", "camio")
+        api_keys.add(tmp_path / "none" / "api-keys", "camio")
 
 
 @pytest.mark.parametrize(
@@ -143,12 +143,12 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     ],
 )
 def test_a_key_that_is_short_or_monotonous_is_weak(key: str) -> None:
-    assert apikeys.is_weak(key)
+    assert api_keys.is_weak(key)
 
 
 def test_a_key_of_128_bits_drawn_by_lot_is_not_weak_however_it_is_written() -> None:
     for _ in range(1000):
-        assert not apikeys.is_weak(secrets.token_hex(16))
-        assert not apikeys.is_weak(secrets.token_hex(16).upper())
+        assert not api_keys.is_weak(secrets.token_hex(16))
+        assert not api_keys.is_weak(secrets.token_hex(16).upper())
     for key in ("Wm3kQ9xTzB7vNc2pLdR8sF", "q1w-e2r_t3y.u4i~o5p-a6s7d8", "3f0c9a7e-55b1-4c8d-9e21-7b6a0d4f8c12"):
-        assert not apikeys.is_weak(key)
+        assert not api_keys.is_weak(key)

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from camiohookd.config import load as config
-from camiohookd.config import reference as configdoc
+from camiohookd.config import reference
 from camiohookd.config.load import Config
 from camiohookd.config.settings import Rule, Zone
 from tests.support.checkout import ROOT
@@ -15,12 +15,12 @@ ADVICE = "run ./build.sh docs"
 
 
 def uncommented() -> str:
-    return re.sub(r"^#(?=\S)", "", configdoc.example_config(), flags=re.MULTILINE)
+    return re.sub(r"^#(?=\S)", "", reference.example_config(), flags=re.MULTILINE)
 
 
 def test_the_example_as_it_is_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "example.toml"
-    path.write_text(configdoc.example_config())
+    path.write_text(reference.example_config())
     assert config.load(path, {}) == Config()
 
 
@@ -36,7 +36,7 @@ def test_every_setting_is_in_the_example_and_in_the_table_with_a_description(
     section: str, kind: type[msgspec.Struct]
 ) -> None:
     example = tomllib.loads(uncommented())[section]
-    table = configdoc.settings_table()
+    table = reference.settings_table()
     keys = [field.name for field in msgspec.structs.fields(kind)]
     assert list(example[0] if isinstance(example, list) else example) == keys
     for key in set(keys) - {"zone"}:  # which has a heading of its own
@@ -45,9 +45,9 @@ def test_every_setting_is_in_the_example_and_in_the_table_with_a_description(
 
 
 def test_the_packaged_file_is_the_example() -> None:
-    assert (ROOT / "debian/camiohookd.toml").read_text() == configdoc.example_config(), ADVICE
+    assert (ROOT / "debian/camiohookd.toml").read_text() == reference.example_config(), ADVICE
 
 
 def test_the_readme_holds_the_table() -> None:
     readme = (ROOT / "README.md").read_text()
-    assert readme == configdoc.with_table(readme), ADVICE
+    assert readme == reference.with_table(readme), ADVICE

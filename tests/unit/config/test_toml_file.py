@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from camiohookd.config import toml_file as tomlfile
+from camiohookd.config import toml_file
 from camiohookd.errors import ConfigError
 
 
@@ -28,11 +28,11 @@ def test_a_key_is_told_with_its_line_if_it_has_one(
         "[queue]\norder = 'newest'\n\n[[rule]]\ncamera = 'a'\n[[rule]]\ncamera = 'b'\n"
         "[[rule.zone]]\nname = 'c'\n[[ rule.zone ]]\nname = 'd'\n"
     )
-    assert tomlfile.read(path, required=True).where(*place) == f"{path}{where}"
+    assert toml_file.read(path, required=True).where(*place) == f"{path}{where}"
 
 
 def test_a_file_that_is_not_there_is_empty_unless_it_is_required(tmp_path: Path) -> None:
     path = tmp_path / "absent.toml"
-    assert tomlfile.read(path, required=False) == (path, "", {})
+    assert toml_file.read(path, required=False) == (path, "", {})
     with pytest.raises(ConfigError, match="there is no such file"):
-        tomlfile.read(path, required=True)
+        toml_file.read(path, required=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from camiohookd.config.load import Config
-from camiohookd.config.settings import Callback, Hook, Log, Queue, Rule
+from camiohookd.config.settings import CallbackSettings, HookSettings, LogSettings, QueueSettings, Rule
 from camiohookd.daemon import reload
 from camiohookd.daemon.reload import Reloader, Setup, needs_restart
 from camiohookd.web.server import tls
@@ -60,13 +60,13 @@ def test_whatever_goes_wrong_in_a_reload_the_next_one_is_done(caplog: pytest.Log
 def test_only_what_cannot_be_changed_while_it_runs_needs_a_restart() -> None:
     old = Config()
     at_once = Config(
-        log=Log(level="debug"),
-        hook=Hook(tls_cert="a", tls_key="b", api_keys_file="c"),
-        callback=Callback(allow_hosts=()),
+        log=LogSettings(level="debug"),
+        hook=HookSettings(tls_cert="a", tls_key="b", api_keys_file="c"),
+        callback=CallbackSettings(allow_hosts=()),
         rule=(Rule(),),
     )
     assert needs_restart(old, at_once) == []
-    assert needs_restart(old, Config(queue=Queue(max_tasks=5), hook=Hook(max_images=7))) == [
+    assert needs_restart(old, Config(queue=QueueSettings(max_tasks=5), hook=HookSettings(max_images=7))) == [
         "hook.max_images",
         "queue.max_tasks",
     ]

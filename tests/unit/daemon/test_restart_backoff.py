@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from camiohookd.daemon import restart_backoff as restarts
-from camiohookd.daemon.restart_backoff import Restarts, pause_after
+from camiohookd.daemon.restart_backoff import RestartBackoff, pause_after
 
 WATCHED = {"NOTIFY_SOCKET": ""}
 
@@ -21,7 +21,7 @@ def starts(folder: Path, number: int, environ: dict[str, str] = WATCHED) -> list
         return 0.0
 
     for _ in range(number):
-        Restarts(folder, environ, pause).begin(lambda: False)
+        RestartBackoff(folder, environ, pause).begin(lambda: False)
     return waited
 
 
@@ -36,14 +36,14 @@ def test_each_start_counts_those_before_it_that_did_not_end_well(tmp_path: Path)
 
 def test_an_orderly_end_ends_the_row(tmp_path: Path) -> None:
     starts(tmp_path, 7)
-    Restarts(tmp_path, WATCHED).forget()
+    RestartBackoff(tmp_path, WATCHED).forget()
     assert starts(tmp_path, 2) == [0, 1]
 
 
 def test_who_has_served_for_a_while_ends_the_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     starts(tmp_path, 7)
     monkeypatch.setattr(restarts, "LASTING_SECONDS", 0.0)
-    asyncio.run(Restarts(tmp_path, WATCHED).forget_when_lasting())
+    asyncio.run(RestartBackoff(tmp_path, WATCHED).forget_when_lasting())
     assert starts(tmp_path, 1) == [0]
 
 
@@ -67,5 +67,5 @@ def test_a_wish_to_stop_ends_the_pause_and_the_log_has_told_of_it(
 ) -> None:
     (tmp_path / "restarts").write_text("6\n")
     with caplog.at_level(logging.WARNING):
-        Restarts(tmp_path, WATCHED, lambda _bad_ends: 3600.0).begin(lambda: True)
+        RestartBackoff(tmp_path, WATCHED, lambda _bad_ends: 3600.0).begin(lambda: True)
     assert "it ended badly 6 times in a row: it waits 3600 s" in caplog.text

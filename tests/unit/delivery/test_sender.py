@@ -15,7 +15,7 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camiohookd.delivery import AllowList, Courier, Outcome, OutcomeKind, Target, backoff
+from camiohookd.delivery import AllowList, DeliveryOutcome, OutcomeKind, Sender, Target, backoff
 from camiohookd.delivery.outcome import classify_answer
 from camiohookd.errors import CallbackNotAllowed, ConfigError, PrivateCallback
 from camiohookd.net.urls import origin
@@ -38,8 +38,8 @@ def peer() -> Iterator[Callable[..., Peer]]:
 
 
 @pytest.fixture
-def courier() -> Iterator[Courier]:
-    with closing(Courier("1.2", connect_timeout=5, read_timeout=5, deadline=10)) as one:
+def courier() -> Iterator[Sender]:
+    with closing(Sender("1.2", connect_timeout=5, read_timeout=5, deadline=10)) as one:
         yield one
 
 
@@ -151,7 +151,7 @@ def test_an_entry_that_is_neither_host_nor_pattern_nor_origin_is_a_configuration
         AllowList([entry])
 
 
-def test_a_delivery_is_one_json_post(peer: Callable[..., Peer], courier: Courier) -> None:
+def test_a_delivery_is_one_json_post(peer: Callable[..., Peer], courier: Sender) -> None:
     camio = peer(answering(204))
     assert courier.deliver(listed(camio.url), b'{"status":"success"}').kind is OutcomeKind.DELIVERED
     [request] = camio.requests
@@ -170,21 +170,23 @@ def test_a_delivery_is_one_json_post(peer: Callable[..., Peer], courier: Courier
         *[(status, OutcomeKind.FINAL) for status in (301, 302, 307, 308, 400, 401, 403, 404, 409, 410, 413, 600, 999)],
     ],
 )
-def test_the_status_decides(status: int, kind: OutcomeKind, peer: Callable[..., Peer], courier: Courier) -> None:
+def test_the_status_decides(status: int, kind: OutcomeKind, peer: Callable[..., Peer], courier: Sender) -> None:
     outcome = courier.deliver(listed(peer(answering(status)).url), b"{}")
     assert (outcome.kind, outcome.status) == (kind, status)
     assert outcome.reason.startswith(f"answered {status}")
 
 
-def test_a_redirect_is_never_followed(peer: Callable[..., Peer], courier: Courier) -> None:
+def test_a_redirect_is_never_followed(peer: Callable[..., Peer], courier: Sender) -> None:
     elsewhere = peer(answering(200))
     outcome = courier.deliver(listed(peer(answering(307, f"Location: {elsewhere.url}")).url), b"{}")
-    assert outcome == Outcome(OutcomeKind.FINAL, 307, "answered 307 Temporary Redirect; redirects are not followed")
+    assert outcome == DeliveryOutcome(
+        OutcomeKind.FINAL, 307, "answered 307 Temporary Redirect; redirects are not followed"
+    )
     assert elsewhere.connections == 0
 
 
 def test_proxies_netrc_and_cookies_are_not_used(
-    peer: Callable[..., Peer], courier: Courier, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    peer: Callable[..., Peer], courier: Sender, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     proxy = peer(answering(200))
     netrc = tmp_path / "netrc"
@@ -201,14 +203,14 @@ def test_proxies_netrc_and_cookies_are_not_used(
     assert not any(b"Authorization" in request or b"Cookie" in request for request in camio.requests)
 
 
-def test_a_thread_uses_its_connection_again(peer: Callable[..., Peer], courier: Courier) -> None:
+def test_a_thread_uses_its_connection_again(peer: Callable[..., Peer], courier: Sender) -> None:
     camio = peer(answering(200, body=b"thanks" * 100))
     for _ in range(3):
         courier.deliver(listed(camio.url), b"{}")
     assert (camio.connections, len(camio.requests)) == (1, 3)
 
 
-def test_threads_share_a_courier(peer: Callable[..., Peer], courier: Courier) -> None:
+def test_threads_share_a_courier(peer: Callable[..., Peer], courier: Sender) -> None:
     camio = peer(answering(200))
     with ThreadPoolExecutor(4) as pool:
         outcomes = list(pool.map(lambda _: courier.deliver(listed(camio.url), b"{}"), range(20)))
@@ -222,7 +224,7 @@ def test_threads_share_a_courier(peer: Callable[..., Peer], courier: Courier) ->
     [("200 OK", OutcomeKind.DELIVERED), ("302 Found\r\nLocation: http://127.0.0.1:1/", OutcomeKind.FINAL)],
 )
 def test_of_a_huge_answer_only_the_beginning_is_read(
-    head: str, kind: OutcomeKind, peer: Callable[..., Peer], courier: Courier
+    head: str, kind: OutcomeKind, peer: Callable[..., Peer], courier: Sender
 ) -> None:
     sent = 0
     hung_up = threading.Event()
@@ -244,7 +246,7 @@ def test_of_a_huge_answer_only_the_beginning_is_read(
 @pytest.mark.parametrize("partial", [b"", b"HTTP/1.1 20", b"HTTP/1.1 200 OK\r\nContent-Le"])
 @pytest.mark.parametrize("ending", [resetting, sending])
 def test_a_connection_lost_before_the_status_is_transient(
-    partial: bytes, ending: Callable[[bytes], Script], peer: Callable[..., Peer], courier: Courier
+    partial: bytes, ending: Callable[[bytes], Script], peer: Callable[..., Peer], courier: Sender
 ) -> None:
     def script(connection: socket.socket) -> None:
         ending(partial)(connection)
@@ -257,13 +259,13 @@ def test_a_connection_lost_before_the_status_is_transient(
 
 
 def test_an_answer_that_breaks_off_after_the_status_counts_for_its_status(
-    peer: Callable[..., Peer], courier: Courier
+    peer: Callable[..., Peer], courier: Sender
 ) -> None:
     outcome = courier.deliver(listed(peer(resetting(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")).url), b"{}")
     assert (outcome.kind, outcome.status) == (OutcomeKind.DELIVERED, 200)
 
 
-def test_something_that_is_not_http_is_transient(peer: Callable[..., Peer], courier: Courier) -> None:
+def test_something_that_is_not_http_is_transient(peer: Callable[..., Peer], courier: Sender) -> None:
     outcome = courier.deliver(listed(peer(sending(b"220 mail.example ESMTP\r\n\r\n")).url), b"{}")
     assert outcome.kind is OutcomeKind.TRANSIENT
     assert "mail.example" not in outcome.reason
@@ -271,48 +273,48 @@ def test_something_that_is_not_http_is_transient(peer: Callable[..., Peer], cour
 
 def test_no_answer_in_time_is_transient(peer: Callable[..., Peer]) -> None:
     silent = peer(lambda connection: None)
-    with closing(Courier("1", read_timeout=0.2)) as courier:
+    with closing(Sender("1", read_timeout=0.2)) as courier:
         outcome = courier.deliver(listed(silent.url), b"{}")
-    assert outcome == Outcome(OutcomeKind.TRANSIENT, None, "no answer within the time limit")
+    assert outcome == DeliveryOutcome(OutcomeKind.TRANSIENT, None, "no answer within the time limit")
 
 
 def test_an_answer_that_drips_forever_ends_at_the_deadline(peer: Callable[..., Peer]) -> None:
-    with closing(Courier("1", read_timeout=20, deadline=0.5)) as courier:
+    with closing(Sender("1", read_timeout=20, deadline=0.5)) as courier:
         outcome = courier.deliver(listed(peer(dripping(b"H")).url), b"{}")
-    assert outcome == Outcome(OutcomeKind.TRANSIENT, None, "no whole answer within 0.5 s")
+    assert outcome == DeliveryOutcome(OutcomeKind.TRANSIENT, None, "no whole answer within 0.5 s")
 
 
 @pytest.mark.parametrize("beginning", [b"X: ", b"Content-Length: 100000\r\n\r\n"])
 def test_an_answer_that_drips_after_its_status_ends_at_the_deadline_and_its_status_counts(
     beginning: bytes, peer: Callable[..., Peer]
 ) -> None:
-    with closing(Courier("1", read_timeout=20, deadline=0.5)) as courier:
+    with closing(Sender("1", read_timeout=20, deadline=0.5)) as courier:
         outcome = courier.deliver(listed(peer(dripping(b"HTTP/1.1 503 Busy\r\n" + beginning)).url), b"{}")
     assert (outcome.kind, outcome.status) == (OutcomeKind.TRANSIENT, 503)
 
 
 def test_after_a_deadline_the_next_delivery_works(peer: Callable[..., Peer]) -> None:
     camio = peer(lambda connection: None)
-    with closing(Courier("1", read_timeout=20, deadline=0.2)) as courier:
+    with closing(Sender("1", read_timeout=20, deadline=0.2)) as courier:
         courier.deliver(listed(camio.url), b"{}")
         camio.script = answering(200)
         assert courier.deliver(listed(camio.url), b"{}").kind is OutcomeKind.DELIVERED
 
 
-def test_a_refused_connection_is_transient(courier: Courier) -> None:
+def test_a_refused_connection_is_transient(courier: Sender) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     outcome = courier.deliver(listed(f"http://127.0.0.1:{port}/secret"), b"{}")
-    assert outcome == Outcome(OutcomeKind.TRANSIENT, None, "the connection failed (Connection refused)")
+    assert outcome == DeliveryOutcome(OutcomeKind.TRANSIENT, None, "the connection failed (Connection refused)")
 
 
-def test_a_name_that_does_not_resolve_is_transient(courier: Courier) -> None:
+def test_a_name_that_does_not_resolve_is_transient(courier: Sender) -> None:
     outcome = courier.deliver(listed("http://nobody.invalid/secret"), b"{}")
     assert outcome.kind is OutcomeKind.TRANSIENT
     assert "secret" not in outcome.reason
 
 
-def test_a_url_that_no_client_can_use_is_final(courier: Courier) -> None:
+def test_a_url_that_no_client_can_use_is_final(courier: Sender) -> None:
     assert courier.deliver(Target("http://.example/", any_address=True), b"{}").kind is OutcomeKind.FINAL
 
 
@@ -335,7 +337,7 @@ def tls(certificate: Path) -> ssl.SSLContext:
 
 
 def test_a_certificate_that_is_not_trusted_is_transient(
-    peer: Callable[..., Peer], courier: Courier, tls: ssl.SSLContext
+    peer: Callable[..., Peer], courier: Sender, tls: ssl.SSLContext
 ) -> None:
     camio = peer(answering(200), tls)
     outcome = courier.deliver(listed(camio.url), b"{}")
@@ -348,7 +350,7 @@ def test_a_delivery_over_tls_uses_its_connection_again(
     peer: Callable[..., Peer], tls: ssl.SSLContext, certificate: Path
 ) -> None:
     camio = peer(answering(200), tls)
-    with closing(Courier("1", certificates=str(certificate))) as courier:
+    with closing(Sender("1", certificates=str(certificate))) as courier:
         assert [courier.deliver(listed(camio.url), b"{}").kind for _ in range(2)] == [OutcomeKind.DELIVERED] * 2
     assert camio.connections == 1
 
@@ -356,9 +358,9 @@ def test_a_delivery_over_tls_uses_its_connection_again(
 def test_an_answer_that_drips_over_tls_ends_at_the_deadline(
     peer: Callable[..., Peer], tls: ssl.SSLContext, certificate: Path
 ) -> None:
-    with closing(Courier("1", read_timeout=20, deadline=0.5, certificates=str(certificate))) as courier:
+    with closing(Sender("1", read_timeout=20, deadline=0.5, certificates=str(certificate))) as courier:
         outcome = courier.deliver(listed(peer(dripping(b"H"), tls).url), b"{}")
-    assert outcome == Outcome(OutcomeKind.TRANSIENT, None, "no whole answer within 0.5 s")
+    assert outcome == DeliveryOutcome(OutcomeKind.TRANSIENT, None, "no whole answer within 0.5 s")
 
 
 NOW = datetime(2020, 2, 3, 4, 5, 6, tzinfo=UTC)
@@ -386,14 +388,14 @@ def http_date(offset: timedelta) -> str:
     ],
 )
 def test_retry_after_is_seconds_or_a_date_relative_to_the_answers_own(
-    value: str, seconds: float | None, peer: Callable[..., Peer], courier: Courier
+    value: str, seconds: float | None, peer: Callable[..., Peer], courier: Sender
 ) -> None:
     camio = peer(answering(503, f"Retry-After: {value}", f"Date: {http_date(timedelta())}"))
     assert courier.deliver(listed(camio.url), b"{}").retry_after == seconds
 
 
 def test_retry_after_as_a_date_without_a_date_header_is_relative_to_now(
-    peer: Callable[..., Peer], courier: Courier
+    peer: Callable[..., Peer], courier: Sender
 ) -> None:
     then = format_datetime(datetime.now(UTC) + timedelta(seconds=600), usegmt=True)
     retry_after = courier.deliver(listed(peer(answering(503, f"Retry-After: {then}")).url), b"{}").retry_after

@@ -6,7 +6,7 @@ from collections import defaultdict
 import pytest
 
 from camiohookd.labelers.onnx.labeler import open_onnx
-from camiohookd.pictures.decode import Limits, decode
+from camiohookd.pictures.decode import PictureLimits, decode
 from tests.support.checkout import ROOT
 
 COCO = ROOT.parent / "shared/coco-subset"
@@ -34,7 +34,7 @@ def test_labels_of_photographs_reach_the_f1_that_was_measured_for_the_model(
     right = wrong = missed = 0
     photographs = objects_by_file()
     for name, present in photographs.items():
-        picture = decode((COCO / name).read_bytes(), Limits(), labeler.input_size)
+        picture = decode((COCO / name).read_bytes(), PictureLimits(), labeler.input_size)
         found = {detection.label for detection in labeler.detect(picture, SCORE)} & CLASSES
         right += len(found & present)
         wrong += len(found - present)

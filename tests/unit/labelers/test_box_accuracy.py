@@ -13,7 +13,7 @@ from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]  # as 
 
 from camiohookd.labelers.model import load_description
 from camiohookd.labelers.onnx.labeler import open_onnx
-from camiohookd.pictures.decode import Limits, decode
+from camiohookd.pictures.decode import PictureLimits, decode
 from tests.support.checkout import ROOT
 from tests.support.onnx_graphs import model_folder
 
@@ -40,7 +40,7 @@ def average_precision(folder: Path) -> float:
         }
         for image in known["images"]
         for each in labeler.detect(
-            decode((PHOTOGRAPHS / image["file_name"]).read_bytes(), Limits(), labeler.input_size), SCORE
+            decode((PHOTOGRAPHS / image["file_name"]).read_bytes(), PictureLimits(), labeler.input_size), SCORE
         )
         if each.box and each.label in ids
     ]

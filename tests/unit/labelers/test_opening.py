@@ -16,7 +16,7 @@ import pytest
 
 from camiohookd.errors import ConfigError, ModelError
 from camiohookd.labelers.onnx.accelerators.crash_marker import Guard
-from camiohookd.labelers.onnx.accelerators.probe import Answer, Trial
+from camiohookd.labelers.onnx.accelerators.probe import ProbeResult, Trial
 from camiohookd.labelers.onnx.accelerators.survey import Survey
 from camiohookd.labelers.onnx.cache import Cache
 from camiohookd.labelers.onnx.devices import Device, parse_device
@@ -24,7 +24,7 @@ from camiohookd.labelers.onnx.labeler import OnnxLabeler, open_onnx
 from camiohookd.labelers.onnx.opening import Opening, open_configured
 from camiohookd.labelers.onnx.runner import Runner, Tensor
 from camiohookd.labelers.onnx.session import open_session
-from camiohookd.pictures.decode import Decoded, Limits, decode
+from camiohookd.pictures.decode import Decoded, PictureLimits, decode
 from tests.support.checkout import ROOT
 from tests.support.onnx_graphs import constant_model, model_folder
 
@@ -40,7 +40,7 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 
 def picture(labeler: OnnxLabeler) -> Decoded:
-    return decode(CAT, Limits(), labeler.input_size)
+    return decode(CAT, PictureLimits(), labeler.input_size)
 
 
 # With what this machine really has.
@@ -174,11 +174,11 @@ class Box:
         )
         return open_onnx(self.folder, self.opening.open)
 
-    def try_out(self, trial: Trial, seconds: float) -> Answer:
+    def try_out(self, trial: Trial, seconds: float) -> ProbeResult:
         if trial.device == CPU:
-            return Answer(ms=5.0)
+            return ProbeResult(ms=5.0)
         self.trials += 1
-        return Answer(problem=self.problem) if self.problem else Answer(ms=self.ms)
+        return ProbeResult(problem=self.problem) if self.problem else ProbeResult(ms=self.ms)
 
     def start(self, model: bytes, name: str, device: Device, **more: Any) -> Runner:
         assert device == FANCY

@@ -19,7 +19,7 @@ from PIL import Image
 from camiohookd.errors import LabelerDown, LabelerError, LabelingError
 from camiohookd.labelers import Findings, Frame
 from camiohookd.labelers.own_code.labeler import HELPER, OwnCode, open_command, open_script
-from camiohookd.pictures.decode import Limits, decode
+from camiohookd.pictures.decode import PictureLimits, decode
 from camiohookd.pictures.detections import Box, Detection
 from camiohookd.wire.images import Picture
 from tests.support.checkout import ROOT
@@ -35,7 +35,7 @@ Open = Callable[..., OwnCode]
 def frame(timestamp: str, color: tuple[int, int, int] = BRIGHT, size: tuple[int, int] = (40, 20)) -> Frame:
     file = BytesIO()
     Image.new("RGB", size, color).save(file, "JPEG")
-    return Frame(Picture(timestamp, file.getvalue()), decode(file.getvalue(), Limits(), (1, 1)))
+    return Frame(Picture(timestamp, file.getvalue()), decode(file.getvalue(), PictureLimits(), (1, 1)))
 
 
 FRAMES = [frame("t1"), frame("t2", DARK, (30, 60))]
@@ -325,7 +325,7 @@ def test_a_picture_stored_on_its_side_is_upright(script: Open) -> None:
     exif[0x0112] = 6
     file = BytesIO()
     Image.new("RGB", (40, 20)).save(file, "JPEG", exif=exif)
-    turned = Frame(Picture("t1", file.getvalue()), decode(file.getvalue(), Limits(), (1, 1)))
+    turned = Frame(Picture("t1", file.getvalue()), decode(file.getvalue(), PictureLimits(), (1, 1)))
     labeler = script('def compute_labels(images): return [f\'{images[0]["image"].size} {images[0]["size"]}\']')
     assert labeler.label([turned]).event == ["(20, 40) [20, 40]"]
 

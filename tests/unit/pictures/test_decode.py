@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from camiohookd.errors import PictureError
-from camiohookd.pictures.decode import Limits, decode
+from camiohookd.pictures.decode import PictureLimits, decode
 
 SIZE = (300, 300)
-ALL = Limits(formats=("jpeg", "png", "webp"))
+ALL = PictureLimits(formats=("jpeg", "png", "webp"))
 ORIENTATION = 0x0112
 
 # As in production, where Pillow's warnings about odd metadata are silenced.
@@ -60,24 +60,24 @@ def four_colours(width: int, height: int) -> Image.Image:
 
 
 def test_a_small_jpeg_comes_out_in_its_own_size() -> None:
-    picture = decode(encoded(noise(120, 80)), Limits(), SIZE)
+    picture = decode(encoded(noise(120, 80)), PictureLimits(), SIZE)
     assert (picture.image.size, picture.image.mode) == ((120, 80), "RGB")
     assert (picture.width, picture.height) == (120, 80)
 
 
 def test_a_12_megapixel_jpeg_is_decoded_at_an_eighth_of_its_sides_and_keeps_its_size_for_boxes() -> None:
-    picture = decode(encoded(Image.new("RGB", (4000, 3000), "grey")), Limits(), SIZE)
+    picture = decode(encoded(Image.new("RGB", (4000, 3000), "grey")), PictureLimits(), SIZE)
     assert picture.image.size == (500, 375)
     assert (picture.width, picture.height) == (4000, 3000)
 
 
 def test_without_a_size_a_jpeg_is_decoded_in_full() -> None:
-    picture = decode(encoded(Image.new("RGB", (1600, 1200))), Limits(), None)
+    picture = decode(encoded(Image.new("RGB", (1600, 1200))), PictureLimits(), None)
     assert picture.image.size == (1600, 1200)
 
 
 def test_a_progressive_jpeg_is_decoded_smaller_too() -> None:
-    picture = decode(encoded(Image.new("RGB", (2400, 2400)), progressive=True), Limits(), SIZE)
+    picture = decode(encoded(Image.new("RGB", (2400, 2400)), progressive=True), PictureLimits(), SIZE)
     assert picture.image.size == (300, 300)
 
 
@@ -86,7 +86,7 @@ def test_a_progressive_jpeg_is_decoded_smaller_too() -> None:
 )
 def test_a_picture_lying_on_its_side_is_scaled_for_its_displayed_sides(size: tuple[int, int], scale: int) -> None:
     stored = encoded(Image.new("RGB", (800, 6400)), orientation=6)
-    picture = decode(stored, Limits(), size)
+    picture = decode(stored, PictureLimits(), size)
     assert (picture.width, picture.height) == (6400, 800)
     assert picture.image.size == (6400 // scale, 800 // scale)
 
@@ -120,12 +120,12 @@ def test_the_picture_stands_upright_whatever_its_exif_orientation(
 
 def test_damaged_exif_does_not_cost_the_picture() -> None:
     data = encoded(four_colours(120, 80), exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12garbage")
-    assert corners(decode(data, Limits(), SIZE).image) == "RGBW"
+    assert corners(decode(data, PictureLimits(), SIZE).image) == "RGBW"
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK", "RGB"])
 def test_every_kind_of_jpeg_becomes_rgb(mode: str) -> None:
-    picture = decode(encoded(Image.new("RGB", (64, 64), "white").convert(mode)), Limits(), SIZE)
+    picture = decode(encoded(Image.new("RGB", (64, 64), "white").convert(mode)), PictureLimits(), SIZE)
     assert picture.image.mode == "RGB"
     assert min(np.asarray(picture.image).ravel()) > 250
 
@@ -171,7 +171,7 @@ def test_of_an_animation_the_first_frame_is_used(file_format: str) -> None:
 )
 def test_what_is_no_whole_jpeg_is_refused_with_its_reason(data: bytes, reason: str) -> None:
     with pytest.raises(PictureError, match=reason):
-        decode(data, Limits(), SIZE)
+        decode(data, PictureLimits(), SIZE)
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "WEBP"])
@@ -182,7 +182,7 @@ def test_a_cut_off_picture_of_another_format_is_refused(file_format: str) -> Non
 
 def test_too_many_bytes_are_refused_unread() -> None:
     with pytest.raises(PictureError, match="too large: 20,000,001 bytes, allowed are 20,000,000 "):
-        decode(bytes(20_000_001), Limits(), SIZE)
+        decode(bytes(20_000_001), PictureLimits(), SIZE)
 
 
 def test_pixels_are_counted_from_the_header_before_anything_is_decoded() -> None:
@@ -190,7 +190,7 @@ def test_pixels_are_counted_from_the_header_before_anything_is_decoded() -> None
     start_of_frame = data.index(b"\xff\xc0")
     data[start_of_frame + 5 : start_of_frame + 9] = struct.pack(">HH", 65500, 65500)
     with pytest.raises(PictureError, match="65500 x 65500 is 4,290,250,000 pixels, allowed are 40,000,000 "):
-        decode(bytes(data), Limits(), SIZE)
+        decode(bytes(data), PictureLimits(), SIZE)
 
 
 def test_a_png_that_would_unpack_to_gigabytes_is_refused() -> None:
@@ -207,10 +207,10 @@ def test_a_png_that_would_unpack_to_gigabytes_is_refused() -> None:
 def test_the_bound_itself_is_allowed(pixels: int) -> None:
     data = encoded(noise(100, 80))
     if pixels >= 8000:
-        assert decode(data, Limits(max_pixels=pixels), SIZE).width == 100
+        assert decode(data, PictureLimits(max_pixels=pixels), SIZE).width == 100
     else:
         with pytest.raises(PictureError, match="too many pixels"):
-            decode(data, Limits(max_pixels=pixels), SIZE)
+            decode(data, PictureLimits(max_pixels=pixels), SIZE)
 
 
 SEEDS = [
@@ -238,7 +238,7 @@ def mutated(draw: st.DrawFn) -> bytes:
 @example(b"\xff\xd8\xff")
 @example(b"RIFF\0\0\0\0WEBPVP8 ")
 def test_whatever_the_bytes_it_is_a_picture_or_a_picture_error(data: bytes) -> None:
-    limits = Limits(("jpeg", "png", "webp"), max_pixels=1_000_000)
+    limits = PictureLimits(("jpeg", "png", "webp"), max_pixels=1_000_000)
     try:
         picture = decode(data, limits, SIZE)
     except PictureError as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from camiohookd.errors import QueueFull, StoreUnavailable
-from camiohookd.queue.capacity import GB, Bounds, DrainRate, Room
+from camiohookd.queue.capacity import GB, Bounds, Capacity, DrainRate
 from camiohookd.queue.task import Cause, State
 from camiohookd.queue.task_queue import TaskQueue
 from tests.support.queue_factory import (
@@ -79,9 +79,9 @@ def test_a_disk_with_little_left_is_not_filled_up_and_takes_events_again_by_itse
 def test_max_bytes_is_half_of_what_is_free_and_at_most_20_gb(tmp_path: Path, disk: CountingDisk) -> None:
     queue = open_queue(tmp_path, disk=disk)
     disk.free = 3 * GB
-    assert Room(queue, Bounds()).max_bytes == 1.5 * GB
+    assert Capacity(queue, Bounds()).max_bytes == 1.5 * GB
     disk.free = 300 * GB
-    assert Room(queue, Bounds()).max_bytes == 20 * GB
+    assert Capacity(queue, Bounds()).max_bytes == 20 * GB
 
 
 def test_making_room_costs_no_event_of_the_same_batch_when_the_disk_then_refuses(

@@ -5,21 +5,21 @@ from itertools import pairwise
 
 import pytest
 
-from camiohookd.queue.delivery_schedule import PATIENCE, Deliveries
+from camiohookd.queue.delivery_schedule import PATIENCE, DeliverySchedule
 from tests.support.queue_factory import backoff
 
 
 @pytest.fixture
-def deliveries() -> Deliveries:
-    return Deliveries(backoff)
+def deliveries() -> DeliverySchedule:
+    return DeliverySchedule(backoff)
 
 
-def add(deliveries: Deliveries, *task_ids: int, host: str = "h", camera: str = "front", due: float = 0.0) -> None:
+def add(deliveries: DeliverySchedule, *task_ids: int, host: str = "h", camera: str = "front", due: float = 0.0) -> None:
     for task_id in task_ids:
         deliveries.add(task_id, host, camera, due)
 
 
-def deliver(deliveries: Deliveries, now: float, *, success: bool = True) -> int | None:
+def deliver(deliveries: DeliverySchedule, now: float, *, success: bool = True) -> int | None:
     """Take the next one; the answer comes at once."""
     task_id = deliveries.take(now)
     if task_id is not None:
@@ -29,21 +29,21 @@ def deliver(deliveries: Deliveries, now: float, *, success: bool = True) -> int 
     return task_id
 
 
-def test_what_is_due_is_taken_oldest_first_over_all_cameras(deliveries: Deliveries) -> None:
+def test_what_is_due_is_taken_oldest_first_over_all_cameras(deliveries: DeliverySchedule) -> None:
     add(deliveries, 3, camera="back")
     add(deliveries, 2, 1)
     assert [deliver(deliveries, 0.0) for _ in range(4)] == [1, 2, 3, None]
     assert len(deliveries) == 0
 
 
-def test_what_is_not_due_yet_waits(deliveries: Deliveries) -> None:
+def test_what_is_not_due_yet_waits(deliveries: DeliverySchedule) -> None:
     add(deliveries, 1, due=5.0)
     assert deliveries.take(4.9) is None
     assert deliveries.next_due(4.9) == 5.0
     assert deliveries.take(5.0) == 1
 
 
-def test_a_camera_has_one_in_the_air_and_others_are_not_held_up(deliveries: Deliveries) -> None:
+def test_a_camera_has_one_in_the_air_and_others_are_not_held_up(deliveries: DeliverySchedule) -> None:
     add(deliveries, 1, 2)
     add(deliveries, 3, camera="back")
     assert [deliveries.take(0.0) for _ in range(3)] == [1, 3, None]
@@ -52,7 +52,7 @@ def test_a_camera_has_one_in_the_air_and_others_are_not_held_up(deliveries: Deli
     assert deliveries.take(0.5) == 2
 
 
-def test_a_slow_one_holds_its_camera_up_only_for_a_while(deliveries: Deliveries) -> None:
+def test_a_slow_one_holds_its_camera_up_only_for_a_while(deliveries: DeliverySchedule) -> None:
     add(deliveries, 1, 2)
     deliveries.take(0.0)
     assert deliveries.next_due(0.0) == PATIENCE
@@ -60,7 +60,7 @@ def test_a_slow_one_holds_its_camera_up_only_for_a_while(deliveries: Deliveries)
     assert deliveries.in_air == 2
 
 
-def test_a_host_that_failed_is_tried_by_one_at_a_time_with_growing_pauses(deliveries: Deliveries) -> None:
+def test_a_host_that_failed_is_tried_by_one_at_a_time_with_growing_pauses(deliveries: DeliverySchedule) -> None:
     add(deliveries, *range(1, 100))
     now, tries = 0.0, []
     for _ in range(10):
@@ -78,7 +78,7 @@ def test_a_host_that_failed_is_tried_by_one_at_a_time_with_growing_pauses(delive
     assert deliveries.next_due(now) is None
 
 
-def test_those_that_were_in_the_air_when_the_host_went_down_count_as_one_failure(deliveries: Deliveries) -> None:
+def test_those_that_were_in_the_air_when_the_host_went_down_count_as_one_failure(deliveries: DeliverySchedule) -> None:
     for camera in "abcdefgh":
         add(deliveries, ord(camera), camera=camera)
     flying = [deliveries.take(0.0) for _ in range(8)]
@@ -88,7 +88,7 @@ def test_those_that_were_in_the_air_when_the_host_went_down_count_as_one_failure
     assert deliveries.next_due(1.0) == 1.0 + backoff(1)
 
 
-def test_a_success_makes_all_who_wait_for_that_host_due_but_those_it_named_a_time(deliveries: Deliveries) -> None:
+def test_a_success_makes_all_who_wait_for_that_host_due_but_those_it_named_a_time(deliveries: DeliverySchedule) -> None:
     add(deliveries, 1)
     assert deliver(deliveries, 0.0, success=False) == 1
     add(deliveries, 1, 2, 3, due=900.0)
@@ -100,14 +100,14 @@ def test_a_success_makes_all_who_wait_for_that_host_due_but_those_it_named_a_tim
     assert [deliver(deliveries, 900.0) for _ in range(3)] == [4, 5, None]
 
 
-def test_a_host_that_is_down_holds_up_no_other(deliveries: Deliveries) -> None:
+def test_a_host_that_is_down_holds_up_no_other(deliveries: DeliverySchedule) -> None:
     add(deliveries, 1, 2)
     add(deliveries, 3, 4, host="other")
     assert deliver(deliveries, 0.0, success=False) == 1
     assert [deliver(deliveries, 0.0) for _ in range(3)] == [3, 4, None]
 
 
-def test_what_is_planned_while_in_the_air_is_due_only_after_it_has_landed(deliveries: Deliveries) -> None:
+def test_what_is_planned_while_in_the_air_is_due_only_after_it_has_landed(deliveries: DeliverySchedule) -> None:
     add(deliveries, 1)
     assert deliveries.take(0.0) == 1
     add(deliveries, 1)
@@ -116,7 +116,7 @@ def test_what_is_planned_while_in_the_air_is_due_only_after_it_has_landed(delive
     assert deliveries.take(10.0) == 1
 
 
-def test_a_try_that_was_not_made_says_nothing_of_the_host_and_is_due_again(deliveries: Deliveries) -> None:
+def test_a_try_that_was_not_made_says_nothing_of_the_host_and_is_due_again(deliveries: DeliverySchedule) -> None:
     add(deliveries, 1, 2)
     assert deliveries.take(0.0) == 1
     deliveries.landed(1, 0.0, success=None)
@@ -124,7 +124,7 @@ def test_a_try_that_was_not_made_says_nothing_of_the_host_and_is_due_again(deliv
     assert [deliver(deliveries, 0.0) for _ in range(2)] == [1, 2]
 
 
-def test_landing_twice_counts_once(deliveries: Deliveries) -> None:
+def test_landing_twice_counts_once(deliveries: DeliverySchedule) -> None:
     add(deliveries, 1)
     add(deliveries, 2, camera="back")
     assert [deliveries.take(0.0), deliveries.take(0.0)] == [1, 2]
@@ -135,7 +135,7 @@ def test_landing_twice_counts_once(deliveries: Deliveries) -> None:
     assert not deliveries.is_in_air(1)
 
 
-def test_what_was_removed_is_not_taken(deliveries: Deliveries) -> None:
+def test_what_was_removed_is_not_taken(deliveries: DeliverySchedule) -> None:
     add(deliveries, 1, 2, 3)
     deliveries.remove(1)
     deliveries.take(0.0)
@@ -145,7 +145,9 @@ def test_what_was_removed_is_not_taken(deliveries: Deliveries) -> None:
 
 
 @pytest.mark.parametrize("bad", [1, 2, 3, 4, 8])
-def test_replies_that_are_never_taken_do_not_keep_the_others_from_their_host(deliveries: Deliveries, bad: int) -> None:
+def test_replies_that_are_never_taken_do_not_keep_the_others_from_their_host(
+    deliveries: DeliverySchedule, bad: int
+) -> None:
     add(deliveries, *range(1, bad + 1), camera="bad")
     add(deliveries, *range(bad + 1, bad + 16), camera="good")
     tries: Counter[int] = Counter()
@@ -167,7 +169,7 @@ def test_replies_that_are_never_taken_do_not_keep_the_others_from_their_host(del
     assert max(tries.values()) <= 12
 
 
-def fail(deliveries: Deliveries, now: float, *, again: float) -> int | None:
+def fail(deliveries: DeliverySchedule, now: float, *, again: float) -> int | None:
     """Take the next one; it is planned again for `again`, and then its try is over."""
     task_id = deliveries.take(now)
     if task_id is not None:
@@ -176,7 +178,7 @@ def fail(deliveries: Deliveries, now: float, *, again: float) -> int | None:
     return task_id
 
 
-def test_one_that_fails_again_although_its_host_is_up_waits_for_nobody_but_itself(deliveries: Deliveries) -> None:
+def test_one_that_fails_again_although_its_host_is_up_waits_for_nobody_but_itself(deliveries: DeliverySchedule) -> None:
     add(deliveries, 1, camera="bad")
     assert fail(deliveries, 0.0, again=100.0) == 1
     add(deliveries, 2)

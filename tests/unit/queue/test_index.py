@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camiohookd.queue.delivery_schedule import Deliveries
+from camiohookd.queue.delivery_schedule import DeliverySchedule
 from camiohookd.queue.index import TaskIndex, host_of
 from camiohookd.storage.segments import Segments
 from tests.support.queue_factory import CountingDisk, backoff
@@ -51,7 +51,7 @@ def test_after_any_changes_it_is_as_if_built_from_the_documents(
 
 
 def new_index(folder: Path) -> TaskIndex:
-    return TaskIndex(Segments(folder, CountingDisk()), Deliveries(backoff))
+    return TaskIndex(Segments(folder, CountingDisk()), DeliverySchedule(backoff))
 
 
 def facts(index: TaskIndex) -> dict[str, Any]:

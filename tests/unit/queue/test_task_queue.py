@@ -7,7 +7,7 @@ from tinydb import TinyDB, where
 
 from camiohookd.errors import NoSuchTask, StateFolderError, StoreUnavailable, WrongState
 from camiohookd.queue.task import Cause, State
-from camiohookd.queue.task_queue import Delivery, TaskQueue
+from camiohookd.queue.task_queue import DueDelivery, TaskQueue
 from camiohookd.storage.payload_record import DamagedPayloadError
 from tests.support.queue_factory import (
     REPLY,
@@ -28,7 +28,7 @@ def queue(tmp_path: Path, clock: HandClock, disk: CountingDisk) -> TaskQueue:
     return open_queue(tmp_path / "state", clock=clock, disk=disk)
 
 
-def take(queue: TaskQueue) -> Delivery:
+def take(queue: TaskQueue) -> DueDelivery:
     delivery = commit(queue, lambda q: q.take_delivery())
     assert delivery is not None
     return delivery

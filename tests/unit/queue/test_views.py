@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from camiohookd.errors import NoSuchTask, WrongState
-from camiohookd.queue import commands as desk
-from camiohookd.queue import views
+from camiohookd.queue import commands, views
 from camiohookd.queue.task import Cause, State
 from camiohookd.queue.task_queue import TaskQueue
 from tests.support.queue_factory import REPLY, ROOMY, HandClock, make_event
@@ -67,16 +66,16 @@ def test_the_snapshot_counts_every_state_and_every_byte(queue: TaskQueue) -> Non
 
 
 def test_the_desk_retries_what_failed_and_nothing_else(queue: TaskQueue) -> None:
-    assert desk.perform(queue, desk.RetryFailed()) == desk.Retried(1, [], None)
+    assert commands.perform(queue, commands.RetryFailed()) == commands.Retried(1, [], None)
     assert queue.get(4).state is State.PENDING
     with pytest.raises(WrongState, match="task 3 is done, not failed"):
-        desk.perform(queue, desk.RetryTask("3"))
+        commands.perform(queue, commands.RetryTask("3"))
 
 
 def test_the_desk_says_which_failed_task_has_nothing_left_to_retry(queue: TaskQueue) -> None:
     queue.let_payload_go(4)
-    answer = desk.perform(queue, desk.RetryFailed())
-    assert isinstance(answer, desk.Retried)
+    answer = commands.perform(queue, commands.RetryFailed())
+    assert isinstance(answer, commands.Retried)
     assert (answer.count, answer.next) == (0, None)
     assert "task 4 cannot be retried" in answer.skipped[0]
 
@@ -84,7 +83,7 @@ def test_the_desk_says_which_failed_task_has_nothing_left_to_retry(queue: TaskQu
 def test_the_desk_exports_the_pictures_as_they_came(queue: TaskQueue) -> None:
     from base64 import b64decode
 
-    exported = desk.perform(queue, desk.ExportTask("1"))
-    assert isinstance(exported, desk.Export)
+    exported = commands.perform(queue, commands.ExportTask("1"))
+    assert isinstance(exported, commands.Export)
     assert b64decode(exported.pictures[0].data_b64) == make_event(1).pictures[0].data
     assert exported.payload == make_event(1).rest

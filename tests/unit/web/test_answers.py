@@ -7,7 +7,7 @@ from tornado.web import HTTPError
 
 from camiohookd.errors import NoSuchTask, PayloadError, PrivateCallback, QueueFull, StoreUnavailable, WrongState
 from camiohookd.web.server import answers
-from camiohookd.web.server.answers import Answer, Refused, answer_for
+from camiohookd.web.server.answers import ErrorResponse, Refused, answer_for
 from camiohookd.web.server.endpoint import declared_length
 
 
@@ -64,7 +64,7 @@ def test_a_wrong_method_on_a_path_that_does_not_exist_is_a_404() -> None:
 
 
 def test_a_refusal_is_answered_as_it_says() -> None:
-    answer = Answer(415, "encoded_body", "no")
+    answer = ErrorResponse(415, "encoded_body", "no")
     assert answer_for(Refused(answer)) is answer
 
 

@@ -3,7 +3,7 @@
 import logging
 from typing import cast
 
-from camiohookd.web.server.connections import Crowd
+from camiohookd.web.server.connections import Connections
 from camiohookd.web.server.log_throttle import Throttle
 from camiohookd.web.server.peers import Peers
 from camiohookd.web.server.stream import Stream
@@ -20,18 +20,18 @@ class FakeStream:
         self.is_closed = True
 
 
-def crowd(most: int, most_of_one: int = 100) -> Crowd:
-    return Crowd(most, most_of_one, Throttle(logging.getLogger("test")))
+def crowd(most: int, most_of_one: int = 100) -> Connections:
+    return Connections(most, most_of_one, Throttle(logging.getLogger("test")))
 
 
-def enter(into: Crowd, *addresses: str) -> list[FakeStream]:
+def enter(into: Connections, *addresses: str) -> list[FakeStream]:
     streams = [FakeStream(each) for each in addresses]
     for each in streams:
         assert into.enter(cast("Stream", each))
     return streams
 
 
-def know(by: Crowd, *streams: FakeStream) -> None:
+def know(by: Connections, *streams: FakeStream) -> None:
     for each in streams:
         by.know(cast("Stream", each))
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from camiohookd.web.keys import LONGEST_WAIT, Guesses, Keys, Room
+from camiohookd.web.keys import LONGEST_WAIT, BodyMemory, Keys, WrongKeyLimiter
 from camiohookd.web.server.answers import Refused
 
 
@@ -49,7 +49,7 @@ class Clock:
 
 
 def test_the_wait_doubles_with_every_wrong_key_over_the_allowed_ones_up_to_an_hour() -> None:
-    guesses = Guesses(2)
+    guesses = WrongKeyLimiter(2)
     assert [guesses.count("them") for _ in range(8)] == [0, 0, 1, 2, 4, 8, 16, 32]
     for _ in range(100):
         longest = guesses.count("them")
@@ -58,14 +58,14 @@ def test_the_wait_doubles_with_every_wrong_key_over_the_allowed_ones_up_to_an_ho
 
 
 def test_of_whom_nobody_knows_nothing_is_counted() -> None:
-    guesses = Guesses(0)
+    guesses = WrongKeyLimiter(0)
     assert [guesses.count(None) for _ in range(5)] == [0] * 5
     assert len(guesses) == 0
 
 
 def test_a_guesser_is_forgotten_an_hour_after_its_wait() -> None:
     clock = Clock()
-    guesses = Guesses(1, clock=clock)
+    guesses = WrongKeyLimiter(1, clock=clock)
     assert [guesses.count("them") for _ in range(4)] == [0, 1, 2, 4]
     clock.now += 4 + LONGEST_WAIT - 1
     assert guesses.count("them") == 8
@@ -74,7 +74,7 @@ def test_a_guesser_is_forgotten_an_hour_after_its_wait() -> None:
 
 
 def test_only_so_many_guessers_are_remembered_and_the_latest_are() -> None:
-    guesses = Guesses(1, remembered=100)
+    guesses = WrongKeyLimiter(1, remembered=100)
     for number in range(10_000):
         guesses.count(f"10.0.{number >> 8}.{number & 255}")
         guesses.count("the one that goes on")
@@ -83,7 +83,7 @@ def test_only_so_many_guessers_are_remembered_and_the_latest_are() -> None:
 
 
 def test_what_is_taken_is_not_there_for_others_until_it_is_given_back() -> None:
-    room = Room(100)
+    room = BodyMemory(100)
     room.take(60)
     with pytest.raises(Refused) as refusal:
         room.take(41)

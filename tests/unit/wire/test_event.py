@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from camiohookd.errors import PayloadError
-from camiohookd.wire.event import Event, Limits, parse_event
+from camiohookd.wire.event import Event, EventLimits, parse_event
 from camiohookd.wire.reply import Label, Reply, encode_reply
 
 URL = "https://camio.com/cb/1"
@@ -111,16 +111,16 @@ def test_a_required_field_that_is_left_out_is_missing(field: str) -> None:
 
 def test_the_bound_on_images_can_be_set() -> None:
     body = json.dumps(payload(image(), image())).encode()
-    assert len(parse_event(body, Limits(max_images=2)).pictures) == 2
+    assert len(parse_event(body, EventLimits(max_images=2)).pictures) == 2
     with pytest.raises(PayloadError, match="limit of 1"):
-        parse_event(body, Limits(max_images=1))
+        parse_event(body, EventLimits(max_images=1))
 
 
 def test_the_bound_on_nesting_can_be_set() -> None:
     body = json.dumps(payload(deep=[[[]]])).encode()
-    assert parse_event(body, Limits(max_depth=4)).rest["deep"] == [[[]]]
+    assert parse_event(body, EventLimits(max_depth=4)).rest["deep"] == [[[]]]
     with pytest.raises(PayloadError, match="deeper than 3 levels"):
-        parse_event(body, Limits(max_depth=3))
+        parse_event(body, EventLimits(max_depth=3))
 
 
 def test_base64_of_more_bytes_than_a_picture_may_have_is_not_even_decoded_however_it_is_broken_into_lines() -> None:
@@ -128,9 +128,9 @@ def test_base64_of_more_bytes_than_a_picture_may_have_is_not_even_decoded_howeve
         encode = base64.encodebytes if lines else base64.b64encode
         text = encode(b"x" * 3000).decode().replace("\n", "\r\n")
         body = json.dumps(payload({"timestamp": TIME, "image_b64": text})).encode()
-        assert len(parse_event(body, Limits(max_picture_bytes=3000)).pictures[0].data) == 3000
+        assert len(parse_event(body, EventLimits(max_picture_bytes=3000)).pictures[0].data) == 3000
         with pytest.raises(PayloadError, match=r"too long: [0-9,]+ characters, allowed are [0-9,]+"):
-            parse_event(body, Limits(max_picture_bytes=2900))
+            parse_event(body, EventLimits(max_picture_bytes=2900))
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import pytest
 from camiohookd.errors import LabelerDown, LabelingError
 from camiohookd.labelers import Findings, Frame
 from camiohookd.metrics import Metrics
-from camiohookd.pictures.decode import Limits
+from camiohookd.pictures.decode import PictureLimits
 from camiohookd.pictures.detections import Box, Detection
 from camiohookd.wire.images import Picture
-from camiohookd.worker.event_labelling import Interrupted, Labelling, Outcome
+from camiohookd.worker.event_labelling import EventLabeler, EventLabels, Interrupted
 from tests.support.checkout import ROOT
 
 CAT = (ROOT / "camiohookd" / "samples" / "chelsea.jpg").read_bytes()
@@ -41,7 +41,9 @@ class OneCat:
         pass
 
 
-def label(labelling: Labelling, pictures: Sequence[Picture], progress: Callable[[], None] = lambda: None) -> Outcome:
+def label(
+    labelling: EventLabeler, pictures: Sequence[Picture], progress: Callable[[], None] = lambda: None
+) -> EventLabels:
     event = labelling.event("front", lambda: pictures, progress)
     event.join()
     return event.done.result()
@@ -53,7 +55,7 @@ def rejected(metrics: Metrics) -> float | None:
 
 def test_a_picture_that_cannot_be_decoded_is_left_out_with_its_reason_and_counted() -> None:
     metrics = Metrics()
-    outcome = label(Labelling(OneCat(), Limits(), [], metrics), [GOOD, BAD, BAD])
+    outcome = label(EventLabeler(OneCat(), PictureLimits(), [], metrics), [GOOD, BAD, BAD])
     assert (outcome.labelled, outcome.found) == (1, 1)
     assert outcome.rejected == ("t2: the file is not a JPEG picture",) * 2
     assert rejected(metrics) == 2
@@ -61,13 +63,13 @@ def test_a_picture_that_cannot_be_decoded_is_left_out_with_its_reason_and_counte
 
 def test_the_pictures_of_an_event_that_nothing_is_left_of_are_counted_too() -> None:
     metrics = Metrics()
-    assert label(Labelling(OneCat(), Limits(), [], metrics), [BAD]).reply is None
+    assert label(EventLabeler(OneCat(), PictureLimits(), [], metrics), [BAD]).reply is None
     assert rejected(metrics) == 1
 
 
 def test_what_was_left_out_of_an_event_that_is_begun_anew_is_counted_once() -> None:
     metrics, labeler = Metrics(), OneCat()
-    labelling = Labelling(labeler, Limits(), [], metrics)
+    labelling = EventLabeler(labeler, PictureLimits(), [], metrics)
     labeler.error = LabelingError("out of memory")
     with pytest.raises(LabelingError):
         label(labelling, [BAD, GOOD])
@@ -78,10 +80,10 @@ def test_what_was_left_out_of_an_event_that_is_begun_anew_is_counted_once() -> N
 
 def test_what_is_interrupted_ends_as_that_also_where_the_labeler_fails_for_being_closed() -> None:
     metrics, labeler = Metrics(), OneCat()
-    labelling = Labelling(labeler, Limits(), [], metrics)
+    labelling = EventLabeler(labeler, PictureLimits(), [], metrics)
     with pytest.raises(Interrupted):
         label(labelling, [BAD, GOOD], labelling.interrupt)
-    labelling = Labelling(labeler, Limits(), [], metrics)
+    labelling = EventLabeler(labeler, PictureLimits(), [], metrics)
     labeler.error, labeler.before_label = LabelingError("closed"), labelling.interrupt
     with pytest.raises(Interrupted):
         label(labelling, [GOOD])
@@ -90,7 +92,7 @@ def test_what_is_interrupted_ends_as_that_also_where_the_labeler_fails_for_being
 
 def test_a_labeler_that_is_down_is_told_until_it_answers_again() -> None:
     labeler = OneCat()
-    labelling = Labelling(labeler, Limits(), [], Metrics())
+    labelling = EventLabeler(labeler, PictureLimits(), [], Metrics())
     labeler.error = LabelerDown("no interpreter")
     with pytest.raises(LabelerDown):
         label(labelling, [GOOD])
@@ -104,7 +106,7 @@ def test_the_pictures_of_an_event_are_looked_at_by_as_many_threads_as_join_and_s
     pictures = [Picture(f"t{nth}", b"no picture" if nth == 1 else CAT) for nth in range(4)]
     labeler, meeting = OneCat(), threading.Barrier(3)
     labeler.before_label = lambda: meeting.wait(PATIENCE)
-    event = Labelling(labeler, Limits(), [], Metrics()).event("front", lambda: pictures, lambda: None)
+    event = EventLabeler(labeler, PictureLimits(), [], Metrics()).event("front", lambda: pictures, lambda: None)
     with ThreadPoolExecutor(3) as pool:
         for _ in range(3):
             pool.submit(event.join)
@@ -118,7 +120,7 @@ def test_what_cannot_be_read_from_the_queue_is_what_the_event_ends_with() -> Non
     def read() -> NoReturn:
         raise OSError("gone")
 
-    event = Labelling(OneCat(), Limits(), [], Metrics()).event("front", read, lambda: None)
+    event = EventLabeler(OneCat(), PictureLimits(), [], Metrics()).event("front", read, lambda: None)
     event.join()
     with pytest.raises(OSError, match="gone"):
         event.done.result(0)

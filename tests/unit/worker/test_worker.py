@@ -10,27 +10,27 @@ from types import SimpleNamespace
 import pytest
 from PIL import ImageFile
 
-from camiohookd.camio.simulator.fake_camio import Answer, FakeCamio
+from camiohookd.camio.simulator.fake_camio import FakeCamio, ScriptedResponse
 from camiohookd.config.settings import Rule
-from camiohookd.delivery import AllowList, Courier, Outcome, Target
+from camiohookd.delivery import AllowList, DeliveryOutcome, Sender, Target
 from camiohookd.errors import LabelingError
 from camiohookd.labelers import Findings, Frame
 from camiohookd.metrics import Metrics
-from camiohookd.pictures.decode import Limits
-from camiohookd.queue import commands as desk
+from camiohookd.pictures.decode import PictureLimits
+from camiohookd.queue import commands
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import Task
 from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.queue.views import TaskDetails, TaskList
 from camiohookd.storage.payload_record import StoredPayload
 from camiohookd.wire.event import parse_event
-from camiohookd.worker.event_labelling import Labelling
+from camiohookd.worker.event_labelling import EventLabeler
 from camiohookd.worker.label_loop import LABELING_TRIES
 from camiohookd.worker.worker import Worker
 from tests.support.daemon_process import SAMPLES, event_body
 
 PATIENCE = 30.0
-USUAL_LIMITS = Limits()
+USUAL_LIMITS = PictureLimits()
 CAT = (SAMPLES / "chelsea.jpg").read_bytes()
 
 
@@ -66,15 +66,15 @@ class Bench:
         camio: FakeCamio,
         allow: list[str] | None = None,
         threads: int = 1,
-        limits: Limits = USUAL_LIMITS,
+        limits: PictureLimits = USUAL_LIMITS,
     ) -> None:
         self.camio = camio
         self.queue = TaskQueue(folder, backoff=lambda _: 0.01)
         self.store = StoreThread(self.queue)
         self.worker = Worker(
             self.store,
-            labelling=Labelling(labeler, limits, [Rule()], Metrics()),
-            courier=Courier("test"),
+            labelling=EventLabeler(labeler, limits, [Rule()], Metrics()),
+            courier=Sender("test"),
             allow_list=AllowList([camio.origin] if allow is None else allow),
             metrics=Metrics(),
             threads=threads,
@@ -87,7 +87,7 @@ class Bench:
         await self.store.call(lambda queue: queue.put(event))
 
     async def task(self, task_id: str) -> TaskDetails:
-        answer = await self.store.call(lambda queue: desk.perform(queue, desk.ShowTask(task_id)))
+        answer = await self.store.call(lambda queue: commands.perform(queue, commands.ShowTask(task_id)))
         assert isinstance(answer, TaskDetails)
         return answer
 
@@ -104,7 +104,7 @@ def with_bench(
     use: Callable[[Bench], Awaitable[None]],
     allow: list[str] | None = None,
     threads: int = 1,
-    limits: Limits = USUAL_LIMITS,
+    limits: PictureLimits = USUAL_LIMITS,
 ) -> None:
     async def run() -> None:
         camio = FakeCamio()
@@ -185,14 +185,14 @@ def _fail_or(errors: list[OSError], read: Callable[[Task], StoredPayload], task:
 def test_a_delivery_that_fails_as_nobody_thought_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deliver, errors = Courier.deliver, [RuntimeError("out of threads")]
+    deliver, errors = Sender.deliver, [RuntimeError("out of threads")]
 
-    def fail_once(courier: Courier, target: Target, body: bytes) -> Outcome:
+    def fail_once(courier: Sender, target: Target, body: bytes) -> DeliveryOutcome:
         if errors:
             raise errors.pop()
         return deliver(courier, target, body)
 
-    monkeypatch.setattr(Courier, "deliver", fail_once)
+    monkeypatch.setattr(Sender, "deliver", fail_once)
 
     async def use(bench: Bench) -> None:
         bench.worker.start()
@@ -266,7 +266,7 @@ def test_a_task_that_its_owner_drops_meanwhile_stops_nothing(tmp_path: Path) -> 
         await bench.store.persist(lambda queue: queue.give_back(1))
         bench.worker.start()
         assert (await bench.ended("2")).state == "done"
-        listed = await bench.store.call(lambda queue: desk.perform(queue, desk.ListTasks()))
+        listed = await bench.store.call(lambda queue: commands.perform(queue, commands.ListTasks()))
         assert isinstance(listed, TaskList)
         assert [task.id for task in listed.tasks] == ["2"]
 
@@ -412,7 +412,7 @@ def test_pictures_are_decoded_on_a_label_thread_and_those_with_too_many_pixels_n
         assert (await bench.ended("1")).state == state
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", noted)
-    with_bench(tmp_path, Labels(), use, limits=Limits(max_pixels=max_pixels))
+    with_bench(tmp_path, Labels(), use, limits=PictureLimits(max_pixels=max_pixels))
     assert threads == ({"label"} if decoded else set())
 
 
@@ -422,7 +422,7 @@ def test_a_delivery_that_is_to_be_tried_again_is_when_its_time_has_come(
     monkeypatch.setattr("camiohookd.worker.polling.IDLE_SECONDS", 1000.0)
 
     async def use(bench: Bench) -> None:
-        bench.camio.answer = lambda _, nth: Answer(503 if nth < 3 else 200)
+        bench.camio.answer = lambda _, nth: ScriptedResponse(503 if nth < 3 else 200)
         bench.worker.start()
         await asyncio.gather(*(bench.put(f"event-{number}") for number in range(5)))
         for number in range(5):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from camiohookd.labelers.onnx.labeler import OnnxLabeler
-from camiohookd.pictures.decode import Decoded, Limits, decode
+from camiohookd.pictures.decode import Decoded, PictureLimits, decode
 from camiohookd.pictures.detections import Box, Detection
 
 MARGIN = 0.15
@@ -20,7 +20,7 @@ _LITTLE = 0.01
 def difference(right: OnnxLabeler, tried: OnnxLabeler) -> str | None:
     """What `tried` sees otherwise than `right` in the sample pictures, None if nothing. Raises LabelingError."""
     for file in sorted(_SAMPLES.glob("*.jpg")):
-        picture = decode(file.read_bytes(), Limits(), right.input_size)
+        picture = decode(file.read_bytes(), PictureLimits(), right.input_size)
         if found := _difference(right, tried, picture):
             return f"{found} in {file.name}"
     return None

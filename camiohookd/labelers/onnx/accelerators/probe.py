@@ -1,7 +1,7 @@
 """Devices are tried out in a process of its own, so that a driver that crashes or hangs takes nothing with it.
 
     `offers`, `try_out` ─▶ python3 -m camiohookd.labelers.onnx.probe ◀─ a request as JSON on stdin
-                        ◀─ an `Answer` as JSON on what was its stdout ─┘
+                        ◀─ an `ProbeResult` as JSON on what was its stdout ─┘
 
 The process is ended when its time is up, by itself too if nobody is left to do so.
 """
@@ -36,14 +36,14 @@ class Trial(msgspec.Struct, frozen=True, tag=True):
     spinning: bool
 
 
-class Request(msgspec.Struct, frozen=True):
+class ProbeRequest(msgspec.Struct, frozen=True):
     """What the model makes of a device, or which devices a plug-in has."""
 
     seconds: float
     subject: Trial | Library
 
 
-class Answer(msgspec.Struct, frozen=True):
+class ProbeResult(msgspec.Struct, frozen=True):
     """`problem` is what went wrong. Of a trial: `ms` a picture, `nodes` how much of the graph the device runs."""
 
     problem: str | None = None
@@ -54,18 +54,18 @@ class Answer(msgspec.Struct, frozen=True):
 
 def offers(library: Library, seconds: float = SECONDS) -> list[Device]:
     """The devices of a plug-in on this machine. Raises ModelError."""
-    answer = _ask(Request(seconds, library))
+    answer = _ask(ProbeRequest(seconds, library))
     if answer.problem:
         raise ModelError(answer.problem)
     return answer.devices
 
 
-def try_out(trial: Trial, seconds: float = SECONDS) -> Answer:
+def try_out(trial: Trial, seconds: float = SECONDS) -> ProbeResult:
     """Whether the model finds on the device what it finds on the CPU, and how fast."""
-    return _ask(Request(seconds, trial))
+    return _ask(ProbeRequest(seconds, trial))
 
 
-def _ask(request: Request) -> Answer:
+def _ask(request: ProbeRequest) -> ProbeResult:
     with subprocess.Popen(  # noqa: S603  # this very program
         [sys.executable, "-P", "-m", __name__],
         stdin=subprocess.PIPE,
@@ -77,14 +77,14 @@ def _ask(request: Request) -> Answer:
             stdout, stderr = process.communicate(msgspec.json.encode(request), timeout=request.seconds)
         except subprocess.TimeoutExpired:
             process.kill()
-            return Answer(problem=f"gave no answer within {request.seconds:g} s")
+            return ProbeResult(problem=f"gave no answer within {request.seconds:g} s")
     last_words = _last_words(stderr)
     try:
-        answer = msgspec.json.decode(stdout, type=Answer)
+        answer = msgspec.json.decode(stdout, type=ProbeResult)
     except msgspec.DecodeError:
-        return Answer(problem=_end(process.returncode) + last_words)
+        return ProbeResult(problem=_end(process.returncode) + last_words)
     # Why a provider has not started is found nowhere but in what ONNX Runtime printed.
-    return Answer(problem=answer.problem + last_words) if answer.problem else answer
+    return ProbeResult(problem=answer.problem + last_words) if answer.problem else answer
 
 
 def _end(status: int) -> str:
@@ -104,35 +104,35 @@ def _last_words(stderr: bytes) -> str:
 
 def main() -> None:
     """Answers one request and ends."""
-    request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
+    request = msgspec.json.decode(sys.stdin.buffer.read(), type=ProbeRequest)
     signal.setitimer(signal.ITIMER_REAL, request.seconds + 1)  # nobody handles its signal: it ends a hang, too
     with os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)  # what drivers print is no answer
         try:
             answer = _answer(request.subject)
         except CamiohookdError as error:
-            answer = Answer(problem=str(error))
+            answer = ProbeResult(problem=str(error))
         answers.write(msgspec.json.encode(answer))
     # Some drivers crash when they are let go, and what they had to do is done.
     os._exit(0)
 
 
-def _answer(subject: Trial | Library) -> Answer:
+def _answer(subject: Trial | Library) -> ProbeResult:
     from camiohookd.labelers.onnx import providers
 
     providers.be_silent(False)
-    return _try(subject) if isinstance(subject, Trial) else Answer(devices=providers.offered_by(subject))
+    return _try(subject) if isinstance(subject, Trial) else ProbeResult(devices=providers.offered_by(subject))
 
 
-def _try(trial: Trial) -> Answer:
+def _try(trial: Trial) -> ProbeResult:
     from camiohookd.labelers.onnx.accelerators.agreement import difference
     from camiohookd.labelers.onnx.accelerators.output_check import StrictRunner
     from camiohookd.labelers.onnx.labeler import open_onnx
-    from camiohookd.labelers.onnx.session import Session, open_session
+    from camiohookd.labelers.onnx.session import OnnxSession, open_session
     from camiohookd.labelers.onnx.tuning import throughput
 
     folder = Path(trial.folder)
-    tried: list[Session] = []
+    tried: list[OnnxSession] = []
 
     def open_tried(model: bytes, name: str) -> StrictRunner:
         session = open_session(
@@ -145,11 +145,11 @@ def _try(trial: Trial) -> Answer:
     nodes = tried[0].nodes_by_provider()
     if not trial.device.is_cpu:
         if nodes is not None and not nodes.get(trial.device.provider):
-            return Answer(problem="takes no part of this model, which would run on the CPU")
+            return ProbeResult(problem="takes no part of this model, which would run on the CPU")
         if problem := difference(open_onnx(folder), labeler):
-            return Answer(problem=problem)
+            return ProbeResult(problem=problem)
     ms = 1000 / throughput(labeler, trial.threads, decoding=False)
-    return Answer(ms=round(ms, 2), nodes=_share(nodes, trial.device))
+    return ProbeResult(ms=round(ms, 2), nodes=_share(nodes, trial.device))
 
 
 def _share(nodes: dict[str, int] | None, device: Device) -> str:

@@ -12,7 +12,7 @@ import msgspec
 from camiohookd.errors import ModelError
 from camiohookd.labelers.onnx import providers
 from camiohookd.labelers.onnx.accelerators import probe
-from camiohookd.labelers.onnx.accelerators.probe import Answer, Trial
+from camiohookd.labelers.onnx.accelerators.probe import ProbeResult, Trial
 from camiohookd.labelers.onnx.devices import CPU, Device, Library, Wish
 
 START_SECONDS = 90.0
@@ -50,7 +50,7 @@ class Survey:
         spinning: bool,
         built_in: Callable[[], Sequence[Device]] = providers.built_in,
         offers: Callable[[Library, float], Sequence[Device]] = probe.offers,
-        try_out: Callable[[Trial, float], Answer] = probe.try_out,
+        try_out: Callable[[Trial, float], ProbeResult] = probe.try_out,
     ) -> None:
         self._folder = folder
         self._wish = wish

@@ -9,7 +9,7 @@ import pytest
 from camiohookd.errors import ModelError
 from camiohookd.labelers.onnx.cache import KEPT_OF_A_KIND, Cache
 from camiohookd.labelers.onnx.devices import Device
-from camiohookd.labelers.onnx.session import Session, open_session
+from camiohookd.labelers.onnx.session import OnnxSession, open_session
 from tests.support.onnx_graphs import constant_model
 
 MODEL = constant_model({"scores": np.array([[0.25, 0.75]], np.float32)})
@@ -27,7 +27,7 @@ def only_file(cache: Cache) -> Path:
     return file
 
 
-def scores(session: Session) -> list[float]:
+def scores(session: OnnxSession) -> list[float]:
     [output] = session.run(["scores"], PICTURE)
     return [float(value) for value in output[0]]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from camiohookd.errors import ModelError
-from camiohookd.labelers.onnx.accelerators.probe import Answer, Trial
+from camiohookd.labelers.onnx.accelerators.probe import ProbeResult, Trial
 from camiohookd.labelers.onnx.accelerators.survey import Survey
 from camiohookd.labelers.onnx.devices import Device, Library, parse_device
 
@@ -32,11 +32,11 @@ class Machine:
             raise ModelError("it cannot be loaded as a plug-in: damaged")
         return [GPU, NPU] if library == PLUGIN else []
 
-    def try_out(self, trial: Trial, seconds: float) -> Answer:
+    def try_out(self, trial: Trial, seconds: float) -> ProbeResult:
         self.trials.append(trial)
         self.limits.append(seconds)
         answer = self.answers[trial.device]
-        return Answer(problem=answer) if isinstance(answer, str) else Answer(ms=answer)
+        return ProbeResult(problem=answer) if isinstance(answer, str) else ProbeResult(ms=answer)
 
     def survey(self, device: str, plugins: Sequence[Library] = (PLUGIN,), built_in: Sequence[Device] = ()) -> Survey:
         return Survey(

@@ -13,8 +13,8 @@ from PIL import Image
 
 from camiohookd.errors import LabelingError, ModelError
 from camiohookd.labelers.onnx.labeler import OnnxLabeler, open_onnx
-from camiohookd.labelers.onnx.session import Session
-from camiohookd.pictures.decode import Decoded, Limits, decode
+from camiohookd.labelers.onnx.session import OnnxSession
+from camiohookd.pictures.decode import Decoded, PictureLimits, decode
 from camiohookd.pictures.detections import Box, Detection
 from tests.support.checkout import ROOT
 
@@ -51,7 +51,7 @@ def best(found: Iterable[Detection], label: str) -> Box:
     [("chelsea", "cat"), ("motorcycle_left", "motorcycle"), ("astronaut", "person"), ("coffee", "cup")],
 )
 def test_it_finds_what_the_sample_pictures_show(labeler: OnnxLabeler, sample: str, label: str) -> None:
-    picture = decode((SAMPLES / f"{sample}.jpg").read_bytes(), Limits(), labeler.input_size)
+    picture = decode((SAMPLES / f"{sample}.jpg").read_bytes(), PictureLimits(), labeler.input_size)
     found = labeler.detect(picture)
     assert found[0].label == label
     for detection in found:
@@ -62,13 +62,13 @@ def test_it_finds_what_the_sample_pictures_show(labeler: OnnxLabeler, sample: st
 
 
 def test_detections_come_most_probable_first(labeler: OnnxLabeler) -> None:
-    found = labeler.detect(decode(CAT, Limits(), labeler.input_size), 0.01)
+    found = labeler.detect(decode(CAT, PictureLimits(), labeler.input_size), 0.01)
     assert len(found) > 3
     assert found == sorted(found, key=lambda one: -one.probability)
 
 
 def test_a_lower_probability_than_the_models_own_adds_detections_and_changes_none(labeler: OnnxLabeler) -> None:
-    picture = decode((SAMPLES / "coffee.jpg").read_bytes(), Limits(), labeler.input_size)
+    picture = decode((SAMPLES / "coffee.jpg").read_bytes(), PictureLimits(), labeler.input_size)
     usual, more = labeler.detect(picture), labeler.detect(picture, 0.1)
     assert more[: len(usual)] == usual
     assert len(more) > len(usual)
@@ -80,23 +80,25 @@ def test_boxes_are_in_the_picture_as_displayed_whatever_its_exif_orientation(lab
     exif[0x0112] = 6  # to be displayed, turn it by 90 degrees clockwise
     file = io.BytesIO()
     upright.transpose(Image.Transpose.ROTATE_90).save(file, "JPEG", exif=exif, quality=95)
-    expected = best(labeler.detect(decode(CAT, Limits(), labeler.input_size)), "cat")
-    found = best(labeler.detect(decode(file.getvalue(), Limits(), labeler.input_size)), "cat")
+    expected = best(labeler.detect(decode(CAT, PictureLimits(), labeler.input_size)), "cat")
+    found = best(labeler.detect(decode(file.getvalue(), PictureLimits(), labeler.input_size)), "cat")
     assert overlap(expected, found) > 0.9
 
 
 def test_boxes_of_a_12_megapixel_picture_are_in_its_full_size(labeler: OnnxLabeler) -> None:
     file = io.BytesIO()
     Image.open(io.BytesIO(CAT)).resize((4510, 3000)).save(file, "JPEG")
-    picture = decode(file.getvalue(), Limits(), labeler.input_size)
-    expected = best(labeler.detect(decode(CAT, Limits(), labeler.input_size)), "cat")
+    picture = decode(file.getvalue(), PictureLimits(), labeler.input_size)
+    expected = best(labeler.detect(decode(CAT, PictureLimits(), labeler.input_size)), "cat")
     found = best(labeler.detect(picture), "cat")
     assert picture.image.width < 1000
     assert overlap(Box(*(10 * side for side in expected)), found) > 0.9
 
 
 def test_threads_that_share_it_get_what_one_gets(labeler: OnnxLabeler) -> None:
-    pictures = [decode(file.read_bytes(), Limits(), labeler.input_size) for file in sorted(SAMPLES.glob("*.jpg"))] * 5
+    pictures = [
+        decode(file.read_bytes(), PictureLimits(), labeler.input_size) for file in sorted(SAMPLES.glob("*.jpg"))
+    ] * 5
     alone = [labeler.detect(picture) for picture in pictures]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(labeler.detect, pictures)) == alone
@@ -208,7 +210,7 @@ def test_a_model_with_lengths_left_open_is_good_if_its_warm_up_is(tmp_path: Path
 
 def test_a_failed_run_is_a_labeling_error_not_one_of_onnx_runtime(tmp_path: Path) -> None:
     opened = open_onnx(described(tmp_path, reshaping_model((1, -1, 2), (1, -1, 4)), TWO_LABELS))
-    assert isinstance(opened._runner, Session)
+    assert isinstance(opened._runner, OnnxSession)
     opened._runner._session = BrokenSession()
     with pytest.raises(LabelingError, match="ONNX Runtime: out of memory"):
         opened.detect(Decoded(Image.new("RGB", (2, 2)), 2, 2))
@@ -248,6 +250,6 @@ iou = 0.6
     yolox, ssd = open_onnx(described(tmp_path, YOLOX.read_bytes(), description)), open_onnx(SHIPPED)
     for sample, label in [("chelsea", "cat"), ("motorcycle_left", "motorcycle"), ("coffee", "cup")]:
         data = (SAMPLES / f"{sample}.jpg").read_bytes()
-        found = yolox.detect(decode(data, Limits(), yolox.input_size))
-        expected = ssd.detect(decode(data, Limits(), ssd.input_size))
+        found = yolox.detect(decode(data, PictureLimits(), yolox.input_size))
+        expected = ssd.detect(decode(data, PictureLimits(), ssd.input_size))
         assert overlap(best(found, label), best(expected, label)) > 0.7

@@ -10,7 +10,7 @@ from camiohookd.labelers.onnx.labeler import OnnxLabeler, open_onnx
 from camiohookd.labelers.onnx.session import open_session
 from camiohookd.labelers.onnx.tuning import (
     TURN_SECONDS,
-    Shape,
+    ThreadLayout,
     cores,
     cpu_shapes,
     device_shapes,
@@ -59,11 +59,11 @@ class Paced:
         return []
 
 
-def paced(seconds: dict[Shape, float]) -> Callable[[Shape], OnnxLabeler]:
+def paced(seconds: dict[ThreadLayout, float]) -> Callable[[ThreadLayout], OnnxLabeler]:
     return lambda shape: Paced(seconds[shape])  # type: ignore[return-value]  # see there
 
 
-A, B, C = Shape(2, 1), Shape(1, 2), Shape(1, 1)
+A, B, C = ThreadLayout(2, 1), ThreadLayout(1, 2), ThreadLayout(1, 1)
 
 
 def test_the_shape_that_labels_most_is_taken() -> None:
@@ -89,7 +89,7 @@ class Disturbed(Paced):
 
 
 def test_what_disturbs_one_measurement_decides_nothing() -> None:
-    labelers: dict[Shape, Paced] = {A: Disturbed(0.01), B: Paced(0.01)}
+    labelers: dict[ThreadLayout, Paced] = {A: Disturbed(0.01), B: Paced(0.01)}
     assert fastest([A, B], lambda shape: labelers[shape]) == A  # type: ignore[arg-type,return-value]  # see `Paced`
 
 
