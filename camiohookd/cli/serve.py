@@ -25,10 +25,10 @@ def serve(path: Path | None) -> int:
 
     signals = Signals()  # before the rest is even imported, which takes a second on a slow board
 
-    from camiohookd.daemon import reload
+    from camiohookd.daemon.setup import read as read_setup
     from camiohookd.system import logs
 
-    read = partial(reload.read, path, dict(os.environ))
+    read = partial(read_setup, path, dict(os.environ))
     setup = read()
     logs.setup_logging(setup.config.log.level, setup.keys.values())
 
@@ -41,9 +41,9 @@ def serve(path: Path | None) -> int:
 @click.option("--config", "path", type=click.Path(path_type=Path), metavar="FILE", help=_CONFIG_HELP)
 def check(path: Path | None) -> None:
     """Say ok, or what is wrong with the settings, keys, certificate or labeler (exit status 78)."""
-    from camiohookd.daemon import reload
+    from camiohookd.daemon import setup
 
-    _check_labeler(reload.read(path, os.environ).config.labeler)
+    _check_labeler(setup.read(path, os.environ).config.labeler)
     click.echo("ok")
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from socket import socket
 
 from camiohookd.config.load import Config
-from camiohookd.daemon.reload import Setup
+from camiohookd.daemon.setup import Setup
 from camiohookd.delivery import AllowList
 from camiohookd.metrics import Metrics
 from camiohookd.queue import views

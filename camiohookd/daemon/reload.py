@@ -1,26 +1,18 @@
-"""All that the owner's files say, read together, and read again on SIGHUP.
+"""Read the owner's files again on SIGHUP.
 
-settings, rules, keys, certificates ─▶ `read`, all of it checked ─▶ `Setup` ─▶ the daemon
-                              SIGHUP ─▶ `Reloader` ─▶ `read` ─▶ the parts that can take it; the rest needs a restart
-                                                         └─ bad: the error in the log, and all goes on as before
+SIGHUP ─▶ `Reloader` ─▶ `setup.read` ─▶ the parts that can change while they run; the other settings need a restart
+                             └─ wrong: the error is logged, and the daemon keeps what it has
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
-from camiohookd.config import api_keys
-from camiohookd.config import load as config
-from camiohookd.config.load import Config
-from camiohookd.delivery import trusted_certificates
+from camiohookd.config.load import SECTIONS, Config
+from camiohookd.daemon.setup import Setup, warn, warn_of_expiry
 from camiohookd.errors import CamiohookdError
 from camiohookd.system import systemd
-from camiohookd.web.server import tls
-from camiohookd.web.server.tls import Certificate
 
 AT_ONCE = {
     "hook.api_key",
@@ -37,30 +29,6 @@ REFUSED = "The last reload failed, see the log; what held before it holds"
 _DAY = 86400
 
 log = logging.getLogger("camiohookd.daemon")
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """`keys` by the name that the log gives them; `certificate` None for plain HTTP."""
-
-    config: Config
-    keys: Mapping[str, str] = field(repr=False)
-    certificate: Certificate | None
-
-
-def read(path: Path | None, environ: Mapping[str, str]) -> Setup:
-    """Everything, from the settings' file `path` (None: the usual one) on; ConfigError if any of it is bad."""
-    settings, keys = config.load_with_keys(path, environ)
-    trusted_certificates(settings.callback.ca)  # used by the next start alone, but wrong now
-    return Setup(settings, keys, tls.load(settings.hook.tls_cert, settings.hook.tls_key))
-
-
-def warn(setup: Setup) -> None:
-    """A line in the log for each key that could be guessed, and for a certificate that ends soon."""
-    for name, key in setup.keys.items():
-        if api_keys.is_weak(key):
-            log.warning('the key "%s" is weak: %s', name, api_keys.WEAK)
-    _warn_of_expiry(setup)
 
 
 class Reloader:
@@ -83,7 +51,7 @@ class Reloader:
                 async with asyncio.timeout(_DAY):
                     await wish.wait()
             except TimeoutError:
-                _warn_of_expiry(self._setup)
+                warn_of_expiry(self._setup)
             else:
                 wish.clear()
                 await self.reload()
@@ -131,12 +99,7 @@ def needs_restart(old: Config, new: Config) -> list[str]:
 
 
 def _differences(old: Config, new: Config) -> Iterator[str]:
-    for section, kind in config.SECTIONS.items():
+    for section, kind in SECTIONS.items():
         for key in kind.__struct_fields__:
             if getattr(getattr(old, section), key) != getattr(getattr(new, section), key):
                 yield f"{section}.{key}"
-
-
-def _warn_of_expiry(setup: Setup) -> None:
-    if setup.certificate is not None:
-        tls.warn_of_expiry(setup.certificate, datetime.now(UTC))

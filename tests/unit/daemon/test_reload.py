@@ -10,8 +10,9 @@ import pytest
 
 from camiohookd.config.load import Config
 from camiohookd.config.settings import CallbackSettings, HookSettings, LogSettings, QueueSettings, Rule
-from camiohookd.daemon import reload
-from camiohookd.daemon.reload import Reloader, Setup, needs_restart
+from camiohookd.daemon import reload, setup
+from camiohookd.daemon.reload import Reloader, needs_restart
+from camiohookd.daemon.setup import Setup
 from camiohookd.web.server import tls
 from tests.support.certificates import make_certificate
 
@@ -78,7 +79,7 @@ def test_a_start_warns_of_weak_keys_and_of_a_certificate_that_ends(
     loaded = tls.load(*map(str, make_certificate(tmp_path, days=1)))
     assert loaded is not None
     assert loaded.expires < datetime.now(UTC) + timedelta(days=2)
-    reload.warn(Setup(Config(), {"mine": "12345678"}, loaded))
+    setup.warn(Setup(Config(), {"mine": "12345678"}, loaded))
     assert 'the key "mine" is weak' in caplog.text
     assert "12345678" not in caplog.text
     assert "ends in 0 days" in caplog.text

@@ -1,0 +1,48 @@
+"""Everything that the owner's files say, read and checked together: settings, rules, keys and the certificate."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from camiohookd.config import api_keys, load
+from camiohookd.config.load import Config
+from camiohookd.delivery import trusted_certificates
+from camiohookd.web.server import tls
+from camiohookd.web.server.tls import Certificate
+
+log = logging.getLogger("camiohookd.daemon")
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """`keys` are the API keys by the name that the log gives them; `certificate` is None for plain HTTP."""
+
+    config: Config
+    keys: Mapping[str, str] = field(repr=False)
+    certificate: Certificate | None
+
+
+def read(path: Path | None, environ: Mapping[str, str]) -> Setup:
+    """Read the settings file `path` (None: the usual one), the environment, and every file that they name.
+
+    Raises ConfigError if any of it is wrong.
+    """
+    config, keys = load.load_with_keys(path, environ)
+    trusted_certificates(config.callback.ca)  # only the next start uses it, but the owner should hear of a mistake now
+    return Setup(config, keys, tls.load(config.hook.tls_cert, config.hook.tls_key))
+
+
+def warn(setup: Setup) -> None:
+    """Log a warning for each weak key, and for a certificate that expires soon."""
+    for name, key in setup.keys.items():
+        if api_keys.is_weak(key):
+            log.warning('the key "%s" is weak: %s', name, api_keys.WEAK)
+    warn_of_expiry(setup)
+
+
+def warn_of_expiry(setup: Setup) -> None:
+    """Log a warning if the certificate expires soon."""
+    if setup.certificate is not None:
+        tls.warn_of_expiry(setup.certificate, datetime.now(UTC))

@@ -1,0 +1,171 @@
+"""Make the parts of the service from the settings, and connect them.
+
+    Config ─▶ `load_labeler`, `open_queue`   what takes long, before the event loop runs
+           ─▶ `connect`                      worker and listeners, on the event loop
+
+The configuration ends here: the parts get plain values. `lifecycle` says when each part starts and stops.
+"""
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+
+from camiohookd.config import paths
+from camiohookd.config.load import Config
+from camiohookd.daemon.hook_site import HookSite
+from camiohookd.daemon.setup import Setup
+from camiohookd.daemon.sockets import Sockets
+from camiohookd.delivery import AllowList, Sender, backoff, trusted_certificates
+from camiohookd.errors import CamiohookdError
+from camiohookd.labelers import Labeler
+from camiohookd.labelers.open import open_labeler
+from camiohookd.metrics import Metrics
+from camiohookd.pictures.decode import PictureLimits
+from camiohookd.queue import commands
+from camiohookd.queue.capacity import Bounds
+from camiohookd.queue.store_thread import StoreThread
+from camiohookd.queue.task_queue import TaskQueue
+from camiohookd.system import logs
+from camiohookd.web import control
+from camiohookd.web.admin import Check, admin_application
+from camiohookd.web.server.listener import Listener, listen
+from camiohookd.worker.event_labelling import EventLabeler
+from camiohookd.worker.worker import Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The parts that serve, on the event loop. `addresses` are those of the hook and of the admin listener."""
+
+    store: StoreThread
+    worker: Worker
+    hook: HookSite
+    admin: Listener
+    control: Listener
+    event_labeler: EventLabeler
+    allow_list: AllowList
+    addresses: tuple[str, str]
+
+    def use(self, setup: Setup) -> None:
+        """Take from `setup` what can change without a restart."""
+        logs.change_logging(setup.config.log.level, setup.keys.values())
+        self.hook.use(setup)
+        self.event_labeler.use_rules(setup.config.rule)
+        self.allow_list.replace(setup.config.callback.allow_hosts)
+
+    async def drain(self, seconds: float) -> None:
+        """Accept no more events, and answer those that are arriving for up to `seconds`."""
+        await self.hook.drain(seconds)
+
+    async def close_listeners(self) -> None:
+        """Stop answering the owner, too."""
+        await self.control.drain(0)
+        control.unbind(paths.runtime_dir(os.environ))
+        await self.admin.drain(0)
+
+
+def load_labeler(config: Config, metrics: Metrics) -> tuple[Labeler, int]:
+    """Load and warm up the labeler; return it and how many threads should call it. Raises SetupError."""
+    state = paths.state_dir(os.environ)
+    labeler, threads = open_labeler(config.labeler, state, lambda degraded: metrics.degraded.set(degraded))
+    return labeler, threads
+
+
+def open_queue(config: Config, metrics: Metrics) -> TaskQueue:
+    """Open the queue in the state folder. Raises StateFolderError, StateFolderBusy, StoreUnavailable."""
+    queue, callback = config.queue, config.callback
+    return TaskQueue(
+        paths.state_dir(os.environ),
+        backoff=lambda failures: backoff(failures - 1, callback.retry_min, callback.retry_max),
+        bounds=Bounds(
+            max_tasks=queue.max_tasks,
+            max_bytes=queue.max_bytes or None,
+            min_free_bytes=queue.min_free_bytes,
+            max_age=queue.max_age,
+            done_keep=queue.done_keep,
+            failed_keep=queue.failed_keep,
+            max_done=queue.max_done,
+            max_failed=queue.max_failed,
+        ),
+        newest_first=queue.order == "newest",
+        on_failed=lambda cause: metrics.tasks_failed.labels(cause.value).inc(),
+    )
+
+
+def connect(setup: Setup, labeler: Labeler, threads: int, metrics: Metrics, store: StoreThread) -> Service:
+    """Make the worker and the listeners, and let the listeners accept; the caller starts the worker.
+
+    To be called on the event loop. Raises CamiohookdError where an address cannot be listened on.
+    """
+    config = setup.config
+    sockets = Sockets(os.environ)
+    hook_sockets = sockets.listen("hook", config.hook.listen, "hook.listen")
+    admin_sockets = sockets.listen("admin", config.admin.listen, "admin.listen")
+    sockets.let_go()
+    control_socket = _bind_control()
+    metrics.watch_queue(lambda: store.snapshot)
+    limits = PictureLimits(config.images.formats, config.images.max_pixels, config.images.max_bytes)
+    event_labeler = EventLabeler(labeler, limits, config.rule, metrics)
+    allow_list = AllowList(config.callback.allow_hosts)
+    worker = _make_worker(config, event_labeler, allow_list, threads, metrics, store)
+    return Service(
+        store=store,
+        worker=worker,
+        hook=HookSite(setup, store, allow_list, metrics, hook_sockets),
+        admin=listen(admin_application(metrics, _readiness(worker, store)), admin_sockets),
+        control=listen(control.control_application(partial(_perform, store)), [control_socket]),
+        event_labeler=event_labeler,
+        allow_list=allow_list,
+        addresses=(_address(hook_sockets), _address(admin_sockets)),
+    )
+
+
+def _readiness(worker: Worker, store: StoreThread) -> Mapping[str, Check]:
+    return {"model": worker.labeler_trouble, "store": lambda: store.trouble, "worker": worker.stalled}
+
+
+def _make_worker(
+    config: Config,
+    event_labeler: EventLabeler,
+    allow_list: AllowList,
+    threads: int,
+    metrics: Metrics,
+    store: StoreThread,
+) -> Worker:
+    callback = config.callback
+    sender = Sender(
+        version("camiohookd"),
+        connect_timeout=callback.connect_timeout,
+        read_timeout=callback.read_timeout,
+        deadline=callback.timeout,
+        certificates=trusted_certificates(callback.ca),
+    )
+    return Worker(
+        store,
+        labelling=event_labeler,
+        courier=sender,
+        allow_list=allow_list,
+        metrics=metrics,
+        threads=threads,
+        deliveries=callback.concurrency,
+        labeler_deadline=config.labeler.deadline,
+    )
+
+
+def _bind_control() -> socket.socket:
+    folder = paths.runtime_dir(os.environ)
+    try:
+        return control.bind(folder)
+    except OSError as error:
+        raise CamiohookdError(f"cannot make the control socket in {folder}: {error.strerror or error}") from error
+
+
+async def _perform(store: StoreThread, command: commands.Command) -> commands.CommandResult:
+    return await store.call(lambda queue: commands.perform(queue, command))
+
+
+def _address(sockets: list[socket.socket]) -> str:
+    return "{}:{}".format(*sockets[0].getsockname()[:2])
