@@ -25,7 +25,7 @@ Usage: ./build.sh [deb] [--arch amd64|arm64] [--install-deps]
        ./build.sh bench [NAME...] [--quick]    measure how fast it is on this machine, against what it could be
        ./build.sh bench scaling                draw how that grows with cameras, pictures, threads, backlog
        ./build.sh bench soak [--minutes N]     load with kills, outages and bad input, and what it leaves behind
-       ./build.sh docs                         write the generated parts of README.md and debian/ again
+       ./build.sh docs                         write the generated parts of docs/ and debian/
        ./build.sh lock [PACKAGE...]            pin the newest versions that pyproject.toml allows, of all or of these
        ./build.sh sbom                         list what is shipped and others wrote: dist/camiohookd_VERSION.cdx.json
 The variable PYTHON chooses the interpreter that .venv is made with; without it, the first python3 that is new enough.
@@ -312,9 +312,10 @@ from pathlib import Path
 
 from camiohookd.config.reference import with_table
 
-readme = Path("README.md")
-readme.write_text(with_table(readme.read_text()))
+page = Path("docs/configure.md")
+page.write_text(with_table(page.read_text()))
 END
+  "$VENV/bin/python" -m tests.support.document_links
 }
 
 # One lock for every platform and Python; the tests' and the benchmarks' hold the same versions, and their own on top.

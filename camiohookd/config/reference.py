@@ -1,4 +1,4 @@
-"""The settings, written down for people: the commented example file, the README's table, and the manual page's parts.
+"""Write the settings down for people: the commented example file, the table of docs/configure.md, the manual page.
 
 `settings` (names, types, defaults, descriptions) → text. Nothing about a setting is said here, so that the two and
 the program cannot drift apart.
@@ -74,9 +74,9 @@ def tables() -> Iterator[Table]:
         yield Table(f"[[{name}]]", _about(kind), _settings(kind))
 
 
-def with_table(readme: str) -> str:
-    """The text of the README with the present table between its two markers."""
-    before, _, rest = readme.partition(_BEGIN)
+def with_table(page: str) -> str:
+    """Return `page` with the present table between its two markers."""
+    before, _, rest = page.partition(_BEGIN)
     _, _, after = rest.partition(_END)
     return f"{before}{_BEGIN}{settings_table()}{_END}{after}"
 

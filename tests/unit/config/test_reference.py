@@ -49,5 +49,5 @@ def test_the_packaged_file_is_the_example() -> None:
 
 
 def test_the_readme_holds_the_table() -> None:
-    readme = (ROOT / "README.md").read_text()
+    readme = (ROOT / "docs/configure.md").read_text()
     assert readme == reference.with_table(readme), ADVICE

@@ -1,4 +1,4 @@
-"""The README's way to a box that works, followed to the letter on a fresh machine by its owner, who may use sudo."""
+"""docs/install.md, followed word for word on a fresh machine by its owner, who may use sudo."""
 
 import os
 import re
@@ -15,23 +15,23 @@ from tests.appliance.appliance import HOOK, UNIT, Appliance
 from tests.appliance.conftest import Boot, own_architecture
 from tests.appliance.debs import Deb
 from tests.appliance.machine import PATIENCE, Machine
-from tests.integration.test_readme import CamiosApi
+from tests.integration.test_install_page import CamiosApi
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs/install.md"
 TOKEN = "token-of-the-owner"
 QUESTION = re.compile(r"(?i)(token.*: ?|\[Y/n\] ?)\Z")
 
 
 def section(title: str) -> str:
-    return re.split(r"^## ", README.read_text().partition(f"## {title}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+    return re.split(r"^## ", PAGE.read_text().partition(f"## {title}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
 
 
 def typed_on_the_box() -> list[str]:
     """What stands in the blocks of the section that are not the checkout's, then the two ways to be rid of it."""
-    text = section("Install")
+    text = section("Install it on the box")
     blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     commands = "".join(block for language, block in blocks if not language).splitlines()
-    return commands + re.findall(r"`(sudo apt (?:remove|purge) camiohookd)`", text)
+    return commands + re.findall(r"`(sudo apt (?:remove|purge) camiohookd)`", section("Remove"))
 
 
 class Owner:
@@ -82,7 +82,7 @@ def camios_api() -> Iterator[str]:
             thread.join()
 
 
-def test_the_readmes_commands_make_a_box_that_works_and_take_it_away_again(release: str, boot: Boot, deb: Deb) -> None:
+def test_the_page_makes_a_box_that_works_and_takes_it_away_again(release: str, boot: Boot, deb: Deb) -> None:
     install, create, remove, purge = typed_on_the_box()
     install = re.sub(r"camiohookd_\S+_(amd64|arm64)\.deb", deb.path.name, install)
     assert own_architecture() in install

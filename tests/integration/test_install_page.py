@@ -1,4 +1,4 @@
-"""The README's commands, typed as they stand there and in their order by a user who has just cloned the project."""
+"""The commands of docs/install.md, typed in their order by a user who has just cloned the project."""
 
 import json
 import os
@@ -20,24 +20,21 @@ import pytest
 from tests.support.daemon_process import START_SECONDS, STOP_SECONDS, free_port
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
-PLACEHOLDER = re.compile(r"\b[A-Z]{2,}\b")
+PAGE = (ROOT / "docs/install.md").read_text()
 
 
 def typed_commands() -> list[str]:
-    """Every command of the README's shell blocks, then those within its text; what the user fills in is left out.
+    """Return every command of the page's shell blocks.
 
-    build.sh is left out too: it is what runs these tests, and continuous integration runs its demonstration.
+    build.sh is left out: it runs these tests, and continuous integration runs its demonstration.
     """
-    blocks = re.findall(r"^```sh\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    blocks = re.findall(r"^```sh\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
     lines = "".join(blocks).replace("\\\n", "").splitlines()
-    in_blocks = [line for line in lines if not line.startswith(("#", "./build.sh"))]
-    in_text = re.findall(r"`((?:camiohookd|curl) (?!serve)[^`]*)`", README)
-    return in_blocks + [command for command in in_text if not PLACEHOLDER.search(command)]
+    return [line for line in lines if not line.startswith(("#", "./build.sh"))]
 
 
 class Terminal:
-    """A user's shell with a home of its own, in the checkout; `ports` are used in place of the README's."""
+    """A user's shell with a home of its own, in the checkout; `ports` are used in place of the page's."""
 
     def __init__(self, home: Path, ports: dict[str, int]) -> None:
         self._ports = ports
@@ -51,8 +48,8 @@ class Terminal:
         }
 
     def start(self, command: str) -> subprocess.Popen[str]:
-        for readmes, ours in self._ports.items():
-            command = command.replace(f":{readmes}", f":{ours}")
+        for pages, ours in self._ports.items():
+            command = command.replace(f":{pages}", f":{ours}")
         script = "\n".join([*self._lasting, command])
         if command.startswith("export "):
             self._lasting.append(command)
@@ -132,10 +129,10 @@ def api() -> Iterator[tuple[str, list[dict[str, str]]]]:
         thread.join()
 
 
-def test_the_readmes_commands_work_as_written(tmp_path: Path, api: tuple[str, list[dict[str, str]]]) -> None:
+def test_the_commands_of_the_page_work_as_written(tmp_path: Path, api: tuple[str, list[dict[str, str]]]) -> None:
     for tool in ("openssl", "curl"):
         if shutil.which(tool) is None:
-            pytest.skip(f"NOT TESTED: the README's commands, because {tool} is not installed (apt install {tool})")
+            pytest.skip(f"NOT TESTED: docs/install.md, because {tool} is not installed (apt install {tool})")
     url, hooks = api
     terminal = Terminal(tmp_path, {port: free_port() for port in ("8000", "8001", "9000")})
     daemons = [command for command in typed_commands() if command.endswith("camiohookd serve")]
