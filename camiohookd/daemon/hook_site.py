@@ -3,8 +3,6 @@
 Keys and certificate can be changed while it listens. Belongs to the event loop.
 """
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from socket import socket
 
@@ -12,39 +10,15 @@ from camiohookd.config.load import Config
 from camiohookd.daemon.setup import Setup
 from camiohookd.delivery import AllowList
 from camiohookd.metrics import Metrics
-from camiohookd.queue import views
-from camiohookd.queue.store_thread import Operation, StoreThread
-from camiohookd.queue.task_queue import Receipt
+from camiohookd.queue.store_thread import StoreThread
 from camiohookd.web.hook import hook_application
+from camiohookd.web.intake import Intake
 from camiohookd.web.keys import Keys
 from camiohookd.web.server.listener import ListenerLimits, listen
 from camiohookd.web.server.peers import Peers
-from camiohookd.wire import event as payload
-from camiohookd.wire.event import Event, parse_event
+from camiohookd.wire.event import EventLimits, parse_event
 
 BODIES_IN_MEMORY = 8
-PARSERS = 2
-"""Threads that read large events: digests and checksums let go of the interpreter's lock."""
-
-
-class Intake:
-    """The queue as the public listener sees it."""
-
-    def __init__(self, store: StoreThread) -> None:
-        self._store = store
-        self._parsers = ThreadPoolExecutor(PARSERS, "parse")
-
-    async def take(self, read: Callable[[], Event], *, is_long: bool) -> tuple[Event, Receipt]:
-        if is_long:
-            return await self._store.call_prepared(partial(self._prepare, read), self._parsers)
-        return await self._store.call(self._prepare(read))
-
-    def _prepare(self, read: Callable[[], Event]) -> Operation[tuple[Event, Receipt]]:
-        prepared = self._store.prepare(read())
-        return lambda queue: (prepared.event, queue.put(prepared))
-
-    async def page(self, limit: int, after: str | None) -> views.Page:
-        return await self._store.call(lambda queue: views.page(queue, limit, after))
 
 
 class HookSite:
@@ -62,10 +36,13 @@ class HookSite:
         self._metrics = metrics
         self._keys = Keys(setup.keys)
         site = hook_application(
-            intake=Intake(store),
+            intake=Intake(
+                store,
+                parse=partial(parse_event, limits=event_limits(config)),
+                check_callback=allow_list.refuse_private,
+                max_bytes=config.hook.max_body_bytes,
+            ),
             keys=self._keys,
-            parse=partial(parse_event, limits=event_limits(config)),
-            check_callback=allow_list.refuse_private,
             metrics=metrics,
             limits=listener_limits(config),
             wrong_keys=config.hook.max_wrong_keys,
@@ -86,8 +63,8 @@ class HookSite:
         await self._listener.drain(grace)
 
 
-def event_limits(config: Config) -> payload.EventLimits:
-    return payload.EventLimits(config.hook.max_images, config.hook.max_json_depth, config.images.max_bytes)
+def event_limits(config: Config) -> EventLimits:
+    return EventLimits(config.hook.max_images, config.hook.max_json_depth, config.images.max_bytes)
 
 
 def listener_limits(config: Config) -> ListenerLimits:

@@ -11,7 +11,6 @@ import os
 import queue as queues
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor
 from typing import Any, TypeVar
 
 from camiohookd.errors import QueueError, StoreUnavailable
@@ -32,9 +31,8 @@ log = logging.getLogger("camiohookd.queue")
 class _Call:
     """An operation that waits for its turn, and the future its caller waits for."""
 
-    operation: Operation[Any]
-
-    def __init__(self) -> None:
+    def __init__(self, operation: Operation[Any]) -> None:
+        self.operation = operation
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[Any] = self.loop.create_future()
         self.result: Any = None
@@ -84,35 +82,12 @@ class StoreThread:
 
     async def call(self, operation: Operation[Result]) -> Result:
         """Run `operation` and return its result once it is durable. Raises what it raises, or StoreUnavailable."""
-        call = _Call()
-        call.operation = operation
-        self._enter(call)
-        result: Result = await call.future
-        return result
-
-    async def call_prepared(self, prepare: Callable[[], Operation[Result]], executor: Executor) -> Result:
-        """As `call`, for an operation that `prepare` makes on a thread of `executor`; from there it goes on at once.
-
-        Raises what either raises, or StoreUnavailable.
-        """
-        call = _Call()
-        executor.submit(self._prepare, call, prepare)
-        result: Result = await call.future
-        return result
-
-    def _prepare(self, call: _Call, prepare: Callable[[], Operation[Any]]) -> None:
-        """On a thread of an executor."""
-        try:
-            call.operation = prepare()
-            self._enter(call)
-        except BaseException as error:  # noqa: BLE001  # whatever it is, it belongs to the caller
-            call.error = error
-            _settle_on(call.loop, [call])
-
-    def _enter(self, call: _Call) -> None:
         if self._stopping:
             raise StoreUnavailable("the queue is closed: the service stops")
+        call = _Call(operation)
         self._waiting.put(call)
+        result: Result = await call.future
+        return result
 
     async def persist(self, operation: Operation[Result]) -> Result | None:
         """As `call`, but for a change that has happened and must be kept: tried again for as long as the disk refuses.

@@ -27,14 +27,16 @@ class CommandEndpoint(Endpoint):
     """One request of the owner's."""
 
     methods = ("POST",)
-    body_limit = 64 * 1024
 
     def initialize(self, perform: Perform) -> None:
         self._perform = perform
 
+    def admit(self) -> None:
+        self.body.limit = 64 * 1024
+
     async def serve(self) -> None:
         try:
-            request = msgspec.json.decode(b"".join(self.chunks), type=commands.Command)
+            request = msgspec.json.decode(b"".join(self.body.chunks), type=commands.Command)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             message = f"not a request that this version knows: {error}; are program and daemon of one version?"
             raise PayloadError("unknown_request", message) from error

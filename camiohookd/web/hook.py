@@ -1,31 +1,29 @@
 """The public listener: Camio's three requests and nothing else (PROTOCOL.md, section 3).
 
-key ─▶ room ─▶ body ─▶ `Intake.take`: `read` (`parse`, `check_callback`) ─▶ stable storage ─▶ 200
+key ─▶ memory for the body ─▶ body ─▶ `Intake.take`: read, checked, on stable storage ─▶ 200
 
-Everything runs on the event loop, but `read` where it may take long. The key is in the URL, so no URL is ever logged.
+Everything runs on the event loop. The key is in the URL, so no URL is ever logged.
 """
 
 import logging
 import re
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
 from urllib.parse import unquote_to_bytes
 
 from tornado.web import url
 
 from camiohookd.errors import NoSuchTask
 from camiohookd.metrics import Metrics
-from camiohookd.web.keys import BodyMemory, Keys, WrongKeyLimiter
+from camiohookd.web.intake import BodyMemory, Intake, IntakeReceipt
+from camiohookd.web.keys import Keys, WrongKeyLimiter
 from camiohookd.web.server import answers, gzip_body
 from camiohookd.web.server.answers import ErrorResponse, Refused
 from camiohookd.web.server.endpoint import Endpoint, UnknownPath
 from camiohookd.web.server.listener import ListenerLimits, Site
 from camiohookd.web.server.log_throttle import Throttle, printable
 from camiohookd.web.server.peers import Peers
-from camiohookd.wire.event import Event
 
 log = logging.getLogger("camiohookd.hook")
 
@@ -33,45 +31,6 @@ _PREFIX = "/tasks/"
 _DEFAULT_PAGE, _MAX_PAGE = 100, 1000
 _CURSOR = re.compile(r"[0-9A-Za-z_.:-]{1,128}")
 _LINES_PER_EVENT = 20
-_LONG_BYTES = 1024 * 1024
-
-
-Unpack = Callable[[bytes | bytearray], bytes]
-
-
-class Receipt(Protocol):
-    """What the queue says of an event: the task's id, and whether it was known already."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def duplicate(self) -> bool: ...
-
-
-class Page(Protocol):
-    """Some of the pending tasks, oldest first; `pending` counts all, `next` is the `after` of the next page."""
-
-    @property
-    def pending(self) -> int: ...
-    @property
-    def tasks(self) -> Sequence[object]: ...
-    @property
-    def next(self) -> str | None: ...
-
-
-class Intake(Protocol):
-    """The side of the queue that is turned to Camio."""
-
-    async def take(self, read: Callable[[], Event], *, is_long: bool) -> tuple[Event, Receipt]:
-        """Return once the event that `read` gives is on stable storage; where it `is_long`, another thread reads.
-
-        Raises what `read` raises, and `QueueFull` or `StoreUnavailable` if it is not.
-        """
-        ...
-
-    async def page(self, limit: int, after: str | None) -> Page:
-        """At most `limit` pending tasks behind `after`; `NoSuchTask` if there is none of that name."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +39,10 @@ class HookContext:
 
     intake: Intake
     keys: Keys
-    parse: Callable[[bytes | bytearray], Event]
-    check_callback: Callable[[str], None]
     metrics: Metrics
-    room: BodyMemory
+    memory: BodyMemory
     guesses: WrongKeyLimiter
     throttle: Throttle = field(default_factory=partial(Throttle, log))
-
-    def read(self, chunks: list[bytearray], unpack: Unpack | None) -> Event:
-        """The event in a body, whose `chunks` are used up; raise `PayloadError`, `PrivateCallback` or `Refused`."""
-        body: bytes | bytearray = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        chunks.clear()
-        if unpack is not None:
-            body = unpack(body)
-        event = self.parse(body)
-        self.check_callback(event.callback_url)
-        return event
 
 
 class Status(Endpoint):
@@ -114,7 +61,7 @@ class Tasks(Endpoint):
         self._hook = hook
         self._started = time.monotonic()
         self._taken = 0
-        self._unpack: Unpack | None = None
+        self._is_gzip = False
 
     def admit(self) -> None:
         self._key_name = self._check_key()
@@ -124,13 +71,13 @@ class Tasks(Endpoint):
     async def serve(self) -> None:
         if self.request.method == "GET":
             await self._list()
-        elif self.received == 0:
+        elif self.body.received == 0:
             self.reply(200, {"status": "ok"})
         else:
             await self._accept()
 
     def release(self) -> None:
-        self._hook.room.give_back(self._taken)
+        self._hook.memory.give_back(self._taken)
         self._taken = 0
 
     def refused(self, answer: ErrorResponse) -> None:
@@ -143,7 +90,7 @@ class Tasks(Endpoint):
             answer.status,
             answer.code,
             printable(self.peer.name),
-            self.received,
+            self.body.received,
             printable(answer.message),
         )
 
@@ -157,43 +104,40 @@ class Tasks(Endpoint):
         return name
 
     def _admit_event(self) -> None:
-        limit = self.body_limit = self.application.limits.body_bytes
+        limit = self.body.limit = self.application.limits.body_bytes
         encoding = self.request.headers.get("Content-Encoding", "identity").lower()
         if encoding in gzip_body.NAMES:
-            self._unpack = partial(gzip_body.unpack, limit=limit)
+            self._is_gzip = True
         elif encoding != "identity":
             raise Refused(answers.ENCODED_BODY)
-        size = limit if self.length is None else self.length
+        size = limit if self.body.length is None else self.body.length
         if size <= limit:
-            size += limit if self._unpack else 0
-            self._hook.room.take(size)
+            size += limit if self._is_gzip else 0
+            self._hook.memory.take(size)
             self._taken = size
 
     async def _accept(self) -> None:
-        # To hand half a millisecond's work to another thread, and take it back, takes as long again.
-        is_long = self._unpack is not None or self.received > _LONG_BYTES
-        read = partial(self._hook.read, self.chunks, self._unpack)
-        event, receipt = await self._hook.intake.take(read, is_long=is_long)
-        self._record(event, receipt)
+        receipt = await self._hook.intake.take(self.body.chunks, is_gzip=self._is_gzip)
+        self._record(receipt)
         self.reply(200, {"status": "duplicate" if receipt.duplicate else "queued", "id": receipt.id})
 
-    def _record(self, event: Event, receipt: Receipt) -> None:
+    def _record(self, receipt: IntakeReceipt) -> None:
         metrics = self._hook.metrics
         (metrics.events_duplicate if receipt.duplicate else metrics.events_accepted).inc()
         log.info(
             "%s task=%s camera=%s images=%d rejected=%d bytes=%d ms=%d hook=%s",
             "duplicate" if receipt.duplicate else "accepted",
             receipt.id,
-            printable(event.camera or "-"),
-            len(event.pictures),
-            len(event.rejected),
-            self.received,
+            printable(receipt.camera or "-"),
+            receipt.pictures,
+            len(receipt.rejected),
+            self.body.received,
             (time.monotonic() - self._started) * 1000,
             self._key_name,
         )
         if not receipt.duplicate:
-            metrics.pictures_rejected.inc(len(event.rejected))
-            log_warnings(receipt.id, event)
+            metrics.pictures_rejected.inc(len(receipt.rejected))
+            log_warnings(receipt)
 
     async def _list(self) -> None:
         after = self._parameter("after")
@@ -218,35 +162,31 @@ class Tasks(Endpoint):
         return values[0].decode("latin-1") if values else None
 
 
-def log_warnings(task: str, event: Event) -> None:
-    """A line for each picture that is left out and for each field that is ignored, up to a bound."""
-    lines = [f"picture {each.field} left out: {each.reason}" for each in event.rejected]
-    lines += event.warnings
+def log_warnings(receipt: IntakeReceipt) -> None:
+    """Log a line for each picture that is left out and for each field that is ignored, up to a bound."""
+    lines = [f"picture {each.field} left out: {each.reason}" for each in receipt.rejected]
+    lines += receipt.warnings
     for line in lines[:_LINES_PER_EVENT]:
-        log.warning("task=%s %s", task, printable(line))
+        log.warning("task=%s %s", receipt.id, printable(line))
     if len(lines) > _LINES_PER_EVENT:
-        log.warning("task=%s and %d more such lines", task, len(lines) - _LINES_PER_EVENT)
+        log.warning("task=%s and %d more such lines", receipt.id, len(lines) - _LINES_PER_EVENT)
 
 
 def hook_application(
     *,
     intake: Intake,
     keys: Keys,
-    parse: Callable[[bytes | bytearray], Event],
-    check_callback: Callable[[str], None],
     metrics: Metrics,
     limits: ListenerLimits,
     wrong_keys: int,
     peers: Peers,
 ) -> Site:
-    """The site for `site.listen`. Who offers more than `wrong_keys` is told to wait."""
+    """Return the site for `listener.listen`. Who offers more than `wrong_keys` is told to wait."""
     hook = HookContext(
         intake=intake,
         keys=keys,
-        parse=parse,
-        check_callback=check_callback,
         metrics=metrics,
-        room=BodyMemory(limits.bodies_bytes),
+        memory=BodyMemory(limits.bodies_bytes),
         guesses=WrongKeyLimiter(wrong_keys),
     )
     paths = [

@@ -1,13 +1,10 @@
-"""Who may post, and how much at once."""
+"""Who may post: the owner's keys, and how long a client that guesses them has to wait."""
 
 import hmac
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
-
-from camiohookd.web.server import answers
-from camiohookd.web.server.answers import Refused
 
 LONGEST_WAIT = 3600
 _REMEMBERED = 10_000
@@ -80,19 +77,3 @@ class WrongKeyLimiter:
             if len(self._guessers) < self._remembered and not self._guessers[first].is_over(now):
                 break
             del self._guessers[first]
-
-
-class BodyMemory:
-    """How many bytes of bodies may be in memory at once."""
-
-    def __init__(self, size: int) -> None:
-        self._free = size
-
-    def take(self, size: int) -> None:
-        """Raise `Refused` if there is no room for `size` bytes."""
-        if size > self._free:
-            raise Refused(answers.BODIES_IN_FLIGHT)
-        self._free -= size
-
-    def give_back(self, size: int) -> None:
-        self._free += size

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -24,9 +25,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from camiohookd.delivery.allow_list import AllowList
-from camiohookd.errors import NoSuchTask, QueueFull, StoreUnavailable
+from camiohookd.errors import QueueFull, StoreUnavailable
 from camiohookd.metrics import Metrics
+from camiohookd.queue.store_thread import StoreThread
+from camiohookd.queue.task_queue import Prepared, TaskQueue
+from camiohookd.queue.views import Page
 from camiohookd.web.hook import hook_application
+from camiohookd.web.intake import Intake, IntakeReceipt
 from camiohookd.web.keys import Keys
 from camiohookd.web.server.listener import Listener, ListenerLimits, Site, listen
 from camiohookd.web.server.peers import Peers
@@ -40,52 +45,34 @@ BODY_LIMIT = 256 * 1024
 LIMITS = ListenerLimits(body_bytes=BODY_LIMIT, bodies_bytes=4 * BODY_LIMIT, discard_bytes=64 * BODY_LIMIT)
 
 
-@dataclass(frozen=True)
-class MemoryReceipt:
-    id: str
-    duplicate: bool
+class HeldIntake(Intake):
+    """The real one, on a real queue; `error` is raised by the next `keep`, which waits while `gate` is not set.
 
+    `events` are those that were kept, by id.
+    """
 
-class Summary(msgspec.Struct):
-    id: str
-    camera: str | None
-    state: str = "pending"
+    def __init__(self, store: StoreThread, parse: Callable[[bytes | bytearray], Event], max_bytes: int) -> None:
+        super().__init__(store, parse, AllowList(["camio.com"]).refuse_private, max_bytes)
+        self.events: dict[str, Event] = {}
+        self.error: Exception | None = None
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+        self.padding = ""
 
-
-@dataclass(frozen=True)
-class MemoryPage:
-    pending: int
-    tasks: list[Summary]
-    next: str | None
-
-
-@dataclass
-class MemoryIntake:
-    """A queue without a disk. `error` is raised by the next `take`; `take` waits while `gate` is not set."""
-
-    events: dict[str, Event] = field(default_factory=dict)
-    error: Exception | None = None
-    gate: threading.Event = field(default_factory=threading.Event)
-    entered: threading.Event = field(default_factory=threading.Event)
-    pages: list[tuple[int, str | None]] = field(default_factory=list)
-
-    async def take(self, read: Callable[[], Event], *, is_long: bool) -> tuple[Event, MemoryReceipt]:
-        event = await asyncio.to_thread(read) if is_long else read()
+    async def keep(self, prepared: Prepared) -> IntakeReceipt:
         self.entered.set()
         while not self.gate.is_set():
             await asyncio.sleep(0.01)
         if self.error is not None:
             raise self.error
-        duplicate = event.digest in self.events
-        self.events[event.digest] = event
-        return event, MemoryReceipt(event.digest, duplicate)
+        receipt = await super().keep(prepared)
+        self.events[receipt.id] = prepared.event
+        return receipt
 
-    async def page(self, limit: int, after: str | None) -> MemoryPage:
-        self.pages.append((limit, after))
-        if after == "gone":
-            raise NoSuchTask(after)
-        tasks = [Summary(key, event.camera) for key, event in self.events.items()]
-        return MemoryPage(len(tasks), tasks[:limit], tasks[limit - 1].id if len(tasks) > limit else None)
+    async def page(self, limit: int, after: str | None) -> Page:
+        page = await super().page(limit, after)
+        return msgspec.structs.replace(page, next=self.padding) if self.padding else page
 
 
 @dataclass
@@ -94,14 +81,11 @@ class Box:
 
     limits: ListenerLimits = LIMITS
     parse: Callable[[bytes | bytearray], Event] = parse_event
-    intake: MemoryIntake = field(default_factory=MemoryIntake)
     metrics: Metrics = field(default_factory=Metrics)
     wrong_keys: int = 1000
     proxies: tuple[str, ...] = ()
     port: int = 0
-
-    def __post_init__(self) -> None:
-        self.intake.gate.set()
+    intake: HeldIntake = field(init=False)
 
     @property
     def url(self) -> str:
@@ -115,8 +99,6 @@ class Box:
         return hook_application(
             intake=self.intake,
             keys=Keys({"home": KEY, "barn": "an0ther-key"}),
-            parse=self.parse,
-            check_callback=AllowList(["camio.com"]).refuse_private,
             metrics=self.metrics,
             limits=self.limits,
             wrong_keys=self.wrong_keys,
@@ -126,16 +108,20 @@ class Box:
     @contextmanager
     def running(self) -> Iterator["Box"]:
         ready = threading.Event()
-        thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready)))
-        thread.start()
-        assert ready.wait(PATIENCE)
-        try:
-            yield self
-        finally:
-            self.drain(0)
-            self._loop.call_soon_threadsafe(self._done.set)
-            thread.join(PATIENCE)
-            assert not thread.is_alive()
+        with TemporaryDirectory() as folder:
+            store = StoreThread(TaskQueue(Path(folder), backoff=lambda _: 1.0))
+            self.intake = HeldIntake(store, self.parse, self.limits.body_bytes)
+            thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready)))
+            thread.start()
+            assert ready.wait(PATIENCE)
+            try:
+                yield self
+            finally:
+                self.drain(0)
+                self._loop.call_soon_threadsafe(self._done.set)
+                thread.join(PATIENCE)
+                assert not thread.is_alive()
+                store.stop()
 
     def drain(self, grace: float) -> None:
         asyncio.run_coroutine_threadsafe(self._listener.drain(grace), self._loop).result(PATIENCE)
@@ -210,8 +196,8 @@ def test_the_service_says_that_it_is_up_and_nothing_else(box: Box, path: str) ->
 def test_an_event_is_kept_and_answered_with_its_id(box: Box) -> None:
     answer = requests.post(box.tasks, event(), timeout=PATIENCE)
     assert answer.status_code == 200
-    (kept,) = box.intake.events.values()
-    assert answer.json() == {"status": "queued", "id": kept.digest}
+    ((task, kept),) = box.intake.events.items()
+    assert answer.json() == {"status": "queued", "id": task}
     assert (kept.camera, kept.pictures[0].data) == ("front", b"jpeg")
 
 
@@ -305,9 +291,11 @@ def test_the_pending_tasks_are_listed_in_pages(box: Box) -> None:
     ids = list(box.intake.events)
     answer = requests.get(box.tasks, params={"limit": 2}, timeout=PATIENCE).json()
     assert (answer["pending"], answer["next"]) == (3, ids[1])
-    assert answer["tasks"] == [{"id": name, "camera": "front", "state": "pending"} for name in ids[:2]]
-    requests.get(box.tasks, params={"after": ids[1]}, timeout=PATIENCE)
-    assert box.intake.pages == [(2, None), (100, ids[1])]
+    assert [(task["id"], task["camera"], task["state"]) for task in answer["tasks"]] == [
+        (name, "front", "pending") for name in ids[:2]
+    ]
+    rest = requests.get(box.tasks, params={"after": ids[1]}, timeout=PATIENCE).json()
+    assert [task["id"] for task in rest["tasks"]] == ids[2:]
     assert requests.get(box.tasks, timeout=PATIENCE).json()["next"] is None
 
 
@@ -622,7 +610,7 @@ def test_a_body_that_does_not_come_is_a_408() -> None:
 
 def test_a_client_that_does_not_read_its_answer_does_not_keep_its_connection() -> None:
     with Box(limits=ListenerLimits(connections=1, answer_seconds=0.1)).running() as box:
-        box.intake.events = {f"{number:050000d}": parse_event(event()) for number in range(1000)}
+        box.intake.padding = "0" * 50_000_000
         with box.connect() as connection:
             connection.sendall(head("GET", f"/tasks/{KEY}?limit=1000"))
             until(lambda: answers_again(box))

@@ -1,17 +1,14 @@
 """The store thread: what waits together is committed together, and one caller's trouble is not another's."""
 
 import asyncio
-import gc
 import threading
-import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from camiohookd.errors import NoSuchTask, PayloadError, StoreUnavailable
+from camiohookd.errors import NoSuchTask, StoreUnavailable
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import Cause
 from camiohookd.queue.task_queue import Receipt, TaskQueue
@@ -213,50 +210,6 @@ def test_stopping_does_what_waits_and_leaves_the_queue_in_order(
     asyncio.run(scenario())
     again = open_queue(tmp_path, disk=disk)
     assert len(again.table) == 300
-
-
-def test_what_is_prepared_on_another_thread_goes_into_the_queue(queue: TaskQueue) -> None:
-    async def scenario() -> tuple[Receipt, str]:
-        names: list[str] = []
-
-        def prepare() -> Callable[[TaskQueue], Receipt]:
-            names.append(threading.current_thread().name)
-            return put(1)
-
-        with ThreadPoolExecutor(1, "parse") as executor:
-            async with running(queue) as store:
-                return await store.call_prepared(prepare, executor), names[0]
-
-    receipt, name = asyncio.run(scenario())
-    assert (receipt.id, name) == ("1", "parse_0")
-
-
-def test_what_cannot_be_prepared_is_its_callers_error_and_nothing_of_it_stays_in_memory(queue: TaskQueue) -> None:
-    """Even before the garbage collector comes: it may have been 32 MB."""
-
-    class InHand:
-        """A body."""
-
-    bodies: list[weakref.ref[InHand]] = []
-
-    def prepare() -> Callable[[TaskQueue], Receipt]:
-        body = InHand()
-        bodies.append(weakref.ref(body))
-        raise PayloadError("not_json", "it is no JSON")
-
-    async def scenario() -> None:
-        with ThreadPoolExecutor(1) as executor:
-            async with running(queue) as store:
-                with pytest.raises(PayloadError, match="no JSON"):
-                    await store.call_prepared(prepare, executor)
-                await store.call(put(1))
-
-    gc.disable()
-    try:
-        asyncio.run(scenario())
-        assert bodies[0]() is None
-    finally:
-        gc.enable()
 
 
 def test_a_call_after_the_stop_is_refused_and_does_not_wait_for_ever(queue: TaskQueue) -> None:

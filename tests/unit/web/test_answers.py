@@ -8,7 +8,7 @@ from tornado.web import HTTPError
 from camiohookd.errors import NoSuchTask, PayloadError, PrivateCallback, QueueFull, StoreUnavailable, WrongState
 from camiohookd.web.server import answers
 from camiohookd.web.server.answers import ErrorResponse, Refused, answer_for
-from camiohookd.web.server.endpoint import declared_length
+from camiohookd.web.server.request_body import declared_length
 
 
 def test_a_payload_error_is_a_400_that_names_the_field() -> None:

@@ -2,8 +2,7 @@
 
 import pytest
 
-from camiohookd.web.keys import LONGEST_WAIT, BodyMemory, Keys, WrongKeyLimiter
-from camiohookd.web.server.answers import Refused
+from camiohookd.web.keys import LONGEST_WAIT, Keys, WrongKeyLimiter
 
 
 def test_each_key_is_known_by_its_name() -> None:
@@ -80,14 +79,3 @@ def test_only_so_many_guessers_are_remembered_and_the_latest_are() -> None:
         guesses.count("the one that goes on")
     assert len(guesses) == 100
     assert guesses.count("the one that goes on") == LONGEST_WAIT
-
-
-def test_what_is_taken_is_not_there_for_others_until_it_is_given_back() -> None:
-    room = BodyMemory(100)
-    room.take(60)
-    with pytest.raises(Refused) as refusal:
-        room.take(41)
-    assert refusal.value.answer.status == 503
-    assert refusal.value.answer.retry_after
-    room.give_back(60)
-    room.take(100)
