@@ -108,6 +108,10 @@ class QueueSettings(Struct, frozen=True):
         Literal["oldest", "newest"],
         Meta(description="Which event is labelled first; newest: fresh ones before the backlog of an outage."),
     ] = "oldest"
+    fair: Annotated[
+        bool,
+        Meta(description="Whether cameras take turns at being labelled; order then holds within a camera."),
+    ] = True
     done_keep: Annotated[
         Duration, Meta(description="How long a delivered event is remembered, without pictures, to know it again.")
     ] = Duration("24h")

@@ -91,6 +91,7 @@ def open_queue(config: Config, metrics: Metrics) -> TaskQueue:
             max_failed=queue.max_failed,
         ),
         newest_first=queue.order == "newest",
+        fair=queue.fair,
         on_failed=lambda cause: metrics.tasks_failed.labels(cause.value).inc(),
     )
 

@@ -6,6 +6,7 @@ The storage tells of every change, made or undone; nothing here is written to th
 import re
 import sys
 
+from camiohookd.queue.camera_turns import CameraTurns
 from camiohookd.queue.delivery_schedule import DeliverySchedule
 from camiohookd.queue.sorted_ids import OrderedIds, TimedIds
 from camiohookd.queue.task import WAITING, State
@@ -32,12 +33,12 @@ def _compact(digest: str) -> int | str:
 class TaskIndex:
     """Every access costs the same however many tasks there are. Belongs to the store thread."""
 
-    def __init__(self, segments: Segments, deliveries: DeliverySchedule) -> None:
+    def __init__(self, segments: Segments, deliveries: DeliverySchedule, *, fair: bool = True) -> None:
         self._segments = segments
         self._deliveries = deliveries
         self.by_state = {state: OrderedIds() for state in State}
         self.waiting = OrderedIds()
-        self.claimable = OrderedIds()
+        self.claimable = CameraTurns(fair=fair)
         self.suspects = OrderedIds()
         self.in_hand: set[int] = set()
         self._by_digest: dict[int | str, int] = {}
@@ -97,8 +98,10 @@ class TaskIndex:
             )
         elif document.get("in_hand"):
             self.in_hand.add(task_id)
+        elif document.get("suspect"):
+            self.suspects.add(task_id)
         else:
-            (self.suspects if document.get("suspect") else self.claimable).add(task_id)
+            self.claimable.add(task_id, sys.intern(document.get("camera") or ""))
 
     def _remove(self, task_id: int, document: Document) -> None:
         state = State(document["state"])
@@ -114,6 +117,6 @@ class TaskIndex:
         self._deliveries.remove(task_id)
         self.by_age.discard(task_id)
         self.waiting.discard(task_id)
-        self.claimable.discard(task_id)
+        self.claimable.discard(task_id, document.get("camera") or "")
         self.suspects.discard(task_id)
         self.in_hand.discard(task_id)

@@ -40,7 +40,14 @@ class QueueStore:
     """
 
     def __init__(
-        self, folder: Path, *, backoff: Callable[[int], float], clock: Clock | None, disk: Disk | None, briefly: bool
+        self,
+        folder: Path,
+        *,
+        backoff: Callable[[int], float],
+        fair: bool,
+        clock: Clock | None,
+        disk: Disk | None,
+        briefly: bool,
     ) -> None:
         self.folder = folder
         self.disk = disk or Disk()
@@ -51,7 +58,7 @@ class QueueStore:
         except OSError as error:
             raise self._cannot_open(error) from error
         with self.opening():
-            self._open(self._folder.snapshot, DeliverySchedule(backoff), clock or SystemClock())
+            self._open(self._folder.snapshot, DeliverySchedule(backoff), clock or SystemClock(), fair=fair)
 
     @contextmanager
     def opening(self) -> Iterator[None]:
@@ -67,11 +74,11 @@ class QueueStore:
     def _cannot_open(self, error: OSError) -> StoreUnavailable:
         return StoreUnavailable(f"the queue in {self.folder} cannot be opened: {error}")
 
-    def _open(self, snapshot: Path, deliveries: DeliverySchedule, clock: Clock) -> None:
+    def _open(self, snapshot: Path, deliveries: DeliverySchedule, clock: Clock, *, fair: bool) -> None:
         self.quarantine = Quarantine(self.folder / "quarantine", self.disk)
         self.segments = Segments(self.folder / "segments", self.disk)
         self.deliveries = deliveries
-        self.index = TaskIndex(self.segments, deliveries)
+        self.index = TaskIndex(self.segments, deliveries, fair=fair)
         self._db = JournaledDB(snapshot, self.disk, self.quarantine, self.index.observe, storage=JournaledStorage)
         self.table = self._db.table(self._db.default_table_name)
         self.storage: JournaledStorage = self._db.storage  # type: ignore[assignment]  # it is what was asked for above

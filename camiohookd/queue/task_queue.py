@@ -55,8 +55,8 @@ class TaskQueue(QueueStore):
     """The queue in the state folder `folder`.
 
     `backoff(failures)` gives the seconds until the next try after that many failures; `on_failed` is told of every task
-    that fails; `briefly`: it is opened for one command. Raises StateFolderError, StateFolderBusy when the folder cannot
-    be used, StoreUnavailable when the disk refuses.
+    that fails; `fair`: cameras take turns at being labelled; `briefly`: it is opened for one command. Raises
+    StateFolderError, StateFolderBusy when the folder cannot be used, StoreUnavailable when the disk refuses.
     """
 
     def __init__(
@@ -66,12 +66,13 @@ class TaskQueue(QueueStore):
         backoff: Callable[[int], float],
         bounds: Bounds | None = None,
         newest_first: bool = False,
+        fair: bool = True,
         clock: Clock | None = None,
         disk: Disk | None = None,
         on_failed: Callable[[Cause], None] = lambda _: None,
         briefly: bool = False,
     ) -> None:
-        super().__init__(folder, backoff=backoff, clock=clock, disk=disk, briefly=briefly)
+        super().__init__(folder, backoff=backoff, fair=fair, clock=clock, disk=disk, briefly=briefly)
         self.accepted = 0
         self._backoff = backoff
         self._on_failed = on_failed
@@ -142,11 +143,13 @@ class TaskQueue(QueueStore):
             return None
         task_id = suspect
         if task_id is None:
-            task_id = self.index.claimable.last() if self._newest_first else self.index.claimable.first()
+            task_id = self.index.claimable.next(newest_first=self._newest_first)
         if task_id is None or self._alone():
             return None
         self.change(task_id, {"in_hand": True}, durable=False)
-        return self.get(task_id)
+        task = self.get(task_id)
+        self.index.claimable.end_turn(task.camera or "")
+        return task
 
     def _alone(self) -> bool:
         """A suspect is in hand: nothing else may be until it is labelled."""

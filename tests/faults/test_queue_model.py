@@ -6,6 +6,7 @@ find its way out.
 
 import random
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -98,11 +99,12 @@ class QueueModel(RuleBasedStateMachine):
         self.ids_given: set[int] = set()
         self.ids_are_known = True
         self.in_air: dict[int, DueDelivery] = {}
-        self.newest_first = False
+        self.newest_first = self.fair = False
         self.queue = self.open()
 
     def open(self) -> TaskQueue:
-        queue = open_queue(Path(self.folder.name), clock=self.clock, bounds=BOUNDS, newest_first=self.newest_first)
+        order = {"newest_first": self.newest_first, "fair": self.fair}
+        queue = open_queue(Path(self.folder.name), clock=self.clock, bounds=BOUNDS, **order)
         self.housekeeper = Housekeeper(queue)
         self.running = True
         return queue
@@ -121,9 +123,9 @@ class QueueModel(RuleBasedStateMachine):
                 self.crash()
             self.folder.cleanup()
 
-    @initialize(newest_first=st.booleans())
-    def choose_order(self, newest_first: bool) -> None:
-        self.newest_first = newest_first
+    @initialize(newest_first=st.booleans(), fair=st.booleans())
+    def choose_order(self, newest_first: bool, fair: bool) -> None:
+        self.newest_first, self.fair = newest_first, fair
         self.restart_cleanly()
 
     # The sender
@@ -151,22 +153,28 @@ class QueueModel(RuleBasedStateMachine):
     @rule()
     def claim(self) -> None:
         task = commit(self.queue, lambda q: q.claim())
-        expected = self.next_claim()
-        assert (None if task is None else int(task.id)) == expected
-        if task is not None and expected is not None:
-            self.change(expected, in_hand=True)
+        expected = self.next_claims()
+        assert bool(expected) == (task is not None)
+        if task is not None:
+            task_id = int(task.id)
+            assert task_id in expected
+            self.change(task_id, in_hand=True)
             payload = self.queue.read_payload(task)
-            event = EVENT[self.tasks[expected].event]
+            event = EVENT[self.tasks[task_id].event]
             assert (payload.pictures, payload.meta["rest"]) == (event.pictures, event.rest)
 
-    def next_claim(self) -> int | None:
+    def next_claims(self) -> set[int]:
+        """The tasks that may be claimed next; several where cameras take turns."""
         free = [task_id for task_id in self.having(State.PENDING) if not self.tasks[task_id].in_hand]
         suspects = [task_id for task_id in free if self.tasks[task_id].suspect]
         if suspects:
-            return None if self.in_hand() else min(suspects)
-        if not free or any(self.tasks[task_id].suspect for task_id in self.in_hand()):
-            return None
-        return max(free) if self.newest_first else min(free)
+            return set() if self.in_hand() else {min(suspects)}
+        if any(self.tasks[task_id].suspect for task_id in self.in_hand()):
+            return set()
+        by_camera: dict[str | None, list[int]] = defaultdict(list)
+        for task_id in free:
+            by_camera[EVENT[self.tasks[task_id].event].camera if self.fair else None].append(task_id)
+        return {max(ids) if self.newest_first else min(ids) for ids in by_camera.values()}
 
     @precondition(lambda self: self.in_hand())
     @rule(data=st.data(), what=st.sampled_from(["labelled", "labelled", "give back", "fail"]))

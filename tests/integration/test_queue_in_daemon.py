@@ -43,7 +43,7 @@ def test_with_order_newest_a_fresh_event_is_labelled_before_the_backlog(tmp_path
         # While the first is labelled and the second is in hand already, the others become a backlog.
         post_event(daemon, camio, "slow", pictures=[CAT] * 100)
         for name in ("next", "old", "older-than-new", "new"):
-            post_event(daemon, camio, name, camera=name)
+            post_event(daemon, camio, name)
         camio.wait_until(lambda arrived: all(arrived.values()), PATIENCE)
         log = daemon.log
     assert re.findall(r"labelled task=(\d+)", log) == ["1", "2", "5", "4", "3"]

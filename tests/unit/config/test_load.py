@@ -182,6 +182,7 @@ def test_every_setting_can_be_made_in_the_environment_and_wins_over_the_file(tmp
         ("hook", "tls_key"): ("/etc/key.pem", "/etc/key.pem"),
         ("hook", "trusted_proxies"): ('["192.168.1.2", "fd00::/8"]', ("192.168.1.2/32", "fd00::/8")),
         ("queue", "order"): ("newest", "newest"),
+        ("queue", "fair"): ("false", False),
         ("labeler", "kind"): ("onnx", "onnx"),
         ("labeler", "model"): ("other", "other"),
         ("labeler", "device"): ("cpu", "cpu"),

@@ -63,7 +63,8 @@ def facts(index: TaskIndex) -> dict[str, Any]:
         due.append(task_id)
     return {
         "counts": {state: count for state, count in index.counts.items() if count},
-        "ids": [list(ids.after(0)) for ids in (index.waiting, index.claimable, index.suspects)],
+        "ids": [list(ids.after(0)) for ids in (index.waiting, index.suspects)],
+        "claimable": sorted(task_id for ids in index.claimable._ids.values() for task_id in ids.after(0)),
         "in hand": index.in_hand,
         "digests": index._by_digest,
         "timed": [sorted(ids._times.items()) for ids in (index.by_age, index.kept_payloads, *index.ended.values())],

@@ -327,3 +327,13 @@ def test_a_restart_finds_everything_as_it_was(queue: TaskQueue, tmp_path: Path, 
         assert {document.doc_id: dict(document) for document in queue.table} == before
         assert {state: queue.index.counts[state] for state in counts} == counts
         crash(queue)
+
+
+def test_cameras_take_turns_at_being_labelled_unless_the_owner_wants_strict_order(tmp_path: Path) -> None:
+    cameras = ["storm"] * 5 + ["quiet"]
+    for fair, order in ((True, [1, 6, 2, 3, 4, 5]), (False, [1, 2, 3, 4, 5, 6])):
+        queue = open_queue(tmp_path / str(fair), fair=fair)
+        for number, camera in enumerate(cameras, 1):
+            accept(queue, make_event(number, camera=camera))
+        assert [claim(queue) for _ in cameras] == order
+        crash(queue)
