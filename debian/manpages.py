@@ -16,7 +16,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from camiohookd import cli
-from camiohookd.config import reference as configdoc
+from camiohookd.config import reference
 
 FILES = {
     "/etc/camiohookd/camiohookd.toml": "The settings, see camiohookd.toml(5).",
@@ -110,8 +110,8 @@ def _command(context: click.Context) -> Iterator[str]:
 def _settings() -> Iterator[str]:
     yield from (".SH NAME", r"camiohookd.toml \- settings of camiohookd")
     yield from (".SH SYNOPSIS", "/etc/camiohookd/camiohookd.toml")
-    yield from (".SH DESCRIPTION", *_text(configdoc.ABOUT))
-    for header, about, settings in configdoc.tables():
+    yield from (".SH DESCRIPTION", *_text(reference.ABOUT))
+    for header, about, settings in reference.tables():
         yield from (f'.SH "{_escape(header)}"', *_text(about))
         for setting in settings:
             takes = f"Takes {setting.takes}. Default: {setting.default}."

@@ -83,12 +83,12 @@ def _survey(settings: "Config", model: str | None) -> "Survey":
 
 
 def _settings() -> "Config":
-    from camiohookd.config import load as config
+    from camiohookd.config.load import load_config
 
     # The file holds the key, so that not everybody may read it.
     file = paths.config_file(os.environ)
     hidden = file.exists() and not os.access(file, os.R_OK)
-    return config.load(Path(os.devnull) if hidden else None, os.environ)
+    return load_config(Path(os.devnull) if hidden else None, os.environ)
 
 
 def _row(found: "Finding") -> str:

@@ -235,9 +235,9 @@ def _key_to_register(name: str | None, config_file: Path | None) -> str:
 
 
 def _configured_keys(config_file: Path | None) -> dict[str, str]:
-    from camiohookd.config import load as config
+    from camiohookd.config.load import load_with_keys
 
-    return config.load_with_keys(config_file, os.environ)[1]
+    return load_with_keys(config_file, os.environ)[1]
 
 
 def _known_keys(config_file: Path | None) -> list[str]:

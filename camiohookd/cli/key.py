@@ -53,9 +53,9 @@ def new(name: str, config_file: Path | None) -> None:
 def list_keys(config_file: Path | None) -> None:
     """Print the keys' names; beside a weak one, that it is."""
     from camiohookd.config import api_keys
-    from camiohookd.config import load as config
+    from camiohookd.config.load import load_with_keys
 
-    for name, value in config.load_with_keys(config_file, os.environ)[1].items():
+    for name, value in load_with_keys(config_file, os.environ)[1].items():
         click.echo(f"{name}  (weak: {api_keys.WEAK})" if api_keys.is_weak(value) else name)
 
 
@@ -75,8 +75,7 @@ def retire(name: str, config_file: Path | None) -> None:
 
 
 def _settings_and_file(config_file: Path | None) -> "tuple[Config, Path]":
-    from camiohookd.config import load as config
-    from camiohookd.config import paths
+    from camiohookd.config import load, paths
 
-    settings = config.load(config_file, os.environ)
-    return settings, config.keys_file(settings, config_file or paths.config_file(os.environ))
+    settings = load.load_config(config_file, os.environ)
+    return settings, load.keys_file(settings, config_file or paths.config_file(os.environ))

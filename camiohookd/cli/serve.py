@@ -39,11 +39,16 @@ def serve(path: Path | None) -> int:
 
 @click.command()
 @click.option("--config", "path", type=click.Path(path_type=Path), metavar="FILE", help=_CONFIG_HELP)
-def check(path: Path | None) -> None:
+@click.option(
+    "--reload", "only_reload", is_flag=True, help="Check only what a reload reads: settings, rules, keys, certificate."
+)
+def check(path: Path | None, only_reload: bool) -> None:
     """Say ok, or what is wrong with the settings, keys, certificate or labeler (exit status 78)."""
     from camiohookd.daemon import setup
 
-    _check_labeler(setup.read(path, os.environ).config.labeler)
+    config = setup.read(path, os.environ).config
+    if not only_reload:
+        _check_labeler(config.labeler)
     click.echo("ok")
 
 

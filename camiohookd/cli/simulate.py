@@ -180,9 +180,9 @@ def _host_and_port(listen: str) -> tuple[str, int]:
 
 def _key(key_file: Path | None, config_file: Path | None) -> str:
     if key_file is None:
-        from camiohookd.config import load as config
+        from camiohookd.config.load import load_with_keys
 
-        return next(iter(config.load_with_keys(config_file, os.environ)[1].values()))
+        return next(iter(load_with_keys(config_file, os.environ)[1].values()))
     try:
         lines = key_file.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -17,10 +17,11 @@ from pathlib import Path
 from camiohookd.config.settings import KEY_ADVICE
 from camiohookd.config.values import ApiKey
 from camiohookd.errors import CamiohookdError, ConfigError
+from camiohookd.system import permissions
+from camiohookd.system.permissions import remedy
 
 FILE_NAME = "api-keys"
 WEAK = "it is short, or of few different letters; camiohookd key new makes a good one"
-SERVICE_GROUP = "camiohookd"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _KEY_BYTES = 24
@@ -105,9 +106,7 @@ def _text(path: Path, where: str) -> str:
     try:
         return path.read_bytes().decode()
     except OSError as error:
-        advice = ""
-        if isinstance(error, PermissionError):
-            advice = f"; the user that the daemon runs as, {SERVICE_GROUP}, must be allowed to"
+        advice = remedy(path) if isinstance(error, PermissionError) else ""
         raise ConfigError(f"{where}: cannot be read: {error.strerror}{advice}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{where}: not UTF-8 text") from None
@@ -117,7 +116,7 @@ def _replace(path: Path, text: str) -> None:
     try:
         _write_beside_and_rename(path.resolve(), text.encode())
     except OSError as error:
-        advice = "; root can: try it with sudo" if isinstance(error, PermissionError) else ""
+        advice = remedy(path) if isinstance(error, PermissionError) else ""
         raise CamiohookdError(f"{path}: cannot be written: {error.strerror}{advice}") from None
 
 
@@ -149,4 +148,4 @@ def _take_over_owner_and_mode(path: Path, descriptor: int) -> None:
         return
     os.fchmod(descriptor, _MODE)
     with suppress(KeyError, PermissionError):  # not installed as a service, or made by hand by some user
-        os.fchown(descriptor, -1, grp.getgrnam(SERVICE_GROUP).gr_gid)
+        os.fchown(descriptor, -1, grp.getgrnam(permissions.SERVICE_USER).gr_gid)

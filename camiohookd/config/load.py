@@ -58,7 +58,7 @@ def variable(section: str, key: str) -> str:
     return f"{_PREFIX}{section}_{key}".upper()
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Config:
+def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
     """The settings of the file `path` and of `environ`, which wins; ConfigError if either is wrong.
 
     Without a path the default file is read if it is there. Looks at nothing else: there may be no key, see
@@ -68,7 +68,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
 
 
 def load_with_keys(path: Path | None, environ: Mapping[str, str]) -> tuple[Config, dict[str, str]]:
-    """As `load`, and the keys that Camio may use, by the name that the log gives them.
+    """As `load_config`, and the keys that Camio may use, by the name that the log gives them.
 
     ConfigError also if there is no key or a bad one.
     """

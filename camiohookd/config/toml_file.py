@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from camiohookd.errors import ConfigError
+from camiohookd.system.permissions import remedy
 
 _HEADER = re.compile(r"\s*(\[+)\s*([\w.-]+)\s*\]")
 _KEY = re.compile(r"\s*([\w-]+)\s*=")
@@ -43,7 +44,8 @@ def read(path: Path, *, required: bool) -> TomlFile:
             raise ConfigError(f"{path}: there is no such file") from None
         return TomlFile(path, "", {})
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+        advice = remedy(path) if isinstance(error, PermissionError) else ""
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}{advice}") from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{path}, line {line}: not UTF-8 text") from None

@@ -7,6 +7,7 @@ from pathlib import Path
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from camiohookd.errors import ConfigError
+from camiohookd.system.permissions import remedy
 
 CERTIFI: str = DEFAULT_CA_BUNDLE_PATH
 
@@ -27,9 +28,10 @@ def trusted_certificates(setting: str) -> str:
         context.load_verify_locations(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) if not isinstance(error, ssl.SSLError) else None
+        advice = remedy(path) if isinstance(error, PermissionError) else ""
         raise ConfigError(
-            f'callback.ca: given "{setting}": {reason or "it holds no certificate"}; expected "system", "certifi" or '
-            "a file of certificates (PEM)"
+            f'callback.ca: given "{setting}": {reason or "it holds no certificate"}{advice}; expected "system", '
+            '"certifi" or a file of certificates (PEM)'
         ) from None
     return path
 

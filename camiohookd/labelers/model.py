@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 import msgspec
 
 from camiohookd.errors import ModelError
+from camiohookd.system.permissions import remedy
 
 FOLDERS = (
     Path("/usr/share/camiohookd/models"),
@@ -95,8 +96,8 @@ def find(name_or_path: str, folders: Sequence[Path] = FOLDERS) -> Path:
             if (folder / name_or_path / "model.toml").is_file():
                 return folder / name_or_path
             looked_in.append(str(folder))
-        except PermissionError:  # the service's own folder, and this is somebody else
-            looked_in.append(f"{folder} (which root may read, and you may not)")
+        except PermissionError:  # the service's own folder
+            looked_in.append(f"{folder} (which cannot be read{remedy(folder)})")
     raise ModelError(
         f"model {name_or_path!r} is not in {', '.join(looked_in)}; give the name of a folder there, or a path"
     )

@@ -15,8 +15,7 @@ from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
 
-from camiohookd.config import api_keys
-from camiohookd.config import load as config
+from camiohookd.config import api_keys, load
 from camiohookd.errors import ConfigError, ModelError, PayloadError, PictureError
 from camiohookd.labelers import model
 from camiohookd.labelers.decoders import decoder
@@ -93,7 +92,7 @@ def settings(data: bytes) -> None:
     file = _folder() / "camiohookd.toml"
     file.write_bytes(data)
     with contextlib.suppress(ConfigError):
-        config.load(file, {})
+        load.load_config(file, {})
 
 
 def model_toml(data: bytes) -> None:

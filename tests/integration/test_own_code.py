@@ -152,7 +152,10 @@ def test_a_stop_in_the_middle_of_an_event_leaves_it_for_the_next_start_and_no_pr
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ({"CAMIOHOOKD_LABELER_SCRIPT": "/nowhere.py"}, "labeler.script: there is no file /nowhere.py"),
+        (
+            {"CAMIOHOOKD_LABELER_SCRIPT": "/nowhere.py"},
+            "labeler.script: /nowhere.py: cannot be read: No such file",
+        ),
         ({"CAMIOHOOKD_LABELER_INTERPRETER": "/nowhere"}, "cannot be started: /nowhere: No such file or directory"),
     ],
 )

@@ -16,6 +16,7 @@ from camiohookd.labelers import Findings, Frame
 from camiohookd.labelers.own_code.process import Program
 from camiohookd.pictures.decode import Decoded
 from camiohookd.pictures.detections import Box, Detection, Polygon
+from camiohookd.system.permissions import remedy
 
 HELPER = Path(__file__).with_name("python_child.py")
 MAX_LABEL = 200
@@ -43,8 +44,12 @@ def open_script(script: str, interpreter: str, deadline: float) -> "OwnCode":
 
     Raises LabelerError if the script cannot be loaded.
     """
-    if not Path(script).is_file():
-        raise LabelerError(f"labeler.script: there is no file {script}")
+    try:
+        with Path(script).open("rb"):
+            pass
+    except OSError as error:
+        advice = remedy(script) if isinstance(error, PermissionError) else ""
+        raise LabelerError(f"labeler.script: {script}: cannot be read: {error.strerror}{advice}") from None
     return _opened([interpreter or sys.executable, str(HELPER), str(Path(script).resolve())], script, deadline)
 
 

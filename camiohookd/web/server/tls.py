@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from camiohookd.errors import ConfigError
+from camiohookd.system.permissions import remedy
 
 # Forward secrecy and authenticated encryption alone, as Mozilla's "intermediate"; TLS 1.3 has nothing else.
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -125,7 +126,5 @@ def _read(setting: str, path: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        advice = ""
-        if isinstance(error, PermissionError):
-            advice = "; the user that the daemon runs as, camiohookd, must be allowed to"
+        advice = remedy(path) if isinstance(error, PermissionError) else ""
         raise ConfigError(f"{setting}: {path}: cannot be read: {error.strerror}{advice}") from None

@@ -10,6 +10,7 @@ import pytest
 
 from camiohookd.config import api_keys
 from camiohookd.errors import CamiohookdError, ConfigError
+from camiohookd.system import permissions
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def test_a_key_that_is_made_has_192_bits_and_is_in_the_file(file: Path) -> None:
 def test_a_first_file_of_root_and_one_that_is_roots_alone_are_read_by_the_services_group_and_by_nobody_else(
     file: Path, monkeypatch: pytest.MonkeyPatch, before: int | None
 ) -> None:
-    monkeypatch.setattr(api_keys, "SERVICE_GROUP", "daemon")  # one that every Debian has
+    monkeypatch.setattr(permissions, "SERVICE_USER", "daemon")  # one that every Debian has
     if before is not None:
         file.touch(before)
     api_keys.add(file, "camio")
@@ -42,7 +43,7 @@ def test_a_first_file_of_root_and_one_that_is_roots_alone_are_read_by_the_servic
 
 
 def test_where_there_is_no_service_the_file_is_its_makers(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api_keys, "SERVICE_GROUP", "no-such-group")
+    monkeypatch.setattr(permissions, "SERVICE_USER", "no-such-group")
     api_keys.add(file, "camio")
     assert (mode(file), file.stat().st_gid) == (0o640, os.getegid())
 

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camiohookd.config import load as config
 from camiohookd.config import paths
-from camiohookd.config.load import Config
+from camiohookd.config.load import SECTIONS, Config, load_config, load_with_keys, variable
 from camiohookd.config.settings import Rule
 from camiohookd.errors import ConfigError
 
@@ -18,7 +17,7 @@ KEY = "a-key-of-decent-length"
 def load(tmp_path: Path, text: str, **environ: str) -> Config:
     path = tmp_path / "camiohookd.toml"
     path.write_text(text)
-    return config.load(path, environ)
+    return load_config(path, environ)
 
 
 def refusal(tmp_path: Path, text: str = "", **environ: str) -> str:
@@ -34,7 +33,7 @@ def no_default_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_default_file")
 def test_without_a_file_everything_has_its_default() -> None:
-    settings = config.load(None, {})
+    settings = load_config(None, {})
     assert settings == Config()
     assert settings.hook.listen == "0.0.0.0:8000"
     assert settings.hook.max_body_bytes == 33_554_432
@@ -47,12 +46,12 @@ def test_without_a_file_everything_has_its_default() -> None:
 
 def test_a_file_that_was_asked_for_has_to_be_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.toml: there is no such file"):
-        config.load(tmp_path / "nowhere.toml", {})
+        load_config(tmp_path / "nowhere.toml", {})
 
 
 def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
-        config.load(tmp_path, {})
+        load_config(tmp_path, {})
 
 
 def test_the_file_is_read(tmp_path: Path) -> None:
@@ -160,7 +159,7 @@ def test_a_file_that_is_not_utf8_is_told_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "camiohookd.toml"
     path.write_bytes(b"[hook]\n# caf\xe9\n")
     with pytest.raises(ConfigError, match=r"camiohookd\.toml, line 2: not UTF-8 text"):
-        config.load(path, {})
+        load_config(path, {})
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
@@ -170,7 +169,7 @@ def test_no_file_whatsoever_does_anything_else_than_load_or_be_refused(
     path = tmp_path_factory.getbasetemp() / "any.toml"
     path.write_bytes(content)
     with contextlib.suppress(ConfigError):
-        assert isinstance(config.load(path, {}), Config)
+        assert isinstance(load_config(path, {}), Config)
 
 
 def test_every_setting_can_be_made_in_the_environment_and_wins_over_the_file(tmp_path: Path) -> None:
@@ -197,10 +196,10 @@ def test_every_setting_can_be_made_in_the_environment_and_wins_over_the_file(tmp
         ("admin", "listen"): ("[::1]:99", "[::1]:99"),
         ("log", "level"): ("debug", "debug"),
     }
-    for section, kind in config.SECTIONS.items():
+    for section, kind in SECTIONS.items():
         for field in msgspec.structs.fields(kind):
             text, value = values.get((section, field.name), ("77", 77))
-            settings = load(tmp_path, "[queue]\nmax_age = 1", **{config.variable(section, field.name): text})
+            settings = load(tmp_path, "[queue]\nmax_age = 1", **{variable(section, field.name): text})
             assert getattr(getattr(settings, section), field.name) == value
 
 
@@ -253,7 +252,7 @@ def keys(tmp_path: Path, text: str = "", file: str | bytes | None = None, **envi
         (tmp_path / "api-keys").write_bytes(file if isinstance(file, bytes) else file.encode())
         text += f'\n[hook]\napi_keys_file = "{tmp_path / "api-keys"}"'
     (tmp_path / "camiohookd.toml").write_text(text)
-    return config.load_with_keys(tmp_path / "camiohookd.toml", environ)[1]
+    return load_with_keys(tmp_path / "camiohookd.toml", environ)[1]
 
 
 def test_without_a_key_the_error_names_the_file_and_says_how_to_make_one(tmp_path: Path) -> None:
@@ -361,4 +360,4 @@ def test_a_command_outside_the_service_looks_for_the_daemon_where_the_service_ha
 
 def test_the_file_in_the_folder_that_systemd_gives_is_read_where_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "camiohookd.toml").write_text("[queue]\nmax_tasks = 5\n")
-    assert config.load(None, {"CONFIGURATION_DIRECTORY": str(tmp_path)}).queue.max_tasks == 5
+    assert load_config(None, {"CONFIGURATION_DIRECTORY": str(tmp_path)}).queue.max_tasks == 5

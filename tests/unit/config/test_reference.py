@@ -5,9 +5,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from camiohookd.config import load as config
-from camiohookd.config import reference
-from camiohookd.config.load import Config
+from camiohookd.config import load, reference
+from camiohookd.config.load import SECTIONS, Config, load_config
 from camiohookd.config.settings import Rule, Zone
 from tests.support.checkout import ROOT
 
@@ -21,17 +20,17 @@ def uncommented() -> str:
 def test_the_example_as_it_is_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "example.toml"
     path.write_text(reference.example_config())
-    assert config.load(path, {}) == Config()
+    assert load_config(path, {}) == Config()
 
 
 def test_the_example_with_nothing_commented_out_is_every_default_again(tmp_path: Path) -> None:
     path = tmp_path / "example.toml"
     path.write_text(uncommented())
     zone = Zone("drive", ((0.1, 0.5), (0.9, 0.5), (1.0, 1.0), (0.0, 1.0)))
-    assert config.load(path, {}) == Config(rule=(Rule(min_probability=0.5, nothing_label="nothing", zone=(zone,)),))
+    assert load_config(path, {}) == Config(rule=(Rule(min_probability=0.5, nothing_label="nothing", zone=(zone,)),))
 
 
-@pytest.mark.parametrize(("section", "kind"), [*config.SECTIONS.items(), ("rule", Rule)])
+@pytest.mark.parametrize(("section", "kind"), [*SECTIONS.items(), ("rule", Rule)])
 def test_every_setting_is_in_the_example_and_in_the_table_with_a_description(
     section: str, kind: type[msgspec.Struct]
 ) -> None:

@@ -86,7 +86,7 @@ def seen_by_nobody(hidden: Path, open_to_all: Path) -> None:
     os.seteuid(65534)
     try:
         assert find("a-model", [hidden, open_to_all]) == model
-        with pytest.raises(ModelError, match=f"not in {hidden} \\(which root may read, and you may not\\); give"):
+        with pytest.raises(ModelError, match=f"not in {hidden} \\(which cannot be read; run this command with sudo\\)"):
             find("b-model", [hidden])
     finally:
         os.seteuid(0)

@@ -182,7 +182,7 @@ def test_a_script_that_cannot_be_loaded_stops_the_start_with_its_place(script: O
 
 
 def test_what_is_not_there_stops_the_start(tmp_path: Path) -> None:
-    with pytest.raises(LabelerError, match=f"there is no file {tmp_path}/labeler.py"):
+    with pytest.raises(LabelerError, match=f"{tmp_path}/labeler.py: cannot be read: No such file or directory"):
         open_script(str(tmp_path / "labeler.py"), "", 1)
     (tmp_path / "labeler.py").write_text("")
     with pytest.raises(LabelerError, match=f"cannot be started: {tmp_path}/python: No such file"):

@@ -1,0 +1,23 @@
+import pytest
+
+from camiohookd.system.units import size
+
+
+@pytest.mark.parametrize(
+    ("count", "written"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1 kB"),
+        (1500, "1.5 kB"),
+        (999_499, "999 kB"),
+        (999_999, "1 MB"),
+        (157_470_720, "157 MB"),
+        (200_000_000, "200 MB"),
+        (32 * 2**20, "33.6 MB"),
+        (20e9, "20 GB"),
+        (3.25e12, "3.25 TB"),
+    ],
+)
+def test_a_size_has_three_digits_and_a_unit(count: float, written: str) -> None:
+    assert size(count) == written
