@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from camiohookd.config import load, reference
+from camiohookd.config import reference
 from camiohookd.config.load import SECTIONS, Config, load_config
 from camiohookd.config.settings import Rule, Zone
 from tests.support.checkout import ROOT
