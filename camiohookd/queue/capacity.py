@@ -72,7 +72,7 @@ class Capacity:
             raise self._full(f"{self.bounds.max_tasks} events are waiting already (queue.max_tasks)", excess)
         while (shortage := self._shortage(need)) is not None:
             what, missing = shortage
-            if not self._tidy() and not self._evict(missing):
+            if not self._tidy() and not self._evict():
                 raise self._full(what, missing / max(need, 1))
 
     def _shortage(self, need: int) -> tuple[str, int] | None:
@@ -88,28 +88,26 @@ class Capacity:
         segments = self._queue.segments
         before = segments.bytes_used
         self._queue.commit()  # what is given back now would be needed again, if a later commit failed
-        return segments.bytes_used < before or segments.make_holes()
+        return segments.bytes_used < before
 
-    def _evict(self, missing: int) -> bool:
+    def _evict(self) -> bool:
         """Give up what is kept for looking at, oldest first; False when there is nothing left."""
         if self._queue.quarantine.evict_oldest():
             return True
-        count = self._let_payloads_go(missing)
+        count = self._let_payloads_go()
         if count:
             log.warning("the pictures of %d failed tasks were deleted to make room for new events", count)
         return count > 0 or self._queue.segments.retire()
 
-    def _let_payloads_go(self, missing: int) -> int:
-        """Those of failed tasks, oldest first, of `missing` bytes together, or until a segment can be deleted.
+    def _let_payloads_go(self) -> int:
+        """Give up the pictures of failed tasks, oldest first, until a segment can be deleted.
 
-        Returns how many; `_tidy` then makes room of them.
+        Returns how many; `_tidy` then deletes the segment.
         """
         segments, kept = self._queue.segments, self._queue.index.kept_payloads
-        count, size = 0, 0
-        while not (segments.can_shrink() or (segments.can_make_holes and size >= missing)):
-            if (oldest := kept.first()) is None:
-                break
-            size += self._queue.let_payload_go(oldest[1])
+        count = 0
+        while not segments.can_shrink() and (oldest := kept.first()) is not None:
+            self._queue.let_payload_go(oldest[1])
             count += 1
         return count
 

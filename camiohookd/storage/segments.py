@@ -1,26 +1,25 @@
 """Payload segments: append-only files of payload records.
 
 A task names its record by (segment, offset, length), so damage to one record costs no other. A segment is deleted when
-no task needs anything in it. Until then, when room is short, what no task needs any more is given back as holes: whole
-blocks of the file that the file system takes back, which read as zeros and touch no record beside them.
+no task needs any record in it.
 """
 
-import errno
 import logging
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from camiohookd.storage.payload_record import DamagedPayloadError, StoredPayload, decode, scan
-from camiohookd.system.disk import AppendFile, Disk, make_durable, punch
+from camiohookd.system.disk import AppendFile, Disk, make_durable
 
-SEGMENT_BYTES = 16 * 1024 * 1024
-"""A segment that is longer takes no more records."""
+SEGMENT_BYTES = 4 * 1024 * 1024
+"""A segment that is longer takes no more records.
 
-BLOCK_BYTES = 4096
-"""What a file system gives and takes at a time."""
+One record that is needed keeps the whole segment on the disk, so that small segments waste less; each new segment costs
+a sync of the folder.
+"""
 
 _NAME = re.compile(r"(\d{8})\.payloads")
 
@@ -41,16 +40,13 @@ class Segments:
     def __init__(self, folder: Path, disk: Disk) -> None:
         self._folder = folder
         self._disk = disk
-        self._needed: defaultdict[int, dict[int, int]] = defaultdict(dict)  # the lengths by offset, of each segment
+        self._needed: defaultdict[int, set[int]] = defaultdict(set)  # the offsets of the needed records, by segment
         self._active: AppendFile | None = None
         self._settled = 0  # how much of the active segment is referred to by a durable journal
         folder.mkdir(mode=0o700, exist_ok=True)
         self._lengths = {number: self._path(number).stat().st_size for number in self._numbers()}
-        self._holes: Counter[int] = Counter()  # bytes given back; those of an earlier run are not known
         self._unneeded = set(self._lengths)
-        self._littered = set(self._lengths)  # where something may have become unneeded since holes were made
         self._last_number = max(self._lengths, default=0)
-        self.can_make_holes = True
         self.bytes_used = sum(self._lengths.values())
 
     def _numbers(self) -> list[int]:
@@ -60,14 +56,12 @@ class Segments:
         return self._folder / f"{number:08d}.payloads"
 
     def need(self, place: Place) -> None:
-        self._needed[place.segment][place.offset] = place.length
+        self._needed[place.segment].add(place.offset)
         self._unneeded.discard(place.segment)
 
     def let_go(self, place: Place) -> None:
         needed = self._needed[place.segment]
-        needed.pop(place.offset, None)
-        if place.segment in self._lengths:
-            self._littered.add(place.segment)
+        needed.discard(place.offset)
         if not needed:
             del self._needed[place.segment]
             self._unneeded.add(place.segment)
@@ -144,8 +138,7 @@ class Segments:
                 self._close_active()
             self._disk.unlink(self._path(number))
             self._unneeded.discard(number)
-            self._littered.discard(number)
-            self.bytes_used -= self._lengths.pop(number, 0) - self._holes.pop(number, 0)
+            self.bytes_used -= self._lengths.pop(number, 0)
 
     def _is_deletable(self, number: int) -> bool:
         in_use = number == self._last_number and self._active is not None
@@ -161,41 +154,6 @@ class Segments:
         self._close_active()
         self.drop_unneeded()
         return self.bytes_used < before
-
-    def make_holes(self) -> bool:
-        """Give back what no task needs of one segment that stays; False when that makes room nowhere. Raises OSError.
-
-        All that was appended has to be settled.
-        """
-        before = self.bytes_used
-        while self._littered and self.can_make_holes and self.bytes_used == before:
-            number = min(self._littered)
-            try:
-                self._make_holes_in(number)
-            except OSError as error:
-                if error.errno != errno.EOPNOTSUPP:
-                    raise
-                log.warning("the file system of %s has no holes: room is made by whole segments only", self._folder)
-                self.can_make_holes = False
-            else:
-                self._littered.discard(number)
-        return self.bytes_used < before
-
-    def _make_holes_in(self, number: int) -> None:
-        holes = list(self._unneeded_blocks(number))
-        if (size := sum(length for _, length in holes)) > self._holes[number]:
-            punch(self._disk, self._path(number), holes)
-            self.bytes_used -= size - self._holes[number]
-            self._holes[number] = size
-
-    def _unneeded_blocks(self, number: int) -> Iterator[tuple[int, int]]:
-        """As (offset, length): the whole blocks between the records that are needed."""
-        end = 0
-        for offset, length in [*sorted(self._needed.get(number, {}).items()), (self._lengths[number], 0)]:
-            first, last = -(-end // BLOCK_BYTES) * BLOCK_BYTES, offset // BLOCK_BYTES * BLOCK_BYTES
-            if first < last:
-                yield first, last - first
-            end = offset + length
 
     def close(self) -> None:
         self.retire()

@@ -3,14 +3,8 @@
 Everything the store writes goes through a `Disk`; what it promises of durability rests on the order of these calls.
 """
 
-import ctypes
 import os
-from functools import cache
 from pathlib import Path
-from typing import Any
-
-PUNCH_HOLE = 0x02 | 0x01
-"""Linux's FALLOC_FL_PUNCH_HOLE with FALLOC_FL_KEEP_SIZE, which it has to come with (fallocate(2))."""
 
 
 class Disk:
@@ -37,15 +31,6 @@ class Disk:
 
     def truncate(self, fd: int, length: int) -> None:
         os.ftruncate(fd, length)
-
-    def punch(self, fd: int, offset: int, length: int) -> None:
-        """Give a stretch of a file back to the file system: it reads as zeros, and takes no room.
-
-        Raises OSError, with EOPNOTSUPP where the file system cannot do it.
-        """
-        if _fallocate()(fd, PUNCH_HOLE, offset, length) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
 
     def close(self, fd: int) -> None:
         os.close(fd)
@@ -122,25 +107,6 @@ class AppendFile:
 
     def close(self) -> None:
         self._disk.close(self._fd)
-
-
-@cache
-def _fallocate() -> Any:
-    """The C library's; the standard library has only the one that fills holes."""
-    function = ctypes.CDLL(None, use_errno=True).fallocate64
-    function.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
-    return function
-
-
-def punch(disk: Disk, path: Path, holes: list[tuple[int, int]]) -> None:
-    """Make holes (offset, length) in a file, durably. Raises OSError."""
-    fd = disk.open_append(path)
-    try:
-        for hole in holes:
-            disk.punch(fd, *hole)
-        disk.sync(fd)
-    finally:
-        disk.close(fd)
 
 
 def make_durable(disk: Disk, path: Path) -> None:

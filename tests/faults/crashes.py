@@ -1,6 +1,6 @@
 """From the log of a `RecordingDisk`: every state in which a crash may leave the folder.
 
-At every entry of the log, what was synced is certain. Of a file, what was written (cut, given back as a hole) since its
+At every entry of the log, what was synced is certain. Of a file, what was written (or cut off) since its
 last sync may be lost, kept, kept in part down to any byte, or there in length but as zeros. Of a folder, every name
 that was made, moved or removed since its last sync may be so or not, each for itself. Files and folders are independent
 of one another.
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import PurePosixPath
 
-from tests.faults.recording import Create, Entry, FailedSync, Punch, Rename, Sync, SyncFolder, Truncate, Unlink, Write
+from tests.faults.recording import Create, Entry, FailedSync, Rename, Sync, SyncFolder, Truncate, Unlink, Write
 
 Folder = dict[str, bytes]
 """The bytes of every file by its name, relative to the state folder."""
@@ -45,7 +45,7 @@ def some_bytes(length: int) -> list[int]:
 @dataclass(slots=True)
 class _File:
     synced: bytes
-    changes: list[Write | Truncate | Punch] = field(default_factory=list)
+    changes: list[Write | Truncate] = field(default_factory=list)
     forgotten_from: int | None = None  # a sync has failed: what stood behind this is not going to be written
 
     def after(self, count: int) -> bytes:
@@ -86,14 +86,12 @@ class _File:
         return states
 
 
-def _changed(data: bytes, change: Write | Truncate | Punch) -> bytes:
+def _changed(data: bytes, change: Write | Truncate) -> bytes:
     match change:
         case Write():
             return data + change.data
         case Truncate():
             return data[: change.length]
-        case Punch(_, offset, length):
-            return data[:offset] + bytes(len(data[offset : offset + length])) + data[offset + length :]
 
 
 _NameChange = Create | Rename | Unlink
@@ -118,8 +116,6 @@ class _Volume:
                 self._files[file].changes.append(entry)
             case Truncate(file):
                 self._files[file].truncate(entry)
-            case Punch(file):
-                self._files[file].changes.append(entry)
             case FailedSync(file):
                 self._files[file].forgotten_from = len(self._files[file].synced)
             case Sync(file):

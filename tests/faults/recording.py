@@ -29,13 +29,6 @@ class Truncate:
 
 
 @dataclass(frozen=True, slots=True)
-class Punch:
-    file: int
-    offset: int
-    length: int
-
-
-@dataclass(frozen=True, slots=True)
 class Sync:
     file: int
 
@@ -71,7 +64,7 @@ class Mark:
     fact: object
 
 
-Entry = Create | Write | Truncate | Punch | Sync | FailedSync | Rename | Unlink | SyncFolder | Mark
+Entry = Create | Write | Truncate | Sync | FailedSync | Rename | Unlink | SyncFolder | Mark
 
 
 class MortalDisk(Disk):
@@ -142,10 +135,6 @@ class RecordingDisk(MemoryDisk):
         self.log.append(Truncate(self._file_of[fd], length))
         super().truncate(fd, length)
 
-    def punch(self, fd: int, offset: int, length: int) -> None:
-        self.log.append(Punch(self._file_of[fd], offset, length))
-        super().punch(fd, offset, length)
-
     def rename(self, source: Path, target: Path) -> None:
         super().rename(source, target)
         file = self.files.pop(self._name(source))
@@ -214,11 +203,6 @@ class FailingDisk(RecordingDisk):
         if self._fails():
             raise self._error
         super().truncate(fd, length)
-
-    def punch(self, fd: int, offset: int, length: int) -> None:
-        if self._fails():
-            raise self._error
-        super().punch(fd, offset, length)
 
     def rename(self, source: Path, target: Path) -> None:
         if self._fails():

@@ -35,7 +35,7 @@ from tests.faults.model import (
     reply,
     see_all,
 )
-from tests.faults.recording import FailingDisk, Killed, Punch, RecordingDisk
+from tests.faults.recording import FailingDisk, Killed, RecordingDisk, Unlink
 
 Scenario = Callable[[Driver], None]
 
@@ -46,7 +46,6 @@ STEP_BYTES = 200
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a few events fill segments and journals."""
     monkeypatch.setattr(segments, "SEGMENT_BYTES", 500)
-    monkeypatch.setattr(segments, "BLOCK_BYTES", 16)
     monkeypatch.setattr(storage, "MIN_JOURNAL_BYTES", 800)
 
 
@@ -176,7 +175,7 @@ def making_room(driver: Driver) -> None:
     for name, neighbour in (("e", "b"), ("f", "d"), ("g", "e")):
         driver.queue.room.max_bytes = driver.queue.bytes_used + 100
         _put_and_label(driver, name, neighbour)
-    assert any(isinstance(entry, Punch) for entry in driver.disk.log)
+    assert any(isinstance(entry, Unlink) and entry.name.startswith("segments/") for entry in driver.disk.log)
 
 
 def _put_and_label(driver: Driver, name: str, neighbour: str) -> None:

@@ -225,12 +225,10 @@ def test_what_is_kept_for_looking_at_goes_before_any_event_is_refused(
     folder = small_disk.path / "state"
     bounds = Bounds(max_bytes=1 << 40, min_free_bytes=20 * MB)
     queue = open_queue(folder, small_disk.disk, bounds=bounds)
-    failed, fresh = [], []
-    for number in range(30):  # every third event waits, so that no segment can go as a whole
-        failed.append(int(_put(queue, f"failed {number}")))
-        if number % 2:
-            fresh.append(f"fresh {number}")
-            _put(queue, fresh[-1])
+    failed = [int(_put(queue, f"failed {number}")) for number in range(30)]
+    fresh = [f"fresh {number}" for number in range(10)]
+    for name in fresh:
+        _put(queue, name)
     with queue.batch():
         for task_id in failed:
             queue.fail(task_id, Cause.LABELING, "no model")

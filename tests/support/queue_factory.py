@@ -104,10 +104,6 @@ class CountingDisk(Disk):
         self._count("truncate", self._open[fd])
         super().truncate(fd, length)
 
-    def punch(self, fd: int, offset: int, length: int) -> None:
-        self._count("punch", self._open[fd])
-        super().punch(fd, offset, length)
-
     def close(self, fd: int) -> None:
         del self._open[fd]
         super().close(fd)

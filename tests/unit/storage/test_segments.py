@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from camiohookd.storage.payload_record import DamagedPayloadError, decode, draft, finish
-from camiohookd.storage.segments import BLOCK_BYTES, SEGMENT_BYTES, Place, Segments
+from camiohookd.storage.segments import SEGMENT_BYTES, Place, Segments
 from camiohookd.wire.event import Event
 from tests.support.queue_factory import CountingDisk, make_event
 
@@ -188,31 +188,3 @@ def test_the_name_of_a_new_segment_is_durable_before_anything_in_it(segments: Se
     segments.retire()
     with pytest.raises(OSError, match="refused"):
         segments.append(RECORD)
-
-
-def test_holes_are_whole_blocks_and_touch_no_record_that_is_needed(segments: Segments, tmp_path: Path) -> None:
-    places = [keep(segments, record_of(number, make_event(number, size=9000), 0.0)) for number in range(1, 8)]
-    path = tmp_path / "segments" / "00000001.payloads"
-    before = path.read_bytes()
-    for place in (places[1], places[2], places[5]):
-        segments.let_go(place)
-    assert segments.make_holes()
-    after, length = path.read_bytes(), len(before)
-    assert len(after) == length
-    zeros = [offset for offset in range(0, length - BLOCK_BYTES, BLOCK_BYTES) if not any(after[offset:][:BLOCK_BYTES])]
-    assert segments.bytes_used == length - BLOCK_BYTES * len(zeros)
-    assert len(zeros) >= 4
-    kept = set(range(length)) - {offset + each for offset in zeros for each in range(BLOCK_BYTES)}
-    assert all(after[each] == before[each] for each in kept)
-    assert [segments.read(places[index]).task_id for index in (0, 3, 4, 6)] == [1, 4, 5, 7]
-    assert [stored.task_id for _, stored in segments.scan(1)] == [1, 4, 5, 7]
-    assert not segments.make_holes(), "there is no more to give back"
-
-
-def test_a_segment_with_holes_goes_as_a_whole_when_nobody_needs_it(segments: Segments, tmp_path: Path) -> None:
-    places = [keep(segments, record_of(number, make_event(number, size=9000), 0.0)) for number in (1, 2)]
-    segments.let_go(places[0])
-    segments.make_holes()
-    segments.let_go(places[1])
-    assert segments.retire()
-    assert (segments.bytes_used, files(segments, tmp_path)) == (0, [])
