@@ -19,7 +19,8 @@ from camiohookd.queue.housekeeping import Housekeeper
 from camiohookd.queue.task import State
 from camiohookd.queue.task_queue import DueDelivery, TaskQueue
 from camiohookd.storage import tinydb_storage as storage
-from tests.support.queue_factory import REPLY, CountingDisk, HandClock, commit, crash, make_event, open_queue, seed
+from tests.support.fault_disk import CountingDisk
+from tests.support.queue_factory import REPLY, HandClock, commit, crash, make_event, open_queue, seed
 
 DEPTHS = (10, 1_000, 100_000)
 RATIO = 1.25

@@ -33,7 +33,8 @@ from camiohookd.queue.task_queue import DueDelivery, TaskQueue
 from camiohookd.storage import segments
 from camiohookd.storage.journal import Del, Live, Note, Put, Record, Scan, Set
 from camiohookd.storage.payload_record import DamagedPayloadError
-from tests.support.queue_factory import REPLY, CountingDisk, HandClock, commit, crash, make_event, open_queue
+from tests.support.fault_disk import CountingDisk
+from tests.support.queue_factory import REPLY, HandClock, commit, crash, make_event, open_queue
 
 HOUR = 3600.0
 YEAR = 365 * 24 * HOUR

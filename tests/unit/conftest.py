@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.support.queue_factory import CountingDisk, HandClock
+from tests.support.fault_disk import CountingDisk
+from tests.support.queue_factory import HandClock
 
 
 @dataclass

@@ -9,17 +9,8 @@ from camiohookd.queue.capacity import GB, Bounds, Capacity, DrainRate
 from camiohookd.queue.task import Cause, State
 from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.storage import segments
-from tests.support.queue_factory import (
-    REPLY,
-    CountingDisk,
-    HandClock,
-    accept,
-    commit,
-    crash,
-    label,
-    make_event,
-    open_queue,
-)
+from tests.support.fault_disk import CountingDisk
+from tests.support.queue_factory import REPLY, HandClock, accept, commit, crash, label, make_event, open_queue
 
 
 def test_one_event_too_many_is_refused_and_accepted_again_when_one_has_left(tmp_path: Path, disk: CountingDisk) -> None:

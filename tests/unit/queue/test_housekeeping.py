@@ -9,16 +9,8 @@ from camiohookd.queue.housekeeping import CLOCK_NOTE_EVERY, PAUSE_AFTER_FAILURE,
 from camiohookd.queue.task import Cause, State
 from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.storage import tinydb_storage as storage
-from tests.support.queue_factory import (
-    CountingDisk,
-    HandClock,
-    accept,
-    commit,
-    crash,
-    label,
-    make_event,
-    open_queue,
-)
+from tests.support.fault_disk import CountingDisk
+from tests.support.queue_factory import HandClock, accept, commit, crash, label, make_event, open_queue
 
 
 @pytest.fixture

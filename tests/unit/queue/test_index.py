@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from camiohookd.queue.delivery_schedule import DeliverySchedule
 from camiohookd.queue.index import TaskIndex, host_of
 from camiohookd.storage.segments import Segments
-from tests.support.queue_factory import CountingDisk, backoff
+from tests.support.fault_disk import CountingDisk
+from tests.support.queue_factory import backoff
 
 Document = dict[str, Any]
 

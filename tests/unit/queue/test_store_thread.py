@@ -12,7 +12,8 @@ from camiohookd.errors import NoSuchTask, StoreUnavailable
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import Cause
 from camiohookd.queue.task_queue import Receipt, TaskQueue
-from tests.support.queue_factory import CountingDisk, make_event, open_queue
+from tests.support.fault_disk import CountingDisk
+from tests.support.queue_factory import make_event, open_queue
 
 
 @pytest.fixture

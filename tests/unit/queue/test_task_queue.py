@@ -9,18 +9,8 @@ from camiohookd.errors import NoSuchTask, StateFolderError, StoreUnavailable, Wr
 from camiohookd.queue.task import Cause, State
 from camiohookd.queue.task_queue import DueDelivery, TaskQueue
 from camiohookd.storage.payload_record import DamagedPayloadError
-from tests.support.queue_factory import (
-    REPLY,
-    CountingDisk,
-    HandClock,
-    accept,
-    backoff,
-    commit,
-    crash,
-    label,
-    make_event,
-    open_queue,
-)
+from tests.support.fault_disk import CountingDisk
+from tests.support.queue_factory import REPLY, HandClock, accept, backoff, commit, crash, label, make_event, open_queue
 
 
 @pytest.fixture

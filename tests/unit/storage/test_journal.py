@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from camiohookd.storage import journal
 from camiohookd.storage.documents import Documents
 from camiohookd.storage.journal import Del, Live, Note, Put, Set
-from tests.support.queue_factory import CountingDisk
+from tests.support.fault_disk import CountingDisk
 
 
 def put(key: str, document: dict[str, Any]) -> Put:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from camiohookd.storage.quarantine import Quarantine
-from tests.support.queue_factory import CountingDisk
+from tests.support.fault_disk import CountingDisk
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from camiohookd.storage.payload_record import DamagedPayloadError, decode, draft, finish
 from camiohookd.storage.segments import SEGMENT_BYTES, Place, Segments
 from camiohookd.wire.event import Event
-from tests.support.queue_factory import CountingDisk, make_event
+from tests.support.fault_disk import CountingDisk
+from tests.support.queue_factory import make_event
 
 
 def record_of(task_id: int, event: Event, received: float) -> bytes:

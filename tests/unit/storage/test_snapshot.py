@@ -10,7 +10,7 @@ from tinydb import TinyDB
 
 from camiohookd.storage.documents import Documents
 from camiohookd.storage.snapshot import SnapshotWriter, encode_line, parse, write_all
-from tests.support.queue_factory import CountingDisk
+from tests.support.fault_disk import CountingDisk
 
 Table = dict[str, dict[str, Any]]
 

@@ -9,7 +9,7 @@ import pytest
 from camiohookd.storage import tinydb_storage as storage_module
 from camiohookd.storage.quarantine import Quarantine
 from camiohookd.storage.tinydb_storage import MAX_UNSYNCED, MIN_JOURNAL_BYTES, STEP_BYTES, Change, JournaledStorage
-from tests.support.queue_factory import CountingDisk
+from tests.support.fault_disk import CountingDisk
 
 Open = Callable[[Path], JournaledStorage]
 

@@ -15,7 +15,7 @@ from tinydb.table import Document, Table
 from camiohookd.storage.quarantine import Quarantine
 from camiohookd.storage.tinydb_storage import JournaledStorage
 from camiohookd.storage.tinydb_table import JournaledDB
-from tests.support.queue_factory import CountingDisk
+from tests.support.fault_disk import CountingDisk
 
 Operation = Callable[[Table], Any]
 
