@@ -1,11 +1,11 @@
 """camiohookd: a private labeling service for Camio.
 
-An event comes in at `web.hook`, is kept by `taskqueue`, labelled by `worker` with one of `labelers`, and its
-labels leave through `callback`.
+An event comes in at `web.hook`. `queue` keeps it, `worker` labels it with one of `labelers`, and `delivery` posts the
+labels back. docs/internals/architecture.md shows how the packages fit together.
 """
 
 import os
 
-# onnxruntime 1.29 and newer sends telemetry unless this is set before it is imported; nothing of this package
-# can be imported before this line has run.
+# onnxruntime 1.29 and newer sends telemetry unless this is set before it is imported. This line runs before any
+# module of this package is imported.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"

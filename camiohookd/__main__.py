@@ -7,8 +7,8 @@ from camiohookd.system import process
 
 
 def main() -> None:
-    """Runs the command line and ends the process with its exit status."""
-    process.forbid_core_files()  # keys and tokens are about to be read
+    """Run the command line and end the process with its exit status."""
+    process.forbid_core_files()  # before keys and tokens are read
     sys.exit(cli.run(sys.argv[1:]))
 
 

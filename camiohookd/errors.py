@@ -1,19 +1,19 @@
-"""Every error this program raises on purpose; a name says the phase, its base what trying again would do.
+"""Every error that this program raises on purpose. Its name says the phase, its base class whether a retry can help.
 
 `cli` turns them into exit statuses and `web.answers` into HTTP statuses, each in one place.
 """
 
 
 class CamiohookdError(Exception):
-    """The base of them all; its text says what was wrong, where, and what to do."""
+    """The base class. The text says what happened, where, and what to do."""
 
 
 class SetupError(CamiohookdError):
-    """The program cannot start as it is set up, and starting it again will not help."""
+    """The program cannot start with this setup. A retry does not help."""
 
 
 class ConfigError(SetupError):
-    """The configuration is wrong."""
+    """The settings are wrong."""
 
 
 class ModelError(SetupError):
@@ -21,23 +21,23 @@ class ModelError(SetupError):
 
 
 class LabelerError(SetupError):
-    """The owner's own labeler cannot be started."""
+    """The owner's own code cannot be started."""
 
 
 class StateFolderError(SetupError):
-    """The state folder cannot be used, or is of a format this version does not know."""
+    """The state folder cannot be used, or has a format that this version does not know."""
 
 
 class StateFolderInUse(StateFolderError):
-    """Another daemon has the state folder."""
+    """Another daemon uses the state folder."""
 
 
 class StateFolderBusy(CamiohookdError):
-    """A command of the owner's has the state folder for a while; another try will help."""
+    """A queue command uses the state folder for a moment. A retry helps."""
 
 
 class PayloadError(CamiohookdError):
-    """A posted event that cannot be used: `code` for programs, `field` names the place."""
+    """A posted event cannot be used. `code` is for programs, `field` names the place."""
 
     def __init__(self, code: str, message: str, field: str | None = None) -> None:
         super().__init__(message)
@@ -47,23 +47,23 @@ class PayloadError(CamiohookdError):
 
 
 class PictureError(CamiohookdError):
-    """One picture cannot be used; trying again will not help, the event's other pictures are not touched."""
+    """One picture cannot be used. A retry does not help. The event's other pictures are still labelled."""
 
 
 class LabelingError(CamiohookdError):
-    """The labeler failed on an event; another try may help."""
+    """The labeler failed on an event. A retry may help."""
 
 
 class LabelerDown(CamiohookdError):
-    """The labeler cannot be asked at present; no event is to blame, and another try may help."""
+    """The labeler does not work at present, whatever the event. A retry may help."""
 
 
 class QueueError(CamiohookdError):
-    """The queue did not do what it was asked for."""
+    """The queue refused a request."""
 
 
 class QueueFull(QueueError):
-    """A bound of the queue is reached; `retry_after` is the seconds until there should be room."""
+    """A limit of the queue is reached. `retry_after` is the time in seconds until there should be room."""
 
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
@@ -71,7 +71,7 @@ class QueueFull(QueueError):
 
 
 class StoreUnavailable(QueueError):
-    """The disk did not take a change, and the change was not made; another try may help."""
+    """The disk refused a change, and the change was not made. A retry may help."""
 
 
 class NoSuchTask(QueueError):
@@ -79,19 +79,19 @@ class NoSuchTask(QueueError):
 
 
 class WrongState(QueueError):
-    """The task is not in a state that allows what was asked for."""
+    """The task's state does not allow the request."""
 
 
 class CallbackNotAllowed(CamiohookdError):
-    """The owner did not list where the callback URL leads; once it is listed, another try will help."""
+    """The callback URL's host is not in `allow_hosts`. A retry helps once it is listed."""
 
 
 class PrivateCallback(CallbackNotAllowed):
-    """The callback URL names an address, or a host, of this machine or of a private network."""
+    """The callback URL names an address or host of this machine or of a private network."""
 
 
 class CamioRefused(CamiohookdError):
-    """Camio's API answered with an error; the text, and `answer` alone, hold its answer as it came."""
+    """Camio's API answered with an error. `answer` is its answer, unchanged; the text quotes it."""
 
     def __init__(self, message: str, status: int, answer: str) -> None:
         super().__init__(message)
@@ -100,7 +100,7 @@ class CamioRefused(CamiohookdError):
 
 
 class QueryError(CamiohookdError):
-    """A `parsed_query` that Camio would not take: `offset` is the character (from 0) of what is wrong."""
+    """Camio would refuse this `parsed_query`. `offset` is the index of the wrong character, from 0."""
 
     def __init__(self, message: str, offset: int) -> None:
         super().__init__(message)
@@ -108,12 +108,12 @@ class QueryError(CamiohookdError):
 
 
 class MalformedUrl(CamiohookdError):
-    """A URL that cannot be used; the text begins with "it" or "its" and is the reason."""
+    """A URL cannot be used. The text is the reason, and begins with "it" or "its"."""
 
 
 class CamioRequestError(CamiohookdError):
-    """What was to be sent to Camio's API cannot be sent as it is: its address, the token, or a hook's id or text."""
+    """A request to Camio's API cannot be sent: its address, the token, or a hook's id or text is wrong."""
 
 
 class CamioUnreachable(CamiohookdError):
-    """Camio's API gave no usable answer; whether it took the request is not known, another try may help."""
+    """Camio's API gave no usable answer. It may have taken the request. A retry may help."""

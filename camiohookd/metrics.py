@@ -1,10 +1,10 @@
-"""What Prometheus reads: counters and histograms set where things happen, the queue's numbers when it asks.
+"""What Prometheus reads: counters and histograms, and the queue's numbers at the moment of a scrape.
 
 worker, web ─▶ `Metrics` ─┐
 store ─▶ `QueueSnapshot` ─┴▶ `registry` ─▶ ``/metrics``
 
 Names follow https://prometheus.io/docs/practices/naming/. The values of a label are words of this program, never of
-what came in, so that their number is bounded. All of it may be used from any thread.
+requests, so that their number is bounded. Any thread may use all of it.
 """
 
 from collections.abc import Callable, Iterable
@@ -37,34 +37,36 @@ class Metrics:
         GCCollector(registry=self.registry)
 
         self.events_accepted = self._counter("events_accepted", "Events that were stored and answered 200.")
-        self.events_duplicate = self._counter("events_duplicate", "Events that were known already.")
-        self.events_refused = self._counter("events_refused", "Posts answered with an error, by its code.", "code")
-        self.pictures_rejected = self._counter("pictures_rejected", "Pictures of accepted events left out.")
+        self.events_duplicate = self._counter("events_duplicate", "Events that had been accepted before.")
+        self.events_refused = self._counter("events_refused", "Posts answered with an error, by error code.", "code")
+        self.pictures_rejected = self._counter("pictures_rejected", "Pictures of accepted events that were left out.")
         self.events_labelled = self._counter("events_labelled", "Events whose reply was stored.")
-        self.events_delivered = self._counter("events_delivered", "Events whose labels were taken.")
-        self.delivery_retries = self._counter("delivery_retries", "Deliveries that are to be tried again.")
-        self.tasks_failed = self._counter("tasks_failed", "Events given up, by why.", "reason")
+        self.events_delivered = self._counter("events_delivered", "Events whose labels were delivered.")
+        self.delivery_retries = self._counter("delivery_retries", "Deliveries that will be tried again.")
+        self.tasks_failed = self._counter("tasks_failed", "Events given up, by cause.", "reason")
 
         self.wait_seconds = self._histogram("wait", "From the 200 to the start of labelling.", _WAIT_BUCKETS)
-        self.decode_seconds = self._histogram("decode", "A picture's way from file to pixels.", _DECODE_BUCKETS)
+        self.decode_seconds = self._histogram("decode", "Decoding one picture, from file to pixels.", _DECODE_BUCKETS)
         self.inference_seconds = self._histogram("inference", "One run of the model.", _INFERENCE_BUCKETS)
-        self.delivery_seconds = self._histogram("delivery", "One try of a delivery.", _DELIVERY_BUCKETS)
+        self.delivery_seconds = self._histogram("delivery", "One delivery try.", _DELIVERY_BUCKETS)
 
-        self.degraded = self._gauge("degraded", "1 while labelling runs on a fallback.")
-        self._certificate = self._gauge("certificate_expires_timestamp_seconds", "When a listener's ends.", "listener")
+        self.degraded = self._gauge("degraded", "1 while the CPU stands in for the chosen device.")
+        self._certificate = self._gauge(
+            "certificate_expires_timestamp_seconds", "When a listener's certificate expires.", "listener"
+        )
 
     def labelled_so_far(self) -> float:
-        """Events labelled since the start."""
+        """Return the number of events labelled since the start."""
         return self.registry.get_sample_value(f"{PREFIX}_events_labelled_total") or 0.0
 
     def certificate_expires(self, when: float | None) -> None:
-        """When the public listener's certificate ends, in Unix time; None, and no sample, where it has none."""
+        """Set the Unix time at which the public listener's certificate expires; None if it has none."""
         self._certificate.clear()
         if when is not None:
             self._certificate.labels("hook").set(when)
 
     def watch_queue(self, snapshot: Callable[[], QueueSnapshot]) -> None:
-        """Take the queue's numbers from `snapshot`, which is called at every scrape and must not block."""
+        """Read the queue's numbers from `snapshot` at every scrape. It must not block."""
         self.registry.register(_QueueCollector(snapshot))
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
@@ -82,7 +84,7 @@ class _QueueCollector:
         self._snapshot = snapshot
 
     def describe(self) -> Iterable[Metric]:
-        """The names alone: at registration the queue may not be there yet."""
+        """Return the names only: at registration the queue may not be open yet."""
         return _families(QueueSnapshot({}, 0, 0, 0, 0, 0, {}))
 
     def collect(self) -> Iterable[Metric]:
@@ -90,7 +92,7 @@ class _QueueCollector:
 
 
 def _families(queue: QueueSnapshot) -> list[Metric]:
-    tasks = GaugeMetricFamily(f"{PREFIX}_queue_tasks", "Tasks that are kept, by state.", labels=["state"])
+    tasks = GaugeMetricFamily(f"{PREFIX}_queue_tasks", "Tasks in the queue, by state.", labels=["state"])
     for state, count in queue.tasks.items():
         tasks.add_metric([state], count)
     quarantined = CounterMetricFamily(
@@ -101,9 +103,9 @@ def _families(queue: QueueSnapshot) -> list[Metric]:
     return [
         tasks,
         quarantined,
-        _gauge("queue_oldest_age_seconds", "Age of the oldest task that waits.", queue.oldest_seconds),
+        _gauge("queue_oldest_age_seconds", "Age of the oldest waiting task.", queue.oldest_seconds),
         _gauge("queue_stored_bytes", "Disk space of the queue.", queue.stored_bytes),
-        _gauge("disk_free_bytes", "Disk space left beside the queue.", queue.free_bytes),
+        _gauge("disk_free_bytes", "Free space on the queue's disk.", queue.free_bytes),
         _gauge("written_bytes_per_event", "Bytes written per event, accept to done.", queue.written_bytes_per_event),
         CounterMetricFamily(f"{PREFIX}_written_bytes", "Bytes written to the disk.", value=queue.written_bytes),
     ]
