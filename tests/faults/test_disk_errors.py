@@ -44,7 +44,6 @@ Step = Callable[[Driver], object]
 @pytest.fixture(autouse=True)
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segments, "SEGMENT_BYTES", 500)
-    monkeypatch.setattr(segments, "BLOCK_BYTES", 16)
     monkeypatch.setattr(storage, "MIN_JOURNAL_BYTES", 1500)
 
 
