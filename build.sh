@@ -10,7 +10,7 @@ readonly LOCK=requirements.lock
 readonly TEST_LOCK=tests/requirements.lock
 readonly BENCH_LOCK=tests/bench/requirements.lock
 readonly INSTALLED=$VENV/installed # hashes of the files that the environment was made from
-readonly READY_SECONDS=60
+readonly ON_ALL_CORES=(--numprocesses=auto --dist=loadgroup --no-loadscope-reorder)
 
 usage() {
   cat <<'END'
@@ -130,14 +130,10 @@ run_tests() { # [--long] [PYTEST_ARGUMENT...]
   "$VENV/bin/ruff" format --check .
   "$VENV/bin/mypy"
   "$VENV/bin/lint-imports"
-  if command -v shellcheck >/dev/null; then
-    shellcheck build.sh .ci/run debian/fetch debian/needs debian/camiohookd.{preinst,postinst,prerm,postrm} \
-      debian/tests/labels
-  fi
-  "$VENV/bin/pytest" "$@"
-  if [[ $* == "" || $* == --long ]]; then # of the whole, not of a part
+  if [[ $* == "" || $* == --long ]]; then # all tests, not a part
     "$VENV/bin/python" -m tests.bench accept_depth --quick --json /dev/null
   fi
+  "$VENV/bin/pytest" "${ON_ALL_CORES[@]}" "$@"
 }
 
 test_appliance() { # [--long] [PYTEST_ARGUMENT...]
@@ -147,12 +143,12 @@ test_appliance() { # [--long] [PYTEST_ARGUMENT...]
   [[ " $* " != *" --long "* || $architectures == arm64 ]] || architectures+=" arm64"
   local arch
   for arch in $architectures; do
-    has_package "$arch" || (deb --arch "$arch")
+    has_package "$arch" || debian/build "$arch"
   done
   "$VENV/bin/pytest" tests/appliance "$@"
 }
 
-# Whether dist/ holds a package of the files as they are now.
+# Whether dist/ holds a package that is newer than every file it is made of.
 has_package() { # ARCH
   local package
   package=$(find dist -name "camiohookd_*_$1.deb" 2>/dev/null | head -n 1)
@@ -164,13 +160,19 @@ bench() { # [NAME...] [--quick] | scaling [--quick] | soak [--minutes N]
   "$VENV/bin/python" -m tests.bench "$@"
 }
 
+demo() { # [LABELER.py]
+  [[ -z ${1:-} || -r $1 ]] || die "cannot read $1; expected a file that defines compute_labels"
+  ensure "$LOCK"
+  tests/demonstration "$VENV/bin" "$@"
+}
+
 # --- the package ----------------------------------------------------------------------------------------------------
 
 deb() { # [--arch ARCH] [--install-deps]
-  local arch='' install=''
+  local arch='' install=()
   while (($# > 0)); do
     case $1 in
-      --install-deps) install=yes ;;
+      --install-deps) install=(--install-deps) ;;
       --arch)
         [[ ${2:-} == amd64 || ${2:-} == arm64 ]] || wrong_usage
         arch=$2
@@ -180,126 +182,15 @@ deb() { # [--arch ARCH] [--install-deps]
     esac
     shift
   done
-  command -v apt-get >/dev/null || die "a Debian package is made on Debian 12 or newer"
-  build_dependencies "$install"
-  mkdir -p dist
-  # As dpkg-buildpackage says it, from debian/control: any user may do this.
-  DEB_RULES_REQUIRES_ROOT=no DEB_HOST_ARCH=${arch:-$(dpkg --print-architecture)} debian/rules clean binary
-  (cd dist && sha256sum -- camiohookd_* >SHA256SUMS && cat SHA256SUMS)
+  debian/build "${arch:-$(dpkg --print-architecture)}" "${install[@]}"
 }
 
-build_dependencies() { # [yes]: to have them installed
-  local wanted missing
-  wanted=$(sed -n 's/^Build-Depends: //p' debian/control)
-  if [[ -n ${1:-} ]]; then
-    as_root apt-get --quiet update
-    as_root apt-get --quiet --yes --no-install-recommends satisfy "$wanted"
-  fi
-  missing=$(apt-get --simulate --quiet=2 --no-install-recommends satisfy "$wanted") ||
-    die "apt cannot find all of what is needed, $wanted; sudo apt-get update may help"
-  missing=$(sed -n 's/^Inst \([^ ]*\).*/\1/p' <<<"$missing" | tr '\n' ' ')
-  [[ -z $missing ]] || die "packages are missing: sudo apt-get install --no-install-recommends $missing" \
-    "(or ./build.sh deb --install-deps, which does that)"
-}
+reproducible() { debian/reproducible "$@"; }
 
-as_root() {
-  if [[ $EUID == 0 ]]; then "$@"; else sudo -- "$@"; fi
-}
-
-# The second one is made in another folder, under another umask, in another time zone and by a Python that leaves compiled
-# files behind, of inputs that are fetched anew.
-reproducible() { # as for deb
-  local other package
-  deb "$@"
-  other=$(mktemp -d "${TMPDIR:-/tmp}/camiohookd-again.XXXXXX")
-  tar --create --exclude-vcs --exclude=./.build --exclude=./dist --exclude=./.venv . | tar --extract --directory "$other"
-  (
-    umask 077
-    unset PYTHONDONTWRITEBYTECODE
-    TZ=Pacific/Kiritimati LC_ALL=C "$other/build.sh" deb "$@"
-  )
-  for package in "$other"/dist/camiohookd_*; do
-    cmp "$package" "dist/${package##*/}" || die "the second $package is not the same as the first in dist"
-    say "two builds of ${package##*/} are the same to the byte"
-  done
-  rm -r "$other"
-}
-
-# --- the demonstration ----------------------------------------------------------------------------------------------
-
-folder='' daemon='' hook='' admin='' camio='' # of the demonstration: its folder, its daemon's pid, its three ports
-
-demo() { # [LABELER.py]
-  local script=${1:-} images=()
-  if [[ -n $script ]]; then
-    [[ -r $script ]] || die "$script cannot be read; expected is a file with your compute_labels"
-  fi
+# debian/sbom.py has options for other packagers.
+sbom() {
   ensure "$LOCK"
-  folder=$(mktemp -d "${TMPDIR:-/tmp}/camiohookd-demo.XXXXXX")
-  read -r hook admin camio < <(free_ports)
-  demo_settings
-  if [[ -n $script ]]; then
-    export CAMIOHOOKD_LABELER_KIND=python CAMIOHOOKD_LABELER_SCRIPT=$script
-    cp -r camiohookd/samples "$folder/pictures" # a copy, so that no particular labels are expected of them
-    images=(--images "$folder/pictures")
-  fi
-  trap demo_failed EXIT
-  "$VENV/bin/camiohookd" serve --config /dev/null 2>"$folder/daemon.log" &
-  daemon=$!
-  wait_until_ready "http://127.0.0.1:$admin/readyz"
-  "$VENV/bin/camiohookd" simulate --config /dev/null --url "http://127.0.0.1:$hook" --listen "127.0.0.1:$camio" \
-    "${images[@]}"
-  "$VENV/bin/camiohookd" label --annotate "$folder/annotated" camiohookd/samples/*.jpg
-  stop_daemon || die "the daemon did not stop as it should"
-  trap - EXIT
-  rm -r "$folder/state"
-  say "The pictures with their boxes and names are in $folder/annotated, the daemon's log is $folder/daemon.log."
-}
-
-# The daemon's settings, and nothing of those that whoever runs this may have.
-demo_settings() {
-  unset "${!CAMIOHOOKD_@}" CONFIGURATION_DIRECTORY RUNTIME_DIRECTORY NOTIFY_SOCKET
-  export STATE_DIRECTORY=$folder/state
-  export CAMIOHOOKD_HOOK_LISTEN=127.0.0.1:$hook
-  export CAMIOHOOKD_ADMIN_LISTEN=127.0.0.1:$admin
-  export CAMIOHOOKD_CALLBACK_ALLOW_HOSTS="[\"http://127.0.0.1:$camio\"]"
-  CAMIOHOOKD_HOOK_API_KEY=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
-  export CAMIOHOOKD_HOOK_API_KEY
-  mkdir -m 0700 "$folder/state"
-}
-
-free_ports() {
-  "$VENV/bin/python" - <<'END'
-import socket
-
-sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
-print(*(each.getsockname()[1] for each in sockets))
-END
-}
-
-wait_until_ready() { # URL
-  local deadline=$((SECONDS + READY_SECONDS))
-  until answers "$1"; do
-    kill -0 "$daemon" 2>/dev/null || die "the daemon did not start"
-    ((SECONDS < deadline)) || die "the daemon is not ready after $READY_SECONDS seconds"
-    sleep 0.2
-  done
-}
-
-answers() { # URL
-  no_proxy='*' "$VENV/bin/python" -c 'import sys, urllib.request as r; r.urlopen(sys.argv[1], timeout=5)' "$1" 2>/dev/null
-}
-
-stop_daemon() {
-  local pid=$daemon
-  daemon=
-  kill -TERM "$pid" 2>/dev/null && wait "$pid"
-}
-
-demo_failed() {
-  [[ -z $daemon ]] || stop_daemon || true
-  say "The demonstration failed. The daemon's log ($folder/daemon.log):"
-  cat "$folder/daemon.log" >&2
+  "$VENV/bin/python" debian/sbom.py
 }
 
 # --- generated files ------------------------------------------------------------------------------------------------
@@ -327,12 +218,6 @@ lock() { # [PACKAGE...]
   "${compile[@]}" --output-file "$LOCK"
   "${compile[@]}" --extra test --constraint "$LOCK" --output-file "$TEST_LOCK"
   "${compile[@]}" --extra bench --constraint "$TEST_LOCK" --output-file "$BENCH_LOCK"
-}
-
-# Whoever packages it can call debian/sbom.py directly: it has options for that.
-sbom() {
-  ensure "$LOCK"
-  "$VENV/bin/python" debian/sbom.py
 }
 
 main "$@"

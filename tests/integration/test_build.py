@@ -4,7 +4,9 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from configparser import RawConfigParser
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -57,7 +59,8 @@ def test_help_is_no_error(checkout: Path) -> None:
 
 def test_the_demonstration_runs_with_ten_lines_of_the_owners(tmp_path: Path) -> None:
     script = ROOT / "camiohookd/examples/labeler.py"
-    command = [str(ROOT / "build.sh"), "demo", str(script)]
+    # Not by build.sh, which may make the environment anew that this test runs in.
+    command = [ROOT / "tests/demonstration", Path(sys.executable).parent, script]
     done = subprocess.run(command, env=os.environ | {"TMPDIR": str(tmp_path)}, capture_output=True, text=True)
     assert done.returncode == ExitStatus.FINE, done.stderr
     assert "1 of 1 events came back valid" in done.stdout
@@ -75,6 +78,39 @@ def test_a_machine_without_a_usable_python_is_told_which_package_to_install(
     assert done.returncode == ExitStatus.FAILED
     assert done.stderr.strip().endswith(advice)
     assert not (checkout / ".venv").exists()
+
+
+def test_the_demonstration_says_which_file_it_cannot_read(checkout: Path) -> None:
+    done = build(checkout, "demo", "missing.py")
+    assert (done.returncode, done.stderr) == (
+        ExitStatus.FAILED,
+        "build.sh: cannot read missing.py; expected a file that defines compute_labels\n",
+    )
+
+
+def test_every_shell_script_passes_shellcheck() -> None:
+    if shutil.which("shellcheck") is None:
+        pytest.skip("NOT TESTED: shell scripts, because shellcheck is not installed (apt install shellcheck)")
+    top = [path for path in ROOT.iterdir() if path.name in {"build.sh", ".ci", "debian", "tests"}]
+    files = [path for each in top for path in (each.rglob("*") if each.is_dir() else [each]) if path.is_file()]
+    scripts = [path for path in files if re.match(rb"#!/(usr/)?bin/(env )?(ba)?sh\b", path.read_bytes()[:100])]
+    assert {"build.sh", "run", "build", "demonstration", "camiohookd.postinst"} <= {path.name for path in scripts}
+    done = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_hooks_of_pre_commit_run_programs_that_exist() -> None:
+    """Those of .venv have to be there; shellcheck need not be installed."""
+    config = import_module("yaml").safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    (repository,) = config["repos"]
+    assert repository["repo"] == "local"
+    entries = {hook["id"]: hook["entry"] for hook in repository["hooks"]}
+    assert all(hook["language"] == "system" for hook in repository["hooks"]), "nothing is fetched"
+    assert set(entries) == {"ruff", "ruff-format", "mypy", "lint-imports", "shellcheck"}
+    programs = [entry.split()[0] for entry in entries.values() if entry.startswith(".venv/")]
+    assert programs == [f".venv/bin/{name}" for name in ("ruff", "ruff", "mypy", "lint-imports")]
+    for program in programs:
+        assert (Path(sys.executable).parent / Path(program).name).exists()
 
 
 def pins(lock: str) -> dict[str, str]:
