@@ -1,13 +1,21 @@
-"""A fresh Debian to build the package on: a root folder that is not booted, whose user may run apt-get as root.
+"""A fresh Debian to build and test in: a root folder that is not booted, with a clone of what is committed here.
 
-It reaches Debian's packages and Python's in the way that this host does.
+It reaches Debian's packages and Python's in the way that this host does. As a command, it runs one command line there:
+
+    python3 -m tests.appliance.workshop [--root] RELEASE COMMAND...
+
+The root folder is made by mmdebstrap, with what the README asks for and nothing else; the command runs as a new user,
+or with ``--root`` as root. Its exit status is the command's. Takes root, and mmdebstrap.
 """
 
+import argparse
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 from ast import literal_eval
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,16 +23,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.appliance import roots
-from tests.appliance.debs import ROOT
+from tests.support.checkout import ROOT
 
-FRESH = ("ca-certificates", "git", "sudo")
-"""What a Debian has beside its smallest, or a person installs before a clone of this."""
+BUILDING = ("ca-certificates", "git", "sudo")
+"""What a person installs beside the smallest Debian before a clone of this, to build the package."""
 
+TESTING = ("git", "openssl", "python3-venv")
+"""What the README asks for before ``./build.sh test``."""
+
+USER = "builder"
 CERTIFICATES = "usr/local/share/ca-certificates"
 APART = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation=private")
 INTO = """
 mount -t proc proc "$1/proc"
 mount --rbind /dev "$1/dev"
+mount --rbind /sys "$1/sys"
 exec chroot "$1" "${@:2}"
 """
 
@@ -35,20 +48,33 @@ class Workshop:
     clone: Path
 
     def types(self, command: str) -> str:
-        """As the user, in the clone; what was to be read, also of errors. Fails with it when the command does."""
-        done = self._run("su", "builder", "--login", "--command", f"cd camiohookd && {command} 2>&1")
+        """Run `command` as the user, in the clone, and return its output and errors; fail with them if it fails."""
+        done = self._run(*self._as_user(f"{command} 2>&1"))
         assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout[-5000:]}{done.stderr}"
         return done.stdout
+
+    def shows(self, command: str, *, as_root: bool = False) -> int:
+        """Run `command` in the clone, as the user or as root; its output is this process's. Returns its status."""
+        line = self._as_root(command) if as_root else self._as_user(command)
+        return subprocess.run(self._inside(*line), stdin=subprocess.DEVNULL, check=False).returncode
 
     def as_root(self, *command: str) -> None:
         done = self._run(*command)
         assert done.returncode == 0, f"{shlex.join(command)}: {done.returncode}\n{done.stdout}{done.stderr}"
 
+    def _as_user(self, command: str) -> list[str]:
+        user = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups"]
+        return [*user, "env", f"HOME=/home/{USER}", f"USER={USER}", *self._in_clone(command)]
+
+    def _as_root(self, command: str) -> list[str]:
+        return ["env", "HOME=/root", "USER=root", *self._in_clone(command)]
+
+    def _in_clone(self, command: str) -> list[str]:
+        return ["bash", "-c", f"cd /{self.clone.relative_to(self.root)} && {command}"]
+
     def _run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        proxies = [f"{name}={value}" for name, value in os.environ.items() if name.lower().endswith("_proxy")]
-        environ = ["env", "--ignore-environment", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", *proxies]
         return subprocess.run(
-            [*APART, "bash", "-euc", INTO, "bash", self.root, *environ, *command],
+            self._inside(*command),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -56,18 +82,29 @@ class Workshop:
             timeout=1800,
         )
 
+    def _inside(self, *command: str) -> list[str | Path]:
+        passed = [f"{name}={value}" for name, value in os.environ.items() if name.lower().endswith("_proxy")]
+        passed += ["CI=true"] if os.environ.get("CI") else []
+        environ = ["env", "--ignore-environment", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", *passed]
+        return [*APART, "bash", "-euc", INTO, "bash", self.root, *environ, *command]
+
 
 @contextmanager
-def workshop(release: str, architecture: str, folder: Path) -> Iterator[Workshop]:
-    """With a clone of what is committed here."""
-    with roots.layer(release, architecture, folder, FRESH) as root:
-        made = Workshop(root, root / "home/builder/camiohookd")
-        made.as_root("useradd", "--create-home", "--shell", "/bin/bash", "builder")
-        (root / "etc/sudoers.d/builder").write_text("builder ALL=(root) NOPASSWD: /usr/bin/apt-get\n")
+def workshop(
+    release: str, architecture: str, folder: Path, packages: roots.Packages = BUILDING, owner: str = USER
+) -> Iterator[Workshop]:
+    """A fresh `release` with `packages`, a new user, and a clone that belongs to `owner`."""
+    with roots.layer(release, architecture, folder, packages) as root:
+        home = root / ("root" if owner == "root" else f"home/{USER}")
+        made = Workshop(root, home / "camiohookd")
+        made.as_root("useradd", "--create-home", "--shell", "/bin/bash", USER)
+        if "sudo" in packages:
+            (root / "etc/sudoers.d/builder").write_text(f"{USER} ALL=(root) NOPASSWD: /usr/bin/apt-get\n")
         _reach_packages(root, release)
-        made.as_root("update-ca-certificates")
+        if (root / "usr/sbin/update-ca-certificates").exists():  # python3-venv brings it, too
+            made.as_root("update-ca-certificates")
         subprocess.run(["git", "clone", "--quiet", "--no-local", ROOT, made.clone], check=True)
-        made.as_root("chown", "--recursive", "builder:", "/home/builder")
+        made.as_root("chown", "--recursive", f"{owner}:", f"/{home.relative_to(root)}")
         yield made
 
 
@@ -78,16 +115,37 @@ def _reach_packages(root: Path, release: str) -> None:
     lines = (f"deb {url} {suite} main\n" for label in suites for url in roots.mirror(label) for suite in suites[label])
     (root / "etc/apt/sources.list").write_text("".join(lines))
     for file in Path("/", CERTIFICATES).glob("*.crt"):
-        (root / CERTIFICATES / file.name).write_bytes(file.read_bytes())
+        (root / CERTIFICATES).mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, root / CERTIFICATES)
     (root / "etc/pip.conf").write_text("\n".join(["[global]", *_pip_settings(root), ""]))
 
 
 def _pip_settings(root: Path) -> list[str]:
-    """Of this host's pip, without those that name files of its own."""
+    """The settings of this host's pip, without those that name files that are not in `root`."""
     told = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True)
     settings = {}
     for name, text in sorted(re.findall(r"^((?:global|:env:)\.\S+?)=(.*)$", told.stdout, re.MULTILINE), reverse=True):
         value = str(literal_eval(text))
         if all((root / file).exists() for file in re.findall(r"(?:^|\s)(?:file://)?/(\S+)", value)):
-            settings[name.partition(".")[2]] = " ".join(value.split())  # last, and so held: the environment's
+            settings[name.partition(".")[2]] = " ".join(value.split())  # the environment's come last and win
     return [f"{name} = {value}" for name, value in settings.items()]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="tests.appliance.workshop", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--root", action="store_true", help="run the command as root instead of as a new user")
+    parser.add_argument("release", help="bookworm or trixie")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="what to run in the clone, with its arguments")
+    told = parser.parse_args()
+    told_architecture = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True)
+    architecture = told_architecture.stdout.strip()
+    owner = "root" if told.root else USER
+    with (
+        tempfile.TemporaryDirectory(prefix="camiohookd-workshop.") as folder,
+        workshop(told.release, architecture, Path(folder, "layer"), TESTING, owner) as here,
+    ):
+        return here.shows(shlex.join(told.command), as_root=told.root)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,6 +1,7 @@
-"""What the fault tests share: where they build folders, and the figures that stand at the end of a run."""
+"""What the fault tests share: where they build folders, and the count of what was explored."""
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +10,6 @@ import pytest
 from tests.faults.exploring import Tally
 
 MEMORY = Path("/dev/shm")  # a tmpfs on every Linux; nothing has to be durable where crashes are played
-TALLY = pytest.StashKey[Tally]()
-REMARKS = pytest.StashKey[list[str]]()
 
 
 @pytest.fixture
@@ -28,24 +27,10 @@ def workshop() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def tally(pytestconfig: pytest.Config) -> Tally:
-    """Counts what is explored, over all tests."""
-    return pytestconfig.stash.setdefault(TALLY, Tally())
-
-
-@pytest.fixture
-def remarks(pytestconfig: pytest.Config) -> list[str]:
-    """What has to be said aloud at the end of the run."""
-    return pytestconfig.stash.setdefault(REMARKS, [])
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    tally = config.stash.get(TALLY, None)
-    if tally is not None:
-        terminalreporter.write_line(
-            f"crash points explored: {tally.points}, with {tally.states} different states of the disk after them, "
-            f"recovered and held against what was acknowledged {tally.checks} times"
-        )
-    remarks: list[str] = config.stash.get(REMARKS, list[str]())
-    for remark in sorted(set(remarks)):
-        terminalreporter.write_line(remark.strip(), yellow=True)
+def tally(sums: Counter[str]) -> Iterator[Tally]:
+    """Count what is explored, over all tests."""
+    tally = Tally()
+    yield tally
+    sums["crash points explored"] += tally.points
+    sums["different states of the disk after a crash"] += tally.states
+    sums["recoveries compared with what was acknowledged"] += tally.checks

@@ -189,7 +189,7 @@ def test_an_event_writes_little_more_than_its_pictures_compactions_included(tmp_
 
 def test_an_event_writes_little_more_than_its_pictures_at_full_depth(tmp_path: Path, long_run: bool) -> None:
     if not long_run:
-        pytest.skip("130,000 events at a depth of 100,000: --long")
+        pytest.skip("NOT TESTED: the bytes written at a depth of 100,000, because it takes long (--long)")
     assert bytes_per_event(tmp_path, 100_000, events=130_000) <= ALLOWED
 
 

@@ -1,7 +1,7 @@
 """A disk that is full, or read-only, for real: refusals, no crash, and it goes on by itself once there is room.
 
 The disk is an ext4 image of 64 MB, mounted here, or where that is not allowed a tmpfs of that size. Where neither is
-allowed (not root, or a container without the right to mount) a `Disk` that counts stands in for it, and the end of the
+allowed (not root, or a container without the right to mount) a `Disk` that counts is used instead, and the end of the
 run says so.
 """
 
@@ -9,7 +9,7 @@ import asyncio
 import errno
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from tests.faults.recording import MortalDisk
 MB = 1_000_000
 SIZE = "64M"
 PICTURE = 400_000
+CANNOT_MOUNT = "no file system can be mounted here, which takes root and e2fsprogs"
 
 
 class SmallDisk:
@@ -78,7 +79,9 @@ class CountingDisk(MortalDisk):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def free_bytes(self, path: Path) -> int:
-        return max(0, 64 * MB - sum(file.stat().st_size for file in self._path.rglob("*") if file.is_file()))
+        """As a real disk tells it: holes in files take no room."""
+        used = sum(512 * file.stat().st_blocks for file in self._path.rglob("*") if file.is_file())
+        return max(0, 64 * MB - used)
 
 
 def _mount_ext4(path: Path) -> None:
@@ -111,24 +114,27 @@ def _mounted(path: Path, kind: str) -> Iterator[SmallDisk]:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path, remarks: list[str]) -> Iterator[SmallDisk]:
+def small_disk(tmp_path: Path, not_tested: Callable[[str], None]) -> Iterator[SmallDisk]:
     path = tmp_path / "disk"
+    complaints = []
     for kind in MOUNTS:
         with ExitStack() as mounts:
             try:
                 disk = mounts.enter_context(_mounted(path, kind))
             except (OSError, subprocess.CalledProcessError) as error:
-                remarks.append(f"NO {kind} COULD BE MOUNTED for the full disk: {_why(error)}")
+                complaints.append(f"{kind}: {_why(error)}")
                 continue
             yield disk
             return
+    not_tested(f"a full disk of its own instead of one that only counts, because {CANNOT_MOUNT} ({complaints[0]})")
+    path.mkdir(exist_ok=True)
     simulated = SmallDisk(path, "simulated")
     simulated.disk = CountingDisk(path)
     yield simulated
 
 
-def _why(error: Exception) -> object:
-    return getattr(error, "stderr", None) or error
+def _why(error: Exception) -> str:
+    return str(getattr(error, "stderr", None) or error).strip()
 
 
 def _big(name: str) -> Event:
@@ -246,7 +252,7 @@ def test_what_is_kept_for_looking_at_goes_before_any_event_is_refused(
 def test_a_disk_that_turns_read_only_refuses_and_has_everything_when_it_is_mounted_again(small_disk: SmallDisk) -> None:
     """Linux lets no file system go back to writing that turned itself read-only: that way back needs `FailingDisk`."""
     if small_disk.kind != "ext4":
-        pytest.skip("NOT TESTED: only a loop-mounted ext4 can be told to be read-only while files are open")
+        pytest.skip(f"NOT TESTED: a disk that turns itself read-only while files are open, because {CANNOT_MOUNT}")
     folder = small_disk.path / "state"
     queue = open_queue(folder, small_disk.disk, bounds=Bounds(min_free_bytes=0))
     _put(queue, "before")
@@ -269,16 +275,13 @@ def test_a_disk_that_turns_read_only_refuses_and_has_everything_when_it_is_mount
 
 
 @pytest.mark.parametrize("kind", MOUNTS)
-def test_a_folder_that_is_read_only_for_a_while_is_opened_again_with_everything(
-    kind: str, tmp_path: Path, remarks: list[str]
-) -> None:
+def test_a_folder_that_is_read_only_for_a_while_is_opened_again_with_everything(kind: str, tmp_path: Path) -> None:
     """A disk is turned read-only by its owner, which Linux allows once the daemon has stopped, and not before."""
     with ExitStack() as mounts:
         try:
             disk = mounts.enter_context(_mounted(tmp_path / "disk", kind))
-        except (OSError, subprocess.CalledProcessError) as error:
-            remarks.append(f"NO {kind} COULD BE MOUNTED to be turned read-only: {_why(error)}")
-            pytest.skip(f"NOT TESTED: the way back from a read-only {kind}, because it cannot be mounted here")
+        except (OSError, subprocess.CalledProcessError):
+            pytest.skip(f"NOT TESTED: the way back from a read-only {kind}, because {CANNOT_MOUNT}")
         folder = disk.path / "state"
         queue = open_queue(folder, disk.disk, bounds=Bounds(min_free_bytes=0))
         _put(queue, "before")
@@ -299,7 +302,7 @@ def test_a_folder_that_is_read_only_for_a_while_is_opened_again_with_everything(
 def test_a_disk_that_refuses_every_write_for_a_while_is_used_again_without_a_restart(small_disk: SmallDisk) -> None:
     """The kernel refuses, as it does on a read-only disk, the files that are open; and takes them again."""
     if small_disk.kind != "ext4":
-        pytest.skip("NOT TESTED: only on an ext4 can writing be forbidden while files are open (chattr +i)")
+        pytest.skip(f"NOT TESTED: a disk that refuses every write for a while, because {CANNOT_MOUNT}")
     folder = small_disk.path / "state"
     queue = open_queue(folder, small_disk.disk, bounds=Bounds(min_free_bytes=0))
     _put(queue, "before")

@@ -499,7 +499,7 @@ def test_requests_gets_the_413_with_a_length_and_without(box: Box, size: int) ->
     assert not box.intake.events
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed: its view of a 413 is not tested")
+@pytest.mark.skipif(shutil.which("curl") is None, reason="NOT TESTED: curl's view of a 413 (apt install curl)")
 @pytest.mark.parametrize("header", ["Expect:", "Expect: 100-continue", "Transfer-Encoding: chunked"])
 def test_curl_gets_the_413_whether_or_not_it_asks_first(box: Box, tmp_path: Path, header: str) -> None:
     (tmp_path / "body").write_bytes(b" " * (40 * BODY_LIMIT))

@@ -51,7 +51,7 @@ def request_of(listener: socket.socket, command: list[str]) -> Request:
 def test_hooks_create_sends_what_curl_sends(query: str, hook_type: str) -> None:
     curl = shutil.which("curl")
     if curl is None:
-        pytest.skip("NOT COMPARED WITH CURL: the curl command is not installed (apt install curl)")
+        pytest.skip("NOT TESTED: `hooks create` beside curl, because curl is not installed (apt install curl)")
     # Written by hand, as in Camio's instructions; only the query needs its quotes escaped.
     quoted = json.dumps(query, ensure_ascii=False)
     data = f'{{"callback_url": "{CALLBACK}", "type": "{hook_type}", "parsed_query": {quoted}}}'

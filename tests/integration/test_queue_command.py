@@ -17,9 +17,9 @@ from camiohookd.cli.queue_client import open_desk
 from camiohookd.errors import QueueError, StateFolderBusy
 from tests.support.daemon_process import SAMPLES, Daemon, post_event
 from tests.support.threaded_simulator import FakeCamioThread
+from tests.support.users import NOBODY, ordinary_user
 
 PATIENCE = 30.0
-NOBODY = 65534
 CAT = (SAMPLES / "chelsea.jpg").read_bytes()
 
 daemon_stopped = pytest.mark.parametrize("failed", ["daemon stopped"], indirect=True)
@@ -111,23 +111,17 @@ def test_the_socket_can_be_opened_only_by_user_and_group_and_is_gone_after_the_s
         assert not socket.exists()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: that the socket is closed to others, because only root can")
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: that the socket is closed to others, which takes root")
 def test_another_user_is_refused_at_the_socket_and_told_what_to_do() -> None:
     with TemporaryDirectory() as name, Daemon(Path(name), "http://127.0.0.1:1") as daemon:
         path = Path(name) / "run" / "control.sock"
         for folder in (Path(name), path.parent):
             folder.chmod(0o755)  # so that it is the socket that refuses
-        groups = os.getgroups()
-        os.setgroups([])
-        os.setegid(NOBODY)
-        os.seteuid(NOBODY)
-        try:
-            with pytest.raises(QueueError, match="only by camiohookd's user and group: run this as root"):
-                open_desk(path, daemon.state).__enter__()
-        finally:
-            os.seteuid(0)
-            os.setegid(0)
-            os.setgroups(groups)
+        with (
+            ordinary_user(),
+            pytest.raises(QueueError, match="only by camiohookd's user and group: run this as root"),
+        ):
+            open_desk(path, daemon.state).__enter__()
 
 
 def test_a_socket_that_a_killed_daemon_left_is_no_obstacle(tmp_path: Path) -> None:
@@ -178,8 +172,7 @@ def test_without_a_queue_it_says_where_it_looked(tmp_path: Path) -> None:
     assert str(tmp_path / "state") in result.stderr
 
 
-# Only root can act for another user; everybody else has nothing to test here.
-@pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: that root shuts no daemon out, because only root can")
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: that root shuts no daemon out, which takes root")
 def test_root_leaves_no_file_behind_that_the_daemon_could_not_open() -> None:
     with TemporaryDirectory() as name:  # tmp_path lies in a folder that only root may enter
         folder = Path(name)

@@ -39,7 +39,9 @@ def post(connection: HTTPConnection) -> None:
 
 
 def open_files(daemon: Daemon) -> int:
-    return len(list(Path(f"/proc/{daemon.process.pid}/fd").iterdir()))
+    """As the daemon counts them: only root may look into its /proc."""
+    page = daemon.admin("/metrics")[1]
+    return next(int(float(line.split()[1])) for line in page.splitlines() if line.startswith("process_open_fds "))
 
 
 # --- very many

@@ -18,7 +18,7 @@ class Pair(NamedTuple):
 def make_certificate(folder: Path, name: str = "box", *, days: int = 90, of: str = "IP:127.0.0.1") -> Pair:
     """One for the host `of` whose subject is `name`; skips the test where there is no openssl."""
     if shutil.which("openssl") is None:
-        pytest.skip("NOT TESTED: TLS, because openssl is not installed (apt install openssl)")
+        pytest.skip("NOT TESTED: certificates, because openssl is not installed (apt install openssl)")
     pair = Pair(folder / f"{name}.pem", folder / f"{name}.key")
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     command += ["-days", str(days), "-subj", f"/CN={name}", "-addext", f"subjectAltName={of}"]

@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 from camiohookd.cli.key import key
 from camiohookd.config import api_keys
 from camiohookd.errors import CamiohookdError
+from tests.support.users import open_folder, ordinary_user
 
 OLD = "an-old-key-0123456789-of-a-good-length"
 
@@ -74,11 +75,11 @@ def test_without_any_key_the_list_says_how_to_make_one() -> None:
     assert "camiohookd key new" in str(error)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_who_may_not_write_the_file_is_told_to_try_as_root(folder: Path) -> None:
-    folder.chmod(0o500)
-    try:
-        error = run("new", "camio").exception
-    finally:
-        folder.chmod(0o700)
+def test_who_may_not_write_the_file_is_told_to_try_as_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_folder() as folder:
+        monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(folder))
+        folder.chmod(0o555)
+        with ordinary_user():
+            error = run("new", "camio").exception
+        folder.chmod(0o755)
     assert "sudo" in str(error)

@@ -140,7 +140,7 @@ def test_a_model_of_the_same_name_is_replaced_and_one_that_cannot_be_used_leaves
     assert [each.name for each in into.iterdir()] == ["weather"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files that are another's")
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: whose the models are that root adds, which takes root")
 def test_what_root_adds_belongs_to_the_state_folders_owner(tmp_path: Path) -> None:
     os.chown(tmp_path, 65534, 65533)
     into = tmp_path / "models"

@@ -1,7 +1,6 @@
 """The listener's certificate: what is taken, what is refused and with which words, and when it ends."""
 
 import logging
-import os
 import ssl
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from camiohookd.errors import ConfigError
 from camiohookd.web.server import tls
 from tests.support.certificates import Pair, make_certificate
+from tests.support.users import open_folder, ordinary_user
 
 
 @pytest.fixture
@@ -81,10 +81,15 @@ def test_a_file_that_is_not_there_is_named_with_its_setting(tmp_path: Path, pair
     assert refusal(pair.cert, missing) == f"hook.tls_key: {missing}: cannot be read: No such file or directory"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_who_must_be_allowed_to_read_it_is_told(pair: Pair) -> None:
-    pair.key.chmod(0)
-    assert "the user that the daemon runs as" in refusal(*pair)
+def test_who_must_be_allowed_to_read_it_is_told() -> None:
+    with open_folder() as folder:
+        pair = make_certificate(folder)
+        pair.key.chmod(0)
+        with ordinary_user():
+            assert (
+                refusal(*pair)
+                == f"hook.tls_key: {pair.key}: cannot be read: Permission denied; run this command with sudo"
+            )
 
 
 def test_a_key_of_another_certificate_is_refused(tmp_path: Path, pair: Pair) -> None:
