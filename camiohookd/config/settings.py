@@ -85,6 +85,10 @@ class HookSettings(Struct, frozen=True):
         ByteSize, Meta(description="Bytes a second that an event must arrive at; header_timeout is allowed on top.")
     ] = ByteSize("16 KiB")
     max_images: Annotated[Count, Meta(description="Most pictures in an event.")] = 1000
+    max_json_bytes: Annotated[
+        ByteSize,
+        Meta(description="The largest event without its pictures' base64; a larger one is answered 400."),
+    ] = ByteSize("512 KiB")
     max_json_depth: Annotated[
         int, Meta(ge=4, le=200, description="How deep an event's lists and objects may be nested.")
     ] = 64

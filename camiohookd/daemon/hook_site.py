@@ -3,7 +3,6 @@
 Keys and certificate can be changed while it listens. Belongs to the event loop.
 """
 
-from functools import partial
 from socket import socket
 
 from camiohookd.config.load import Config
@@ -16,9 +15,10 @@ from camiohookd.web.intake import Intake
 from camiohookd.web.keys import Keys
 from camiohookd.web.server.listener import ListenerLimits, listen
 from camiohookd.web.server.peers import Peers
-from camiohookd.wire.event import EventLimits, parse_event
+from camiohookd.wire.event import EventLimits
 
-BODIES_IN_MEMORY = 8
+BODIES_IN_MEMORY = 3
+"""How many of the largest events may be in memory while they arrive and wait; one more is read meanwhile."""
 
 
 class HookSite:
@@ -38,7 +38,7 @@ class HookSite:
         site = hook_application(
             intake=Intake(
                 store,
-                parse=partial(parse_event, limits=event_limits(config)),
+                limits=event_limits(config),
                 check_callback=allow_list.refuse_private,
                 max_bytes=config.hook.max_body_bytes,
             ),
@@ -64,7 +64,8 @@ class HookSite:
 
 
 def event_limits(config: Config) -> EventLimits:
-    return EventLimits(config.hook.max_images, config.hook.max_json_depth, config.images.max_bytes)
+    hook = config.hook
+    return EventLimits(hook.max_images, hook.max_json_depth, config.images.max_bytes, hook.max_json_bytes)
 
 
 def listener_limits(config: Config) -> ListenerLimits:

@@ -8,6 +8,7 @@ Everything runs on the event loop. The key is in the URL, so no URL is ever logg
 import logging
 import re
 import time
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from functools import partial
 from urllib.parse import unquote_to_bytes
@@ -16,7 +17,8 @@ from tornado.web import url
 
 from camiohookd.errors import NoSuchTask
 from camiohookd.metrics import Metrics
-from camiohookd.web.intake import BodyMemory, Intake, IntakeReceipt
+from camiohookd.web.body_memory import BodyMemory, BodyShare
+from camiohookd.web.intake import Intake, IntakeReceipt
 from camiohookd.web.keys import Keys, WrongKeyLimiter
 from camiohookd.web.server import answers, gzip_body
 from camiohookd.web.server.answers import ErrorResponse, Refused
@@ -60,7 +62,7 @@ class Tasks(Endpoint):
     def initialize(self, hook: HookContext) -> None:
         self._hook = hook
         self._started = time.monotonic()
-        self._taken = 0
+        self._memory: BodyShare | None = None
         self._is_gzip = False
 
     def admit(self) -> None:
@@ -76,9 +78,13 @@ class Tasks(Endpoint):
         else:
             await self._accept()
 
+    def take_memory(self, size: int) -> Awaitable[None] | None:
+        return self._memory.grow_to(size) if self._memory else None
+
     def release(self) -> None:
-        self._hook.memory.give_back(self._taken)
-        self._taken = 0
+        if self._memory is not None:
+            self._memory.close()
+            self._memory = None
 
     def refused(self, answer: ErrorResponse) -> None:
         if self.request.method != "POST":
@@ -104,20 +110,16 @@ class Tasks(Endpoint):
         return name
 
     def _admit_event(self) -> None:
-        limit = self.body.limit = self.application.limits.body_bytes
+        self.body.limit = self.application.limits.body_bytes
         encoding = self.request.headers.get("Content-Encoding", "identity").lower()
-        if encoding in gzip_body.NAMES:
-            self._is_gzip = True
-        elif encoding != "identity":
+        self._is_gzip = encoding in gzip_body.NAMES
+        if not self._is_gzip and encoding != "identity":
             raise Refused(answers.ENCODED_BODY)
-        size = limit if self.body.length is None else self.body.length
-        if size <= limit:
-            size += limit if self._is_gzip else 0
-            self._hook.memory.take(size)
-            self._taken = size
+        self._memory = self._hook.memory.open()
 
     async def _accept(self) -> None:
-        receipt = await self._hook.intake.take(self.body.chunks, is_gzip=self._is_gzip)
+        assert self._memory is not None, "admit has opened it"
+        receipt = await self._hook.intake.take(self.body.chunks, self._memory, is_gzip=self._is_gzip)
         self._record(receipt)
         self.reply(200, {"status": "duplicate" if receipt.duplicate else "queued", "id": receipt.id})
 
@@ -186,7 +188,7 @@ def hook_application(
         intake=intake,
         keys=keys,
         metrics=metrics,
-        memory=BodyMemory(limits.bodies_bytes),
+        memory=BodyMemory(limits.bodies_bytes, limits.body_bytes, limits.memory_seconds),
         guesses=WrongKeyLimiter(wrong_keys),
     )
     paths = [

@@ -1,26 +1,31 @@
 """The way in: the body of an event ─▶ `Intake.take` ─▶ read, checked, on stable storage ─▶ a receipt.
 
-chunks ─▶ unpacked ─▶ `parse_event` ─▶ callback checked ─▶ `StoreThread`: `TaskQueue.put`, committed ─▶ `IntakeReceipt`
+chunks ─▶ unpacked ─▶ pictures cut out ─▶ `read_event` ─▶ callback checked ─▶ `StoreThread`: `TaskQueue.put`, committed
 
 `take` and `page` belong to the event loop. A large body is read on a thread of its own, one at a time, so that the loop
-goes on answering meanwhile.
+goes on answering meanwhile and what a body becomes while it is read is in memory only once.
 """
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import NamedTuple
 
 from camiohookd.queue import views
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task_queue import Prepared
-from camiohookd.web.server import answers, gzip_body
-from camiohookd.web.server.answers import Refused
-from camiohookd.wire.event import Event
-from camiohookd.wire.images import Rejected
+from camiohookd.system.process import give_freed_memory_back
+from camiohookd.web.body_memory import BodyShare
+from camiohookd.web.server import gzip_body
+from camiohookd.wire.cut_body import CutBody, cut_pictures
+from camiohookd.wire.event import Event, EventLimits, read_event
+from camiohookd.wire.images import Picture, Rejected
 
 # Handing half a millisecond's work to another thread, and taking it back, costs as much again.
 _SMALL_BYTES = 1024 * 1024
+_SMALL_JSON_BYTES = 32 * 1024
+_TRIM_SECONDS = 1.0
 
 
 class IntakeReceipt(NamedTuple):
@@ -37,39 +42,30 @@ class IntakeReceipt(NamedTuple):
 class Intake:
     """Takes events into the queue of `store`.
 
-    `parse` reads a body and raises `PayloadError`; `check_callback` raises `PrivateCallback` for a callback URL that
-    must not be called; an unpacked body has at most `max_bytes`.
+    `check_callback` raises `PrivateCallback` for a callback URL that must not be called; an unpacked body has at most
+    `max_bytes`.
     """
 
     def __init__(
-        self,
-        store: StoreThread,
-        parse: Callable[[bytes | bytearray], Event],
-        check_callback: Callable[[str], None],
-        max_bytes: int,
+        self, store: StoreThread, limits: EventLimits, check_callback: Callable[[str], None], max_bytes: int
     ) -> None:
         self._store = store
-        self._parse = parse
+        self._limits = limits
         self._check_callback = check_callback
         self._max_bytes = max_bytes
         self._reader = ThreadPoolExecutor(1, "large-event")
+        self._trims_soon = False
 
-    async def take(self, chunks: list[bytearray], *, is_gzip: bool) -> IntakeReceipt:
+    async def take(self, chunks: list[bytearray], memory: BodyShare, *, is_gzip: bool) -> IntakeReceipt:
         """Return once the event in `chunks`, which are used up, is on stable storage.
 
-        Raises `PayloadError`, `PrivateCallback` or `Refused` if the body cannot be used, `QueueFull` or
-        `StoreUnavailable` if it could not be stored.
+        `memory` is settled at what the event takes. Raises `PayloadError`, `PrivateCallback` or `Refused` if the body
+        cannot be used, `QueueFull` or `StoreUnavailable` if it could not be stored.
         """
-        if is_gzip or sum(map(len, chunks)) > _SMALL_BYTES:
-            loop = asyncio.get_running_loop()
-            prepared = await loop.run_in_executor(self._reader, self._read, chunks, is_gzip)
-        else:
-            prepared = self._read(chunks, is_gzip)
+        memory.settle(sum(map(len, chunks)))
+        prepared = await self._prepare(chunks, is_gzip)
+        memory.settle(len(prepared.draft.record))
         return await self.keep(prepared)
-
-    async def page(self, limit: int, after: str | None) -> views.Page:
-        """Return at most `limit` pending tasks behind `after`; raise `NoSuchTask` if there is none of that name."""
-        return await self._store.call(lambda queue: views.page(queue, limit, after))
 
     async def keep(self, prepared: Prepared) -> IntakeReceipt:
         """Put the event into the queue; return once it is on stable storage. Raises as `take`."""
@@ -77,28 +73,45 @@ class Intake:
         event = prepared.event
         return IntakeReceipt(task_id, duplicate, event.camera, len(event.pictures), event.rejected, event.warnings)
 
-    def _read(self, chunks: list[bytearray], is_gzip: bool) -> Prepared:
-        body: bytes | bytearray = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    async def page(self, limit: int, after: str | None) -> views.Page:
+        """Return at most `limit` pending tasks behind `after`; raise `NoSuchTask` if there is none of that name."""
+        return await self._store.call(lambda queue: views.page(queue, limit, after))
+
+    async def _prepare(self, chunks: list[bytearray], is_gzip: bool) -> Prepared:
+        if is_gzip or sum(map(len, chunks)) > _SMALL_BYTES:
+            return await self._aside(lambda: self._read(self._cut(chunks, is_gzip)))
+        body = self._cut(chunks, is_gzip)
+        if len(body.json) > _SMALL_JSON_BYTES:
+            return await self._aside(lambda: self._read(body))
+        return self._read(body)
+
+    async def _aside(self, read: Callable[[], Prepared]) -> Prepared:
+        """Run `read` on the thread for large bodies."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._reader, read)
+        finally:
+            if not self._trims_soon:
+                self._trims_soon = True
+                loop.call_later(_TRIM_SECONDS, self._trim)
+
+    def _trim(self) -> None:
+        self._trims_soon = False
+        self._reader.submit(give_freed_memory_back)
+
+    def _cut(self, chunks: list[bytearray], is_gzip: bool) -> CutBody:
+        body = chunks[0] if len(chunks) == 1 else bytearray().join(chunks)
         chunks.clear()
-        if is_gzip:
-            body = gzip_body.unpack(body, self._max_bytes)
-        event = self._parse(body)
+        return cut_pictures(gzip_body.unpack(body, self._max_bytes) if is_gzip else body, self._limits.max_json_bytes)
+
+    def _read(self, body: CutBody) -> Prepared:
+        event = read_event(body, self._limits)
         self._check_callback(event.callback_url)
-        return self._store.prepare(event)
+        del body
+        prepared = self._store.prepare(event)
+        return prepared._replace(event=_without_contents(event))
 
 
-class BodyMemory:
-    """How many bytes of bodies may be in memory at once."""
-
-    def __init__(self, size: int) -> None:
-        self._free = size
-
-    def take(self, size: int) -> None:
-        """Raise `Refused` if fewer than `size` bytes are free."""
-        if size > self._free:
-            raise Refused(answers.BODIES_IN_FLIGHT)
-        self._free -= size
-
-    def give_back(self, size: int) -> None:
-        """Free `size` bytes that were taken."""
-        self._free += size
+def _without_contents(event: Event) -> Event:
+    """Return `event` without what its record holds: it is in memory only once while the event waits for the disk."""
+    return replace(event, pictures=tuple(Picture(each.timestamp, b"") for each in event.pictures), rest={})

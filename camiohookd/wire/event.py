@@ -1,21 +1,21 @@
-"""The wire types of Camio's hook contract: an event as it comes in, a reply as it goes out.
+"""An event of Camio's hook contract, as it comes in.
 
-A body goes through `parse_event` once: JSON → the required fields, checked → each image either a `Picture` or a
-`Rejected` → `Event`. Nothing further inward sees the JSON. `encode_reply` is the way back.
+    body ─▶ `cut_pictures` ─▶ JSON ─▶ required fields, checked ─▶ each image a `Picture` or `Rejected` ─▶ `Event`
+
+Nothing further inward sees the JSON.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from xxhash import xxh3_128_hexdigest
 
 from camiohookd.errors import MalformedUrl, PayloadError
 from camiohookd.net.urls import check_url
 from camiohookd.wire import json_body
+from camiohookd.wire.cut_body import CutBody, cut_pictures
 from camiohookd.wire.images import MAX_TEXT, Picture, Rejected, sort_images
 
-MAX_REST_BYTES = 1_000_000
 MAX_SENTENCES = 10
 
 _encoder = msgspec.json.Encoder()
@@ -23,11 +23,15 @@ _encoder = msgspec.json.Encoder()
 
 @dataclass(frozen=True, slots=True)
 class EventLimits:
-    """What an event may be: how many images, how deep its JSON is nested, how many bytes a picture's file has."""
+    """What an event may be: how many images, how deep its JSON is nested, how many bytes a picture's file has.
+
+    `max_json_bytes` is for all of the event but its pictures' base64.
+    """
 
     max_images: int = 1000
     max_depth: int = 64
     max_picture_bytes: int = 20_000_000
+    max_json_bytes: int = 512 * 1024
 
     @property
     def max_base64(self) -> int:
@@ -58,48 +62,69 @@ class Event:
 
 
 def parse_event(body: bytes | bytearray, limits: EventLimits = USUAL_LIMITS) -> Event:
+    """Decode and check one posted event. Raises `PayloadError` as `cut_pictures` and `read_event`, and nothing else."""
+    return read_event(cut_pictures(body, limits.max_json_bytes), limits)
+
+
+def read_event(body: CutBody, limits: EventLimits = USUAL_LIMITS) -> Event:
     """Decode and check one posted event.
 
     Whatever is wrong with one image costs only that image (`Event.rejected`); an optional field of a wrong type is
     ignored (`Event.warnings`). Raises `PayloadError` if the event as a whole cannot be used, and nothing else.
     """
-    payload = _decode_object(body, limits.max_depth)
-    callback_url = _callback_url(payload)
+    event = _decode_object(body, limits.max_depth)
+    pictures = _put_texts_back(event, body)
+    if len(pictures) < len(body.texts):
+        body = body.restore(pictures, limits.max_json_bytes)
+        event = _decode_object(body, limits.max_depth)
+        _put_texts_back(event, body)
+    callback_url = _callback_url(event)
     warnings: list[str] = []
-    images = _images(payload, limits.max_images)
-    pictures, rejected = sort_images(images, limits.max_base64, warnings)
-    if not pictures:
+    images = _images(event, limits.max_images)
+    usable, rejected = sort_images(images, limits.max_base64, warnings)
+    if not usable:
         reasons = "; ".join(_bounded([f"{one.field}: {one.reason}" for one in rejected]))
         raise PayloadError("no_usable_picture", f"no image of the event can be used: {reasons}", rejected[0].field)
-    camera = _optional_text(payload, "camera", warnings)
-    user_id = _optional_text(payload, "user_id", warnings)
-    rest = _rest(payload, images, limits.max_depth, warnings)
+    camera = _optional_text(event, "camera", warnings)
+    user_id = _optional_text(event, "user_id", warnings)
+    rest = _rest(event, images, limits.max_depth, warnings)
     return Event(
         callback_url=callback_url,
         camera=camera,
         user_id=user_id,
-        pictures=pictures,
+        pictures=usable,
         rejected=rejected,
         warnings=_bounded(warnings),
         rest=rest,
-        # 128 bits: no two events meet by chance. Who would forge one has the key, and can post anything anyway.
-        digest=xxh3_128_hexdigest(body),
+        # 128 bits: no two events meet by chance, and who could forge one has the key and may post anything.
+        digest=body.digest,
     )
 
 
-def _decode_object(body: bytes | bytearray, max_depth: int) -> dict[str, Any]:
+def _decode_object(body: CutBody, max_depth: int) -> dict[str, Any]:
     try:
-        payload = json_body.decode(body)
+        event = json_body.decode(body.json, body.place)
     except RecursionError:
         raise _too_deep(max_depth) from None
-    if not isinstance(payload, dict):
-        raise PayloadError("not_an_object", f"the body is {json_body.kind_of(payload)}, not a JSON object")
-    return payload
+    if not isinstance(event, dict):
+        raise PayloadError("not_an_object", f"the body is {json_body.kind_of(event)}, not a JSON object")
+    return event
 
 
-def _callback_url(payload: dict[str, Any]) -> str:
+def _put_texts_back(event: dict[str, Any], body: CutBody) -> set[int]:
+    """Put the texts that were cut out of the images into them; returns which of `body.texts` these were."""
+    images = event.get("images")
+    found = set()
+    for image in images if isinstance(images, list) else ():
+        if isinstance(image, dict) and (number := body.text_of(image.get("image_b64"))) is not None:
+            image["image_b64"] = body.texts[number]
+            found.add(number)
+    return found
+
+
+def _callback_url(event: dict[str, Any]) -> str:
     field = "callback_url"
-    url = payload.get(field)
+    url = event.get(field)
     if url is None:
         raise PayloadError("missing", "callback_url is missing", field)
     if not isinstance(url, str):
@@ -111,9 +136,9 @@ def _callback_url(payload: dict[str, Any]) -> str:
     return url
 
 
-def _images(payload: dict[str, Any], max_images: int) -> list[Any]:
+def _images(event: dict[str, Any], max_images: int) -> list[Any]:
     field = "images"
-    images = payload.get(field)
+    images = event.get(field)
     if images is None:
         raise PayloadError("missing", "images is missing", field)
     if not isinstance(images, list):
@@ -126,8 +151,8 @@ def _images(payload: dict[str, Any], max_images: int) -> list[Any]:
     return images
 
 
-def _optional_text(payload: dict[str, Any], field: str, warnings: list[str]) -> str | None:
-    value = payload.get(field)
+def _optional_text(event: dict[str, Any], field: str, warnings: list[str]) -> str | None:
+    value = event.get(field)
     if value is None:
         return None
     if not isinstance(value, str):
@@ -138,28 +163,27 @@ def _optional_text(payload: dict[str, Any], field: str, warnings: list[str]) -> 
     return json_body.mend_text(value[:MAX_TEXT])
 
 
-def _rest(payload: dict[str, Any], images: list[Any], max_depth: int, warnings: list[str]) -> dict[str, Any]:
-    """Return `payload` without the pictures, known to be small enough to keep and possible to write again."""
-    rest = payload | {"images": [_without_picture(image) for image in images]}
+def _rest(event: dict[str, Any], images: list[Any], max_depth: int, warnings: list[str]) -> dict[str, Any]:
+    """Return `event` without the pictures, known to be small enough to keep and possible to write again."""
+    rest = event | {"images": [_without_picture(image) for image in images]}
     try:
-        rest, size = _writable(rest, warnings)
+        rest = _writable(rest, warnings)
     except RecursionError:
         raise _too_deep(max_depth) from None
-    if size > MAX_REST_BYTES:
-        raise PayloadError("too_large", f"the event holds more than {MAX_REST_BYTES} bytes beside its pictures")
     if _deeper_than(max_depth, rest):
         raise _too_deep(max_depth)
     return rest
 
 
-def _writable(rest: dict[str, Any], warnings: list[str]) -> tuple[dict[str, Any], int]:
-    """Return `rest` as it can be written, and its size as JSON in bytes."""
+def _writable(rest: dict[str, Any], warnings: list[str]) -> dict[str, Any]:
+    """Return `rest` as it can be written as JSON."""
     try:
-        return rest, len(_encoder.encode(rest))
+        _encoder.encode(rest)
     except UnicodeEncodeError:
-        mended = json_body.mend(rest)
+        mended: dict[str, Any] = json_body.mend(rest)
         warnings.append("the event holds half of a surrogate pair, which is no letter; U+FFFD stands in its place")
-        return mended, len(_encoder.encode(mended))
+        return mended
+    return rest
 
 
 def _without_picture(image: Any) -> Any:

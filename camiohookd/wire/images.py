@@ -13,6 +13,7 @@ from typing import Any
 import pybase64
 
 from camiohookd.wire import json_body
+from camiohookd.wire.cut_body import PictureText
 
 MAX_TEXT = 200
 
@@ -67,6 +68,10 @@ def _picture(field: str, image: Any, max_base64: int) -> Picture | Rejected:
     text = image.get("image_b64")
     if text is None:
         return Rejected(f"{field}.image_b64", "it is missing")
+    if isinstance(text, PictureText):
+        if data := text.plain(max_base64):
+            return Picture(image["timestamp"], data)
+        text = text.text()
     if not isinstance(text, str):
         return Rejected(f"{field}.image_b64", f"it is {json_body.kind_of(text)}, not a string")
     if len(text) > max_base64:

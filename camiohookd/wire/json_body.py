@@ -10,6 +10,7 @@ import codecs
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -22,11 +23,15 @@ HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 _JSON_NAMES = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
 
+_MSGSPEC_PLACE = re.compile(r"\(byte ([0-9]+)\)")
+
 _decoder = msgspec.json.Decoder()
 
 
-def decode(body: bytes | bytearray) -> Any:
+def decode(body: bytes | bytearray, place: Callable[[int], int] = lambda offset: offset) -> Any:
     """Return the value of a UTF-8 JSON text, with or without a byte order mark.
+
+    Errors name `place(offset)` for the byte `offset` of the text.
 
     Raises `PayloadError` if it is not JSON, and RecursionError if it is nested too deep.
     """
@@ -35,9 +40,10 @@ def decode(body: bytes | bytearray) -> Any:
     try:
         return _decoder.decode(text)
     except UnicodeDecodeError:
-        raise _not_json("it is not UTF-8") from None
+        raise not_json("it is not UTF-8") from None
     except msgspec.DecodeError as refusal:
-        return _decode_tolerantly(text, str(refusal))
+        before = len(codecs.BOM_UTF8) if has_mark else 0
+        return _decode_tolerantly(text, str(refusal), lambda offset: place(offset + before))
 
 
 def kind_of(value: Any) -> str:
@@ -62,13 +68,13 @@ def mend_text(text: str) -> str:
     return HALF_PAIR.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def _decode_tolerantly(body: bytes | bytearray, refusal: str) -> Any:
+def _decode_tolerantly(body: bytes | bytearray, refusal: str, place: Callable[[int], int]) -> Any:
     try:
         return json.loads(body.decode(), parse_float=_float, parse_int=_integer, parse_constant=_constant)
     except UnicodeDecodeError:
-        raise _not_json("it is not UTF-8") from None
+        raise not_json("it is not UTF-8") from None
     except json.JSONDecodeError as error:
-        raise _not_json(_reason(refusal, error)) from None
+        raise not_json(_reason(refusal, error, place)) from None
 
 
 def _float(digits: str) -> float | msgspec.Raw:
@@ -81,22 +87,23 @@ def _integer(digits: str) -> int | msgspec.Raw:
 
 
 def _constant(name: str) -> Any:
-    raise _not_json(f"{name} is not a JSON number")
+    raise not_json(f"{name} is not a JSON number")
 
 
 def _as_text(digits: str) -> msgspec.Raw:
     return msgspec.Raw(f'"{digits}"'.encode())
 
 
-def _reason(refusal: str, error: json.JSONDecodeError) -> str:
+def _reason(refusal: str, error: json.JSONDecodeError, place: Callable[[int], int]) -> str:
     """Say what is wrong and where; where msgspec names the byte, in its words."""
     left = error.doc[error.pos :].rstrip()
     if error.msg.startswith("Unterminated") or any(word.startswith(left) for word in ("true", "false", "null", "-")):
-        return f"it ends too early, at byte {len(error.doc.encode())}"
-    if "(byte " in refusal:
-        return refusal.removeprefix("JSON is malformed: ")
-    return f"{error.msg} (byte {len(error.doc[: error.pos].encode())})"
+        return f"it ends too early, at byte {place(len(error.doc.encode()))}"
+    if found := _MSGSPEC_PLACE.search(refusal):
+        return f"{refusal[: found.start()].removeprefix('JSON is malformed: ')}(byte {place(int(found[1]))})"
+    return f"{error.msg} (byte {place(len(error.doc[: error.pos].encode()))})"
 
 
-def _not_json(reason: str) -> PayloadError:
+def not_json(reason: str) -> PayloadError:
+    """Return the error for a body that is not JSON because of `reason`."""
     return PayloadError("not_json", f"the body is not JSON: {reason}")

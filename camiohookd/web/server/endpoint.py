@@ -11,6 +11,7 @@ Everything here runs on the event loop.
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from types import TracebackType
 from typing import Any, ClassVar, cast
 
@@ -49,6 +50,13 @@ class Endpoint(RequestHandler):
     def admit(self) -> None:
         """Raise `Refused` for a request whose body is not to be read; set `body.limit` where there may be one."""
 
+    def take_memory(self, size: int) -> Awaitable[None] | None:  # noqa: ARG002  # for those that have a use for it
+        """See that there are `size` bytes for the body; return what to await for them, None if they are there.
+
+        Either raises `Refused`.
+        """
+        return None
+
     async def serve(self) -> None:
         """Answer the request, whose body is in `body.chunks`."""
         raise NotImplementedError
@@ -81,7 +89,7 @@ class Endpoint(RequestHandler):
     def compute_etag(self) -> None:
         """These answers are never cached."""
 
-    def prepare(self) -> None:
+    def prepare(self) -> Awaitable[None] | None:
         # The end of a badly framed body is not known: the error goes to Tornado, which answers and closes at once.
         self.body.length = declared_length(self.request.headers, self.request.version)
         if "Content-Length" in self.request.headers:
@@ -94,8 +102,11 @@ class Endpoint(RequestHandler):
                 raise Refused(answers.not_allowed(self.methods))
             self.admit()
             self.body.check_length()
+            memory = self.take_memory(self.body.needed)
         except Refused as error:
             self.refuse(error.answer)
+            return None
+        return None if memory is None else self._wait_for(memory)
 
     def refuse(self, answer: ErrorResponse) -> None:
         """Answer now, before the body is read, and discard the rest of it."""
@@ -110,14 +121,17 @@ class Endpoint(RequestHandler):
         self._stream.is_ending = True
         self.body.drain()
 
-    def data_received(self, chunk: bytes) -> None:
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
         if self._refused:
             self.body.discard(len(chunk))
-            return
+            return None
         try:
-            self.body.add(cast("bytearray", chunk))  # `Stream` makes it one, whatever Tornado says
+            self.body.add(chunk)
+            memory = self.take_memory(self.body.needed)
         except Refused as error:
             self.refuse(error.answer)
+            return None
+        return None if memory is None else self._wait_for(memory)
 
     async def _body_is_in(self) -> None:
         self.body.close()
@@ -157,6 +171,15 @@ class Endpoint(RequestHandler):
         # Once the body is in, `serve` runs on, and `on_finish` follows.
         if self.body.is_arriving:
             self._leave()
+
+    async def _wait_for(self, memory: Awaitable[None]) -> None:
+        self.body.pause()
+        try:
+            await memory
+        except Refused as error:
+            self.refuse(error.answer)
+        else:
+            self.body.resume()
 
     def _write_answer(self, answer: ErrorResponse) -> None:
         self.set_status(answer.status)

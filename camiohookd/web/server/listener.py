@@ -39,14 +39,15 @@ NO_PROXIES = Peers()
 class ListenerLimits:
     """The bounds of one listener: bytes, seconds, connections.
 
-    `body_bytes` is one event, `bodies_bytes` all events that are in memory at once; a body must arrive at `body_rate`
-    bytes a second, and may take `header_seconds` more. `idle_seconds` is how long a connection is kept between two
-    requests, `answer_seconds` how long a client may take to read. After a refusal at most `discard_bytes` are read, for
-    at most `discard_seconds`.
+    `body_bytes` is one event, `bodies_bytes` all events that are in memory at once; a body waits `memory_seconds` for
+    its part of them. A body must arrive at `body_rate` bytes a second, and may take `header_seconds` more.
+    `idle_seconds` is how long a connection is kept between two requests, `answer_seconds` how long a client may take to
+    read. After a refusal at most `discard_bytes` are read, for at most `discard_seconds`.
     """
 
     body_bytes: int = 32 * MEGABYTE
-    bodies_bytes: int = 256 * MEGABYTE
+    bodies_bytes: int = 96 * MEGABYTE
+    memory_seconds: float = 30
     body_rate: float = 16 * 1024
     header_bytes: int = 16 * 1024
     header_seconds: float = 10

@@ -14,7 +14,7 @@ from tornado.httputil import HTTPHeaders
 from camiohookd.web.server import answers
 from camiohookd.web.server.answers import Refused
 from camiohookd.web.server.listener import ListenerLimits
-from camiohookd.web.server.stream import Stream
+from camiohookd.web.server.stream import PIECE_BYTES, Stream
 
 _LENGTH_DIGITS = 15  # a longer number exceeds every limit, and Tornado accepts only so many digits
 
@@ -43,18 +43,38 @@ class RequestBody:
         if self.length is not None and self.length > self.limit:
             raise Refused(answers.too_large(self.limit))
 
-    def add(self, chunk: bytearray) -> None:
+    @property
+    def needed(self) -> int:
+        """Bytes of memory for what is here and for the next piece, which is read into a buffer of its own."""
+        whole = self.limit if self.length is None else self.length
+        return min(whole, self.received + PIECE_BYTES)
+
+    def add(self, chunk: bytes | bytearray) -> None:
         """Keep the next piece. Raises `Refused` if the body is now over the limit."""
         self.received += len(chunk)
         if self.received > self.limit:
             raise Refused(answers.too_large(self.limit))
-        self.chunks.append(chunk)
+        if self.chunks and len(self.chunks[-1]) + len(chunk) <= PIECE_BYTES:
+            self.chunks[-1] += chunk  # a chunked body may come in single bytes, and each object takes sixty
+        else:
+            self.chunks.append(chunk if isinstance(chunk, bytearray) else bytearray(chunk))
 
     def watch_pace(self, too_slow: Callable[[], None]) -> None:
         """Call `too_slow` if the body arrives slower than the limits allow, until `close` or `drain`."""
         self._began = asyncio.get_running_loop().time()
         self._too_slow = too_slow
         self._check_pace()
+
+    def pause(self) -> None:
+        """The body is not read for a while: stop the clock."""
+        self._cancel_timer()
+        self._paused = asyncio.get_running_loop().time()
+
+    def resume(self) -> None:
+        """The body is read again."""
+        if self._too_slow is not _nothing:
+            self._began += asyncio.get_running_loop().time() - self._paused
+            self._check_pace()
 
     def drain(self) -> None:
         """Drop what is here; from now on only discard, for a bounded number of bytes and seconds."""
@@ -70,7 +90,7 @@ class RequestBody:
     @property
     def is_arriving(self) -> bool:
         """Whether the body, or what follows a refusal, is still expected."""
-        return self._timer is not None
+        return self._too_slow is not _nothing
 
     def close(self) -> None:
         """Nothing more is expected: the body is complete, or the connection is gone."""

@@ -24,7 +24,7 @@ _ODD_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n)|\0")
 _HEAD_BYTES = 4 * 1024
 # Most events are one piece. Memory for it is taken as a whole, for those who were let in; what is thrown away comes in
 # smaller ones.
-_PIECE_BYTES = 1024 * 1024
+PIECE_BYTES = 1024 * 1024
 _THROWN_AWAY_BYTES = 64 * 1024
 # The one answer that Tornado writes without asking. Should another version of it write other bytes, those go out.
 _TORNADOS_OWN = b"HTTP/1.1 400 Bad Request\r\n\r\n"
@@ -86,7 +86,7 @@ class Stream:
         """`partial`: the next piece of a body."""
         if not partial:
             return await self._stream.read_bytes(num_bytes)
-        piece = bytearray(min(num_bytes, _THROWN_AWAY_BYTES if self.is_ending else _PIECE_BYTES))
+        piece = bytearray(min(num_bytes, _THROWN_AWAY_BYTES if self.is_ending else PIECE_BYTES))
         rest = memoryview(piece)
         self.ahead = 0
         while rest:

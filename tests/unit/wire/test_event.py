@@ -1,5 +1,7 @@
 import base64
 import json
+import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -8,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from camiohookd.errors import PayloadError
-from camiohookd.wire.event import Event, EventLimits, parse_event
+from camiohookd.wire.cut_body import CutBody, cut_pictures
+from camiohookd.wire.event import Event, EventLimits, parse_event, read_event
 from camiohookd.wire.reply import Label, Reply, encode_reply
 
 URL = "https://camio.com/cb/1"
@@ -391,6 +394,112 @@ def test_every_good_picture_comes_back_byte_for_byte(pictures: list[tuple[bytes,
     good = [(str(nth), data) for nth, (data, form) in enumerate(pictures) if form != "broken"]
     assert [(one.timestamp, one.data) for one in event.pictures] == [*good, (str(len(pictures)), DATA)]
     assert len(event.rejected) == len(images) - len(event.pictures)
+
+
+@unhurried
+@given(json_payloads, st.integers(0, 8), st.booleans())
+def test_cutting_texts_out_of_a_body_changes_nothing(value: Any, shortest: int, escapes: bool) -> None:
+    """Texts of any length, in images and elsewhere, some escaped, are what they are in the body as a whole."""
+    body = json.dumps(value | {"more": {"image_b64": "x" * 9, "y": [{"image_b64": "\u2603 and more"}]}}).encode()
+    if escapes:
+        body = body.replace(b"/", b"\\/").replace(b"image_b64", b"image\\u005fb64", 1)
+    limit = EventLimits().max_json_bytes
+    assert outcome(body, shortest) == outcome(body, limit)
+
+
+def outcome(body: bytes, shortest: int) -> object:
+    try:
+        return read_event(cut_pictures(body, EventLimits().max_json_bytes, shortest))
+    except PayloadError as error:
+        return error.code, error.field
+
+
+def long_text(size: int = 3000) -> str:
+    return base64.b64encode(b"x" * size).decode()
+
+
+def test_a_long_text_that_is_no_picture_stays_where_it_is_and_counts() -> None:
+    extra = {"image_b64": long_text()}
+    event = parse(payload(image(b"y" * 3000), extra=extra))
+    assert event.pictures[0].data == b"y" * 3000
+    assert event.rest["extra"] == extra
+    assert refusal(json.dumps(payload(extra={"image_b64": long_text(400_000)})).encode()).code == "too_large"
+
+
+def test_of_a_text_given_twice_the_last_counts() -> None:
+    first, last = (json.dumps({"image_b64": base64.b64encode(data * 3000).decode()})[1:-1] for data in (b"a", b"b"))
+    body = json.dumps(payload({"timestamp": TIME, "x": 1})).encode().replace(b'"x": 1', f"{first}, {last}".encode())
+    assert parse_event(body).pictures[0].data == b"b" * 3000
+
+
+@pytest.mark.parametrize(
+    ("form", "length"),
+    [
+        (lambda text: text, 3000),
+        (lambda text: text.replace("/", r"\/"), 3000),
+        (lambda text: r"\r\n".join(text[at : at + 76] for at in range(0, len(text), 76)), 3000),
+        (lambda text: "".join(f"\\u{ord(letter):04x}" for letter in text), 3000),
+    ],
+)
+def test_a_picture_may_be_escaped_as_json_allows(form: Callable[[str], str], length: int) -> None:
+    data = bytes(range(256)) * 12
+    text = form(base64.b64encode(data[:length]).decode())
+    body = json.dumps(payload({"timestamp": TIME, "image_b64": "?"})).encode().replace(b'"?"', f'"{text}"'.encode())
+    assert parse_event(body).pictures[0].data == data[:length]
+
+
+@pytest.mark.parametrize("bad", [b"\n", b"\x00", b"\xff", b"\\q", b"\\u12"])
+def test_a_picture_that_is_no_json_string_makes_the_body_no_json(bad: bytes) -> None:
+    body = json.dumps(payload({"timestamp": TIME, "image_b64": "?"})).encode()
+    assert refusal(body.replace(b"?", long_text().encode() + bad)).code == "not_json"
+
+
+@pytest.mark.parametrize("bad", [r"\\", r"\"", r"\ud83d\ude00", "\N{SNOWMAN}", r"\u005c", "*"])
+def test_a_picture_that_is_no_base64_costs_only_itself(bad: str) -> None:
+    other = {"timestamp": TIME, "image_b64": "?"}
+    body = json.dumps(payload(image(), other)).encode().replace(b"?", (long_text() + bad).encode())
+    [rejected] = parse_event(body).rejected
+    assert (rejected.field, rejected.reason) == ("images[1].image_b64", "it is not base64")
+
+
+def test_a_text_that_looks_like_a_mark_is_only_a_text() -> None:
+    body = CutBody("", [], [b""])
+    [rejected] = parse(payload(image(), image() | {"image_b64": "picture 0123456789abcdef 0"})).rejected
+    assert rejected.reason == "it is not base64"
+    assert body.text_of("picture 0123456789abcdef 0") is None
+
+
+def test_the_place_of_an_error_is_that_in_the_body() -> None:
+    body = json.dumps(payload(image(b"x" * 3000), image(b"y" * 3000))).encode()[:-1] + b", ]"
+    assert f"(byte {len(body) - 1})" in refusal(body).message
+    assert f"it ends too early, at byte {len(body) - 3}" in refusal(body[:-3]).message
+    assert f"it ends too early, at byte {len(body) - 90}" in refusal(body[:-90]).message
+
+
+EXPLODING = {
+    "objects": b'{"a":[' + b'{"":0},' * 4_700_000 + b"0]}",
+    "lists": b'{"a":[' + b"[]," * 11_000_000 + b"0]}",
+    "huge numbers": b'{"a":[' + b"1e999," * 5_500_000 + b"0]}",
+    "long integers": b'{"a":[' + b"1" * 32_000_000 + b"]}",
+    "names": b'{"image_b64":"",' * 2_000_000,
+    "texts": b'{"a":[' + b'{"image_b64":"' + b'","image_b64":"'.join([b"A" * 300] * 100_000) + b'"}]}',
+    "one text": b'{"a":"' + b"\xf0\x9f\x98\x80" * 8_000_000 + b'"}',
+}
+
+
+@pytest.mark.parametrize("name", EXPLODING)
+def test_json_that_would_explode_is_refused_before_any_object_is_built(name: str) -> None:
+    body = EXPLODING[name]
+    tracemalloc.start()
+    try:
+        assert refusal(body).code == "too_large"
+        assert tracemalloc.get_traced_memory()[1] < 40_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_blanks_around_an_event_do_not_count() -> None:
+    assert parse_event(b" " * 1000 + json.dumps(payload()).encode().ljust(2_000_000)).callback_url == URL
 
 
 def test_a_reply_is_written_as_the_contract_shows_it() -> None:

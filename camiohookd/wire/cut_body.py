@@ -1,0 +1,198 @@
+"""A posted body without the base64 of its pictures: what is left is small before any object is built of it.
+
+    body ─▶ `cut_pictures` ─▶ `CutBody`: `json`, with a mark in the place of each long text ─▶ `json_body.decode`
+                                         `texts`, still bytes of the body, decoded one at a time
+
+JSON takes up to fifty times its bytes as Python objects, and decoding it holds the interpreter. Pictures are nearly all
+of an event, so everything else is held to a few hundred kilobytes here, by searches over the bytes alone.
+
+In valid JSON ``"image_b64"`` with a colon behind it and no backslash before it is the name of a member: within a string
+its quotes would be escaped. Where the JSON is not valid, neither is what is left of it.
+"""
+
+import codecs
+import re
+import secrets
+from collections.abc import Collection, Sequence
+
+import pybase64
+from xxhash import xxh3_128_hexdigest
+
+from camiohookd.errors import PayloadError
+from camiohookd.wire import json_body
+from camiohookd.wire.json_body import not_json
+
+SHORTEST_CUT = 256  # bytes; a shorter text costs less where it is
+
+_NAME = b'"image_b64"'
+_VALUE = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*"')
+_QUOTE, _BACKSLASH = b'"', b"\\"
+_BLANKS = b" \t\r\n"
+_PIECE = 1024 * 1024
+# Some of an ASCII string, in which no escape is torn (RFC 8259, section 7).
+_WHOLE_ESCAPES = re.compile(rb"(?:[^\\]{1,64}|\\u[0-9A-Fa-f]{4}|\\[^u]){1,4096}")
+_NO_LETTER = b"?"
+_HIGH_BYTES_OUT = bytes(range(0x80)) + _NO_LETTER * 0x80
+# No sender knows it: a text that only looks like a mark is not one.
+_MARK = f"picture {secrets.token_hex(8)} "
+
+
+class PictureText:
+    """The value of an ``image_b64``: `raw` is what is between its quotes in the body."""
+
+    __slots__ = ("raw",)
+
+    def __init__(self, raw: memoryview) -> None:
+        self.raw = raw
+
+    def plain(self, max_length: int) -> bytes | None:
+        """Return the decoded bytes of base64 in its strictest form, None if it is another or longer."""
+        if len(self.raw) > max_length:
+            return None
+        try:
+            return pybase64.b64decode(self.raw, validate=True)
+        except ValueError:
+            return None
+
+    def text(self) -> str:
+        """Return the string; letters that base64 does not have may have become question marks, which it has not either.
+
+        Raises `PayloadError` if it is not the inside of a JSON string.
+        """
+        raw = bytes(self.raw)
+        if not raw.isascii():
+            _check_utf8(raw)
+            raw = raw.translate(_HIGH_BYTES_OUT)
+        letters = bytearray()
+        start = 0
+        while start < len(raw):
+            some = _WHOLE_ESCAPES.match(raw, start)
+            if some is None:
+                raise not_json("a string holds an escape that JSON does not have")
+            letters += _letters(some[0])
+            start = some.end()
+        return letters.decode("ascii")
+
+
+class CutBody:
+    """A body in two parts: `json`, which is small, and the `texts` cut out of it.
+
+    `digest` names the whole body (32 hex digits). `pieces` are what is left, one more than there are texts.
+    """
+
+    def __init__(self, digest: str, texts: Sequence[PictureText], pieces: Sequence[bytes | memoryview]) -> None:
+        self.digest = digest
+        self.texts = texts
+        self._pieces = pieces
+        parts: list[bytes | memoryview] = []
+        for index, piece in enumerate(pieces[:-1]):
+            parts += (piece, _mark(index))
+        self.json = b"".join([*parts, pieces[-1]])
+
+    def text_of(self, value: object) -> int | None:
+        """Return which of the `texts` the decoded `value` stands for, None for any other value."""
+        return int(value.removeprefix(_MARK)) if isinstance(value, str) and value.startswith(_MARK) else None
+
+    def place(self, offset: int) -> int:
+        """Return where in the body the byte `offset` of `json` is."""
+        at, cut = 0, 0
+        for index, text in enumerate(self.texts):
+            at += len(self._pieces[index]) + len(_mark(index))
+            if offset < at:
+                break
+            cut += len(text.raw) - len(_mark(index))
+        return offset + cut
+
+    def restore(self, pictures: Collection[int], max_bytes: int) -> "CutBody":
+        """Return the same body with only the texts `pictures` cut out. Raises `PayloadError` as `cut_pictures`."""
+        pieces: list[bytes] = [bytes(self._pieces[0])]
+        texts: list[PictureText] = []
+        for index, text in enumerate(self.texts):
+            if index in pictures:
+                texts.append(text)
+                pieces.append(bytes(self._pieces[index + 1]))
+            elif len(self.json) + len(text.raw) > max_bytes:
+                raise _too_much_json(max_bytes)
+            else:
+                pieces[-1] = b"".join([pieces[-1], text.raw, self._pieces[index + 1]])
+        restored = CutBody(self.digest, texts, pieces)
+        if len(restored.json) > max_bytes:
+            raise _too_much_json(max_bytes)
+        return restored
+
+
+def cut_pictures(body: bytes | bytearray, max_bytes: int, shortest: int = SHORTEST_CUT) -> CutBody:
+    """Cut the texts named ``image_b64`` of at least `shortest` bytes out of the JSON text `body`.
+
+    Raises `PayloadError` if more than `max_bytes` bytes are left, or if such a text has no end.
+    """
+    view = memoryview(body)
+    texts: list[PictureText] = []
+    pieces: list[memoryview] = []
+    kept, end, found = 0, 0, body.find(_NAME)
+    while found >= 0:
+        stop = found + len(_NAME)
+        value = _VALUE.match(body, stop)
+        if value is not None and body[found - 1 : found] != _BACKSLASH:
+            start = value.end()
+            stop = _end_of_string(body, start)
+            if stop - start >= shortest:
+                pieces.append(view[end:start])
+                texts.append(PictureText(view[start:stop]))
+                kept, end = kept + start - end, stop
+        if kept + stop - end > max_bytes:
+            raise _too_much_json(max_bytes)
+        found = body.find(_NAME, stop)
+    pieces.append(view[end:])
+    if kept + len(pieces[-1]) > max_bytes:
+        pieces[-1] = _without_blanks(pieces[-1], body, max_bytes - kept, max_bytes)
+    return CutBody(xxh3_128_hexdigest(body), texts, pieces)
+
+
+def _mark(index: int) -> bytes:
+    return f"{_MARK}{index}".encode()
+
+
+def _end_of_string(body: bytes | bytearray, start: int) -> int:
+    """Return where the closing quote of the string is whose first letter is at `start`."""
+    quote = body.find(_QUOTE, start)
+    while quote >= 0:
+        before = quote
+        while body[before - 1 : before] == _BACKSLASH and before > start:
+            before -= 1
+        if (quote - before) % 2 == 0:
+            return quote
+        quote = body.find(_QUOTE, quote + 1)
+    raise not_json(f"it ends too early, at byte {len(body)}")
+
+
+def _without_blanks(rest: memoryview, body: bytes | bytearray, room: int, max_bytes: int) -> memoryview:
+    """Return `rest`, the end of `body`, without the blanks at its end."""
+    if body[:_PIECE].lstrip(codecs.BOM_UTF8).lstrip(_BLANKS)[:1] not in (b"", b"{", b"["):
+        raise not_json("it does not begin as an object does (byte 0)")
+    text = bytes(rest).rstrip(_BLANKS)
+    if len(text) > room:
+        raise _too_much_json(max_bytes)
+    return memoryview(text)
+
+
+def _check_utf8(raw: bytes) -> None:
+    """Raise `PayloadError` unless `raw` is UTF-8; piece by piece, since the text may take four times its bytes."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for start in range(0, len(raw), _PIECE):
+            decoder.decode(raw[start : start + _PIECE], final=start + _PIECE >= len(raw))
+    except UnicodeDecodeError:
+        raise not_json("it is not UTF-8") from None
+
+
+def _letters(raw: bytes) -> bytes:
+    """Return the letters of a part of a JSON string, in ASCII."""
+    text: str = json_body.decode(b'"' + raw + b'"')
+    return text.encode("ascii", "replace")
+
+
+def _too_much_json(max_bytes: int) -> PayloadError:
+    return PayloadError(
+        "too_large", f"the event holds more than {max_bytes} bytes beside its pictures (hook.max_json_bytes)"
+    )
