@@ -58,7 +58,7 @@ class LabelLoop:
         self.loops = Loops(AHEAD * threads, self._claim, self._label, stopping)
 
     def stalled(self) -> str | None:
-        """What does not get on, in a sentence; None when all is well."""
+        """Return which picture has been with the labeler for too long, as a sentence; None if there is none."""
         now = time.monotonic()
         for task_id, since in list(self._looked_at.items()):  # the label threads write to it
             if now - since > self._patience:
@@ -75,7 +75,7 @@ class LabelLoop:
         task_id = int(task.id)
         started = time.monotonic()
         try:
-            labels = await asyncio.wrap_future(self._share_out(task))
+            labels = await self._look_at(task)
         except Interrupted:
             await self._store.persist(lambda queue: queue.give_back(task_id))
         except DamagedPayloadError as error:
@@ -87,13 +87,18 @@ class LabelLoop:
         except LabelingError as error:
             await self._labeling_failed(task, str(error))
         except Exception as error:
-            log.exception("task=%s could not be labelled for a reason that nobody thought of", task.id)
+            log.exception("unexpected error while labelling task=%s", task.id)
             await self._labeling_failed(task, f"{type(error).__name__}: {error}")
         else:
             return await self._labelled(task, labels, time.monotonic() - started)
+        return LOOK_AGAIN
+
+    async def _look_at(self, task: Task) -> Labels:
+        """Label the pictures. Only this counts as labelling for `stalled`, not the wait for the disk that follows."""
+        try:
+            return await asyncio.wrap_future(self._share_out(task))
         finally:
             self._looked_at.pop(task.id, None)
-        return LOOK_AGAIN
 
     def _share_out(self, task: Task) -> Future[Labels]:
         """To all threads of the label pool: the event that came first has as many of them as it can use."""

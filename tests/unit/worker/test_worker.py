@@ -28,6 +28,7 @@ from camiohookd.worker.event_labelling import EventLabeler
 from camiohookd.worker.label_loop import LABELING_TRIES
 from camiohookd.worker.worker import Worker
 from tests.support.daemon_process import SAMPLES, event_body
+from tests.support.fault_disk import CountingDisk
 
 PATIENCE = 30.0
 USUAL_LIMITS = PictureLimits()
@@ -69,7 +70,8 @@ class Bench:
         limits: PictureLimits = USUAL_LIMITS,
     ) -> None:
         self.camio = camio
-        self.queue = TaskQueue(folder, backoff=lambda _: 0.01)
+        self.disk = CountingDisk()
+        self.queue = TaskQueue(folder, backoff=lambda _: 0.01, disk=self.disk)
         self.store = StoreThread(self.queue)
         self.worker = Worker(
             self.store,
@@ -254,6 +256,37 @@ def test_a_picture_that_takes_too_long_is_named_by_the_readiness_check(
         await bench.ended("1")
 
     with_bench(tmp_path, labeler, use)
+
+
+def test_waiting_for_a_full_disk_does_not_count_as_labelling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watchdog would end the daemon, and after three such ends the event would fail as poison."""
+    monkeypatch.setattr("camiohookd.worker.label_loop.STALLED_SECONDS", 0.0)
+    monkeypatch.setattr("camiohookd.queue.store_thread.RETRY_SECONDS", (0.02,))
+    labeler = Hanging()
+
+    async def use(bench: Bench) -> None:
+        bench.worker.start()
+        await bench.put("one")
+        await asyncio.to_thread(labeler.began.wait, PATIENCE)
+        refused = threading.Semaphore(0)
+        bench.disk.fails = lambda call, _path: _refuse(refused) if call == "write" else None
+        labeler.release.set()
+        for _ in range(3):
+            assert await asyncio.to_thread(refused.acquire, timeout=PATIENCE)
+        assert bench.worker.stalled() is None
+        assert bench.store.trouble is not None
+        bench.disk.fails = lambda _call, _path: None
+        assert (await bench.ended("1")).state == "done"
+
+    with_bench(tmp_path, labeler, use)
+    queue = TaskQueue(tmp_path, backoff=lambda _: 0.01)
+    assert not queue.get(1).strikes
+    queue.close()
+
+
+def _refuse(refused: threading.Semaphore) -> OSError:
+    refused.release()
+    return OSError(errno.ENOSPC, "no space left on device")
 
 
 def test_a_task_that_its_owner_drops_meanwhile_stops_nothing(tmp_path: Path) -> None:
