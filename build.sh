@@ -10,7 +10,7 @@ readonly LOCK=requirements.lock
 readonly TEST_LOCK=tests/requirements.lock
 readonly BENCH_LOCK=tests/bench/requirements.lock
 readonly INSTALLED=$VENV/installed # hashes of the files that the environment was made from
-readonly ON_ALL_CORES=(--numprocesses=auto --dist=loadgroup --no-loadscope-reorder)
+readonly ON_ALL_CORES=(--numprocesses="$(($(nproc) + 1))" --dist=loadgroup --no-loadscope-reorder) # one more: many tests wait
 
 usage() {
   cat <<'END'

@@ -22,6 +22,8 @@ from camiohookd.storage import tinydb_storage as storage
 from tests.support.fault_disk import CountingDisk
 from tests.support.queue_factory import REPLY, HandClock, commit, crash, make_event, open_queue, seed
 
+pytestmark = pytest.mark.xdist_group("costs")
+
 DEPTHS = (10, 1_000, 100_000)
 RATIO = 1.25
 ROUNDS = 20

@@ -146,7 +146,7 @@ def _count_calls(folder: Path) -> int:
     return trial.disk.calls
 
 
-@pytest.mark.parametrize(("length", "stride"), [(1, 1), (2, 1), (5, 1), (25, 7)])
+@pytest.mark.parametrize(("length", "stride"), [(1, 1), (2, 3), (5, 4), (25, 9)])
 def test_calls_that_fail_cost_nothing_that_was_accepted(
     length: int, stride: int, memory_folder: Path, explorer: Explorer, long_run: bool
 ) -> None:

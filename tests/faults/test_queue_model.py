@@ -469,7 +469,7 @@ def test_the_queue_holds_what_a_dictionary_holds_whatever_happens_to_it(
 ) -> None:
     monkeypatch.setattr(segments, "SEGMENT_BYTES", 700)  # the events are small
     bounded = settings(
-        max_examples=5000 if long_run else 500,
+        max_examples=5000 if long_run else 150,
         stateful_step_count=60 if long_run else 40,
         deadline=None,
         suppress_health_check=list(HealthCheck),

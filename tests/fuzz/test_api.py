@@ -20,7 +20,7 @@ CHECKS = (
     *("response_schema_conformance", "unsupported_method", "allow_header_conformance"),
 )
 CONFIG = '[checks]\nnot_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", 503]\n'
-EXAMPLES, LONG_EXAMPLES = 40, 500
+EXAMPLES, LONG_EXAMPLES = 20, 500
 SECONDS = 1800
 
 

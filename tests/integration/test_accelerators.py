@@ -17,6 +17,8 @@ import pytest
 from tests.support.daemon_process import Daemon, post_event
 from tests.support.threaded_simulator import FakeCamioThread
 
+pytestmark = pytest.mark.xdist_group("accelerators")
+
 LOCKS = Path(__file__).parents[1] / "accelerators"
 PATIENCE = 30.0
 BACK_SECONDS = 100.0
@@ -56,7 +58,7 @@ def test_a_device_that_is_not_there_costs_a_line_and_a_metric_and_no_event(
 
 
 def test_the_second_start_takes_what_the_first_has_kept(tmp_path: Path, camio: FakeCamioThread) -> None:
-    with Daemon(tmp_path, camio.origin) as daemon:
+    with Daemon(tmp_path, camio.origin, {"CAMIOHOOKD_LABELER_THREADS": "auto"}) as daemon:
         kept = {file.name: file.stat().st_ino for file in (daemon.state / "graphs").iterdir()}
         assert {name.partition("-")[0] for name in kept} == {"graph", "threads"}
         daemon.kill()

@@ -45,6 +45,8 @@ class Daemon:
         self.state = folder / "state"
         self.log_path = folder / "daemon.log"
         self.port, self.admin_port = free_port(), free_port()
+        # Without a number of threads, each start in a new folder would measure which is the fastest.
+        threads = {} if "CAMIOHOOKD_LABELER_KIND" in (settings or {}) else {"CAMIOHOOKD_LABELER_THREADS": "2"}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CAMIOHOOKD_")}
         self.environ = inherited | {
             "CONFIGURATION_DIRECTORY": str(folder),
@@ -55,6 +57,7 @@ class Daemon:
             "CAMIOHOOKD_ADMIN_LISTEN": f"127.0.0.1:{self.admin_port}",
             "CAMIOHOOKD_CALLBACK_ALLOW_HOSTS": json.dumps([allow]),
             "CAMIOHOOKD_CALLBACK_RETRY_MIN": "0.2s",
+            **threads,
             **(settings or {}),
         }
 
