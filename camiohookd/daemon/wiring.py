@@ -18,11 +18,12 @@ from camiohookd.config.load import Config
 from camiohookd.daemon.hook_site import HookSite
 from camiohookd.daemon.setup import Setup
 from camiohookd.daemon.sockets import Sockets
-from camiohookd.delivery import AllowList, Sender, backoff, trusted_certificates
+from camiohookd.delivery import AllowList, Sender, trusted_certificates
 from camiohookd.errors import CamiohookdError
 from camiohookd.labelers import Labeler
 from camiohookd.labelers.open import open_labeler
 from camiohookd.metrics import Metrics
+from camiohookd.next_try import Backoff
 from camiohookd.pictures.decode import PictureLimits
 from camiohookd.queue import commands
 from camiohookd.queue.capacity import Bounds
@@ -79,7 +80,7 @@ def open_queue(config: Config, metrics: Metrics) -> TaskQueue:
     queue, callback = config.queue, config.callback
     return TaskQueue(
         paths.state_dir(os.environ),
-        backoff=lambda failures: backoff(failures - 1, callback.retry_min, callback.retry_max),
+        backoff=Backoff(callback.retry_min, callback.retry_max),
         bounds=Bounds(
             max_tasks=queue.max_tasks,
             max_bytes=queue.max_bytes or None,

@@ -3,13 +3,12 @@
     allow_list: may it be called? ─▶ sender: one try ─▶ adapter ─▶ dialer: name, addresses, each checked ─▶ the socket
                                         └─ watchdog: when it has to be over         outcome: what came of it ◀──┘
 
-`AllowList` decides where a delivery may go, `Sender` makes exactly one try and says what came of it, `backoff` says
-how long to wait before the next one. What the other side does never raises here.
+`AllowList` decides where a delivery may go, `Sender` makes exactly one try and says what came of it; `next_try` says
+what that means and when to try again. What the other side does never raises here.
 """
 
 from camiohookd.delivery.allow_list import AllowList, Target
 from camiohookd.delivery.ca_store import trusted_certificates
-from camiohookd.delivery.outcome import DeliveryOutcome, OutcomeKind, backoff
 from camiohookd.delivery.sender import Sender
 
-__all__ = ["AllowList", "DeliveryOutcome", "OutcomeKind", "Sender", "Target", "backoff", "trusted_certificates"]
+__all__ = ["AllowList", "Sender", "Target", "trusted_certificates"]

@@ -12,8 +12,9 @@ from camiohookd.delivery.allow_list import Target
 from camiohookd.delivery.ca_store import CERTIFI
 from camiohookd.delivery.deadline import Watchdogs
 from camiohookd.delivery.dialer import Dialer
-from camiohookd.delivery.outcome import DeliveryOutcome, OutcomeKind, classify_answer, classify_error
+from camiohookd.delivery.outcome import classify_error
 from camiohookd.delivery.resolver import Lookup, Resolver, ask_system
+from camiohookd.next_try import DeliveryOutcome, OutcomeKind, judge_answer
 
 MAX_ANSWER_BYTES = 65536
 
@@ -60,7 +61,7 @@ class Sender:
             try:
                 with self._post(target, body) as answer:
                     _drain(answer)
-                    return classify_answer(answer)
+                    return judge_answer(answer.status_code, answer.headers)
             except (requests.RequestException, HTTPError, OSError, ValueError) as error:
                 if watchdog.fired:
                     return DeliveryOutcome(OutcomeKind.TRANSIENT, None, f"no whole answer within {self._deadline:g} s")

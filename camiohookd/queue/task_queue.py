@@ -9,10 +9,12 @@ The verbs only; `queuestore` keeps what they change. All of it belongs to one th
 """
 
 import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from camiohookd import next_try
 from camiohookd.errors import StoreUnavailable, WrongState
 from camiohookd.queue.capacity import Bounds, Capacity
 from camiohookd.queue.recovery import recover
@@ -166,9 +168,12 @@ class TaskQueue(QueueStore):
         document = Task(reply=reply, state=State.LABELLED).to_document()
         self.change(task_id, document, remove=("payload", "in_hand", "suspect", "strikes"))
 
-    def take_delivery(self) -> DueDelivery | None:
-        """The next reply to post, in the air until `done`, `retry` or `fail`; None when none is due."""
-        task_id = self.deliveries.take(self.elapsed.now())
+    def take_delivery(self, slots: int = sys.maxsize) -> DueDelivery | None:
+        """Return the next reply to post, in the air until `landed`; None when none is due.
+
+        `slots` is how many replies are posted at one time; see `DeliverySchedule.take`.
+        """
+        task_id = self.deliveries.take(self.elapsed.now(), slots)
         if task_id is None:
             return None
         return DueDelivery(self.get(task_id), task_id in self._maybe_delivered)
@@ -186,13 +191,13 @@ class TaskQueue(QueueStore):
         Returns the seconds until then.
         """
         task = self._expect(task_id, State.LABELLED)
-        delay = max(self._backoff(task.attempts + 1), retry_after or 0.0)
+        wait = next_try.delay(self._backoff, task.attempts + 1, retry_after)
         fields: Document = {"attempts": task.attempts + 1, "reason": reason}
-        fields["not_before"] = round(self.elapsed.now() + delay, 3)
+        fields["not_before"] = round(self.elapsed.now() + wait, 3)
         if retry_after:
             fields["firm"] = True
         self.change(task_id, fields, remove=() if retry_after else ("firm",))
-        return delay
+        return wait
 
     def landed(self, delivery: DueDelivery, *, success: bool, answered: bool = False) -> None:
         """What is learnt of the host from a try that is over and recorded; nothing of it is written."""

@@ -9,9 +9,10 @@ import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from camiohookd.delivery import AllowList, DeliveryOutcome, OutcomeKind, Sender
+from camiohookd.delivery import AllowList, Sender
 from camiohookd.errors import CallbackNotAllowed
 from camiohookd.metrics import Metrics
+from camiohookd.next_try import DeliveryOutcome, OutcomeKind, was_delivered_before
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import Cause, Task
 from camiohookd.queue.task_queue import DueDelivery, TaskQueue
@@ -19,7 +20,6 @@ from camiohookd.system.logs import escape
 from camiohookd.wire.reply import encode_reply
 from camiohookd.worker.polling import Loops, give_up
 
-PROBABLY_DELIVERED = (404, 409, 410)
 LEAST_PAUSE = 0.05
 
 Taken = tuple[DueDelivery | None, float]
@@ -45,6 +45,7 @@ class DeliveryLoop:
         self._allow_list = allow_list
         self._metrics = metrics
         self._pool = ThreadPoolExecutor(count, "deliver")
+        self._count = count
         self._stopping = stopping
         self.loops = Loops(count, self._take, self._try, stopping)
 
@@ -52,7 +53,7 @@ class DeliveryLoop:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _take(self) -> Taken:
-        return await self._store.call(_take_delivery)
+        return await self._store.call(self._take_delivery)
 
     async def _try(self, delivery: DueDelivery) -> Taken:
         started = time.monotonic()
@@ -61,7 +62,7 @@ class DeliveryLoop:
         self._metrics.delivery_seconds.observe(seconds)
         await self._record(delivery, answer, seconds)
         go_on = not self._stopping.is_set()
-        taken = await self._store.persist(lambda queue: _land(queue, delivery, answer, go_on=go_on))
+        taken = await self._store.persist(lambda queue: self._land(queue, delivery, answer, go_on=go_on))
         return taken or (None, math.inf)
 
     async def _deliver(self, task: Task) -> DeliveryOutcome:
@@ -96,7 +97,7 @@ class DeliveryLoop:
                 await self._retry(task, answer)
             case OutcomeKind.FINAL if answer.status is None:
                 await give_up(self._store, task, Cause.NOT_ALLOWED, answer.reason)
-            case OutcomeKind.FINAL if delivery.maybe_delivered and answer.status in PROBABLY_DELIVERED:
+            case OutcomeKind.FINAL if was_delivered_before(answer, maybe_delivered=delivery.maybe_delivered):
                 reason = f"probably delivered before the crash: the callback {answer.reason}"
                 await give_up(self._store, task, Cause.PROBABLY_DELIVERED, reason)
             case OutcomeKind.FINAL:
@@ -108,21 +109,21 @@ class DeliveryLoop:
         if delay is not None:
             log.warning("task=%s not delivered, next try in %.0f s: %s", task.id, delay, answer.reason)
 
+    # On the store thread
+
+    def _take_delivery(self, queue: TaskQueue) -> Taken:
+        delivery = queue.take_delivery(self._count)
+        pause = until_delivery(queue)
+        return delivery, pause if delivery is not None else max(pause, LEAST_PAUSE)
+
+    def _land(self, queue: TaskQueue, delivery: DueDelivery, answer: DeliveryOutcome, *, go_on: bool) -> Taken:
+        """Record the try, and take the next delivery: others of its host may be due now."""
+        queue.landed(delivery, success=answer.kind is not OutcomeKind.TRANSIENT, answered=answer.status is not None)
+        return self._take_delivery(queue) if go_on else (None, math.inf)
+
 
 def until_delivery(queue: TaskQueue) -> float:
     """Seconds until `take_delivery` may have one; infinity when only another change can bring one."""
     now = queue.elapsed.now()
     due = queue.deliveries.next_due(now)
     return math.inf if due is None else max(due - now, 0.0)
-
-
-def _take_delivery(queue: TaskQueue) -> Taken:
-    delivery = queue.take_delivery()
-    pause = until_delivery(queue)
-    return delivery, pause if delivery is not None else max(pause, LEAST_PAUSE)
-
-
-def _land(queue: TaskQueue, delivery: DueDelivery, answer: DeliveryOutcome, *, go_on: bool) -> Taken:
-    """What came of a delivery is learnt; the next one is taken, since others of its host may be due now."""
-    queue.landed(delivery, success=answer.kind is not OutcomeKind.TRANSIENT, answered=answer.status is not None)
-    return _take_delivery(queue) if go_on else (None, math.inf)

@@ -29,7 +29,7 @@ NAMES = (
     "peer",
 )
 DRAWN = ("scaling", "soak")
-"""What draws curves and takes its time: only run when asked for by name."""
+"""Benchmarks that draw curves and take long: run only when named."""
 
 
 def main() -> int:
@@ -59,7 +59,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=10.0, help="how long soak runs (default: 10)")
     parser.add_argument("--json", type=Path, default=DIST / "bench.json", help="where the results go")
     parser.add_argument("--folder", type=Path, help="where queues are kept meanwhile (default: the temporary folder)")
-    parser.add_argument("--markdown", action="store_true", help="the last table as the README has it")
+    parser.add_argument("--markdown", action="store_true", help="the last table as docs/performance.md has it")
     options = parser.parse_args()
     if unknown := set(options.names) - {*NAMES, *DRAWN}:
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES + DRAWN)}")

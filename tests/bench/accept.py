@@ -1,7 +1,7 @@
-"""Durable accepts a second over loopback: eight connections, events of four pictures of 100 KB.
+"""Durable accepts per second over loopback: eight connections, events of four pictures of 100 KB.
 
-Held against a bare Tornado handler that decodes the same JSON and stores nothing, and against one that does all that
-ours does but to store. Nothing is labelled meanwhile.
+Two baselines: a bare Tornado handler that decodes the same JSON and stores nothing, and one that also checks the event
+as the daemon does. Nothing is labelled meanwhile.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
-"""What the queue's verbs cost on this machine's disk, with few and with very many tasks waiting.
+"""What the queue's verbs cost on this machine's disk, with few and with many tasks waiting.
 
-All of the printed table stands against the first column, measured in the same run; the results are those of an accept.
-The tests count bytes and steps (tests/faults/test_costs.py); the times are here.
+The first column of the printed table is the baseline of the others, measured in the same run. The results are those of
+an accept. tests/faults/test_costs.py counts bytes and steps; times are measured here.
 """
 
 import gc
@@ -57,7 +57,7 @@ class Series:
 
 
 class Stopwatch:
-    """Does things with a queue, and notes how long they take and what they write."""
+    """Call the queue's verbs, and record the time of each and the bytes it wrote."""
 
     def __init__(self, queue: TaskQueue) -> None:
         self.queue = queue
@@ -72,11 +72,11 @@ class Stopwatch:
         return result
 
     def accept(self, each: Event) -> None:
-        prepared = self.queue.prepare(each)  # on another thread than the store's, in the daemon
+        prepared = self.queue.prepare(each)  # the daemon does this on another thread
         self.do("accept", lambda q: q.put(prepared))
 
     def life(self, each: Event) -> None:
-        """One event is accepted, one labelled, one delivered: not the same one, when others wait."""
+        """Accept one event, label one and deliver one. They differ when others wait."""
         self.accept(each)
         claimed = int(self.do("claim", TaskQueue.claim).id)
         self.do("labelled", lambda q: q.labelled(claimed, REPLY))
@@ -95,7 +95,7 @@ def open_queue(folder: Path) -> TaskQueue:
 
 
 def verbs_by_depth(folder: Path, rounds: int) -> dict[int, Stopwatch]:
-    """The depths take turns, so that a disk that grows tired is tired for all."""
+    """Measure each verb at each depth. The depths take turns, so that a disk that slows down affects all."""
     watches = {}
     for depth in DEPTHS:
         seed(folder / str(depth), depth)
@@ -115,7 +115,7 @@ def verbs_by_depth(folder: Path, rounds: int) -> dict[int, Stopwatch]:
         each = event(number)
         for watch in turns:
             watch.life(each)
-        turns.append(turns.pop(0))  # who comes behind another's sync has more to wait for
+        turns.append(turns.pop(0))  # an accept that waits for another's sync takes longer
     print_verbs(watches)
     for watch in watches.values():
         watch.queue.close()
@@ -123,7 +123,7 @@ def verbs_by_depth(folder: Path, rounds: int) -> dict[int, Stopwatch]:
 
 
 def resident_bytes() -> int:
-    """What this process has in memory."""
+    """Return the resident memory of this process in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
@@ -146,10 +146,10 @@ def print_verbs(watches: dict[int, Stopwatch]) -> None:
 
 
 def accept_beside_compaction(folder: Path, depth: int) -> None:
-    """Accepts between the steps of a compaction, as the store thread does it when events come in all the time."""
+    """Measure accepts between the steps of a compaction, as the store thread runs them under steady load."""
     seed(folder, depth)
     queue = open_queue(folder)
-    queue.storage.damaged = True  # one way to ask for a compaction
+    queue.storage.damaged = True  # asks for a compaction
     quiet, busy = Stopwatch(queue), Stopwatch(queue)
     for number in range(30):
         quiet.accept(event(number))

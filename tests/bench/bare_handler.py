@@ -1,4 +1,4 @@
-"""What `accept` is held against: a Tornado handler that decodes the same JSON, stores nothing and answers.
+"""The baseline of `accept`: a Tornado handler that decodes the same JSON, stores nothing and answers.
 
 python -m tests.bench.bare_handler PORT [checking]
 
@@ -30,7 +30,7 @@ _decoder = msgspec.json.Decoder(Event)
 
 
 class Tasks(RequestHandler):
-    """The least that an answer to an event can be."""
+    """Decode an event and answer it."""
 
     def post(self) -> None:
         event = _decoder.decode(self.request.body)
@@ -38,7 +38,7 @@ class Tasks(RequestHandler):
 
 
 class CheckingTasks(RequestHandler):
-    """The same with all that the daemon does but to store."""
+    """Check and digest the event as the daemon does, and answer it."""
 
     def post(self) -> None:
         event = parse_event(self.request.body)

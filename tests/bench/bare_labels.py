@@ -1,8 +1,9 @@
-"""What labelling is held against: decode, resize and `session.run` in a loop, and nothing else.
+"""The baseline of `label`: decode, resize and `session.run` in a loop.
 
     python -m tests.bench.bare_labels WIDTH HEIGHT THREADS INTRA_OP
 
-It is asked by lines: ``rate SECONDS`` for pictures a second, ``event`` for the seconds that four pictures take.
+Reads commands, one per line: ``rate SECONDS`` prints pictures per second, ``event`` the seconds that four pictures
+take.
 """
 
 import io
@@ -39,7 +40,7 @@ def label(runs: ort.InferenceSession, data: bytes) -> None:
 
 
 class Loop:
-    """A loop over the pictures on so many threads, each run of the model on `intra_op`."""
+    """A loop over the pictures on `threads` threads; each model run uses `intra_op` threads."""
 
     def __init__(self, width: int, height: int, threads: int, intra_op: int) -> None:
         self._pictures = jpegs(width, height)
@@ -48,7 +49,7 @@ class Loop:
         self.event()
 
     def rate(self, seconds: float) -> float:
-        """Pictures a second."""
+        """Return pictures per second."""
         counts = [0] * self._threads
         started = time.perf_counter()
 
@@ -67,7 +68,7 @@ class Loop:
         return sum(counts) / (time.perf_counter() - started)
 
     def event(self) -> float:
-        """Seconds for all pictures, one after another."""
+        """Return the seconds for all pictures, one after another."""
         started = time.perf_counter()
         for data in self._pictures:
             label(self._session, data)
@@ -76,7 +77,7 @@ class Loop:
 
 @contextmanager
 def loops(width: int, height: int, shapes: dict[str, tuple[int, int]]) -> Iterator[dict[str, Callable[[str], float]]]:
-    """A process for each shape (threads, intra_op), by its name: what asks it."""
+    """Start a process for each (threads, intra_op); yield a function to ask each, by name."""
     with ExitStack() as stack:
         asking: dict[str, Callable[[str], float]] = {}
         for name, shape in shapes.items():

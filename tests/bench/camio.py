@@ -1,6 +1,6 @@
-"""Camio's side of a benchmark, as light as it can be: events posted by threads, callbacks answered by one.
+"""Camio's side of a benchmark: threads post events, one thread answers callbacks.
 
-It shares the machine with what is measured, so it copies nothing and parses next to nothing.
+It shares the machine with the daemon that is measured, so it copies nothing and parses almost nothing.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ TIMEOUT = 120.0
 
 
 class Events:
-    """Bodies of events that differ in their callback URL and are otherwise the same `pictures` of `camera`."""
+    """Make bodies of events that hold the same `pictures` of `camera` and differ in their callback URL."""
 
     def __init__(self, origin: str, pictures: Sequence[bytes], camera: str = "front") -> None:
         self._origin = origin
@@ -35,12 +35,12 @@ class Events:
         self._rest = b"," + rest[1:]
 
     def body(self, name: str) -> tuple[bytes, bytes]:
-        """Both halves of an event's body; `name` is the last part of the callback URL's path."""
+        """Return both halves of an event's body; `name` is the last part of the callback URL's path."""
         return b'{"callback_url":"%b/callback/%b"' % (self._origin.encode(), name.encode()), self._rest
 
 
 class Connection:
-    """A connection that posts and waits for the answer, kept for as long as the other side keeps it."""
+    """A keep-alive connection that posts and waits for the answer."""
 
     def __init__(self, port: int, path: str) -> None:
         self._port, self._path = port, path
@@ -51,7 +51,7 @@ class Connection:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def post(self, *parts: bytes) -> int:
-        """The status of the answer to a body in `parts`."""
+        """Post a body in `parts` and return the status of the answer."""
         length = sum(map(len, parts))
         head = (
             f"POST {self._path} HTTP/1.1\r\nHost: box\r\nContent-Type: application/json\r\n"
@@ -90,12 +90,12 @@ _numbers = itertools.count()
 
 
 def unique() -> str:
-    """A name that no other event of this process has."""
+    """Return a name that no other event of this process has."""
     return f"e{next(_numbers)}"
 
 
 def accepts(port: int, path: str, events: Events, seconds: float, connections: int = 8) -> float:
-    """Accepted events a second, over connections that each post the next event when the last one is answered."""
+    """Return accepted events per second. Each connection posts the next event when the last one is answered."""
     counts = [0] * connections
     started = time.perf_counter()
 
@@ -112,13 +112,13 @@ def accepts(port: int, path: str, events: Events, seconds: float, connections: i
 
 
 def in_parallel(work: Callable[[int], None], count: int) -> None:
-    """Do `work` so many times at once, each told its number; what one of them raises is raised."""
+    """Run `work` in parallel, each call with its number; raise what one of them raises."""
     errors: list[BaseException] = []
 
     def guarded(nth: int) -> None:
         try:
             work(nth)
-        except BaseException as error:  # noqa: BLE001  # raised again below, on the thread that asked
+        except BaseException as error:  # noqa: BLE001  # raised again below, on the calling thread
             errors.append(error)
 
     threads = [threading.Thread(target=guarded, args=(nth,), daemon=True) for nth in range(count)]
@@ -131,9 +131,9 @@ def in_parallel(work: Callable[[int], None], count: int) -> None:
 
 
 class Receiver:
-    """Answers callbacks with 200 on a thread of its own; `arrived` has each one's name and time (`perf_counter`).
+    """Answer callbacks with 200 on its own thread; `arrived` holds the name and time (`perf_counter`) of each.
 
-    While `status` is another than 200, they are answered with that, and have not arrived.
+    While `status` is not 200, it answers with that status and does not count the callback.
     """
 
     def __init__(self) -> None:
@@ -160,7 +160,7 @@ class Receiver:
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def wait_for(self, condition: Callable[[], bool], timeout: float = TIMEOUT) -> None:
-        """Return when `condition` holds, looked at with each arrival. Raises TimeoutError."""
+        """Wait until `condition` holds; check it at each arrival. Raises TimeoutError."""
         with self._changed:
             if not self._changed.wait_for(condition, timeout):
                 raise TimeoutError(f"only {len(self.arrived)} callbacks within {timeout:g} s")
@@ -177,7 +177,7 @@ class Receiver:
 
 
 class _Callback(asyncio.Protocol):
-    """One connection of the daemon's: requests one after another."""
+    """One connection from the daemon: requests one after another."""
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver

@@ -1,9 +1,9 @@
-"""Each decoder and the suppression behind it on recorded outputs, held against one `session.run` of its model.
+"""Each decoder and the suppression after it, on recorded outputs, compared with one `session.run` of its model.
 
-The outputs of SSDLite and (where its file is at hand) YOLOX-Nano are recorded from the models on a photograph. Of the
-others no model is at hand that may be used: their outputs are made up, in the size and with the number of objects of
-the real ones, and a run is that of a stack of dense convolutions with as many multiplications as was published. Such a
-stack runs faster than the real model, whose layers are smaller and more: the comparison errs on the strict side.
+The outputs of SSDLite and (if its file is there) YOLOX-Nano are recorded from the models on a photograph. For the
+others there is no model that may be used: their outputs are made up, with the shapes and number of objects of real
+ones, and the run is a stack of dense convolutions with the published number of multiplications. Such a stack runs
+faster than the real model, which has more and smaller layers, so the comparison is strict.
 """
 
 import itertools
@@ -36,7 +36,7 @@ LABELS = [f"label {number}" for number in range(80)]
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One row: a decoder with its `options`, the input's (width, height), outputs for one picture, and a run."""
+    """One row: a decoder with its `options`, the input's (width, height), outputs for one picture, and a model run."""
 
     decoder: str
     source: str
@@ -66,7 +66,7 @@ def decoded(decoding: Decoder, model: Model) -> None:
 
 
 def per_call(work: Callable[[], object], seconds: float) -> float:
-    """Seconds that a call takes, on average over `seconds`."""
+    """Return the seconds of one call, averaged over `seconds`."""
     started = time.perf_counter()
     for count in itertools.count(1):
         work()
@@ -134,7 +134,7 @@ def _photograph(wanted: Input) -> NDArray[Any]:
 
 
 def _rows(count: int, labels: range, columns: int, background: float) -> Floats:
-    """Noise around `background`, and some rows in which one of the `labels` (columns) is probable."""
+    """Return noise around `background`, with some rows in which one of the `labels` (columns) is probable."""
     noise = np.random.default_rng(1)
     rows = (background * (1 + noise.random((count, columns)))).astype(np.float32)
     likely = noise.choice(count, min(OBJECTS, count), replace=False)
@@ -147,7 +147,7 @@ def _stack_name(giga: float, of: str = "YOLOX-Nano") -> str:
 
 
 def _stack(side: int, giga: float) -> Callable[[], object]:
-    """A run of 3x3 convolutions of 64 channels over an eighth of the sides, with `giga` * 10^9 operations in all."""
+    """Return a run of 3x3 convolutions, 64 channels, an eighth of each side, `giga` * 10^9 operations in total."""
     from onnx import TensorProto, helper, numpy_helper
 
     channels, cells = 64, (side // 8) ** 2

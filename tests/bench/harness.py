@@ -1,8 +1,8 @@
-"""What all benchmarks share: contestants that take turns, the medians of their rounds, and what is to come of them.
+"""What all benchmarks share: contestants take turns, and the medians of their rounds become results.
 
     contestants ─▶ `alternate`, a round each in turn ─▶ medians ─▶ `Result` ─▶ a table and a JSON file
 
-A shared machine is noisy, and noisy for all: only what was measured in turns, in one run, is compared.
+A shared machine is noisy, for everything that runs on it. So only figures measured in turns, in one run, are compared.
 """
 
 import statistics
@@ -18,7 +18,7 @@ ROUNDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """One run: `folder` is for what is written, `quick` asks only whether it works, `minutes` are soak's."""
+    """One run: `folder` is for files, `quick` only checks that everything works, `minutes` is the length of soak."""
 
     folder: Path
     quick: bool = False
@@ -31,20 +31,20 @@ class Bench:
         return quick if self.quick else full
 
     def place(self, name: str) -> Path:
-        """A new folder."""
+        """Return a new folder."""
         path = self.folder / name
         path.mkdir()
         return path
 
 
 class Benchmark(Protocol):
-    """A module of this folder: it yields each figure as soon as it is known."""
+    """A module of this folder that yields each result as soon as it is measured."""
 
     def run(self, bench: Bench) -> Iterator["Result"]: ...
 
 
 class Target(msgspec.Struct, frozen=True):
-    """What is asked for of a ratio, or of a value that has no baseline."""
+    """The bounds of a ratio, or of a value without a baseline."""
 
     must: float | None
     goal: float
@@ -57,7 +57,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """One row. `ratio` is `value` over `baseline`, which is in the same unit; `met` None where nothing is asked for."""
+    """One row. `ratio` is `value` over `baseline`, in the same unit. `met` is None if there is no bound."""
 
     name: str
     metric: str
@@ -73,7 +73,7 @@ class Result(msgspec.Struct, frozen=True):
 def result(
     name: str, metric: str, value: float, unit: str, *, baseline: float | None = None, target: Target | None = None
 ) -> Result:
-    """Hold a figure against its baseline, and against what is asked for."""
+    """Compare a figure with its baseline and its bounds."""
     ratio = None if baseline is None else value / baseline if baseline else float("inf")
     if target is None:
         return Result(name, metric, value, unit, baseline, ratio)
@@ -90,7 +90,7 @@ def at_most(must: float, goal: float) -> Target:
 
 
 def alternate(contestants: Mapping[str, Callable[[], float]], rounds: int = ROUNDS) -> dict[str, float]:
-    """The median of each, over rounds in which they take turns; who begins changes from round to round."""
+    """Return the median of each over rounds in which they take turns; the order changes from round to round."""
     figures: dict[str, list[float]] = {name: [] for name in contestants}
     names = list(contestants)
     for number in range(rounds):
@@ -100,7 +100,7 @@ def alternate(contestants: Mapping[str, Callable[[], float]], rounds: int = ROUN
 
 
 def percentile(figures: Sequence[float], share: float) -> float:
-    """The figure that `share` (0 to 1) of all are not above."""
+    """Return the percentile `share` (0 to 1)."""
     ordered = sorted(figures)
     return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
 
@@ -109,7 +109,7 @@ HEADINGS = ("name", "metric", "value", "baseline", "ratio", "must", "goal", "met
 
 
 def table(results: Sequence[Result], *, markdown: bool = False) -> str:
-    """The results for a terminal, or for the README."""
+    """Return the results as a table for a terminal, or in Markdown."""
     rows = [HEADINGS, *(_cells(each) for each in results)]
     if markdown:
         rows.insert(1, ("---",) * len(HEADINGS))
@@ -130,5 +130,5 @@ def _cells(each: Result) -> tuple[str, ...]:
 
 
 def number(value: float) -> str:
-    """With three digits that count."""
+    """Format with three significant digits."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

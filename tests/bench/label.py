@@ -1,6 +1,7 @@
-"""Pictures a second through the whole daemon: posted, queued, decoded, labelled, delivered to a local callback.
+"""Pictures per second through the whole daemon: posted, queued, decoded, labelled, delivered to a local callback.
 
-Held against the fastest bare program on the same pictures, model and cores. `label_4k` is the same with large ones.
+The baseline is the fastest bare program on the same pictures, model and cores. `label_4k` does the same with 4K
+pictures.
 """
 
 import itertools
@@ -46,18 +47,18 @@ def measure(name: str, bench: Bench, width: int, height: int, seconds: float, ta
 
 
 def labelled(daemon: Daemon, receiver: Receiver, events: Events, seconds: float) -> float:
-    """Events delivered a second, while `IN_FLIGHT` are always on their way."""
+    """Return events delivered per second, with `IN_FLIGHT` always on their way."""
     ends = time.perf_counter() + seconds
     return _steady(_delivered(daemon, receiver, events, lambda _: time.perf_counter() < ends))
 
 
 def deliver(daemon: Daemon, receiver: Receiver, events: Events, count: int) -> None:
-    """Have so many events labelled and delivered."""
+    """Have `count` events labelled and delivered."""
     _delivered(daemon, receiver, events, lambda number: number < count)
 
 
 def _delivered(daemon: Daemon, receiver: Receiver, events: Events, go_on: Callable[[int], bool]) -> list[float]:
-    """When each event's labels arrived, in order; `go_on` says of each event's number whether it is to be posted."""
+    """Return when each event's labels arrived, in order; `go_on` says for each event's number whether to post it."""
     numbers = itertools.count()
     arrived: list[float] = []
 
@@ -76,7 +77,7 @@ def _delivered(daemon: Daemon, receiver: Receiver, events: Events, go_on: Callab
 
 
 def _steady(arrived: list[float]) -> float:
-    """The rate between the first and the last few, when all of the way was busy."""
+    """Return the rate without the first and last few, when not all parts were busy."""
     edge = min(IN_FLIGHT // 2, (len(arrived) - 1) // 4)
     middle = arrived[edge : len(arrived) - edge]
     return (len(middle) - 1) / (middle[-1] - middle[0])

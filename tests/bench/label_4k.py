@@ -1,4 +1,4 @@
-"""As `label`, with JPEGs of 3840x2160: whoever decodes them in full is slow."""
+"""As `label`, with JPEGs of 3840x2160 pixels, which are slow to decode in full."""
 
 from collections.abc import Iterator
 

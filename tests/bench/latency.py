@@ -1,6 +1,6 @@
-"""An event of four pictures on an idle box: from sending the POST until the labels are here.
+"""Latency of an event of four pictures on an idle box: from sending the POST until the labels arrive.
 
-Held against the time that the bare loop takes for those four pictures, with one thread and the better `intra_op`.
+The baseline is the bare loop's time for these four pictures, with one thread and the better `intra_op`.
 """
 
 import statistics
@@ -38,7 +38,7 @@ def run(bench: Bench) -> Iterator[Result]:
 
 
 def timed(daemon: Daemon, receiver: Receiver, events: Events) -> float:
-    """Seconds from sending one event until its labels are here."""
+    """Return the seconds from sending one event until its labels arrive."""
     connection, name = Connection(daemon.port, rig.PATH), unique()
     body = events.body(name)
     started = time.perf_counter()

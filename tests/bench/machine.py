@@ -1,4 +1,4 @@
-"""What the figures were measured on, and with what."""
+"""The machine and the versions that the figures were measured with."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ PACKAGES = ("camiohookd", "onnxruntime", "tornado", "msgspec", "Pillow", "numpy"
 
 
 def facts() -> dict[str, Any]:
-    """``machine``, ``versions`` and ``date`` of the results' file."""
+    """Return ``machine``, ``versions`` and ``date`` for the results' file."""
     return {
         "machine": {
             "processor": processor(),
@@ -26,13 +26,13 @@ def facts() -> dict[str, Any]:
 
 
 def sentence() -> str:
-    """The machine in a line."""
+    """Describe the machine in a line."""
     of = facts()["machine"]
     return f"{of['processor']}, {of['cores']} cores, {of['memory'] / 1e9:.0f} GB, Python {platform.python_version()}"
 
 
 def processor() -> str:
-    """Its name: x86 has one, boards (a Raspberry Pi) are called by theirs."""
+    """Return the processor's name, or the board's (a Raspberry Pi) where the processor has none."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith(("model name", "Model")):
             return line.partition(":")[2].strip()

@@ -1,4 +1,4 @@
-"""What the daemon has in memory: idle, at its peak with large pictures, with a long queue, after very many events."""
+"""The daemon's memory: idle, at its peak with large pictures, with a long queue, after many events."""
 
 import time
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ def long_queue(bench: Bench, receiver: Receiver) -> Result:
 def growth(bench: Bench, receiver: Receiver) -> Result:
     first, more = bench.count(500, 20), bench.count(10_000, 100)
     events = Events(receiver.origin, jpegs(160, 120)[:1])
-    # No disk is waited for, so that it takes a minute or two; what is in its files is not in the daemon's memory.
+    # Without waiting for the disk this takes a minute or two. The files' content is not in the daemon's memory.
     with (
         TemporaryDirectory(dir=TMPFS if TMPFS.is_dir() else None) as folder,
         rig.daemon(Path(folder), receiver.origin) as daemon,

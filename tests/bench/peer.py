@@ -1,7 +1,7 @@
-"""Against a service of the shape that Camio's example has (`peer_app`): accepts, what they cost, and latency.
+"""Compared with a service in the shape of Camio's example (`peer_app`): accepts, their cost, and latency.
 
-The latency is that of an event every 15 seconds on average, whose labels the peer begins with when it looks again. At
-exactly 15 the peer's 10 would decide which few of the possible waits are seen.
+The latency is for one event every 15 seconds on average. The peer starts labelling when it polls, every 10 seconds. A
+fixed pace of 15 seconds would sample only a few of its possible waits.
 """
 
 import os
@@ -56,7 +56,7 @@ def accepting(bench: Bench) -> Iterator[Result]:
 
 
 def latency(bench: Bench) -> Result:
-    """Both wait at the same time, and do nothing for nearly all of it."""
+    """Measure both at the same time: they are idle most of it."""
     place, pauses = bench.place("peer-latency"), (0,) if bench.quick else PAUSES
     found: dict[str, list[float]] = {"ours": [], "peer": []}
     with Receiver() as receiver, rig.daemon(place, receiver.origin) as ours, web(place) as (port, _), polling(place):
@@ -74,7 +74,7 @@ def latency(bench: Bench) -> Result:
 
 
 def post(port: int, bodies: Events) -> tuple[str, float]:
-    """Post one event: its name, and when that was."""
+    """Post one event; return its name and the time."""
     name, connection = unique(), Connection(port, rig.PATH)
     at = time.perf_counter()
     assert connection.post(*bodies.body(name)) == 200
@@ -84,7 +84,7 @@ def post(port: int, bodies: Events) -> tuple[str, float]:
 
 @contextmanager
 def web(place: Path) -> Iterator[tuple[int, list[int]]]:
-    """The peer's two workers: their port and the processes' ids."""
+    """Start the peer's two workers; yield their port and process ids."""
     port = free_port()
     arguments = ["-m", "gunicorn", "--workers", "2", "--bind", f"127.0.0.1:{port}", "--log-level", "warning"]
     with started(place, [*arguments, "tests.bench.peer_app:app"]) as process:

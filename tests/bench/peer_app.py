@@ -1,9 +1,9 @@
-"""A service of the shape that Camio's example has: bottle under gunicorn, a queue in a database, a process that polls.
+"""A service in the shape of Camio's example: bottle under gunicorn, a queue in a database, a process that polls.
 
     PEER_DATABASE=FILE gunicorn --workers 2 tests.bench.peer_app:app        takes events
     PEER_DATABASE=FILE python -m tests.bench.peer_app                       labels them, looks every 10 s when idle
 
-SQLite stands in for MongoDB, and does not wait for the disk, as that one does not.
+SQLite replaces MongoDB. As MongoDB does, it does not wait for the disk.
 """
 
 import base64
@@ -33,7 +33,7 @@ _connections: dict[int, sqlite3.Connection] = {}
 
 
 def own_queue() -> sqlite3.Connection:
-    """A worker's, opened after the fork."""
+    """Open this worker's queue, after the fork."""
     if os.getpid() not in _connections:
         _connections[os.getpid()] = queue()
     return _connections[os.getpid()]

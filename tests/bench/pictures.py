@@ -1,4 +1,4 @@
-"""The bundled photographs in the sizes that cameras have."""
+"""The bundled photographs in the sizes of cameras."""
 
 import io
 from functools import cache
@@ -12,12 +12,12 @@ NAMES = ("astronaut.jpg", "chelsea.jpg", "coffee.jpg", "motorcycle_left.jpg")
 
 @cache
 def jpegs(width: int, height: int, quality: int = 85) -> tuple[bytes, ...]:
-    """All four, stretched to `width` x `height`."""
+    """Return all four, stretched to `width` x `height` pixels."""
     return tuple(_jpeg(name, width, height, quality) for name in NAMES)
 
 
 def padded(pictures: tuple[bytes, ...], size: int) -> tuple[bytes, ...]:
-    """The same, each of exactly `size` bytes: what follows a JPEG's end is no part of it."""
+    """Pad each to exactly `size` bytes. A decoder ignores what follows the end of a JPEG."""
     assert all(len(picture) <= size for picture in pictures)
     return tuple(picture.ljust(size, b"\0") for picture in pictures)
 

@@ -1,4 +1,4 @@
-"""A start with 100,000 tasks that stand in the journal alone, as a crash leaves them."""
+"""A start with 100,000 tasks that are only in the journal, as after a crash."""
 
 import shutil
 import statistics
@@ -20,7 +20,7 @@ def run(bench: Bench) -> Iterator[Result]:
 
 
 def recovered(place: Path, crashed: Path) -> float:
-    """Nothing is labelled, and no model loaded: that is `startup`."""
+    """Nothing is labelled and no model is loaded; `startup` measures that."""
     folder = place / "daemon"
     folder.mkdir()
     shutil.copytree(crashed, folder / "state")

@@ -1,4 +1,4 @@
-"""The real daemon as benchmarks need it: what it costs, folders with tasks in them, and the programs beside it."""
+"""The real daemon for benchmarks: its costs, state folders with tasks in them, and helper programs."""
 
 import json
 import os
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 PATH = f"/tasks/{KEY}"
 START_SECONDS = 120.0
 TICKS = os.sysconf("SC_CLK_TCK")
-# Answers the question that every labeler is asked at its start, and then nothing more until the daemon ends.
+# Answers the first request, which every labeler gets at its start, and no other until the daemon ends.
 _STALLED = """
 import sys
 sys.stdin.buffer.read(int.from_bytes(sys.stdin.buffer.read(4), "big"))
@@ -42,18 +42,18 @@ SPACIOUS = {"CAMIOHOOKD_QUEUE_MAX_TASKS": "1000000", "CAMIOHOOKD_QUEUE_MAX_BYTES
 
 
 def daemon(folder: Path, origin: str = "http://127.0.0.1:9", settings: dict[str, str] | None = None) -> Daemon:
-    """Not started yet; its state is in ``folder/state``, which may be there."""
+    """Return a daemon that is not started yet. Its state is in ``folder/state``, which may exist."""
     folder.mkdir(exist_ok=True)
     return Daemon(folder, origin, SPACIOUS | (settings or {}))
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def wait_until_idle(running: Daemon) -> None:
-    """Return when nothing waits in its queue any more."""
+    """Wait until its queue is empty."""
     ends = time.monotonic() + START_SECONDS
     while running.pending()["pending"]:
         assert time.monotonic() < ends, f"there is still something waiting; its log:\n{running.log}"
@@ -61,7 +61,7 @@ def wait_until_idle(running: Daemon) -> None:
 
 
 def cpu_seconds(*pids: int) -> float:
-    """What processes have used of the processors so far, without their children."""
+    """Return the processor seconds that these processes have used, without their children."""
     spent = 0
     for pid in pids:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -70,29 +70,29 @@ def cpu_seconds(*pids: int) -> float:
 
 
 def children(pid: int) -> list[int]:
-    """The processes that `pid` has started and that run."""
+    """Return the running child processes of `pid`."""
     return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def disk_writes(pid: int) -> int:
-    """Bytes that a process has made the kernel write to disks so far: whole pages."""
+    """Return the bytes that a process has made the kernel write to disk (whole pages)."""
     lines = Path(f"/proc/{pid}/io").read_text().splitlines()
     return int(dict(line.split(": ") for line in lines)["write_bytes"])
 
 
 def forget_peak(pid: int) -> None:
-    """The most memory that a process has had counts from here, proc(5)."""
+    """Reset a process's peak memory, see proc(5)."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 def peak_memory(pid: int) -> int:
-    """Bytes, the most that a process has had in memory."""
+    """Return the peak memory of a process in bytes."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
 
 
 def seconds_to_ready(waiting: Daemon) -> float:
-    """From exec to READY=1, as systemd hears it; it runs then."""
+    """Start it; return the seconds from exec to READY=1."""
     with Notices(waiting) as notices:
         started = time.perf_counter()
         waiting.start(wait=False)
@@ -101,7 +101,7 @@ def seconds_to_ready(waiting: Daemon) -> float:
 
 
 class Notices:
-    """The socket on which a daemon tells systemd how it is doing."""
+    """The socket on which a daemon notifies systemd."""
 
     def __init__(self, of: Daemon) -> None:
         self._path = of.state.parent / "notify"
@@ -125,7 +125,7 @@ class Notices:
 
 
 def event(number: int, pictures: Sequence[bytes], origin: str) -> Event:
-    """An event as `parse_event` makes it, without its having been sent."""
+    """Make an event as `parse_event` returns it."""
     timestamps = [f"2017-05-05T01:31:{nth:02d}.738647" for nth in range(len(pictures))]
     url, camera = f"{origin}/callback/w{number}", f"camera {number % 20}"
     images = [{"timestamp": timestamp, "type": "image/jpeg"} for timestamp in timestamps]
@@ -144,9 +144,9 @@ def event(number: int, pictures: Sequence[bytes], origin: str) -> Event:
 def prefill(
     state: Path, count: int, pictures: Sequence[bytes], origin: str = "http://127.0.0.1:9", *, tidy: bool = True
 ) -> None:
-    """A state folder with `count` tasks waiting, put there through the store.
+    """Make a state folder with `count` waiting tasks, through the store.
 
-    `tidy`: as a clean stop leaves it, in a snapshot; else all of it is in the journal, as a crash leaves it.
+    `tidy`: in a snapshot, as after a clean stop; otherwise only in the journal, as after a crash.
     """
     queue = TaskQueue(state, backoff=lambda _: 5.0, bounds=ROOMY)
     for first in range(0, count, 1000):
@@ -166,7 +166,7 @@ def prefill(
 
 @contextmanager
 def program(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A module of this folder as a process that is talked to by lines, and ended at the end."""
+    """Run a module of this folder as a process that reads commands line by line; end it at the end."""
     process = subprocess.Popen(
         [sys.executable, "-m", f"tests.bench.{module}", *arguments],
         cwd=ROOT,
@@ -186,7 +186,7 @@ def program(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def ask(process: subprocess.Popen[str], question: str) -> float:
-    """A program's answer, a number on a line."""
+    """Send a line and return the program's answer, a number."""
     stdin, stdout = process.stdin, process.stdout
     assert stdin is not None
     assert stdout is not None
@@ -200,7 +200,7 @@ def ask(process: subprocess.Popen[str], question: str) -> float:
 
 @contextmanager
 def serving(module: str, *arguments: str) -> Iterator[tuple[int, subprocess.Popen[str]]]:
-    """A module of this folder that serves a port, its first argument: the port and the process."""
+    """Run a module of this folder that serves a port (its first argument); yield the port and the process."""
     port = free_port()
     with program(module, str(port), *arguments) as process:
         wait_for_port(port)

@@ -1,6 +1,6 @@
-"""How it grows with cameras, pictures of an event, their size, threads and the backlog, as curves in ``dist/``.
+"""Draw curves into ``dist/``: cameras, pictures per event, their size, threads and the backlog.
 
-Each point is one daemon of its own; what is not swept is as in `label`.
+Each point is a daemon of its own. Everything that is not varied is as in `label`.
 """
 
 import io
@@ -35,7 +35,7 @@ def run(bench: Bench) -> Iterator[Result]:
 
 
 def cameras(bench: Bench) -> Points:
-    """Connections that each post the next event when the last one is answered; nothing is labelled."""
+    """Accepts per second with that many connections, each posting one event after another; nothing is labelled."""
     points: Points = {}
     with rig.daemon(bench.place("cameras"), settings=rig.STALLED_LABELER) as daemon:
         for count in (1, 4, 16, 64):
@@ -58,7 +58,7 @@ def threads(bench: Bench) -> Points:
 
 
 def backlog(bench: Bench) -> Points:
-    """Accepts beside so many that wait already; nothing is labelled."""
+    """Accepts per second with that many events waiting; nothing is labelled."""
     points: Points = {}
     for waiting in (10, 100, 1_000, 10_000, bench.count(100_000, 20_000)):
         place = bench.place(f"backlog-{waiting}")
@@ -71,7 +71,7 @@ def backlog(bench: Bench) -> Points:
 def pictures_a_second(
     bench: Bench, bundled: Sequence[bytes], count: int, settings: dict[str, str] | None = None
 ) -> float:
-    """Labelled and delivered, in events of `count` pictures."""
+    """Return pictures per second, labelled and delivered, in events of `count` pictures."""
     several = [bundled[number % len(bundled)] for number in range(count)]
     with Receiver() as receiver:
         place = bench.folder / f"label-{len(list(bench.folder.iterdir()))}"
@@ -93,7 +93,7 @@ SWEEPS: dict[str, Sweep] = {
 
 
 def draw(path: Path, title: str, x: str, y: str, points: Points) -> None:
-    """A curve, small enough for a page of text."""
+    """Draw a curve, small enough for a page of text."""
     figure, axes = pyplot.subplots(figsize=(5, 3), dpi=80, layout="constrained")
     axes.plot(list(points), list(points.values()), marker="o")
     if max(points) > 8:

@@ -1,4 +1,4 @@
-"""Accepts a second beside 1,000 connections whose requests' heads dribble in, byte by byte."""
+"""Accepts per second beside 1,000 connections that send their request headers byte by byte."""
 
 import socket
 import sys
@@ -38,14 +38,14 @@ def run(bench: Bench) -> Iterator[Result]:
 
 @contextmanager
 def dribbling(port: int) -> Iterator[None]:
-    """A process with so many connections that each send a byte a second."""
+    """Run a process with `count` connections that each send a byte per second."""
     with rig.program("slowloris", str(port)) as process:
         rig.ask(process, "all in?")
         yield
 
 
 def dribble(port: int) -> None:
-    """Until the process is killed; a line says that all have been there. Who is thrown out comes back later."""
+    """Send until the process is killed; print a line when all are connected. Reconnect later if closed."""
     sent = {connected(port): 0 for _ in range(CONNECTIONS)}
     print(len(sent), flush=True)
     thrown_out: list[float] = []  # when

@@ -1,9 +1,9 @@
-"""Load for minutes, with kills, outages of the callback and bad input: what must stay flat is drawn as curves.
+"""Load for minutes, with kills, callback outages and bad input. Curves show what must stay flat.
 
     ./build.sh bench soak --minutes N
 
-A sample a second: memory, open files, threads, bytes on the disk, and how long events took from POST to labels. The
-kills are kill -9, and the daemon is started again at once; events whose POST got no 200 are not counted as owed.
+Each second it samples memory, open files, threads, bytes on the disk, and the latency of events from POST to labels.
+The kills are kill -9, and the daemon is started again at once. An event whose POST got no 200 need not be delivered.
 """
 
 import random
@@ -34,7 +34,7 @@ BAD_BODIES = (b"{}", b"not JSON", b'{"callback_url": "http://127.0.0.1:9/", "ima
 
 @dataclass(slots=True)
 class Sample:
-    """At `at` seconds; latencies are those that ended since the sample before."""
+    """A sample at `at` seconds; the latencies ended since the sample before."""
 
     at: float
     memory: float
@@ -46,12 +46,12 @@ class Sample:
 
 @dataclass(slots=True)
 class Soak:
-    """A daemon under load, and what is known of it."""
+    """A daemon under load, with its samples."""
 
     daemon: Daemon
     receiver: Receiver
     ends: float
-    lock: threading.Lock = field(default_factory=threading.Lock)  # held by who ends or starts the daemon
+    lock: threading.Lock = field(default_factory=threading.Lock)  # held while the daemon is ended or started
     posted: dict[str, float] = field(default_factory=dict)
     samples: list[Sample] = field(default_factory=list)
     kills: int = 0
@@ -83,7 +83,7 @@ def run(bench: Bench) -> Iterator[Result]:
 
 
 def post(soak: Soak) -> None:
-    """About five events a second, of one picture to four."""
+    """Post about five events per second, of one to four pictures."""
     noise = random.Random()
     events = [Events(soak.receiver.origin, jpegs(640, 480)[:count]) for count in range(1, 5)]
     while soak.goes_on:
@@ -98,7 +98,7 @@ def post(soak: Soak) -> None:
 
 
 def insult(soak: Soak) -> None:
-    """What no event is, under the right key."""
+    """Post bodies that are not events, with the right key."""
     noise = random.Random()
     while soak.goes_on:
         with suppress(OSError):
@@ -111,7 +111,7 @@ def insult(soak: Soak) -> None:
 
 
 def outages(soak: Soak) -> None:
-    """The callback answers 503 for some seconds, now and then."""
+    """Let the callback answer 503 for some seconds, now and then."""
     noise = random.Random()
     while soak.goes_on:
         time.sleep(noise.uniform(5, 15))
@@ -172,7 +172,7 @@ MEASURES: dict[str, Callable[[Sample], float | None]] = {
 
 
 def growth(name: str, values: list[float]) -> Result:
-    """The median of the last quarter against that of the second one; the first is the start."""
+    """Return the median of the last quarter over that of the second one; the first quarter is the start."""
     quarter = max(len(values) // 4, 1)
     early, late = statistics.median(values[quarter : 2 * quarter] or values), statistics.median(values[-quarter:])
     return result("soak", f"{name}, last quarter against the second", late, "", baseline=early)

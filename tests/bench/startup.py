@@ -1,6 +1,6 @@
 """From exec to READY=1 with a warm cache and 10,000 tasks waiting.
 
-Held against a bare script with the same imports that makes the session and runs it once.
+The baseline is a bare script with the same imports that makes the session and runs it once.
 """
 
 import shutil
@@ -40,7 +40,7 @@ def run(bench: Bench) -> Iterator[Result]:
 
 
 def warm(place: Path, kept: Path) -> None:
-    """Have the daemon leave its optimised graph and what it measured in `kept`."""
+    """Let the daemon write its optimised graph and its measurements into `kept`."""
     with rig.daemon(place / "warm") as daemon:
         daemon.stop()
         shutil.copytree(daemon.state / "graphs", kept / "graphs")

@@ -1,4 +1,4 @@
-"""Bytes that the kernel is made to write to the disk for an event, from accepting it until its labels are delivered."""
+"""Bytes written to the disk per event, from accepting it until its labels are delivered."""
 
 from collections.abc import Iterator
 

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from camiohookd.delivery.outcome import backoff
-from camiohookd.queue.delivery_schedule import PATIENCE
+from camiohookd.next_try import PATIENCE, Backoff
 from camiohookd.queue.housekeeping import Housekeeper
 from camiohookd.queue.task_queue import DueDelivery, TaskQueue
 from tests.support.queue_factory import REPLY, HandClock, commit, make_event, open_queue
@@ -60,7 +59,7 @@ class Outage:
         self.queue = open_queue(
             self.folder,
             clock=self.clock,
-            backoff=lambda failures: backoff(failures - 1, uniform=self.chance.uniform),
+            backoff=Backoff(uniform=self.chance.uniform),
         )
         self.housekeeper = Housekeeper(self.queue)
 

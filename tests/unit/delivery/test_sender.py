@@ -9,14 +9,11 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-import requests
-from hypothesis import given
-from hypothesis import strategies as st
 
-from camiohookd.delivery import AllowList, DeliveryOutcome, OutcomeKind, Sender, Target, backoff
-from camiohookd.delivery.outcome import classify_answer
+from camiohookd.delivery import AllowList, Sender, Target
 from camiohookd.errors import CallbackNotAllowed, ConfigError, PrivateCallback
 from camiohookd.net.urls import origin
+from camiohookd.next_try import DeliveryOutcome, OutcomeKind
 from tests.support.certificates import make_certificate
 from tests.support.scripted_server import Peer, Script, answering, dripping, resetting, sending
 
@@ -394,29 +391,3 @@ def test_retry_after_as_a_date_without_a_date_header_is_relative_to_now(
     retry_after = courier.deliver(listed(peer(answering(503, f"Retry-After: {then}")).url), b"{}").retry_after
     assert retry_after is not None
     assert 0 < retry_after <= 600
-
-
-@given(st.text() | st.datetimes().map(format_datetime), st.text() | st.datetimes().map(format_datetime))
-def test_any_retry_after_is_a_bounded_wait_or_none(value: str, date: str) -> None:
-    answer = requests.Response()
-    answer.status_code = 503
-    answer.headers["Retry-After"] = value
-    answer.headers["Date"] = date
-    retry_after = classify_answer(answer).retry_after
-    assert retry_after is None or 0 <= retry_after <= 86400
-
-
-def test_backoff_doubles_its_ceiling_from_5_seconds_to_10_minutes() -> None:
-    ceilings = [backoff(attempt, uniform=lambda low, high: high) for attempt in range(9)]
-    assert ceilings == [5, 10, 20, 40, 80, 160, 320, 600, 600]
-
-
-def test_backoff_jitters_over_the_whole_span() -> None:
-    spans: list[tuple[float, float]] = []
-    backoff(2, uniform=lambda low, high: spans.append((low, high)) or 0.0)  # type: ignore[func-returns-value]  # a note, in passing
-    assert spans == [(0.0, 20.0)]
-
-
-@given(st.integers(min_value=0))
-def test_backoff_stays_within_its_bounds_for_any_attempt(attempt: int) -> None:
-    assert 0 <= backoff(attempt) <= 600

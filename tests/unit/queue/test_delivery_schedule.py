@@ -4,8 +4,12 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from camiohookd.queue.delivery_schedule import PATIENCE, DeliverySchedule
+from camiohookd.next_try import PATIENCE
+from camiohookd.queue.delivery_schedule import MAX_IDLE_HOSTS, DeliverySchedule
+from camiohookd.queue.host_deliveries import HostDeliveries
 from tests.support.queue_factory import backoff
 
 
@@ -97,7 +101,7 @@ def test_a_success_makes_all_who_wait_for_that_host_due_but_those_it_named_a_tim
     add(deliveries, 6)
     assert deliver(deliveries, 5.0) == 6
     assert [deliver(deliveries, 5.0) for _ in range(4)] == [1, 2, 3, None]
-    assert [deliver(deliveries, 900.0) for _ in range(3)] == [4, 5, None]
+    assert sorted(filter(None, (deliver(deliveries, 900.0) for _ in range(3)))) == [4, 5]
 
 
 def test_a_host_that_is_down_holds_up_no_other(deliveries: DeliverySchedule) -> None:
@@ -190,3 +194,136 @@ def test_one_that_fails_again_although_its_host_is_up_waits_for_nobody_but_itsel
     assert fail(deliveries, 200.0, again=400.0) == 1
     add(deliveries, 4)
     assert deliver(deliveries, 200.0) == 4, "its failure says nothing of the host any more"
+
+
+# Hosts take turns
+
+
+def fly(deliveries: DeliverySchedule, host_of: dict[int, str], slots: int, flying: list[int]) -> None:
+    """Fill the free slots."""
+    while len(flying) < slots and (task_id := deliveries.take(0.0, slots)) is not None:
+        flying.append(task_id)
+        assert task_id in host_of
+
+
+def land(deliveries: DeliverySchedule, flying: list[int], task_id: int) -> None:
+    flying.remove(task_id)
+    deliveries.remove(task_id)
+    deliveries.landed(task_id, 0.0, success=True)
+
+
+@pytest.mark.parametrize("slots", [1, 2, 4, 8])
+def test_a_slow_host_delays_another_hosts_first_delivery_by_one_answer(slots: int) -> None:
+    deliveries, flying = DeliverySchedule(backoff), list[int]()
+    host_of = dict.fromkeys(range(1, 49), "slow") | dict.fromkeys(range(100, 105), "quick")
+    for task_id in range(1, 49):
+        deliveries.add(task_id, "slow", f"camera {task_id}", 0.0)
+    fly(deliveries, host_of, slots, flying)
+    assert flying == list(range(1, slots + 1)), "the host has every slot while no other waits"
+    for task_id in range(100, 105):
+        deliveries.add(task_id, "quick", f"camera {task_id}", 0.0)
+    land(deliveries, flying, flying[0])
+    fly(deliveries, host_of, slots, flying)
+    assert host_of[flying[-1]] == "quick"
+
+
+@pytest.mark.parametrize("slots", [2, 3, 4, 8])
+def test_while_others_wait_a_host_has_all_slots_but_one_at_most(slots: int) -> None:
+    """The quick host's deliveries land at once, the slow ones never: only the quick host waits for itself."""
+    deliveries, flying = DeliverySchedule(backoff), list[int]()
+    host_of = dict.fromkeys(range(1, 49), "slow") | dict.fromkeys(range(100, 120), "quick")
+    for task_id, host in host_of.items():
+        deliveries.add(task_id, host, f"camera {task_id}", 0.0)
+    landed = 0
+    while landed < 20:
+        fly(deliveries, host_of, slots, flying)
+        quick = [task_id for task_id in flying if host_of[task_id] == "quick"]
+        assert quick, f"{landed} landed, and the slow host has all {slots} slots"
+        land(deliveries, flying, quick[0])
+        landed += 1
+    fly(deliveries, host_of, slots, flying)
+    assert len(flying) == slots, "nobody else waits: the slow host may have them all"
+
+
+def test_hosts_that_are_due_take_turns(deliveries: DeliverySchedule) -> None:
+    for number, host in enumerate("abcabcaab", 1):
+        deliveries.add(number, host, f"camera {number}", 0.0)
+    assert [deliver(deliveries, 0.0) for _ in range(10)] == [1, 2, 3, 4, 5, 6, 7, 9, 8, None]
+
+
+def test_hosts_that_are_down_and_that_nothing_waits_for_are_remembered_up_to_a_bound(
+    deliveries: DeliverySchedule,
+) -> None:
+    for number in range(3 * MAX_IDLE_HOSTS):
+        deliveries.add(number, f"host {number}", "front", 0.0)
+        assert deliveries.take(0.0) == number
+        deliveries.remove(number)
+        deliveries.landed(number, 0.0, success=False)
+    assert len(deliveries._hosts) == MAX_IDLE_HOSTS
+    assert len(deliveries._agenda) <= 2 * MAX_IDLE_HOSTS + 64
+    newest = f"host {3 * MAX_IDLE_HOSTS - 1}"
+    deliveries.add(9999, newest, "front", 0.0)
+    assert deliveries.next_due(0.0) == backoff(1), "it is still known to be down"
+
+
+def test_taking_a_delivery_costs_the_same_with_many_hosts_that_wait(deliveries: DeliverySchedule) -> None:
+    """Counted in looks at hosts, not in time."""
+    for number in range(2000):
+        deliveries.add(number, f"host {number}", "front", 1000.0)
+    deliveries.add(5000, "up", "front", 0.0)
+    looks = Counter[str]()
+    due_at = HostDeliveries.due_at
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(HostDeliveries, "due_at", lambda host: looks.update([host.name]) or due_at(host))
+        assert deliver(deliveries, 0.0) == 5000
+        assert deliveries.next_due(0.0) == 1000.0
+    assert set(looks) <= {"up"}
+
+
+@given(
+    script=st.lists(
+        st.one_of(
+            st.tuples(st.just("add"), st.integers(1, 12), st.sampled_from([0.0, 3.0, 50.0])),
+            st.tuples(st.just("remove"), st.integers(1, 12), st.just(0.0)),
+            st.tuples(st.just("take"), st.sampled_from([1, 2, 4]), st.just(0.0)),
+            st.tuples(st.sampled_from(["done", "failed", "undone"]), st.integers(0, 5), st.just(0.0)),
+            st.tuples(st.just("wait"), st.just(0), st.sampled_from([0.5, 2.0, 30.0])),
+        ),
+        max_size=80,
+    )
+)
+def test_whatever_happens_all_that_is_planned_gets_its_turn(script: list[tuple[str, int, float]]) -> None:
+    deliveries, now, flying, planned = DeliverySchedule(backoff), 0.0, list[int](), set[int]()
+    for what, number, seconds in script:
+        if what == "add":
+            deliveries.add(number, f"host {number % 3}", f"camera {number % 2}", now + seconds if seconds else 0.0)
+            planned.add(number)
+        elif what == "remove":
+            deliveries.remove(number)
+            planned.discard(number)
+        elif what == "take":
+            if (task_id := deliveries.take(now, number)) is not None:
+                assert task_id in planned
+                assert task_id not in flying
+                flying.append(task_id)
+        elif what == "wait":
+            now += seconds
+        elif flying:
+            task_id = flying.pop(number % len(flying))
+            if what == "done":
+                deliveries.remove(task_id)
+                planned.discard(task_id)
+            deliveries.landed(task_id, now, success={"done": True, "failed": False, "undone": None}[what])
+    for task_id in flying:
+        deliveries.remove(task_id)
+        planned.discard(task_id)
+        deliveries.landed(task_id, now, success=True)
+    while planned:
+        if (taken := deliver(deliveries, now)) is not None:
+            planned.remove(taken)
+        else:
+            due = deliveries.next_due(now)
+            assert due is not None, f"nothing will ever deliver {planned}"
+            assert due > now
+            now = due
+    assert len(deliveries) == deliveries.in_air == 0

@@ -12,10 +12,11 @@ from PIL import ImageFile
 
 from camiohookd.camio.simulator.fake_camio import FakeCamio, ScriptedResponse
 from camiohookd.config.settings import Rule
-from camiohookd.delivery import AllowList, DeliveryOutcome, Sender, Target
+from camiohookd.delivery import AllowList, Sender, Target
 from camiohookd.errors import LabelingError
 from camiohookd.labelers import Findings, Frame
 from camiohookd.metrics import Metrics
+from camiohookd.next_try import DeliveryOutcome
 from camiohookd.pictures.decode import PictureLimits
 from camiohookd.queue import commands
 from camiohookd.queue.store_thread import StoreThread
