@@ -117,10 +117,17 @@ FAILURES: Mapping[Step, Failure] = {
 }
 
 
-def judge_failure(step: Step, detail: str, *, timed_out: bool = False) -> DeliveryOutcome:
-    """Return what it means that a try failed at `step`; `detail` are the error's own words."""
+def judge_failure(
+    step: Step, detail: str, *, timed_out: bool = False, deadline: float | None = None
+) -> DeliveryOutcome:
+    """Return what it means that a try failed at `step`; `detail` are the error's own words.
+
+    `timed_out`: the step's own time limit was over; `deadline`: the limit of the whole try, if that was over.
+    """
     failure = FAILURES[step]
     text = failure.timed_out if timed_out else failure.text.format(detail=detail)
+    if deadline is not None and step is not Step.PREPARE:
+        text = f"no whole answer within {deadline:g} s"
     return DeliveryOutcome(failure.kind, None, text)
 
 

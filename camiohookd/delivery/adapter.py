@@ -1,78 +1,106 @@
-"""requests and urllib3 made to dial as this program does: `attend` names an `Errand`, the next request follows it.
+"""requests' adapter for deliveries: it dials as its `Attempt` says, and keeps only clean connections.
 
-urllib3 keeps the host's name, for TLS and for Host; only the socket comes from the errand.
+    Adapter.send(request, timeout=attempt) ─▶ urllib3's pool ─▶ _Connection: dial, TLS, send, read ─▶ Answer
+
+urllib3 keeps the host's name, for TLS and for Host; only the socket comes from the attempt.
 """
 
-import socket
-import threading
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import ssl
+from pathlib import Path
+from typing import Any
 
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.util.ssl_ import create_urllib3_context
 
-from camiohookd.delivery.deadline import Watchdog
+from camiohookd.delivery.answer import Answer
+from camiohookd.delivery.attempt import Attempt, PlainSocket, TlsSocket
+from camiohookd.next_try import Step
 
-
-class Errand(NamedTuple):
-    """How a request gets a connection to a host and a port, and what ends it in time."""
-
-    dial: Callable[[str, int], socket.socket]
-    watchdog: Watchdog
-
-
-class _InHand(threading.local):
-    errand: Errand
-
-
-_in_hand = _InHand()
-
-
-def attend(errand: Errand) -> None:
-    """Let the request that this thread makes next be on `errand`."""
-    _in_hand.errand = errand
+KEPT_HOSTS = 10
+KEPT_CONNECTIONS = 16
+"""Idle connections that are kept open for each of the `KEPT_HOSTS` hosts called last."""
 
 
 class _Connection(HTTPConnection):
-    def _new_conn(self) -> socket.socket:
-        try:
-            return _in_hand.errand.dial(self.host.strip("[]"), self.port)
-        except TimeoutError as error:
-            raise ConnectTimeoutError(self, "no connection in time") from error
-        except OSError as error:
-            raise NewConnectionError(self, "no connection") from error
+    response_class = Answer
+    attempt: Attempt
+    sock: PlainSocket | TlsSocket | None
+    _step_after_dialling = Step.SEND
+
+    def _new_conn(self) -> PlainSocket:
+        self.attempt.step = Step.DIAL
+        connected = self.attempt.dial(self.host.strip("[]"), self.port, self.attempt)
+        self.attempt.step = self._step_after_dialling
+        connected.settimeout(self.attempt.wait())
+        return connected
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        if self.sock is not None:  # it was kept from an errand before
-            _in_hand.errand.watchdog.watch(self.sock)
+        if self.sock is None:
+            self.connect()
+        assert self.sock is not None
+        self.sock.attempt = self.attempt
+        self.attempt.step = Step.SEND
         super().request(*args, **kwargs)
+
+    def getresponse(self) -> Any:
+        self.attempt.step = Step.READ
+        return super().getresponse()
 
 
 class _TlsConnection(_Connection, HTTPSConnection):
-    pass
+    _step_after_dialling = Step.TLS
 
 
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _Connection
 
+    def _make_request(self, conn: Any, *args: Any, **kwargs: Any) -> Any:
+        conn.attempt = kwargs["timeout"]
+        return super()._make_request(conn, *args, **kwargs)
 
-class _TlsPool(HTTPSConnectionPool):
+
+class _TlsPool(_Pool, HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
 
 
 class Adapter(HTTPAdapter):
-    """An adapter whose connections obey the errand that `attend` named."""
+    """An adapter whose `send` takes an `Attempt` as its timeout; safe to share between threads.
+
+    Servers are verified by `certificates`, a file (PEM) or a folder as OpenSSL keeps it.
+    """
+
+    def __init__(self, certificates: str) -> None:
+        self._context = _tls_context(certificates)
+        super().__init__(pool_connections=KEPT_HOSTS, pool_maxsize=KEPT_CONNECTIONS)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
+        super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 
+    def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:
+        """Leave TLS to the context."""
+        host, _ = super().build_connection_pool_key_attributes(*args, **kwargs)
+        return host, {}
+
+    def cert_verify(self, *args: Any, **kwargs: Any) -> None:
+        """Leave the certificates to the context, which has read them already and requires one of each server."""
+
     def build_response(self, req: PreparedRequest, resp: Any) -> Response:  # noqa: ARG002  # requests' signature
-        """With what is looked at of an answer, its cookies not among it."""
+        """Return the parts of an answer that are used; cookies are not among them."""
         answer = Response()
         answer.status_code, answer.headers, answer.raw = resp.status, CaseInsensitiveDict(resp.headers), resp
         return answer
+
+
+def _tls_context(certificates: str) -> ssl.SSLContext:
+    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
+    if Path(certificates).is_dir():
+        context.load_verify_locations(capath=certificates)
+    else:
+        context.load_verify_locations(cafile=certificates)
+    context.sslsocket_class = TlsSocket
+    return context

@@ -1,7 +1,7 @@
-"""A connection to a host: name ─▶ addresses, asked for once ─▶ each of them checked ─▶ a socket to one of *them*.
+"""Connect to a host: name ─▶ addresses, looked up once ─▶ each of them checked ─▶ a socket to one of *them*.
 
-What was checked is what is connected to, so that a name that leads elsewhere the next time (DNS rebinding) gains
-nothing. Whoever uses the socket keeps the name, for TLS and for the request's Host.
+The addresses that were checked are those that are connected to, so that a name that leads elsewhere the next time (DNS
+rebinding) gains nothing. The caller keeps the name, for TLS and for the request's Host.
 """
 
 import errno
@@ -9,45 +9,44 @@ import socket
 from collections.abc import Sequence
 from ipaddress import ip_address
 
-from camiohookd.delivery.deadline import Watchdog
+from camiohookd.delivery.attempt import Attempt, PlainSocket
 from camiohookd.delivery.resolver import Resolver, SocketAddress
 from camiohookd.net.addresses import why_not_public
 
 
 class Dialer:
-    """Safe to share between threads; `timeout` is the seconds for the lookup, and for each address."""
+    """Safe to share between threads."""
 
-    def __init__(self, resolver: Resolver, timeout: float) -> None:
+    def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
-        self._timeout = timeout
 
-    def dial(self, host: str, port: int, *, any_address: bool, watchdog: Watchdog) -> socket.socket:
-        """A connection that `watchdog` watches. Raises OSError.
+    def dial(self, host: str, port: int, attempt: Attempt, *, any_address: bool) -> PlainSocket:
+        """Return a connection, tried at each address within the attempt's limits. Raises OSError.
 
-        Where not `any_address`, a host with even one address that is not public is not called at all.
+        Unless `any_address`, a host with even one address that is not public is not called at all.
         """
-        addresses = self._resolver.resolve(host, port, min(self._timeout, watchdog.left()))
+        addresses = self._resolver.resolve(host, port, attempt.wait())
         if not any_address:
             _refuse_private(addresses)
         failure = OSError(errno.EADDRNOTAVAIL, "its name has no address")
         for each in addresses:
             try:
-                return self._connect(each, watchdog)
+                return _connect(each, attempt)
             except OSError as error:
                 failure = error
         raise failure
 
-    def _connect(self, to: SocketAddress, watchdog: Watchdog) -> socket.socket:
-        connection = socket.socket(to.family, socket.SOCK_STREAM)
-        try:
-            connection.settimeout(min(self._timeout, watchdog.left()))
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.connect(to.address)
-            watchdog.watch(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+
+def _connect(to: SocketAddress, attempt: Attempt) -> PlainSocket:
+    connection = PlainSocket(to.family, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(attempt.wait())
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.connect(to.address)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _refuse_private(addresses: Sequence[SocketAddress]) -> None:

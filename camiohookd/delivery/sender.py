@@ -1,33 +1,37 @@
 """Try once to deliver a body to a target and return a `DeliveryOutcome`; time and response size are bounded."""
 
+import http.client
 import logging
-import threading
+import ssl
 from functools import partial
 
 import requests
 from urllib3.exceptions import HTTPError
 
-from camiohookd.delivery.adapter import Adapter, Errand, attend
+from camiohookd.delivery.adapter import Adapter
 from camiohookd.delivery.allow_list import Target
+from camiohookd.delivery.answer import UnusableAnswer
+from camiohookd.delivery.attempt import Attempt
 from camiohookd.delivery.ca_store import CERTIFI
-from camiohookd.delivery.deadline import Watchdogs
 from camiohookd.delivery.dialer import Dialer
-from camiohookd.delivery.outcome import classify_error
 from camiohookd.delivery.resolver import Lookup, Resolver, ask_system
-from camiohookd.next_try import DeliveryOutcome, OutcomeKind, judge_answer
+from camiohookd.next_try import DeliveryOutcome, judge_answer, judge_failure
 
 MAX_ANSWER_BYTES = 65536
+
+_WRONG_TIME = (9, 10)
+"""OpenSSL's errors "certificate is not yet valid" and "certificate has expired"."""
 
 # Its warnings about odd answers hold the callback URL, which is as good as a password for that event.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 class Sender:
-    """Makes deliveries; shared by the threads of the delivery pool, each with connections of its own.
+    """Makes deliveries; shared by the threads of the delivery pool, with their connections.
 
     All times are seconds: `connect_timeout` for the host's name and for each of its addresses, `read_timeout` between
     two bytes, `deadline` for the try as a whole, which is what ends an answer that drips. `version` goes into the
-    User-Agent. `certificates` is the path that `trust` gives; `lookup` finds a name's addresses.
+    User-Agent. `certificates` is the path that `trusted_certificates` gives; `lookup` finds a name's addresses.
     """
 
     def __init__(
@@ -46,59 +50,53 @@ class Sender:
             "Content-Type": "application/json",
             "User-Agent": f"camiohookd/{version}",
         }
-        self._timeouts = (connect_timeout, read_timeout)
+        self._connect_timeout = connect_timeout
+        self._read_timeout = read_timeout
         self._deadline = deadline
-        self._certificates = certificates
-        self._dialer = Dialer(Resolver(lookup), connect_timeout)
-        self._watchdogs = Watchdogs(deadline)
-        self._local = _OfThread()
-        self._adapters: list[Adapter] = []
+        self._dialer = Dialer(Resolver(lookup))
+        # Two, since a connection kept open to a private address may not be used by a target that has to be public.
+        self._adapters = {any_address: Adapter(certificates) for any_address in (False, True)}
 
     def deliver(self, target: Target, body: bytes) -> DeliveryOutcome:
-        """POST `body` to `target` once and classify the answer."""
-        with self._watchdogs.one() as watchdog:
-            attend(Errand(partial(self._dialer.dial, any_address=target.any_address, watchdog=watchdog), watchdog))
-            try:
-                with self._post(target, body) as answer:
-                    _drain(answer)
-                    return judge_answer(answer.status_code, answer.headers)
-            except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-                if watchdog.fired:
-                    return DeliveryOutcome(OutcomeKind.TRANSIENT, None, f"no whole answer within {self._deadline:g} s")
-                return classify_error(error)
+        """POST `body` to `target` once and judge the answer. Whatever the other side does, nothing is raised."""
+        attempt = Attempt(
+            partial(self._dialer.dial, any_address=target.any_address),
+            connect=self._connect_timeout,
+            read=self._read_timeout,
+            deadline=self._deadline,
+        )
+        try:
+            with self._post(target, body, attempt) as answer:
+                _drain(answer)
+                return judge_answer(answer.status_code, answer.headers)
+        except (requests.RequestException, HTTPError, http.client.HTTPException, OSError, ValueError) as error:
+            cause = _root(error)
+            return judge_failure(
+                attempt.step,
+                _words(cause),
+                timed_out=isinstance(cause, TimeoutError),
+                deadline=self._deadline if attempt.is_over else None,
+            )
 
     def close(self) -> None:
-        """Close every thread's connections; no delivery may be in hand."""
-        for adapter in self._adapters:
+        """Close all kept connections; no delivery may be in hand."""
+        for adapter in self._adapters.values():
             adapter.close()
 
-    def _post(self, target: Target, body: bytes) -> requests.Response:
-        """Without a `requests.Session`, which would follow redirects, keep cookies, and take proxies, a .netrc and
-        another CA bundle from the environment; and takes as long to find out that it is not to as all the rest."""
+    def _post(self, target: Target, body: bytes, attempt: Attempt) -> requests.Response:
+        """Send without a `requests.Session`: it would follow redirects, keep cookies, and take proxies, a .netrc and
+        another CA bundle from the environment; telling it not to takes as long as all the rest."""
         request = requests.PreparedRequest()
         request.prepare_method("POST")
         request.prepare_url(target.url, None)
         request.prepare_headers(self._headers)
         request.prepare_body(body, None)
-        adapter = self._adapter(target.any_address)
-        return adapter.send(request, stream=True, timeout=self._timeouts, verify=self._certificates)
-
-    def _adapter(self, any_address: bool) -> Adapter:
-        """One for each: a connection that is kept open to a private address is of no use to what may go to no such."""
-        adapter = self._local.adapters.get(any_address)
-        if adapter is None:
-            adapter = self._local.adapters[any_address] = Adapter()
-            self._adapters.append(adapter)
-        return adapter
-
-
-class _OfThread(threading.local):
-    def __init__(self) -> None:
-        self.adapters: dict[bool, Adapter] = {}
+        adapter = self._adapters[target.any_address]
+        return adapter.send(request, stream=True, timeout=attempt)  # type: ignore[arg-type]  # a urllib3.Timeout is fine
 
 
 def _drain(answer: requests.Response) -> None:
-    """Read what is left of `answer`, so that its connection can be used again, unless it is large.
+    """Read the rest of `answer`, so that its connection can be used again, unless it is large.
 
     An answer that breaks off here still counts for what its status says.
     """
@@ -108,3 +106,27 @@ def _drain(answer: requests.Response) -> None:
             left -= len(chunk)
     except (HTTPError, OSError):
         return
+
+
+def _root(error: BaseException) -> BaseException:
+    """Return the error at the bottom of `error`; the layers above it repeat the URL."""
+    while inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
+        error = inner
+    return error
+
+
+def _words(error: BaseException) -> str:
+    """Return what `error` says, without anything that the other side sent."""
+    match error:
+        case UnusableAnswer():
+            return str(error)
+        case ssl.SSLCertVerificationError():
+            advice = "; is this machine's clock right?" if error.verify_code in _WRONG_TIME else ""
+            return f"{error.verify_message}{advice}"
+        case OSError() if error.strerror:
+            return error.strerror
+        case ConnectionError():
+            return "it hung up"
+        case http.client.HTTPException():
+            return "it is not valid HTTP"
+    return type(error).__name__

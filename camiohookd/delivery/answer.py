@@ -1,0 +1,106 @@
+"""Read one HTTP answer, and leave the connection either clean for the next one or shut down.
+
+http.client has no public hooks for this, so some of its private methods are extended here;
+tests/unit/delivery/test_answers.py fails if a new Python changes them.
+"""
+
+import http.client
+import socket
+import ssl
+from contextlib import suppress
+from http import HTTPStatus
+from io import BufferedReader
+from typing import Any
+
+from camiohookd.delivery.attempt import PlainSocket, TlsSocket
+
+MAX_INTERIM_ANSWERS = 16
+_WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+
+
+class UnusableAnswer(http.client.HTTPException):
+    """What was received is not a whole answer; the text says why."""
+
+
+class _Reader(BufferedReader):
+    """Notes whether the last line that was read had an end."""
+
+    line_ended = True
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = super().readline(size)
+        self.line_ended = line.endswith(b"\n")
+        return line
+
+
+class Answer(http.client.HTTPResponse):
+    """An answer to a request on `sock`.
+
+    Interim answers (status 1xx: RFC 9110, section 15.2) are skipped. A head that breaks off is not an answer. Where it
+    is not certain where the body ends, or if bytes follow that nobody asked for, the connection is not used again.
+    """
+
+    fp: _Reader
+
+    def __init__(self, sock: PlainSocket | TlsSocket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self._socket = sock
+        self.fp = _Reader(self.fp.detach())
+
+    def begin(self) -> None:
+        super().begin()
+        if not self.fp.line_ended:
+            raise UnusableAnswer("it broke off")
+        if not self._ends_certainly():
+            del self.headers["Content-Length"]  # urllib3 would raise an error, though the status is clear
+            self.will_close = True
+            if self.status in _WITHOUT_BODY:
+                self.chunked, self.length = False, 0
+            else:
+                self.length = None
+
+    def _read_status(self) -> tuple[str, int, str]:
+        for _ in range(MAX_INTERIM_ANSWERS + 1):
+            version, status, reason = super()._read_status()  # type: ignore[misc]  # private, not in typeshed
+            if status >= 200:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+            if not self.fp.line_ended:
+                raise UnusableAnswer("it broke off")
+        raise UnusableAnswer(f"more than {MAX_INTERIM_ANSWERS} interim answers")
+
+    def _ends_certainly(self) -> bool:
+        """Return whether the headers leave no doubt where the body ends (RFC 9112, section 6.3)."""
+        lengths = self.headers.get_all("Content-Length", [])
+        codings = self.headers.get_all("Transfer-Encoding", [])
+        if self.headers.defects:
+            return False
+        if self.chunked:
+            return not lengths and len(codings) == 1
+        if codings:
+            return False
+        if self.status in _WITHOUT_BODY:
+            return lengths in ([], ["0"])
+        return len(lengths) == 1 and lengths[0].isascii() and lengths[0].isdigit()
+
+    def _read_next_chunk_size(self) -> int:
+        size: int = super()._read_next_chunk_size()  # type: ignore[misc]  # as above
+        if size < 0:  # -1 would mean "read all there is"
+            raise ValueError("negative chunk size")
+        return size
+
+    def _close_conn(self) -> None:
+        """The answer is read or given up: shut the connection down if anything follows."""
+        self._socket.attempt = None
+        if not self.will_close and self._has_more():
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+        super()._close_conn()  # type: ignore[misc]  # as above
+
+    def _has_more(self) -> bool:
+        try:
+            return bool(self.fp.peek())
+        except ssl.SSLWantReadError:
+            return False
+        except (OSError, ValueError):
+            return True
