@@ -115,7 +115,7 @@ class Daemon:
 
         return [
             asyncio.create_task(reloader.run(self._signals.reload.event())),
-            asyncio.create_task(Heartbeat(status, service.worker.stalled).run()),
+            asyncio.create_task(Heartbeat(status, service.worker.stalled, service.not_ready).run()),
             asyncio.create_task(self._restart_backoff.forget_when_lasting()),
         ]
 

@@ -1,7 +1,7 @@
-"""How often in a row the daemon has ended badly, so that it starts ever more slowly: systemd before 254 cannot do that.
+"""Wait before a start that follows many crashes, each time longer: systemd before version 254 cannot do that.
 
-systemd starts it again 5 s after each bad end (`RestartSec`) and keeps the runtime folder meanwhile; the count stands
-there, in a file. A daemon that is told to stop, or has served for a while, has ended the row.
+systemd restarts the daemon 5 s after each crash (`RestartSec`) and keeps the runtime folder meanwhile. A file in it
+counts the starts. The count ends when the daemon is told to stop, or has served for a while.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ _START_SECONDS = 120.0  # the unit's TimeoutStartSec
 log = logging.getLogger("camiohookd.daemon")
 
 
-def pause_after(bad_ends: int) -> float:
-    """Seconds to wait after so many bad ends in a row: none at first, then twice as long each time."""
-    late = bad_ends - AT_ONCE
+def pause_after(crashes: int) -> float:
+    """Return the seconds to wait after that many crashes in a row: none at first, then twice as long each time."""
+    late = crashes - AT_ONCE
     return 0.0 if late <= 0 else min(FIRST_PAUSE * 2.0 ** min(late - 1, 10), LONGEST_PAUSE)
 
 
 class RestartBackoff:
-    """Counts in the runtime folder `folder`; what it cannot read or write there it takes for a first start."""
+    """Counts in the runtime folder `folder`; a file that cannot be read or written counts as a first start."""
 
     def __init__(
         self, folder: Path, environ: Mapping[str, str], pause_after: Callable[[int], float] = pause_after
@@ -38,17 +38,17 @@ class RestartBackoff:
         self._pause_after = pause_after
 
     def begin(self, stopped: Callable[[], bool]) -> None:
-        """Count this start, and wait first if many have ended badly, or until `stopped` says so."""
+        """Count this start. After many crashes, wait first, but no longer than until `stopped` returns True."""
         if "NOTIFY_SOCKET" not in self._environ:
-            return  # nobody starts it again
-        bad_ends = self._read()
+            return  # not started by systemd, which alone would restart it
+        crashes = self._read()
         with suppress(OSError):
-            self._file.write_text(f"{bad_ends + 1}\n")
-        seconds = self._pause_after(bad_ends)
+            self._file.write_text(f"{crashes + 1}\n")
+        seconds = self._pause_after(crashes)
         if not seconds:
             return
-        log.warning("it ended badly %d times in a row: it waits %.0f s before it starts again", bad_ends, seconds)
-        status = f"Waits {seconds:.0f} s, since it ended badly {bad_ends} times in a row; see its journal"
+        log.warning("crashed %d times in a row: waiting %.0f s before this start", crashes, seconds)
+        status = f"Waiting {seconds:.0f} s after {crashes} crashes in a row; see journalctl -u camiohookd"
         microseconds = round((seconds + _START_SECONDS) * 1e6)
         systemd.notify(f"EXTEND_TIMEOUT_USEC={microseconds}\nSTATUS={status}", self._environ)
         end = time.monotonic() + seconds
@@ -56,12 +56,12 @@ class RestartBackoff:
             time.sleep(0.1)
 
     def forget(self) -> None:
-        """The row is ended."""
+        """End the count: the daemon stopped as told, or has served for long enough."""
         with suppress(OSError):
             self._file.unlink()
 
     async def forget_when_lasting(self) -> None:
-        """To run beside the daemon's work."""
+        """End the count after `LASTING_SECONDS`; runs beside the daemon's work."""
         await asyncio.sleep(LASTING_SECONDS)
         self.forget()
 

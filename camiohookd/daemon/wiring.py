@@ -31,7 +31,7 @@ from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.system import logs
 from camiohookd.web import control
-from camiohookd.web.admin import Check, admin_application
+from camiohookd.web.admin import Check, admin_application, failing
 from camiohookd.web.server.listener import Listener, listen
 from camiohookd.worker.event_labelling import EventLabeler
 from camiohookd.worker.worker import Worker
@@ -39,7 +39,10 @@ from camiohookd.worker.worker import Worker
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The parts that serve, on the event loop. `addresses` are those of the hook and of the admin listener."""
+    """The parts that serve, on the event loop.
+
+    `readiness` are the checks of ``/readyz``; `addresses` are those of the hook and of the admin listener.
+    """
 
     store: StoreThread
     worker: Worker
@@ -48,7 +51,12 @@ class Service:
     control: Listener
     event_labeler: EventLabeler
     allow_list: AllowList
+    readiness: Mapping[str, Check]
     addresses: tuple[str, str]
+
+    def not_ready(self) -> str | None:
+        """Return why an event posted now would not get through; None if it would."""
+        return "; ".join(failing(self.readiness).values()) or None
 
     def use(self, setup: Setup) -> None:
         """Take from `setup` what can change without a restart."""
@@ -113,20 +121,28 @@ def connect(setup: Setup, labeler: Labeler, threads: int, metrics: Metrics, stor
     event_labeler = EventLabeler(labeler, limits, config.rule, metrics)
     allow_list = AllowList(config.callback.allow_hosts)
     worker = _make_worker(config, event_labeler, allow_list, threads, metrics, store)
+    readiness = _readiness(worker, store, allow_list)
     return Service(
         store=store,
         worker=worker,
         hook=HookSite(setup, store, allow_list, metrics, hook_sockets),
-        admin=listen(admin_application(metrics, _readiness(worker, store)), admin_sockets),
+        admin=listen(admin_application(metrics, readiness), admin_sockets),
         control=listen(control.control_application(partial(_perform, store)), [control_socket]),
         event_labeler=event_labeler,
         allow_list=allow_list,
+        readiness=readiness,
         addresses=(_address(hook_sockets), _address(admin_sockets)),
     )
 
 
-def _readiness(worker: Worker, store: StoreThread) -> Mapping[str, Check]:
-    return {"model": worker.labeler_trouble, "store": lambda: store.trouble, "worker": worker.stalled}
+def _readiness(worker: Worker, store: StoreThread, allow_list: AllowList) -> Mapping[str, Check]:
+    """Return the checks that an event posted now would be accepted and labelled, and its labels could be sent."""
+    return {
+        "model": worker.labeler_trouble,
+        "store": lambda: store.trouble,
+        "worker": worker.stalled,
+        "callback": lambda: None if allow_list else "callback.allow_hosts is empty: labels may be sent nowhere",
+    }
 
 
 def _make_worker(

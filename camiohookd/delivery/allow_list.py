@@ -33,6 +33,11 @@ class AllowList:
         """From now on `entries` hold, and those before do not. Raises `ConfigError`, and then nothing changes."""
         self._listed = _read(entries)
 
+    def __bool__(self) -> bool:
+        """Return whether anything is listed."""
+        listed = self._listed
+        return bool(listed.hosts or listed.suffixes or listed.origins)
+
     def check(self, url: str) -> Target:
         """Return where to deliver to for `url`; raise `CallbackNotAllowed`, which says what to change."""
         origin, rest = _split(url)

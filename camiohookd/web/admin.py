@@ -1,7 +1,7 @@
 """The private listener: ``/metrics``, ``/healthz``, ``/readyz``, ``/openapi.json``; never on the public port.
 
-A web page in a browser on this machine could reach it under a name of its own that resolves to this address (DNS
-rebinding), so it answers only where it is called by an IP address or localhost.
+It answers only requests whose Host is an IP address or localhost. Otherwise a web page in a browser on this machine
+could read it through a host name that resolves to this address (DNS rebinding).
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ from camiohookd.web.server.endpoint import Endpoint, UnknownPath
 from camiohookd.web.server.listener import ListenerLimits, Site
 
 Check = Callable[[], str | None]
-"""Says what is wrong in a sentence, None if nothing is; must not block."""
+"""Returns what is wrong as a sentence, None if nothing is. Must not block."""
 
 LIMITS = ListenerLimits(connections=32, discard_bytes=65536, discard_seconds=2)
 
@@ -34,29 +34,27 @@ class AdminEndpoint(Endpoint):
 
 
 class Health(AdminEndpoint):
-    """The event loop turns, or nobody would answer."""
+    """200 whenever the event loop runs: otherwise no answer would come."""
 
     async def serve(self) -> None:
         self.reply(200, {"status": "ok"})
 
 
 class Readiness(AdminEndpoint):
-    """200 if every check is content; 503 with the reasons of those that are not."""
+    """200 if an event posted now would be accepted, labelled and could be delivered; otherwise 503 with the reasons."""
 
     def initialize(self, checks: Mapping[str, Check]) -> None:
         self._checks = checks
 
     async def serve(self) -> None:
-        results = {name: check() for name, check in self._checks.items()}
-        reasons = {name: reason for name, reason in results.items() if reason is not None}
-        if reasons:
+        if reasons := failing(self._checks):
             self.reply(503, {"ready": False, "reasons": reasons})
         else:
             self.reply(200, {"ready": True})
 
 
 class MetricsPage(AdminEndpoint):
-    """Prometheus' text format, or OpenMetrics where it is asked for."""
+    """The metrics in Prometheus' text format, or in OpenMetrics if the request asks for it."""
 
     def initialize(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -68,22 +66,27 @@ class MetricsPage(AdminEndpoint):
 
 
 class Description(AdminEndpoint):
-    """What the public listener takes and answers, as OpenAPI."""
+    """The description of the public listener, as OpenAPI."""
 
     async def serve(self) -> None:
         self.reply(200, openapi.describe(version("camiohookd")))
 
 
+def failing(checks: Mapping[str, Check]) -> dict[str, str]:
+    """Return the reason of each check that fails, by its name."""
+    return {name: reason for name, check in checks.items() if (reason := check()) is not None}
+
+
 def encoding_for(accept: str) -> tuple[Callable[[Collector], bytes], str]:
-    """The function that writes the metrics, and its media type, by the Accept header."""
+    """Return the function that writes the metrics, and its media type, for an Accept header."""
     try:
         return choose_encoder(accept)
-    except (TypeError, ValueError):  # a version that is no number: prometheus_client compares it with one
+    except (TypeError, ValueError):  # prometheus_client expects a version to be a number
         return choose_encoder("")
 
 
 def is_address(host: str) -> bool:
-    """`host` is an IP address, or names this machine itself."""
+    """Return whether `host` is an IP address or localhost."""
     if host == "localhost":
         return True
     try:
@@ -94,7 +97,7 @@ def is_address(host: str) -> bool:
 
 
 def admin_application(metrics: Metrics, checks: Mapping[str, Check], limits: ListenerLimits = LIMITS) -> Site:
-    """The site for `site.listen`; `checks` by name."""
+    """Return the site for `listen`; `checks` by name decide what ``/readyz`` answers."""
     paths = [
         url("/metrics", MetricsPage, {"metrics": metrics}),
         url("/healthz", Health),

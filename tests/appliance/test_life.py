@@ -103,13 +103,13 @@ def test_who_ends_badly_again_and_again_waits_before_it_starts_and_a_restart_by_
         before = installed.pid
         installed.signal("KILL")
         installed.wait_until_started_again(before)
-    assert "it ended badly 6 times in a row: it waits 5 s" in installed.log()
+    assert "crashed 6 times in a row: waiting 5 s" in installed.log()
     installed.signal("KILL")
-    wait_until(lambda: "it ended badly 7 times in a row: it waits 10 s" in installed.log(), "it waits longer")
-    assert "Waits 10 s, since it ended badly 7 times in a row" in installed.service["StatusText"]
+    wait_until(lambda: "crashed 7 times in a row: waiting 10 s" in installed.log(), "it waits longer")
+    assert "Waiting 10 s after 7 crashes in a row" in installed.service["StatusText"]
     lines = len(installed.log().splitlines())
     installed.restart()
-    assert "it waits" not in "".join(installed.log().splitlines()[lines:])
+    assert "before this start" not in "".join(installed.log().splitlines()[lines:])
 
 
 def test_what_waits_when_the_machine_reboots_is_delivered_after(installed: Appliance) -> None:

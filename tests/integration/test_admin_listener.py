@@ -43,24 +43,24 @@ def get(path: str, **headers: str) -> Callable[[str], requests.Response]:
     return lambda url: requests.get(url + path, headers=headers, timeout=PATIENCE)
 
 
-def test_the_loop_that_turns_is_healthy() -> None:
+def test_is_healthy_while_the_event_loop_runs() -> None:
     answer = with_admin(get("/healthz"))
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_ready_when_every_check_is_content() -> None:
+def test_is_ready_if_every_check_passes() -> None:
     answer = with_admin(get("/readyz"), checks={"model": lambda: None, "store": lambda: None})
     assert (answer.status_code, answer.json()) == (200, {"ready": True})
 
 
-def test_not_ready_says_which_check_is_not_content_and_why() -> None:
+def test_not_ready_names_the_checks_that_fail_and_why() -> None:
     checks: dict[str, Check] = {"model": lambda: None, "store": lambda: "the disk is full"}
     answer = with_admin(get("/readyz"), checks=checks)
     assert (answer.status_code, answer.json()) == (503, {"ready": False, "reasons": {"store": "the disk is full"}})
 
 
-def test_a_check_that_fails_is_not_ready_either(caplog: pytest.LogCaptureFixture) -> None:
+def test_is_not_ready_if_a_check_raises(caplog: pytest.LogCaptureFixture) -> None:
     def broken() -> str | None:
         raise OSError("the cause")
 

@@ -82,3 +82,14 @@ def test_a_state_folder_of_a_newer_format_ends_the_start_with_78_and_is_left_alo
     assert "has format 3, written by a newer camiohookd" in result.stderr
     assert (daemon.state / "format").read_text() == "3\n"
     assert not list(daemon.state.glob("queue*"))
+
+
+def test_is_not_ready_if_labels_may_be_sent_nowhere(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path, "http://127.0.0.1:1", {"CAMIOHOOKD_CALLBACK_ALLOW_HOSTS": "[]"})
+    daemon.start(wait=False)
+    try:
+        _wait_for(lambda: daemon.admin("/readyz")[0] != 0)
+        assert "callback.allow_hosts is empty" in daemon.admin("/readyz")[1]
+        _wait_for(lambda: "not ready: callback.allow_hosts is empty" in daemon.log)
+    finally:
+        assert daemon.stop() == 0

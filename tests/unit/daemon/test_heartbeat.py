@@ -1,4 +1,4 @@
-"""What systemd hears of a daemon that gets on, and of one that does not."""
+"""What the heartbeat tells systemd and the log."""
 
 import asyncio
 import logging
@@ -29,16 +29,16 @@ def heard(notices: socket.socket) -> list[str]:
     return messages
 
 
-def test_who_gets_on_feeds_the_watchdog_and_says_how_it_is(notices: socket.socket) -> None:
-    Heartbeat(lambda: "3 waiting", lambda: None, {"NOTIFY_SOCKET": notices.getsockname()}).beat()
+def test_sends_the_status_and_the_sign_of_life_while_nothing_is_stuck(notices: socket.socket) -> None:
+    Heartbeat(lambda: "3 waiting", lambda: None, environ={"NOTIFY_SOCKET": notices.getsockname()}).beat()
     assert heard(notices) == ["STATUS=3 waiting\nWATCHDOG=1"]
 
 
-def test_who_is_stuck_lets_the_watchdog_bite_and_says_so_once(
+def test_sends_no_sign_of_life_while_something_is_stuck_and_logs_it_once(
     notices: socket.socket, caplog: pytest.LogCaptureFixture
 ) -> None:
     trouble: list[str | None] = ["a picture takes 99 s", "a picture takes 109 s", None, "a picture takes 61 s"]
-    heartbeat = Heartbeat(lambda: "fine", lambda: trouble.pop(0), {"NOTIFY_SOCKET": notices.getsockname()})
+    heartbeat = Heartbeat(lambda: "fine", lambda: trouble.pop(0), environ={"NOTIFY_SOCKET": notices.getsockname()})
     for _ in range(4):
         heartbeat.beat()
     assert [("WATCHDOG" in message, message.split("\n")[0]) for message in heard(notices)] == [
@@ -51,15 +51,33 @@ def test_who_is_stuck_lets_the_watchdog_bite_and_says_so_once(
     assert [record.getMessage().split(";")[0] for record in told] == ["a picture takes 99 s", "a picture takes 61 s"]
 
 
+def test_the_status_says_why_it_is_not_ready_and_the_log_says_when_that_changes(
+    notices: socket.socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    reasons: list[str | None] = ["199 MB free", "198 MB free", None, None]
+    environ = {"NOTIFY_SOCKET": notices.getsockname()}
+    heartbeat = Heartbeat(lambda: "3 waiting", lambda: None, lambda: reasons.pop(0), environ)
+    with caplog.at_level(logging.INFO):
+        for _ in range(4):
+            heartbeat.beat()
+    assert heard(notices) == [
+        "STATUS=3 waiting. Not ready: 199 MB free\nWATCHDOG=1",
+        "STATUS=3 waiting. Not ready: 198 MB free\nWATCHDOG=1",
+        "STATUS=3 waiting\nWATCHDOG=1",
+        "STATUS=3 waiting\nWATCHDOG=1",
+    ]
+    assert [record.getMessage() for record in caplog.records] == ["not ready: 199 MB free", "ready again"]
+
+
 @pytest.mark.parametrize(
     ("watchdog", "beats"),
     [({"WATCHDOG_USEC": "300000"}, 4), ({"WATCHDOG_USEC": "300000", "WATCHDOG_PID": "1"}, 1), ({}, 1)],
 )
-def test_it_beats_three_times_as_often_as_the_watchdog_wants(
+def test_beats_three_times_as_often_as_the_watchdog_asks(
     notices: socket.socket, watchdog: dict[str, str], beats: int
 ) -> None:
     async def for_a_while() -> None:
-        heartbeat = Heartbeat(lambda: "fine", lambda: None, {"NOTIFY_SOCKET": notices.getsockname()} | watchdog)
+        heartbeat = Heartbeat(lambda: "fine", lambda: None, environ={"NOTIFY_SOCKET": notices.getsockname()} | watchdog)
         running = asyncio.create_task(heartbeat.run())
         while len(counted) < beats:
             counted.extend(heard(notices))
@@ -71,21 +89,21 @@ def test_it_beats_three_times_as_often_as_the_watchdog_wants(
     assert len(counted) == beats
 
 
-def test_a_watchdog_for_this_very_process_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_heeds_a_watchdog_that_is_set_for_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     from camiohookd.system.systemd import watchdog_seconds
 
     assert watchdog_seconds({"WATCHDOG_USEC": "60000000", "WATCHDOG_PID": str(os.getpid())}) == 60.0
     assert watchdog_seconds({}) is None
 
 
-def test_the_rate_is_that_of_the_last_minute() -> None:
+def test_computes_the_rate_over_the_last_minute() -> None:
     now = [1000.0]
     rate = Rate(lambda: now[0])
     assert rate.per_minute(5) == 0
-    for count in (10, 15, 20):  # one each two seconds
+    for count in (10, 15, 20):  # one every two seconds
         now[0] += 10
         last = rate.per_minute(count)
-    assert last == 15  # as many as were seen, though not for a minute yet
+    assert last == 15  # all of them: less than a minute has passed
     for count in range(25, 100, 5):
         now[0] += 10
         last = rate.per_minute(count)

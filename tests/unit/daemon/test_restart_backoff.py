@@ -1,4 +1,4 @@
-"""The pause before a start that follows many bad ends, as far as it shows without systemd."""
+"""The wait before a start that follows many crashes, as far as it shows without systemd."""
 
 import asyncio
 import logging
@@ -13,11 +13,11 @@ WATCHED = {"NOTIFY_SOCKET": ""}
 
 
 def starts(folder: Path, number: int, environ: dict[str, str] = WATCHED) -> list[int]:
-    """That many starts without an orderly end; returns before which of them it would have waited, from 0."""
+    """Start `number` times without an orderly stop; return the number of crashes before each start."""
     waited: list[int] = []
 
-    def pause(bad_ends: int) -> float:
-        waited.append(bad_ends)
+    def pause(crashes: int) -> float:
+        waited.append(crashes)
         return 0.0
 
     for _ in range(number):
@@ -25,47 +25,45 @@ def starts(folder: Path, number: int, environ: dict[str, str] = WATCHED) -> list
     return waited
 
 
-def test_the_pause_is_none_at_first_and_grows_up_to_a_minute() -> None:
-    assert [pause_after(bad_ends) for bad_ends in range(12)] == [0, 0, 0, 0, 0, 0, 5, 10, 20, 40, 60, 60]
+def test_the_wait_is_none_at_first_and_grows_up_to_a_minute() -> None:
+    assert [pause_after(crashes) for crashes in range(12)] == [0, 0, 0, 0, 0, 0, 5, 10, 20, 40, 60, 60]
     assert pause_after(10**9) == 60
 
 
-def test_each_start_counts_those_before_it_that_did_not_end_well(tmp_path: Path) -> None:
+def test_each_start_counts_the_crashes_before_it(tmp_path: Path) -> None:
     assert starts(tmp_path, 4) == [0, 1, 2, 3]
 
 
-def test_an_orderly_end_ends_the_row(tmp_path: Path) -> None:
+def test_an_orderly_stop_ends_the_count(tmp_path: Path) -> None:
     starts(tmp_path, 7)
     RestartBackoff(tmp_path, WATCHED).forget()
     assert starts(tmp_path, 2) == [0, 1]
 
 
-def test_who_has_served_for_a_while_ends_the_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_serving_for_long_enough_ends_the_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     starts(tmp_path, 7)
     monkeypatch.setattr(restarts, "LASTING_SECONDS", 0.0)
     asyncio.run(RestartBackoff(tmp_path, WATCHED).forget_when_lasting())
     assert starts(tmp_path, 1) == [0]
 
 
-def test_without_systemd_nothing_is_counted(tmp_path: Path) -> None:
+def test_counts_nothing_without_systemd(tmp_path: Path) -> None:
     assert starts(tmp_path, 3, {}) == []
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("text", ["", "many", "\0", "-"])
-def test_a_file_that_is_torn_counts_as_none(tmp_path: Path, text: str) -> None:
+def test_a_damaged_file_counts_as_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "restarts").write_text(text)
     assert starts(tmp_path, 2) == [0, 1]
 
 
-def test_a_folder_that_takes_no_file_does_not_keep_it_from_starting(tmp_path: Path) -> None:
+def test_starts_although_the_file_cannot_be_written(tmp_path: Path) -> None:
     assert starts(tmp_path / "missing", 2) == [0, 0]
 
 
-def test_a_wish_to_stop_ends_the_pause_and_the_log_has_told_of_it(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_logs_the_wait_and_ends_it_at_a_signal_to_stop(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "restarts").write_text("6\n")
     with caplog.at_level(logging.WARNING):
-        RestartBackoff(tmp_path, WATCHED, lambda _bad_ends: 3600.0).begin(lambda: True)
-    assert "it ended badly 6 times in a row: it waits 3600 s" in caplog.text
+        RestartBackoff(tmp_path, WATCHED, lambda _crashes: 3600.0).begin(lambda: True)
+    assert "crashed 6 times in a row: waiting 3600 s before this start" in caplog.text
