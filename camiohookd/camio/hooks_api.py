@@ -11,7 +11,6 @@ Nothing of the environment is trusted: an entry for the host in ``~/.netrc`` wou
 and a proxy variable would send the token another way.
 """
 
-import ipaddress
 import json
 import re
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from urllib.parse import quote
 import requests
 
 from camiohookd.errors import CamioRefused, CamioRequestError, CamioUnreachable, MalformedUrl
+from camiohookd.net.addresses import is_loopback
 from camiohookd.net.urls import split_url
 
 COLLECTION = "/api/users/me/hooks"
@@ -128,15 +128,8 @@ def _check_base(base_url: str) -> None:
         raise CamioRequestError(f"the address of Camio's API cannot be used: {error}") from None
     if "?" in rest or "#" in rest:
         raise CamioRequestError("the address of Camio's API has no ? and no # in it")
-    if origin.scheme != "https" and not _is_loopback(origin.host):
+    if origin.scheme != "https" and not is_loopback(origin.host):
         raise CamioRequestError("the address of Camio's API begins with https://, or the token would travel in clear")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _text(response: requests.Response) -> str:

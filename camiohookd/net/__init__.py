@@ -1,1 +1,1 @@
-"""URLs and IP addresses, judged without a network."""
+"""Parse and judge URLs and IP addresses; nothing here uses the network."""

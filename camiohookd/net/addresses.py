@@ -1,8 +1,8 @@
-"""What belongs to the public internet: an IP address or a host's name in, None or the reason why it does not out.
+"""Tell whether an IP address or a host name belongs to the public internet.
 
-An IPv6 address that stands for an IPv4 one (mapped, NAT64, 6to4, Teredo) is judged by the one inside. The tables are
-IANA's registries of special-purpose addresses (RFC 6890), written out, because `ipaddress` follows them differently in
-every version of Python.
+An IPv6 address that embeds an IPv4 address (mapped, NAT64, 6to4, Teredo) is judged by the embedded one. The tables are
+copies of IANA's registries of special-purpose addresses (RFC 6890), because each version of Python's `ipaddress`
+follows those registries differently.
 """
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -29,7 +29,7 @@ _IPV4 = {
         "240.0.0.0/4": "a reserved",
     }.items()
 }
-_IPV6 = {  # of the rest, only what is global unicast is public
+_IPV6 = {  # everything else is public if it is global unicast
     IPv6Network(network): kind
     for network, kind in {
         "::/128": "an unspecified",
@@ -45,12 +45,12 @@ _IPV6 = {  # of the rest, only what is global unicast is public
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
 
-# RFC 6761, RFC 6762, RFC 8375, and what ICANN keeps for private networks.
+# RFC 6761, RFC 6762, RFC 8375, and the zone that ICANN reserves for private networks.
 _PRIVATE_ZONES = ("localhost", "local", "internal", "home.arpa")
 
 
 def why_not_public(address: Address) -> str | None:
-    """E.g. "a private address", or None for a public one."""
+    """Return the reason, such as "a private address", or None if `address` is public."""
     if isinstance(address, IPv4Address):
         kind = next((kind for network, kind in _IPV4.items() if address in network), None)
         return f"{kind} address" if kind else None
@@ -63,7 +63,10 @@ def why_not_public(address: Address) -> str | None:
 
 
 def why_host_not_public(host: str) -> str | None:
-    """The same for a host as `urls` gives it, a name or an address; a public name may lead to a private address."""
+    """Return the reason, or None if `host` is public; `host` is a name or an address as `urls` returns it.
+
+    A public name may still resolve to a private address.
+    """
     try:
         address = ip_address(host.strip("[]"))
     except ValueError:
@@ -73,7 +76,7 @@ def why_host_not_public(host: str) -> str | None:
 
 
 def _inside(address: IPv6Address) -> tuple[IPv4Address, ...]:
-    """The IPv4 addresses that `address` stands for."""
+    """Return the IPv4 addresses that are embedded in `address`."""
     if address.ipv4_mapped:
         return (address.ipv4_mapped,)
     if address.sixtofour:
@@ -86,10 +89,10 @@ def _inside(address: IPv6Address) -> tuple[IPv4Address, ...]:
 
 
 def is_loopback(host: str) -> bool:
-    """`host` is this machine itself, and whoever connects to it is on it."""
+    """Return whether `host`, a name or an address (IPv6 with or without brackets), means this machine itself."""
     if host == "localhost":
         return True
     try:
-        return ip_address(host).is_loopback
+        return ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False

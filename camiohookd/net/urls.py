@@ -1,8 +1,8 @@
-"""The shape of a callback URL: a text in, its `Origin` out, or `MalformedUrl`.
+"""Parse a callback URL into its `Origin`, or raise `MalformedUrl`.
 
-Everything that compares hosts goes through here, so that what was checked is what is called. What parsers are known
-to disagree about (userinfo, backslashes, spaces, escapes in the host, names outside ASCII) is therefore refused, not
-interpreted. Written after RFC 3986, sections 3.2 and 6.2.
+All code that compares hosts uses this module, so that the URL that is called is the one that was checked. URLs that
+parsers are known to read differently (userinfo, backslashes, spaces, escapes in the host, names outside ASCII) are
+refused instead of interpreted. Source: RFC 3986, sections 3.2 and 6.2.
 """
 
 import ipaddress
@@ -22,7 +22,7 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
 class Origin(NamedTuple):
-    """`scheme` http or https; `host` in lower case without a trailing dot, IPv6 in brackets; `port` always given."""
+    """`scheme` is http or https, `host` is in lower case without a trailing dot (IPv6 in brackets), `port` is set."""
 
     scheme: str
     host: str
@@ -33,32 +33,32 @@ class Origin(NamedTuple):
 
 
 def check_url(url: str) -> Origin:
-    """Return where `url` leads, or raise `MalformedUrl` with a reason that does not repeat the URL."""
+    """Return the origin of `url`. Raises `MalformedUrl` with a reason that does not repeat the URL."""
     return split_url(url)[0]
 
 
 def origin(url: str) -> str:
-    """Return ``scheme://host:port``, normalised, the port always given; raises `MalformedUrl`."""
+    """Return ``scheme://host:port``, normalised, always with the port. Raises `MalformedUrl`."""
     return str(check_url(url))
 
 
 def host(url: str) -> str:
-    """Return the normalised host of `url`; raises `MalformedUrl`."""
+    """Return the normalised host of `url`. Raises `MalformedUrl`."""
     return check_url(url).host
 
 
 def without_query(url: str) -> str:
-    """`url` for its owner's eyes: what may be a secret of it, the query and what follows, is ``?***``."""
+    """Return `url` for display, with ``?***`` instead of the query and the fragment, which may be secret."""
     shown, mark, _ = url.partition("?")
     return f"{shown}?***" if mark else shown.partition("#")[0]
 
 
 def split_url(url: str) -> tuple[Origin, str]:
-    """Return the origin of `url` and what follows it (path, query, fragment); raises `MalformedUrl`."""
+    """Return the origin of `url`, and its path, query and fragment as they are. Raises `MalformedUrl`."""
     if len(url) > MAX_URL_LENGTH:
         raise MalformedUrl(f"it is longer than {MAX_URL_LENGTH} characters")
     if _FORBIDDEN.search(url):
-        raise MalformedUrl("it holds a space, a backslash, a control character or half of a surrogate pair")
+        raise MalformedUrl("it contains a space, a backslash, a control character or an unpaired surrogate")
     parts = _URL.fullmatch(url)
     if parts is None:
         raise MalformedUrl("it does not begin with http:// or https://")
@@ -67,7 +67,7 @@ def split_url(url: str) -> tuple[Origin, str]:
 
 
 def normalise_host(name: str) -> str:
-    """Return `name` (a host name, an IPv4 address or a bracketed IPv6 address) in the form hosts are compared in.
+    """Return a host name, an IPv4 address or a bracketed IPv6 address in the form in which hosts are compared.
 
     Raises `MalformedUrl`.
     """
@@ -78,20 +78,20 @@ def normalise_host(name: str) -> str:
     rooted = name.endswith(".")
     name = name.lower().removesuffix(".")
     if not name:
-        raise MalformedUrl("it names no host")
+        raise MalformedUrl("it has no host")
     if _NUMBER.fullmatch(name.rpartition(".")[2]):
         if rooted:
-            # Resolvers take it for a name, not for the address that it would be compared as.
-            raise MalformedUrl("its host is an IPv4 address with a dot behind it")
+            # Resolvers treat it as a name, while it would be compared as an address.
+            raise MalformedUrl("its host is an IPv4 address with a trailing dot")
         return _ipv4(name)
     if len(name) > 253 or not all(_NAME.fullmatch(label) for label in name.split(".")):
-        raise MalformedUrl("its host is not a host name or an address")
+        raise MalformedUrl("its host is neither a host name nor an address")
     return name
 
 
 def _origin(scheme: str, authority: str) -> Origin:
     if "@" in authority:
-        raise MalformedUrl("it holds a user name or a password")
+        raise MalformedUrl("it contains a user name or a password")
     parts = _AUTHORITY.fullmatch(authority)
     if parts is None:
         raise MalformedUrl("its host or port is malformed")
@@ -105,8 +105,8 @@ def _ipv4(address: str) -> str:
     try:
         return str(ipaddress.IPv4Address(address))
     except ValueError:
-        # Some take 127.1, 0x7f.0.0.1, 017700000001 or 2130706433 for an address, others for a name.
-        raise MalformedUrl("its host is a number, and not four of them from 0 to 255 with dots between") from None
+        # Some parsers read 127.1, 0x7f.0.0.1, 017700000001 or 2130706433 as an address, others as a name.
+        raise MalformedUrl("its host is a number, but not an IPv4 address (four numbers from 0 to 255)") from None
 
 
 def _ipv6(address: str) -> str:

@@ -5,10 +5,12 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 
 log = logging.getLogger("camiohookd.daemon")
+
+MAX_LINES_PER_EVENT = 20
 
 _MASK = "***"
 
@@ -113,6 +115,14 @@ class TerminalFormatter(SafeFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return "\n".join(self.lines(record))
+
+
+def warn_of_each(log: logging.Logger, task_id: str, lines: Sequence[str]) -> None:
+    """Log a warning for each of `lines` about one event, and beyond `MAX_LINES_PER_EVENT` only how many more."""
+    for line in lines[:MAX_LINES_PER_EVENT]:
+        log.warning("task=%s %s", task_id, escape(line))
+    if len(lines) > MAX_LINES_PER_EVENT:
+        log.warning("task=%s and %d more such lines", task_id, len(lines) - MAX_LINES_PER_EVENT)
 
 
 def escape(text: str) -> str:

@@ -17,6 +17,7 @@ from tornado.web import url
 
 from camiohookd.errors import NoSuchTask
 from camiohookd.metrics import Metrics
+from camiohookd.system.logs import warn_of_each
 from camiohookd.web.body_memory import BodyMemory, BodyShare
 from camiohookd.web.intake import Intake, IntakeReceipt
 from camiohookd.web.keys import Keys, WrongKeyLimiter
@@ -32,7 +33,6 @@ log = logging.getLogger("camiohookd.hook")
 _PREFIX = "/tasks/"
 _DEFAULT_PAGE, _MAX_PAGE = 100, 1000
 _CURSOR = re.compile(r"[0-9A-Za-z_.:-]{1,128}")
-_LINES_PER_EVENT = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +168,7 @@ def log_warnings(receipt: IntakeReceipt) -> None:
     """Log a line for each picture that is left out and for each field that is ignored, up to a bound."""
     lines = [f"picture {each.field} left out: {each.reason}" for each in receipt.rejected]
     lines += receipt.warnings
-    for line in lines[:_LINES_PER_EVENT]:
-        log.warning("task=%s %s", receipt.id, printable(line))
-    if len(lines) > _LINES_PER_EVENT:
-        log.warning("task=%s and %d more such lines", receipt.id, len(lines) - _LINES_PER_EVENT)
+    warn_of_each(log, receipt.id, [printable(line) for line in lines])
 
 
 def hook_application(

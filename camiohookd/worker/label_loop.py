@@ -15,7 +15,7 @@ from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import Cause, Task
 from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.storage.payload_record import DamagedPayloadError
-from camiohookd.system.logs import escape
+from camiohookd.system.logs import escape, warn_of_each
 from camiohookd.wire.reply import Reply
 from camiohookd.worker.event_labelling import EventLabeler, Interrupted
 from camiohookd.worker.event_labelling import EventLabels as Labels
@@ -113,8 +113,7 @@ class LabelLoop:
 
     async def _labelled(self, task: Task, labels: Labels, seconds: float) -> Claimed:
         self._failures.pop(task.id, None)
-        for reason in labels.rejected:
-            log.warning("task=%s picture left out: %s", task.id, escape(reason))
+        warn_of_each(log, task.id, [f"picture left out: {reason}" for reason in labels.rejected])
         reply = labels.reply
         if reply is None:
             reason = f"no picture could be used: {'; '.join(labels.rejected)[:500]}"

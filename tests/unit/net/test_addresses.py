@@ -2,7 +2,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from camiohookd.net.addresses import why_host_not_public, why_not_public
+from camiohookd.net.addresses import is_loopback, why_host_not_public, why_not_public
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,12 @@ def test_the_addresses_beside_those_are_public_and_so_are_those_that_stand_for_o
 )  # fmt: skip
 def test_a_host_is_public_by_its_address_or_its_name(host: str, is_public: bool) -> None:
     assert (why_host_not_public(host) is None) is is_public
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("localhost", True), ("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("[::1]", True),
+     ("0.0.0.0", False), ("192.168.1.2", False), ("::", False), ("localhost.example", False), ("camio.com", False)],
+)  # fmt: skip
+def test_this_machine_is_told_by_its_name_and_its_loopback_addresses(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected

@@ -24,6 +24,7 @@ from camiohookd.queue.task import Task
 from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.queue.views import TaskDetails, TaskList
 from camiohookd.storage.payload_record import StoredPayload
+from camiohookd.system.logs import MAX_LINES_PER_EVENT
 from camiohookd.wire.event import parse_event
 from camiohookd.worker.event_labelling import EventLabeler
 from camiohookd.worker.label_loop import LABELING_TRIES
@@ -503,3 +504,22 @@ def test_a_stop_among_many_leaves_nothing_in_hand_or_in_the_air(tmp_path: Path) 
         queue.landed(delivery, success=True)
         queue.drop(int(delivery.task.id))
     queue.close()
+
+
+def test_an_event_with_many_broken_pictures_writes_few_log_lines(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def use(bench: Bench) -> None:
+        bench.worker.start()
+        await bench.put("some", pictures=[b"no picture"] * 998 + [CAT])
+        assert (await bench.ended("1")).state == "done"
+        await bench.put("none", pictures=[b"no picture"] * 999)
+        assert (await bench.ended("2")).cause == "no-picture"
+
+    with caplog.at_level("DEBUG", "camiohookd"):
+        with_bench(tmp_path, Labels(), use)
+    for task in ("task=1 ", "task=2 "):
+        lines = [record.getMessage() for record in caplog.records if task in record.getMessage()]
+        assert len(lines) <= MAX_LINES_PER_EVENT + 3
+        assert max(map(len, lines)) < 1000
+    assert "task=1 and 978 more such lines" in caplog.text
