@@ -11,9 +11,9 @@ import msgspec
 
 from camiohookd.errors import WrongState
 from camiohookd.queue import views
-from camiohookd.queue.task import State
+from camiohookd.queue.task import State, Task
 from camiohookd.queue.task_queue import TaskQueue
-from camiohookd.storage.payload_record import DamagedPayloadError
+from camiohookd.storage.record import DamagedRecordError
 from camiohookd.wire.reply import Reply
 
 PAGE = 500
@@ -126,10 +126,19 @@ def _retry_failed(queue: TaskQueue, after: str | None) -> Retried:
 def _export(queue: TaskQueue, task_id: str) -> Export:
     task = queue.get(views.task_number(task_id))
     details = views.details(queue, task)
+    reply = _reply(queue, task)
     try:
         stored = queue.read_payload(task)
-    except (DamagedPayloadError, OSError) as error:
-        return Export(details, None, [], task.reply, f"the pictures of task {task_id} are not there: {error}")
+    except (DamagedRecordError, OSError) as error:
+        return Export(details, None, [], reply, f"the pictures of task {task_id} are not there: {error}")
     pictures = [ExportedPicture(picture.timestamp, b64encode(picture.data).decode()) for picture in stored.pictures]
     payload = stored.meta["rest"] | {"callback_url": details.callback_url}
-    return Export(details, payload, pictures, task.reply)
+    return Export(details, payload, pictures, reply)
+
+
+def _reply(queue: TaskQueue, task: Task) -> Reply | None:
+    """Return the labels of a task, None if there are none or they cannot be read."""
+    try:
+        return queue.read_reply(task)
+    except (DamagedRecordError, OSError):
+        return None

@@ -93,7 +93,7 @@ class Housekeeper:
 
     def _compact(self) -> bool:
         storage, now = self._queue.storage, self._queue.elapsed.now()
-        if now < self._compact_after or not storage.wants_compaction():
+        if now < self._compact_after or not storage.files.wants_compaction():
             return False
         try:
             return not storage.compact_step()

@@ -1,29 +1,52 @@
 """What the queue must find fast, kept beside the documents and changed with every one of them.
 
-The storage tells of every change, made or undone; nothing here is written to the disk, opening the queue rebuilds it.
+The storage tells of every change, made or undone. Nothing here is written to the disk: opening the queue rebuilds it.
 """
 
 import re
 import sys
+from collections import defaultdict
+
+import msgspec
 
 from camiohookd.queue.camera_turns import CameraTurns
 from camiohookd.queue.delivery_schedule import DeliverySchedule
 from camiohookd.queue.sorted_ids import OrderedIds, TimedIds
 from camiohookd.queue.task import WAITING, State
-from camiohookd.storage.documents import Document
+from camiohookd.storage.documents import Document, Documents
 from camiohookd.storage.segments import Place, Segments
 
 _HOST = re.compile(r"[^/]*//([^/?#]*)")
 
 
 def host_of(url: str) -> str:
-    """What stands between the slashes: deliveries are paced by it."""
+    """Return host and port of a URL, by which deliveries are paced."""
     match = _HOST.match(url)
     return match[1].lower() if match else ""
 
 
+class _Facts(msgspec.Struct, frozen=True):
+    """What the index needs of a document; see `Task`."""
+
+    state: State
+    digest: str
+    since: float = 0.0
+    ended: float = 0.0
+    callback_url: str = ""
+    camera: str | None = None
+    not_before: float = 0.0
+    firm: bool = False
+    in_hand: bool = False
+    suspect: bool = False
+    payload: Place | None = None
+    reply: Place | None = None
+
+
+_decoder = msgspec.json.Decoder(_Facts)
+
+
 def _compact(digest: str) -> int | str:
-    """The number that it is, which takes half the memory."""
+    """Return the number that a digest is, which takes half the memory."""
     try:
         return int(digest, 16)
     except ValueError:
@@ -33,8 +56,11 @@ def _compact(digest: str) -> int | str:
 class TaskIndex:
     """Every access costs the same however many tasks there are. Belongs to the store thread."""
 
-    def __init__(self, segments: Segments, deliveries: DeliverySchedule, *, fair: bool = True) -> None:
+    def __init__(
+        self, segments: Segments, replies: Segments, deliveries: DeliverySchedule, *, fair: bool = True
+    ) -> None:
         self._segments = segments
+        self._replies = replies
         self._deliveries = deliveries
         self.by_state = {state: OrderedIds() for state in State}
         self.waiting = OrderedIds()
@@ -42,7 +68,7 @@ class TaskIndex:
         self.suspects = OrderedIds()
         self.in_hand: set[int] = set()
         self._by_digest: dict[int | str, int] = {}
-        self.by_age = TimedIds()  # what waits, by `since`
+        self.by_age = TimedIds()  # the waiting, by `since`
         self.ended = {State.DONE: TimedIds(), State.FAILED: TimedIds()}  # by `ended`
         self.kept_payloads = TimedIds()  # the failed with a payload, by `ended`
 
@@ -51,7 +77,7 @@ class TaskIndex:
         return {state: len(ids) for state, ids in self.by_state.items()}
 
     def with_digest(self, digest: str) -> int | None:
-        """The task of the event that has this digest."""
+        """Return the task of the event that has this digest."""
         return self._by_digest.get(_compact(digest))
 
     @property
@@ -60,63 +86,91 @@ class TaskIndex:
         return bool(self.claimable or self.suspects)
 
     def latest_time(self) -> float:
-        """The latest elapsed time of anything that happened to a task."""
+        """Return the latest elapsed time of anything that happened to a task."""
         return max(times.latest() for times in (self.by_age, *self.ended.values()))
+
+    def fill(self, documents: Documents) -> None:
+        """Take in all documents of a queue that is opened; the same as to observe each, and much faster."""
+        states: defaultdict[State, list[int]] = defaultdict(list)
+        since: list[tuple[float, int]] = []
+        ended: defaultdict[State, list[tuple[float, int]]] = defaultdict(list)
+        for task_id, document in documents.all_encoded():
+            facts = _decoder.decode(document)
+            states[facts.state].append(task_id)
+            if facts.state in WAITING:
+                since.append((facts.since, task_id))
+            else:
+                ended[facts.state].append((facts.ended, task_id))
+            self._add_unsorted(task_id, facts)
+        for state, ids in states.items():
+            self.by_state[state].fill(ids)
+            if state in WAITING:
+                self.waiting.fill(ids)
+        self.by_age.fill(since)
+        for state, times in ended.items():
+            self.ended[state].fill(times)
 
     def observe(self, key: str, before: Document | None, after: Document | None) -> None:
         """A document was `before` and is now `after`; None is one that is not there."""
         task_id = int(key)
         if before is not None:
-            self._remove(task_id, before)
+            self._remove(task_id, msgspec.convert(before, _Facts))
         if after is not None:
-            self._add(task_id, after)
+            self._add(task_id, msgspec.convert(after, _Facts))
 
-    def _add(self, task_id: int, document: Document) -> None:
-        state = State(document["state"])
-        self.by_state[state].add(task_id)
-        self._by_digest[_compact(document["digest"])] = task_id
-        if place := document.get("payload"):
-            self._segments.need(Place(*place))
-        if state in WAITING:
+    def _add(self, task_id: int, facts: _Facts) -> None:
+        self.by_state[facts.state].add(task_id)
+        if facts.state in WAITING:
             self.waiting.add(task_id)
-            self.by_age.add(task_id, document.get("since", 0.0))
-            self._add_waiting(task_id, state, document)
+            self.by_age.add(task_id, facts.since)
         else:
-            ended = document.get("ended", 0.0)
-            self.ended[state].add(task_id, ended)
-            if place and state is State.FAILED:
-                self.kept_payloads.add(task_id, ended)
+            self.ended[facts.state].add(task_id, facts.ended)
+        self._add_unsorted(task_id, facts)
 
-    def _add_waiting(self, task_id: int, state: State, document: Document) -> None:
-        if state is State.LABELLED:
+    def _add_unsorted(self, task_id: int, facts: _Facts) -> None:
+        """Add a task to all that it has to be added to by itself."""
+        self._by_digest[_compact(facts.digest)] = task_id
+        if facts.payload:
+            self._segments.need(facts.payload)
+            if facts.state is State.FAILED:
+                self.kept_payloads.add(task_id, facts.ended)
+        if facts.reply:
+            self._replies.need(facts.reply)
+        if facts.state is State.LABELLED:
             self._deliveries.add(
                 task_id,
-                sys.intern(host_of(document["callback_url"])),  # many tasks share a few of them
-                sys.intern(document.get("camera") or ""),
-                document.get("not_before", 0.0),
-                firm=document.get("firm", False),
+                sys.intern(host_of(facts.callback_url)),  # many tasks share a few of them
+                sys.intern(facts.camera or ""),
+                facts.not_before,
+                firm=facts.firm,
             )
-        elif document.get("in_hand"):
+        elif facts.state is State.PENDING:
+            self._add_pending(task_id, facts)
+
+    def _add_pending(self, task_id: int, facts: _Facts) -> None:
+        if facts.in_hand:
             self.in_hand.add(task_id)
-        elif document.get("suspect"):
+        elif facts.suspect:
             self.suspects.add(task_id)
         else:
-            self.claimable.add(task_id, sys.intern(document.get("camera") or ""))
+            self.claimable.add(task_id, sys.intern(facts.camera or ""))
 
-    def _remove(self, task_id: int, document: Document) -> None:
-        state = State(document["state"])
-        self.by_state[state].discard(task_id)
-        if self.with_digest(document["digest"]) == task_id:
-            del self._by_digest[_compact(document["digest"])]
-        if place := document.get("payload"):
-            self._segments.let_go(Place(*place))
-        if state not in WAITING:
-            self.ended[state].discard(task_id)
+    def _remove(self, task_id: int, facts: _Facts) -> None:
+        self.by_state[facts.state].discard(task_id)
+        digest = _compact(facts.digest)
+        if self._by_digest.get(digest) == task_id:
+            del self._by_digest[digest]
+        if facts.payload:
+            self._segments.let_go(facts.payload)
+        if facts.reply:
+            self._replies.let_go(facts.reply)
+        if facts.state not in WAITING:
+            self.ended[facts.state].discard(task_id)
             self.kept_payloads.discard(task_id)
             return
         self._deliveries.remove(task_id)
         self.by_age.discard(task_id)
         self.waiting.discard(task_id)
-        self.claimable.discard(task_id, document.get("camera") or "")
+        self.claimable.discard(task_id, facts.camera or "")
         self.suspects.discard(task_id)
         self.in_hand.discard(task_id)

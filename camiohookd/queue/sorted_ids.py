@@ -1,6 +1,6 @@
 """Ids that are asked for in order, kept in the sorted lists of sortedcontainers: each operation costs O(log n)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sortedcontainers import SortedList
 
@@ -20,6 +20,10 @@ class OrderedIds:
     def add(self, number: int) -> None:
         if number not in self._ids:
             self._ids.add(number)
+
+    def fill(self, numbers: Iterable[int]) -> None:
+        """Add many ids that are not in yet."""
+        self._ids.update(numbers)
 
     def discard(self, number: int) -> None:
         self._ids.discard(number)
@@ -50,6 +54,11 @@ class TimedIds:
         self.discard(number)
         self._times[number] = time
         self._order.add((time, number))
+
+    def fill(self, times: Iterable[tuple[float, int]]) -> None:
+        """Add many ids that are not in yet, as (time, id)."""
+        self._order.update(times)
+        self._times.update((number, time) for time, number in self._order)
 
     def discard(self, number: int) -> None:
         time = self._times.pop(number, None)

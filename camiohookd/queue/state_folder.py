@@ -6,12 +6,14 @@
     format                   the number of the format
     queue.json               the snapshot, plain TinyDB JSON
     queue.journal-00000007   what changed since
-    segments/                the payloads
+    segments/                the pictures of events that wait to be labelled, or failed
+    replies/                 the labels of events that wait to be delivered, or failed
     quarantine/              what was damaged
-    graphs/                  what was worked out about the model; not the queue's, and missed by nobody
+    graphs/                  what was worked out about the model: not the queue's, and made again where it is missing
 
-Format 1 was one `queue.json` as TinyDB's own JSONStorage writes it, without checksums, journal or format file.
-Format 2 is today's.
+docs/internals/on-disk-format.md describes every file. Format 1 was one `queue.json` as TinyDB's own JSONStorage writes
+it, without checksums, journal or format file. Format 2, of version 0.1.0, kept the labels in the documents. Format 3 is
+today's.
 """
 
 import fcntl
@@ -27,16 +29,16 @@ from camiohookd.storage import journal, snapshot
 from camiohookd.storage.documents import Documents
 from camiohookd.system.disk import Disk, replace_file
 
-FORMAT = 2
+FORMAT = 3
 _BRIEFLY = "briefly"
 
 log = logging.getLogger("camiohookd.queue")
 
 
 class StateFolder:
-    """A locked state folder of today's format.
+    """A locked state folder; its format file says today's format from now on, also where documents are still older.
 
-    `briefly`: it is taken for one command, so that a daemon that finds it taken is to come again.
+    `briefly`: it is taken for one command, so that a daemon that finds it taken tries again.
 
     Raises StateFolderInUse when a daemon has it, StateFolderBusy when a command has it, StateFolderError when it cannot
     be used or its format is newer, OSError when the disk refuses.
@@ -84,7 +86,7 @@ class StateFolder:
             replace_file(self._disk, self.path / "format", b"%d\n" % FORMAT)
 
     def _read_format(self) -> int:
-        """0 for an empty folder."""
+        """Return the number of the format, 0 for an empty folder."""
         file = self.path / "format"
         if not file.exists():
             if journal.numbers(self.path):
@@ -96,14 +98,14 @@ class StateFolder:
         return int(text)
 
     def _migrate_from_1(self) -> None:
-        if not snapshot.parse(self.snapshot.read_bytes())[1]:
-            return  # a migration that was interrupted behind its last step but one
+        if snapshot.is_whole(self._disk, self.snapshot):
+            return  # a migration that was interrupted after its last step but one
         try:
             # TinyDB leaves an empty file until something is inserted.
             tables = json.loads(self.snapshot.read_bytes() or b"{}")
             documents = {str(int(key)): dict(document) for key, document in tables.get("_default", {}).items()}
             for key, document in documents.items():
-                Task.from_document(key, document)
+                Task.from_document(key, {**document, "reply": None})  # the replies are moved when the queue is opened
         except (ValueError, TypeError, AttributeError) as error:
             raise StateFolderError(
                 f"{self.snapshot} has no format file beside it and is not plain TinyDB JSON, format 1: {error}"
@@ -113,7 +115,7 @@ class StateFolder:
 
 
 def _lock(path: Path, briefly: bool) -> int:
-    """The lock is flock(2)'s; the file's text says who has it: the process, and "briefly" if that is a command."""
+    """Take the lock, flock(2)'s; the file's text says who has it: the process, and "briefly" if that is a command."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,10 +1,10 @@
 """What the queue is made of, opened, changed and committed together.
 
-    segments (payloads) ─┐
+    segments (payloads), replies ─┐
     storage (a TinyDB table of tasks) ─┼─▶ `commit`: all of it is durable, or none of it has happened
     deliveries, index (memory) ─┘
 
-All of it belongs to the store thread; `read_payload` alone may be called from any.
+All of it belongs to the store thread; only `read_payload` and `read_reply` may be called from any.
 """
 
 import logging
@@ -19,15 +19,19 @@ from camiohookd.errors import NoSuchTask, StoreUnavailable
 from camiohookd.queue.delivery_schedule import DeliverySchedule
 from camiohookd.queue.index import TaskIndex
 from camiohookd.queue.state_folder import StateFolder
-from camiohookd.queue.task import Task
+from camiohookd.queue.task import State, Task
+from camiohookd.storage import payload_record, reply_record
 from camiohookd.storage.documents import Document
-from camiohookd.storage.payload_record import DamagedPayloadError, StoredPayload
+from camiohookd.storage.payload_record import StoredPayload
+from camiohookd.storage.progress import Progress
 from camiohookd.storage.quarantine import Quarantine
-from camiohookd.storage.segments import Segments
+from camiohookd.storage.record import DamagedRecordError
+from camiohookd.storage.segments import Place, SegmentFolder, Segments
 from camiohookd.storage.tinydb_storage import JournaledStorage
 from camiohookd.storage.tinydb_table import JournaledDB
 from camiohookd.system.clock import Clock, ElapsedTime, SystemClock
 from camiohookd.system.disk import Disk
+from camiohookd.wire.reply import Reply
 
 log = logging.getLogger("camiohookd.queue")
 
@@ -76,19 +80,38 @@ class QueueStore:
 
     def _open(self, snapshot: Path, deliveries: DeliverySchedule, clock: Clock, *, fair: bool) -> None:
         self.quarantine = Quarantine(self.folder / "quarantine", self.disk)
-        self.segments = Segments(self.folder / "segments", self.disk)
+        self.segments = Segments(SegmentFolder(self.folder / "segments", "payloads", payload_record.MAGIC), self.disk)
+        self.replies = Segments(SegmentFolder(self.folder / "replies", "replies", reply_record.MAGIC), self.disk)
         self.deliveries = deliveries
-        self.index = TaskIndex(self.segments, deliveries, fair=fair)
-        self._db = JournaledDB(snapshot, self.disk, self.quarantine, self.index.observe, storage=JournaledStorage)
+        self.index = TaskIndex(self.segments, self.replies, deliveries, fair=fair)
+        self.progress = Progress()
+        self._db = JournaledDB(
+            snapshot,
+            self.disk,
+            self.quarantine,
+            self.index.observe,
+            self._keep_old_reply,
+            self.progress,
+            storage=JournaledStorage,
+        )
         self.table = self._db.table(self._db.default_table_name)
         self.storage: JournaledStorage = self._db.storage  # type: ignore[assignment]  # it is what was asked for above
+        if self.storage.brought_up:
+            log.warning("moved the labels of %d tasks from the journal to %s, as this version keeps them",
+                        self.storage.brought_up, self.replies.files.folder)  # fmt: skip
+        self.index.fill(self.storage.documents)
         self.elapsed = ElapsedTime(clock, self.storage.notes, self.index.latest_time())
+
+    def _keep_old_reply(self, key: str, document: Document) -> list[int]:
+        """Store a reply that version 0.1.0 kept in its task's document. Raises OSError."""
+        return list(self.replies.append(reply_record.encode(int(key), document, document["reply"])))
 
     def close(self) -> None:
         """Leave everything in the snapshot, and unlock the folder."""
         try:
             self._db.close()
-            self.segments.close()
+            self.segments.retire()
+            self.replies.retire()
         except OSError as error:
             log.warning("the queue could not be tidied up at the end, the next start does it: %s", error)
         finally:
@@ -102,7 +125,8 @@ class QueueStore:
     @property
     def bytes_used(self) -> int:
         """What the state folder takes on the disk."""
-        return self.segments.bytes_used + self.storage.bytes_used + self.quarantine.bytes_used
+        files = self.segments, self.replies, self.storage.files, self.quarantine
+        return sum(each.bytes_used for each in files)
 
     # Batches
 
@@ -130,18 +154,22 @@ class QueueStore:
         changed = self.storage.has_changes
         try:
             self.segments.sync()
-            self.storage.commit(sync=self._must_sync)
+            self.replies.sync()
+            # Recovery looks for replies whose task was torn off the journal in the newest segment only.
+            self.storage.commit(sync=self._must_sync or self.replies.rolled)
         except OSError as error:
             self.undo()
             raise self.refused(error) from error
         self._must_sync = False
         self.deliveries.settle()
         self.segments.settle()
+        self.replies.settle()
         self.trouble = None
         try:
             self.segments.drop_unneeded()
+            self.replies.drop_unneeded()
         except OSError as error:
-            log.warning("a payload that is no longer needed could not be deleted yet: %s", error)
+            log.warning("a segment that is no longer needed could not be deleted yet: %s", error)
         return changed
 
     def undo(self) -> None:
@@ -150,11 +178,13 @@ class QueueStore:
         self.deliveries.undo(self.elapsed.now())
         self._must_sync = False
         try:
-            self.storage.repair()
+            self.storage.files.repair()
         except OSError:
             self.segments.abandon()  # a crash now may find the commit in the journal after all
+            self.replies.abandon()
         else:
             self.segments.undo()
+            self.replies.undo()
 
     def refused(self, error: OSError) -> StoreUnavailable:
         """The error to raise where the disk raised `error`."""
@@ -171,16 +201,33 @@ class QueueStore:
         return Task.from_document(str(task_id), document)
 
     def read_payload(self, task: Task) -> StoredPayload:
-        """The event of a task as it was stored; any thread may call this. Raises DamagedPayloadError, OSError."""
+        """Return the event of a task as it was stored; any thread may call this. Raises DamagedRecordError, OSError."""
         if task.payload is None:
-            raise DamagedPayloadError("it was let go", b"")
-        payload = self.segments.read(task.payload)
+            raise DamagedRecordError("it was deleted", b"")
+        payload = payload_record.decode(self.segments.files.read(task.payload))
         if payload.task_id != int(task.id):
-            raise DamagedPayloadError(f"it belongs to task {payload.task_id}", b"")
+            raise DamagedRecordError(f"it belongs to task {payload.task_id}", b"")
         return payload
 
+    def read_reply(self, task: Task) -> Reply:
+        """Return the labels of a task; any thread may call this. Raises DamagedRecordError, OSError."""
+        if task.reply is None:
+            raise DamagedRecordError("there are none", b"")
+        stored = reply_record.decode(self.replies.files.read(task.reply))
+        if stored.task_id != int(task.id):
+            raise DamagedRecordError(f"they belong to task {stored.task_id}", b"")
+        return stored.reply
+
+    def keep_reply(self, task_id: int, reply: Reply) -> Place:
+        """Add the labels of a task to the segments; the next `commit` makes them durable. Raises StoreUnavailable."""
+        try:
+            self.storage.files.repair()
+            return self.replies.append(reply_record.encode(task_id, self.storage.documents[str(task_id)], reply))
+        except OSError as error:
+            raise self.refused(error) from error
+
     def insert(self, task_id: int, task: Task) -> None:
-        """The commit waits for the payload alone: a task that is torn off the journal is told by it, see `recovery`."""
+        """Add a task. The commit waits for its record alone, from which `rescue` makes a task that a crash tore off."""
         self.table.insert(TableDocument(task.to_document(), task_id))
 
     def change(self, task_id: int, fields: Document, remove: tuple[str, ...] = (), *, durable: bool = True) -> None:
@@ -193,6 +240,11 @@ class QueueStore:
 
         self.table.update(change, doc_ids=[task_id])
         self._must_sync |= durable
+
+    def mark_labelled(self, task_id: int, reply: Place) -> None:
+        """Make a task labelled. The commit waits for the reply's record alone, as with `insert`."""
+        fields = {"state": State.LABELLED.value, "reply": list(reply)}
+        self.change(task_id, fields, remove=("payload", "in_hand", "suspect", "strikes"), durable=False)
 
     def remove(self, task_id: int) -> None:
         self.table.remove(doc_ids=[task_id])

@@ -56,13 +56,14 @@ class _Call:
 class StoreThread:
     """Runs operations on a `TaskQueue`, which it owns from now on; `call` and `persist` belong to the event loop.
 
-    Any thread may call `read_payload` and `prepare` (see `TaskQueue`), and read `snapshot` (the queue's numbers at the
-    last commit) and `trouble` (why the disk refuses, None when it does not).
+    Any thread may call `read_payload`, `read_reply` and `prepare` (see `TaskQueue`), and read `snapshot` (the queue's
+    numbers at the last commit) and `trouble` (why the disk refuses, None when it does not).
     """
 
     def __init__(self, queue: TaskQueue) -> None:
         self.snapshot = views.snapshot(queue)
         self.read_payload = queue.read_payload
+        self.read_reply = queue.read_reply
         self.prepare = queue.prepare
         self.trouble: str | None = None
         self._stopping = False

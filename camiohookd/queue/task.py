@@ -6,7 +6,6 @@ import msgspec
 
 from camiohookd.storage.documents import Document
 from camiohookd.storage.segments import Place
-from camiohookd.wire.reply import Reply
 
 
 class State(StrEnum):
@@ -37,6 +36,8 @@ class Cause(StrEnum):
 class Task(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """As it is stored, one TinyDB document; `id` is the document's id.
 
+    `payload` and `reply` are the places of the records of the pictures and of the labels in their segments.
+
     `received` is wall time (seconds since 1970); `since` (when it was last put into the queue), `not_before` and
     `ended` are elapsed seconds, see `clock`. `firm`: the receiver named `not_before` itself. `in_hand`: it is being
     labelled; `suspect`: it was when the process died; `strikes`: how often it was the only one.
@@ -52,7 +53,7 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     user_id: str | None = None
     callback_url: str = ""
     payload: Place | None = None
-    reply: Reply | None = None
+    reply: Place | None = None
     attempts: int = 0
     not_before: float = 0.0
     firm: bool = False

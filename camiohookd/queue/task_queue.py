@@ -113,7 +113,7 @@ class TaskQueue(QueueStore):
         task_id = self.storage.take_id()
         record = finish(prepared.draft, task_id)
         try:
-            self.storage.repair()
+            self.storage.files.repair()
             self.room.make(len(record))
             place = self.segments.append(record)
         except OSError as error:
@@ -128,7 +128,7 @@ class TaskQueue(QueueStore):
             return None
         task = self.get(task_id)
         if task.state is State.FAILED:
-            if task.reply is None and (task.payload is None or task.cause is Cause.DAMAGED):
+            if task.cause is Cause.DAMAGED or (task.reply is None and task.payload is None):
                 self.drop(task_id)  # nothing is left to send on its way again: take the event in anew
                 return None
             self.redrive(task_id)
@@ -165,8 +165,7 @@ class TaskQueue(QueueStore):
     def labelled(self, task_id: int, reply: Reply) -> None:
         """Keep the reply, and let the pictures go."""
         self._expect(task_id, State.PENDING)
-        document = Task(reply=reply, state=State.LABELLED).to_document()
-        self.change(task_id, document, remove=("payload", "in_hand", "suspect", "strikes"))
+        self.mark_labelled(task_id, self.keep_reply(task_id, reply))
 
     def take_delivery(self, slots: int = sys.maxsize) -> DueDelivery | None:
         """Return the next reply to post, in the air until `landed`; None when none is due.

@@ -1,10 +1,10 @@
 """The documents of the table, kept as the bytes of their JSON.
 
-A hundred thousand of them take a quarter of what dictionaries would, give the garbage collector nothing to walk
-through, and are written to a snapshot as they stand.
+A hundred thousand of them take a quarter of the memory of dictionaries, give the garbage collector nothing to walk
+through, and are written to a snapshot as they are.
 """
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import ItemsView, Iterator, Mapping, MutableMapping
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ Document = dict[str, Any]
 
 
 class Documents(MutableMapping[str, Document]):
-    """Documents by id. What it hands out is a copy: changing that changes nothing here."""
+    """Documents by id. It hands out copies: changing one changes nothing here."""
 
     __slots__ = ("_encoded",)
 
@@ -43,25 +43,24 @@ class Documents(MutableMapping[str, Document]):
     def ascending_ids(self) -> list[int]:
         return sorted(self._encoded)
 
+    def greatest_id(self) -> int:
+        """Return the greatest id, 0 if there is no document."""
+        return max(self._encoded, default=0)
+
     def encoded(self, key: str) -> bytes | None:
-        """The JSON of a document; None when there is no such one."""
+        """Return the JSON of a document; None if there is none."""
         return self._encoded.get(int(key))
 
+    def all_encoded(self) -> ItemsView[int, bytes]:
+        """Return the id and the JSON of every document."""
+        return self._encoded.items()
+
     def set_encoded(self, key: str, document: bytes) -> None:
-        """Put a document in its place that is JSON already."""
+        """Store a document that is JSON already."""
         self._encoded[int(key)] = document
 
     def __repr__(self) -> str:
         return f"Documents({dict(self)!r})"
-
-
-def lines(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file that holds a document in each, with their offsets and ends."""
-    offset = 0
-    while offset < len(data):
-        end = data.find(b"\n", offset) + 1 or len(data)
-        yield offset, data[offset:end]
-        offset = end
 
 
 def encode_document(document: Document) -> bytes:

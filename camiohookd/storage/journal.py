@@ -13,13 +13,14 @@ nothing.
 
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
-from camiohookd.storage.documents import Document, Documents, encode_document, lines
+from camiohookd.storage.documents import Document, Documents, encode_document
 from camiohookd.storage.lost_ids import LostIds, Span
+from camiohookd.storage.old_documents import BringUp
 from camiohookd.system.disk import AppendFile, Disk
 
 _LONGEST_ID = 19  # digits of what a 64-bit number holds at least
@@ -65,35 +66,44 @@ _decoder = msgspec.json.Decoder(Record)
 
 
 class Scan:
-    """The records of a journal's bytes that are whole: iterating gives them in order, and never raises.
+    """The whole records of a journal's lines (offset, line): iterating yields them in order, and never raises.
 
-    When it has ended, `damaged` are (offset, bytes) of the bad lines that good ones follow, and `good_length` ends
-    behind the last good line, so that the rest is a torn tail. `lost` is told of all of it.
+    `damaged` is told of each bad line that has an end, `lost` of what all of it may have cost. When the iteration has
+    ended, `good_length` is the end of the last good line, and `tail` the last line if that is bad and has no end: it
+    was torn off while it was written.
     """
 
-    def __init__(self, data: bytes, lost: LostIds | None = None) -> None:
-        self.damaged: list[tuple[int, bytes]] = []
+    def __init__(
+        self, lines: Iterable[tuple[int, bytes]], lost: LostIds, damaged: Callable[[int, bytes], None]
+    ) -> None:
         self.good_length = 0
-        self._data = data
-        self._lost = LostIds() if lost is None else lost
+        self.tail = b""
+        self._tail_at = 0
+        self._lines = lines
+        self._lost = lost
+        self._damaged = damaged
 
     def __iter__(self) -> Iterator[Record]:
-        bad: list[tuple[int, bytes]] = []
-        for offset, line in lines(self._data):
+        for offset, line in self._lines:
+            if self.tail:
+                self._tail_is_damaged()
             record = _decode(line)
-            if record is None:
-                bad.append((offset, line))
+            if record is not None:
+                self._tell(record)
+                self.good_length = offset + len(line)
+                yield record
                 continue
-            if bad:
-                self._lost.damage()
-                self.damaged += bad
-                bad.clear()
-            self._tell(record)
-            self.good_length = offset + len(line)
-            yield record
+            self.tail, self._tail_at = line, offset
+            if line.endswith(b"\n"):
+                self._tail_is_damaged()
+
+    def _tail_is_damaged(self) -> None:
+        self._lost.damage()
+        self._damaged(self._tail_at, self.tail)
+        self.tail = b""
 
     def _tell(self, record: Record) -> None:
-        """Which ids a record knows of."""
+        """Tell `lost` which ids a record knows of."""
         match record:
             case Put():
                 self._lost.seen(int(record.id))
@@ -102,7 +112,7 @@ class Scan:
             case Del():
                 self._lost.gone(int(record.id))
             case Note(facts={"next_id": int(next_id)}):
-                self._lost.seen(next_id - 1)
+                self._lost.given_out(next_id - 1)
             case Live():
                 self._lost.only(record.ids)
 
@@ -151,18 +161,19 @@ def _is_id(key: str) -> bool:
     return key.isascii() and key.isdigit() and len(key) < _LONGEST_ID
 
 
-def replay(records: Iterable[Record], documents: Documents, notes: Document) -> None:
+def replay(records: Iterable[Record], documents: Documents, notes: Document, bring_up: BringUp) -> None:
     """Apply records to `documents` and `notes`, in place; ``next_id`` is then beyond every id that they name."""
     greatest = notes.get("next_id", 1) - 1
     for record in records:
         match record:
             case Put():
-                documents.set_encoded(record.id, bytes(record.document))
+                documents.set_encoded(record.id, bring_up.encoded(record.id, bytes(record.document)))
                 greatest = max(greatest, int(record.id))
             case Set():
                 # A document that is not there was deleted later: its own "del" follows.
                 if (document := documents.get(record.id)) is not None:
-                    documents[record.id] = change_fields(document, record.fields, record.removed)
+                    changed = change_fields(document, record.fields, record.removed)
+                    documents[record.id] = bring_up.document(record.id, changed)
                 greatest = max(greatest, int(record.id))
             case Del():
                 documents.pop(record.id, None)

@@ -1,7 +1,8 @@
 """Whose documents damage may have taken."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Sequence
 
 Span = tuple[int, int]
 """The first and the last of some ids."""
@@ -12,7 +13,7 @@ MAX_SPANS = 2000
 class LostIds:
     """The ids whose documents damage may have taken, told from the ids around it, since they grow from line to line.
 
-    Told of every file of a state in turn, the snapshot first. Without this a damaged line would bring back whatever was
+    It is told of every file of a state in turn, the snapshot first. Without it a damaged line would bring back what was
     forgotten on purpose.
     """
 
@@ -20,51 +21,73 @@ class LostIds:
         self._last = 0
         self._damaged = False
         self._named = 0
-        self._lost: list[Span] = []
+        self._lost: list[Span] = []  # ascending, none of them touching another
         self._gone: set[int] = set()
 
     def damage(self) -> None:
-        """Something could not be read here."""
+        """Note that something could not be read here."""
         self._damaged = True
 
     def seen(self, number: int) -> None:
-        """The id of a document that is whole; what is older than one already seen tells nothing."""
+        """Note the id of a document that is whole; an id older than one already seen tells nothing."""
+        self._pass(number, number - 1)
+
+    def given_out(self, number: int) -> None:
+        """Note an id that was given out by then, whether or not its document is whole."""
+        self._pass(number, number)
+
+    def _pass(self, number: int, last_lost: int) -> None:
         if number <= self._last:
             return
         if self._damaged:
-            self._lost.append((self._last + 1, max(number - 1, self._named)))
+            self._lose(self._last + 1, max(last_lost, self._named))
         self._last, self._damaged, self._named = number, False, 0
 
+    def _lose(self, first: int, last: int) -> None:
+        if self._lost and first <= self._lost[-1][1] + 1:
+            first, last = self._lost[-1][0], max(last, self._lost[-1][1])
+            self._lost.pop()
+        if first <= last:
+            self._lost.append((first, last))
+
     def changed(self, number: int) -> None:
-        """A document that stood by then. The next one to be seen may be older, where it was taken in again."""
+        """Note a document that was there by then. The next one seen may be older, where it was taken in again."""
         if self._damaged:
             self._named = max(self._named, number)
 
     def gone(self, number: int) -> None:
-        """A document that was forgotten on purpose."""
+        """Note a document that was forgotten on purpose."""
         self.changed(number)
         if self:
             self._gone.add(number)
 
-    def only(self, live: Iterable[Span]) -> None:
-        """These ids, and no others of those so far, had a document at this point."""
-        self._lost = [
-            (max(first, start), min(last, end))
-            for first, last in self._lost
-            for start, end in live
-            if start <= last and first <= end
-        ]
+    def only(self, live: Sequence[Span]) -> None:
+        """Note that of all ids so far these, and no others, had a document at this point; `live` is ascending."""
+        kept: list[Span] = []
+        place = 0
+        for first, last in self._lost:
+            while place < len(live) and live[place][1] < first:
+                place += 1
+            behind = place
+            while behind < len(live) and live[behind][0] <= last:
+                kept.append((max(first, live[behind][0]), min(last, live[behind][1])))
+                behind += 1
+        self._lost = kept
 
     def __contains__(self, number: int) -> bool:
-        lost = [*self._lost, (self._last + 1, sys.maxsize)] if self._damaged else self._lost
-        return number not in self._gone and any(first <= number <= last for first, last in lost)
+        if number in self._gone:
+            return False
+        if self._damaged and number > self._last:
+            return True
+        place = bisect_right(self._lost, (number, sys.maxsize)) - 1
+        return place >= 0 and number <= self._lost[place][1]
 
     def __bool__(self) -> bool:
         return self._damaged or bool(self._lost)
 
 
 def spans(numbers: Sequence[int]) -> list[Span]:
-    """Ascending ids as at most `MAX_SPANS` spans, which then hold some more ids than those."""
+    """Return ascending ids as at most `MAX_SPANS` spans; where there would be more, they hold some more ids."""
     found: list[Span] = []
     for number in numbers:
         if found and found[-1][1] == number - 1:

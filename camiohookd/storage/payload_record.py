@@ -1,33 +1,20 @@
-"""A payload record: what an event brought, its decoded pictures above all, as it stands in a segment.
+"""The record of an event: its decoded pictures above all.
 
-A record is a 32-byte head and a body, little-endian: ``magic "CHP1", task id u64, meta length u32, body length u32,
-CRC-32 of the body u32, zero u32, CRC-32 of the head so far u32``; the body is the meta (JSON) and then the pictures,
-end to end.
+See `record` for the frame. The magic is ``CHP1``. The meta has ``digest``, ``received`` (wall time), ``pictures`` (the
+timestamp and the length of each) and ``rest`` (the payload without its images); the data are the pictures, end to end.
 """
 
-import struct
-import zlib
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
 
+from camiohookd.storage import record
+from camiohookd.storage.record import HEAD_BYTES, Head
 from camiohookd.wire.event import Event
 from camiohookd.wire.images import Picture
 
-_MAGIC = b"CHP1"
-_HEAD = struct.Struct("<4sQIIII")
-_HEAD_BYTES = _HEAD.size + 4
-
-
-class DamagedPayloadError(Exception):
-    """The record is not what was written; `data` are the bytes that stand in its place."""
-
-    def __init__(self, message: str, data: bytes) -> None:
-        super().__init__(message)
-        self.data = data
+MAGIC = b"CHP1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,53 +35,25 @@ class Draft(NamedTuple):
 
 
 def draft(event: Event, received: float) -> Draft:
+    """Make the record of an event but for its head; `received` is wall time."""
     pictures = [[picture.timestamp, len(picture.data)] for picture in event.pictures]
     meta = msgspec.json.encode({"digest": event.digest, "received": received, "pictures": pictures, "rest": event.rest})
-    record = bytearray().join([bytes(_HEAD_BYTES), meta, *(picture.data for picture in event.pictures)])
-    return Draft(len(meta), record, zlib.crc32(memoryview(record)[_HEAD_BYTES:]))
+    drafted = bytearray().join([bytes(HEAD_BYTES), meta, *(picture.data for picture in event.pictures)])
+    return Draft(len(meta), drafted, record.checksum(drafted))
 
 
 def finish(draft: Draft, task_id: int) -> bytearray:
-    """The record, in place."""
-    meta_length, record, checksum = draft
-    _HEAD.pack_into(record, 0, _MAGIC, task_id, meta_length, len(record) - _HEAD_BYTES, checksum, 0)
-    struct.pack_into("<I", record, _HEAD.size, zlib.crc32(memoryview(record)[: _HEAD.size]))
-    return record
+    """Complete a record, in place, and return it."""
+    drafted = draft.record
+    record.write_head(drafted, MAGIC, Head(task_id, draft.meta_length, len(drafted) - HEAD_BYTES, draft.checksum))
+    return drafted
 
 
-def decode(record: bytes) -> StoredPayload:
-    """Raises DamagedPayloadError."""
-    head = _decode_head(record)
-    if head is None:
-        raise DamagedPayloadError("its head is damaged", record)
-    task_id, meta_length, body_length, checksum = head
-    body = memoryview(record)[_HEAD_BYTES:]
-    if len(body) != body_length or zlib.crc32(body) != checksum:
-        raise DamagedPayloadError("its checksum does not fit", record)
-    meta = msgspec.json.decode(body[:meta_length])
-    pictures, offset = [], meta_length
+def decode(stored: bytes) -> StoredPayload:
+    """Raises DamagedRecordError."""
+    head, meta, data = record.decode(stored, MAGIC)
+    pictures, offset = [], 0
     for timestamp, length in meta.pop("pictures"):
-        pictures.append(Picture(timestamp, bytes(body[offset : offset + length])))
+        pictures.append(Picture(timestamp, bytes(data[offset : offset + length])))
         offset += length
-    return StoredPayload(task_id, meta, tuple(pictures))
-
-
-def _decode_head(data: bytes) -> tuple[int, int, int, int] | None:
-    """(task id, meta length, body length, CRC-32 of the body), or None where no whole head stands."""
-    if len(data) < _HEAD_BYTES or data[:4] != _MAGIC:
-        return None
-    if zlib.crc32(data[: _HEAD.size]) != struct.unpack_from("<I", data, _HEAD.size)[0]:
-        return None
-    _, task_id, meta_length, body_length, checksum, _ = _HEAD.unpack_from(data)
-    return task_id, meta_length, body_length, checksum
-
-
-def scan(data: bytes) -> Iterator[tuple[int, int, StoredPayload]]:
-    """Every whole record among `data`, as (offset, length, payload); damaged stretches are passed over."""
-    offset = data.find(_MAGIC)
-    while offset >= 0:
-        head = _decode_head(data[offset : offset + _HEAD_BYTES])
-        length = _HEAD_BYTES + head[2] if head else 1
-        with suppress(DamagedPayloadError):
-            yield offset, length, decode(data[offset : offset + length])
-        offset = data.find(_MAGIC, offset + length)
+    return StoredPayload(head.task_id, meta, tuple(pictures))

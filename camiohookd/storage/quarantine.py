@@ -1,13 +1,30 @@
-"""Where damaged bytes are set aside, so that a person can look at them and nothing else stumbles over them."""
+"""Where damaged bytes are set aside, so that a person can look at them and no later start stumbles over them.
+
+A file of the quarantine has all that was damaged in one file at one start, each damaged line or stretch after a line
+``@OFFSET LENGTH``, its place in that file in bytes; or one damaged record of a segment, as it is.
+"""
 
 import logging
+import re
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from camiohookd.system.disk import Disk
+from camiohookd.system.disk import AppendFile, Disk
 
-Kind = Literal["journal", "snapshot", "payload"]
+Kind = Literal["journal", "snapshot", "payload", "reply"]
+
+MAX_FILES = 100
+MAX_BYTES = 64 * 1024 * 1024
+"""Of all files together; the oldest are deleted first."""
+
+MAX_FILE_BYTES = 16 * 1024 * 1024
+"""What is kept of the damage in one file."""
+
+_BUFFER_BYTES = 256 * 1024
+_NAME = re.compile(r"(\d{6,})-.+")
 
 log = logging.getLogger("camiohookd.queue")
 
@@ -22,40 +39,143 @@ class Quarantine:
         self.bytes_used = sum(path.stat().st_size for path in self.files())
 
     def files(self) -> list[Path]:
-        """What is set aside, oldest first."""
-        return sorted(filter(Path.is_file, self._folder.iterdir()), key=_number) if self._folder.is_dir() else []
+        """Return what is set aside, oldest first."""
+        found = self._folder.iterdir() if self._folder.is_dir() else ()
+        return sorted((path for path in found if _NAME.fullmatch(path.name) and path.is_file()), key=_number)
 
     def set_aside(self, kind: Kind, origin: str, data: bytes) -> None:
-        """Keep damaged bytes of `origin` (a file's name and place). A disk that refuses costs the copy, no more."""
-        self.counts[kind] += 1
+        """Keep the damaged bytes of one record; `origin` names it. A disk that refuses costs the copy, no more."""
+        with self.collecting(kind, origin) as damage:
+            damage.add(0, data, framed=False)
+
+    @contextmanager
+    def collecting(self, kind: Kind, origin: str) -> Iterator["Damage"]:
+        """Keep what is added inside in one file, which is synced once; nothing is written where nothing is added."""
+        damage = Damage(self._disk, lambda: self._new_path(kind, origin))
         try:
-            self._folder.mkdir(mode=0o700, exist_ok=True)
-            files = self.files()
-            path = self._folder / f"{_number(files[-1]) + 1 if files else 1:06d}-{kind}-{origin}"
-            fd = self._disk.open_append(path)
+            yield damage
+        finally:
+            damage.close()
+            if damage.stretches:
+                self.counts[kind] += 1
+                _report(kind, origin, damage)
+            self.bytes_used += damage.kept
+            self._limit()
+
+    def _new_path(self, kind: Kind, origin: str) -> Path:
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        files = self.files()
+        return self._folder / f"{_number(files[-1]) + 1 if files else 1:06d}-{kind}-{origin}"
+
+    def _limit(self) -> None:
+        """Delete the oldest files over `MAX_FILES` and `MAX_BYTES`."""
+        files = self.files()
+        while len(files) > MAX_FILES or (self.bytes_used > MAX_BYTES and len(files) > 1):
+            oldest = files.pop(0)
             try:
-                self._disk.write(fd, data)
-                self._disk.sync(fd)
-            finally:
-                self._disk.close(fd)
-            self._disk.sync_folder(self._folder)
-            self.bytes_used += len(data)
-        except OSError as error:
-            log.error("damaged %s (%s, %d bytes) could not be kept: %s", kind, origin, len(data), error)
-        else:
-            log.error("damaged %s set aside: %d bytes of %s are now in %s", kind, len(data), origin, path)
+                self._delete(oldest)
+            except OSError as error:
+                log.warning("cannot delete %s, the oldest file of the quarantine: %s", oldest, error)
+                return
+            log.warning("deleted %s: the quarantine keeps the newest %d files, %d MiB together",
+                        oldest, MAX_FILES, MAX_BYTES >> 20)  # fmt: skip
 
     def evict_oldest(self) -> bool:
-        """Make room; False when there is nothing (left) to let go."""
+        """Delete the oldest file to make room; return False if there is none. Raises OSError."""
         for path in self.files():
-            size = path.stat().st_size
-            self._disk.unlink(path)
-            self.bytes_used -= size
-            log.warning("%s was deleted to make room for new events", path)
+            self._delete(path)
+            log.warning("deleted %s to make room for new events", path)
             return True
         return False
 
+    def _delete(self, path: Path) -> None:
+        size = path.stat().st_size
+        self._disk.unlink(path)
+        self.bytes_used -= size
+
+
+class Damage:
+    """The damaged stretches of one file. `kept` are the bytes written, `size` those that were damaged.
+
+    `refusal` is the error of a disk that refuses to keep them; `unreadable` counts the bytes that could not be read.
+    """
+
+    def __init__(self, disk: Disk, new_path: Callable[[], Path]) -> None:
+        self._disk = disk
+        self._new_path = new_path
+        self._file: AppendFile | None = None
+        self._buffer = bytearray()
+        self.path: Path | None = None
+        self.stretches = self.size = self.kept = self.unreadable = self._end = 0
+        self.first = 0
+        self.refusal: OSError | None = None
+
+    def add(self, offset: int, data: bytes, *, framed: bool = True) -> None:
+        """Set `data` aside, which is at `offset` of the file; `framed`: after a line that says so."""
+        if not self.stretches:
+            self.first = offset
+        if offset != self._end or not self.stretches:
+            self.stretches += 1
+        self._end = offset + len(data)
+        self.size += len(data)
+        if self.kept + len(self._buffer) + len(data) <= MAX_FILE_BYTES:
+            self._buffer += b"@%d %d\n%b\n" % (offset, len(data), data) if framed else data
+            if len(self._buffer) >= _BUFFER_BYTES:
+                self._write()
+
+    def miss(self, offset: int, length: int) -> None:
+        """Count bytes that could not be read."""
+        self.add(offset, b"")
+        self.unreadable += length
+        self._end = offset + length
+
+    def close(self) -> None:
+        """Make what is kept durable."""
+        if self._buffer:
+            self._write()
+        if self._file is None:
+            return
+        try:
+            self._file.sync()
+            self._disk.sync_folder(self._file.path.parent)
+        except OSError as error:
+            self._refuse(error)
+        self._file.close()
+
+    def _write(self) -> None:
+        data, self._buffer = self._buffer, bytearray()
+        if self.refusal is not None:
+            return
+        try:
+            if self._file is None:
+                self.path = self._new_path()
+                self._file = AppendFile(self._disk, self.path)
+            self._file.append(data)
+            self.kept += len(data)
+        except OSError as error:
+            self._refuse(error)
+
+    def _refuse(self, error: OSError) -> None:
+        self.refusal, self.kept = self.refusal or error, 0
+
+
+def _report(kind: Kind, origin: str, damage: Damage) -> None:
+    where = (
+        f"in {damage.stretches} places, the first at byte {damage.first}"
+        if damage.stretches > 1
+        else (f"at byte {damage.first}")
+    )
+    what = f"damaged {kind}: {damage.size} bytes of {origin} {where}"
+    if damage.unreadable:
+        what += f", and {damage.unreadable} bytes that the disk could not read"
+    if damage.refusal is not None:
+        log.error("%s could not be kept: %s", what, damage.refusal)
+    elif damage.path is not None:
+        whole = "" if damage.size <= MAX_FILE_BYTES else f" (the first {MAX_FILE_BYTES >> 20} MiB)"
+        log.error("%s; set aside in %s%s", what, damage.path, whole)
+    else:
+        log.error("%s", what)
+
 
 def _number(path: Path) -> int:
-    head = path.name.partition("-")[0]
-    return int(head) if head.isdigit() else 0
+    return int(path.name.partition("-")[0])

@@ -1,4 +1,6 @@
-"""Payload segments: append-only files of payload records.
+"""Segments: append-only files of records, numbered in the order in which they were begun.
+
+    append ─▶ sync ─▶ settle, or undo          need, let_go ─▶ drop_unneeded
 
 A task names its record by (segment, offset, length), so damage to one record costs no other. A segment is deleted when
 no task needs any record in it.
@@ -11,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from camiohookd.storage.payload_record import DamagedPayloadError, StoredPayload, decode, scan
+from camiohookd.storage import record
+from camiohookd.storage.record import DamagedRecordError, Head
 from camiohookd.system.disk import AppendFile, Disk, make_durable
 
 SEGMENT_BYTES = 4 * 1024 * 1024
@@ -21,82 +24,120 @@ One record that is needed keeps the whole segment on the disk, so that small seg
 a sync of the folder.
 """
 
-_NAME = re.compile(r"(\d{8})\.payloads")
-
 log = logging.getLogger("camiohookd.queue")
 
 
 class Place(NamedTuple):
-    """Where a record stands: the segment's number, and bytes."""
+    """Where a record is: the number of its segment, and its offset and length in bytes."""
 
     segment: int
     offset: int
     length: int
 
 
-class Segments:
-    """The folder of segments. All of it belongs to the store thread but `read`, which any thread may call."""
+class SegmentFolder:
+    """The files of one kind of records, ``NUMBER.SUFFIX``; any thread may read them. `magic` begins each record."""
 
-    def __init__(self, folder: Path, disk: Disk) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, suffix: str, magic: bytes) -> None:
+        self.folder = folder
+        self._suffix = suffix
+        self._name = re.compile(rf"(\d{{8}})\.{suffix}")
+        self._magic = magic
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+    def path(self, number: int) -> Path:
+        return self.folder / f"{number:08d}.{self._suffix}"
+
+    def lengths(self) -> dict[int, int]:
+        """Return the length in bytes of each segment, by number, in ascending order."""
+        matches = [(match, path) for path in self.folder.iterdir() if (match := self._name.fullmatch(path.name))]
+        return dict(sorted((int(match[1]), path.stat().st_size) for match, path in matches))
+
+    def read(self, place: Place) -> bytes:
+        """Return a record, unchecked. Raises DamagedRecordError if its file is gone; OSError: try again later."""
+        try:
+            with self.path(place.segment).open("rb") as file:
+                file.seek(place.offset)
+                return file.read(place.length)
+        except FileNotFoundError as error:
+            raise DamagedRecordError("its file is gone", b"") from error
+
+    def heads(self, number: int) -> Iterator[tuple[Place, Head]]:
+        """Yield the place and the head of every record of a segment; pass over what is damaged or cannot be read."""
+        try:
+            with self.path(number).open("rb") as file:
+                for offset, head in record.heads(file, self._magic):
+                    yield Place(number, offset, head.record_length), head
+        except OSError as error:
+            log.error("cannot search the rest of %s for events: %s", self.path(number), error)
+
+
+class Segments:
+    """Adds records to a folder of segments and deletes the segments that no task needs. Belongs to the store thread.
+
+    `rolled` says that a segment was begun since the last `settle`.
+    """
+
+    def __init__(self, files: SegmentFolder, disk: Disk) -> None:
+        self.files = files
         self._disk = disk
         self._needed: defaultdict[int, set[int]] = defaultdict(set)  # the offsets of the needed records, by segment
         self._active: AppendFile | None = None
-        self._settled = 0  # how much of the active segment is referred to by a durable journal
-        folder.mkdir(mode=0o700, exist_ok=True)
-        self._lengths = {number: self._path(number).stat().st_size for number in self._numbers()}
+        self._settled = 0  # how much of the active segment is to stay
+        self._lengths = files.lengths()
         self._unneeded = set(self._lengths)
         self._last_number = max(self._lengths, default=0)
+        self.rolled = False
         self.bytes_used = sum(self._lengths.values())
 
-    def _numbers(self) -> list[int]:
-        return sorted(int(match[1]) for path in self._folder.iterdir() if (match := _NAME.fullmatch(path.name)))
-
-    def _path(self, number: int) -> Path:
-        return self._folder / f"{number:08d}.payloads"
+    def newest_first(self) -> list[int]:
+        """Return the numbers of the segments."""
+        return sorted(self._lengths, reverse=True)
 
     def need(self, place: Place) -> None:
+        """Keep the record at `place`."""
         self._needed[place.segment].add(place.offset)
         self._unneeded.discard(place.segment)
 
     def let_go(self, place: Place) -> None:
+        """Take back a `need`."""
         needed = self._needed[place.segment]
         needed.discard(place.offset)
         if not needed:
             del self._needed[place.segment]
             self._unneeded.add(place.segment)
 
-    def _set_length(self, number: int, length: int) -> None:
-        self.bytes_used += length - self._lengths.get(number, 0)
-        self._lengths[number] = length
-
     # Adding
 
-    def append(self, record: bytes | bytearray) -> Place:
-        """Add a record, not yet durable: `sync` makes it so. Raises OSError."""
+    def append(self, data: bytes | bytearray) -> Place:
+        """Add a record; it is not durable before `sync`. Raises OSError."""
         if self._active is None or self._active.length >= SEGMENT_BYTES:
             self._roll()
         assert self._active is not None
         offset = self._active.length
-        self._active.append(record)
+        self._active.append(data)
         self._set_length(self._last_number, self._active.length)
-        return Place(self._last_number, offset, len(record))
+        return Place(self._last_number, offset, len(data))
 
     def _roll(self) -> None:
         if self._active is not None:
             self._active.sync()
             self._close_active()
         number = self._last_number + 1
-        file = AppendFile(self._disk, self._path(number))
+        file = AppendFile(self._disk, self.files.path(number))
         try:
-            self._disk.sync_folder(self._folder)
+            self._disk.sync_folder(self.files.folder)
         except OSError:
             file.close()
-            self._disk.unlink(self._path(number))
+            self._disk.unlink(self.files.path(number))
             raise
-        self._active, self._last_number, self._settled = file, number, 0
+        self._active, self._last_number, self._settled, self.rolled = file, number, 0, True
         self._unneeded.add(number)
         self._set_length(number, file.length)
+
+    def _set_length(self, number: int, length: int) -> None:
+        self.bytes_used += length - self._lengths.get(number, 0)
+        self._lengths[number] = length
 
     def sync(self) -> None:
         """Make what was appended durable; `settle` or `undo` follows. Raises OSError."""
@@ -104,12 +145,13 @@ class Segments:
             self._active.sync()
 
     def settle(self) -> None:
-        """What was appended is to stay."""
+        """Keep what was appended."""
+        self.rolled = False
         if self._active is not None:
             self._settled = self._active.length
 
     def undo(self) -> None:
-        """Forget what was appended since it was last settled; what cannot be cut off is left alone for good."""
+        """Cut off what was appended since the last `settle`; where the disk refuses, write no more to that segment."""
         if self._active is None or self._active.length == self._settled:
             return
         try:
@@ -120,23 +162,27 @@ class Segments:
             self._set_length(self._last_number, self._active.length)
 
     def abandon(self) -> None:
-        """Leave what was appended since it was last settled where it is: a journal may still refer to it."""
+        """Leave what was appended since the last `settle` where it is: a journal may still refer to it."""
         if self._active is not None and self._active.length != self._settled:
             self._close_active()
+
+    def make_durable(self, number: int) -> None:
+        """Sync a segment that a killed process may have left unsynced. Raises OSError."""
+        make_durable(self._disk, self.files.path(number))
 
     def _close_active(self) -> None:
         if self._active is not None:
             self._active.close()
             self._active = None
 
-    # Making room; that nothing is needed has to be durable
+    # Deleting: only after it is durable that no task needs the records
 
     def drop_unneeded(self) -> None:
-        """Delete the segments that no task needs; the active one only once it is long."""
+        """Delete the segments that no task needs; the active one only if it is long. Raises OSError."""
         for number in sorted(filter(self._is_deletable, self._unneeded)):
             if number == self._last_number:
                 self._close_active()
-            self._disk.unlink(self._path(number))
+            self._disk.unlink(self.files.path(number))
             self._unneeded.discard(number)
             self.bytes_used -= self._lengths.pop(number, 0)
 
@@ -145,44 +191,12 @@ class Segments:
         return not in_use or self._lengths[number] >= SEGMENT_BYTES // 4
 
     def can_shrink(self) -> bool:
-        """Whether `drop_unneeded` would delete something."""
+        """Return whether `drop_unneeded` would delete a segment."""
         return any(map(self._is_deletable, self._unneeded))
 
     def retire(self) -> bool:
-        """Close the active segment for good and delete what is not needed; True if that made room."""
+        """Close the active segment for good and delete what no task needs; return whether that made room."""
         before = self.bytes_used
         self._close_active()
         self.drop_unneeded()
         return self.bytes_used < before
-
-    def close(self) -> None:
-        self.retire()
-
-    # Reading
-
-    def read(self, place: Place) -> StoredPayload:
-        """A record, checked; any thread may call this. Raises DamagedPayloadError, or OSError: then try again."""
-        try:
-            with self._path(place.segment).open("rb") as file:
-                file.seek(place.offset)
-                data = file.read(place.length)
-        except FileNotFoundError as error:
-            raise DamagedPayloadError("its file is gone", b"") from error
-        return decode(data)
-
-    def newest_first(self) -> Iterator[int]:
-        return iter(sorted(self._lengths, reverse=True))
-
-    def make_durable(self, number: int) -> None:
-        """See that what `scan` found is on stable storage, should it have been left unsynced. Raises OSError."""
-        make_durable(self._disk, self._path(number))
-
-    def scan(self, number: int) -> Iterator[tuple[Place, StoredPayload]]:
-        """Every whole record of a segment; damaged stretches are passed over."""
-        try:
-            data = self._path(number).read_bytes()
-        except OSError as error:
-            log.error("%s cannot be searched for events: %s", self._path(number), error)
-            return
-        for offset, length, payload in scan(data):
-            yield Place(number, offset, length), payload

@@ -7,55 +7,78 @@
     "2": {"state":"done", ... ,"crc32":"00c0ffee"}
     }}
 
-`TinyDB("queue.json")` reads it. Each line carries the CRC-32 (zlib's) of all that stands before its ``,"crc32"``, so
-that a damaged line costs only itself. A new snapshot is written beside the old one, in steps, and renamed over it.
+`TinyDB("queue.json")` reads it. Each line has the CRC-32 (zlib's) of all that is before its ``,"crc32"``, so that a
+damaged line costs only itself. A new snapshot is written beside the old one, in steps, and renamed over it.
 """
 
 import zlib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from camiohookd.storage.documents import Documents, lines
+from camiohookd.storage.documents import Documents
+from camiohookd.storage.line_reader import read_lines
 from camiohookd.storage.lost_ids import LostIds
-from camiohookd.system.disk import AppendFile, Disk
+from camiohookd.storage.progress import Progress
+from camiohookd.system.disk import Disk, Replacement
 
 _HEAD = b'{"_default": {\n'
 _TAIL = b"\n}}\n"
+_LAST_LINE = b"}}\n"
 _MARK = b',"crc32":"'
+_FRAME = (b'{"_default": {', b"}}", b"")
 
 
 def encode_line(key: str, document: bytes) -> bytes:
-    """`document` is JSON."""
+    """Return the line of a document, which is JSON, without its end."""
     body = b'"%b": %b' % (key.encode(), document[:-1])
     return b'%b%b%08x"}' % (body, _MARK, zlib.crc32(body))
 
 
-def parse(data: bytes, lost: LostIds | None = None) -> tuple[Documents, list[tuple[int, bytes]]]:
-    """Every document whose line is whole, by id, and the damaged lines as (offset, bytes); never raises.
+def parse(
+    lines: Iterable[tuple[int, bytes]], lost: LostIds, damaged: Callable[[int, bytes], None]
+) -> Iterator[tuple[str, bytes]]:
+    """Yield the id and the JSON of every document whose line is whole.
 
-    `lost` is told of them.
+    `lines` are (offset, line). `damaged` is told of each line that is not, and `lost` of what that may have cost.
     """
-    lost = LostIds() if lost is None else lost
-    documents = Documents()
-    damaged: list[tuple[int, bytes]] = []
-    if not 0 < data.find(b"\n") + 1 <= len(_HEAD):
-        lost.damage()  # a document may have stood in the first line
-    for offset, line in lines(data):
+    started = ended = harmed = False
+    end = 0
+    for offset, line in lines:
+        if offset == 0:
+            started = line == _HEAD
+            if len(line) > len(_HEAD) or not line.endswith(b"\n"):
+                lost.damage()  # a document may have been in the first line
         text = line.rstrip(b",\n")
         if (decoded := _decode_line(text)) is not None:
-            documents.set_encoded(*decoded)
             lost.seen(int(decoded[0]))
-        elif text not in (b'{"_default": {', b"}}", b""):
-            damaged.append((offset, line))
+            yield decoded
+        elif text not in _FRAME:
+            harmed = True
+            damaged(offset, line)
             if offset:
                 lost.damage()
-    if not (data.startswith(_HEAD) and data.endswith(_TAIL.lstrip())) and not damaged:
-        damaged.append((len(data), b""))
+        end, ended = offset + len(line), line == _LAST_LINE
+    if not ended:
         lost.damage()
-    return documents, damaged
+    if not (started and ended) and not harmed:
+        damaged(end, b"")
+        lost.damage()
+
+
+def is_whole(disk: Disk, path: Path) -> bool:
+    """Return whether a file is a snapshot without any damage. Raises OSError."""
+    harm: list[int] = []
+
+    def damaged(offset: int, _: object) -> None:
+        harm.append(offset)
+
+    for _ in parse(read_lines(disk, path, Progress(), damaged), LostIds(), damaged):
+        pass
+    return not harm
 
 
 def _decode_line(text: bytes) -> tuple[str, bytes] | None:
-    """The id, and the document's JSON."""
+    """Return the id, and the document's JSON."""
     body, mark, check = text.rpartition(_MARK)
     if not mark or check != b'%08x"}' % zlib.crc32(body):
         return None
@@ -66,18 +89,14 @@ def _decode_line(text: bytes) -> tuple[str, bytes] | None:
 class SnapshotWriter:
     """Writes `documents` as a new snapshot, some bytes a step, while they go on changing.
 
-    Documents that are changed or added meanwhile may stand in it in either form: the journal that was begun before the
-    first step holds those changes and is replayed over it.
+    A document that is changed or added meanwhile may be in it in either form: the journal that was begun before the
+    first step has those changes, and is replayed over it.
     """
 
     def __init__(self, disk: Disk, path: Path, documents: Documents) -> None:
-        self._disk = disk
-        self._path = path
-        self._temporary = path.with_suffix(".json.new")
         self._documents = documents
         self._ids = iter(documents.ascending_ids())  # what is damaged is told by its neighbours
-        disk.unlink(self._temporary)
-        self._file = AppendFile(disk, self._temporary)
+        self._file = Replacement(disk, path)
         self._separator = _HEAD
 
     def step(self, limit: int) -> bool:
@@ -99,18 +118,15 @@ class SnapshotWriter:
     def _finish(self, chunk: bytes) -> None:
         opening = _HEAD.rstrip() if self._separator == _HEAD else b""
         self._file.append(chunk + opening + _TAIL)
-        self._file.sync()
-        self._disk.rename(self._temporary, self._path)
-        self._disk.sync_folder(self._path.parent)
-        self._file.close()
+        self._file.finish()
 
     def abort(self) -> None:
-        self._file.close()
-        self._disk.unlink(self._temporary)
+        """Leave the old snapshot. Raises OSError."""
+        self._file.abort()
 
 
 def write_all(disk: Disk, path: Path, documents: Documents) -> None:
-    """A snapshot in one go. Raises OSError."""
+    """Write a snapshot in one go. Raises OSError."""
     writer = SnapshotWriter(disk, path, documents)
     while not writer.step(1 << 20):
         pass

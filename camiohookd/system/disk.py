@@ -1,10 +1,12 @@
 """The file calls of the store, in one place, so that a test can record them or make them fail.
 
-Everything the store writes goes through a `Disk`; what it promises of durability rests on the order of these calls.
+Everything that the store writes goes through a `Disk`, and so does what it reads when it is opened. The promises of
+durability rest on the order of these calls.
 """
 
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 
 class Disk:
@@ -13,12 +15,16 @@ class Disk:
     def __init__(self) -> None:
         self.written = 0
 
+    def open_read(self, path: Path, buffer_bytes: int) -> BinaryIO:
+        """Open a file that is read from its start to its end, about `buffer_bytes` at a time."""
+        return path.open("rb", buffering=buffer_bytes)
+
     def open_append(self, path: Path) -> int:
-        """A descriptor that can only add to `path`, which is created when missing."""
+        """Return a descriptor that can only add to `path`; create the file if it is missing."""
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
     def write(self, fd: int, data: bytes | bytearray) -> None:
-        """All of `data`, or OSError with any part of it written."""
+        """Write all of `data`. Raises OSError, and then any part of it may be written."""
         rest = memoryview(data)
         while rest:
             count = os.write(fd, rest)
@@ -26,7 +32,7 @@ class Disk:
             rest = rest[count:]
 
     def sync(self, fd: int) -> None:
-        """What was written, and the length of the file, are on stable storage."""
+        """Put what was written, and the length of the file, on stable storage."""
         os.fdatasync(fd)
 
     def truncate(self, fd: int, length: int) -> None:
@@ -42,7 +48,7 @@ class Disk:
         path.unlink(missing_ok=True)
 
     def sync_folder(self, path: Path) -> None:
-        """The names in the folder (created, renamed, removed) are on stable storage."""
+        """Put the names in the folder (created, renamed, removed) on stable storage."""
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(fd)
@@ -50,13 +56,13 @@ class Disk:
             os.close(fd)
 
     def free_bytes(self, path: Path) -> int:
-        """What an ordinary user may still write on the file system of `path`."""
+        """Return how many bytes an ordinary user may still write on the file system of `path`."""
         facts = os.statvfs(path)
         return facts.f_bavail * facts.f_frsize
 
 
 class AppendFile:
-    """A file that only grows, and shrinks only to what is known to be good.
+    """A file that only grows, and is only ever cut back to what is known to be good.
 
     `length` is the file's length; `synced` is how much of it is on stable storage. After a failed write or sync nothing
     beyond `synced` can be trusted: `repair` cuts it off, and must succeed before the next append.
@@ -119,15 +125,47 @@ def make_durable(disk: Disk, path: Path) -> None:
     disk.sync_folder(path.parent)
 
 
+class Replacement:
+    """A file that is written beside `path` and takes its place when it is complete: `path` is never half of one."""
+
+    def __init__(self, disk: Disk, path: Path) -> None:
+        self._disk = disk
+        self._path = path
+        self._temporary = path.with_name(path.name + ".new")
+        disk.unlink(self._temporary)
+        self._file = AppendFile(disk, self._temporary)
+
+    @property
+    def length(self) -> int:
+        return self._file.length
+
+    def append(self, data: bytes) -> None:
+        """Raises OSError."""
+        self._file.append(data)
+
+    def sync(self) -> None:
+        """Raises OSError."""
+        self._file.sync()
+
+    def finish(self) -> None:
+        """Take the place of the file, durably. Raises OSError; then `abort` it."""
+        self._file.sync()
+        self._disk.rename(self._temporary, self._path)
+        self._disk.sync_folder(self._path.parent)
+        self._file.close()
+
+    def abort(self) -> None:
+        """Leave the file as it was. Raises OSError."""
+        self._file.close()
+        self._disk.unlink(self._temporary)
+
+
 def replace_file(disk: Disk, path: Path, data: bytes) -> None:
     """Put a small file in the place of `path`, whole or not at all. Raises OSError."""
-    temporary = path.with_name(path.name + ".new")
-    disk.unlink(temporary)
-    file = AppendFile(disk, temporary)
+    replacement = Replacement(disk, path)
     try:
-        file.append(data)
-        file.sync()
-    finally:
-        file.close()
-    disk.rename(temporary, path)
-    disk.sync_folder(path.parent)
+        replacement.append(data)
+        replacement.finish()
+    except OSError:
+        replacement.abort()
+        raise

@@ -10,12 +10,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from camiohookd.delivery import AllowList, Sender
+from camiohookd.delivery.allow_list import Target
 from camiohookd.errors import CallbackNotAllowed
 from camiohookd.metrics import Metrics
 from camiohookd.next_try import DeliveryOutcome, OutcomeKind, was_delivered_before
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import Cause, Task
 from camiohookd.queue.task_queue import DueDelivery, TaskQueue
+from camiohookd.storage.record import DamagedRecordError
 from camiohookd.system.logs import escape
 from camiohookd.wire.reply import encode_reply
 from camiohookd.worker.polling import Loops, give_up
@@ -57,10 +59,14 @@ class DeliveryLoop:
 
     async def _try(self, delivery: DueDelivery) -> Taken:
         started = time.monotonic()
-        answer = await self._deliver(delivery.task)
-        seconds = time.monotonic() - started
-        self._metrics.delivery_seconds.observe(seconds)
-        await self._record(delivery, answer, seconds)
+        try:
+            answer = await self._deliver(delivery.task)
+        except DamagedRecordError as error:
+            answer = await self._fail_damaged(delivery.task, error)
+        else:
+            seconds = time.monotonic() - started
+            self._metrics.delivery_seconds.observe(seconds)
+            await self._record(delivery, answer, seconds)
         go_on = not self._stopping.is_set()
         taken = await self._store.persist(lambda queue: self._land(queue, delivery, answer, go_on=go_on))
         return taken or (None, math.inf)
@@ -70,14 +76,29 @@ class DeliveryLoop:
             target = self._allow_list.check(task.callback_url)
         except CallbackNotAllowed as error:
             return DeliveryOutcome(OutcomeKind.FINAL, None, str(error))
-        assert task.reply is not None
-        body = encode_reply(task.reply)
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._pool, self._courier.deliver, target, body)
+            return await loop.run_in_executor(self._pool, self._post, target, task)
+        except DamagedRecordError:
+            raise
         except Exception as error:
             log.exception("task=%s could not be delivered for a reason that nobody thought of", task.id)
             return DeliveryOutcome(OutcomeKind.TRANSIENT, None, f"the delivery failed: {type(error).__name__}")
+
+    def _post(self, target: Target, task: Task) -> DeliveryOutcome:
+        """On a thread of the pool. Raises DamagedRecordError."""
+        try:
+            reply = self._store.read_reply(task)
+        except OSError as error:
+            return DeliveryOutcome(OutcomeKind.TRANSIENT, None, f"the stored labels cannot be read: {error}")
+        return self._courier.deliver(target, encode_reply(reply))
+
+    async def _fail_damaged(self, task: Task, error: DamagedRecordError) -> DeliveryOutcome:
+        if error.data:
+            await self._store.call(lambda queue: queue.quarantine.set_aside("reply", f"task-{task.id}", error.data))
+        reason = f"its stored labels are damaged: {error}"
+        await give_up(self._store, task, Cause.DAMAGED, reason)
+        return DeliveryOutcome(OutcomeKind.FINAL, None, reason)
 
     async def _record(self, delivery: DueDelivery, answer: DeliveryOutcome, seconds: float) -> None:
         task = delivery.task

@@ -14,7 +14,7 @@ from camiohookd.metrics import Metrics
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import Cause, Task
 from camiohookd.queue.task_queue import TaskQueue
-from camiohookd.storage.payload_record import DamagedPayloadError
+from camiohookd.storage.record import DamagedRecordError
 from camiohookd.system.logs import escape, warn_of_each
 from camiohookd.wire.reply import Reply
 from camiohookd.worker.event_labelling import EventLabeler, Interrupted
@@ -78,7 +78,7 @@ class LabelLoop:
             labels = await self._look_at(task)
         except Interrupted:
             await self._store.persist(lambda queue: queue.give_back(task_id))
-        except DamagedPayloadError as error:
+        except DamagedRecordError as error:
             await self._fail_damaged(task, error)
         except LabelerDown as error:
             # The event is not to blame: it waits as the others do, for as long as it takes.
@@ -147,7 +147,7 @@ class LabelLoop:
         await within(tries, self._stopping.wait())
         await self._store.persist(lambda queue: queue.give_back(int(task.id)))
 
-    async def _fail_damaged(self, task: Task, error: DamagedPayloadError) -> None:
+    async def _fail_damaged(self, task: Task, error: DamagedRecordError) -> None:
         if error.data:
             await self._store.call(lambda queue: queue.quarantine.set_aside("payload", f"task-{task.id}", error.data))
         await give_up(self._store, task, Cause.DAMAGED, f"its stored pictures are damaged: {error}")

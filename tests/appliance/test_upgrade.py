@@ -96,7 +96,7 @@ def test_a_state_of_a_newer_version_is_left_alone_and_the_journal_says_what_to_d
     before = contents(state)
     started = installed.machine.run("systemctl", "start", UNIT, check=False)
     service, after = installed.service, contents(state)
-    (state / "format").write_text("2\n")
+    (state / "format").write_text("3\n")
     installed.machine.run("systemctl", "start", UNIT)
     assert started.returncode != 0
     assert (service["ActiveState"], service["ExecMainStatus"], service["NRestarts"]) == ("failed", "78", "0")

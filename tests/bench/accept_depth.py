@@ -149,7 +149,7 @@ def accept_beside_compaction(folder: Path, depth: int) -> None:
     """Measure accepts between the steps of a compaction, as the store thread runs them under steady load."""
     seed(folder, depth)
     queue = open_queue(folder)
-    queue.storage.damaged = True  # asks for a compaction
+    queue.storage.files.must_compact = True  # asks for a compaction
     quiet, busy = Stopwatch(queue), Stopwatch(queue)
     for number in range(30):
         quiet.accept(event(number))

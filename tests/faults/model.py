@@ -16,7 +16,7 @@ import msgspec
 from camiohookd.errors import QueueError
 from camiohookd.queue.task import Cause, State, Task
 from camiohookd.queue.task_queue import TaskQueue
-from camiohookd.storage.payload_record import DamagedPayloadError
+from camiohookd.storage.record import DamagedRecordError
 from camiohookd.system.disk import Disk
 from camiohookd.wire.event import Event
 from camiohookd.wire.images import Picture
@@ -87,22 +87,29 @@ def see(queue: TaskQueue, task: Task) -> Seen:
         case State.PENDING:
             return "pending", _pictures(queue, task)
         case State.LABELLED:
-            return "labelled", plain(task.reply), task.attempts, task.not_before
+            return "labelled", _reply(queue, task), task.attempts, task.not_before
         case State.DONE:
             return ("done",)
         case State.FAILED:
             pictures = _pictures(queue, task) if task.payload else None
-            return "failed", task.cause, task.reason, pictures, plain(task.reply)
+            return "failed", task.cause, task.reason, pictures, _reply(queue, task) if task.reply else None
 
 
 def plain(kept: Reply | None) -> bytes | None:
     return msgspec.json.encode(kept) if kept is not None else None
 
 
+def _reply(queue: TaskQueue, task: Task) -> bytes | str | None:
+    try:
+        return plain(queue.read_reply(task))
+    except DamagedRecordError as error:
+        return f"damaged: {error}"
+
+
 def _pictures(queue: TaskQueue, task: Task) -> tuple[Picture, ...] | str:
     try:
         return queue.read_payload(task).pictures
-    except DamagedPayloadError as error:
+    except DamagedRecordError as error:
         return f"damaged: {error}"
 
 

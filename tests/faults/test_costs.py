@@ -18,7 +18,7 @@ from camiohookd.queue import views
 from camiohookd.queue.housekeeping import Housekeeper
 from camiohookd.queue.task import State
 from camiohookd.queue.task_queue import DueDelivery, TaskQueue
-from camiohookd.storage import tinydb_storage as storage
+from camiohookd.storage import table_files
 from tests.support.fault_disk import CountingDisk
 from tests.support.queue_factory import REPLY, HandClock, commit, crash, make_event, open_queue, seed
 
@@ -132,8 +132,8 @@ def test_a_verb_writes_as_much_however_many_wait(costs: dict[int, Costs], verb: 
 
 @pytest.mark.parametrize("depth", DEPTHS[1:])
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_verb_asks_the_disk_as_often_however_many_wait(costs: dict[int, Costs], verb: str, depth: int) -> None:
-    assert costs[depth][verb].calls == costs[DEPTHS[0]][verb].calls
+def test_a_verb_asks_the_disk_no_more_often_however_many_wait(costs: dict[int, Costs], verb: str, depth: int) -> None:
+    assert costs[depth][verb].calls <= costs[DEPTHS[0]][verb].calls
 
 
 @pytest.mark.parametrize("depth", DEPTHS[1:])
@@ -180,7 +180,7 @@ def test_opening_takes_as_many_steps_for_each_task_however_many_wait(tmp_path: P
 @pytest.fixture
 def _small_journals(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compaction begins early, in the same proportion to the snapshot as ever."""
-    monkeypatch.setattr(storage, "MIN_JOURNAL_BYTES", 32 * 1024)
+    monkeypatch.setattr(table_files, "MIN_JOURNAL_BYTES", 32 * 1024)
 
 
 @pytest.mark.usefixtures("_small_journals")
@@ -204,7 +204,7 @@ def bytes_per_event(folder: Path, depth: int, events: int) -> float:
     before = queue.disk.written
     for number in range(events):
         whole_life(queue, number)
-        if queue.storage.wants_compaction():
+        if queue.storage.files.wants_compaction():
             compactions += not housekeeper.step()
     written = (queue.disk.written - before) / events
     print(f"{written:.0f} bytes written per event of {DECODED} decoded bytes at {depth}, {compactions} compactions")

@@ -16,8 +16,7 @@ from camiohookd.queue.housekeeping import Housekeeper
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import Cause, State, Task
 from camiohookd.queue.task_queue import TaskQueue
-from camiohookd.storage import segments
-from camiohookd.storage import tinydb_storage as storage
+from camiohookd.storage import segments, table_files
 from tests.faults.crashes import crashes, every_byte, some_bytes
 from tests.faults.exploring import Explorer, Tally, build, expect_none
 from tests.faults.model import (
@@ -46,7 +45,7 @@ STEP_BYTES = 200
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a few events fill segments and journals."""
     monkeypatch.setattr(segments, "SEGMENT_BYTES", 500)
-    monkeypatch.setattr(storage, "MIN_JOURNAL_BYTES", 800)
+    monkeypatch.setattr(table_files, "MIN_JOURNAL_BYTES", 800)
 
 
 @pytest.fixture(scope="module")

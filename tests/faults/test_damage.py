@@ -12,9 +12,8 @@ from tinydb import TinyDB
 
 from camiohookd.errors import StateFolderError
 from camiohookd.queue.task import Cause, State, Task
-from camiohookd.storage import segments
-from camiohookd.storage import tinydb_storage as storage
-from camiohookd.storage.payload_record import DamagedPayloadError
+from camiohookd.storage import segments, table_files
+from camiohookd.storage.record import DamagedRecordError
 from tests.faults.crashes import Folder
 from tests.faults.exploring import build, recover_twice
 from tests.faults.model import Driver, Ledger, damage, digest_of, event, kill, open_queue, see_all
@@ -27,7 +26,7 @@ Damage = Callable[[bytes, int], bytes]
 @pytest.fixture(autouse=True)
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segments, "SEGMENT_BYTES", 700)
-    monkeypatch.setattr(storage, "MIN_JOURNAL_BYTES", 1 << 20)
+    monkeypatch.setattr(table_files, "MIN_JOURNAL_BYTES", 1 << 20)
 
 
 def _flip(data: bytes, offset: int) -> bytes:
@@ -74,7 +73,9 @@ class _Whole:
         driver.drop("gone 3")
         driver.put("i")
         self.tasks = see_all(driver.queue)
-        self.places = {task_id: driver.queue.get(int(task_id)).payload for task_id, _ in self.tasks.values()}
+        tasks = [driver.queue.get(int(task_id)) for task_id, _ in self.tasks.values()]
+        self.places = {task.id: task.payload for task in tasks}
+        self.replies = {task.id: task.reply for task in tasks}
         kill(driver.queue)
         self.ledger: Ledger = driver.ledger
         self.files: Folder = {
@@ -85,11 +86,12 @@ class _Whole:
 
     def touched(self, name: str, start: int, end: int) -> set[str]:
         """The ids of the tasks whose records bytes `start` to `end` of a file belong to."""
-        if name.startswith("segments/"):
+        if name.startswith(("segments/", "replies/")):
             number = int(Path(name).stem)
+            places = self.places if name.startswith("segments/") else self.replies
             return {
                 task_id
-                for task_id, place in self.places.items()
+                for task_id, place in places.items()
                 if place and place.segment == number and place.offset < end and start < place.offset + place.length
             }
         data = self.files[name]
@@ -114,8 +116,8 @@ def _problems(whole: _Whole, folder: Path, touched: set[str]) -> list[str]:
         found = recovered.tasks.get(digest, ("", None))
         if (task_id or found[0]) not in touched and found != (task_id, seen):
             problems.append(f"task {task_id or found[0]} is not touched and was {seen}, is {found}")
-        if task_id in touched and whole.places[task_id] and found[1] is None:
-            problems.append(f"task {task_id} is gone, although its payload is there")
+        if task_id in touched and (whole.places[task_id] or whole.replies[task_id]) and found[1] is None:
+            problems.append(f"task {task_id} is gone, although the record of its pictures or labels is there")
     return problems
 
 
@@ -143,11 +145,11 @@ def test_damaged_bytes_of_journal_and_snapshot_cost_their_own_record_only(
 
 
 @each_way
-def test_damaged_bytes_of_a_payload_cost_its_own_task_only(
+def test_damaged_bytes_of_a_segment_cost_their_own_task_only(
     way: Damage, length: int, whole: _Whole, memory_folder: Path, long_run: bool
 ) -> None:
     folder = memory_folder / "damaged"
-    for name in [name for name in whole.files if name.startswith("segments/")]:
+    for name in [name for name in whole.files if name.startswith(("segments/", "replies/"))]:
         data = whole.files[name]
         for offset in range(0, len(data), 1 if long_run else 13):
             build(folder, whole.files | {name: way(data, offset)})
@@ -164,14 +166,14 @@ def test_reading_a_damaged_payload_says_so_and_gives_the_bytes(whole: _Whole, me
     path = folder / "segments" / f"{place.segment:08d}.payloads"
     path.write_bytes(_flip(path.read_bytes(), place.offset + place.length - 1))
     queue = open_queue(folder)
-    with pytest.raises(DamagedPayloadError) as caught:
+    with pytest.raises(DamagedRecordError) as caught:
         queue.read_payload(queue.get(2))
     assert len(caught.value.data) == place.length
     assert queue.read_payload(queue.get(3)).task_id == 3
     kill(queue)
 
 
-@pytest.mark.parametrize("name", [JOURNAL, SNAPSHOT, "segments/00000001.payloads"])
+@pytest.mark.parametrize("name", [JOURNAL, SNAPSHOT, "segments/00000001.payloads", "replies/00000001.replies"])
 def test_a_file_cut_short_anywhere_costs_what_stood_behind_only(
     name: str, whole: _Whole, memory_folder: Path, long_run: bool
 ) -> None:
@@ -191,8 +193,8 @@ def test_a_lost_file_costs_what_was_in_it_only(whole: _Whole, memory_folder: Pat
         touched = whole.touched(name, 0, len(data))
         lost = [each for digest, each in whole.tasks.items() if recovered.tasks.get(digest) != each]
         assert {task_id for task_id, _ in lost} <= touched, name
-        pending = {digest for digest, (_, seen) in whole.tasks.items() if seen and seen[0] == "pending"}
-        assert pending <= recovered.tasks.keys(), name
+        waiting = {digest for digest, (_, seen) in whole.tasks.items() if seen and seen[0] in ("pending", "labelled")}
+        assert waiting <= recovered.tasks.keys(), name
 
 
 def test_foreign_files_in_the_folder_disturb_nothing(whole: _Whole, memory_folder: Path) -> None:
@@ -217,8 +219,9 @@ def test_what_is_set_aside_is_counted_logged_and_kept_byte_for_byte(
     queue = open_queue(folder)
     assert queue.quarantine.counts == {"journal": 1}
     [path] = queue.quarantine.files()
-    assert path.read_bytes() == line.replace(b'"put","11"', bytes(10))
-    assert queue.quarantine.bytes_used == len(line)
+    framed = b"@%d %d\n%b\n" % (start, len(line), line.replace(b'"put","11"', bytes(10)))
+    assert path.read_bytes() == framed
+    assert queue.quarantine.bytes_used == len(framed)
     [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert str(path) in record.message
     kill(queue)
@@ -236,9 +239,9 @@ def test_damage_is_set_aside_once_and_then_compacted_away(whole: _Whole, memory_
 
 def test_a_newer_format_is_refused_and_left_alone(whole: _Whole, memory_folder: Path) -> None:
     folder = memory_folder / "newer"
-    files = whole.files | {"format": b"3\n"}
+    files = whole.files | {"format": b"4\n"}
     build(folder, files)
-    with pytest.raises(StateFolderError, match="has format 3, written by a newer camiohookd"):
+    with pytest.raises(StateFolderError, match="has format 4, written by a newer camiohookd"):
         open_queue(folder)
     assert {name: (folder / name).read_bytes() for name in files} == files
 
@@ -266,7 +269,7 @@ def test_format_1_is_migrated_with_all_its_tasks(memory_folder: Path) -> None:
         assert queue.put(event("new")).id == "6"
         queue.commit()
     queue.close()
-    assert (folder / "format").read_text() == "2\n"
+    assert (folder / "format").read_text() == "3\n"
 
 
 def test_an_empty_queue_of_format_1_is_migrated(memory_folder: Path) -> None:

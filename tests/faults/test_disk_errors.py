@@ -17,8 +17,7 @@ from camiohookd.queue.housekeeping import PAUSE_AFTER_FAILURE, Housekeeper
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import Cause, State, Task
 from camiohookd.queue.task_queue import TaskQueue
-from camiohookd.storage import segments
-from camiohookd.storage import tinydb_storage as storage
+from camiohookd.storage import segments, table_files
 from tests.faults.exploring import Explorer, Tally, expect_none, recover_twice
 from tests.faults.model import (
     Acknowledged,
@@ -44,7 +43,7 @@ Step = Callable[[Driver], object]
 @pytest.fixture(autouse=True)
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segments, "SEGMENT_BYTES", 500)
-    monkeypatch.setattr(storage, "MIN_JOURNAL_BYTES", 1500)
+    monkeypatch.setattr(table_files, "MIN_JOURNAL_BYTES", 1500)
 
 
 @pytest.fixture(scope="module")

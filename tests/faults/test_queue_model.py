@@ -32,7 +32,9 @@ from camiohookd.queue.task import Cause, State, Task
 from camiohookd.queue.task_queue import DueDelivery, TaskQueue
 from camiohookd.storage import segments
 from camiohookd.storage.journal import Del, Live, Note, Put, Record, Scan, Set
-from camiohookd.storage.payload_record import DamagedPayloadError
+from camiohookd.storage.line_reader import lines_of
+from camiohookd.storage.lost_ids import LostIds
+from camiohookd.storage.record import DamagedRecordError
 from tests.support.fault_disk import CountingDisk
 from tests.support.queue_factory import REPLY, HandClock, commit, crash, make_event, open_queue
 
@@ -202,7 +204,7 @@ class QueueModel(RuleBasedStateMachine):
         task_id = int(delivery.task.id)
         assert self.tasks[task_id].state is State.LABELLED
         assert task_id not in self.in_air, "the same reply is in the air twice"
-        assert delivery.task.reply == REPLY
+        assert self.queue.read_reply(delivery.task) == REPLY
         self.in_air[task_id] = delivery
 
     @precondition(lambda self: self.in_air)
@@ -383,7 +385,7 @@ class QueueModel(RuleBasedStateMachine):
     def has_its_pictures(self, task: Task) -> bool:
         try:
             return self.queue.read_payload(task).pictures == EVENT[NUMBER_OF[task.digest]].pictures
-        except DamagedPayloadError:
+        except DamagedRecordError:
             return False
 
     # What always holds
@@ -456,7 +458,7 @@ def rot(folder: Path, chance: random.Random) -> Record:
     journal = max(folder.glob("queue.journal-*"))
     lines = journal.read_bytes().splitlines(keepends=True)
     hit = chance.choice(range(len(lines)))
-    [record] = Scan(lines[hit])
+    [record] = Scan(lines_of(lines[hit]), LostIds(), lambda *_: None)
     damaged = bytearray(lines[hit])
     damaged[chance.randrange(len(damaged) - 1)] ^= 1 << chance.randrange(3)
     lines[hit] = bytes(damaged)

@@ -23,6 +23,9 @@ from camiohookd.pictures import decode as images
 from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.storage import journal
 from camiohookd.storage.documents import Documents
+from camiohookd.storage.line_reader import lines_of
+from camiohookd.storage.lost_ids import LostIds
+from camiohookd.storage.old_documents import BringUp
 from camiohookd.system.disk import Disk
 from camiohookd.web.server import gzip_body
 from camiohookd.web.server.answers import Refused
@@ -109,7 +112,8 @@ def journal_lines(data: bytes) -> None:
         b"%08x %b\n" % (zlib.crc32(line[1:]), line[1:]) if line.startswith(b"@") else line + b"\n"
         for line in data.split(b"\n")
     ]
-    journal.replay(journal.Scan(b"".join(lines)), Documents(), {})
+    scan = journal.Scan(lines_of(b"".join(lines)), LostIds(), lambda *_: None)
+    journal.replay(scan, Documents(), {}, BringUp(lambda *_: [1, 0, 0]))
 
 
 def recovery(data: bytes) -> None:

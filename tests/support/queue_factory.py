@@ -11,9 +11,9 @@ from camiohookd.queue.capacity import Bounds
 from camiohookd.queue.state_folder import FORMAT
 from camiohookd.queue.task import State, Task
 from camiohookd.queue.task_queue import TaskQueue
-from camiohookd.storage import snapshot
+from camiohookd.storage import reply_record, snapshot
 from camiohookd.storage.documents import Documents
-from camiohookd.storage.segments import Place
+from camiohookd.storage.segments import SegmentFolder, Segments
 from camiohookd.wire.event import Event
 from camiohookd.wire.images import Picture
 from camiohookd.wire.reply import Label, Reply
@@ -110,20 +110,28 @@ def crash(queue: TaskQueue) -> None:
     disk.die()
 
 
-def seed(folder: Path, waiting: int) -> None:
-    """A state folder as a clean stop leaves it, with that many tasks waiting, every other one of them labelled."""
-    documents = {}
+def seed(folder: Path, waiting: int, reply: Reply = REPLY, *, labelled_of: int = 2) -> None:
+    """Write a state folder as a clean stop leaves it: `waiting` tasks, every `labelled_of`-th of them labelled."""
+    folder.mkdir(exist_ok=True)
+    disk = CountingDisk()
+    replies = Segments(SegmentFolder(folder / "replies", "replies", reply_record.MAGIC), disk)
+    documents = Documents()
     for number in range(1, waiting + 1):
-        task = Task(
+        document = Task(
             digest=f"{number:032x}",
             received=1.5e9,
             images=3,
             camera=f"camera {number % 20}",
             user_id="user",
             callback_url=f"https://{HOST}/callbacks/{number}",
-            **({"state": State.LABELLED, "reply": REPLY} if number % 2 else {"payload": Place(1, 40 * number, 40)}),
-        )
-        documents[str(number)] = task.to_document()
-    folder.mkdir(exist_ok=True)
-    snapshot.write_all(CountingDisk(), folder / "queue.json", Documents(documents))
+        ).to_document()
+        if number % labelled_of == 1 % labelled_of:
+            place = replies.append(reply_record.encode(number, document, reply))
+            replies.need(place)
+            document |= {"state": State.LABELLED.value, "reply": list(place)}
+        else:
+            document["payload"] = [1, 40 * number, 40]
+        documents[str(number)] = document
+    replies.retire()
+    snapshot.write_all(disk, folder / "queue.json", documents)
     (folder / "format").write_text(f"{FORMAT}\n")

@@ -142,13 +142,13 @@ def test_a_compaction_is_done_in_bounded_steps(queue: TaskQueue, disk: CountingD
         steps.append(disk.written - before)
     assert len(steps) > 10
     assert max(steps) <= storage.STEP_BYTES + 400
-    assert not queue.storage.wants_compaction()
+    assert not queue.storage.files.wants_compaction()
 
 
 def test_a_compaction_that_the_disk_refuses_is_tried_again_a_minute_later(
     queue: TaskQueue, clock: HandClock, disk: CountingDisk
 ) -> None:
-    queue.storage.damaged = True
+    queue.storage.files.must_compact = True
     disk.fails = lambda call, path: OSError("full") if path.name == "queue.json.new" else None
     housekeeper = Housekeeper(queue)
     steps_until_idle(housekeeper)
@@ -156,7 +156,7 @@ def test_a_compaction_that_the_disk_refuses_is_tried_again_a_minute_later(
     assert not housekeeper.step()
     clock.tick(PAUSE_AFTER_FAILURE)
     steps_until_idle(housekeeper)
-    assert not queue.storage.wants_compaction()
+    assert not queue.storage.files.wants_compaction()
 
 
 def test_the_clock_is_noted_so_that_a_power_cut_costs_little_age(

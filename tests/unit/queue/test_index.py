@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from camiohookd.queue.delivery_schedule import DeliverySchedule
 from camiohookd.queue.index import TaskIndex, host_of
-from camiohookd.storage.segments import Segments
+from camiohookd.storage.documents import Documents
+from camiohookd.storage.segments import SegmentFolder, Segments
 from tests.support.fault_disk import CountingDisk
 from tests.support.queue_factory import backoff
 
@@ -22,11 +23,11 @@ waiting = st.fixed_dictionaries(
         "callback_url": st.sampled_from(["https://a/1", "https://b/1"]),
         "since": st.integers(0, 5),
     },
-    optional={"in_hand": st.just(True), "suspect": st.just(True), "payload": payloads},
+    optional={"in_hand": st.just(True), "suspect": st.just(True), "payload": payloads, "reply": payloads},
 )
 ended = st.fixed_dictionaries(
     {"state": st.sampled_from(["done", "failed"]), "ended": st.integers(0, 5)},
-    optional={"payload": payloads},
+    optional={"payload": payloads, "reply": payloads},
 )
 changes = st.lists(st.tuples(st.integers(1, 5), st.none() | waiting | ended), max_size=30)
 
@@ -39,8 +40,9 @@ def test_after_any_changes_it_is_as_if_built_from_the_documents(
     index, documents = new_index(folder), dict[int, Document]()
     for number, after in script:
         after = after and {**after, "digest": f"digest {number}"}
-        if after and "payload" in after:
-            after["payload"] = [after["payload"][0], 40 * number, 40]  # no two tasks share a place
+        for field in ("payload", "reply"):
+            if after and field in after:
+                after[field] = [after[field][0], 40 * number, 40]  # no two tasks share a place
         index.observe(str(number), documents.get(number), after)
         documents.pop(number, None)
         if after is not None:
@@ -48,11 +50,14 @@ def test_after_any_changes_it_is_as_if_built_from_the_documents(
     fresh = new_index(folder)
     for number in sorted(documents):
         fresh.observe(str(number), None, documents[number])
-    assert facts(index) == facts(fresh)
+    filled = new_index(folder)
+    filled.fill(Documents({str(number): document for number, document in documents.items()}))
+    assert facts(index) == facts(fresh) == facts(filled)
 
 
 def new_index(folder: Path) -> TaskIndex:
-    return TaskIndex(Segments(folder, CountingDisk()), DeliverySchedule(backoff))
+    segments, replies = (Segments(SegmentFolder(folder / name, name, b"TEST"), CountingDisk()) for name in ("s", "r"))
+    return TaskIndex(segments, replies, DeliverySchedule(backoff))
 
 
 def facts(index: TaskIndex) -> dict[str, Any]:
@@ -69,7 +74,7 @@ def facts(index: TaskIndex) -> dict[str, Any]:
         "in hand": index.in_hand,
         "digests": index._by_digest,
         "timed": [sorted(ids._times.items()) for ids in (index.by_age, index.kept_payloads, *index.ended.values())],
-        "segments": index._segments._needed,
+        "segments": (index._segments._needed, index._replies._needed),
         "due": sorted(due),
     }
 

@@ -224,12 +224,12 @@ def test_a_call_after_the_stop_is_refused_and_does_not_wait_for_ever(queue: Task
 
 
 def test_compaction_goes_on_while_nobody_calls(queue: TaskQueue, tmp_path: Path) -> None:
-    queue.storage.damaged = True
+    queue.storage.files.must_compact = True
 
     async def scenario() -> None:
         async with running(queue) as store:
             await store.call(lambda q: q.put(make_event(1)))
-            while await store.call(lambda q: q.storage.wants_compaction()):
+            while await store.call(lambda q: q.storage.files.wants_compaction()):
                 await asyncio.sleep(0)
 
     asyncio.run(scenario())

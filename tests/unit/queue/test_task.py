@@ -6,13 +6,8 @@ from hypothesis import strategies as st
 
 from camiohookd.queue.task import Cause, State, Task
 from camiohookd.storage.segments import Place
-from camiohookd.wire.reply import Label, Reply
 
-polygons = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=4).map(tuple)
-labels = st.dictionaries(st.text(max_size=5), st.builds(Label, st.floats(0, 1), polygons), max_size=2)
-replies = st.builds(
-    Reply, st.dictionaries(st.text(max_size=9), labels, max_size=2) | st.lists(st.text(max_size=5), max_size=3)
-)
+places = st.builds(Place, st.integers(0), st.integers(0), st.integers(0))
 tasks = st.builds(
     Task,
     id=st.integers(1).map(str),
@@ -20,8 +15,8 @@ tasks = st.builds(
     digest=st.text(max_size=8),
     received=st.floats(0, 1e10),
     camera=st.none() | st.text(max_size=8),
-    payload=st.none() | st.builds(Place, st.integers(0), st.integers(0), st.integers(0)),
-    reply=st.none() | replies,
+    payload=st.none() | places,
+    reply=st.none() | places,
     cause=st.none() | st.sampled_from(Cause),
     attempts=st.integers(0),
     in_hand=st.booleans(),

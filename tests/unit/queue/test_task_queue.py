@@ -8,7 +8,7 @@ from tinydb import TinyDB, where
 from camiohookd.errors import NoSuchTask, StateFolderError, StoreUnavailable, WrongState
 from camiohookd.queue.task import Cause, State
 from camiohookd.queue.task_queue import DueDelivery, TaskQueue
-from camiohookd.storage.payload_record import DamagedPayloadError
+from camiohookd.storage.record import DamagedRecordError
 from tests.support.fault_disk import CountingDisk
 from tests.support.queue_factory import REPLY, HandClock, accept, backoff, commit, crash, label, make_event, open_queue
 
@@ -134,8 +134,8 @@ def test_a_claim_waits_for_no_disk(queue: TaskQueue, disk: CountingDisk) -> None
 
 def test_the_reply_is_kept_and_the_pictures_go(queue: TaskQueue) -> None:
     task = queue.get(label(queue, make_event(1)))
-    assert (task.state, task.reply, task.payload) == (State.LABELLED, REPLY, None)
-    with pytest.raises(DamagedPayloadError, match="let go"):
+    assert (task.state, queue.read_reply(task), task.payload) == (State.LABELLED, REPLY, None)
+    with pytest.raises(DamagedRecordError, match="it was deleted"):
         queue.read_payload(task)
 
 
@@ -144,7 +144,7 @@ def test_a_payload_of_another_task_is_noticed(queue: TaskQueue) -> None:
     accept(queue, make_event(2))
     place = list(queue.get(2).payload or ())
     commit(queue, lambda q: q.change(1, {"payload": place}))
-    with pytest.raises(DamagedPayloadError, match="task 2"):
+    with pytest.raises(DamagedRecordError, match="task 2"):
         queue.read_payload(queue.get(1))
 
 
@@ -154,7 +154,7 @@ def test_a_payload_of_another_task_is_noticed(queue: TaskQueue) -> None:
 def test_a_delivered_task_is_done_and_keeps_what_duplicates_need(queue: TaskQueue) -> None:
     label(queue, make_event(1))
     delivery = take(queue)
-    assert delivery.task.reply == REPLY
+    assert queue.read_reply(delivery.task) == REPLY
     assert queue.is_in_air(1)
     commit(queue, lambda q: q.done(1))
     queue.landed(delivery, success=True)
@@ -232,7 +232,7 @@ def test_a_failed_task_goes_on_where_it_was(queue: TaskQueue) -> None:
     commit(queue, lambda q: q.labelled(1, REPLY))
     commit(queue, lambda q: q.fail(1, Cause.REFUSED, "404"))
     commit(queue, lambda q: q.redrive(1))
-    assert take(queue).task.reply == REPLY
+    assert queue.read_reply(take(queue).task) == REPLY
 
 
 def test_failures_are_told_by_cause(tmp_path: Path, disk: CountingDisk) -> None:

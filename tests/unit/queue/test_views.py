@@ -62,7 +62,7 @@ def test_the_snapshot_counts_every_state_and_every_byte(queue: TaskQueue) -> Non
     assert snapshot.tasks == {"pending": 2, "labelled": 1, "done": 1, "failed": 1}
     assert snapshot.written_bytes == queue.disk.written > 0
     assert snapshot.written_bytes_per_event == queue.disk.written / 5
-    assert snapshot.quarantined == {"journal": 0, "snapshot": 0, "payload": 0}
+    assert snapshot.quarantined == {"journal": 0, "snapshot": 0, "payload": 0, "reply": 0}
 
 
 def test_the_desk_retries_what_failed_and_nothing_else(queue: TaskQueue) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camiohookd.storage.documents import Documents, lines
+from camiohookd.storage.documents import Documents
 
 ids = st.sampled_from(["1", "2", "3"])
 documents = st.dictionaries(st.text(max_size=3), st.text(max_size=3) | st.integers(0, 9) | st.none(), max_size=3)
@@ -41,10 +41,3 @@ def test_what_is_not_json_is_refused_and_changes_nothing() -> None:
     with pytest.raises(TypeError):
         ours["1"] = {"a": object()}
     assert ours == {"1": {}}
-
-
-@given(st.binary(max_size=30).map(lambda data: data.replace(b"\r", b"\n")))
-def test_lines_are_all_of_the_data_each_with_its_offset(data: bytes) -> None:
-    found = list(lines(data))
-    assert b"".join(line for _, line in found) == data
-    assert all(data[offset:].startswith(line) and line.count(b"\n") <= 1 for offset, line in found)

@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 from camiohookd.storage import journal
 from camiohookd.storage.documents import Documents
 from camiohookd.storage.journal import Del, Live, Note, Put, Set
+from camiohookd.storage.line_reader import lines_of
+from camiohookd.storage.lost_ids import LostIds
+from camiohookd.storage.old_documents import BringUp, no_replies
 from tests.support.fault_disk import CountingDisk
 
 
@@ -46,8 +49,13 @@ records = st.one_of(
 
 def scanned(data: bytes) -> tuple[list[journal.Record], list[tuple[int, bytes]], int]:
     """What is found: the records, the damaged lines, and how far the good ones reach."""
-    scan = journal.Scan(data)
-    return list(scan), scan.damaged, scan.good_length
+    damaged: list[tuple[int, bytes]] = []
+    scan = journal.Scan(lines_of(data), LostIds(), lambda *each: damaged.append(each))
+    return list(scan), damaged, scan.good_length
+
+
+def replay(script: list[journal.Record], documents: Documents, notes: dict[str, Any]) -> None:
+    journal.replay(script, documents, notes, BringUp(no_replies))
 
 
 @given(st.lists(records))
@@ -98,9 +106,9 @@ def test_a_line_that_no_version_writes_is_damaged_whatever_its_checksum_says(tex
 def test_replaying_twice_changes_nothing(script: list[journal.Record], before: dict[str, Any]) -> None:
     once = Documents({"1": before})
     notes: dict[str, Any] = {}
-    journal.replay(script, once, notes)
+    replay(script, once, notes)
     twice, twice_notes = Documents(once), dict(notes)
-    journal.replay(script, twice, twice_notes)
+    replay(script, twice, twice_notes)
     assert (twice, twice_notes) == (once, notes)
 
 
@@ -109,7 +117,7 @@ def test_the_difference_of_two_documents_turns_one_into_the_other(
     before: dict[str, Any] | None, after: dict[str, Any] | None
 ) -> None:
     state = Documents({} if before is None else {"1": before})
-    journal.replay([journal.difference("1", before, after)], state, {})
+    replay([journal.difference("1", before, after)], state, {})
     assert state == ({} if after is None else {"1": after})
 
 
@@ -120,7 +128,7 @@ def test_the_difference_names_only_what_changed() -> None:
 
 def test_a_number_that_a_document_had_is_remembered_when_the_document_is_gone() -> None:
     notes: dict[str, Any] = {}
-    journal.replay([put("7", {}), Del("7")], Documents(), notes)
+    replay([put("7", {}), Del("7")], Documents(), notes)
     assert notes == {"next_id": 8}
 
 
@@ -140,5 +148,5 @@ def test_a_journal_that_cannot_be_begun_leaves_no_half_of_one(tmp_path: Path, di
 
 def test_a_new_journal_is_durable_with_its_first_lines(tmp_path: Path, disk: CountingDisk) -> None:
     journal.create(disk, tmp_path, 3, RECORDS[:2])
-    assert list(journal.Scan(journal.path_of(tmp_path, 3).read_bytes())) == RECORDS[:2]
+    assert scanned(journal.path_of(tmp_path, 3).read_bytes())[0] == RECORDS[:2]
     assert disk.syncs["journal"] == disk.calls["sync_folder"] == 1

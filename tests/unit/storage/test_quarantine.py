@@ -26,12 +26,12 @@ def test_damaged_bytes_are_kept_under_a_name_that_tells_where_they_stood(
 
 def test_the_oldest_is_given_up_first_also_by_the_next_run(quarantine: Quarantine, tmp_path: Path) -> None:
     for number in range(12):
-        quarantine.set_aside("payload", f"task-{99 - number}", b"x" * number)
+        quarantine.set_aside("payload", f"task-{99 - number}", b"x" * (number + 1))
     again = Quarantine(tmp_path / "quarantine", CountingDisk())
-    assert again.bytes_used == sum(range(12))
+    assert again.bytes_used == sum(range(13))
     for number in range(11):
         assert again.evict_oldest()
-        assert again.bytes_used == sum(range(number + 1, 12))
+        assert again.bytes_used == sum(range(number + 2, 13))
     assert [path.name for path in again.files()] == ["000012-payload-task-88"]
     assert again.evict_oldest()
     assert not again.evict_oldest()

@@ -1,13 +1,15 @@
 """Payload segments: what was stored comes back whole or not at all, and a segment goes when nobody needs it."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from camiohookd.storage.payload_record import DamagedPayloadError, decode, draft, finish
-from camiohookd.storage.segments import SEGMENT_BYTES, Place, Segments
+from camiohookd.storage.payload_record import MAGIC, decode, draft, finish
+from camiohookd.storage.record import DamagedRecordError
+from camiohookd.storage.segments import SEGMENT_BYTES, Place, SegmentFolder, Segments
 from camiohookd.wire.event import Event
 from tests.support.fault_disk import CountingDisk
 from tests.support.queue_factory import make_event
@@ -23,7 +25,25 @@ RECORD = record_of(7, EVENT, 1.5e9)
 
 @pytest.fixture
 def segments(tmp_path: Path, disk: CountingDisk) -> Segments:
-    return Segments(tmp_path / "segments", disk)
+    return open_segments(tmp_path, disk)
+
+
+def open_segments(folder: Path, disk: CountingDisk) -> Segments:
+    return Segments(SegmentFolder(folder / "segments", "payloads", MAGIC), disk)
+
+
+def read_id(segments: Segments, place: Place) -> int:
+    return decode(segments.files.read(place)).task_id
+
+
+def ids_of(segments: Segments) -> list[int]:
+    """Of the whole records of the first segment."""
+    found = []
+    for place, head in segments.files.heads(1):
+        with suppress(DamagedRecordError):
+            assert read_id(segments, place) == head.task_id
+            found.append(head.task_id)
+    return found
 
 
 def keep(segments: Segments, record: bytes = RECORD) -> Place:
@@ -56,22 +76,22 @@ def test_a_record_takes_the_decoded_pictures_and_little_more() -> None:
 def test_any_damaged_byte_is_noticed(place: int, flip: int) -> None:
     damaged = bytearray(RECORD)
     damaged[place] ^= flip
-    with pytest.raises(DamagedPayloadError) as caught:
+    with pytest.raises(DamagedRecordError) as caught:
         decode(bytes(damaged))
     assert caught.value.data == damaged
 
 
 def test_any_missing_end_is_noticed() -> None:
     for length in range(len(RECORD)):
-        with pytest.raises(DamagedPayloadError):
+        with pytest.raises(DamagedRecordError):
             decode(RECORD[:length])
 
 
 def test_a_file_that_is_gone_is_a_damaged_payload(segments: Segments, tmp_path: Path) -> None:
     place = keep(segments)
     (tmp_path / "segments" / "00000001.payloads").unlink()
-    with pytest.raises(DamagedPayloadError, match="its file is gone"):
-        segments.read(place)
+    with pytest.raises(DamagedRecordError, match="its file is gone"):
+        segments.files.read(place)
 
 
 def test_damage_to_one_record_costs_no_other(segments: Segments, tmp_path: Path) -> None:
@@ -80,15 +100,15 @@ def test_damage_to_one_record_costs_no_other(segments: Segments, tmp_path: Path)
     content = bytearray(path.read_bytes())
     content[places[2].offset + 2 : places[2].offset + 40] = b"\xff" * 38
     path.write_bytes(content)
-    assert [stored.task_id for _, stored in segments.scan(1)] == [1, 2, 4, 5]
-    assert [place for place, _ in segments.scan(1)] == [place for place in places if place != places[2]]
-    assert segments.read(places[4]).task_id == 5
+    assert ids_of(segments) == [1, 2, 4, 5]
+    assert [place for place, _ in segments.files.heads(1)] == [place for place in places if place != places[2]]
+    assert read_id(segments, places[4]) == 5
 
 
 def test_a_picture_that_looks_like_a_record_is_taken_for_none(segments: Segments) -> None:
     keep(segments, record_of(1, embedding(RECORD), 0.0))
     keep(segments, record_of(2, make_event(2), 0.0))
-    assert [stored.task_id for _, stored in segments.scan(1)] == [1, 2]
+    assert ids_of(segments) == [1, 2]
 
 
 def embedding(record: bytes) -> Event:
@@ -114,7 +134,7 @@ def test_what_is_undone_leaves_nothing_and_what_was_settled_stays(segments: Segm
     assert (tmp_path / "segments" / "00000001.payloads").read_bytes() == RECORD
     assert segments.bytes_used == len(RECORD)
     assert keep(segments) == Place(1, len(RECORD), len(RECORD))
-    assert segments.read(place).task_id == 7
+    assert read_id(segments, place) == 7
 
 
 def test_a_torn_record_is_cut_off_before_the_next(
@@ -133,7 +153,7 @@ def test_a_torn_record_is_cut_off_before_the_next(
     segments.undo()
     place = keep(segments)
     assert place.offset == len(RECORD)
-    assert segments.read(place).task_id == 7
+    assert read_id(segments, place) == 7
     assert (tmp_path / "segments" / "00000001.payloads").stat().st_size == 2 * len(RECORD)
 
 
@@ -174,12 +194,12 @@ def test_a_new_run_begins_a_new_segment_and_knows_what_the_old_ones_take(
     segments: Segments, tmp_path: Path, disk: CountingDisk
 ) -> None:
     place = keep(segments)
-    again = Segments(tmp_path / "segments", disk)
+    again = open_segments(tmp_path, disk)
     again.need(place)
     again.drop_unneeded()
     assert again.bytes_used == len(RECORD)
     assert keep(again).segment == 2
-    assert again.read(place).task_id == 7
+    assert read_id(again, place) == 7
 
 
 def test_the_name_of_a_new_segment_is_durable_before_anything_in_it(segments: Segments, disk: CountingDisk) -> None:

@@ -8,11 +8,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tinydb import TinyDB
 
+from camiohookd.storage import snapshot
 from camiohookd.storage.documents import Documents
-from camiohookd.storage.snapshot import SnapshotWriter, encode_line, parse, write_all
+from camiohookd.storage.line_reader import lines_of
+from camiohookd.storage.lost_ids import LostIds
+from camiohookd.storage.snapshot import SnapshotWriter, encode_line, write_all
 from tests.support.fault_disk import CountingDisk
 
 Table = dict[str, dict[str, Any]]
+
+Damaged = list[tuple[int, bytes]]
+
+
+def parse(data: bytes) -> tuple[Documents, Damaged]:
+    """Return the documents that are whole, and the damaged lines."""
+    documents, damaged = Documents(), Damaged()
+    for key, document in snapshot.parse(lines_of(data), LostIds(), lambda *each: damaged.append(each)):
+        documents.set_encoded(key, document)
+    return documents, damaged
+
 
 FEW = Documents({str(number): {"state": "pending", "camera": f"c{number}\r\u2028"} for number in (1, 2, 10)})
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from camiohookd.storage import tinydb_storage as storage_module
+from camiohookd.storage import table_files
 from camiohookd.storage.quarantine import Quarantine
-from camiohookd.storage.tinydb_storage import MAX_UNSYNCED, MIN_JOURNAL_BYTES, STEP_BYTES, Change, JournaledStorage
+from camiohookd.storage.table_files import MAX_UNSYNCED, MIN_JOURNAL_BYTES
+from camiohookd.storage.tinydb_storage import STEP_BYTES, Change, JournaledStorage
 from tests.support.fault_disk import CountingDisk
 
 Open = Callable[[Path], JournaledStorage]
@@ -133,8 +134,9 @@ def test_a_damaged_line_is_set_aside_and_costs_only_itself(tmp_path: Path, open_
     path.write_bytes(b"".join(lines))
     storage = open_storage(tmp_path)
     assert set(storage.documents) == {"1", "3"}
-    assert storage.damaged
-    assert [file.read_bytes() for file in (tmp_path / "quarantine").iterdir()] == [lines[2]]
+    assert storage.files.must_compact
+    framed = b"@%d %d\n%b\n" % (len(lines[0] + lines[1]), len(lines[2]), lines[2])
+    assert [file.read_bytes() for file in (tmp_path / "quarantine").iterdir()] == [framed]
 
 
 def test_a_crash_after_any_step_of_a_compaction_loses_no_change(
@@ -181,19 +183,19 @@ def test_a_compaction_that_the_disk_refuses_loses_nothing_and_can_begin_anew(
     disk.fails = lambda *_: None
     storage.compact()
     assert open_storage(tmp_path).documents == storage.documents
-    assert not storage.wants_compaction()
+    assert not storage.files.wants_compaction()
 
 
 def test_a_compaction_is_due_when_the_journal_has_outgrown_the_snapshot(
     tmp_path: Path, open_storage: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage_module, "MIN_JOURNAL_BYTES", 10_000)
+    monkeypatch.setattr(table_files, "MIN_JOURNAL_BYTES", 10_000)
     storage = open_storage(tmp_path)
     sizes = []
     for number in range(1, 2000):
         storage.apply([insert(str(number), text="x" * 50)])
-        if storage.wants_compaction():
-            sizes.append(storage.bytes_used)
+        if storage.files.wants_compaction():
+            sizes.append(storage.files.bytes_used)
             storage.compact()
     assert sizes == sorted(sizes)
     assert 3 <= len(sizes) <= 6
@@ -207,8 +209,8 @@ def test_bytes_used_is_what_the_files_take(tmp_path: Path, open_storage: Open) -
         if number in (40, 60):
             storage.compact()
     used = sum(file.stat().st_size for file in tmp_path.iterdir())
-    assert storage.bytes_used == used
-    assert open_storage(tmp_path).bytes_used == used
+    assert storage.files.bytes_used == used
+    assert open_storage(tmp_path).files.bytes_used == used
 
 
 @pytest.mark.parametrize("call", ["write", "sync"])
@@ -224,7 +226,7 @@ def test_what_was_committed_without_a_sync_outlives_a_later_commit_that_is_refus
     with pytest.raises(OSError, match="refused"):
         storage.apply([insert("2")])
     disk.fails = lambda *_: None
-    storage.repair()
+    storage.files.repair()
     assert open_storage(tmp_path).documents == {"1": {"in_hand": True}}
 
 

@@ -1,0 +1,131 @@
+"""Makes tasks anew of their records in the segments, where the journal or the snapshot has lost them.
+
+A crash tears the newest changes off the journal, because an accepted or labelled event waits for its record alone to be
+durable. Damage takes documents anywhere, see `LostIds`. Both are told by the records: that of the pictures, and that of
+the labels, which has all that a delivery needs.
+"""
+
+import logging
+from collections.abc import Iterator
+
+from camiohookd.queue.store import QueueStore
+from camiohookd.queue.task import State, Task
+from camiohookd.storage import payload_record, reply_record
+from camiohookd.storage.record import DamagedRecordError
+from camiohookd.storage.segments import Place, Segments
+
+log = logging.getLogger("camiohookd.queue")
+
+
+def rescue(store: QueueStore) -> set[int]:
+    """Take in every task that only its record tells of; the caller commits. Raises OSError.
+
+    Returns the tasks whose labels were found, but not whether they were delivered.
+    """
+    known = store.storage.last_id
+    labelled = _rescue_replies(store, known)
+    _rescue_payloads(store, known)
+    return labelled
+
+
+def _rescue_replies(store: QueueStore, known: int) -> set[int]:
+    """The journal is synced when a segment is begun: only the newest one that the journal knows can hold others."""
+    found: set[int] = set()
+    for number in _searched(store, store.replies):
+        journal_knows, before = False, len(found)
+        for place, head in store.replies.files.heads(number):
+            store.storage.reserve_ids(head.task_id + 1)
+            document = store.storage.documents.get(str(head.task_id))
+            if document is None:
+                if not _is_lost(store, head.task_id, known):
+                    journal_knows = True
+                elif _insert_labelled(store, place):
+                    found.add(head.task_id)
+            elif document["state"] == State.PENDING:
+                if _label(store, place):
+                    found.add(head.task_id)
+            else:
+                journal_knows |= document["state"] == State.DONE or document.get("reply") == list(place)
+        if len(found) > before:
+            store.replies.make_durable(number)
+        if journal_knows and not store.storage.lost_ids:
+            break
+    return found
+
+
+def _rescue_payloads(store: QueueStore, known: int) -> None:
+    """Ids grow, so without damage only the end of the newest segments can hold any that the journal does not know."""
+    for number in _searched(store, store.segments):
+        oldest, rescued = known + 1, False
+        for place, head in store.segments.files.heads(number):
+            oldest = min(oldest, head.task_id)
+            store.storage.reserve_ids(head.task_id + 1)
+            if str(head.task_id) not in store.storage.documents and _is_lost(store, head.task_id, known):
+                rescued |= _insert_pending(store, place)
+        if rescued:
+            store.segments.make_durable(number)
+        if oldest <= known and not store.storage.lost_ids:
+            return
+
+
+def _searched(store: QueueStore, segments: Segments) -> Iterator[int]:
+    """Yield the numbers of the segments, newest first, and report how far the search is."""
+    numbers = segments.newest_first()
+    for count, number in enumerate(numbers):
+        store.progress.report(f"searching {segments.files.folder.name} for lost events", count, len(numbers))
+        yield number
+
+
+def _is_lost(store: QueueStore, task_id: int, known: int) -> bool:
+    return task_id > known or task_id in store.storage.lost_ids
+
+
+def _insert_pending(store: QueueStore, place: Place) -> bool:
+    try:
+        payload = payload_record.decode(store.segments.files.read(place))
+    except DamagedRecordError:
+        return False
+    if store.index.with_digest(payload.meta["digest"]) is not None:
+        return False
+    rest = payload.meta["rest"]
+    camera, user_id = rest.get("camera"), rest.get("user_id")
+    task = Task(
+        digest=payload.meta["digest"],
+        received=payload.meta["received"],
+        since=store.elapsed.now(),
+        images=len(payload.pictures),
+        camera=camera if isinstance(camera, str) else None,
+        user_id=user_id if isinstance(user_id, str) else None,
+        callback_url=rest["callback_url"],
+        payload=place,
+    )
+    store.insert(payload.task_id, task)
+    log.warning("task %d was missing from the journal; its pictures are whole: it will be labelled", payload.task_id)
+    return True
+
+
+def _insert_labelled(store: QueueStore, place: Place) -> bool:
+    stored = _read_reply(store, place)
+    if stored is None or store.index.with_digest(stored.facts["digest"]) is not None:
+        return False
+    task = Task(state=State.LABELLED, since=store.elapsed.now(), reply=place, **stored.facts)
+    store.insert(stored.task_id, task)
+    log.warning("task %d was missing from the journal; its labels are whole: they will be delivered", stored.task_id)
+    return True
+
+
+def _label(store: QueueStore, place: Place) -> bool:
+    """Give a pending task the labels that it had before the crash."""
+    stored = _read_reply(store, place)
+    if stored is None:
+        return False
+    store.mark_labelled(stored.task_id, place)
+    log.info("task %d was labelled when the last run ended: its labels will be delivered", stored.task_id)
+    return True
+
+
+def _read_reply(store: QueueStore, place: Place) -> reply_record.StoredReply | None:
+    try:
+        return reply_record.decode(store.replies.files.read(place))
+    except DamagedRecordError:
+        return None

@@ -1,0 +1,102 @@
+"""The records of a segment: a head that tells whose the record is and how long, and a body; both have a checksum.
+
+The head takes 32 bytes, little-endian: ``magic (4 bytes), task id u64, meta length u32, body length u32, CRC-32 of the
+body u32, zero u32, CRC-32 of the head so far u32``. The body is the meta, which is JSON, and then data. The checksums
+are zlib's.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import Any, BinaryIO, NamedTuple
+
+import msgspec
+
+_HEAD = struct.Struct("<4sQIIII")
+HEAD_BYTES = _HEAD.size + 4
+
+PIECE_BYTES = 1024 * 1024
+"""How much is read at a time where no head is found."""
+
+
+class DamagedRecordError(Exception):
+    """A record is not what was written; `data` are the bytes found in its place."""
+
+    def __init__(self, message: str, data: bytes) -> None:
+        super().__init__(message)
+        self.data = data
+
+
+class Head(NamedTuple):
+    """`meta_length` and `body_length` are in bytes; `checksum` is that of the body."""
+
+    task_id: int
+    meta_length: int
+    body_length: int
+    checksum: int
+
+    @property
+    def record_length(self) -> int:
+        return HEAD_BYTES + self.body_length
+
+
+def write_head(record: bytearray, magic: bytes, head: Head) -> None:
+    """Write the head of `record`, whose first `HEAD_BYTES` are kept free for it."""
+    _HEAD.pack_into(record, 0, magic, *head, 0)
+    struct.pack_into("<I", record, _HEAD.size, zlib.crc32(memoryview(record)[: _HEAD.size]))
+
+
+def checksum(record: bytearray) -> int:
+    """Return the CRC-32 of the body of a record whose head is not written yet."""
+    return zlib.crc32(memoryview(record)[HEAD_BYTES:])
+
+
+def decode(record: bytes, magic: bytes) -> tuple[Head, dict[str, Any], memoryview]:
+    """Check a record; return its head, its meta and its data. Raises DamagedRecordError."""
+    head = _read_head(record, magic)
+    if head is None:
+        raise DamagedRecordError("its head is damaged", record)
+    body = memoryview(record)[HEAD_BYTES:]
+    if len(body) != head.body_length or zlib.crc32(body) != head.checksum:
+        raise DamagedRecordError("its checksum does not match", record)
+    return head, msgspec.json.decode(body[: head.meta_length]), body[head.meta_length :]
+
+
+def _read_head(data: bytes, magic: bytes) -> Head | None:
+    """Return the head at the start of `data`; None if there is no whole one."""
+    if len(data) < HEAD_BYTES or data[:4] != magic:
+        return None
+    if zlib.crc32(data[: _HEAD.size]) != struct.unpack_from("<I", data, _HEAD.size)[0]:
+        return None
+    _, task_id, meta_length, body_length, check, _ = _HEAD.unpack_from(data)
+    return Head(task_id, meta_length, body_length, check)
+
+
+def heads(file: BinaryIO, magic: bytes) -> Iterator[tuple[int, Head]]:
+    """Yield every whole head of a segment with its offset; pass over damaged stretches. Raises OSError.
+
+    Only heads are read and checked, so that a long segment costs little: whether a body is whole, `decode` says.
+    """
+    offset = 0
+    while True:
+        file.seek(offset)
+        start = file.read(HEAD_BYTES)
+        head = _read_head(start, magic)
+        if head is not None:
+            yield offset, head
+            offset += head.record_length
+        elif not start or (offset := _find(file, magic, offset + 1)) < 0:
+            return
+
+
+def _find(file: BinaryIO, magic: bytes, offset: int) -> int:
+    """Return the offset of the next `magic` at `offset` or later, -1 if there is none."""
+    file.seek(offset)
+    rest = b""
+    while piece := file.read(PIECE_BYTES):
+        data = rest + piece
+        if (found := data.find(magic)) >= 0:
+            return offset - len(rest) + found
+        offset += len(piece)
+        rest = data[1 - len(magic) :]
+    return -1

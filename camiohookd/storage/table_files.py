@@ -1,0 +1,138 @@
+"""The files of a table: a snapshot, and the journals of what changed since.
+
+    append ─▶ the last journal             compact_step ─▶ a new journal, a new snapshot in steps, old journals go
+
+Belongs to the store thread.
+"""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from camiohookd.storage import journal
+from camiohookd.storage.documents import Document
+from camiohookd.storage.journal import Live, Note
+from camiohookd.storage.loading import StoredTable
+from camiohookd.storage.lost_ids import spans
+from camiohookd.storage.snapshot import SnapshotWriter
+from camiohookd.system.disk import AppendFile, Disk, make_durable
+
+MIN_JOURNAL_BYTES = 4 * 1024 * 1024
+GROWTH = 2
+"""A compaction starts when the journal is `GROWTH` times as long as the snapshot was, and at least `MIN_JOURNAL_BYTES`
+long: so that all compactions together write at most half as much again as the journal."""
+
+MAX_UNSYNCED = 100
+"""Changes that may wait for a sync: what a power cut takes of the journal, and recovery looks for in the segments."""
+
+log = logging.getLogger("camiohookd.queue")
+
+
+class TableFiles:
+    """The files that `stored` was read from. `must_compact` says that only a compaction leaves them in order."""
+
+    def __init__(self, path: Path, disk: Disk, stored: StoredTable, *, must_compact: bool) -> None:
+        self._path = path
+        self._folder = path.parent
+        self._disk = disk
+        self._documents = stored.documents
+        self._unsynced: list[bytes] = []  # committed, but a failed sync would take them away again
+        self._writer: SnapshotWriter | None = None
+        self._numbers = stored.numbers or [1]
+        self._snapshot_bytes = stored.snapshot_bytes
+        self._older_bytes = stored.older_bytes
+        self.must_compact = must_compact
+        self._journal = (
+            self._open_last_journal(stored.good_length)
+            if stored.numbers
+            else journal.create(self._disk, self._folder, 1, [Note(stored.notes)])
+        )
+
+    def _open_last_journal(self, good_length: int) -> AppendFile:
+        for number in self._numbers:
+            # The last process may have been killed before it had synced what was read.
+            make_durable(self._disk, journal.path_of(self._folder, number))
+        last = AppendFile(self._disk, journal.path_of(self._folder, self._numbers[-1]))
+        if last.length > good_length:
+            log.warning("cut a torn tail of %d bytes off %s: power or process went away while it was written",
+                        last.length - good_length, last.path)  # fmt: skip
+            last.cut(good_length)
+        return last
+
+    def close(self) -> None:
+        self._journal.close()
+
+    def append(self, lines: list[bytes], *, sync: bool) -> None:
+        """Add lines to the journal, durably unless `sync` is false and few are not yet. Raises OSError."""
+        sync = sync or len(self._unsynced) + len(lines) > MAX_UNSYNCED
+        self.repair()
+        if lines:
+            self._journal.append(b"".join(lines))
+        if sync:
+            self._journal.sync()
+        self._unsynced = [] if sync else self._unsynced + lines
+
+    def repair(self) -> None:
+        """See that nothing of an `append` that failed is ever read. Raises OSError while the disk still refuses."""
+        if self._journal.repair() and self._unsynced:
+            self._journal.append(b"".join(self._unsynced))
+
+    @property
+    def bytes_used(self) -> int:
+        """What snapshot and journals take on the disk."""
+        return self._snapshot_bytes + self._older_bytes + self._journal.length
+
+    # Compaction
+
+    def wants_compaction(self) -> bool:
+        """Return whether the journal is long, or something is to be left behind."""
+        long = self._journal.length > max(MIN_JOURNAL_BYTES, GROWTH * self._snapshot_bytes)
+        return long or self.must_compact or len(self._numbers) > 1
+
+    def compact_step(self, notes: Callable[[], Document], limit: int) -> bool:
+        """Write about `limit` bytes of the next snapshot; True when it is complete. After an OSError it begins anew.
+
+        `notes` gives the facts that the new journal begins with.
+        """
+        if self._writer is None:
+            self._begin_compaction(notes())
+            return False
+        try:
+            if not self._writer.step(limit):
+                return False
+        except OSError:
+            self.abort_compaction()
+            raise
+        self._writer = None
+        self._snapshot_bytes = self._path.stat().st_size
+        self.must_compact = False
+        self._drop_old_journals()
+        return True
+
+    def _begin_compaction(self, notes: Document) -> None:
+        self.repair()
+        self._journal.sync()
+        self._unsynced.clear()
+        number = self._numbers[-1] + 1
+        live = Live(spans(self._documents.ascending_ids()))
+        fresh = journal.create(self._disk, self._folder, number, [Note(notes), live])
+        self._journal.close()
+        self._older_bytes += self._journal.length
+        self._journal = fresh
+        self._numbers.append(number)
+        self._writer = SnapshotWriter(self._disk, self._path, self._documents)
+
+    def _drop_old_journals(self) -> None:
+        # Oldest first, each gone for good before the next: what a crash leaves is then without a gap, and may be
+        # replayed over the new snapshot without changing it.
+        while len(self._numbers) > 1:
+            self._disk.unlink(journal.path_of(self._folder, self._numbers[0]))
+            self._disk.sync_folder(self._folder)
+            del self._numbers[0]
+        self._older_bytes = 0
+
+    def abort_compaction(self) -> None:
+        """Forget the snapshot that is being written. Raises OSError."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.abort()
