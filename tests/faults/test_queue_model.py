@@ -377,7 +377,9 @@ class QueueModel(RuleBasedStateMachine):
 
     def accept_as_it_is(self, task: Task) -> None:
         task_id = int(task.id)
-        if task.payload is not None and not self.has_its_pictures(task):
+        # A task to be labelled has no payload if only the note survives that its pictures were given up as it failed.
+        has_payload = task.payload is not None or task.state is State.PENDING
+        if has_payload and not self.has_its_pictures(task):
             commit(self.queue, lambda q: q.drop(task_id))  # the worker would fail it as damaged
         else:
             self.tasks[task_id] = seen(NUMBER_OF[task.digest], task)
