@@ -25,7 +25,7 @@ from camiohookd.web.server import answers, gzip_body
 from camiohookd.web.server.answers import ErrorResponse, Refused
 from camiohookd.web.server.endpoint import Endpoint, UnknownPath
 from camiohookd.web.server.listener import ListenerLimits, Site
-from camiohookd.web.server.log_throttle import Throttle, printable
+from camiohookd.web.server.log_throttle import Throttle, log_refusal, printable
 from camiohookd.web.server.peers import Peers
 
 log = logging.getLogger("camiohookd.hook")
@@ -33,6 +33,7 @@ log = logging.getLogger("camiohookd.hook")
 _PREFIX = "/tasks/"
 _DEFAULT_PAGE, _MAX_PAGE = 100, 1000
 _CURSOR = re.compile(r"[0-9A-Za-z_.:-]{1,128}")
+_KEY_PARTS = 2  # of a path, from its end, that may be the key
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class HookContext:
 
 
 class Status(Endpoint):
-    """``GET /`` and ``GET /tasks/``: the service is up."""
+    """``GET /``, ``GET /tasks`` and ``GET /tasks/``: the service is up."""
 
     async def serve(self) -> None:
         self.reply(200, {"status": "ok"})
@@ -57,7 +58,7 @@ class Status(Endpoint):
 class Tasks(Endpoint):
     """``/tasks/{api_key}``: POST an event, GET the pending tasks."""
 
-    methods = ("GET", "POST")
+    methods = ("GET", "HEAD", "POST")
 
     def initialize(self, hook: HookContext) -> None:
         self._hook = hook
@@ -71,12 +72,10 @@ class Tasks(Endpoint):
             self._admit_event()
 
     async def serve(self) -> None:
-        if self.request.method == "GET":
-            await self._list()
-        elif self.body.received == 0:
-            self.reply(200, {"status": "ok"})
-        else:
+        if self.request.method == "POST":
             await self._accept()
+        else:
+            await self._list()
 
     def take_memory(self, size: int) -> Awaitable[None] | None:
         return self._memory.grow_to(size) if self._memory else None
@@ -87,22 +86,12 @@ class Tasks(Endpoint):
             self._memory = None
 
     def refused(self, answer: ErrorResponse) -> None:
-        if self.request.method != "POST":
-            return
-        self._hook.metrics.events_refused.labels(answer.code).inc()
-        self._hook.throttle.warning(
-            answer.code,
-            "refused status=%d code=%s from=%s bytes=%d: %s",
-            answer.status,
-            answer.code,
-            printable(self.peer.name),
-            self.body.received,
-            printable(answer.message),
-        )
+        if self.request.method == "POST":
+            self._hook.metrics.events_refused.labels(answer.code).inc()
+        log_refusal(self._hook.throttle, answer, self.peer.name, self.body.received)
 
     def _check_key(self) -> str:
-        offered = self.request.path.removeprefix(_PREFIX).encode("latin-1")
-        name = self._hook.keys.name_of(unquote_to_bytes(offered))
+        name = self._hook.keys.name_of(offered_key(self.request.path.removeprefix(_PREFIX).removesuffix("/")))
         if name is None:
             wait = self._hook.guesses.count(self.peer.group)
             raise Refused(answers.too_many_wrong_keys(wait) if wait else answers.WRONG_KEY)
@@ -120,6 +109,9 @@ class Tasks(Endpoint):
     async def _accept(self) -> None:
         assert self._memory is not None, "admit has opened it"
         receipt = await self._hook.intake.take(self.body.chunks, self._memory, is_gzip=self._is_gzip)
+        if receipt is None:
+            self.reply(200, {"status": "ok"})
+            return
         self._record(receipt)
         self.reply(200, {"status": "duplicate" if receipt.duplicate else "queued", "id": receipt.id})
 
@@ -164,6 +156,31 @@ class Tasks(Endpoint):
         return values[0].decode("latin-1") if values else None
 
 
+class WrongPath(UnknownPath):
+    """A path that does not exist; a right key in it is a slip of the owner's, which only the log tells.
+
+    The answer says nothing of it: guesses at such paths are not counted.
+    """
+
+    def initialize(self, hook: HookContext) -> None:
+        self._hook = hook
+
+    def refused(self, answer: ErrorResponse) -> None:
+        super().refused(answer)
+        for part in self.request.path.rstrip("/").rsplit("/", _KEY_PARTS)[-_KEY_PARTS:]:
+            if (name := self._hook.keys.name_of(offered_key(part))) is not None:
+                message = (
+                    "a request from %s has a right key (%s) at a wrong path: the URL must end in /tasks/ and the key"
+                )
+                self._hook.throttle.warning("wrong path", message, printable(self.peer.shown), name)
+                return
+
+
+def offered_key(text: str) -> bytes:
+    """Return the key that a part of a URL's path stands for."""
+    return unquote_to_bytes(text.encode("latin-1"))
+
+
 def log_warnings(receipt: IntakeReceipt) -> None:
     """Log a line for each picture that is left out and for each field that is ignored, up to a bound."""
     lines = [f"picture {each.field} left out: {each.reason}" for each in receipt.rejected]
@@ -189,7 +206,8 @@ def hook_application(
         guesses=WrongKeyLimiter(wrong_keys),
     )
     paths = [
-        url("/(?:tasks/)?", Status),
-        url(f"{_PREFIX}[^/]+", Tasks, {"hook": hook}),
+        url("/(?:tasks/?)?", Status),
+        url(f"{_PREFIX}[^/]+/?", Tasks, {"hook": hook}),
+        url(".*", WrongPath, {"hook": hook}),
     ]
     return Site([*paths], UnknownPath, limits, peers)

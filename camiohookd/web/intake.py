@@ -56,14 +56,18 @@ class Intake:
         self._reader = ThreadPoolExecutor(1, "large-event")
         self._trims_soon = False
 
-    async def take(self, chunks: list[bytearray], memory: BodyShare, *, is_gzip: bool) -> IntakeReceipt:
-        """Return once the event in `chunks`, which are used up, is on stable storage.
+    async def take(self, chunks: list[bytearray], memory: BodyShare, *, is_gzip: bool) -> IntakeReceipt | None:
+        """Return once the event in `chunks`, which are used up, is on stable storage; None for a body without anything.
 
         `memory` is settled at what the event takes. Raises `PayloadError`, `PrivateCallback` or `Refused` if the body
         cannot be used, `QueueFull` or `StoreUnavailable` if it could not be stored.
         """
         memory.settle(sum(map(len, chunks)))
+        if not chunks:
+            return None
         prepared = await self._prepare(chunks, is_gzip)
+        if prepared is None:
+            return None
         memory.settle(len(prepared.draft.record))
         return await self.keep(prepared)
 
@@ -77,7 +81,7 @@ class Intake:
         """Return at most `limit` pending tasks behind `after`; raise `NoSuchTask` if there is none of that name."""
         return await self._store.call(lambda queue: views.page(queue, limit, after))
 
-    async def _prepare(self, chunks: list[bytearray], is_gzip: bool) -> Prepared:
+    async def _prepare(self, chunks: list[bytearray], is_gzip: bool) -> Prepared | None:
         if is_gzip or sum(map(len, chunks)) > _SMALL_BYTES:
             return await self._aside(lambda: self._read(self._cut(chunks, is_gzip)))
         body = self._cut(chunks, is_gzip)
@@ -85,7 +89,7 @@ class Intake:
             return await self._aside(lambda: self._read(body))
         return self._read(body)
 
-    async def _aside(self, read: Callable[[], Prepared]) -> Prepared:
+    async def _aside(self, read: Callable[[], Prepared | None]) -> Prepared | None:
         """Run `read` on the thread for large bodies."""
         loop = asyncio.get_running_loop()
         try:
@@ -104,7 +108,9 @@ class Intake:
         chunks.clear()
         return cut_pictures(gzip_body.unpack(body, self._max_bytes) if is_gzip else body, self._limits.max_json_bytes)
 
-    def _read(self, body: CutBody) -> Prepared:
+    def _read(self, body: CutBody) -> Prepared | None:
+        if body.is_blank():
+            return None
         event = read_event(body, self._limits)
         self._check_callback(event.callback_url)
         del body

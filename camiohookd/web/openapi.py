@@ -115,7 +115,7 @@ _UP: Json = {
 }
 _RECEIPT: Json = {
     "type": "object",
-    "description": "ok: the body was empty, which is a probe. The id is missing then.",
+    "description": "ok: the body was empty or blank, which is a probe. The id is missing then.",
     "required": ["status"],
     "properties": {"status": {"enum": ["queued", "duplicate", "ok"]}, "id": _TEXT},
     "additionalProperties": False,
@@ -139,6 +139,8 @@ _ERROR: Json = {
 def describe(version: str) -> Json:
     """The description as JSON values; `version` is this program's."""
     _, page = msgspec.json.schema_components((views.Page,), ref_template="#/components/schemas/{name}")
+    listing = _operation("listTasks", "The pending tasks, oldest first.", "Page", OF_A_PAGE)
+    listing["parameters"] = [_LIMIT, _AFTER]
     own = {"Event": _EVENT, "Image": _IMAGE, "Up": _UP, "Receipt": _RECEIPT, "Error": _ERROR}
     return {
         "openapi": "3.1.0",
@@ -151,11 +153,12 @@ def describe(version: str) -> Json:
         "servers": [{"url": "https://{address}", "variables": {"address": {"default": "hook.example.org"}}}],
         "paths": {
             "/": _status("root"),
+            "/tasks": _status("tasksBare"),
             "/tasks/": _status("tasks"),
             "/tasks/{api_key}": {
                 "parameters": [_KEY, _FORWARDED],
-                "get": _operation("listTasks", "The pending tasks, oldest first.", "Page", OF_A_PAGE)
-                | {"parameters": [_LIMIT, _AFTER]},
+                "get": listing,
+                "head": _without_bodies("listTasksHead", listing) | {"parameters": [_LIMIT, _AFTER]},
                 "post": _operation("postEvent", "Take an event; 200 once it is kept.", "Receipt", OF_AN_EVENT)
                 | {"parameters": [_ENCODING], "requestBody": _json("Event") | {"required": False}},
             },
@@ -166,9 +169,12 @@ def describe(version: str) -> Json:
 
 def _status(name: str) -> Json:
     get = _operation(f"{name}Status", "The service is up: no key, nothing secret in it.", "Up", OF_THE_STATUS)
-    without_bodies = {status: {"description": each["description"]} for status, each in get["responses"].items()}
-    head = {"operationId": f"{name}Head", "summary": "The same without a body.", "responses": without_bodies}
-    return {"parameters": [_FORWARDED], "get": get, "head": head}
+    return {"parameters": [_FORWARDED], "get": get, "head": _without_bodies(f"{name}Head", get)}
+
+
+def _without_bodies(name: str, get: Json) -> Json:
+    responses = {status: {"description": each["description"]} for status, each in get["responses"].items()}
+    return {"operationId": name, "summary": "The same without a body.", "responses": responses}
 
 
 def _operation(name: str, summary: str, result: str, refusals: Iterable[ErrorResponse]) -> Json:

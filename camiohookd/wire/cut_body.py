@@ -89,6 +89,10 @@ class CutBody:
             parts += (piece, _mark(index))
         self.json = b"".join([*parts, pieces[-1]])
 
+    def is_blank(self) -> bool:
+        """Return whether the body is empty but for blanks and a byte order mark."""
+        return not (self.texts or self.json.removeprefix(codecs.BOM_UTF8).strip(_BLANKS))
+
     def text_of(self, value: object) -> int | None:
         """Return which of the `texts` the decoded `value` stands for, None for any other value."""
         return int(value.removeprefix(_MARK)) if isinstance(value, str) and value.startswith(_MARK) else None

@@ -5,6 +5,7 @@
 Nothing further inward sees the JSON.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +86,7 @@ def read_event(body: CutBody, limits: EventLimits = USUAL_LIMITS) -> Event:
     if not usable:
         reasons = "; ".join(_bounded([f"{one.field}: {one.reason}" for one in rejected]))
         raise PayloadError("no_usable_picture", f"no image of the event can be used: {reasons}", rejected[0].field)
+    warnings.extend(_about_repeated_timestamps(usable))
     camera = _optional_text(event, "camera", warnings)
     user_id = _optional_text(event, "user_id", warnings)
     rest = _rest(event, images, limits.max_depth, warnings)
@@ -149,6 +151,13 @@ def _images(event: dict[str, Any], max_images: int) -> list[Any]:
         message = f"the event holds {len(images)} images, more than the limit of {max_images}"
         raise PayloadError("too_many_images", message, field)
     return images
+
+
+def _about_repeated_timestamps(pictures: tuple[Picture, ...]) -> Iterator[str]:
+    repeated = len(pictures) - len({picture.timestamp for picture in pictures})
+    if repeated:
+        some = "image has the timestamp of another one" if repeated == 1 else "images have the timestamp of another one"
+        yield f"{repeated} {some}; the labels of images with one timestamp are merged"
 
 
 def _optional_text(event: dict[str, Any], field: str, warnings: list[str]) -> str | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gzip
 import json
 import logging
 import re
@@ -12,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -161,7 +162,7 @@ def no_secret_in_the_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
         text = caplog.handler.format(record)
         assert KEY not in text
         assert WRONG not in text
-        assert "/tasks/" not in text
+        assert not re.search(r"/tasks/\S", text)
         assert record.name != "tornado.access"
 
 
@@ -184,7 +185,7 @@ def error_of(answer: requests.Response) -> dict[str, Any]:
 # --- what Camio gets
 
 
-@pytest.mark.parametrize("path", ["/", "/tasks/"])
+@pytest.mark.parametrize("path", ["/", "/tasks", "/tasks/"])
 def test_the_service_says_that_it_is_up_and_nothing_else(box: Box, path: str) -> None:
     answer = requests.get(box.url + path, timeout=PATIENCE)
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
@@ -208,11 +209,125 @@ def test_the_same_event_again_is_a_duplicate(box: Box) -> None:
     assert box.metrics.registry.get_sample_value("camiohookd_events_duplicate_total") == 1
 
 
-@pytest.mark.parametrize("body", [b"", iter(())])
-def test_an_empty_probe_is_fine_and_queues_nothing(box: Box, body: Any) -> None:
+@pytest.mark.parametrize(
+    "body", [b"", iter(()), b" \r\n\t", b"\xef\xbb\xbf", b"\xef\xbb\xbf ", iter([b" " * BODY_LIMIT])]
+)
+def test_a_body_with_nothing_in_it_is_a_probe_and_queues_nothing(box: Box, body: Any) -> None:
     answer = requests.post(box.tasks, body, timeout=PATIENCE)
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
     assert not box.intake.events
+
+
+@pytest.mark.parametrize("packed", [None, b"", b"\n", b"\xef\xbb\xbf"])
+def test_a_probe_may_be_in_gzip(box: Box, packed: bytes | None) -> None:
+    body = b"" if packed is None else gzip.compress(packed)
+    answer = requests.post(box.tasks, body, headers={"Content-Encoding": "gzip"}, timeout=PATIENCE)
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    assert not box.intake.events
+
+
+def test_a_slash_behind_the_key_is_taken(box: Box) -> None:
+    assert requests.post(f"{box.tasks}/", event(), timeout=PATIENCE).json()["status"] == "queued"
+    assert requests.get(f"{box.tasks}/?limit=1", timeout=PATIENCE).json()["pending"] == 1
+    assert requests.post(f"{box.url}/tasks/{WRONG}/", event(), timeout=PATIENCE).status_code == 403
+
+
+def test_a_head_of_the_pending_tasks_is_answered_as_a_get_without_its_body(box: Box) -> None:
+    requests.post(box.tasks, event(), timeout=PATIENCE)
+    got, asked = requests.get(box.tasks, timeout=PATIENCE), requests.head(box.tasks, timeout=PATIENCE)
+    assert (asked.status_code, asked.content) == (200, b"")
+    assert asked.headers["Content-Length"] == str(len(got.content))
+    assert requests.head(f"{box.url}/tasks/{WRONG}", timeout=PATIENCE).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["//tasks/{}", "/Tasks/{}", "http://box/tasks/{}", "/tasks/{}/x", "/{}", "/hook/{}/"])
+def test_a_right_key_at_a_wrong_path_is_a_line_in_the_log_and_nothing_in_the_answer(
+    box: Box, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers = []
+    for key in (WRONG, KEY, KEY):
+        with box.connect() as connection:
+            connection.sendall(head("POST", path.format(key), "Content-Length: 0"))
+            answers.append(read_answer(connection))
+    assert answers == [answers[0]] * 3
+    assert answers[0][0] == 404
+    lines = [line for line in caplog.messages if "a right key (home) at a wrong path" in line]
+    assert len(lines) == 1, "throttled"
+    assert "the URL must end in /tasks/ and the key" in lines[0]
+
+
+def test_two_pictures_with_one_timestamp_are_taken_with_a_line(box: Box, caplog: pytest.LogCaptureFixture) -> None:
+    images = json.loads(event())["images"]
+    assert requests.post(box.tasks, event(images=images * 3), timeout=PATIENCE).json()["status"] == "queued"
+    assert any(
+        line.endswith("2 images have the timestamp of another one; the labels of images with one timestamp are merged")
+        for line in caplog.messages
+    )
+
+
+def chunked(body: bytes, extension: str = "", trailers: str = "") -> bytes:
+    size, end = f"{len(body):x}{extension}\r\n".encode("latin-1"), f"0{extension}\r\n{trailers}\r\n".encode("latin-1")
+    return head("POST", f"/tasks/{KEY}", "Transfer-Encoding: chunked") + size + body + b"\r\n" + end
+
+
+@pytest.mark.parametrize(
+    "extension",
+    ["", ";a", ";a=b", " ; a = b;c", ';a="b;\\"c\r"'.replace("\r", " "), ";signature=" + "f" * 3000, ';a="\xe9"'],
+)
+@pytest.mark.parametrize("trailers", ["", "X-Sum: 7\r\n", "Digest: a=b\r\nX-More:\r\n" + "X: y\r\n" * 500])
+def test_chunk_extensions_and_trailer_fields_are_read_past(box: Box, extension: str, trailers: str) -> None:
+    request = chunked(event(), extension, trailers)
+    with box.connect() as connection:
+        connection.sendall(request + request + head("GET", "/"))
+        assert [read_answer(connection)[1]["status"] for _ in range(3)] == ["queued", "duplicate", "ok"]
+
+
+@pytest.mark.parametrize("extension", [";", "; ;a", ";a=", ";a=b\n", ';a="b', ";a\0", " ", ";a=" + "f" * 5000, ";\xe9"])
+def test_a_chunk_extension_that_is_not_well_formed_is_a_400(box: Box, extension: str) -> None:
+    assert refused_chunks(box, chunked(b"{}", extension))
+
+
+@pytest.mark.parametrize(
+    "trailers",
+    [
+        *("no colon\r\n", "X : 1\r\n", " folded: 1\r\n", "X: \0\r\n", "X: a\nY: b\r\n", "Content-Length: 5\r\n"),
+        *("transfer-encoding: chunked\r\n", "X: " + "y" * 20_000 + "\r\n", "X: y\r\n" * 5000),
+    ],
+)
+def test_a_trailer_field_that_is_not_well_formed_or_frames_a_message_is_a_400(box: Box, trailers: str) -> None:
+    assert refused_chunks(box, chunked(b"{}", trailers=trailers))
+
+
+def refused_chunks(box: Box, sent: bytes) -> bool:
+    """What is refused is the last that is read of the connection."""
+    with box.connect() as connection:
+        answer = b""
+        with suppress(ConnectionError):
+            connection.sendall(sent + head("GET", "/"))
+            answer = read_all(connection)
+    return re.findall(rb"HTTP/1\.1 ([0-9]+)", answer) in ([b"400"], [])
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (head("GET", "/none"), "unknown_path"),
+        (head("PUT", "/"), "method_not_allowed"),
+        (head("GET", "/", "Content-Length: 5, 5"), "bad_framing"),
+        (b"GET /\r\n\r\n", "bad_request"),
+        (b"GET / HTTP/1.1\nHost: box\r\n\r\n", "bad_request"),
+        (head("GET", f"/tasks/{WRONG}"), "wrong_key"),
+        (head("GET", f"/tasks/{KEY}?limit=0"), "bad_parameter"),
+        (head("POST", f"/tasks/{KEY}", "Content-Length: 2") + b"{}", "missing"),
+        (chunked(b"{}", ";"), "bad_request"),
+    ],
+)
+def test_every_refusal_is_a_line_in_the_log(box: Box, caplog: pytest.LogCaptureFixture, sent: bytes, code: str) -> None:
+    with box.connect() as connection:
+        connection.sendall(sent)
+        status, _ = read_answer(connection)
+    [line] = [line for line in caplog.messages if line.startswith("refused ")]
+    assert line.startswith(f"refused status={status} code={code} from=127.0.0.1 ")
 
 
 def test_a_chunked_body_is_taken_as_one(box: Box) -> None:
@@ -351,7 +466,7 @@ def test_a_flood_of_wrong_keys_is_one_line(box: Box, caplog: pytest.LogCaptureFi
     assert box.refused("wrong_key") == 20
 
 
-@pytest.mark.parametrize("path", ["/tasks", f"/tasks/{KEY}/", f"/tasks/{KEY}/x", "/metrics", "/healthz", "//", "/%2e"])
+@pytest.mark.parametrize("path", [f"/tasks/{KEY}//", f"/tasks/{KEY}/x", "/metrics", "/healthz", "//", "/%2e"])
 def test_an_unknown_path_is_a_404(box: Box, path: str) -> None:
     answer = requests.get(box.url + path, timeout=PATIENCE)
     assert answer.status_code == 404
@@ -363,9 +478,9 @@ def test_an_unknown_path_is_a_404(box: Box, path: str) -> None:
     [
         ("POST", "/", "GET, HEAD"),
         ("DELETE", "/tasks/", "GET, HEAD"),
-        ("PUT", f"/tasks/{KEY}", "GET, POST"),
-        ("OPTIONS", f"/tasks/{WRONG}", "GET, POST"),
-        ("BREW", f"/tasks/{KEY}", "GET, POST"),
+        ("PUT", f"/tasks/{KEY}", "GET, HEAD, POST"),
+        ("OPTIONS", f"/tasks/{WRONG}", "GET, HEAD, POST"),
+        ("BREW", f"/tasks/{KEY}", "GET, HEAD, POST"),
     ],
 )
 def test_a_wrong_method_is_a_405_with_the_right_ones(box: Box, method: str, path: str, allow: str) -> None:
@@ -538,9 +653,9 @@ def test_bodies_in_flight_are_bounded_and_room_comes_back() -> None:
                     assert error_of(answer)["code"] == "busy"
                     assert "Retry-After" in answer.headers
                 if end != "disconnected":
-                    first.sendall((body if end == "sent" else b"").ljust(1000))
+                    first.sendall((body if end == "sent" else b"{").ljust(1000))
                     assert read_answer(first)[0] == (200 if end == "sent" else 400)
-            until(lambda: requests.post(box.tasks, b" " * 1000, timeout=PATIENCE).status_code == 400)
+            until(lambda: requests.post(box.tasks, b"{".ljust(1000), timeout=PATIENCE).status_code == 400)
 
 
 def until(true: Callable[[], bool]) -> None:

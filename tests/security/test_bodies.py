@@ -259,7 +259,7 @@ ODD_LENGTHS = [
 ODD_CHUNKS = [
     *(
         CHUNKED + size + b"\r\n\r\n"
-        for size in (b"0x0", b"-0", b"+0", b"0_0", b" 0", b"0 ", b"0;a=b", b"\xef\xbc\x90", b"")
+        for size in (b"0x0", b"-0", b"+0", b"0_0", b" 0", b"0 ", b"0;", b"0;a=\x00", b"0;a=b\n", b"\xef\xbc\x90", b"")
     ),
     *(CHUNKED + ends for ends in (b"0\n\n", b"0\n\r\n", b"0\r\n\n", b"0\r\nContent-Length: 60\r\n\r\n")),
     *(CHUNKED + body + b"0\r\n\r\n" for body in (b"1\r\n  \r\n", b"3\r\n  \r\n", b"2;\n{}\r\n")),

@@ -1,6 +1,7 @@
 """TLS on the real daemon: what it speaks, who does not get through, and another certificate without a dropped byte."""
 
 import json
+import re
 import signal
 import socket
 import ssl
@@ -101,6 +102,37 @@ def test_tls_from_1_2_on_is_spoken(daemon: Daemon, option: str) -> None:
 )
 def test_older_versions_and_ciphers_are_refused(daemon: Daemon, options: tuple[str, ...]) -> None:
     assert "Cipher is (NONE)" in offered(daemon, *options)
+
+
+@pytest.mark.parametrize(
+    ("version", "groups", "name"),
+    [
+        ("-tls1_3", "X25519", "X25519"),
+        ("-tls1_3", "P-256", "prime256v1"),
+        ("-tls1_3", "P-384", "secp384r1"),
+        ("-tls1_2", "X25519:P-256", "X25519"),  # the certificate's, which TLS 1.2 asks for too
+        ("-tls1_2", "P-256", "prime256v1"),
+    ],
+)
+def test_the_groups_of_mozillas_intermediate_list_are_spoken(
+    daemon: Daemon, version: str, groups: str, name: str
+) -> None:
+    assert re.search(f"Server Temp Key: .*{name}", offered(daemon, version, "-groups", groups))
+
+
+@pytest.mark.parametrize(
+    ("version", "group"),
+    [
+        *(("-tls1_2", group) for group in ("X448", "P-521")),
+        *(("-tls1_3", group) for group in ("X448", "P-521", "ffdhe2048", "ffdhe8192")),
+    ],
+)
+def test_other_groups_are_refused(daemon: Daemon, version: str, group: str) -> None:
+    assert "Cipher is (NONE)" in offered(daemon, version, "-groups", group)
+
+
+def test_the_group_that_both_sides_like_best_is_agreed_on(daemon: Daemon) -> None:
+    assert "X25519, 253 bits" in offered(daemon, "-groups", "P-521:X448:P-384:X25519")
 
 
 @pytest.mark.parametrize("sent", [head("GET", f"/tasks/{KEY}"), b"\x16\x03\x01\x00\x05hello", b"\0" * 300])

@@ -23,6 +23,7 @@ from tornado.web import Application, RequestHandler, stream_request_body
 from camiohookd.web.server import answers
 from camiohookd.web.server.answers import ErrorResponse, Refused, answer_for
 from camiohookd.web.server.listener import Site
+from camiohookd.web.server.log_throttle import log_refusal
 from camiohookd.web.server.peers import Peer
 from camiohookd.web.server.request_body import RequestBody, declared_length
 from camiohookd.web.server.stream import Stream
@@ -65,7 +66,8 @@ class Endpoint(RequestHandler):
         """Give back what `admit` took; called at the end, and may be called before it."""
 
     def refused(self, answer: ErrorResponse) -> None:
-        """The error `answer` is on its way."""
+        """Log that the error `answer` is on its way."""
+        log_refusal(self.application.throttle, answer, self.peer.name, self.body.received)
 
     @property
     def peer(self) -> Peer:

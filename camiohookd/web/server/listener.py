@@ -136,7 +136,7 @@ class Listener(HTTPServer):
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
         limits = self.site.limits
         peer = self.site.peers.connected(address[0] if address else "")
-        connection = Stream(stream, peer, Patience(limits.header_seconds, limits.idle_seconds))
+        connection = Stream(stream, peer, Patience(limits.header_seconds, limits.idle_seconds), self.site.throttle)
         if self.site.crowd.enter(connection):
             super().handle_stream(cast("IOStream", connection), address)
         else:

@@ -4,6 +4,8 @@ import logging
 import time
 from collections.abc import Callable
 
+from camiohookd.web.server.answers import ErrorResponse
+
 _LOGGED_LENGTH = 200
 
 log = logging.getLogger("camiohookd.web")
@@ -32,6 +34,19 @@ class Throttle:
         if left_out:
             message += f"; {left_out} more like it since the last such line"
         self._log.warning(message, *args)
+
+
+def log_refusal(throttle: Throttle, answer: ErrorResponse, peer: str, received: int) -> None:
+    """Log that a request from `peer`, of whose body `received` bytes were read, got the error `answer`."""
+    throttle.warning(
+        answer.code,
+        "refused status=%d code=%s from=%s bytes=%d: %s",
+        answer.status,
+        answer.code,
+        printable(peer or "this machine"),
+        received,
+        printable(answer.message),
+    )
 
 
 class _Tornado(logging.Filter):

@@ -15,6 +15,7 @@ from typing import Any, cast
 from tornado.iostream import IOStream, StreamClosedError
 
 from camiohookd.web.server.answers import BAD_REQUEST
+from camiohookd.web.server.log_throttle import Throttle, log_refusal
 from camiohookd.web.server.peers import Peer
 
 # Programs disagree whether one of these ends a line (RFC 9112, section 2.2), and requests can be smuggled through where
@@ -26,6 +27,18 @@ _HEAD_BYTES = 4 * 1024
 # smaller ones.
 PIECE_BYTES = 1024 * 1024
 _THROWN_AWAY_BYTES = 64 * 1024
+# RFC 9112, section 7.1.1: a size, and extensions, whose values may be quoted.
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
+_CHUNK_LINE = re.compile(
+    rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?)*\r\n" % (_TOKEN, _TOKEN, _QUOTED)
+)
+_CHUNK_LINE_BYTES = 4 * 1024
+_NO_CHUNK = b"\r\n"
+# RFC 9110, sections 5.5 and 6.5: what frames a message must not come at its end.
+_TRAILER = re.compile(rb"%b:[\t \x21-\x7e\x80-\xff]*\r\n" % _TOKEN)
+_FRAMING = re.compile(rb"(?:content-length|transfer-encoding|host|trailer|te|connection):", re.IGNORECASE)
+_TRAILER_BYTES = 16 * 1024
 # The one answer that Tornado writes without asking. Should another version of it write other bytes, those go out.
 _TORNADOS_OWN = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 
@@ -43,9 +56,10 @@ class Stream:
 
     `is_known` once it has shown a right key, `is_busy` while a request on it is served, `is_kept` between two requests,
     `is_ending` once it has got its last answer. `ahead` is how many bytes of a body are here that Tornado has not got.
+    `throttle` logs what is refused here.
     """
 
-    def __init__(self, stream: IOStream, peer: Peer, patience: Patience) -> None:
+    def __init__(self, stream: IOStream, peer: Peer, patience: Patience, throttle: Throttle) -> None:
         self.peer = peer
         self.is_known = False
         self.is_busy = False
@@ -54,7 +68,9 @@ class Stream:
         self.ahead = 0
         self._stream = stream
         self._patience = patience
+        self._throttle = throttle
         self._is_new = True
+        self._has_read_end = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -77,14 +93,42 @@ class Stream:
             self._stream.read_chunk_size = in_bodies
         self._is_new = False
         if _ODD_LINE_END.search(head):
-            await self._stream.write(BAD_REQUEST.last_message())
+            await self._stream.write(self._bad_request())
             self._stream.close()
             raise StreamClosedError
         return head
 
+    async def read_until(self, delimiter: bytes, max_bytes: int | None = None) -> bytes:  # noqa: ARG002  # Tornado's
+        """Read the size line of a chunk, which is all that Tornado calls this for, and return it without extensions.
+
+        After the last one the trailer fields are read and dropped: Tornado knows neither (RFC 9112, sections 7.1.1 and
+        7.1.2). A line that is not well-formed is returned as one that Tornado refuses.
+        """
+        line = await self._stream.read_until(delimiter, max_bytes=_CHUNK_LINE_BYTES)
+        size = _CHUNK_LINE.fullmatch(line)
+        if size is None or not (size[1].strip(b"0") or await self._drop_trailers()):
+            return _NO_CHUNK
+        return size[1] + b"\r\n"
+
+    async def _drop_trailers(self) -> bool:
+        """Read up to the empty line that ends a chunked body, which `read_bytes` then returns; False for no fields."""
+        left = _TRAILER_BYTES
+        while left > 0:
+            line = await self._stream.read_until(b"\r\n", max_bytes=left)
+            if line == b"\r\n":
+                self._has_read_end = True
+                return True
+            if _TRAILER.fullmatch(line) is None or _FRAMING.match(line):
+                return False
+            left -= len(line)
+        return False
+
     async def read_bytes(self, num_bytes: int, partial: bool = False) -> bytes | bytearray:
-        """`partial`: the next piece of a body."""
+        """`partial`: the next piece of a body; otherwise the line end behind a chunk."""
         if not partial:
+            if self._has_read_end:
+                self._has_read_end = False
+                return b"\r\n"
             return await self._stream.read_bytes(num_bytes)
         piece = bytearray(min(num_bytes, _THROWN_AWAY_BYTES if self.is_ending else PIECE_BYTES))
         rest = memoryview(piece)
@@ -100,8 +144,12 @@ class Stream:
 
     def write(self, data: bytes | memoryview) -> "asyncio.Future[None]":
         if data == _TORNADOS_OWN:
-            data = b"" if self.is_ending else BAD_REQUEST.last_message()
+            data = b"" if self.is_ending else self._bad_request()
         return self._stream.write(data)
+
+    def _bad_request(self) -> bytes:
+        log_refusal(self._throttle, BAD_REQUEST, self.peer.name, 0)
+        return BAD_REQUEST.last_message()
 
     def _hang_up_after(self, seconds: float) -> asyncio.TimerHandle:
         return asyncio.get_running_loop().call_later(seconds, self._stream.close)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from camiohookd.errors import ConfigError
 from camiohookd.system.permissions import remedy
+from camiohookd.web.server.tls_groups import use_groups
 
 # Forward secrecy and authenticated encryption alone, as Mozilla's "intermediate"; TLS 1.3 has nothing else.
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -77,6 +78,7 @@ def _context(cert: str, key: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)
+    use_groups(context)
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
     where = f"hook.tls_key: {key}" if key else f"hook.tls_cert: {cert}"

@@ -234,11 +234,15 @@ def test_a_long_camera_name_is_cut_with_a_warning() -> None:
 def test_warnings_are_bounded() -> None:
     event = parse(payload(*[image(type=1)] * 500))
     assert len(event.warnings) == 11
-    assert event.warnings[-1] == "and 490 more"
+    assert event.warnings[-1] == "and 491 more"
 
 
-def test_pictures_with_one_timestamp_are_all_kept_for_the_labeler_to_merge() -> None:
-    assert len(parse(payload(image(b"a"), image(b"b"))).pictures) == 2
+def test_pictures_with_one_timestamp_are_all_kept_for_their_labels_to_be_merged_with_a_warning() -> None:
+    event = parse(payload(image(b"a"), image(b"b"), image(b"c", timestamp="2017-05-05T01:31:14")))
+    assert len(event.pictures) == 3
+    assert event.warnings == (
+        "1 image has the timestamp of another one; the labels of images with one timestamp are merged",
+    )
 
 
 def test_a_number_of_more_than_64_bits_is_kept_and_can_be_written_again() -> None:
