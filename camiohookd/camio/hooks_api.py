@@ -1,20 +1,20 @@
 """Camio's hooks API: a hook's callback URL, type and query go out, Camio's answer comes back as it is.
 
-    HooksApi.create ──POST──▶ {base}/api/users/me/hooks          list ──GET──▶ …/hooks
+    HooksApi.create ──POST──▶ {base}/api/users/me/hooks          list, find ──GET──▶ …/hooks
                                                                  delete ──DELETE──▶ …/hooks/{id}
 
-The request of `create` is the one of Camio's own instructions (``curl -H "Content-Type: application/json"
--H "Authorization: token T" -d '{…}'``). `list` and `delete` are how a REST client would expect them to be; Camio's
-page, https://api.camio.com, decides.
+`create` sends the request of Camio's own instructions (``curl -H "Content-Type: application/json"
+-H "Authorization: token T" -d '{…}'``). Camio does not document `list` and `delete`; they follow REST's conventions.
+https://api.camio.com describes what Camio offers.
 
-Nothing of the environment is trusted: an entry for the host in ``~/.netrc`` would replace the Authorization header,
-and a proxy variable would send the token another way.
+The requests ignore ``~/.netrc``, which could replace the Authorization header, and proxy variables, which would send
+the token another way.
 """
 
 import json
 import re
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import requests
@@ -45,13 +45,32 @@ class ApiResponse(NamedTuple):
     status: int
     text: str
 
+    @property
+    def is_json(self) -> bool:
+        """Whether the body is a JSON object or list."""
+        return isinstance(_parsed(self.text), dict | list)
+
+    @property
+    def hook_id(self) -> str | None:
+        """The hook's id, where the body is an object that names one."""
+        answer = _parsed(self.text)
+        return str(answer["id"]) if isinstance(answer, dict) and "id" in answer else None
+
+
+class RegisteredHook(NamedTuple):
+    """A hook of the account; None where Camio does not say."""
+
+    id: str | None
+    type: str | None
+    parsed_query: str | None
+
 
 class HooksApi:
     """The hooks of the account that `token` belongs to, at `base_url` (``https://camio.com``).
 
-    Raises `CamioRequestError` where `base_url` is not an https address (http is taken for the loopback only) or `token`
-    cannot stand in a header. Every method raises `CamioRefused` for an answer other than 2xx, a redirect included, and
-    `CamioUnreachable` where there is no answer.
+    Raises `CamioRequestError` if `base_url` is not an https address (http is accepted for the loopback only) or `token`
+    holds characters that a header cannot. `create`, `list` and `delete` raise `CamioRefused` for an answer other than
+    2xx, a redirect included, and `CamioUnreachable` if no usable answer comes.
     """
 
     def __init__(self, base_url: str, token: str) -> None:
@@ -80,8 +99,16 @@ class HooksApi:
         """Ask for the account's hooks."""
         return self._request("GET", self._collection)
 
+    def find(self, callback_url: str) -> Sequence[RegisteredHook]:
+        """Return the account's hooks that post to `callback_url`; none where Camio does not list hooks."""
+        try:
+            listed = _parsed(self.list().text)
+        except (CamioRefused, CamioUnreachable):
+            return ()  # Camio may offer no list; what is wrong beyond that shows at the next request
+        return [_registered(hook) for hook in _objects(listed) if hook.get("callback_url") == callback_url]
+
     def delete(self, hook_id: str) -> ApiResponse:
-        """Remove a hook."""
+        """Delete a hook."""
         # Dots are resolved as in any path: DELETE …/hooks/.. would be meant for the account.
         if hook_id in ("", ".", ".."):
             raise CamioRequestError("that is not the id of a hook")
@@ -104,6 +131,25 @@ class HooksApi:
         if not 200 <= response.status_code < 300:
             raise _refusal(response, text)
         return ApiResponse(response.status_code, text)
+
+
+def _parsed(text: str) -> Any:
+    """Return the JSON value in `text`, None where it holds none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _objects(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield the objects in a list, bare or as a member of an object: Camio does not document which it sends."""
+    lists = [value, *value.values()] if isinstance(value, dict) else [value]
+    yield from (item for each in lists if isinstance(each, list) for item in each if isinstance(item, dict))
+
+
+def _registered(hook: dict[str, Any]) -> RegisteredHook:
+    found = [hook.get(key) for key in RegisteredHook._fields]
+    return RegisteredHook(*(None if value is None else str(value) for value in found))
 
 
 class _HttpSession(requests.Session):

@@ -3,13 +3,11 @@
 providers, plug-ins ─▶ `choice.Survey` ─▶ a row each, or a JSON object a line ─▶ what `auto` picks
 """
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from camiohookd.config import paths
+from camiohookd.cli.settings import settings_without_keys
 from camiohookd.errors import ModelError
 from camiohookd.system.logs import escape
 
@@ -47,7 +45,7 @@ def devices(as_json: bool, model: str | None, timeout: float) -> None:
     """
     from camiohookd.labelers.onnx.accelerators.survey import best
 
-    survey = _survey(_settings(), model)
+    survey = _survey(settings_without_keys(), model)
     if not as_json:
         click.echo(_ROW.format("DEVICE", "HARDWARE", "VENDOR", "FROM", "MS", "RUNS"))
     tried: list[Finding] = []
@@ -80,15 +78,6 @@ def _survey(settings: "Config", model: str | None) -> "Survey":
         threads=tuning.cores(),
         spinning=labeler.spinning,
     )
-
-
-def _settings() -> "Config":
-    from camiohookd.config.load import load_config
-
-    # The file holds the key, so that not everybody may read it.
-    file = paths.config_file(os.environ)
-    hidden = file.exists() and not os.access(file, os.R_OK)
-    return load_config(Path(os.devnull) if hidden else None, os.environ)
 
 
 def _row(found: "Finding") -> str:

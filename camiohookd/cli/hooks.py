@@ -1,77 +1,56 @@
 """The commands that tell Camio about this box: a callback URL and a query go out, Camio's answer is shown.
 
-    options ──▶ query.check ──▶ the callback URL, the key from the config ──▶ the token ──▶ hooks_api.HooksApi
+    options ──▶ hook_query ──▶ callback_url, with the key from the config ──▶ the token ──▶ hooks_api.HooksApi
                                                                masking ◀── Camio's answer ◀──┘
 
-The key and the token are secrets: neither can be given as an argument, which other users of the machine could see
-(`--callback-url` takes ``-`` for that reason), and both are masked in everything that is shown.
+The key and the token are secrets. Neither is an argument (`--callback-url` takes ``-`` for that reason), and both are
+masked in everything that is shown.
 """
 
 import os
-import re
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import datetime
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import unquote
+from typing import TYPE_CHECKING
 
 import click
 
-from camiohookd.camio import query
+from camiohookd.cli import callback_url as callback
+from camiohookd.cli.camio_requests import camio_api, show_answer
+from camiohookd.cli.hook_query import check_query, query_option, try_query
 from camiohookd.cli.masking import masker
-from camiohookd.errors import CamioRefused, CamioRequestError, CamioUnreachable, ConfigError, MalformedUrl, QueryError
-from camiohookd.net.urls import split_url
+from camiohookd.cli.secret_input import STANDARD_INPUT, TOKEN_VARIABLE, read_token
+from camiohookd.cli.settings import config_option
+from camiohookd.errors import CamiohookdError, ConfigError
 
 if TYPE_CHECKING:
-    from camiohookd.camio import hooks_api
+    from camiohookd.camio.hooks_api import RegisteredHook
 
 CAMIO = "https://camio.com"
 HOOK_TYPES = ("query_match", "query_match_ad_hoc", "label_hit")
-TOKEN_VARIABLE = "CAMIO_OAUTH_TOKEN"  # noqa: S105  # a variable's name, the one that Camio's own script reads
-STANDARD_INPUT = "-"
-MAX_SECRET_INPUT = 65_536
 
-config_option = click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="The daemon's configuration, where the key is.  "
-    "[default: camiohookd.toml in $CONFIGURATION_DIRECTORY, else in /etc/camiohookd]",
-)
 token_option = click.option(
     "--token-file",
     metavar="PATH|-",
     help=f"Read the OAuth token from a file, or with - from standard input, instead of from {TOKEN_VARIABLE}.",
 )
 api_option = click.option(
-    "--api", "base_url", default=CAMIO, show_default=True, metavar="URL", help="Where Camio's API is."
+    "--api", "base_url", default=CAMIO, show_default=True, metavar="URL", help="The address of Camio's API."
 )
-query_option = click.option(
-    "--query", "query_text", required=True, metavar="QUERY", help="The filter, such as \"camera == 'front'\"."
-)
-
-
-class _WrongQuery(click.ClickException):
-    """Shown alone: how the command is used says nothing of how a query is written."""
-
-    exit_code = 2
-
-    def __init__(self, text: str, error: QueryError) -> None:
-        super().__init__(f"{query.caret(text, error)}\nError: --query: {error}")
-
-    def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(self.message, file=file, err=True)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print Camio's answer itself, with keys masked.")
 
 
 @click.group()
 def hooks() -> None:
     """Register this box with Camio: create, list and delete hooks, and try their queries.
 
-    The OAuth token comes from your account's page, https://camio.com/settings/integrations#api. It is read from the
-    environment variable CAMIO_OAUTH_TOKEN, from --token-file, or asked for on a terminal.
+    You find your OAuth token at https://camio.com/settings/integrations#api. It is read from the environment variable
+    CAMIO_OAUTH_TOKEN, from --token-file, or asked for on a terminal.
+
+    \b
+    Examples:
+      camiohookd hooks test --query "camera == 'front'" --camera front
+      sudo camiohookd hooks create --public-url https://hook.example.org --query "camera == 'front'"
+      sudo camiohookd hooks list
     """
 
 
@@ -79,23 +58,36 @@ def hooks() -> None:
 @click.option(
     "--public-url",
     metavar="URL",
-    help="Where Camio reaches this box, such as https://hook.example.org:8000; /tasks/ and the key of the config are "
-    "put behind it.",
+    help="The address under which Camio reaches this box, such as https://hook.example.org:8000. The command adds "
+    "/tasks/ and the key from the configuration.",
 )
 @click.option(
     "--callback-url",
     metavar="URL|-",
-    help="The callback URL in full, key and all, instead of --public-url. - reads it from standard input, where other "
-    "users of this machine do not see it.",
+    help="The whole callback URL, with its key, instead of --public-url. - reads it from standard input, so that "
+    "other users of this machine do not see it.",
 )
 @click.option(
     "--key-name",
     metavar="NAME",
-    help='With --public-url: the key of that name ("camiohookd key list") instead of the first.',
+    help='With --public-url: use the key of that name ("camiohookd key list") instead of the first key.',
 )
 @query_option
-@click.option("--type", "hook_type", type=click.Choice(HOOK_TYPES), default=HOOK_TYPES[0], show_default=True)
-@click.option("--no-check", is_flag=True, help="Send the query unchecked: Camio may know more than this program.")
+@click.option(
+    "--type",
+    "hook_type",
+    type=click.Choice(HOOK_TYPES),
+    default=HOOK_TYPES[0],
+    show_default=True,
+    help="Camio's type of hook.",
+)
+@click.option("--no-check", is_flag=True, help="Send the query without checking it first.")
+@click.option(
+    "--anyway",
+    is_flag=True,
+    help="Register a URL that Camio cannot reach from the internet, or a hook that exists already.",
+)
+@json_option
 @token_option
 @api_option
 @config_option
@@ -106,29 +98,42 @@ def create(
     query_text: str,
     hook_type: str,
     no_check: bool,
+    anyway: bool,
+    as_json: bool,
     token_file: str | None,
     base_url: str,
     config_file: Path | None,
 ) -> None:
-    """Register a hook: Camio will post the events that pass the query to this box."""
+    """Register a hook: Camio will post the events that match the query to this box.
+
+    \b
+    Examples:
+      sudo camiohookd hooks create --public-url https://hook.example.org --query "camera == 'front'"
+      sudo camiohookd hooks create --public-url https://hook.example.org --query 1==1 --key-name new
+    """
     if (public_url is None) == (callback_url is None):
         raise click.UsageError("give either --public-url or --callback-url")
     if callback_url is not None and key_name is not None:
-        raise click.UsageError("--key-name goes with --public-url: --callback-url holds a key already")
+        raise click.UsageError("--key-name goes with --public-url; --callback-url already holds a key")
     if callback_url == token_file == STANDARD_INPUT:
         raise click.UsageError("--callback-url and --token-file cannot both be read from standard input")
     if not no_check:
-        with _query_errors(query_text):
-            query.check(query_text)
+        check_query(query_text)
     if public_url is not None:
-        url = _public_callback(public_url, _key_to_register(key_name, config_file))
+        url = callback.from_public_url(public_url, _key_to_register(key_name, config_file))
     else:
-        url = _whole_callback(callback_url or "")
-    if split_url(url)[0].scheme != "https":
-        click.echo("Warning: this URL is not https: its key and the pictures travel in clear.", err=True)
-    token = _token(token_file)
-    mask = masker([token, *_keys_of(url), *_known_keys(config_file)])
-    _show(mask, base_url, token, lambda api: api.create(url, hook_type, query_text))
+        url = callback.from_whole_url(callback_url or "")
+    _refuse_unreachable(url, anyway)
+    token = read_token(token_file)
+    mask = masker([token, *callback.keys_of(url), *_known_keys(config_file)])
+    with camio_api(base_url, token, mask) as api:
+        if not anyway:
+            _refuse_second(api.find(url), hook_type, query_text, mask)
+        response = api.create(url, hook_type, query_text)
+    show_answer(
+        response, mask, as_json, lambda hook_id: f"Camio registered the hook {hook_id}: it posts to {mask(url)} the "
+        f"events that match the query {query_text}"
+    )  # fmt: skip
 
 
 @hooks.command("list")
@@ -136,91 +141,66 @@ def create(
 @api_option
 @config_option
 def list_hooks(token_file: str | None, base_url: str, config_file: Path | None) -> None:
-    """List the account's hooks, as Camio answers.
+    """List the account's hooks: print Camio's answer, with keys masked.
 
-    Camio's own page, https://api.camio.com, decides whether and how Camio offers this; its answer is shown as it
-    comes, but for keys.
+    Camio's own page, https://api.camio.com, decides whether and how Camio offers this.
+
+    \b
+    Example:
+      sudo camiohookd hooks list
     """
-    token = _token(token_file)
-    _show(masker([token, *_known_keys(config_file)]), base_url, token, lambda api: api.list())
+    token = read_token(token_file)
+    mask = masker([token, *_known_keys(config_file)])
+    with camio_api(base_url, token, mask) as api:
+        response = api.list()
+    click.echo(mask(response.text) or f"Camio answered {response.status}, and nothing else.")
 
 
 @hooks.command()
 @click.argument("hook_id", metavar="ID")
+@json_option
 @token_option
 @api_option
 @config_option
-def delete(hook_id: str, token_file: str | None, base_url: str, config_file: Path | None) -> None:
-    """Remove the hook ID, as `create` and `list` show it.
+def delete(hook_id: str, as_json: bool, token_file: str | None, base_url: str, config_file: Path | None) -> None:
+    """Delete the hook ID, as `create` and `list` show it.
 
-    Camio's own page, https://api.camio.com, decides whether and how Camio offers this; its answer is shown as it
-    comes, but for keys.
+    Camio's own page, https://api.camio.com, decides whether and how Camio offers this.
+
+    \b
+    Example:
+      sudo camiohookd hooks delete 5d1f
     """
-    token = _token(token_file)
-    _show(masker([token, *_known_keys(config_file)]), base_url, token, lambda api: api.delete(hook_id))
+    token = read_token(token_file)
+    mask = masker([token, *_known_keys(config_file)])
+    with camio_api(base_url, token, mask) as api:
+        response = api.delete(hook_id)
+    show_answer(response, mask, as_json, lambda _: f"Camio deleted the hook {mask(hook_id)}")
 
 
-@hooks.command("test")
-@query_option
-@click.option("--camera", default="", help="The event's camera.")
-@click.option("--labels", multiple=True, metavar="LABEL,...", help="Labels already on the event; can be repeated.")
-@click.option("--date", metavar="ISO", help="When the event began, such as 2026-01-02T03:04:05.  [default: now]")
-def try_query(query_text: str, camera: str, labels: Sequence[str], date: str | None) -> None:
-    """Evaluate a query here, for an event of your making; nothing is sent.
-
-    Exit status, as grep's: 0 if the event matches, 1 if it does not, 2 if the query or an option is wrong.
-    """
-    began = _date(date)
-    words = [word.strip() for given in labels for word in given.split(",") if word.strip()]
-    with _query_errors(query_text):
-        matches = query.evaluate(query_text, camera=camera, labels=words, date=began)
-    click.echo("matches" if matches else "does not match")
-    sys.exit(0 if matches else 1)
+def _refuse_unreachable(url: str, anyway: bool) -> None:
+    reason = callback.why_unreachable(url)
+    if reason is None:
+        return
+    if not anyway:
+        raise CamiohookdError(
+            f"nothing was registered: {reason}. Give the public https address of this box (docs/internet.md describes "
+            "the ways to get one), or --anyway to register this one"
+        )
+    click.echo(f"Warning: {reason}", err=True)
 
 
-def _date(given: str | None) -> datetime:
-    if given is None:
-        return datetime.now()
-    try:
-        return datetime.fromisoformat(given)
-    except ValueError:
-        raise click.BadParameter("it is not a date such as 2026-01-02T03:04:05", param_hint="'--date'") from None
-
-
-@contextmanager
-def _query_errors(text: str) -> Iterator[None]:
-    try:
-        yield
-    except QueryError as error:
-        raise _WrongQuery(text, error) from None
-
-
-def _public_callback(public_url: str, key: str) -> str:
-    _, path = _split(public_url, "--public-url")
-    if re.search(r"[?#]|/tasks(/|$)", path):
-        raise click.BadParameter("it must end before /tasks/, without ? and #", param_hint="'--public-url'")
-    return f"{public_url.rstrip('/')}/tasks/{key}"
-
-
-def _whole_callback(given: str) -> str:
-    url = _standard_input() if given == STANDARD_INPUT else given
-    _split(url, "--callback-url")
-    return url
-
-
-def _split(url: str, option: str) -> tuple[object, str]:
-    try:
-        return split_url(url)
-    except MalformedUrl as error:
-        raise click.BadParameter(str(error), param_hint=f"'{option}'") from None
-
-
-def _keys_of(callback_url: str) -> list[str]:
-    """The secret in a callback URL: what is behind /tasks/, or, without that, all that is behind the host."""
-    _, path = split_url(callback_url)
-    _, tasks, behind = path.partition("/tasks/")
-    key = re.split(r"[?#]", behind)[0] if tasks else path.lstrip("/")
-    return [key, unquote(key)]
+def _refuse_second(
+    existing: "Sequence[RegisteredHook]", hook_type: str, query_text: str, mask: Callable[[str], str]
+) -> None:
+    """Refuse a hook that Camio has already; tell of those with the same URL that differ in the query or the type."""
+    for hook in existing:
+        shown = mask(f"the hook {hook.id}")
+        if (hook.type, hook.parsed_query) == (hook_type, query_text):
+            raise CamiohookdError(
+                f"nothing was registered: {shown} has this URL, type and query already; --anyway registers another"
+            )
+        click.echo(mask(f"Note: {shown} posts to this URL too, with the query {hook.parsed_query}"), err=True)
 
 
 def _key_to_register(name: str | None, config_file: Path | None) -> str:
@@ -241,53 +221,13 @@ def _configured_keys(config_file: Path | None) -> dict[str, str]:
 
 
 def _known_keys(config_file: Path | None) -> list[str]:
+    """Return the configured keys, to mask them; none where the box is registered from another machine."""
     try:
         return list(_configured_keys(config_file).values())
     except ConfigError:
-        # Not asked for and not needed, only a help to masking: the box may be registered from another machine.
         if config_file is not None:
             raise
         return []
 
 
-def _token(token_file: str | None) -> str:
-    if token_file == STANDARD_INPUT:
-        return _standard_input()
-    if token_file is not None:
-        return _file(token_file)
-    if token := os.environ.get(TOKEN_VARIABLE, "").strip():
-        return token
-    if sys.stdin.isatty():
-        return str(click.prompt("Camio's OAuth token", hide_input=True, err=True)).strip()
-    raise click.UsageError(f"there is no token: set {TOKEN_VARIABLE}, or give --token-file")
-
-
-def _file(path: str) -> str:
-    try:
-        with Path(path).open(encoding="utf-8", errors="replace") as file:
-            return file.read(MAX_SECRET_INPUT).strip()
-    except OSError as error:
-        raise click.FileError(path, error.strerror) from None
-
-
-def _standard_input() -> str:
-    return sys.stdin.buffer.read(MAX_SECRET_INPUT).decode("utf-8", "replace").strip()
-
-
-def _show(
-    mask: Callable[[str], str],
-    base_url: str,
-    token: str,
-    request: "Callable[[hooks_api.HooksApi], hooks_api.ApiResponse]",
-) -> None:
-    from camiohookd.camio import hooks_api
-
-    try:
-        answer = request(hooks_api.HooksApi(base_url, token))
-    except CamioRequestError as error:
-        raise click.UsageError(mask(str(error))) from None
-    except CamioRefused as error:
-        raise CamioRefused(mask(str(error)), error.status, mask(error.answer)) from None
-    except CamioUnreachable as error:
-        raise CamioUnreachable(mask(str(error))) from None
-    click.echo(mask(answer.text) or f"Camio answered {answer.status}, and nothing else.")
+hooks.add_command(try_query)

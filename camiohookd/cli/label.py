@@ -5,7 +5,6 @@ file ──▶ images.decode ──▶ the labeler ──▶ rules ──▶ a r
 """
 
 import logging
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,12 +13,11 @@ import click
 
 from camiohookd.cli.label_output import Drawings, LabelledFile, Seen, Table
 from camiohookd.cli.label_output import as_json as result_as_json
-from camiohookd.config import paths
+from camiohookd.cli.settings import settings_without_keys
 from camiohookd.errors import LabelingError, PictureError
 from camiohookd.system.logs import escape
 
 if TYPE_CHECKING:
-    from camiohookd.config.load import Config
     from camiohookd.config.settings import Rule
     from camiohookd.labelers import Labeler
     from camiohookd.pictures.decode import PictureLimits
@@ -92,7 +90,7 @@ def label(
     from camiohookd.labelers.open import open_labeler
     from camiohookd.pictures.decode import PictureLimits
 
-    settings = _settings()
+    settings = settings_without_keys()
     limits = PictureLimits(settings.images.formats, settings.images.max_pixels, settings.images.max_bytes)
     rule = rules.match(settings.rule, camera)
     wanted = replace(settings.labeler, kind="onnx", model=model) if model else settings.labeler
@@ -117,15 +115,6 @@ def label(
     labeler.close()
     if failed:
         raise click.exceptions.Exit(1)
-
-
-def _settings() -> "Config":
-    from camiohookd.config.load import load_config
-
-    # The file holds the key, so that not everybody may read it; labelling a picture does not need the key.
-    file = paths.config_file(os.environ)
-    hidden = file.exists() and not os.access(file, os.R_OK)
-    return load_config(Path(os.devnull) if hidden else None, os.environ)
 
 
 def _read(path: Path, limits: "PictureLimits") -> bytes:

@@ -23,6 +23,13 @@ class Request(NamedTuple):
     body: bytes
 
 
+def record_post(listener: socket.socket) -> Request:
+    """Take requests until a POST comes, and return it; all are answered."""
+    while (request := record_one(listener)).method != "POST":
+        pass
+    return request
+
+
 def record_one(listener: socket.socket) -> Request:
     """Take one request, byte by byte as it is on the wire, and answer it."""
     connection, _ = listener.accept()
@@ -41,7 +48,7 @@ def record_one(listener: socket.socket) -> Request:
 def request_of(listener: socket.socket, command: list[str]) -> Request:
     environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     with ThreadPoolExecutor(1) as pool:
-        recorded = pool.submit(record_one, listener)
+        recorded = pool.submit(record_post, listener)
         subprocess.run(command, check=True, timeout=60, env=environment | {"CAMIO_OAUTH_TOKEN": TOKEN})
         return recorded.result(timeout=60)
 

@@ -49,7 +49,7 @@ def unfolded(text: str) -> str:
 
 
 def sent(camio: "FakeCamio") -> dict[str, str]:
-    (request,) = camio.requests
+    (request,) = [each for each in camio.requests if each.startswith(b"POST ")]
     body = json.loads(request.partition(b"\r\n\r\n")[2])
     assert isinstance(body, dict)
     return body
@@ -63,7 +63,11 @@ def test_create_puts_tasks_and_the_configs_key_behind_the_public_url(fake_camio:
     result = create(fake_camio, "--public-url", PUBLIC, "--config", config)
     assert result.exit_code == 0, result.output
     assert sent(fake_camio) == {"callback_url": CALLBACK, "type": "query_match", "parsed_query": "camera == 'front'"}
-    assert result.stdout == '{"id": "h1"}\n'
+    assert result.stdout == (
+        f"Camio registered the hook h1: it posts to {PUBLIC}/tasks/*** the events that match the query "
+        "camera == 'front'\n"
+    )
+    assert create(fake_camio, "--public-url", PUBLIC, "--config", config, "--json").stdout == '{"id": "h1"}\n'
 
 
 def test_the_key_can_come_from_the_environment_as_for_the_daemon(
@@ -81,7 +85,7 @@ def test_the_first_of_several_keys_is_registered_and_all_are_masked(fake_camio: 
     fake_camio.answers("200 OK", b"first-key-1 second-key-2")
     result = create(fake_camio, "--public-url", PUBLIC, "--config", str(file))
     assert sent(fake_camio)["callback_url"] == f"{PUBLIC}/tasks/first-key-1"
-    assert result.stdout == "*** ***\n"
+    assert result.stdout == "Camio answered 200, but not in JSON. Its answer:\n*** ***\n"
 
 
 def test_another_key_than_the_first_is_registered_by_its_name(fake_camio: "FakeCamio", tmp_path: Path) -> None:
@@ -133,14 +137,64 @@ def test_wrong_usage_is_told_without_a_secret_and_sends_nothing(
 
 
 @pytest.mark.parametrize("option", ["--public-url", "--callback-url"])
-def test_a_url_over_which_the_key_travels_in_clear_is_warned_of(
-    fake_camio: "FakeCamio", config: str, option: str
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("http://hook.example.org", "the URL is not https, so the key and the pictures would travel unencrypted"),
+        ("https://192.168.1.20:8000", "192.168.1.20 is a private address, which cannot be reached from the internet"),
+        ("https://[::1]:8000", "[::1] is a loopback address, which cannot be reached from the internet"),
+        ("https://localhost", "localhost is a name of private networks, which cannot be reached from the internet"),
+        ("http://box.local:8000", "box.local is a name of private networks, which cannot be reached from the internet"),
+    ],
+)
+def test_refuses_a_url_that_camio_cannot_reach_unless_told_to_register_it_anyway(
+    fake_camio: "FakeCamio", config: str, option: str, address: str, reason: str
 ) -> None:
     behind = "" if option == "--public-url" else f"/tasks/{KEY}"
-    result = create(fake_camio, option, f"http://hook.example.org{behind}", "--config", config)
+    result = create(fake_camio, option, f"{address}{behind}", "--config", config)
+    assert isinstance(result.exception, CamiohookdError)
+    assert f"nothing was registered: {reason}. Give the public https address" in shown(result)
+    assert fake_camio.requests == []
+    result = create(fake_camio, option, f"{address}{behind}", "--config", config, "--anyway")
     assert result.exit_code == 0
-    assert result.stderr == "Warning: this URL is not https: its key and the pictures travel in clear.\n"
-    assert create(fake_camio, option, f"https://hook.example.org{behind}", "--config", config).stderr == ""
+    assert result.stderr == f"Warning: {reason}\n"
+    assert sent(fake_camio)["callback_url"] == f"{address}/tasks/{KEY}"
+
+
+def test_a_public_https_url_is_registered_without_a_warning(fake_camio: "FakeCamio", config: str) -> None:
+    assert create(fake_camio, "--public-url", PUBLIC, "--config", config).stderr == ""
+
+
+def hook(query: str = "camera == 'front'", url: str = CALLBACK) -> dict[str, str]:
+    return {"id": "h7", "callback_url": url, "type": "query_match", "parsed_query": query}
+
+
+@pytest.mark.parametrize("answer", [[hook("1==1"), hook()], {"hooks": [hook()]}])
+def test_refuses_to_register_the_same_hook_twice_unless_told_to_do_it_anyway(
+    fake_camio: "FakeCamio", answer: object
+) -> None:
+    fake_camio.answers("200 OK", json.dumps(answer).encode())
+    result = create(fake_camio, "--callback-url", CALLBACK)
+    assert isinstance(result.exception, CamiohookdError)
+    assert "nothing was registered: the hook h7 has this URL, type and query already; --anyway" in shown(result)
+    assert [request.split()[0] for request in fake_camio.requests] == [b"GET"]
+    assert KEY not in shown(result)
+    assert create(fake_camio, "--callback-url", CALLBACK, "--anyway").exit_code == 0
+    assert sent(fake_camio)["callback_url"] == CALLBACK
+
+
+def test_tells_of_a_hook_with_the_same_url_and_another_query(fake_camio: "FakeCamio") -> None:
+    fake_camio.answers("200 OK", json.dumps([hook("1==1"), hook(url="https://other.example/tasks/x")]).encode())
+    result = create(fake_camio, "--callback-url", CALLBACK)
+    assert result.stderr == "Note: the hook h7 posts to this URL too, with the query 1==1\n"
+    assert sent(fake_camio)["callback_url"] == CALLBACK
+
+
+@pytest.mark.parametrize("answer", [("404 Not Found", b"{}"), ("200 OK", b"<html>"), ("200 OK", b"[[1], null]")])
+def test_registers_where_camio_does_not_list_hooks(fake_camio: "FakeCamio", answer: tuple[str, bytes]) -> None:
+    fake_camio.answers(*answer)
+    create(fake_camio, "--callback-url", CALLBACK)
+    assert sent(fake_camio)["callback_url"] == CALLBACK
 
 
 def test_without_a_key_a_public_url_is_not_enough(fake_camio: "FakeCamio", tmp_path: Path) -> None:
@@ -276,7 +330,7 @@ def test_the_key_in_a_callback_url_given_whole_is_masked(
     fake_camio: "FakeCamio", callback_url: str, secret: str
 ) -> None:
     fake_camio.answers("200 OK", f'{{"echo": "{secret}", "id": "h1"}}'.encode())
-    result = create(fake_camio, "--callback-url", callback_url)
+    result = create(fake_camio, "--callback-url", callback_url, "--json")
     assert result.stdout.endswith('***", "id": "h1"}\n')
     assert "key" not in result.stdout
     assert "secret" not in result.stdout
@@ -317,7 +371,8 @@ def test_a_refusal_shows_camios_answer(fake_camio: "FakeCamio") -> None:
 
 def test_an_empty_answer_is_told_by_its_status(fake_camio: "FakeCamio") -> None:
     fake_camio.answers("204 No Content")
-    assert run("delete", "h1", "--api", fake_camio.url).stdout == "Camio answered 204, and nothing else.\n"
+    assert run("list", "--api", fake_camio.url).stdout == "Camio answered 204, and nothing else.\n"
+    assert run("delete", "h1", "--api", fake_camio.url).stdout == "Camio deleted the hook h1\n"
 
 
 @pytest.mark.parametrize("command", ["list", "delete"])

@@ -1,0 +1,41 @@
+"""Read secrets: never from an argument, which other users of the machine could see, but from files and terminals."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+TOKEN_VARIABLE = "CAMIO_OAUTH_TOKEN"  # noqa: S105  # the name of a variable, the one that Camio's own script reads
+STANDARD_INPUT = "-"
+MAX_SECRET_INPUT = 65_536
+"""Bytes that are read of a file or of standard input."""
+
+
+def read_token(token_file: str | None) -> str:
+    """Return Camio's OAuth token: from `token_file` (``-``: standard input), the environment, or the terminal.
+
+    Raises click.ClickException.
+    """
+    if token_file == STANDARD_INPUT:
+        return read_standard_input()
+    if token_file is not None:
+        return _read_file(token_file)
+    if token := os.environ.get(TOKEN_VARIABLE, "").strip():
+        return token
+    if sys.stdin.isatty():
+        return str(click.prompt("Camio's OAuth token", hide_input=True, err=True)).strip()
+    raise click.UsageError(f"there is no token: set {TOKEN_VARIABLE}, or give --token-file")
+
+
+def read_standard_input() -> str:
+    """Return all of standard input, without the blanks around it."""
+    return sys.stdin.buffer.read(MAX_SECRET_INPUT).decode("utf-8", "replace").strip()
+
+
+def _read_file(path: str) -> str:
+    try:
+        with Path(path).open(encoding="utf-8", errors="replace") as file:
+            return file.read(MAX_SECRET_INPUT).strip()
+    except OSError as error:
+        raise click.FileError(path, error.strerror) from None

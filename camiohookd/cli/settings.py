@@ -1,0 +1,34 @@
+"""How commands read the daemon's settings: the option ``--config``, and reading without the keys."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from camiohookd.config import paths
+
+if TYPE_CHECKING:
+    from camiohookd.config.load import Config
+
+config_option = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The daemon's configuration, which holds the key.  "
+    "[default: camiohookd.toml in $CONFIGURATION_DIRECTORY, else in /etc/camiohookd]",
+)
+
+
+def settings_without_keys() -> "Config":
+    """Return the daemon's settings, for a command that needs no key and that every user may run.
+
+    The settings file holds the key, so that not every user may read it. Without it, the defaults and the CAMIOHOOKD_*
+    variables apply. Raises ConfigError.
+    """
+    from camiohookd.config.load import load_config
+
+    file = paths.config_file(os.environ)
+    hidden = file.exists() and not os.access(file, os.R_OK)
+    return load_config(Path(os.devnull) if hidden else None, os.environ)
