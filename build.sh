@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Builds, tests and shows camiohookd from a checkout; "./build.sh --help" lists the ways.
-# Everything lands in .venv, .build and dist, made from the lock files with their hashes; nothing outside the checkout is
-# changed.
+# Builds, tests and demonstrates camiohookd from a checkout; "./build.sh --help" lists the commands.
+# Writes to .venv, .build and dist only; installs what the lock files pin, and checks their hashes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -9,26 +8,26 @@ readonly VENV=.venv
 readonly LOCK=requirements.lock
 readonly TEST_LOCK=tests/requirements.lock
 readonly BENCH_LOCK=tests/bench/requirements.lock
-readonly INSTALLED=$VENV/installed # hashes of the files that the environment was made from
+readonly INSTALLED=$VENV/installed # the hashes of the files that the environment was made from
 readonly ON_ALL_CORES=(--numprocesses="$(($(nproc) + 1))" --dist=loadgroup --no-loadscope-reorder) # one more: many tests wait
 
 usage() {
   cat <<'END'
 Usage: ./build.sh [deb] [--arch amd64|arm64] [--install-deps]
-                                               make the Debian package, dist/camiohookd_VERSION_ARCH.deb
-       ./build.sh reproducible [...]           make it twice, and see that the two are the same to the byte
+                                               build the Debian package, dist/camiohookd_VERSION_ARCH.deb
+       ./build.sh reproducible [...]           build it twice and compare the two byte for byte
        ./build.sh venv                         make .venv with the command .venv/bin/camiohookd
-       ./build.sh demo [LABELER.py]            label photographs through a daemon of its own, also with your own code
+       ./build.sh demo [LABELER.py]            label sample photographs, with the model or with your own code
        ./build.sh test [--long] [PYTEST ARGS]  lint, types, layers, tests and the queue's figures
        ./build.sh test-appliance [--long] [PYTEST ARGS]
-                                               install the package on booted machines, as root; --long has arm64, too
-       ./build.sh bench [NAME...] [--quick]    measure how fast it is on this machine, against what it could be
-       ./build.sh bench scaling                draw how that grows with cameras, pictures, threads, backlog
-       ./build.sh bench soak [--minutes N]     load with kills, outages and bad input, and what it leaves behind
+                                               test the package on booted machines, as root; --long includes arm64
+       ./build.sh bench [NAME...] [--quick]    measure the speed on this machine and compare it with baselines
+       ./build.sh bench scaling                draw how the speed changes with cameras, pictures, threads and backlog
+       ./build.sh bench soak [--minutes N]     run under load with kills, outages and bad input; draw what grows
        ./build.sh docs                         write the generated parts of docs/ and debian/
-       ./build.sh lock [PACKAGE...]            pin the newest versions that pyproject.toml allows, of all or of these
-       ./build.sh sbom                         list what is shipped and others wrote: dist/camiohookd_VERSION.cdx.json
-The variable PYTHON chooses the interpreter that .venv is made with; without it, the first python3 that is new enough.
+       ./build.sh lock [PACKAGE...]            pin the newest allowed versions, of these packages or of all
+       ./build.sh sbom                         list third-party software in dist/camiohookd_VERSION.cdx.json
+The variable PYTHON selects the interpreter for .venv; without it, the first python3 that is 3.11 or newer is used.
 END
 }
 
@@ -117,7 +116,7 @@ find_python() {
 
 pip() { "$VENV/bin/python" -m pip --quiet --no-input --disable-pip-version-check "$@"; }
 
-# Whether the environment works and was made from these files as they are now.
+# Whether the environment works and was made from the current contents of these files.
 has() { "$VENV/bin/python" -c '' 2>/dev/null && grep -qsxF "$(cat "$@" | sha256sum)" "$INSTALLED"; }
 
 note() { cat "$@" | sha256sum >>"$INSTALLED"; }
@@ -209,9 +208,9 @@ END
   "$VENV/bin/python" -m tests.support.document_links
 }
 
-# One lock for every platform and Python; the tests' and the benchmarks' hold the same versions, and their own on top.
+# Writes one lock for all platforms and Python versions; those of tests and benchmarks hold the same versions and more.
 lock() { # [PACKAGE...]
-  command -v uv >/dev/null || die "uv is needed for this; pip install uv"
+  command -v uv >/dev/null || die "uv is missing; install it with pip install uv"
   local compile=(uv pip compile --quiet --universal --python-version 3.11 --generate-hashes
     --no-header --no-emit-index-url --no-annotate pyproject.toml --extra build "${@/#/--upgrade-package=}")
   (($# > 0)) || compile+=(--upgrade)

@@ -96,8 +96,7 @@ def grid(size: tuple[int, int], strides: tuple[int, ...]) -> tuple[Floats, Float
 def softmax(logits: Floats) -> Floats:
     """Along the last axis."""
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    shares: Floats = powers / powers.sum(axis=-1, keepdims=True)
-    return shares
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
 
 
 def sigmoid(logits: Floats) -> Floats:
