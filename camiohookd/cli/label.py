@@ -91,7 +91,8 @@ def label(
     from camiohookd.pictures.decode import PictureLimits
 
     settings = settings_without_keys()
-    limits = PictureLimits(settings.images.formats, settings.images.max_pixels, settings.images.max_bytes)
+    images = settings.images
+    limits = PictureLimits(images.formats, images.max_pixels, images.max_bytes, images.max_decoded_bytes)
     rule = rules.match(settings.rule, camera)
     wanted = replace(settings.labeler, kind="onnx", model=model) if model else settings.labeler
     if wanted.kind != "onnx":

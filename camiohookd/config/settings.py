@@ -182,6 +182,13 @@ class ImagesSettings(Struct, frozen=True):
     max_bytes: Annotated[ByteSize, Meta(description="Largest picture file; longer base64 is not even decoded.")] = (
         ByteSize("20 MB")
     )
+    max_decoded_bytes: Annotated[
+        ByteSize,
+        Meta(
+            description="Most memory for decoded pictures in all threads together; a picture waits until there is "
+            "room, and one that needs more alone is left out."
+        ),
+    ] = ByteSize("400 MB")
 
 
 class CallbackSettings(Struct, frozen=True):

@@ -117,7 +117,8 @@ def connect(setup: Setup, labeler: Labeler, threads: int, metrics: Metrics, stor
     sockets.let_go()
     control_socket = _bind_control()
     metrics.watch_queue(lambda: store.snapshot)
-    limits = PictureLimits(config.images.formats, config.images.max_pixels, config.images.max_bytes)
+    images = config.images
+    limits = PictureLimits(images.formats, images.max_pixels, images.max_bytes, images.max_decoded_bytes)
     event_labeler = EventLabeler(labeler, limits, config.rule, metrics)
     allow_list = AllowList(config.callback.allow_hosts)
     worker = _make_worker(config, event_labeler, allow_list, threads, metrics, store)

@@ -12,11 +12,15 @@ from typing import Any
 
 import pybase64
 
+from camiohookd.pictures.file_kind import other_kind
 from camiohookd.wire import json_body
 from camiohookd.wire.cut_body import PictureText
 
 MAX_TEXT = 200
 
+_DATA_URL = re.compile(r"\s*data:[^,]{0,200};base64,", re.IGNORECASE)
+_NO_LINE_ENDS = str.maketrans("", "", "\r\n\t")
+_URL_SAFE = str.maketrans("-_", "+/")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -78,7 +82,8 @@ def _picture(field: str, image: Any, max_base64: int) -> Picture | Rejected:
         return Rejected(f"{field}.image_b64", f"it is too long: {len(text):,} characters, allowed are {max_base64:,}")
     data = _decode_base64(text)
     if data is None:
-        return Rejected(f"{field}.image_b64", "it is not base64")
+        kind = other_kind(text[:1024].encode(errors="replace"))
+        return Rejected(f"{field}.image_b64", f"it is not base64 but {kind}" if kind else "it is not base64")
     if not data:
         return Rejected(f"{field}.image_b64", "it is empty")
     return Picture(image["timestamp"], data)
@@ -101,13 +106,38 @@ def _odd_timestamp(timestamp: Any) -> str | None:
 
 
 def _decode_base64(text: str) -> bytes | None:
+    """Decode base64 in the forms that senders use; None if it is not base64."""
     try:
         return pybase64.b64decode(text, validate=True)
     except ValueError:
-        # MIME breaks base64 into lines (RFC 2045, section 6.8), and some leave the padding out (RFC 4648, section 3.2).
-        repaired = text.replace("\r", "").replace("\n", "")
-        repaired += "=" * (-len(repaired) % 4)
-    return None if repaired == text else _decode_base64(repaired)
+        repaired = _plain_base64(text)
+    try:
+        return None if repaired == text else pybase64.b64decode(repaired, validate=True)
+    except ValueError:
+        return None
+
+
+def _plain_base64(text: str) -> str:
+    """Return the same base64 without a ``data:`` prefix and blanks, in the plain alphabet and with its padding.
+
+    A ``data:`` URL is that of RFC 2397. MIME breaks base64 into lines (RFC 2045, section 6.8), web forms turn ``+``
+    into a blank, the URL-safe alphabet has ``-`` and ``_`` (RFC 4648, section 5), and some leave the padding out
+    (section 3.2).
+    """
+    text = _DATA_URL.sub("", text, count=1).strip().translate(_NO_LINE_ENDS)
+    if " " in text:
+        text = text.replace(" ", "+" if _has_blanks_for_pluses(text) else "")
+    if ("-" in text or "_" in text) and "+" not in text and "/" not in text:
+        text = text.translate(_URL_SAFE)
+    return text + "=" * (-len(text) % 4)
+
+
+def _has_blanks_for_pluses(text: str) -> bool:
+    """Return whether the blanks were plus signs: only then is the length right, or they are at irregular places."""
+    if len(text) % 4:
+        return False
+    pieces = text.split(" ")
+    return (len(text) - len(pieces) + 1) % 4 != 0 or len(set(map(len, pieces[:-1]))) > 1
 
 
 def _image_warnings(field: str, image: dict[str, Any]) -> Iterator[str]:

@@ -21,7 +21,7 @@ import pytest
 import requests
 from PIL import Image
 
-from camiohookd.pictures.jpeg_scan import MAX_SCANS
+from camiohookd.pictures.jpeg_file import MAX_SCANS
 from camiohookd.wire.event import parse_event
 from tests.support.daemon_process import SAMPLES, Daemon, event_body
 from tests.support.threaded_simulator import FakeCamioThread
@@ -78,6 +78,7 @@ NOISE = Image.frombytes("RGB", (90, 60), random.Random(1).randbytes(3 * 90 * 60)
 JPEG = encoded(NOISE)
 PROGRESSIVE = encoded(NOISE, progressive=True)
 PLAIN = encoded(Image.new("RGB", (8, 8)), progressive=True)
+FIRST_SCAN = PROGRESSIVE[: PROGRESSIVE.index(b"\xff\xda") + 30]
 BASELINE_FRAME, PROGRESSIVE_FRAME = b"\xff\xc0", b"\xff\xc2"
 
 
@@ -132,10 +133,13 @@ NOTHING_MUCH = zlib.compress(bytes(100_000_000), 9)
         pytest.param(b"\0" * 1_000_000, "the file is not a JPEG picture", id="zeros"),
         pytest.param(JPEG[:2], "the file is not a JPEG picture", id="cut off in the signature"),
         pytest.param(JPEG[:20], "header is damaged or cut off", id="cut off in the header"),
-        pytest.param(JPEG[:300], "damaged: Truncated File Read", id="cut off in the tables"),
-        pytest.param(JPEG[:-2], "damaged: .*truncated", id="without its end"),
-        pytest.param(JPEG[: len(JPEG) // 2], "damaged: .*truncated", id="cut off in the pixels"),
-        pytest.param(PROGRESSIVE[: len(PROGRESSIVE) // 2], "damaged: .*truncated", id="progressive, cut off"),
+        pytest.param(JPEG[:300], "header is damaged or cut off", id="cut off in the tables"),
+        pytest.param(JPEG[: len(JPEG) // 2], r"cut off: only \d+ % of it", id="cut off in the pixels"),
+        pytest.param(
+            FIRST_SCAN,
+            r"cut off: only \d+ % of it",
+            id="progressive, cut off in its first scan",
+        ),
         pytest.param(claiming(0, 0), "header is damaged", id="0 x 0"),
         pytest.param(claiming(90, 0), "header is damaged", id="90 x 0"),
         pytest.param(claiming(0, 60), "header is damaged", id="0 x 60"),
@@ -154,9 +158,9 @@ NOTHING_MUCH = zlib.compress(bytes(100_000_000), 9)
         pytest.param(with_scans(MAX_SCANS, JPEG), "too many scans: more than 64", id="sequential scan bomb"),
         pytest.param(with_precision(12), "header is damaged", id="12 bit"),
         pytest.param(with_precision(16), "header is damaged", id="16 bit"),
-        pytest.param(with_frame(0xC3), "damaged: broken data stream", id="lossless"),
-        pytest.param(with_frame(0xC5), "damaged: broken data stream", id="hierarchical"),
-        pytest.param(with_frame(0xCB), "damaged: broken data stream", id="arithmetic and lossless"),
+        pytest.param(with_frame(0xC3), "JPEG data is damaged and cannot be decoded", id="lossless"),
+        pytest.param(with_frame(0xC5), "JPEG data is damaged and cannot be decoded", id="hierarchical"),
+        pytest.param(with_frame(0xCB), "JPEG data is damaged and cannot be decoded", id="arithmetic and lossless"),
         pytest.param(b"\xff\xd8" * 1_000_000, "too many parts", id="a million beginnings"),
         pytest.param(
             b"\xff\xd8" + b"\xff\xe0\0\2" * 1_000_000, "too many parts, more than 2000", id="a million segments"
@@ -165,8 +169,7 @@ NOTHING_MUCH = zlib.compress(bytes(100_000_000), 9)
         pytest.param(JPEG[:2] + b"\xff\xe0\0\2" + bytes(10_000_000) + JPEG[2:], "too many parts", id="zeros between"),
         pytest.param(b"\xff\xd8\xff\xe0\0\2" + bytes(10_000_000), "too many parts", id="zeros without end"),
         pytest.param(b"\xff\xd8\xff\xee\0\0", "damaged|header", id="a segment shorter than its length"),
-        pytest.param(b"\0" + JPEG, "the file is not a JPEG picture", id="a byte before it"),
-        pytest.param(b"\xef\xbb\xbf" + JPEG, "the file is not a JPEG picture", id="a byte order mark before it"),
+        pytest.param(bytes(1025) + JPEG, "the file is not a JPEG picture", id="too many bytes before it"),
         pytest.param(b"GIF89a" + JPEG, "the file is not a JPEG picture", id="GIF polyglot"),
         pytest.param(encoded(NOISE, "PNG") + JPEG, "the picture is a PNG, only JPEG is allowed", id="PNG polyglot"),
         pytest.param(b"%PDF-1.7\n" + JPEG, "the file is not a JPEG picture", id="PDF polyglot"),
@@ -197,6 +200,11 @@ def test_it_is_refused_with_a_clear_reason_and_in_little_memory(data: bytes, rea
         pytest.param(encoded(Image.new("RGB", (1, 1))), (1, 1), id="one pixel"),
         pytest.param(encoded(Image.new("RGB", (4000, 1))), (4000, 1), id="4000 x 1"),
         pytest.param(with_frame(0xC1), (90, 60), id="extended sequential"),
+        pytest.param(JPEG[:-2], (90, 60), id="without its end"),
+        pytest.param(PROGRESSIVE[:-2], (90, 60), id="progressive, without its end"),
+        pytest.param(PROGRESSIVE[: len(PROGRESSIVE) // 2], (90, 60), id="progressive, without its last scans"),
+        pytest.param(b"\0" + JPEG, (90, 60), id="a byte before it"),
+        pytest.param(b"\xef\xbb\xbf" + JPEG, (90, 60), id="a byte order mark before it"),
         pytest.param(JPEG + b"PK\3\4" + bytes(1_000_000), (90, 60), id="ZIP polyglot"),
         pytest.param(JPEG + JPEG * 100, (90, 60), id="pictures behind it"),
         pytest.param(JPEG + b"\xff\xda\0\2" * 1000, (90, 60), id="scans behind its end"),
@@ -255,7 +263,7 @@ def test_one_of_as_many_pixels_as_are_allowed_takes_a_bounded_amount_of_memory(
     [
         pytest.param(png(60_000, 60_000, png_chunk(b"IDAT", NOTHING_MUCH)), "too many pixels", id="pixels"),
         pytest.param(png(0, 0, png_chunk(b"IDAT", b"")), "header is damaged", id="0 x 0"),
-        pytest.param(encoded(NOISE, "PNG")[:9000], "damaged", id="cut off"),
+        pytest.param(encoded(NOISE, "PNG")[:9000], "PNG data is cut off", id="cut off"),
         pytest.param(
             png(90, 60, *[png_chunk(b"zTXt", b"a\0\0" + NOTHING_MUCH)] * 9), "damaged|header", id="packed text"
         ),
@@ -292,7 +300,7 @@ def test_a_daemon_labels_what_it_can_of_an_event_of_bombs_and_its_memory_does_no
         claiming(6300, 6300, PROGRESSIVE, PROGRESSIVE_FRAME),
         claiming(4400, 4400, with_scans(10_000, PLAIN), PROGRESSIVE_FRAME),
         claiming(6300, 6300),
-        JPEG[:-2],
+        JPEG[: len(JPEG) // 2],
         encoded(NOISE, "PNG"),
     ]
     pictures = [*bombs, (SAMPLES / "chelsea.jpg").read_bytes()]
@@ -315,7 +323,7 @@ def test_a_daemon_labels_what_it_can_of_an_event_of_bombs_and_its_memory_does_no
         "too many pixels: 65500 x 65500",
         "for a progressive one",
         "too many scans",
-        "truncated",
+        "cut off: only",
         "is a PNG",
     ):
         assert reason in daemon.log

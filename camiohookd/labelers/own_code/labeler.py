@@ -114,11 +114,11 @@ def _request(frames: Sequence[Frame]) -> bytes:
 
 
 def _described(frame: Frame) -> dict[str, Any]:
-    """As Camio sends it, with what it may leave out."""
+    """An image as Camio sends it, with the optional fields; a damaged file is sent repaired."""
     return {
         "timestamp": frame.picture.timestamp,
-        "image_b64": b64encode(frame.picture.data).decode(),
-        "type": _TYPES.get(frame.picture.data[:2], "application/octet-stream"),
+        "image_b64": b64encode(frame.decoded.file).decode(),
+        "type": _TYPES.get(frame.decoded.file[:2], "application/octet-stream"),
         "size": [frame.decoded.width, frame.decoded.height],
     }
 

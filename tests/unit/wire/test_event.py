@@ -1,5 +1,6 @@
 import base64
 import json
+import random
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
@@ -153,8 +154,8 @@ def test_base64_of_more_bytes_than_a_picture_may_have_is_not_even_decoded_howeve
         (image(timestamp="a\ud800b"), "images[1].timestamp", "surrogate pair"),
         ({"timestamp": TIME, "image_b64": "Q"}, "images[1].image_b64", "not base64"),
         ({"timestamp": TIME, "image_b64": "QUJD\ud800"}, "images[1].image_b64", "not base64"),
-        ({"timestamp": TIME, "image_b64": "QU JD"}, "images[1].image_b64", "not base64"),
-        ({"timestamp": TIME, "image_b64": "-_-_"}, "images[1].image_b64", "not base64"),
+        ({"timestamp": TIME, "image_b64": "QU%JD"}, "images[1].image_b64", "not base64"),
+        ({"timestamp": TIME, "image_b64": "-_+/"}, "images[1].image_b64", "not base64"),
         ({"timestamp": TIME, "image_b64": "QUI=QUJD"}, "images[1].image_b64", "not base64"),
         ({"timestamp": TIME, "image_b64": "QUJ\u00e4"}, "images[1].image_b64", "not base64"),
     ],
@@ -178,6 +179,41 @@ def test_base64_in_lines_as_mime_writes_it_is_accepted() -> None:
 @pytest.mark.parametrize("text", ["QUI", "QUI=", "QU\nI", "QU\r\nI=\r\n"])
 def test_base64_without_its_padding_is_accepted(text: str) -> None:
     assert parse(payload(image() | {"image_b64": text})).pictures[0].data == b"AB"
+
+
+FORMS_OF_BASE64 = {
+    "data URL": lambda text: "data:image/jpeg;base64," + text,
+    "data URL with parameters": lambda text: "DATA:image/jpeg;name=a.jpg;charset=utf-8;base64," + text,
+    "URL-safe": lambda text: text.replace("+", "-").replace("/", "_"),
+    "URL-safe without padding": lambda text: text.replace("+", "-").replace("/", "_").rstrip("="),
+    "URL-safe in a data URL": lambda text: "data:;base64," + text.replace("+", "-").replace("/", "_"),
+    "blanks around it": lambda text: f" \n\t{text}\r\n ",
+    "a blank every 76 characters": lambda text: " ".join(text[nth : nth + 76] for nth in range(0, len(text), 76)),
+    "lines with indentation": lambda text: "\n    ".join(text[nth : nth + 64] for nth in range(0, len(text), 64)),
+    "blanks for pluses": lambda text: text.replace("+", " "),
+}
+
+
+@pytest.mark.parametrize("write", FORMS_OF_BASE64.values(), ids=FORMS_OF_BASE64)
+def test_takes_base64_in_every_form_that_senders_use(write: Callable[[str], str]) -> None:
+    for length in range(700, 712):
+        data = random.Random(length).randbytes(length)
+        text = write(base64.b64encode(data).decode())
+        assert parse(payload(image() | {"image_b64": text})).pictures[0].data == data
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("<html><body>Please log in</body></html>", "an HTML page"),
+        ('{"error": "unauthorized"}', "a JSON text"),
+        ("https://camera.example/1.jpg", "a web address"),
+        ("data:image/svg+xml,%3Csvg/%3E", "a data: URL"),
+    ],
+)
+def test_names_what_was_sent_instead_of_base64(text: str, kind: str) -> None:
+    [rejected] = parse(payload(image(), image() | {"image_b64": text})).rejected
+    assert rejected.reason == f"it is not base64 but {kind}"
 
 
 def test_without_a_usable_picture_the_reasons_are_listed_within_a_bound() -> None:
