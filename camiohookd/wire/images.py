@@ -19,7 +19,6 @@ from camiohookd.wire.cut_body import PictureText
 MAX_TEXT = 200
 
 _DATA_URL = re.compile(r"\s*data:[^,]{0,200};base64,", re.IGNORECASE)
-_NO_LINE_ENDS = str.maketrans("", "", "\r\n\t")
 _URL_SAFE = str.maketrans("-_", "+/")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -124,9 +123,10 @@ def _plain_base64(text: str) -> str:
     into a blank, the URL-safe alphabet has ``-`` and ``_`` (RFC 4648, section 5), and some leave the padding out
     (section 3.2).
     """
-    text = _DATA_URL.sub("", text, count=1).strip().translate(_NO_LINE_ENDS)
-    if " " in text:
-        text = text.replace(" ", "+" if _has_blanks_for_pluses(text) else "")
+    text = _DATA_URL.sub("", text, count=1).strip()
+    if " " in text and _has_blanks_for_pluses(text):
+        text = text.replace(" ", "+")
+    text = "".join(text.split())
     if ("-" in text or "_" in text) and "+" not in text and "/" not in text:
         text = text.translate(_URL_SAFE)
     return text + "=" * (-len(text) % 4)
@@ -134,9 +134,9 @@ def _plain_base64(text: str) -> str:
 
 def _has_blanks_for_pluses(text: str) -> bool:
     """Return whether the blanks were plus signs: only then is the length right, or they are at irregular places."""
-    if len(text) % 4:
-        return False
     pieces = text.split(" ")
+    if len(text) % 4 or len(pieces) < len(text.split()):  # the latter: there are line ends, too
+        return False
     return (len(text) - len(pieces) + 1) % 4 != 0 or len(set(map(len, pieces[:-1]))) > 1
 
 
