@@ -41,12 +41,16 @@ class OutcomeKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryOutcome:
-    """The result of one try; `status` is None if no answer came, `retry_after` the wait that the answer asked for."""
+    """The result of one try; `status` is None if no answer came, `retry_after` the wait that the answer asked for.
+
+    `tried` is false if the host was not called at all, so that the outcome says nothing about it.
+    """
 
     kind: OutcomeKind
     status: int | None
     reason: str
     retry_after: float | None = None
+    tried: bool = True
 
 
 # What an answer means
@@ -128,7 +132,7 @@ def judge_failure(
     text = failure.timed_out if timed_out else failure.text.format(detail=detail)
     if deadline is not None and step is not Step.PREPARE:
         text = f"no whole answer within {deadline:g} s"
-    return DeliveryOutcome(failure.kind, None, text)
+    return DeliveryOutcome(failure.kind, None, text, tried=step is not Step.PREPARE)
 
 
 # When the same reply is due again

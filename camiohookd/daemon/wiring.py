@@ -164,8 +164,8 @@ def _make_worker(
     )
     return Worker(
         store,
-        labelling=event_labeler,
-        courier=sender,
+        event_labeler=event_labeler,
+        sender=sender,
         allow_list=allow_list,
         metrics=metrics,
         threads=threads,

@@ -198,10 +198,14 @@ class TaskQueue(QueueStore):
         self.change(task_id, fields, remove=() if retry_after else ("firm",))
         return wait
 
-    def landed(self, delivery: DueDelivery, *, success: bool, answered: bool = False) -> None:
-        """What is learnt of the host from a try that is over and recorded; nothing of it is written."""
+    def landed(self, delivery: DueDelivery, *, success: bool | None, answered: bool = False) -> None:
+        """End a try whose outcome is recorded; what it says about the host is not written to the disk.
+
+        For the arguments see `DeliverySchedule.landed`.
+        """
         task_id = int(delivery.task.id)
-        self._maybe_delivered.discard(task_id)
+        if success is not None:
+            self._maybe_delivered.discard(task_id)
         self.deliveries.landed(task_id, self.elapsed.now(), success=success, answered=answered)
 
     def fail(self, task_id: int, cause: Cause, reason: str) -> None:

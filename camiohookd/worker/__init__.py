@@ -1,1 +1,1 @@
-"""The loops that take tasks from the queue: label an event, deliver its reply."""
+"""The loops that take tasks from the queue: one kind labels events, the other delivers replies."""

@@ -1,6 +1,6 @@
-"""Deliveries in the queue's order: one that is due ─▶ delivery pool: `callback` ─▶ done, retry or fail ─▶ landed.
+"""Deliver replies in the queue's order: take one that is due ─▶ `Sender` on a thread ─▶ done, retry or fail ─▶ landed.
 
-Belongs to the event loop. A delivery's place is free again only when its outcome is durable.
+Belongs to the event loop. A delivery's slot becomes free only when its outcome is durable.
 """
 
 import asyncio
@@ -25,25 +25,25 @@ from camiohookd.worker.polling import Loops, give_up
 LEAST_PAUSE = 0.05
 
 Taken = tuple[DueDelivery | None, float]
-"""A delivery to make, or None; and the seconds until there may be more."""
+"""A delivery to make, or None; and the seconds until there may be another one."""
 
 log = logging.getLogger("camiohookd.delivery")
 
 
 class DeliveryLoop:
-    """Makes `count` deliveries at a time."""
+    """Makes `count` deliveries at one time."""
 
     def __init__(
         self,
         store: StoreThread,
-        courier: Sender,
+        sender: Sender,
         allow_list: AllowList,
         metrics: Metrics,
         count: int,
         stopping: asyncio.Event,
     ) -> None:
         self._store = store
-        self._courier = courier
+        self._sender = sender
         self._allow_list = allow_list
         self._metrics = metrics
         self._pool = ThreadPoolExecutor(count, "deliver")
@@ -60,49 +60,52 @@ class DeliveryLoop:
     async def _try(self, delivery: DueDelivery) -> Taken:
         started = time.monotonic()
         try:
-            answer = await self._deliver(delivery.task)
+            outcome = await self._deliver(delivery.task)
         except DamagedRecordError as error:
-            answer = await self._fail_damaged(delivery.task, error)
+            outcome = await self._fail_damaged(delivery.task, error)
         else:
             seconds = time.monotonic() - started
             self._metrics.delivery_seconds.observe(seconds)
-            await self._record(delivery, answer, seconds)
+            await self._record(delivery, outcome, seconds)
         go_on = not self._stopping.is_set()
-        taken = await self._store.persist(lambda queue: self._land(queue, delivery, answer, go_on=go_on))
+        taken = await self._store.persist(lambda queue: self._land(queue, delivery, outcome, go_on=go_on))
         return taken or (None, math.inf)
 
     async def _deliver(self, task: Task) -> DeliveryOutcome:
         try:
             target = self._allow_list.check(task.callback_url)
         except CallbackNotAllowed as error:
-            return DeliveryOutcome(OutcomeKind.FINAL, None, str(error))
+            return DeliveryOutcome(OutcomeKind.FINAL, None, str(error), tried=False)
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._pool, self._post, target, task)
         except DamagedRecordError:
             raise
         except Exception as error:
-            log.exception("task=%s could not be delivered for a reason that nobody thought of", task.id)
-            return DeliveryOutcome(OutcomeKind.TRANSIENT, None, f"the delivery failed: {type(error).__name__}")
+            log.exception("unexpected error while delivering task=%s", task.id)
+            reason = f"unexpected error: {type(error).__name__}"
+            return DeliveryOutcome(OutcomeKind.TRANSIENT, None, reason, tried=False)
 
     def _post(self, target: Target, task: Task) -> DeliveryOutcome:
         """On a thread of the pool. Raises DamagedRecordError."""
         try:
             reply = self._store.read_reply(task)
         except OSError as error:
-            return DeliveryOutcome(OutcomeKind.TRANSIENT, None, f"the stored labels cannot be read: {error}")
-        return self._courier.deliver(target, encode_reply(reply))
+            reason = f"the stored labels cannot be read: {error.strerror or error}"
+            return DeliveryOutcome(OutcomeKind.TRANSIENT, None, reason, tried=False)
+        return self._sender.deliver(target, encode_reply(reply))
 
     async def _fail_damaged(self, task: Task, error: DamagedRecordError) -> DeliveryOutcome:
         if error.data:
-            await self._store.call(lambda queue: queue.quarantine.set_aside("reply", f"task-{task.id}", error.data))
+            await self._store.persist(lambda queue: queue.quarantine.set_aside("reply", f"task-{task.id}", error.data))
         reason = f"its stored labels are damaged: {error}"
         await give_up(self._store, task, Cause.DAMAGED, reason)
-        return DeliveryOutcome(OutcomeKind.FINAL, None, reason)
+        return DeliveryOutcome(OutcomeKind.FINAL, None, reason, tried=False)
 
-    async def _record(self, delivery: DueDelivery, answer: DeliveryOutcome, seconds: float) -> None:
+    async def _record(self, delivery: DueDelivery, outcome: DeliveryOutcome, seconds: float) -> None:
+        """Make the outcome durable, and log it."""
         task = delivery.task
-        match answer.kind:
+        match outcome.kind:
             case OutcomeKind.DELIVERED:
                 await self._store.persist(lambda queue: queue.done(int(task.id)))
                 self._metrics.events_delivered.inc()
@@ -112,23 +115,23 @@ class DeliveryLoop:
                     escape(task.camera or "-"),
                     task.attempts + 1,
                     seconds * 1000,
-                    answer.reason,
+                    outcome.reason,
                 )
             case OutcomeKind.TRANSIENT:
-                await self._retry(task, answer)
-            case OutcomeKind.FINAL if answer.status is None:
-                await give_up(self._store, task, Cause.NOT_ALLOWED, answer.reason)
-            case OutcomeKind.FINAL if was_delivered_before(answer, maybe_delivered=delivery.maybe_delivered):
-                reason = f"probably delivered before the crash: the callback {answer.reason}"
+                await self._retry(task, outcome)
+            case OutcomeKind.FINAL if outcome.status is None:
+                await give_up(self._store, task, Cause.NOT_ALLOWED, outcome.reason)
+            case OutcomeKind.FINAL if was_delivered_before(outcome, maybe_delivered=delivery.maybe_delivered):
+                reason = f"probably delivered before the crash: the callback {outcome.reason}"
                 await give_up(self._store, task, Cause.PROBABLY_DELIVERED, reason)
             case OutcomeKind.FINAL:
-                await give_up(self._store, task, Cause.REFUSED, f"the callback {answer.reason}")
+                await give_up(self._store, task, Cause.REFUSED, f"the callback {outcome.reason}")
 
-    async def _retry(self, task: Task, answer: DeliveryOutcome) -> None:
-        delay = await self._store.persist(lambda queue: queue.retry(int(task.id), answer.reason, answer.retry_after))
+    async def _retry(self, task: Task, outcome: DeliveryOutcome) -> None:
+        wait = await self._store.persist(lambda queue: queue.retry(int(task.id), outcome.reason, outcome.retry_after))
         self._metrics.delivery_retries.inc()
-        if delay is not None:
-            log.warning("task=%s not delivered, next try in %.0f s: %s", task.id, delay, answer.reason)
+        if wait is not None:
+            log.warning("task=%s not delivered, next try in %.0f s: %s", task.id, wait, outcome.reason)
 
     # On the store thread
 
@@ -137,14 +140,15 @@ class DeliveryLoop:
         pause = until_delivery(queue)
         return delivery, pause if delivery is not None else max(pause, LEAST_PAUSE)
 
-    def _land(self, queue: TaskQueue, delivery: DueDelivery, answer: DeliveryOutcome, *, go_on: bool) -> Taken:
-        """Record the try, and take the next delivery: others of its host may be due now."""
-        queue.landed(delivery, success=answer.kind is not OutcomeKind.TRANSIENT, answered=answer.status is not None)
+    def _land(self, queue: TaskQueue, delivery: DueDelivery, outcome: DeliveryOutcome, *, go_on: bool) -> Taken:
+        """End the try, and take the next delivery: others of its host may be due now."""
+        success = outcome.kind is not OutcomeKind.TRANSIENT if outcome.tried else None
+        queue.landed(delivery, success=success, answered=outcome.status is not None)
         return self._take_delivery(queue) if go_on else (None, math.inf)
 
 
 def until_delivery(queue: TaskQueue) -> float:
-    """Seconds until `take_delivery` may have one; infinity when only another change can bring one."""
+    """Return the seconds until `take_delivery` may have a delivery; infinity if only a change can bring one."""
     now = queue.elapsed.now()
     due = queue.deliveries.next_due(now)
     return math.inf if due is None else max(due - now, 0.0)

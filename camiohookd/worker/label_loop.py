@@ -1,4 +1,4 @@
-"""Labelling in the queue's order: claim ─▶ label pool: `labelling`, shared by its threads ─▶ labelled, or fail.
+"""Label tasks in the queue's order: claim ─▶ `EventLabeler` on the threads of the label pool ─▶ labelled, or fail.
 
 Belongs to the event loop.
 """
@@ -17,17 +17,16 @@ from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.storage.record import DamagedRecordError
 from camiohookd.system.logs import escape, warn_of_each
 from camiohookd.wire.reply import Reply
-from camiohookd.worker.event_labelling import EventLabeler, Interrupted
-from camiohookd.worker.event_labelling import EventLabels as Labels
+from camiohookd.worker.event_labelling import EventLabeler, EventLabels, Interrupted
 from camiohookd.worker.polling import Loops, give_up, within
 
 LABELING_TRIES = 3
 STALLED_SECONDS = 60.0
 AHEAD = 2
-"""Events in hand for each label thread, so that there is always one to look at while another is written down."""
+"""Events in hand for each label thread, so that one is labelled while another one's reply is stored."""
 
 Claimed = tuple[Task | None, float]
-"""A task to label, or None; and the seconds until there may be more."""
+"""A task to label, or None; and the seconds until there may be another one."""
 
 LOOK_AGAIN: Claimed = (None, 0.0)
 
@@ -40,21 +39,21 @@ class LabelLoop:
     def __init__(
         self,
         store: StoreThread,
-        labelling: EventLabeler,
+        event_labeler: EventLabeler,
         metrics: Metrics,
         threads: int,
         deadline: float,
         stopping: asyncio.Event,
     ) -> None:
         self._store = store
-        self._labelling = labelling
+        self._event_labeler = event_labeler
         self._metrics = metrics
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, "label")
         self._patience = max(STALLED_SECONDS, deadline)
         self._stopping = stopping
         self._failures: dict[str, int] = {}
-        self._looked_at: dict[str, float] = {}  # by task: when (monotonic) its last picture was begun
+        self._looked_at: dict[str, float] = {}  # by task: when (monotonic) its last picture was started
         self.loops = Loops(AHEAD * threads, self._claim, self._label, stopping)
 
     def stalled(self) -> str | None:
@@ -81,7 +80,7 @@ class LabelLoop:
         except DamagedRecordError as error:
             await self._fail_damaged(task, error)
         except LabelerDown as error:
-            # The event is not to blame: it waits as the others do, for as long as it takes.
+            # The event is not the reason: it waits like all others until the labeler is back.
             await self._store.persist(lambda queue: queue.give_back(task_id))
             raise LabelerDown(f"the queue waits: {escape(str(error))}") from None
         except LabelingError as error:
@@ -93,25 +92,25 @@ class LabelLoop:
             return await self._labelled(task, labels, time.monotonic() - started)
         return LOOK_AGAIN
 
-    async def _look_at(self, task: Task) -> Labels:
+    async def _look_at(self, task: Task) -> EventLabels:
         """Label the pictures. Only this counts as labelling for `stalled`, not the wait for the disk that follows."""
         try:
             return await asyncio.wrap_future(self._share_out(task))
         finally:
             self._looked_at.pop(task.id, None)
 
-    def _share_out(self, task: Task) -> Future[Labels]:
-        """To all threads of the label pool: the event that came first has as many of them as it can use."""
+    def _share_out(self, task: Task) -> Future[EventLabels]:
+        """Offer the event to all threads of the label pool: the event that came first uses as many as it can."""
 
         def progress() -> None:
             self._looked_at[task.id] = time.monotonic()
 
-        event = self._labelling.event(task.camera, lambda: self._store.read_payload(task).pictures, progress)
+        event = self._event_labeler.event(task.camera, lambda: self._store.read_payload(task).pictures, progress)
         for _ in range(self._threads):
             self._pool.submit(event.join)
         return event.done
 
-    async def _labelled(self, task: Task, labels: Labels, seconds: float) -> Claimed:
+    async def _labelled(self, task: Task, labels: EventLabels, seconds: float) -> Claimed:
         self._failures.pop(task.id, None)
         warn_of_each(log, task.id, [f"picture left out: {reason}" for reason in labels.rejected])
         reply = labels.reply
@@ -159,6 +158,6 @@ def _claim(queue: TaskQueue) -> Claimed:
 
 
 def _store_reply(queue: TaskQueue, task_id: int, reply: Reply, *, go_on: bool) -> tuple[float, Claimed]:
-    """Returns the elapsed time, and the next task in the same commit."""
+    """Keep the reply, and claim the next task in the same commit; return the elapsed time and that task."""
     queue.labelled(task_id, reply)
     return queue.elapsed.now(), _claim(queue) if go_on else LOOK_AGAIN

@@ -1,4 +1,4 @@
-"""Loops that find something to do and do it, again and again; while there is nothing they sleep until they are woken.
+"""Loops that look for something to do and do it; while there is nothing to do, they sleep until they are woken.
 
 They belong to the event loop.
 """
@@ -23,10 +23,11 @@ log = logging.getLogger("camiohookd.worker")
 
 
 class Loops(Generic[Found]):
-    """`count` loops that are all alike; they end once `stopping` is set.
+    """Run `count` equal loops until `stopping` is set.
 
-    `find` returns something for `do` or None, and the seconds after which there may be more: 0 for now, infinity when
-    only `look_again` can tell. `do` returns the same, of what it has found on its way; nothing once `stopping` is set.
+    `find` returns an item for `do`, or None, and the seconds until there may be another item: 0 means now, infinity
+    that only `look_again` can tell. `do` may return the next item that it has already found, in the same form; it
+    returns none once `stopping` is set.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Loops(Generic[Found]):
         self._find = find
         self._do = do
         self._stopping = stopping
-        # It stands for "look again", and wakes one of those that wait for it, or else the next that would begin to.
+        # A token means "look again". It wakes one waiting loop; if none waits, the next loop does not begin to.
         self._token = asyncio.Queue[None](1)
         self._timer: asyncio.TimerHandle | None = None
 
@@ -48,7 +49,7 @@ class Loops(Generic[Found]):
         return [asyncio.create_task(self._run()) for _ in range(self._count)]
 
     def look_again(self, seconds: float = 0.0) -> None:
-        """Have one of the loops look, at once or so many seconds from now; at infinity means not at all."""
+        """Let one of the loops look in `seconds` seconds; at infinity none looks."""
         if self.will_look(seconds):
             return
         if seconds <= 0:
@@ -59,8 +60,8 @@ class Loops(Generic[Found]):
         self._timer = asyncio.get_running_loop().call_later(seconds, self._look_now)
 
     def will_look(self, seconds: float) -> bool:
-        """Whether one of them looks by then as things are; any thread may ask."""
-        timer = self._timer  # which the event loop may be about to change
+        """Return whether a loop will look within `seconds` seconds anyway; any thread may ask."""
+        timer = self._timer  # read once: the event loop may change it meanwhile
         is_timed = timer is not None and timer.when() <= time.monotonic() + seconds
         return seconds == math.inf or is_timed or not self._token.empty()
 
@@ -73,18 +74,18 @@ class Loops(Generic[Found]):
             try:
                 await self._work()
             except CamiohookdError as error:
-                log.warning("%s; going on in %g s", error, IDLE_SECONDS)
+                log.warning("%s; continuing in %g s", error, IDLE_SECONDS)
                 await within(IDLE_SECONDS, self._stopping.wait())
             except Exception:
-                log.exception("a task could not be worked on; going on in %g s", IDLE_SECONDS)
+                log.exception("unexpected error in a working loop; it continues in %g s", IDLE_SECONDS)
                 await within(IDLE_SECONDS, self._stopping.wait())
             else:
                 if not self._stopping.is_set():
                     await within(IDLE_SECONDS, self._token.get())
-        self.look_again()  # the others have to end as well
+        self.look_again()  # wake the next loop, which has to end as well
 
     async def _work(self) -> None:
-        """Do what there is to do, until there is nothing."""
+        """Find and do items until there is none."""
         found, pause = await self._find()
         self.look_again(pause)
         while found is not None:
@@ -93,7 +94,7 @@ class Loops(Generic[Found]):
 
 
 async def within(seconds: float, happening: Coroutine[Any, Any, object]) -> None:
-    """Wait for `happening`, but no longer than that."""
+    """Wait for `happening`, at most `seconds` seconds."""
     try:
         async with asyncio.timeout(seconds):
             await happening
@@ -102,5 +103,6 @@ async def within(seconds: float, happening: Coroutine[Any, Any, object]) -> None
 
 
 async def give_up(store: StoreThread, task: Task, cause: Cause, reason: str) -> None:
+    """Log that a task has failed for good, and record it."""
     log.error("failed task=%s camera=%s: %s", task.id, escape(task.camera or "-"), escape(reason))
     await store.persist(lambda queue: queue.fail(int(task.id), cause, reason))

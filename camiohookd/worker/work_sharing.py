@@ -1,6 +1,6 @@
-"""One piece of work that several threads share: each takes part after part, and who ends last puts the whole together.
+"""Share one piece of work between threads: each takes one part after another, and the last to finish joins the results.
 
-No thread waits for another; one that comes when nothing is left to take leaves again.
+No thread waits for another one. A thread that finds no part left returns at once.
 """
 
 import threading
@@ -14,10 +14,10 @@ Whole = TypeVar("Whole")
 
 
 class Shared(Generic[Part, Result, Whole]):
-    """`join` may be called by any number of threads, at any time; `done` gets the whole, or the first error.
+    """Work that any number of threads may `join` at any time; `done` gets the whole result or the first error.
 
-    `parts` is called by the first thread, `do` for each part, and `whole` with all results in the order of their parts.
-    After an error no further part is taken.
+    The first thread calls `parts`. `do` is called for each part, then `whole` with all results in the order of the
+    parts. After an error no further part is taken.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class Shared(Generic[Part, Result, Whole]):
         whole: Callable[[Sequence[Result]], Whole],
     ) -> None:
         self.done: Future[Whole] = Future()
-        self.done.set_running_or_notify_cancel()  # nobody can take it back
+        self.done.set_running_or_notify_cancel()  # it cannot be cancelled
         self._parts = parts
         self._do = do
         self._whole = whole
@@ -39,14 +39,14 @@ class Shared(Generic[Part, Result, Whole]):
         self._ended = False
 
     def join(self) -> None:
-        """Take part until nothing is left to take."""
+        """Work on parts until none is left."""
         with self._lock:
             self._at_work += 1
         try:
             while taken := self._take():
                 number, part = taken
                 self._results[number] = self._do(part)
-        except BaseException as error:  # noqa: BLE001  # it is raised to whoever asks for the whole
+        except BaseException as error:  # noqa: BLE001  # `done` raises it
             self._error = self._error or error
         with self._lock:
             self._at_work -= 1
@@ -64,7 +64,7 @@ class Shared(Generic[Part, Result, Whole]):
             return next(self._left, None)
 
     def _end(self) -> None:
-        self._left = None  # it may hold much
+        self._left = None  # free its memory
         try:
             if self._error:
                 raise self._error

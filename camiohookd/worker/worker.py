@@ -1,9 +1,9 @@
-"""The work: tasks are labelled, and labelled ones delivered, by loops of their own: neither waits for the other.
+"""Run the loops that label tasks and the loops that deliver replies; neither kind waits for the other.
 
-    `labelwork`     claim ─▶ labelled, or fail
-    `deliverywork`  take_delivery ─▶ done, retry or fail ─▶ landed
+    `label_loop`     claim ─▶ labelled, or fail
+    `delivery_loop`  take_delivery ─▶ done, retry or fail ─▶ landed
 
-Belongs to the event loop but for `queue_changed`.
+Belongs to the event loop, except `queue_changed`.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from camiohookd.worker.polling import Loops
 
 
 class Worker:
-    """Labels with `threads` threads and delivers with `deliveries` at a time.
+    """Labels with `threads` threads and makes `deliveries` deliveries at one time.
 
     `labeler_deadline` is how long (in seconds) the labeler may take before it gives up by itself.
     """
@@ -30,8 +30,8 @@ class Worker:
         self,
         store: StoreThread,
         *,
-        labelling: EventLabeler,
-        courier: Sender,
+        event_labeler: EventLabeler,
+        sender: Sender,
         allow_list: AllowList,
         metrics: Metrics,
         threads: int,
@@ -39,17 +39,17 @@ class Worker:
         labeler_deadline: float = 0.0,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._labelling = labelling
+        self._event_labeler = event_labeler
         self._stopping = asyncio.Event()
-        self._labels = LabelLoop(store, labelling, metrics, threads, labeler_deadline, self._stopping)
-        self._deliveries = DeliveryLoop(store, courier, allow_list, metrics, deliveries, self._stopping)
+        self._labels = LabelLoop(store, event_labeler, metrics, threads, labeler_deadline, self._stopping)
+        self._deliveries = DeliveryLoop(store, sender, allow_list, metrics, deliveries, self._stopping)
         self._running: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         self._running = [*self._labels.loops.start(), *self._deliveries.loops.start()]
 
     def queue_changed(self, queue: TaskQueue) -> None:
-        """Wake whoever finds something in the queue now, and does not look anyway; on the store thread."""
+        """Wake the loops that have something to do in the queue now; called on the store thread."""
         self._wake(self._labels.loops, 0.0 if queue.index.is_claimable else math.inf)
         self._wake(self._deliveries.loops, until_delivery(queue))
 
@@ -58,13 +58,13 @@ class Worker:
             self._loop.call_soon_threadsafe(loops.look_again, seconds)
 
     async def stop(self, grace: float) -> bool:
-        """Finish what is in hand within `grace` seconds and take nothing new; False if something is still running."""
+        """Take nothing new, and finish what is in hand within `grace` seconds; return whether all of it is finished."""
         self._stopping.set()
         self._labels.loops.look_again()
         self._deliveries.loops.look_again()
         _, running = await asyncio.wait(self._running, timeout=grace / 2)
         if running:
-            await asyncio.to_thread(self._labelling.interrupt)
+            await asyncio.to_thread(self._event_labeler.interrupt)
             _, running = await asyncio.wait(running, timeout=grace / 2)
         for loop in running:
             loop.cancel()
@@ -73,12 +73,12 @@ class Worker:
         return not running
 
     def stalled(self) -> str | None:
-        """What does not get on, in a sentence; None when all is well."""
+        """Return what makes no progress, as a sentence; None if all is well."""
         dead = [loop for loop in self._running if loop.done() and not self._stopping.is_set()]
         return self._labels.stalled() or (
             f"{len(dead)} of {len(self._running)} working loops have ended" if dead else None
         )
 
     def labeler_trouble(self) -> str | None:
-        """Why nothing can be labelled at present; None when it can."""
-        return self._labelling.trouble
+        """Return why nothing can be labelled at present; None if it can."""
+        return self._event_labeler.trouble

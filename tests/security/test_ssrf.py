@@ -197,8 +197,8 @@ def connects(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 
 
 def deliver(dns: Callable[[str, int], list[SocketAddress]], target: Target, **limits: Any) -> DeliveryOutcome:
-    with closing(Sender("1", lookup=dns, **limits)) as courier:
-        return courier.deliver(target, b"{}")
+    with closing(Sender("1", lookup=dns, **limits)) as sender:
+        return sender.deliver(target, b"{}")
 
 
 CAMIO = AllowList(["*.camio.com"]).check("https://a.b.c.camio.com/cb?secret")
@@ -258,9 +258,9 @@ def test_a_connection_goes_to_the_address_of_the_first_answer_and_to_no_later_on
     victim = peer(answering(200), at=("127.0.0.2", camio.port))
     dns = Dns(["127.0.0.1"], ["127.0.0.2"])
     target = Target(f"http://camio.test:{camio.port}/", any_address=True)
-    with closing(Sender("1", lookup=dns)) as courier:
-        assert courier.deliver(target, b"{}").kind is OutcomeKind.DELIVERED
-        assert courier.deliver(target, b"{}").kind is OutcomeKind.DELIVERED
+    with closing(Sender("1", lookup=dns)) as sender:
+        assert sender.deliver(target, b"{}").kind is OutcomeKind.DELIVERED
+        assert sender.deliver(target, b"{}").kind is OutcomeKind.DELIVERED
     assert (len(camio.requests), camio.connections, victim.connections, dns.asked) == (2, 1, 0, ["camio.test"])
 
 
@@ -269,16 +269,16 @@ def test_a_connection_kept_open_to_a_private_address_is_not_used_for_a_host_that
 ) -> None:
     camio = peer(answering(200))
     url = f"http://camio.test:{camio.port}/"
-    with closing(Sender("1", lookup=Dns(["127.0.0.1"]))) as courier:
-        assert courier.deliver(Target(url, any_address=True), b"{}").kind is OutcomeKind.DELIVERED
-        assert "a loopback address" in courier.deliver(Target(url, any_address=False), b"{}").reason
+    with closing(Sender("1", lookup=Dns(["127.0.0.1"]))) as sender:
+        assert sender.deliver(Target(url, any_address=True), b"{}").kind is OutcomeKind.DELIVERED
+        assert "a loopback address" in sender.deliver(Target(url, any_address=False), b"{}").reason
     assert len(camio.requests) == 1
 
 
 def test_a_literal_address_is_judged_at_the_connection_too(connects: list[tuple[str, int]]) -> None:
-    with closing(Sender("1")) as courier:
-        assert "a loopback address" in courier.deliver(Target("https://127.0.0.1/", any_address=False), b"{}").reason
-        assert "a private address" in courier.deliver(Target("https://[fd00::1]/", any_address=False), b"{}").reason
+    with closing(Sender("1")) as sender:
+        assert "a loopback address" in sender.deliver(Target("https://127.0.0.1/", any_address=False), b"{}").reason
+        assert "a private address" in sender.deliver(Target("https://[fd00::1]/", any_address=False), b"{}").reason
     assert connects == []
 
 
@@ -298,11 +298,11 @@ def test_dns_that_never_answers_ends_at_the_time_limit_and_costs_a_bounded_numbe
     def lookups() -> int:
         return sum(thread.name == "resolve" for thread in threading.enumerate())
 
-    with closing(Sender("1", lookup=never, connect_timeout=0.01)) as courier:
-        outcomes = [courier.deliver(CAMIO, b"{}") for _ in range(10)]
+    with closing(Sender("1", lookup=never, connect_timeout=0.01)) as sender:
+        outcomes = [sender.deliver(CAMIO, b"{}") for _ in range(10)]
         assert lookups() == 1, "all of them wait for one lookup"
         outcomes += [
-            courier.deliver(Target(f"https://{nth}.camio.com/", any_address=False), b"{}")
+            sender.deliver(Target(f"https://{nth}.camio.com/", any_address=False), b"{}")
             for nth in range(2 * MAX_LOOKUPS)
         ]
         assert lookups() == MAX_LOOKUPS
@@ -356,8 +356,8 @@ def listed(url: str) -> Target:
 def test_no_answer_leads_anywhere_else(status: int, how: str, peer: Callable[..., Peer]) -> None:
     victim = peer(answering(200))
     camio = peer(answering(status, how.format(victim.url)))
-    with closing(Sender("1")) as courier:
-        assert courier.deliver(listed(camio.url), b"{}").kind is OutcomeKind.FINAL
+    with closing(Sender("1")) as sender:
+        assert sender.deliver(listed(camio.url), b"{}").kind is OutcomeKind.FINAL
     assert (len(camio.requests), victim.connections) == (1, 0)
 
 
@@ -391,9 +391,9 @@ def flooding(beginning: bytes, again: bytes) -> Script:
 )  # fmt: skip
 def test_an_endless_answer_costs_little_memory_and_ends(script: Script, peer: Callable[..., Peer]) -> None:
     camio = peer(script)
-    with closing(Sender("1", deadline=2.0)) as courier:
+    with closing(Sender("1", deadline=2.0)) as sender:
         tracemalloc.start()
-        outcome = courier.deliver(listed(camio.url), b"{}")
+        outcome = sender.deliver(listed(camio.url), b"{}")
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert outcome.kind in OutcomeKind
@@ -402,8 +402,8 @@ def test_an_endless_answer_costs_little_memory_and_ends(script: Script, peer: Ca
 
 def test_a_handshake_that_drips_ends_at_the_deadline(peer: Callable[..., Peer]) -> None:
     silent = peer(answering(200), greet=dripping(b"\x16\x03\x03\x40\x00"))
-    with closing(Sender("1", connect_timeout=20, read_timeout=20, deadline=0.5)) as courier:
-        outcome = courier.deliver(listed(f"https://127.0.0.1:{silent.port}/"), b"{}")
+    with closing(Sender("1", connect_timeout=20, read_timeout=20, deadline=0.5)) as sender:
+        outcome = sender.deliver(listed(f"https://127.0.0.1:{silent.port}/"), b"{}")
     assert outcome == DeliveryOutcome(OutcomeKind.TRANSIENT, None, "no whole answer within 0.5 s")
 
 
@@ -413,9 +413,9 @@ def test_a_kept_connection_that_takes_no_more_ends_at_the_deadline(peer: Callabl
         threading.Event().wait(PATIENCE)
 
     camio = peer(deaf)
-    with closing(Sender("1", read_timeout=20, deadline=1.0)) as courier:
-        assert courier.deliver(listed(camio.url), b"{}").kind is OutcomeKind.DELIVERED
-        outcome = courier.deliver(listed(camio.url), bytes(20_000_000))
+    with closing(Sender("1", read_timeout=20, deadline=1.0)) as sender:
+        assert sender.deliver(listed(camio.url), b"{}").kind is OutcomeKind.DELIVERED
+        outcome = sender.deliver(listed(camio.url), bytes(20_000_000))
     assert outcome == DeliveryOutcome(OutcomeKind.TRANSIENT, None, "no whole answer within 1 s")
 
 

@@ -100,6 +100,7 @@ def test_only_a_failure_before_dialling_is_a_judgement_on_the_url(step: Step, ti
     outcome = judge_failure(step, "reset by peer", timed_out=timed_out)
     expected = OutcomeKind.FINAL if step is Step.PREPARE else OutcomeKind.TRANSIENT
     assert (outcome.kind, outcome.status) == (expected, None)
+    assert outcome.tried is (step is not Step.PREPARE), "the host was not called"
 
 
 def test_every_step_has_its_own_words() -> None:

@@ -32,7 +32,7 @@ def peer() -> Iterator[Callable[..., Peer]]:
 
 
 @pytest.fixture
-def courier() -> Iterator[Sender]:
+def sender() -> Iterator[Sender]:
     with closing(Sender("1.2", connect_timeout=5, read_timeout=5, deadline=10)) as one:
         yield one
 
@@ -145,9 +145,9 @@ def test_an_entry_that_is_neither_host_nor_pattern_nor_origin_is_a_configuration
         AllowList([entry])
 
 
-def test_a_delivery_is_one_json_post(peer: Callable[..., Peer], courier: Sender) -> None:
+def test_a_delivery_is_one_json_post(peer: Callable[..., Peer], sender: Sender) -> None:
     camio = peer(answering(204))
-    assert courier.deliver(listed(camio.url), b'{"status":"success"}').kind is OutcomeKind.DELIVERED
+    assert sender.deliver(listed(camio.url), b'{"status":"success"}').kind is OutcomeKind.DELIVERED
     [request] = camio.requests
     head, body = request.split(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
@@ -156,9 +156,9 @@ def test_a_delivery_is_one_json_post(peer: Callable[..., Peer], courier: Sender)
     assert body == b'{"status":"success"}'
 
 
-def test_a_redirect_is_never_followed(peer: Callable[..., Peer], courier: Sender) -> None:
+def test_a_redirect_is_never_followed(peer: Callable[..., Peer], sender: Sender) -> None:
     elsewhere = peer(answering(200))
-    outcome = courier.deliver(listed(peer(answering(307, f"Location: {elsewhere.url}")).url), b"{}")
+    outcome = sender.deliver(listed(peer(answering(307, f"Location: {elsewhere.url}")).url), b"{}")
     assert outcome == DeliveryOutcome(
         OutcomeKind.FINAL, 307, "answered 307 Temporary Redirect; redirects are not followed"
     )
@@ -166,7 +166,7 @@ def test_a_redirect_is_never_followed(peer: Callable[..., Peer], courier: Sender
 
 
 def test_proxies_netrc_and_cookies_are_not_used(
-    peer: Callable[..., Peer], courier: Sender, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    peer: Callable[..., Peer], sender: Sender, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     proxy = peer(answering(200))
     netrc = tmp_path / "netrc"
@@ -177,23 +177,23 @@ def test_proxies_netrc_and_cookies_are_not_used(
     monkeypatch.delenv("no_proxy", raising=False)
     camio = peer(answering(200, "Set-Cookie: a=b"))
     for _ in range(2):
-        assert courier.deliver(listed(camio.url), b"{}").kind is OutcomeKind.DELIVERED
+        assert sender.deliver(listed(camio.url), b"{}").kind is OutcomeKind.DELIVERED
     assert proxy.connections == 0
     assert len(camio.requests) == 2
     assert not any(b"Authorization" in request or b"Cookie" in request for request in camio.requests)
 
 
-def test_a_thread_uses_its_connection_again(peer: Callable[..., Peer], courier: Sender) -> None:
+def test_a_thread_uses_its_connection_again(peer: Callable[..., Peer], sender: Sender) -> None:
     camio = peer(answering(200, body=b"thanks" * 100))
     for _ in range(3):
-        courier.deliver(listed(camio.url), b"{}")
+        sender.deliver(listed(camio.url), b"{}")
     assert (camio.connections, len(camio.requests)) == (1, 3)
 
 
-def test_threads_share_a_courier(peer: Callable[..., Peer], courier: Sender) -> None:
+def test_threads_share_a_courier(peer: Callable[..., Peer], sender: Sender) -> None:
     camio = peer(answering(200))
     with ThreadPoolExecutor(4) as pool:
-        outcomes = list(pool.map(lambda _: courier.deliver(listed(camio.url), b"{}"), range(20)))
+        outcomes = list(pool.map(lambda _: sender.deliver(listed(camio.url), b"{}"), range(20)))
     assert {one.kind for one in outcomes} == {OutcomeKind.DELIVERED}
     assert len(camio.requests) == 20
     assert camio.connections <= 4
@@ -204,7 +204,7 @@ def test_threads_share_a_courier(peer: Callable[..., Peer], courier: Sender) -> 
     [("200 OK", OutcomeKind.DELIVERED), ("302 Found\r\nLocation: http://127.0.0.1:1/", OutcomeKind.FINAL)],
 )
 def test_of_a_huge_answer_only_the_beginning_is_read(
-    head: str, kind: OutcomeKind, peer: Callable[..., Peer], courier: Sender
+    head: str, kind: OutcomeKind, peer: Callable[..., Peer], sender: Sender
 ) -> None:
     sent = 0
     hung_up = threading.Event()
@@ -218,7 +218,7 @@ def test_of_a_huge_answer_only_the_beginning_is_read(
         finally:
             hung_up.set()
 
-    assert courier.deliver(listed(peer(script).url), b"{}").kind is kind
+    assert sender.deliver(listed(peer(script).url), b"{}").kind is kind
     assert hung_up.wait(30)
     assert sent < 50_000_000  # the socket's buffers on both sides hold some
 
@@ -228,78 +228,78 @@ def test_of_a_huge_answer_only_the_beginning_is_read(
 )
 @pytest.mark.parametrize("ending", [resetting, sending])
 def test_a_connection_lost_before_the_status_is_transient(
-    partial: bytes, ending: Callable[[bytes], Script], peer: Callable[..., Peer], courier: Sender
+    partial: bytes, ending: Callable[[bytes], Script], peer: Callable[..., Peer], sender: Sender
 ) -> None:
     def script(connection: socket.socket) -> None:
         ending(partial)(connection)
         connection.close()
 
-    outcome = courier.deliver(listed(peer(script).url), b"{}")
+    outcome = sender.deliver(listed(peer(script).url), b"{}")
     assert (outcome.kind, outcome.status) == (OutcomeKind.TRANSIENT, None)
 
 
 def test_an_answer_that_breaks_off_after_the_status_counts_for_its_status(
-    peer: Callable[..., Peer], courier: Sender
+    peer: Callable[..., Peer], sender: Sender
 ) -> None:
-    outcome = courier.deliver(listed(peer(resetting(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")).url), b"{}")
+    outcome = sender.deliver(listed(peer(resetting(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")).url), b"{}")
     assert (outcome.kind, outcome.status) == (OutcomeKind.DELIVERED, 200)
 
 
-def test_something_that_is_not_http_is_transient(peer: Callable[..., Peer], courier: Sender) -> None:
-    outcome = courier.deliver(listed(peer(sending(b"220 mail.example ESMTP\r\n\r\n")).url), b"{}")
+def test_something_that_is_not_http_is_transient(peer: Callable[..., Peer], sender: Sender) -> None:
+    outcome = sender.deliver(listed(peer(sending(b"220 mail.example ESMTP\r\n\r\n")).url), b"{}")
     assert outcome.kind is OutcomeKind.TRANSIENT
     assert "mail.example" not in outcome.reason
 
 
 def test_no_answer_in_time_is_transient(peer: Callable[..., Peer]) -> None:
     silent = peer(lambda connection: None)
-    with closing(Sender("1", read_timeout=0.2)) as courier:
-        outcome = courier.deliver(listed(silent.url), b"{}")
+    with closing(Sender("1", read_timeout=0.2)) as sender:
+        outcome = sender.deliver(listed(silent.url), b"{}")
     assert outcome == DeliveryOutcome(OutcomeKind.TRANSIENT, None, "no answer within the time limit")
 
 
 def test_an_answer_that_drips_forever_ends_at_the_deadline(peer: Callable[..., Peer]) -> None:
-    with closing(Sender("1", read_timeout=20, deadline=0.5)) as courier:
-        outcome = courier.deliver(listed(peer(dripping(b"H")).url), b"{}")
+    with closing(Sender("1", read_timeout=20, deadline=0.5)) as sender:
+        outcome = sender.deliver(listed(peer(dripping(b"H")).url), b"{}")
     assert outcome == DeliveryOutcome(OutcomeKind.TRANSIENT, None, "no whole answer within 0.5 s")
 
 
 def test_an_answer_whose_body_drips_ends_at_the_deadline_and_its_status_counts(peer: Callable[..., Peer]) -> None:
     head = b"HTTP/1.1 503 Busy\r\nContent-Length: 100000\r\n\r\n"
-    with closing(Sender("1", read_timeout=20, deadline=0.5)) as courier:
-        outcome = courier.deliver(listed(peer(dripping(head)).url), b"{}")
+    with closing(Sender("1", read_timeout=20, deadline=0.5)) as sender:
+        outcome = sender.deliver(listed(peer(dripping(head)).url), b"{}")
     assert (outcome.kind, outcome.status) == (OutcomeKind.TRANSIENT, 503)
 
 
 def test_an_answer_whose_head_drips_ends_at_the_deadline(peer: Callable[..., Peer]) -> None:
-    with closing(Sender("1", read_timeout=20, deadline=0.5)) as courier:
-        outcome = courier.deliver(listed(peer(dripping(b"HTTP/1.1 200 OK\r\nX: ")).url), b"{}")
+    with closing(Sender("1", read_timeout=20, deadline=0.5)) as sender:
+        outcome = sender.deliver(listed(peer(dripping(b"HTTP/1.1 200 OK\r\nX: ")).url), b"{}")
     assert outcome == DeliveryOutcome(OutcomeKind.TRANSIENT, None, "no whole answer within 0.5 s")
 
 
 def test_after_a_deadline_the_next_delivery_works(peer: Callable[..., Peer]) -> None:
     camio = peer(lambda connection: None)
-    with closing(Sender("1", read_timeout=20, deadline=0.2)) as courier:
-        courier.deliver(listed(camio.url), b"{}")
+    with closing(Sender("1", read_timeout=20, deadline=0.2)) as sender:
+        sender.deliver(listed(camio.url), b"{}")
         camio.script = answering(200)
-        assert courier.deliver(listed(camio.url), b"{}").kind is OutcomeKind.DELIVERED
+        assert sender.deliver(listed(camio.url), b"{}").kind is OutcomeKind.DELIVERED
 
 
-def test_a_refused_connection_is_transient(courier: Sender) -> None:
+def test_a_refused_connection_is_transient(sender: Sender) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    outcome = courier.deliver(listed(f"http://127.0.0.1:{port}/secret"), b"{}")
+    outcome = sender.deliver(listed(f"http://127.0.0.1:{port}/secret"), b"{}")
     assert outcome == DeliveryOutcome(OutcomeKind.TRANSIENT, None, "the connection failed (Connection refused)")
 
 
-def test_a_name_that_does_not_resolve_is_transient(courier: Sender) -> None:
-    outcome = courier.deliver(listed("http://nobody.invalid/secret"), b"{}")
+def test_a_name_that_does_not_resolve_is_transient(sender: Sender) -> None:
+    outcome = sender.deliver(listed("http://nobody.invalid/secret"), b"{}")
     assert outcome.kind is OutcomeKind.TRANSIENT
     assert "secret" not in outcome.reason
 
 
-def test_a_url_that_no_client_can_use_is_final(courier: Sender) -> None:
-    assert courier.deliver(Target("http://.example/", any_address=True), b"{}").kind is OutcomeKind.FINAL
+def test_a_url_that_no_client_can_use_is_final(sender: Sender) -> None:
+    assert sender.deliver(Target("http://.example/", any_address=True), b"{}").kind is OutcomeKind.FINAL
 
 
 @pytest.fixture
@@ -315,10 +315,10 @@ def tls(certificate: Path) -> ssl.SSLContext:
 
 
 def test_a_certificate_that_is_not_trusted_is_transient(
-    peer: Callable[..., Peer], courier: Sender, tls: ssl.SSLContext
+    peer: Callable[..., Peer], sender: Sender, tls: ssl.SSLContext
 ) -> None:
     camio = peer(answering(200), tls)
-    outcome = courier.deliver(listed(camio.url), b"{}")
+    outcome = sender.deliver(listed(camio.url), b"{}")
     assert (outcome.kind, outcome.status) == (OutcomeKind.TRANSIENT, None)
     assert "no trusted TLS connection" in outcome.reason
     assert camio.requests == []
@@ -328,14 +328,14 @@ def test_a_delivery_over_tls_uses_its_connection_again(
     peer: Callable[..., Peer], tls: ssl.SSLContext, certificate: Path
 ) -> None:
     camio = peer(answering(200), tls)
-    with closing(Sender("1", certificates=str(certificate))) as courier:
-        assert [courier.deliver(listed(camio.url), b"{}").kind for _ in range(2)] == [OutcomeKind.DELIVERED] * 2
+    with closing(Sender("1", certificates=str(certificate))) as sender:
+        assert [sender.deliver(listed(camio.url), b"{}").kind for _ in range(2)] == [OutcomeKind.DELIVERED] * 2
     assert camio.connections == 1
 
 
 def test_an_answer_that_drips_over_tls_ends_at_the_deadline(
     peer: Callable[..., Peer], tls: ssl.SSLContext, certificate: Path
 ) -> None:
-    with closing(Sender("1", read_timeout=20, deadline=0.5, certificates=str(certificate))) as courier:
-        outcome = courier.deliver(listed(peer(dripping(b"H"), tls).url), b"{}")
+    with closing(Sender("1", read_timeout=20, deadline=0.5, certificates=str(certificate))) as sender:
+        outcome = sender.deliver(listed(peer(dripping(b"H"), tls).url), b"{}")
     assert outcome == DeliveryOutcome(OutcomeKind.TRANSIENT, None, "no whole answer within 0.5 s")

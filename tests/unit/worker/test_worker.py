@@ -2,8 +2,10 @@
 
 import asyncio
 import errno
+import socket
 import threading
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,10 +29,11 @@ from camiohookd.storage.payload_record import StoredPayload
 from camiohookd.system.logs import MAX_LINES_PER_EVENT
 from camiohookd.wire.event import parse_event
 from camiohookd.worker.event_labelling import EventLabeler
-from camiohookd.worker.label_loop import LABELING_TRIES
+from camiohookd.worker.label_loop import AHEAD, LABELING_TRIES
 from camiohookd.worker.worker import Worker
 from tests.support.daemon_process import SAMPLES, event_body
 from tests.support.fault_disk import CountingDisk
+from tests.support.scripted_server import Peer, answering
 
 PATIENCE = 30.0
 USUAL_LIMITS = PictureLimits()
@@ -62,6 +65,8 @@ class Labels:
 class Bench:
     """A worker on a queue in `folder`, and a fake Camio."""
 
+    deliveries = 2
+
     def __init__(
         self,
         folder: Path,
@@ -77,12 +82,12 @@ class Bench:
         self.store = StoreThread(self.queue)
         self.worker = Worker(
             self.store,
-            labelling=EventLabeler(labeler, limits, [Rule()], Metrics()),
-            courier=Sender("test"),
+            event_labeler=EventLabeler(labeler, limits, [Rule()], Metrics()),
+            sender=Sender("test"),
             allow_list=AllowList([camio.origin] if allow is None else allow),
             metrics=Metrics(),
             threads=threads,
-            deliveries=2,
+            deliveries=self.deliveries,
         )
         self.store.watch(lambda: self.worker.queue_changed(self.queue))
 
@@ -191,10 +196,10 @@ def test_a_delivery_that_fails_as_nobody_thought_is_tried_again(
 ) -> None:
     deliver, errors = Sender.deliver, [RuntimeError("out of threads")]
 
-    def fail_once(courier: Sender, target: Target, body: bytes) -> DeliveryOutcome:
+    def fail_once(sender: Sender, target: Target, body: bytes) -> DeliveryOutcome:
         if errors:
             raise errors.pop()
-        return deliver(courier, target, body)
+        return deliver(sender, target, body)
 
     monkeypatch.setattr(Sender, "deliver", fail_once)
 
@@ -204,6 +209,27 @@ def test_a_delivery_that_fails_as_nobody_thought_is_tried_again(
         assert (await bench.ended("1")).state == "done"
         assert len(bench.camio.deliveries["one"]) == 1
 
+    with_bench(tmp_path, Labels(), use)
+
+
+def test_a_failure_on_this_side_does_not_count_against_the_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_sender: Sender, _target: Target, _body: bytes) -> DeliveryOutcome:
+        raise RuntimeError("out of threads")
+
+    async def use(bench: Bench) -> None:
+        bench.worker.start()
+        await bench.put("one")
+        async with asyncio.timeout(PATIENCE):
+            while (await bench.task("1")).attempts < 3:
+                await asyncio.sleep(0.02)
+        down = await bench.store.call(lambda queue: [host.health.is_down for host in queue.deliveries._hosts.values()])
+        assert down == [False]
+        monkeypatch.undo()
+        assert (await bench.ended("1")).state == "done"
+
+    monkeypatch.setattr(Sender, "deliver", fail)
     with_bench(tmp_path, Labels(), use)
 
 
@@ -523,3 +549,64 @@ def test_an_event_with_many_broken_pictures_writes_few_log_lines(
         assert len(lines) <= MAX_LINES_PER_EVENT + 3
         assert max(map(len, lines)) < 1000
     assert "task=1 and 978 more such lines" in caplog.text
+
+
+def put_on(bench: Bench, url: str, camera: str = "front") -> Awaitable[object]:
+    event = parse_event(event_body(url, camera=camera, pictures=[CAT]))
+    return bench.store.call(lambda queue: queue.put(event))
+
+
+def test_a_host_that_does_not_answer_holds_one_slot_less_than_there_are_while_another_waits(tmp_path: Path) -> None:
+    """Counted in answers of the slow host: the other's first labels wait for one of them, and for no more."""
+    gate, answer = threading.Semaphore(0), answering(200)
+
+    def slow(connection: socket.socket) -> None:
+        assert gate.acquire(timeout=PATIENCE)
+        answer(connection)
+
+    async def use(bench: Bench) -> None:
+        bench.worker.start()
+        for number in range(10):
+            await put_on(bench, f"http://127.0.0.1:{slow_host.port}/{number}", camera=f"camera {number}")
+        await until(lambda: len(slow_host.requests) == bench.deliveries)
+        for number in range(5):
+            await put_on(bench, f"http://127.0.0.1:{quick_host.port}/{number}", camera=f"camera {number}")
+        while (await bench.task("15")).state != "labelled":
+            await asyncio.sleep(0.02)
+        assert quick_host.requests == [], "no slot is free"
+        gate.release()
+        await until(lambda: len(quick_host.requests) == 5)
+        assert len(slow_host.requests) <= bench.deliveries + 1, "the slow host may have the slot once no other waits"
+        gate.release(100)
+        await until(lambda: bench.store.snapshot.tasks["done"] == 15)
+
+    with closing(Peer(slow)) as slow_host, closing(Peer(answer)) as quick_host:
+        allowed = [f"http://127.0.0.1:{host.port}" for host in (slow_host, quick_host)]
+        with_bench(tmp_path, Labels(), use, allow=allowed)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+def test_a_storm_of_one_camera_delays_another_cameras_event_by_the_events_in_hand_only(tmp_path: Path) -> None:
+    labeler, storm = Gated(), 30
+
+    async def use(bench: Bench) -> None:
+        for number in range(storm):
+            await put_on(bench, bench.camio.callback_url(f"storm-{number}"), camera="storm")
+        bench.worker.start()
+        await labeler.begins()
+        await put_on(bench, bench.camio.callback_url("quiet"), camera="quiet")
+        labelled_before = 0
+        while (await bench.task(str(storm + 1))).state == "pending":
+            labeler.gate.release()
+            labelled_before += 1
+            await labeler.begins()
+        labeler.gate.release(storm)
+        assert labelled_before - 1 <= AHEAD + 1, "those in hand, and the one that was claimed with the last reply"
+        assert (await bench.ended(str(storm))).state == "done"
+
+    with_bench(tmp_path, labeler, use)
