@@ -1,6 +1,6 @@
 """The command that plays Camio against a running daemon.
 
-options ──▶ the key ──▶ pictures ──▶ events ──▶ simulator.session ──▶ simulator.report ──▶ exit status
+options ──▶ the hook's address, the key ──▶ pictures ──▶ events ──▶ simulator.session ──▶ simulator.report ──▶ status
 """
 
 import asyncio
@@ -9,12 +9,13 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 import click
 
 from camiohookd.cli.masking import masker
+from camiohookd.cli.settings import config_option
 from camiohookd.errors import CamiohookdError, MalformedUrl
 from camiohookd.net.urls import Origin, split_url
 
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from camiohookd.camio.simulator.events import SimulatedEvent
+    from camiohookd.config.settings import HookSettings
 
 FEW_EVENTS = 5
 ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound
 
 
 class _Number(click.FloatRange):
-    """A number within bounds; "nan" and "inf", which are within any, are none."""
+    """A number within bounds; refuses "nan" and "inf", which pass every comparison with a bound."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number: float = super().convert(value, param, ctx)
@@ -37,22 +39,33 @@ class _Number(click.FloatRange):
         return number
 
 
+class _Target(NamedTuple):
+    """The hook to post to: `address` ends before ``/tasks/``; `insecure`: every certificate is accepted."""
+
+    address: str
+    origin: Origin
+    key: str
+    insecure: bool
+
+    @property
+    def hook_url(self) -> str:
+        return f"{self.address.rstrip('/')}/tasks/{self.key}"
+
+
 @click.command()
-@click.option("--url", required=True, metavar="http://HOST:PORT", help="Where the daemon listens, without /tasks/.")
+@click.option(
+    "--url",
+    metavar="http://HOST:PORT",
+    help="The address of the daemon, without /tasks/.  [default: the one that the daemon's settings listen on]",
+)
+@click.option("--insecure", is_flag=True, help="With an https address: accept every certificate, a self-made one too.")
 @click.option(
     "--key-file",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     metavar="FILE",
     help="Read the API key from this file; otherwise it comes from CAMIOHOOKD_HOOK_API_KEY or the configuration.",
 )
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="The daemon's configuration, where the key is.  "
-    "[default: camiohookd.toml in $CONFIGURATION_DIRECTORY, else in /etc/camiohookd]",
-)
+@config_option
 @click.option(
     "--images",
     multiple=True,
@@ -90,7 +103,8 @@ class _Number(click.FloatRange):
     help="Seconds to wait for the 200 of an event, and then for its labels.",
 )
 def simulate(
-    url: str,
+    url: str | None,
+    insecure: bool,
     key_file: Path | None,
     config_file: Path | None,
     images: tuple[Path, ...],
@@ -102,35 +116,40 @@ def simulate(
 ) -> int:
     """Play Camio: post events to a running daemon, receive their labels, and check every reply against the contract.
 
-    The pictures are taken in turn and cut into events of 4, 1, 2, 3, 4, 1, ... pictures, so the same pictures always
-    make the same events. A daemon that answers 503 is asked again after its Retry-After.
+    The daemon must be allowed to call back: write the address of --listen, with http:// before it, into allow_hosts
+    under [callback] and reload the daemon. Without that, this command says so.
 
-    Of the bundled photographs it is known what they show. Where the outline of a known object comes back, it must lie
-    on the object, and not upside down. A single object may be missing, but not all of them. Pictures of your own,
-    --images, are held against nothing.
+    The pictures are sent in turn, in events of 4, 1, 2, 3, 4, 1, ... pictures, so that the same pictures always make
+    the same events. If the daemon answers 503, the event is posted again after the daemon's Retry-After.
 
-    Exit status: 0 if the labels of every event came back valid, 1 if not, or if a picture could not be read; such a
+    For the bundled photographs the objects in them are known: the outline of a known object must lie on the object,
+    right way up. Single objects may be missing, but not all of them. Your own pictures (--images) are not compared
+    with anything.
+
+    Exit status: 0 if the labels of every event came back valid; 1 if not, or if a picture could not be read. Such a
     picture is named, and the others are sent.
+
+    \b
+    Examples:
+      sudo camiohookd simulate --listen 127.0.0.1:9000
+      camiohookd simulate --url https://hook.example.org --key-file key --listen 127.0.0.1:9000 --images yard.jpg
     """
     from camiohookd.camio.simulator.events import enough_events, make_events, read_pictures
 
     if more_images and not images:
         raise click.UsageError("to send pictures of your own, write --images before them")
-    origin = _hook_origin(url)
     host, port = _host_and_port(listen)
-    key = _key(key_file, config_file)
+    target = _target(url, insecure, key_file, config_file)
     pictures, left_out = read_pictures([*images, *more_images])
     for reason in left_out:
         click.echo(f"left out: {reason}", err=True)
     count = events or enough_events(len(pictures))
-    hook_url = f"{url.rstrip('/')}/tasks/{key}"
-    status = asyncio.run(_run(hook_url, origin, (host, port), make_events(pictures, count), count, rate, timeout))
+    status = asyncio.run(_run(target, (host, port), make_events(pictures, count), count, rate, timeout))
     return 1 if left_out else status
 
 
 async def _run(
-    hook_url: str,
-    hook: Origin,
+    target: _Target,
     listen: tuple[str, int],
     events: "Iterable[SimulatedEvent]",
     count: int,
@@ -138,27 +157,52 @@ async def _run(
     timeout: float,
 ) -> int:
     from camiohookd.camio.simulator.fake_camio import FakeCamio
+    from camiohookd.camio.simulator.reach import check_hook
     from camiohookd.camio.simulator.report import report
     from camiohookd.camio.simulator.session import Simulation, doubt
 
-    camio = FakeCamio()
+    camio = FakeCamio(insecure=target.insecure)
     host, port = listen
     try:
-        await camio.listen(host, port, _own_address(hook) if host in ANY_ADDRESS else host)
+        await camio.listen(host, port, _own_address(target.origin) if host in ANY_ADDRESS else host)
     except OSError as error:
-        raise CamiohookdError(f"--listen {host}:{port}: {error.strerror or error}") from None
+        raise CamiohookdError(f"cannot listen on --listen {host}:{port}: {error.strerror or error}") from None
     try:
+        await check_hook(camio, target.origin, timeout)
         with click.progressbar(
             length=count, label="events", file=sys.stderr, hidden=count <= FEW_EVENTS or not sys.stderr.isatty()
         ) as bar:
-            results = await Simulation(camio, hook_url, rate, timeout).run(events, lambda: bar.update(1))
+            results = await Simulation(camio, target.hook_url, rate, timeout).run(events, lambda: bar.update(1))
     finally:
         await camio.close()
-    mask = masker([hook_url.rpartition("/")[2]])
-    doubtful = doubt(results)
-    for line in report(results, doubtful, camio.origin):
+    mask = masker([target.key])
+    doubts = doubt(results)
+    for line in report(results, doubts, camio.origin):
         click.echo(mask(line))
-    return 0 if all(result.valid for result in results) and not doubtful else 1
+    return 0 if all(result.valid for result in results) and not doubts else 1
+
+
+def _target(url: str | None, insecure: bool, key_file: Path | None, config_file: Path | None) -> _Target:
+    from camiohookd.config.load import load_config, load_with_keys
+
+    config = None
+    if key_file is not None:
+        key = _key_in(key_file)
+    else:
+        config, keys = load_with_keys(config_file, os.environ)
+        key = next(iter(keys.values()))
+    if url is not None:
+        return _Target(url, _hook_origin(url), key, insecure)
+    own = _own_url((config or load_config(config_file, os.environ)).hook)
+    # The certificate bears the public name of this machine, not this address.
+    return _Target(own, _hook_origin(own), key, insecure=True)
+
+
+def _own_url(hook: "HookSettings") -> str:
+    """Return where the daemon of these settings can be reached from this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(hook.listen.host, hook.listen.host)  # noqa: S104  # not bound
+    scheme = "https" if hook.tls_cert else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{hook.listen.port}"
 
 
 def _hook_origin(url: str) -> Origin:
@@ -178,16 +222,12 @@ def _host_and_port(listen: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
-def _key(key_file: Path | None, config_file: Path | None) -> str:
-    if key_file is None:
-        from camiohookd.config.load import load_with_keys
-
-        return next(iter(load_with_keys(config_file, os.environ)[1].values()))
+def _key_in(key_file: Path) -> str:
+    """Return the first key of a file that holds a key alone, or, as the daemon's own, a name before each key."""
     try:
         lines = key_file.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise CamiohookdError(f"{key_file}: it cannot be read: {error}") from None
-    # The daemon's own file of keys has a name before each key.
+        raise CamiohookdError(f"cannot read the key file {key_file}: {error}") from None
     words = next(filter(None, (line.partition("#")[0].split() for line in lines)), None)
     if words is None:
         raise CamiohookdError(f"{key_file}: there is no key in this file")

@@ -9,10 +9,11 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.httpserver import HTTPServer
+from tornado.simple_httpclient import HTTPTimeoutError
 from tornado.web import Application, RequestHandler
 
 MAX_REPLY_BYTES = 32_000_000
@@ -63,11 +64,13 @@ def always_accept(event_id: str, nth: int) -> ScriptedResponse:  # noqa: ARG001 
 class FakeCamio:
     """Receives labels, notes every delivery in `deliveries` by event in the order of arrival, and answers it.
 
-    A URL that `callback_url` has not given out is answered 404 and counted in `strays`.
+    A URL that `callback_url` has not given out is answered 404 and counted in `strays`. With `insecure` every
+    certificate of a hook is accepted.
     """
 
-    def __init__(self, answer: Answerer = always_accept) -> None:
+    def __init__(self, answer: Answerer = always_accept, *, insecure: bool = False) -> None:
         self.answer = answer
+        self._insecure = insecure
         self.origin = ""
         self.deliveries: dict[str, list[ReceivedReply]] = {}
         self.strays = 0
@@ -101,21 +104,31 @@ class FakeCamio:
         return await asyncio.wait_for(asyncio.shield(self._future(event_id)), timeout)
 
     async def post(self, url: str, body: bytes, timeout: float) -> HookResponse:
-        """Post an event; raises OSError, whose text does not repeat the URL, if no answer comes."""
-        request = HTTPRequest(
-            url,
-            method="POST",
-            body=body,
-            headers={"Content-Type": "application/json"},
-            follow_redirects=False,
-            connect_timeout=timeout,
-            request_timeout=timeout,
-        )
+        """Post an event. Raises OSError, whose text does not repeat the URL, if no answer comes."""
+        return await self._ask(url, timeout, method="POST", body=body, headers={"Content-Type": "application/json"})
+
+    async def get(self, url: str, timeout: float) -> HookResponse:
+        """Get `url`. Raises OSError as `post` does, and TimeoutError."""
+        return await self._ask(url, timeout)
+
+    async def _ask(self, url: str, timeout: float, **request: Any) -> HookResponse:
         try:
-            answer = await self._client.fetch(request, raise_error=False)
+            response = await self._client.fetch(
+                HTTPRequest(
+                    url,
+                    follow_redirects=False,
+                    connect_timeout=timeout,
+                    request_timeout=timeout,
+                    validate_cert=not self._insecure,
+                    **request,
+                ),
+                raise_error=False,
+            )
+        except HTTPTimeoutError as error:
+            raise TimeoutError(str(error.message)) from None
         except HTTPClientError as error:
             raise OSError(str(error.message)) from None
-        return HookResponse(answer.code, answer.headers, answer.body)
+        return HookResponse(response.code, response.headers, response.body)
 
     async def receive(self, event_id: str, body: bytes, content_type: str) -> ScriptedResponse:
         """Take one delivery and return the answer to it."""

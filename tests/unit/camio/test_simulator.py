@@ -2,6 +2,7 @@ import base64
 import json
 import os
 import pty
+import ssl
 import subprocess
 import sys
 import threading
@@ -25,6 +26,7 @@ from camiohookd.camio.simulator.samples import KNOWN, SAMPLES, Area, KnownObject
 from camiohookd.errors import CamiohookdError
 from camiohookd.wire.event import parse_event
 from camiohookd.wire.reply import ImageLabels, Label, Reply, encode_reply
+from tests.support.certificates import make_certificate
 from tests.support.threaded_simulator import FakeCamioThread
 
 KEY = "a-key-of-the-tests"
@@ -277,6 +279,11 @@ class TinyHook:
         hook = self
 
         class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(404)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
             def do_POST(self) -> None:
                 event = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 hook.paths.add(self.path)
@@ -328,8 +335,9 @@ def simulate(
 ) -> Callable[..., tuple[int, str]]:
     monkeypatch.setenv("CAMIOHOOKD_HOOK_API_KEY", KEY)
 
-    def run(*arguments: object, url: str = hook.url) -> tuple[int, str]:
-        status = cli.run(["simulate", "--url", url, "--timeout", "20", *map(str, arguments)])
+    def run(*arguments: object, url: str | None = hook.url) -> tuple[int, str]:
+        address = [] if url is None else ["--url", url]
+        status = cli.run(["simulate", *address, "--timeout", "20", *map(str, arguments)])
         out, err = capsys.readouterr()
         assert KEY not in out + err
         return status, out + err
@@ -580,7 +588,61 @@ def test_an_answer_that_repeats_the_key_is_shown_without_it(hook: TinyHook, simu
 def test_a_hook_that_is_not_there_ends_with_status_1(simulate: Simulate) -> None:
     status, text = simulate(url="http://127.0.0.1:9")
     assert status == 1
-    assert "the hook did not answer" in text
+    assert "no answer from http://127.0.0.1:9: Connection refused; is the daemon running?" in text
+
+
+@pytest.fixture
+def https_hook(hook: TinyHook, tmp_path: Path) -> str:
+    """The address of the hook, which speaks https with a self-made certificate for 127.0.0.1."""
+    certificate, key = make_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    hook.server.socket = context.wrap_socket(hook.server.socket, server_side=True, do_handshake_on_connect=False)
+    return hook.url.replace("http:", "https:")
+
+
+def test_https_at_a_plain_http_port_is_told(hook: TinyHook, simulate: Simulate) -> None:
+    https = hook.url.replace("http:", "https:")
+    status, text = simulate(url=https)
+    assert status == 1
+    assert f"{https} does not speak https: use --url {hook.url}" in text
+
+
+def test_plain_http_at_an_https_port_is_told(hook: TinyHook, simulate: Simulate, https_hook: str) -> None:
+    status, text = simulate(url=hook.url)
+    assert status == 1
+    assert f"{hook.url} speaks https, not plain http: use --url {https_hook}" in text
+
+
+def test_a_self_made_certificate_is_refused_unless_insecure_is_given(
+    hook: TinyHook, simulate: Simulate, https_hook: str
+) -> None:
+    status, text = simulate(url=https_hook)
+    assert status == 1
+    assert "the certificate is not trusted: self-signed certificate" in text
+    assert "--insecure to accept every certificate" in text
+    assert hook.events == []
+    assert simulate("--insecure", url=https_hook)[0] == 0
+
+
+@pytest.mark.parametrize("any_address", [False, True])
+def test_without_a_url_the_address_comes_from_the_settings(
+    hook: TinyHook, simulate: Simulate, monkeypatch: pytest.MonkeyPatch, any_address: bool
+) -> None:
+    listen = hook.url.removeprefix("http://")
+    monkeypatch.setenv("CAMIOHOOKD_HOOK_LISTEN", listen.replace("127.0.0.1", "0.0.0.0") if any_address else listen)
+    status, text = simulate(url=None)
+    assert status == 0, text
+    assert hook.paths == {f"/tasks/{KEY}"}
+
+
+def test_without_a_url_a_hook_with_a_certificate_is_reached_by_https_whatever_the_certificates_name(
+    hook: TinyHook, simulate: Simulate, https_hook: str, tmp_path: Path
+) -> None:
+    listen = hook.url.removeprefix("http://")
+    (tmp_path / "c.toml").write_text(f'[hook]\nlisten = "{listen}"\ntls_cert = "/c.pem"\ntls_key = "/k.pem"\n')
+    status, text = simulate("--config", tmp_path / "c.toml", url=None)
+    assert status == 0, text
 
 
 def test_listening_everywhere_gives_out_the_address_that_the_hook_sees(hook: TinyHook, simulate: Simulate) -> None:
