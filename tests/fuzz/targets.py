@@ -37,7 +37,6 @@ _LIMITS = images.PictureLimits(("jpeg", "png", "webp"), max_pixels=300_000, max_
 _EVENTS = 4
 _UNPACKED = 4096
 _PEERS = Peers(["127.0.0.1", "10.0.0.0/8", "fd00::/8"])
-_MEMORY = Path("/dev/shm")  # a folder in memory, where there is one
 
 
 def payload(data: bytes) -> None:
@@ -149,7 +148,7 @@ class _Unsynced(Disk):
 
 @cache
 def _folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="camiohookd-fuzz-", dir=_MEMORY if _MEMORY.is_dir() else None))
+    return Path(tempfile.mkdtemp(prefix="camiohookd-fuzz-"))
 
 
 @cache
