@@ -1,4 +1,4 @@
-"""The appliance: a machine with the package in it, used as its owner and Camio use it.
+"""The appliance: a machine with the package installed, used as its owner and Camio use it.
 
 .deb ─▶ `install` (apt) ─▶ the service ─▶ what systemd, the journal and the port say of it
 """
@@ -31,12 +31,12 @@ allow_hosts = ["http://127.0.0.1:{CAMIO_PORT}"]
 retry_min = "0.2s"
 retry_max = "1s"
 """
-"""What the settings need so that labels can be sent to a Camio that is played in the machine's own network."""
+"""Settings that allow callbacks to a fake Camio in the machine's network."""
 
 
 @dataclass(frozen=True)
 class AtInstall:
-    """What was to be seen right after apt."""
+    """What a test observes right after apt."""
 
     enabled: str
     service: dict[str, str]
@@ -46,7 +46,7 @@ class AtInstall:
 
     @property
     def start_seconds(self) -> float:
-        """From the start to READY, as systemd measured it."""
+        """Return the seconds from start to READY as systemd measured them."""
         began, ready = (int(self.service[f"{name}TimestampMonotonic"]) for name in ("InactiveExit", "ActiveEnter"))
         return (ready - began) / 1e6
 
@@ -59,7 +59,7 @@ class Appliance:
     at_install: AtInstall = field(init=False)
 
     def install(self, deb: Path, *options: str) -> str:
-        """``apt install`` of that file, from the folder where it lies; returns what apt said."""
+        """Run ``apt install`` on the file in its folder; return apt's output."""
         target = self.machine.path(f"/root/{deb.name}")
         if not target.exists():
             shutil.copy(deb, target)
@@ -81,11 +81,11 @@ class Appliance:
     # --- settings -------------------------------------------------------------------------------------------------
 
     def configure(self, more: str = "") -> None:
-        """What all tests need, and `more`; holds after a restart, as far as it does not after a reload."""
+        """Write the settings that all tests need, and `more`; some take effect only after a restart."""
         self.machine.path(SETTINGS).write_text(FOR_TESTS + more)
 
     def drop_in(self, name: str, text: str | None) -> None:
-        """A drop-in of the service's unit, or None to take it away."""
+        """Write a drop-in for the service's unit; None removes it."""
         path = f"/etc/systemd/system/{UNIT}.d/{name}.conf"
         if text is None:
             self.machine.path(path).unlink()
@@ -95,7 +95,7 @@ class Appliance:
 
     @property
     def key(self) -> str:
-        """The one that the installation made."""
+        """Return the key that the installation made."""
         (line,) = self.machine.path(KEYS).read_text().splitlines()
         return line.split()[1]
 
@@ -114,11 +114,11 @@ class Appliance:
         return int(self.service["MainPID"])
 
     def signal(self, name: str) -> None:
-        """Send the daemon itself a signal."""
+        """Send the daemon's main process a signal."""
         self.machine.run("systemctl", "kill", "--kill-whom=main", f"--signal={name}", UNIT)
 
     def wait_until_started_again(self, before: int) -> None:
-        """Until it is up under a number that is not `before`."""
+        """Wait until it is ready with a process ID other than `before`."""
 
         def up_again() -> bool:
             service = self.service
@@ -127,7 +127,7 @@ class Appliance:
         wait_until(up_again, lambda: f"a daemon other than {before} is up; the journal:\n{self.log()}")
 
     def log(self) -> str:
-        """What a person sees."""
+        """Return the journal of the service as a person sees it."""
         return self.machine.output("journalctl", "--unit", UNIT, "--no-pager", "--boot")
 
     def entries(self, *options: str) -> list[dict[str, Any]]:

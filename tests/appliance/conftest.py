@@ -1,6 +1,6 @@
-"""Machines with the package in them, a Debian 12 and a Debian 13; made once for all tests that leave them as they were.
+"""Machines with the package installed, Debian 12 and Debian 13; tests that leave them unchanged share them.
 
-What is missing for them is said in the reason of the skip; where CI is set in the environment it is a failure instead.
+A test without its tools is skipped with the reason; if CI is set in the environment, it fails instead.
 """
 
 import os
@@ -22,7 +22,7 @@ TOOLS = {"mmdebstrap": "mmdebstrap", "systemd-nspawn": "systemd-container", "nse
 
 
 def not_here(what: str, why: str) -> None:
-    """Skip loudly, or fail in a continuous integration, which has to have everything."""
+    """Skip the test with the reason; fail it in continuous integration, which must have every tool."""
     message = f"NOT TESTED: {what}, because {why}"
     if os.environ.get("CI"):
         pytest.fail(message)
@@ -35,7 +35,7 @@ def own_architecture() -> str:
 
 @pytest.fixture(scope="session")
 def deb() -> Deb:
-    """This architecture's package."""
+    """Return the package for this machine's architecture."""
     found = built(own_architecture())
     if found is None:
         not_here("the package", "there is none in dist/: ./build.sh makes it")
@@ -63,7 +63,7 @@ Boot = Callable[..., AbstractContextManager[Machine]]
 
 @pytest.fixture(scope="session")
 def boot(tmp_path_factory: pytest.TempPathFactory, _can_boot: None) -> Boot:
-    """Boots a machine of a release; a context manager that powers it off and forgets what was done to it."""
+    """Boot a machine of a release; the context manager powers it off and discards its changes."""
 
     @contextmanager
     def booted(release: str, *options: str, architecture: str = "") -> Iterator[Machine]:
@@ -79,7 +79,7 @@ def boot(tmp_path_factory: pytest.TempPathFactory, _can_boot: None) -> Boot:
 
 @pytest.fixture(scope="session")
 def installed(release: str, boot: Boot, deb: Deb) -> Iterator[Appliance]:
-    """The package as apt leaves it; tests may use it, and leave it running with nothing in its queue."""
+    """The installed package; tests may use it, and must leave it running with an empty queue."""
     with boot(release) as machine:
         appliance = Appliance(machine)
         appliance.install(deb.path)
@@ -90,6 +90,6 @@ def installed(release: str, boot: Boot, deb: Deb) -> Iterator[Appliance]:
 
 @pytest.fixture
 def camio(installed: Appliance) -> Iterator[FakeCamioThread]:
-    """Camio within the installed appliance's network; the test's own sockets are opened there, too."""
+    """Run a fake Camio in the appliance's network; the test's own sockets are opened there, too."""
     with installed.machine.network(), FakeCamioThread(port=CAMIO_PORT) as camio:
         yield camio

@@ -1,4 +1,4 @@
-"""The packages under test: what build.sh left in dist/, and older ones made of it."""
+"""The packages under test: the one in dist/, and an older and a newer one made from it."""
 
 import os
 import subprocess
@@ -25,14 +25,14 @@ class Deb:
 
 
 def built(architecture: str, folder: Path | None = None) -> Deb | None:
-    """The newest one in `folder`; else in dist/, or in the folder that CAMIOHOOKD_DIST names; None if there is none."""
+    """Return the newest package in `folder` (default: $CAMIOHOOKD_DIST or dist/); None if there is none."""
     folder = folder or Path(os.environ.get("CAMIOHOOKD_DIST") or ROOT / "dist")
     found = sorted(folder.glob(f"camiohookd_*_{architecture}.deb"), key=lambda file: file.stat().st_mtime)
     return Deb(found[-1]) if found else None
 
 
 def older(deb: Deb, folder: Path) -> Deb:
-    """The same tree with a lower version, and settings that read otherwise; packed in a hurry."""
+    """Pack the same files with a lower version and changed settings, with fast compression."""
     tree = deb.unpack(folder / "older")
     settings = tree / "etc/camiohookd/camiohookd.toml"
     settings.write_text(f"# The settings of version {OLDER}.\n{settings.read_text()}")
@@ -40,7 +40,7 @@ def older(deb: Deb, folder: Path) -> Deb:
 
 
 def newer(deb: Deb, folder: Path) -> Deb:
-    """The same tree with a higher version, whose state folder has the next format; packed in a hurry."""
+    """Pack the same files with a higher version and the next format of the state folder, with fast compression."""
     tree = deb.unpack(folder / "newer")
     module = tree / "usr/lib/camiohookd/lib/python3.11/dist-packages/camiohookd/queue/state_folder.py"
     _replace(module, f"\nFORMAT = {FORMAT}\n", f"\nFORMAT = {FORMAT + 1}\n")

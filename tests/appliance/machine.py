@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Self
 
 PATIENCE = 90.0
-"""Seconds that anything may take before it is said not to happen."""
+"""Seconds after which a wait fails."""
 
 REBOOTED = 133  # what nspawn ends with when the machine is to come up again
 ENVIRON = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8")
@@ -42,7 +42,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class MachineError(AssertionError):
-    """A machine did not do what it was told; the text holds what it said."""
+    """A command failed in a machine, or the machine did not boot; the text holds its output."""
 
 
 class Machine:
@@ -83,7 +83,7 @@ class Machine:
         self.boot_seconds = time.monotonic() - began
 
     def reboot(self) -> None:
-        """Go down in good order and come up again, with a network that is a new one."""
+        """Reboot; the machine comes up with a new network."""
         self.run("systemctl", "reboot")
         if (status := self._process.wait(PATIENCE)) != REBOOTED:
             raise MachineError(f"{self.root.name} ended with {status} and does not boot again: {self._said()}")
@@ -91,7 +91,7 @@ class Machine:
         self.boot()
 
     def power_off(self) -> None:
-        """By systemctl, as an emulated machine does not get the signal that nspawn would send; or else by force."""
+        """Use systemctl, because nspawn's signal does not reach an emulated machine; kill it if that fails."""
         if self._process.poll() is None:
             with suppress(subprocess.TimeoutExpired):
                 self.run("systemctl", "--no-block", "poweroff", check=False)
@@ -122,11 +122,11 @@ class Machine:
         return self.run(*command).stdout
 
     def enter(self) -> list[str]:
-        """The start of a command line on this host whose rest is run in the machine."""
+        """Return the start of a command line on this host; what is appended runs in the machine."""
         return ["nsenter", f"--target={self.leader}", "--all", "env", "--ignore-environment", *ENVIRON]
 
     def properties(self, unit: str) -> dict[str, str]:
-        """What systemd knows of a unit."""
+        """Return the properties that systemd shows of a unit."""
         lines = self.output("systemctl", "show", unit).splitlines()
         return dict(line.split("=", 1) for line in lines if "=" in line)
 
@@ -137,12 +137,12 @@ class Machine:
         file.chmod(mode)
 
     def path(self, inside: str) -> Path:
-        """Where the host has the file that is `inside`, an absolute path, in the machine."""
+        """Return the host's path of the machine's absolute path `inside`."""
         return self.root / inside.lstrip("/")
 
     @contextmanager
     def network(self) -> Iterator[None]:
-        """Until the end, this thread and those that it starts open their sockets in the machine's network."""
+        """In the block, this thread and the threads that it starts open their sockets in the machine's network."""
         with Path("/proc/thread-self/ns/net").open() as ours, Path(f"/proc/{self.leader}/ns/net").open() as its:
             _enter_network(its.fileno())
             try:
@@ -154,7 +154,7 @@ class Machine:
         return self.console.read_text(errors="replace")
 
     def _wait_until_booted(self, listener: socket.socket) -> None:
-        """nspawn says, as sd_notify(3) has it, what its first process's number is, and later that it is up."""
+        """Read nspawn's messages in the form of sd_notify(3): first the leader's process ID, later that it is up."""
         said = ""
         while not re.search("^READY=1$", said, re.MULTILINE):
             try:
@@ -173,7 +173,7 @@ def _enter_network(namespace: int) -> None:
 
 
 def wait_until(holds: Callable[[], object], what: str | Callable[[], str], patience: float = PATIENCE) -> None:
-    """Return as soon as `holds` does; raises MachineError that says `what` did not happen."""
+    """Return as soon as `holds()` is true; raise MachineError with `what` if that takes too long."""
     ends = time.monotonic() + patience
     while not holds():
         if time.monotonic() > ends:

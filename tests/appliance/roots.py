@@ -1,4 +1,4 @@
-"""Root folders of Debian: release, architecture ─▶ a folder made once and kept ─▶ a layer over it for each machine.
+"""Root folders of Debian: release, architecture ─▶ a folder that is made once and kept ─▶ a layer for each machine.
 
 They hold what a small Debian has, and what the package needs of it, because a machine that is booted from one has no
 network to fetch anything from. mmdebstrap makes them from the mirror that this host's own apt is told to use.
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 KEEP = "CAMIOHOOKD_ROOTS"
-"""The variable that names the folder they are kept in."""
+"""The environment variable with the folder that keeps them."""
 
 Packages = tuple[str, ...]
 PACKAGES: Packages = (
@@ -31,7 +31,7 @@ class CannotMakeRoot(Exception):
 
 @contextmanager
 def layer(release: str, architecture: str, folder: Path, packages: Packages = PACKAGES) -> Iterator[Path]:
-    """A root folder to be changed at will; what is changed is kept in memory, and forgotten at the end."""
+    """Give a root folder whose changes are kept in memory and discarded at the end."""
     folder.mkdir(parents=True)
     _mount("tmpfs", folder, "mode=0755")
     try:
@@ -49,7 +49,7 @@ def layer(release: str, architecture: str, folder: Path, packages: Packages = PA
 
 
 def root_folder(release: str, architecture: str, packages: Packages = PACKAGES) -> Path:
-    """The one that is kept, made now if there is none; that takes two minutes, or ten where it is emulated."""
+    """Return the folder that is kept; make it if it is missing, which takes one minute, or ten if emulated."""
     recipe = hashlib.sha256(repr(packages).encode()).hexdigest()[:8]
     keep = Path(os.environ.get(KEEP) or Path.home() / ".cache" / "camiohookd-roots")
     folder = keep / f"{release}-{architecture}-{recipe}"
@@ -65,7 +65,7 @@ def root_folder(release: str, architecture: str, packages: Packages = PACKAGES) 
 
 
 def _name(root: Path) -> None:
-    """Instead of this host's name and name servers, which mmdebstrap has put there."""
+    """Replace this host's name and name servers, which mmdebstrap copies."""
     (root / "etc/hostname").write_text("box\n")
     (root / "etc/hosts").write_text("127.0.0.1 localhost\n127.0.1.1 box\n")
     (root / "etc/resolv.conf").write_text("")
@@ -86,7 +86,7 @@ def _make(release: str, architecture: str, packages: Packages, folder: Path) -> 
 
 
 def mirror(label: str = "Debian") -> list[str]:
-    """Where this host has Debian's packages from; nothing, which is mmdebstrap's own choice, on another system."""
+    """Return the URL of this host's Debian mirror; nothing on other systems, so that mmdebstrap chooses."""
     form = "--format=$(LABEL) $(REPO_URI)"
     told = subprocess.run(
         ["apt-get", "indextargets", form, "Identifier: Packages"], capture_output=True, text=True, check=False
@@ -95,6 +95,6 @@ def mirror(label: str = "Debian") -> list[str]:
 
 
 def apt_options() -> list[str]:
-    """Proxies, and what is not checked, as this host's apt has them."""
+    """Return this host's apt options for proxies and for checks that are switched off."""
     dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True).stdout
     return re.findall(r'^Acquire::(?:https?::.*|Check-.*) ".+";$', dump, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The package is built on a fresh Debian 12 and a fresh Debian 13, by a user who may install packages and no more."""
+"""Build the package on a fresh Debian 12 and 13, as a user who may run apt-get as root and nothing else."""
 
 import re
 import shutil

@@ -26,7 +26,7 @@ from tests.appliance import roots
 from tests.support.checkout import ROOT
 
 BUILDING = ("ca-certificates", "git", "sudo")
-"""What a person installs beside the smallest Debian before a clone of this, to build the package."""
+"""What a person adds to the smallest Debian to clone the project and build the package."""
 
 TESTING = ("git", "openssl", "python3-venv")
 """What the README asks for before ``./build.sh test``."""
@@ -121,7 +121,7 @@ def _reach_packages(root: Path, release: str) -> None:
 
 
 def _pip_settings(root: Path) -> list[str]:
-    """The settings of this host's pip, without those that name files that are not in `root`."""
+    """Return the settings of this host's pip, without those that name files that `root` lacks."""
     told = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True)
     settings = {}
     for name, text in sorted(re.findall(r"^((?:global|:env:)\.\S+?)=(.*)$", told.stdout, re.MULTILINE), reverse=True):

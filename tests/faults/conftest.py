@@ -1,4 +1,4 @@
-"""What the fault tests share: where they build folders, and the count of what was explored."""
+"""What the fault tests share: where they build folders, and the counts of explored crashes."""
 
 import tempfile
 from collections import Counter
@@ -14,21 +14,21 @@ MEMORY = Path("/dev/shm")  # a tmpfs on every Linux; nothing has to be durable w
 
 @pytest.fixture
 def memory_folder() -> Iterator[Path]:
-    """A folder in memory where there is one."""
+    """A temporary folder, in memory if /dev/shm exists."""
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         yield Path(folder)
 
 
 @pytest.fixture(scope="module")
 def workshop() -> Iterator[Path]:
-    """The same for all tests of a module: an `Explorer` that they share goes through what they have in common once."""
+    """One folder for all tests of a module: they share an `Explorer`, which explores common states once."""
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         yield Path(folder) / "crashed"
 
 
 @pytest.fixture(scope="session")
 def tally(sums: Counter[str]) -> Iterator[Tally]:
-    """Count what is explored, over all tests."""
+    """Count what is explored, over all tests of the run."""
     tally = Tally()
     yield tally
     sums["crash points explored"] += tally.points

@@ -16,7 +16,7 @@ class Pair(NamedTuple):
 
 
 def make_certificate(folder: Path, name: str = "box", *, days: int = 90, of: str = "IP:127.0.0.1") -> Pair:
-    """One for the host `of` whose subject is `name`; skips the test where there is no openssl."""
+    """Make a self-signed certificate for the host `of`, with the subject `name`; skip the test without openssl."""
     if shutil.which("openssl") is None:
         pytest.skip("NOT TESTED: certificates, because openssl is not installed (apt install openssl)")
     pair = Pair(folder / f"{name}.pem", folder / f"{name}.key")

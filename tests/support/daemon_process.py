@@ -1,4 +1,4 @@
-"""The real daemon as a process of its own, for tests that use it, kill it and start it again."""
+"""The real daemon in its own process, for tests that use it, kill it and restart it."""
 
 import json
 import os
@@ -27,7 +27,7 @@ STOP_SECONDS = 10
 
 
 def free_port() -> int:
-    """A port that nobody has; none of those that the system may meanwhile give to a connection that goes out."""
+    """Return a port that is not in use, outside the range that the kernel uses for outgoing connections."""
     while True:
         port = SystemRandom().randrange(10_000, 32_768)
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
@@ -35,12 +35,12 @@ def free_port() -> int:
 
 
 class Daemon:
-    """``camiohookd serve`` on a state folder; ``with`` starts it and ends it, whatever state it is in."""
+    """``camiohookd serve`` on a state folder; ``with`` starts it, and kills it if it still runs at the end."""
 
     def __init__(
         self, folder: Path, allow: str, settings: dict[str, str] | None = None, python: str = sys.executable
     ) -> None:
-        """`allow` is the origin callbacks may go to; `settings` are further variables of the environment."""
+        """`allow` is the origin that callbacks may go to; `settings` are more environment variables."""
         self.python = python
         self.state = folder / "state"
         self.log_path = folder / "daemon.log"
@@ -100,17 +100,17 @@ class Daemon:
             time.sleep(0.02)
 
     def kill(self) -> None:
-        """Like a crash: kill -9."""
+        """Send SIGKILL, as in a crash, and wait for the end."""
         self.process.kill()
         self.process.wait()
 
     def stop(self) -> int:
-        """Like systemctl stop; returns the exit status."""
+        """Send SIGTERM, as systemctl stop does; return the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(STOP_SECONDS)
 
     def reload(self) -> str:
-        """Like systemctl reload; returns what the log says since, which ends with whether it was done."""
+        """Send SIGHUP, as systemctl reload does; return the log since then, up to the line with the result."""
         before = len(self.log)
         self.process.send_signal(signal.SIGHUP)
         ends = time.monotonic() + START_SECONDS
@@ -120,11 +120,11 @@ class Daemon:
         return self.log[before:]
 
     def memory(self) -> int:
-        """Bytes that it has in memory at this moment."""
+        """Return its resident memory in bytes."""
         return self._status_bytes("VmRSS")
 
     def most_memory(self) -> int:
-        """Bytes that it had in memory when it had most."""
+        """Return the peak of its resident memory in bytes."""
         return self._status_bytes("VmHWM")
 
     def _status_bytes(self, field: str) -> int:
@@ -132,12 +132,12 @@ class Daemon:
         return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith(f"{field}:")))
 
     def metric(self, name: str) -> float | None:
-        """The sample of that name, with its labels; None if there is none."""
+        """Return the sample of that name, labels included; None if there is none."""
         lines = self.admin("/metrics")[1].splitlines()
         return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"camiohookd_{name} ")), None)
 
     def admin(self, path: str) -> tuple[int, str]:
-        """Status and body of a page of the private listener; status 0 while nobody listens."""
+        """Return status and body of a page of the private listener; status 0 if nobody listens."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}{path}", timeout=5) as answer:
                 return answer.status, answer.read().decode()
@@ -153,7 +153,7 @@ class Daemon:
             return page
 
     def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run ``camiohookd ARGUMENTS`` beside it, in the same environment."""
+        """Run ``camiohookd ARGUMENTS`` in the environment of the daemon."""
         return subprocess.run(
             [self.python, "-m", "camiohookd", *arguments],
             env=self.environ,
@@ -165,7 +165,7 @@ class Daemon:
 
 
 def event_body(callback_url: str, *, camera: str = "front", pictures: list[bytes] | None = None) -> bytes:
-    """An event as Camio posts it; without `pictures`, one with the sample of the cat."""
+    """Return an event as Camio posts it; without `pictures`, with the sample photograph of a cat."""
     if pictures is None:
         pictures = [(SAMPLES / "chelsea.jpg").read_bytes()]
     images = [
@@ -177,7 +177,7 @@ def event_body(callback_url: str, *, camera: str = "front", pictures: list[bytes
 
 
 def post_event(daemon: Daemon, camio: FakeCamioThread, name: str, **more: Any) -> dict[str, Any]:
-    """Post an event named `name` and return the daemon's 200."""
+    """Post an event named `name` and return the body of the 200 answer."""
     answer = camio.post(daemon.url, event_body(camio.callback_url(name), **more))
     assert answer.status == 200, answer
     status: dict[str, Any] = json.loads(answer.body)

@@ -1,4 +1,4 @@
-"""A disk for tests of the queue: it counts its calls, fails when the test says so, and can lose its process."""
+"""A disk for tests of the queue: it counts calls, fails when the test says so, and can close as in a crash."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -63,13 +63,13 @@ class CountingDisk(Disk):
         return super().free_bytes(path) if self.free is None else self.free
 
     def die(self) -> None:
-        """What the kernel does with a killed process's files: they are closed, what was written stays."""
+        """Close the files as the kernel does when it kills a process: what was written stays."""
         for fd in list(self._open):
             self.close(fd)
 
 
 def kind_of(path: Path) -> str:
-    """``journal``, ``segment`` or ``snapshot``."""
+    """Return ``journal``, ``segment`` or ``snapshot``."""
     if ".journal-" in path.name:
         return "journal"
     return "segment" if path.suffix == ".payloads" else "snapshot"

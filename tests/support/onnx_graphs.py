@@ -1,4 +1,4 @@
-"""Tiny models, built for a test: whatever picture they are shown, their outputs are those that the test gave them."""
+"""Tiny models for tests: their outputs are what the test chose, for every picture."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -23,9 +23,9 @@ def constant_model(
     kind: int = TensorProto.FLOAT,
     metadata: Mapping[str, str] | None = None,
 ) -> bytes:
-    """A model with a picture input "images" whose outputs are `outputs`, one row of the first axis for each picture.
+    """Build a model with a picture input "images"; its outputs are `outputs`, one row of the first axis a picture.
 
-    They depend on the picture all the same, times nothing, so that no optimiser takes the input away.
+    They include the picture times 0, so that no optimiser removes the input.
     """
     batch = shape[0]
     nodes = [
@@ -67,7 +67,7 @@ def model_folder(
     input: Mapping[str, Any] | None = None,  # noqa: A002  # the table's name
     **more: Any,
 ) -> Path:
-    """A model's folder with a `model.toml`, whose `[input]` and tables beside it can be changed."""
+    """Write a model's folder with a `model.toml`; `input` and `tables` change its contents."""
     folder.mkdir(parents=True, exist_ok=True)
     tables = {
         "task": "classification" if decoder == "classify" else "detection",

@@ -27,7 +27,7 @@ ROOMY = Bounds(max_tasks=10**9, max_bytes=10**12, min_free_bytes=0)
 
 
 def make_event(number: int, *, pictures: int = 1, size: int = 40, camera: str = "front", host: str = HOST) -> Event:
-    """Event `number` with pictures of `size` bytes each, the same whenever it is made."""
+    """Return event `number` with pictures of `size` bytes each; it is the same at every call."""
     noise = random.Random(number)
     url = f"https://{host}/callbacks/{number}"
     timestamps = [f"2017-05-05T01:31:{second:02d}" for second in range(pictures)]
@@ -44,7 +44,7 @@ def make_event(number: int, *, pictures: int = 1, size: int = 40, camera: str = 
 
 
 class HandClock:
-    """A clock that stands still until the test moves it."""
+    """A clock that only the test moves."""
 
     def __init__(self) -> None:
         self.wall_seconds = 1_500_000_000.0
@@ -67,18 +67,18 @@ class HandClock:
 
 
 def backoff(failures: int) -> float:
-    """Without the jitter, so that a test knows when the next try is due."""
+    """Return the backoff in seconds without jitter, so that a test knows when the next try is due."""
     return min(600.0, 5.0 * 2.0 ** min(failures - 1, 20))
 
 
 def open_queue(folder: Path, **settings: Any) -> TaskQueue:
-    """The queue in `folder`, on a disk that does not wait for the platters: no test here cuts the power."""
+    """Open the queue in `folder`, on a disk that never syncs: no test here cuts the power."""
     chosen: dict[str, Any] = {"backoff": backoff, "bounds": ROOMY, "disk": CountingDisk(), **settings}
     return TaskQueue(folder, **chosen)
 
 
 def commit(queue: TaskQueue, operation: Callable[[TaskQueue], Result]) -> Result:
-    """Do `operation` as the store thread does it, alone in its batch."""
+    """Run `operation` as the store thread does, alone in its batch."""
     try:
         with queue.batch():
             with queue.all_or_nothing():
@@ -95,7 +95,7 @@ def accept(queue: TaskQueue, event: Event) -> int:
 
 
 def label(queue: TaskQueue, event: Event, reply: Reply = REPLY) -> int:
-    """Take `event` in and label it; its task's id."""
+    """Accept `event` and label it; return its task's id."""
     task_id = accept(queue, event)
     commit(queue, lambda q: q.claim())
     commit(queue, lambda q: q.labelled(task_id, reply))
@@ -103,7 +103,7 @@ def label(queue: TaskQueue, event: Event, reply: Reply = REPLY) -> int:
 
 
 def crash(queue: TaskQueue) -> None:
-    """The process that has `queue` is killed: its files are closed as they are, and the lock is free."""
+    """Simulate a kill of the process that has `queue`: close its files as they are, and free the lock."""
     queue._folder.close()
     disk = queue.disk
     assert isinstance(disk, CountingDisk)

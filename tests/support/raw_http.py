@@ -1,4 +1,4 @@
-"""HTTP by hand, for what no decent client sends."""
+"""HTTP over plain sockets, for requests that HTTP libraries do not send."""
 
 import json
 import socket
@@ -13,7 +13,7 @@ def head(method: str, path: str, *headers: str) -> bytes:
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """Everything until the other side closes."""
+    """Read until the peer closes the connection."""
     received = b""
     while chunk := connection.recv(65536):
         received += chunk
@@ -21,7 +21,7 @@ def read_all(connection: socket.socket) -> bytes:
 
 
 def read_answer(connection: socket.socket) -> tuple[int, Any]:
-    """Status and JSON of one answer, read no further."""
+    """Read one answer and no byte more; return its status and its JSON."""
     received = b""
     while b"\r\n\r\n" not in received:
         chunk = connection.recv(1)
@@ -35,10 +35,10 @@ def read_answer(connection: socket.socket) -> tuple[int, Any]:
 
 
 def outward_address() -> str:
-    """This machine's own address, which is not the loopback; skips the test where it has none."""
+    """Return an address of this machine that is not the loopback; skip the test if it has none."""
     with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(("198.51.100.1", 9))  # sends nothing
         address = str(probe.getsockname()[0])
         if not address.startswith("127."):
             return address
-    pytest.skip("NOT TESTED: what others than the loopback are held to, because this machine has no other address")
+    pytest.skip("NOT TESTED: limits of clients outside the loopback, because this machine has no other address")

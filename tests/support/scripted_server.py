@@ -1,4 +1,4 @@
-"""The other side of a delivery: a server on the loopback that answers as a script says, and as badly as it likes."""
+"""A loopback server that receives deliveries and answers as a script says, also in breach of HTTP."""
 
 import socket
 import ssl
@@ -10,7 +10,7 @@ Script = Callable[[socket.socket], None]
 
 
 class Peer:
-    """A server at `at` that reads a request, notes it, and then does as `script` says; before all that, as `greet`."""
+    """A server at `at` that calls `greet`, reads and records a request, and then calls `script`."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ def resetting(data: bytes) -> Script:
 
 
 def dripping(beginning: bytes) -> Script:
-    """Send `beginning`, and then a letter at a time until the other side has had enough."""
+    """Send `beginning`, then one letter at a time until the peer closes the connection."""
 
     def script(connection: socket.socket) -> None:
         connection.sendall(beginning)

@@ -1,4 +1,4 @@
-"""Very many connections that want nothing but to be there, for what is said of honest ones beside them."""
+"""Many slow connections, for tests of how others are served meanwhile."""
 
 import asyncio
 import random
@@ -9,7 +9,7 @@ from typing import Self
 
 
 class SlowCrowd:
-    """`many` connections, every other one idle, the rest dribbling a head; who is hung up on comes back later."""
+    """`many` connections: half are idle, half send a head byte by byte; a closed one reconnects later."""
 
     def __init__(self, port: int, many: int) -> None:
         self._port = port
@@ -43,7 +43,7 @@ class SlowCrowd:
                     await self._dribble(reader, writer, b"" if number % 2 else b"X")
                 finally:
                     writer.close()
-            await asyncio.sleep(random.uniform(2, 10))  # so that they do not all come at once
+            await asyncio.sleep(random.uniform(2, 10))  # so that they do not all reconnect at once
 
     def _count(self, number: int) -> None:
         self._tried.add(number)

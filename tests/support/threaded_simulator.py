@@ -1,4 +1,4 @@
-"""The fake Camio in a thread of its own, for tests that drive the daemon from outside an event loop."""
+"""The fake Camio in its own thread, for tests that do not run in an event loop."""
 
 import asyncio
 import threading
@@ -42,17 +42,17 @@ class FakeCamioThread:
 
     @property
     def origin(self) -> str:
-        """What the daemon's ``[callback] allow_hosts`` must list."""
+        """Return the origin that the daemon's ``[callback] allow_hosts`` must list."""
         return self._camio.origin
 
     @property
     def deliveries(self) -> dict[str, list[ReceivedReply]]:
-        """A copy of what arrived so far, by event."""
+        """Return a copy of the deliveries so far, by event."""
         return self._run(self._copy())
 
     @property
     def strays(self) -> int:
-        """How many deliveries came to URLs that were never given out."""
+        """Return the number of deliveries to URLs that were never given out."""
         return self._camio.strays
 
     def callback_url(self, event_id: str) -> str:

@@ -1,4 +1,4 @@
-"""Tests of what an ordinary user may not do: root acts as the user nobody for a while, anybody else as themselves."""
+"""For tests of what an ordinary user may not do: root becomes the user nobody for a while."""
 
 import os
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ NOBODY = 65534
 
 @contextmanager
 def ordinary_user() -> Iterator[None]:
-    """Give up root's rights until the end of the block, where this process has them."""
+    """Act as the user nobody until the end of the block if this process is root's; otherwise change nothing."""
     if os.geteuid() != 0:
         yield
         return
@@ -29,7 +29,7 @@ def ordinary_user() -> Iterator[None]:
 
 @contextmanager
 def open_folder() -> Iterator[Path]:
-    """A folder that every user may enter, unlike pytest's."""
+    """Make a folder that every user may enter, unlike pytest's `tmp_path`."""
     with TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         yield Path(name)

@@ -13,7 +13,7 @@ from tests.support.queue_factory import HandClock
 
 @dataclass
 class FakeCamio:
-    """A loopback server that records every request as it came and gives the bytes of `answer` to each."""
+    """A loopback server that records the bytes of every request and answers with the bytes of `answer`."""
 
     answer: bytes = b""
     requests: list[bytes] = field(default_factory=list)
@@ -66,7 +66,7 @@ def fake_camio() -> Iterator[FakeCamio]:
 
 @pytest.fixture
 def disk() -> Iterator[CountingDisk]:
-    """A disk that counts and fails as told, and closes what a test left open."""
+    """A disk that counts and fails as told; at the end, close what the test left open."""
     disk = CountingDisk()
     yield disk
     disk.die()
