@@ -1,6 +1,6 @@
 """Every error that this program raises on purpose. Its name says the phase, its base class whether a retry can help.
 
-`cli` turns them into exit statuses and `web.answers` into HTTP statuses, each in one place.
+`cli` turns them into exit statuses and `web.server.error_responses` into HTTP statuses, each in one place.
 """
 
 

@@ -1,6 +1,6 @@
-"""The public side put together: what the owner set ─▶ keys, certificate, limits ─▶ the listener that Camio posts to.
+"""Wires the public listener: settings ─▶ keys, certificate, limits, intake ─▶ the listener that Camio posts to.
 
-Keys and certificate can be changed while it listens. Belongs to the event loop.
+Keys and certificate can be replaced while it listens. Belongs to the event loop.
 """
 
 from socket import socket
@@ -18,11 +18,11 @@ from camiohookd.web.server.peers import Peers
 from camiohookd.wire.event import EventLimits
 
 BODIES_IN_MEMORY = 3
-"""How many of the largest events may be in memory while they arrive and wait; one more is read meanwhile."""
+"""The memory for bodies that arrive or wait, in events of the largest size. Reading one more needs its own."""
 
 
 class HookSite:
-    """Takes events on `sockets`, which listen already."""
+    """Receives events on `sockets`, which already listen."""
 
     def __init__(
         self,
@@ -52,23 +52,25 @@ class HookSite:
         self.use(setup)
 
     def use(self, setup: Setup) -> None:
-        """From now on its keys and its certificate hold; no connection is disturbed."""
+        """Use the keys and the certificate of `setup` from now on. Open connections stay."""
         self._keys.replace(setup.keys)
         certificate = setup.certificate
         self._listener.use_certificate(certificate.context if certificate else None)
         self._metrics.certificate_expires(certificate.expires.timestamp() if certificate else None)
 
     async def drain(self, grace: float) -> None:
-        """Let nobody more in, and serve who is connected for `grace` seconds."""
+        """Accept no more connections, and serve the open ones for at most `grace` seconds."""
         await self._listener.drain(grace)
 
 
 def event_limits(config: Config) -> EventLimits:
+    """Return the limits of one event that `config` sets."""
     hook = config.hook
     return EventLimits(hook.max_images, hook.max_json_depth, config.images.max_bytes, hook.max_json_bytes)
 
 
 def listener_limits(config: Config) -> ListenerLimits:
+    """Return the limits of the public listener that `config` sets."""
     hook = config.hook
     return ListenerLimits(
         body_bytes=hook.max_body_bytes,

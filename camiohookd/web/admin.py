@@ -14,9 +14,9 @@ from tornado.web import url
 
 from camiohookd.metrics import Metrics
 from camiohookd.web import openapi
-from camiohookd.web.server import answers
-from camiohookd.web.server.answers import Refused
+from camiohookd.web.server import error_responses
 from camiohookd.web.server.endpoint import Endpoint, UnknownPath
+from camiohookd.web.server.error_responses import Refused
 from camiohookd.web.server.listener import ListenerLimits, Site
 
 Check = Callable[[], str | None]
@@ -30,7 +30,7 @@ class AdminEndpoint(Endpoint):
 
     def admit(self) -> None:
         if not is_address(self.request.host_name):
-            raise Refused(answers.FOREIGN_HOST)
+            raise Refused(error_responses.FOREIGN_HOST)
 
 
 class Health(AdminEndpoint):

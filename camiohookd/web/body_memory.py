@@ -1,9 +1,9 @@
-"""How much memory the bodies of events take together: each takes its share as it arrives, and waits if there is none.
+"""Limits the memory of all events' bodies together: each reserves its share as it arrives, and waits if none is free.
 
     `BodyMemory.open` ─▶ `BodyShare.grow_to` ... as the body arrives ─▶ `settle` at what it has become ─▶ `close`
 
-The oldest body that is still arriving always gets what it needs: so much is never given to others. A crowd of large
-bodies is therefore taken one after the other, and none is refused unless it waits too long.
+What the oldest arriving body may still need is never given to others, so it always completes. Many large bodies at once
+are therefore received one after the other, and none is refused unless it waits too long.
 
 Everything here runs on the event loop.
 """
@@ -11,12 +11,12 @@ Everything here runs on the event loop.
 import asyncio
 from collections.abc import Awaitable
 
-from camiohookd.web.server import answers
-from camiohookd.web.server.answers import Refused
+from camiohookd.web.server import error_responses
+from camiohookd.web.server.error_responses import Refused
 
 
 class BodyMemory:
-    """`size` bytes for all bodies together, of which one needs at most `largest`; a share waits `patience` seconds."""
+    """`size` bytes for all bodies together, at most `largest` for one; a share waits at most `patience` seconds."""
 
     def __init__(self, size: int, largest: int, patience: float) -> None:
         self._free = size
@@ -26,20 +26,20 @@ class BodyMemory:
         self._waiting = 0
 
     def open(self) -> "BodyShare":
-        """Return the share of a body whose first byte is expected now."""
+        """Return the share of a body that is about to arrive."""
         share = BodyShare(self)
         self._arriving[share] = None
         return share
 
     def grow(self, share: "BodyShare", size: int) -> Awaitable[None] | None:
-        """Give `share` in all `size` bytes; None if it has them, else what to await. That raises `Refused`."""
+        """Let `share` hold `size` bytes. Returns None if it does, else what to await, which may raise `Refused`."""
         if self._fits(share, size):
             self._give(share, size)
             return None
         return self._wait(share, size)
 
     def settle(self, share: "BodyShare", size: int) -> None:
-        """The body of `share` has arrived, and takes `size` bytes from now on."""
+        """Let `share`, whose body has arrived, hold `size` bytes from now on."""
         self._arriving.pop(share, None)
         self._give(share, size)
         self._serve_waiting()
@@ -60,13 +60,13 @@ class BodyMemory:
             async with asyncio.timeout(self._patience):
                 await share.turn
         except TimeoutError:
-            raise Refused(answers.BODIES_IN_FLIGHT) from None
+            raise Refused(error_responses.BODIES_IN_FLIGHT) from None
         finally:
             self._waiting -= 1
             share.turn = None
 
     def _serve_waiting(self) -> None:
-        """Give what is free to those that wait, the oldest first."""
+        """Give free memory to the shares that wait, the oldest first."""
         if not self._waiting:
             return
         for share in self._arriving:
@@ -76,7 +76,7 @@ class BodyMemory:
 
 
 class BodyShare:
-    """What one body has of the memory: `held` bytes; while it waits, `wanted` and the future of its `turn`."""
+    """One body's share: `held` bytes. While it waits, it wants `wanted` bytes, and `turn` is done when it gets them."""
 
     def __init__(self, memory: BodyMemory) -> None:
         self.held = 0
@@ -85,15 +85,15 @@ class BodyShare:
         self._memory = memory
 
     def grow_to(self, size: int) -> Awaitable[None] | None:
-        """See that `size` bytes are held, or more: None if they are, else what to await. That raises `Refused`."""
+        """Hold at least `size` bytes. Returns None if it does, else what to await, which may raise `Refused`."""
         return None if size <= self.held else self._memory.grow(self, size)
 
     def settle(self, size: int) -> None:
-        """The body has arrived, and takes `size` bytes from now on."""
+        """Hold `size` bytes from now on: the body has arrived."""
         self._memory.settle(self, size)
 
     def close(self) -> None:
-        """Give everything back; a share that waits is not refused, but goes on with nothing."""
+        """Free everything. A share that waits stops waiting, without an error and without memory."""
         if self.turn is not None and not self.turn.done():
             self.turn.set_result(None)
         self._memory.settle(self, 0)

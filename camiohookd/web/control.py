@@ -1,6 +1,6 @@
 """The control socket: ``camiohookd queue`` talks to the running daemon through it.
 
-A Unix socket that only the daemon's user and group may open. Takes one request, ``POST /``, whose body is a
+Only the daemon's user and group may open this Unix socket. It takes one request, ``POST /``, whose body is a
 `commands.Command`.
 """
 
@@ -24,7 +24,7 @@ Perform = Callable[[commands.Command], Awaitable[commands.CommandResult]]
 
 
 class CommandEndpoint(Endpoint):
-    """One request of the owner's."""
+    """A command from ``camiohookd queue``."""
 
     methods = ("POST",)
 
@@ -38,22 +38,22 @@ class CommandEndpoint(Endpoint):
         try:
             request = msgspec.json.decode(b"".join(self.body.chunks), type=commands.Command)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            message = f"not a request that this version knows: {error}; are program and daemon of one version?"
+            message = f"unknown command: {error}; restart the daemon if it is older than this program"
             raise PayloadError("unknown_request", message) from error
         self.reply(200, await self._perform(request))
 
 
 def control_application(perform: Perform) -> Site:
-    """The site for `site.listen`."""
+    """Return the site for `listener.listen`."""
     return Site([url("/", CommandEndpoint, {"perform": perform})], UnknownPath, LIMITS)
 
 
 def bind(folder: Path) -> socket.socket:
-    """The control socket in `folder`; one that an earlier daemon left is replaced. Raises OSError."""
+    """Bind the control socket in `folder`, replacing one that an earlier daemon left. Raises OSError."""
     folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     return bind_unix_socket(str(folder / SOCKET_NAME), mode=0o660)
 
 
 def unbind(folder: Path) -> None:
-    """Leave no socket behind that nobody answers."""
+    """Delete the control socket in `folder`."""
     (folder / SOCKET_NAME).unlink(missing_ok=True)

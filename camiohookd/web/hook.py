@@ -1,8 +1,8 @@
-"""The public listener: Camio's three requests and nothing else (PROTOCOL.md, section 3).
+"""The public listener: its status, posted events, and the list of pending tasks; nothing else.
 
 key ─▶ memory for the body ─▶ body ─▶ `Intake.take`: read, checked, on stable storage ─▶ 200
 
-Everything runs on the event loop. The key is in the URL, so no URL is ever logged.
+Everything here runs on the event loop. The key is part of the URL, so no URL is ever logged.
 """
 
 import logging
@@ -21,9 +21,9 @@ from camiohookd.system.logs import warn_of_each
 from camiohookd.web.body_memory import BodyMemory, BodyShare
 from camiohookd.web.intake import Intake, IntakeReceipt
 from camiohookd.web.keys import Keys, WrongKeyLimiter
-from camiohookd.web.server import answers, gzip_body
-from camiohookd.web.server.answers import ErrorResponse, Refused
+from camiohookd.web.server import error_responses, gzip_body
 from camiohookd.web.server.endpoint import Endpoint, UnknownPath
+from camiohookd.web.server.error_responses import ErrorResponse, Refused
 from camiohookd.web.server.listener import ListenerLimits, Site
 from camiohookd.web.server.log_throttle import Throttle, log_refusal, printable
 from camiohookd.web.server.peers import Peers
@@ -38,13 +38,13 @@ _KEY_PARTS = 2  # of a path, from its end, that may be the key
 
 @dataclass(frozen=True, slots=True)
 class HookContext:
-    """What the requests share."""
+    """What all requests share."""
 
     intake: Intake
     keys: Keys
     metrics: Metrics
     memory: BodyMemory
-    guesses: WrongKeyLimiter
+    wrong_keys: WrongKeyLimiter
     throttle: Throttle = field(default_factory=partial(Throttle, log))
 
 
@@ -85,17 +85,17 @@ class Tasks(Endpoint):
             self._memory.close()
             self._memory = None
 
-    def refused(self, answer: ErrorResponse) -> None:
+    def refused(self, response: ErrorResponse) -> None:
         if self.request.method == "POST":
-            self._hook.metrics.events_refused.labels(answer.code).inc()
-        log_refusal(self._hook.throttle, answer, self.peer.name, self.body.received)
+            self._hook.metrics.events_refused.labels(response.code).inc()
+        log_refusal(self._hook.throttle, response, self.peer.name, self.body.received)
 
     def _check_key(self) -> str:
         name = self._hook.keys.name_of(offered_key(self.request.path.removeprefix(_PREFIX).removesuffix("/")))
         if name is None:
-            wait = self._hook.guesses.count(self.peer.group)
-            raise Refused(answers.too_many_wrong_keys(wait) if wait else answers.WRONG_KEY)
-        self.keep_connection()
+            wait = self._hook.wrong_keys.count(self.peer.group)
+            raise Refused(error_responses.too_many_wrong_keys(wait) if wait else error_responses.WRONG_KEY)
+        self.authenticate_connection()
         return name
 
     def _admit_event(self) -> None:
@@ -103,11 +103,11 @@ class Tasks(Endpoint):
         encoding = self.request.headers.get("Content-Encoding", "identity").lower()
         self._is_gzip = encoding in gzip_body.NAMES
         if not self._is_gzip and encoding != "identity":
-            raise Refused(answers.ENCODED_BODY)
+            raise Refused(error_responses.ENCODED_BODY)
         self._memory = self._hook.memory.open()
 
     async def _accept(self) -> None:
-        assert self._memory is not None, "admit has opened it"
+        assert self._memory is not None, "opened by admit"
         receipt = await self._hook.intake.take(self.body.chunks, self._memory, is_gzip=self._is_gzip)
         if receipt is None:
             self.reply(200, {"status": "ok"})
@@ -136,37 +136,37 @@ class Tasks(Endpoint):
     async def _list(self) -> None:
         after = self._parameter("after")
         if after is not None and not _CURSOR.fullmatch(after):
-            raise Refused(answers.bad_parameter("after", "the next of a page before"))
+            raise Refused(error_responses.bad_parameter("after", "the next of a previous page"))
         try:
             page = await self._hook.intake.page(self._limit(), after)
         except NoSuchTask:
-            raise Refused(answers.bad_parameter("after", "the id of a task that is kept")) from None
+            raise Refused(error_responses.bad_parameter("after", "the id of an existing task")) from None
         self.reply(200, {"pending": page.pending, "tasks": page.tasks, "next": page.next})
 
     def _limit(self) -> int:
         text = self._parameter("limit") or str(_DEFAULT_PAGE)
         if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= _MAX_PAGE:
-            raise Refused(answers.bad_parameter("limit", f"a number from 1 to {_MAX_PAGE}"))
+            raise Refused(error_responses.bad_parameter("limit", f"a number from 1 to {_MAX_PAGE}"))
         return int(text)
 
     def _parameter(self, name: str) -> str | None:
         values = self.request.query_arguments.get(name, [])
         if len(values) > 1:
-            raise Refused(answers.bad_parameter(name, "given once"))
+            raise Refused(error_responses.bad_parameter(name, "given once"))
         return values[0].decode("latin-1") if values else None
 
 
 class WrongPath(UnknownPath):
-    """A path that does not exist; a right key in it is a slip of the owner's, which only the log tells.
+    """A path that does not exist. If it contains a right key, the log says so.
 
-    The answer says nothing of it: guesses at such paths are not counted.
+    The response is the same for every key, because wrong keys in such paths are not counted.
     """
 
     def initialize(self, hook: HookContext) -> None:
         self._hook = hook
 
-    def refused(self, answer: ErrorResponse) -> None:
-        super().refused(answer)
+    def refused(self, response: ErrorResponse) -> None:
+        super().refused(response)
         for part in self.request.path.rstrip("/").rsplit("/", _KEY_PARTS)[-_KEY_PARTS:]:
             if (name := self._hook.keys.name_of(offered_key(part))) is not None:
                 message = (
@@ -177,7 +177,7 @@ class WrongPath(UnknownPath):
 
 
 def offered_key(text: str) -> bytes:
-    """Return the key that a part of a URL's path stands for."""
+    """Return the key in a part of a URL's path, with percent-encoding removed."""
     return unquote_to_bytes(text.encode("latin-1"))
 
 
@@ -197,13 +197,13 @@ def hook_application(
     wrong_keys: int,
     peers: Peers,
 ) -> Site:
-    """Return the site for `listener.listen`. Who offers more than `wrong_keys` is told to wait."""
+    """Return the site for `listener.listen`. A client that sends more than `wrong_keys` wrong keys has to wait."""
     hook = HookContext(
         intake=intake,
         keys=keys,
         metrics=metrics,
         memory=BodyMemory(limits.bodies_bytes, limits.body_bytes, limits.memory_seconds),
-        guesses=WrongKeyLimiter(wrong_keys),
+        wrong_keys=WrongKeyLimiter(wrong_keys),
     )
     paths = [
         url("/(?:tasks/?)?", Status),

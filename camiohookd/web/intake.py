@@ -2,8 +2,8 @@
 
 chunks ─▶ unpacked ─▶ pictures cut out ─▶ `read_event` ─▶ callback checked ─▶ `StoreThread`: `TaskQueue.put`, committed
 
-`take` and `page` belong to the event loop. A large body is read on a thread of its own, one at a time, so that the loop
-goes on answering meanwhile and what a body becomes while it is read is in memory only once.
+`take` and `page` belong to the event loop. Large bodies are read on one thread, one at a time, so that the loop keeps
+responding and the memory for reading is needed only once.
 """
 
 import asyncio
@@ -22,14 +22,14 @@ from camiohookd.wire.cut_body import CutBody, cut_pictures
 from camiohookd.wire.event import Event, EventLimits, read_event
 from camiohookd.wire.images import Picture, Rejected
 
-# Handing half a millisecond's work to another thread, and taking it back, costs as much again.
+# Moving half a millisecond of work to another thread costs as much again.
 _SMALL_BYTES = 1024 * 1024
 _SMALL_JSON_BYTES = 32 * 1024
 _TRIM_SECONDS = 1.0
 
 
 class IntakeReceipt(NamedTuple):
-    """What became of an event: the task's id, whether the event was known already, and what was found in it."""
+    """What became of an event: its task's id, whether it was known already, and what was found in it."""
 
     id: str
     duplicate: bool
@@ -57,9 +57,9 @@ class Intake:
         self._trims_soon = False
 
     async def take(self, chunks: list[bytearray], memory: BodyShare, *, is_gzip: bool) -> IntakeReceipt | None:
-        """Return once the event in `chunks`, which are used up, is on stable storage; None for a body without anything.
+        """Store the event in `chunks`, which are used up. Returns once it is on stable storage; None for a blank body.
 
-        `memory` is settled at what the event takes. Raises `PayloadError`, `PrivateCallback` or `Refused` if the body
+        Settles `memory` at what the event takes. Raises `PayloadError`, `PrivateCallback` or `Refused` if the body
         cannot be used, `QueueFull` or `StoreUnavailable` if it could not be stored.
         """
         memory.settle(sum(map(len, chunks)))
@@ -72,13 +72,13 @@ class Intake:
         return await self.keep(prepared)
 
     async def keep(self, prepared: Prepared) -> IntakeReceipt:
-        """Put the event into the queue; return once it is on stable storage. Raises as `take`."""
+        """Put the event into the queue. Returns once it is on stable storage; raises as `take`."""
         task_id, duplicate = await self._store.call(lambda queue: queue.put(prepared))
         event = prepared.event
         return IntakeReceipt(task_id, duplicate, event.camera, len(event.pictures), event.rejected, event.warnings)
 
     async def page(self, limit: int, after: str | None) -> views.Page:
-        """Return at most `limit` pending tasks behind `after`; raise `NoSuchTask` if there is none of that name."""
+        """Return at most `limit` pending tasks behind the task `after`. Raises `NoSuchTask` if that does not exist."""
         return await self._store.call(lambda queue: views.page(queue, limit, after))
 
     async def _prepare(self, chunks: list[bytearray], is_gzip: bool) -> Prepared | None:
@@ -119,5 +119,5 @@ class Intake:
 
 
 def _without_contents(event: Event) -> Event:
-    """Return `event` without what its record holds: it is in memory only once while the event waits for the disk."""
+    """Return `event` without its pictures and other JSON, which its record contains, to save memory."""
     return replace(event, pictures=tuple(Picture(each.timestamp, b"") for each in event.pictures), rest={})

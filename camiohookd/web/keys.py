@@ -1,4 +1,4 @@
-"""Who may post: the owner's keys, and how long a client that guesses them has to wait."""
+"""The owner's keys, and how long a client that sends wrong ones has to wait."""
 
 import hmac
 import time
@@ -17,11 +17,11 @@ class Keys:
         self.replace(keys)
 
     def replace(self, keys: Mapping[str, str]) -> None:
-        """From the next request on these are the keys, and no others."""
+        """Accept these keys, and no others, from the next request on."""
         self._keys = {name: key.encode() for name, key in keys.items()}
 
     def name_of(self, offered: bytes) -> str | None:
-        """The name of the key, None if it is none of them; the time it takes does not depend on which is near."""
+        """Return the name of the key `offered`, None if it is wrong. Compares it with every key, in constant time."""
         found = None
         for name, key in self._keys.items():
             if hmac.compare_digest(key, offered):
@@ -29,21 +29,21 @@ class Keys:
         return found
 
 
-class _Guesser(NamedTuple):
-    """How many wrong keys, and until when (as the clock has it) the next is too early."""
+class _Offender(NamedTuple):
+    """How many wrong keys a client sent, and when its wait ends (clock time in seconds)."""
 
-    guesses: int
+    wrong_keys: int
     until: float
 
     def is_over(self, now: float) -> bool:
-        """Whether so much time has passed that nothing of it counts."""
+        """Return whether the wait ended so long ago that its wrong keys no longer count."""
         return now >= self.until + LONGEST_WAIT
 
 
 class WrongKeyLimiter:
-    """Who offered wrong keys lately: after `allowed` of them each has to wait, twice as long each time.
+    """Counts wrong keys by client. After `allowed` of them the client has to wait, twice as long each time.
 
-    An hour after its wait is over somebody is forgotten, or earlier where there are more than are remembered.
+    A client is forgotten an hour after its wait ended, or earlier if there are more than `remembered`.
     """
 
     def __init__(
@@ -52,28 +52,28 @@ class WrongKeyLimiter:
         self._allowed = allowed
         self._remembered = remembered
         self._clock = clock
-        self._guessers: OrderedDict[str, _Guesser] = OrderedDict()  # who guessed last stands last
+        self._offenders: OrderedDict[str, _Offender] = OrderedDict()  # in the order of their last wrong key
 
-    def count(self, who: str | None) -> int:
-        """One more wrong key of `who` (None: of whom nobody knows); returns the seconds to wait, 0 for none."""
-        if who is None:
+    def count(self, client: str | None) -> int:
+        """Count a wrong key of `client` (None: unknown, never counted). Returns the seconds to wait, 0 for no wait."""
+        if client is None:
             return 0
         now = self._clock()
-        before = self._guessers.pop(who, None)
+        before = self._offenders.pop(client, None)
         self._forget(now)
-        guesses = 1 if before is None or before.is_over(now) else before.guesses + 1
-        over = guesses - self._allowed
+        wrong_keys = 1 if before is None or before.is_over(now) else before.wrong_keys + 1
+        over = wrong_keys - self._allowed
         wait = min(1 << min(over - 1, 32), LONGEST_WAIT) if over > 0 else 0
-        self._guessers[who] = _Guesser(guesses, now + wait)
+        self._offenders[client] = _Offender(wrong_keys, now + wait)
         return wait
 
     def __len__(self) -> int:
-        return len(self._guessers)
+        return len(self._offenders)
 
     def _forget(self, now: float) -> None:
-        """Whoever is over, as far as they stand in front; and the first, where there is no room for another."""
-        while self._guessers:
-            first = next(iter(self._guessers))
-            if len(self._guessers) < self._remembered and not self._guessers[first].is_over(now):
+        """Drop expired entries from the front; evict the oldest if full."""
+        while self._offenders:
+            first = next(iter(self._offenders))
+            if len(self._offenders) < self._remembered and not self._offenders[first].is_over(now):
                 break
-            del self._guessers[first]
+            del self._offenders[first]

@@ -1,7 +1,7 @@
 """The public listener's three endpoints as an OpenAPI 3.1 description, which the private listener serves.
 
-`answers`, the structs of a page ─▶ `describe` ─▶ JSON values. What an endpoint can answer stands here once, as the very
-`ErrorResponse`s that it gives, so that each status, code and sentence is the code's own.
+`error_responses`, `views.Page` ─▶ `describe` ─▶ JSON values. The error responses of each endpoint are listed as the
+objects that the endpoint itself sends, so that status, code and message cannot differ.
 """
 
 from collections.abc import Iterable
@@ -12,81 +12,85 @@ import msgspec
 
 from camiohookd.errors import PayloadError, PrivateCallback, QueueFull, StoreUnavailable
 from camiohookd.queue import views
-from camiohookd.web.server import answers
-from camiohookd.web.server.answers import ErrorResponse, answer_for
+from camiohookd.web.server import error_responses
+from camiohookd.web.server.error_responses import ErrorResponse, response_for
 
 Json = dict[str, Any]
 
 OF_ANY_REQUEST = (
-    answers.BAD_REQUEST,
-    answers.BAD_FRAMING,
-    answers.BODY_LATE,
-    answers.TOO_MANY_CONNECTIONS,
-    answers.UNEXPECTED,
+    error_responses.BAD_REQUEST,
+    error_responses.BAD_FRAMING,
+    error_responses.BODY_LATE,
+    error_responses.TOO_MANY_CONNECTIONS,
+    error_responses.UNEXPECTED,
 )
-OF_THE_STATUS = (*OF_ANY_REQUEST, answers.too_large(0))
+OF_THE_STATUS = (*OF_ANY_REQUEST, error_responses.too_large(0))
 WITH_A_KEY = (
     *OF_ANY_REQUEST,
-    answers.WRONG_KEY,
-    answers.UNKNOWN_PATH,
-    answers.too_many_wrong_keys(1),
-    answer_for(StoreUnavailable("the disk failed")),
+    error_responses.WRONG_KEY,
+    error_responses.UNKNOWN_PATH,
+    error_responses.too_many_wrong_keys(1),
+    response_for(StoreUnavailable("the disk failed")),
 )
-OF_A_PAGE = (*WITH_A_KEY, answers.too_large(0), answers.bad_parameter("limit", "a number from 1 to 1000"))
+OF_A_PAGE = (
+    *WITH_A_KEY,
+    error_responses.too_large(0),
+    error_responses.bad_parameter("limit", "a number from 1 to 1000"),
+)
 OF_AN_EVENT = (
     *WITH_A_KEY,
-    answers.too_large(32 * 1024 * 1024),
-    answers.BAD_GZIP,
-    answer_for(PayloadError("missing", "callback_url is missing", "callback_url")),
-    answer_for(PrivateCallback("callback host not allowed: 10.0.0.1 is a private address")),
-    answers.ENCODED_BODY,
-    answer_for(QueueFull("100000 events wait already", retry_after=60)),
-    answers.BODIES_IN_FLIGHT,
+    error_responses.too_large(32 * 1024 * 1024),
+    error_responses.BAD_GZIP,
+    response_for(PayloadError("missing", "callback_url is missing", "callback_url")),
+    response_for(PrivateCallback("callback host not allowed: 10.0.0.1 is a private address")),
+    error_responses.ENCODED_BODY,
+    response_for(QueueFull("100000 events wait already", retry_after=60)),
+    error_responses.BODIES_IN_FLIGHT,
 )
 
 _KEY: Json = {
     "name": "api_key",
     "in": "path",
     "required": True,
-    "description": "One of the owner's keys; percent-encoded or not.",
+    "description": "One of the owner's keys, percent-encoded or not.",
     "schema": {"type": "string", "minLength": 8, "maxLength": 256, "pattern": r"^[A-Za-z0-9\-._~]+$"},
 }
 _FORWARDED: Json = {
     "name": "X-Forwarded-For",
     "in": "header",
-    "description": "Whose request this is, for the limits of one address; believed from trusted_proxies alone.",
+    "description": "The client's address, for the limits of one address; only trusted_proxies may set it.",
     "schema": {"type": "string"},
 }
 _LIMIT: Json = {
     "name": "limit",
     "in": "query",
-    "description": "How many tasks at most.",
+    "description": "The most tasks to return.",
     "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
 }
 _AFTER: Json = {
     "name": "after",
     "in": "query",
-    "description": "The `next` of the page before.",
+    "description": "The `next` of the previous page.",
     "schema": {"type": "string", "pattern": "^[0-9]{1,19}$"},
 }
 _ENCODING: Json = {
     "name": "Content-Encoding",
     "in": "header",
-    "description": "How the body is packed.",
+    "description": "How the body is compressed.",
     "schema": {"enum": ["identity", "gzip", "x-gzip"]},
 }
 
-# RFC 4648, section 4: of the last letter before the padding only some bits count, and the others are zero.
+# RFC 4648, section 4: the unused bits of the last letter before the padding are zero.
 _BASE64 = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{4}|[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)$"
 _ONE_LINE = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]{1,200}$"
 
 _TEXT: Json = {"type": "string"}
 _EVENT: Json = {
     "type": "object",
-    "description": "One event of Camio's. What else it holds is kept, and otherwise ignored.",
+    "description": "One event of Camio's. Other members are stored but not used.",
     "required": ["callback_url", "images"],
     "properties": {
-        "callback_url": {"type": "string", "format": "uri", "description": "Where the labels of this event go."},
+        "callback_url": {"type": "string", "format": "uri", "description": "Where to post the labels of this event."},
         "camera": {"type": "string", "description": "The camera's name."},
         "user_id": _TEXT,
         "images": {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/Image"}},
@@ -100,9 +104,9 @@ _IMAGE: Json = {
             "type": "string",
             "contentEncoding": "base64",
             "pattern": _BASE64,
-            "description": "The file's bytes; line ends, and missing padding, are taken too.",
+            "description": "The file's bytes; line ends and missing padding are accepted.",
         },
-        "timestamp": {"type": "string", "pattern": _ONE_LINE, "description": "Echoed byte for byte."},
+        "timestamp": {"type": "string", "pattern": _ONE_LINE, "description": "Sent back byte for byte."},
         "type": {"type": "string", "description": "The media type, such as image/jpeg."},
         "size": {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 2, "maxItems": 2},
     },
@@ -115,7 +119,7 @@ _UP: Json = {
 }
 _RECEIPT: Json = {
     "type": "object",
-    "description": "ok: the body was empty or blank, which is a probe. The id is missing then.",
+    "description": "ok: the body was empty or blank, which is a probe; there is no id then.",
     "required": ["status"],
     "properties": {"status": {"enum": ["queued", "duplicate", "ok"]}, "id": _TEXT},
     "additionalProperties": False,
@@ -126,7 +130,7 @@ _ERROR: Json = {
     "properties": {
         "error": {
             "type": "object",
-            "description": "code is for programs; field names the place in the event or the parameter.",
+            "description": "code is for programs; field names the member of the event or the parameter.",
             "required": ["code", "message", "field"],
             "properties": {"code": _TEXT, "message": _TEXT, "field": {"type": ["string", "null"]}},
             "additionalProperties": False,
@@ -137,9 +141,9 @@ _ERROR: Json = {
 
 
 def describe(version: str) -> Json:
-    """The description as JSON values; `version` is this program's."""
+    """Return the description as JSON values; `version` is this program's."""
     _, page = msgspec.json.schema_components((views.Page,), ref_template="#/components/schemas/{name}")
-    listing = _operation("listTasks", "The pending tasks, oldest first.", "Page", OF_A_PAGE)
+    listing = _operation("listTasks", "List the pending tasks, oldest first.", "Page", OF_A_PAGE)
     listing["parameters"] = [_LIMIT, _AFTER]
     own = {"Event": _EVENT, "Image": _IMAGE, "Up": _UP, "Receipt": _RECEIPT, "Error": _ERROR}
     return {
@@ -147,7 +151,7 @@ def describe(version: str) -> Json:
         "info": {
             "title": "camiohookd",
             "version": version,
-            "summary": "What Camio posts events to.",
+            "summary": "Receives events from Camio.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "https://{address}", "variables": {"address": {"default": "hook.example.org"}}}],
@@ -159,7 +163,9 @@ def describe(version: str) -> Json:
                 "parameters": [_KEY, _FORWARDED],
                 "get": listing,
                 "head": _without_bodies("listTasksHead", listing) | {"parameters": [_LIMIT, _AFTER]},
-                "post": _operation("postEvent", "Take an event; 200 once it is kept.", "Receipt", OF_AN_EVENT)
+                "post": _operation(
+                    "postEvent", "Post an event; 200 once it is on stable storage.", "Receipt", OF_AN_EVENT
+                )
                 | {"parameters": [_ENCODING], "requestBody": _json("Event") | {"required": False}},
             },
         },
@@ -168,7 +174,7 @@ def describe(version: str) -> Json:
 
 
 def _status(name: str) -> Json:
-    get = _operation(f"{name}Status", "The service is up: no key, nothing secret in it.", "Up", OF_THE_STATUS)
+    get = _operation(f"{name}Status", "Check that the service is up; needs no key.", "Up", OF_THE_STATUS)
     return {"parameters": [_FORWARDED], "get": get, "head": _without_bodies(f"{name}Head", get)}
 
 
@@ -185,7 +191,7 @@ def _operation(name: str, summary: str, result: str, refusals: Iterable[ErrorRes
 
 
 def _refusal(same_status: list[ErrorResponse]) -> Json:
-    """The response of one status, with each of its `ErrorResponse`s as an example."""
+    """Return the response of one status, with each of its `ErrorResponse`s as an example."""
     examples = {
         f"{each.code}-{number}": {"summary": each.message, "value": msgspec.json.decode(each.body())}
         for number, each in enumerate(same_status, 1)

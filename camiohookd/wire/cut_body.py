@@ -1,13 +1,13 @@
-"""A posted body without the base64 of its pictures: what is left is small before any object is built of it.
+"""Cuts the base64 of the pictures out of a posted body, so that what is left is small before it is decoded.
 
-    body ─▶ `cut_pictures` ─▶ `CutBody`: `json`, with a mark in the place of each long text ─▶ `json_body.decode`
+    body ─▶ `cut_pictures` ─▶ `CutBody`: `json`, with a mark instead of each long text ─▶ `json_body.decode`
                                          `texts`, still bytes of the body, decoded one at a time
 
-JSON takes up to fifty times its bytes as Python objects, and decoding it holds the interpreter. Pictures are nearly all
-of an event, so everything else is held to a few hundred kilobytes here, by searches over the bytes alone.
+JSON takes up to fifty times its bytes as Python objects, and decoding it holds the interpreter's lock. An event is
+nearly all pictures, so everything else is limited to a few hundred kilobytes here, by searching the bytes alone.
 
-In valid JSON ``"image_b64"`` with a colon behind it and no backslash before it is the name of a member: within a string
-its quotes would be escaped. Where the JSON is not valid, neither is what is left of it.
+In valid JSON, ``"image_b64"`` followed by a colon and not preceded by a backslash is always the name of a member:
+inside a string its quotes would be escaped. If the JSON is not valid, what is left of it is not valid either.
 """
 
 import codecs
@@ -29,16 +29,16 @@ _VALUE = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*"')
 _QUOTE, _BACKSLASH = b'"', b"\\"
 _BLANKS = b" \t\r\n"
 _PIECE = 1024 * 1024
-# Some of an ASCII string, in which no escape is torn (RFC 8259, section 7).
+# Part of an ASCII string that ends between two escapes (RFC 8259, section 7).
 _WHOLE_ESCAPES = re.compile(rb"(?:[^\\]{1,64}|\\u[0-9A-Fa-f]{4}|\\[^u]){1,4096}")
 _NO_LETTER = b"?"
 _HIGH_BYTES_OUT = bytes(range(0x80)) + _NO_LETTER * 0x80
-# No sender knows it: a text that only looks like a mark is not one.
+# Random, so that no sender can write a text that is taken for a mark.
 _MARK = f"picture {secrets.token_hex(8)} "
 
 
 class PictureText:
-    """The value of an ``image_b64``: `raw` is what is between its quotes in the body."""
+    """The value of an ``image_b64``: `raw` are the bytes between its quotes in the body."""
 
     __slots__ = ("raw",)
 
@@ -46,7 +46,7 @@ class PictureText:
         self.raw = raw
 
     def plain(self, max_length: int) -> bytes | None:
-        """Return the decoded bytes of base64 in its strictest form, None if it is another or longer."""
+        """Return the decoded bytes if this is strict base64 of at most `max_length` characters, otherwise None."""
         if len(self.raw) > max_length:
             return None
         try:
@@ -55,9 +55,9 @@ class PictureText:
             return None
 
     def text(self) -> str:
-        """Return the string; letters that base64 does not have may have become question marks, which it has not either.
+        """Return the string, with question marks for what is not ASCII and therefore not base64.
 
-        Raises `PayloadError` if it is not the inside of a JSON string.
+        Raises `PayloadError` if it is not the content of a JSON string.
         """
         raw = bytes(self.raw)
         if not raw.isascii():
@@ -77,7 +77,7 @@ class PictureText:
 class CutBody:
     """A body in two parts: `json`, which is small, and the `texts` cut out of it.
 
-    `digest` names the whole body (32 hex digits). `pieces` are what is left, one more than there are texts.
+    `digest` identifies the whole body (32 hex digits). `pieces` are what is left around the texts.
     """
 
     def __init__(self, digest: str, texts: Sequence[PictureText], pieces: Sequence[bytes | memoryview]) -> None:
@@ -98,7 +98,7 @@ class CutBody:
         return int(value.removeprefix(_MARK)) if isinstance(value, str) and value.startswith(_MARK) else None
 
     def place(self, offset: int) -> int:
-        """Return where in the body the byte `offset` of `json` is."""
+        """Return the offset in the body of the byte at `offset` in `json`."""
         at, cut = 0, 0
         for index, text in enumerate(self.texts):
             at += len(self._pieces[index]) + len(_mark(index))
@@ -158,7 +158,7 @@ def _mark(index: int) -> bytes:
 
 
 def _end_of_string(body: bytes | bytearray, start: int) -> int:
-    """Return where the closing quote of the string is whose first letter is at `start`."""
+    """Return the offset of the closing quote of the string that begins at `start`."""
     quote = body.find(_QUOTE, start)
     while quote >= 0:
         before = quote
@@ -171,9 +171,9 @@ def _end_of_string(body: bytes | bytearray, start: int) -> int:
 
 
 def _without_blanks(rest: memoryview, body: bytes | bytearray, room: int, max_bytes: int) -> memoryview:
-    """Return `rest`, the end of `body`, without the blanks at its end."""
+    """Return `rest`, the end of `body`, without trailing blanks. Raises `PayloadError` if it has over `room` bytes."""
     if body[:_PIECE].lstrip(codecs.BOM_UTF8).lstrip(_BLANKS)[:1] not in (b"", b"{", b"["):
-        raise not_json("it does not begin as an object does (byte 0)")
+        raise not_json("it does not begin with { (byte 0)")
     text = bytes(rest).rstrip(_BLANKS)
     if len(text) > room:
         raise _too_much_json(max_bytes)
@@ -181,7 +181,7 @@ def _without_blanks(rest: memoryview, body: bytes | bytearray, room: int, max_by
 
 
 def _check_utf8(raw: bytes) -> None:
-    """Raise `PayloadError` unless `raw` is UTF-8; piece by piece, since the text may take four times its bytes."""
+    """Raise `PayloadError` if `raw` is not UTF-8. Checks it in pieces, since the text may take four times its bytes."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         for start in range(0, len(raw), _PIECE):
@@ -191,7 +191,7 @@ def _check_utf8(raw: bytes) -> None:
 
 
 def _letters(raw: bytes) -> bytes:
-    """Return the letters of a part of a JSON string, in ASCII."""
+    """Return the text of a part of a JSON string, in ASCII."""
     text: str = json_body.decode(b'"' + raw + b'"')
     return text.encode("ascii", "replace")
 

@@ -24,9 +24,9 @@ _encoder = msgspec.json.Encoder()
 
 @dataclass(frozen=True, slots=True)
 class EventLimits:
-    """What an event may be: how many images, how deep its JSON is nested, how many bytes a picture's file has.
+    """The limits of one event: images, nesting of its JSON, bytes of one picture's file.
 
-    `max_json_bytes` is for all of the event but its pictures' base64.
+    `max_json_bytes` limits the event without its pictures' base64.
     """
 
     max_images: int = 1000
@@ -36,7 +36,7 @@ class EventLimits:
 
     @property
     def max_base64(self) -> int:
-        """Characters: 4 for 3 bytes, and a line end of two after 76 of them, as MIME breaks it (RFC 2045, 6.8)."""
+        """The most characters: 4 for 3 bytes, and a line end of two after every 76, as in MIME (RFC 2045, 6.8)."""
         characters = -(-self.max_picture_bytes // 3) * 4
         return characters - (-characters // 76) * 2
 
@@ -48,7 +48,7 @@ USUAL_LIMITS = EventLimits()
 class Event:
     """One decoded and validated event.
 
-    `rest` is the payload as it came, without the images' base64, and can be written as JSON; `digest` names the body
+    `rest` is the posted object without the images' base64, and can be written as JSON; `digest` identifies the body
     (32 hex digits); `warnings` are sentences about what was ignored or replaced.
     """
 
@@ -70,8 +70,8 @@ def parse_event(body: bytes | bytearray, limits: EventLimits = USUAL_LIMITS) -> 
 def read_event(body: CutBody, limits: EventLimits = USUAL_LIMITS) -> Event:
     """Decode and check one posted event.
 
-    Whatever is wrong with one image costs only that image (`Event.rejected`); an optional field of a wrong type is
-    ignored (`Event.warnings`). Raises `PayloadError` if the event as a whole cannot be used, and nothing else.
+    An image that cannot be used is left out (`Event.rejected`); an optional field of a wrong type is ignored
+    (`Event.warnings`). Raises `PayloadError` if the event as a whole cannot be used, and nothing else.
     """
     event = _decode_object(body, limits.max_depth)
     pictures = _put_texts_back(event, body)
@@ -98,7 +98,7 @@ def read_event(body: CutBody, limits: EventLimits = USUAL_LIMITS) -> Event:
         rejected=rejected,
         warnings=_bounded(warnings),
         rest=rest,
-        # 128 bits: no two events meet by chance, and who could forge one has the key and may post anything.
+        # With 128 bits no two events collide by chance. A sender who forges a digest has the key anyway.
         digest=body.digest,
     )
 
@@ -114,7 +114,7 @@ def _decode_object(body: CutBody, max_depth: int) -> dict[str, Any]:
 
 
 def _put_texts_back(event: dict[str, Any], body: CutBody) -> set[int]:
-    """Put the texts that were cut out of the images into them; returns which of `body.texts` these were."""
+    """Put the texts that were cut out back into the images. Returns which of `body.texts` these were."""
     images = event.get("images")
     found = set()
     for image in images if isinstance(images, list) else ():
@@ -173,7 +173,7 @@ def _optional_text(event: dict[str, Any], field: str, warnings: list[str]) -> st
 
 
 def _rest(event: dict[str, Any], images: list[Any], max_depth: int, warnings: list[str]) -> dict[str, Any]:
-    """Return `event` without the pictures, known to be small enough to keep and possible to write again."""
+    """Return `event` without the pictures' base64, in a form that can be written as JSON."""
     rest = event | {"images": [_without_picture(image) for image in images]}
     try:
         rest = _writable(rest, warnings)
@@ -185,12 +185,12 @@ def _rest(event: dict[str, Any], images: list[Any], max_depth: int, warnings: li
 
 
 def _writable(rest: dict[str, Any], warnings: list[str]) -> dict[str, Any]:
-    """Return `rest` as it can be written as JSON."""
+    """Return `rest` with what cannot be written as JSON replaced."""
     try:
         _encoder.encode(rest)
     except UnicodeEncodeError:
         mended: dict[str, Any] = json_body.mend(rest)
-        warnings.append("the event holds half of a surrogate pair, which is no letter; U+FFFD stands in its place")
+        warnings.append("the event holds half of a surrogate pair, which is not a character; it is replaced by U+FFFD")
         return mended
     return rest
 

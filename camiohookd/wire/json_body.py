@@ -1,9 +1,9 @@
-"""A posted body → plain values: msgspec first, and a slower, more tolerant reader for what only msgspec refuses.
+"""Decodes JSON into plain values: with msgspec, or with a slower reader if only msgspec refuses the text.
 
-Valid JSON may hold what msgspec does not take: a number beyond every float, an integer of thousands of digits, an
-escape that is half of a surrogate pair (RFC 8259, sections 6 and 8.2). In a field that nobody reads, one of them must
-not cost an event. Such a number becomes a `msgspec.Raw` that is written as a string of its digits; a text keeps its
-half pairs, which cannot be written, until `mend` replaces them.
+Valid JSON may contain what msgspec refuses: a number beyond every float, an integer of thousands of digits, an escape
+that is half of a surrogate pair (RFC 8259, sections 6 and 8.2). In a field that is not used, such a value must not cost
+the event. The number becomes a `msgspec.Raw` that is written as a string of its digits; the text keeps its half pairs,
+which cannot be written, until `mend` replaces them.
 """
 
 import codecs
@@ -35,7 +35,7 @@ def decode(body: bytes | bytearray, place: Callable[[int], int] = lambda offset:
 
     Raises `PayloadError` if it is not JSON, and RecursionError if it is nested too deep.
     """
-    has_mark = body.startswith(codecs.BOM_UTF8)  # a bytearray is copied wherever something is taken off
+    has_mark = body.startswith(codecs.BOM_UTF8)  # removeprefix copies a bytearray
     text = body.removeprefix(codecs.BOM_UTF8) if has_mark else body
     try:
         return _decoder.decode(text)
@@ -47,12 +47,12 @@ def decode(body: bytes | bytearray, place: Callable[[int], int] = lambda offset:
 
 
 def kind_of(value: Any) -> str:
-    """What JSON calls a decoded value, for messages."""
+    """Return what JSON calls a decoded value, for messages."""
     return _JSON_NAMES.get(type(value), "a number")
 
 
 def mend(value: Any) -> Any:
-    """Return a decoded value with `mend_text` done to all its texts, the names of objects too."""
+    """Return a decoded value with `mend_text` applied to all its texts, including the names of members."""
     match value:
         case str():
             return mend_text(value)
@@ -64,7 +64,7 @@ def mend(value: Any) -> Any:
 
 
 def mend_text(text: str) -> str:
-    """Return `text` with U+FFFD in the place of every half of a surrogate pair."""
+    """Return `text` with U+FFFD instead of every half of a surrogate pair."""
     return HALF_PAIR.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
@@ -95,7 +95,7 @@ def _as_text(digits: str) -> msgspec.Raw:
 
 
 def _reason(refusal: str, error: json.JSONDecodeError, place: Callable[[int], int]) -> str:
-    """Say what is wrong and where; where msgspec names the byte, in its words."""
+    """Say what is wrong and where, in msgspec's words if it names the byte."""
     left = error.doc[error.pos :].rstrip()
     if error.msg.startswith("Unterminated") or any(word.startswith(left) for word in ("true", "false", "null", "-")):
         return f"it ends too early, at byte {place(len(error.doc.encode()))}"

@@ -1,4 +1,4 @@
-"""The reply to an event, and how it is written as JSON: labels by picture, or one flat list for the event."""
+"""The reply to an event, and its JSON: labels by image, or one flat list for the event."""
 
 from typing import Literal
 
@@ -29,5 +29,5 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 def encode_reply(reply: Reply) -> bytes:
-    """Return `reply` as compact JSON, in the form of the contract's section 2; ``polygon`` is always there."""
+    """Return `reply` as compact JSON (PROTOCOL.md, section 2), with a ``polygon`` for every label."""
     return _encoder.encode({"status": reply.status, "labels": reply.labels})

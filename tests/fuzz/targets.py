@@ -28,7 +28,7 @@ from camiohookd.storage.lost_ids import LostIds
 from camiohookd.storage.old_documents import BringUp
 from camiohookd.system.disk import Disk
 from camiohookd.web.server import gzip_body
-from camiohookd.web.server.answers import Refused
+from camiohookd.web.server.error_responses import Refused
 from camiohookd.web.server.peers import Peers
 from camiohookd.wire.event import parse_event
 from tests.support.queue_factory import make_event

@@ -136,7 +136,7 @@ def test_a_connection_too_many_is_closed_on_a_unix_socket_too(tmp_path: Path, ca
         return received
 
     assert asyncio.run(connect()) == b""
-    assert "closed a connection from this machine: 0 are open already" in caplog.text
+    assert "connection limit reached: closed a new connection from this machine (the limit is 0)" in caplog.text
 
 
 def test_a_probe_every_few_seconds_leaves_no_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -136,7 +136,7 @@ class Box:
         await self._done.wait()
 
     def connections(self) -> int:
-        return len(self._listener.site.crowd)
+        return len(self._listener.site.connections)
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), PATIENCE)

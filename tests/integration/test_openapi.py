@@ -8,8 +8,8 @@ import pytest
 
 from camiohookd.errors import QueueFull, StoreUnavailable
 from camiohookd.web import openapi
-from camiohookd.web.server import answers
-from camiohookd.web.server.answers import ErrorResponse
+from camiohookd.web.server import error_responses
+from camiohookd.web.server.error_responses import ErrorResponse
 from camiohookd.web.server.listener import ListenerLimits
 from tests.integration.test_admin_listener import get, with_admin
 from tests.integration.test_hook_listener import KEY, Box, event
@@ -126,7 +126,7 @@ def test_only_the_paths_and_methods_of_the_public_listener_are_described() -> No
 
 
 def test_every_answer_that_the_code_has_is_described_or_is_of_another_listener() -> None:
-    constants = {each.code for each in vars(answers).values() if isinstance(each, ErrorResponse)}
+    constants = {each.code for each in vars(error_responses).values() if isinstance(each, ErrorResponse)}
     lists = (openapi.OF_THE_STATUS, openapi.OF_A_PAGE, openapi.OF_AN_EVENT)
     assert constants <= {each.code for answers_of in lists for each in answers_of} | OF_OTHERS
 

@@ -241,8 +241,8 @@ def test_a_bad_certificate_is_told_and_the_old_one_stays(tmp_path: Path) -> None
     in_use = Pair(tmp_path / "in-use.pem", tmp_path / "in-use.key")
     with with_tls(tmp_path, good) as daemon:
         for spoil, words in (
-            (lambda: in_use.cert.write_text("no certificate"), "no certificate with its key, as PEM"),
-            (lambda: in_use.cert.write_bytes(other.cert.read_bytes()), "the key is not the one of the certificate"),
+            (lambda: in_use.cert.write_text("no certificate"), "cannot read a certificate and its key as PEM"),
+            (lambda: in_use.cert.write_bytes(other.cert.read_bytes()), "the key does not belong to the certificate"),
             (in_use.cert.unlink, "cannot be read: No such file"),
         ):
             spoil()
@@ -269,9 +269,9 @@ def test_when_the_certificate_ends_is_a_metric_and_soon_a_warning(tmp_path: Path
     later, soon = make_certificate(tmp_path, "later", days=90), make_certificate(tmp_path, "soon", days=10)
     with with_tls(tmp_path, later) as daemon:
         assert abs((daemon.metric(sample) or 0) - time.time() - 90 * 86400) < 600
-        assert " ends in " not in daemon.log
+        assert " expires in " not in daemon.log
         install(soon, Pair(tmp_path / "in-use.pem", tmp_path / "in-use.key"))
-        assert f"the certificate {tmp_path}/in-use.pem ends in 9 days, on " in daemon.reload()
+        assert f"the certificate {tmp_path}/in-use.pem expires in 9 days, on " in daemon.reload()
         assert abs((daemon.metric(sample) or 0) - time.time() - 10 * 86400) < 600
     with Daemon(tmp_path, NOBODY) as plain:
         assert plain.metric(sample) is None

@@ -1,1 +1,1 @@
-"""What every listener needs: connections, requests, answers, TLS."""
+"""What every listener needs: connections, requests, error responses, TLS."""

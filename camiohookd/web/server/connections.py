@@ -1,8 +1,8 @@
-"""The open connections of a listener: how many there may be in all and from one address, and who gives way.
+"""The open connections of a listener: how many in all, how many from one address, and which to close when full.
 
-Whoever opens connections and shows no key, however many, cannot keep out who shows one: where all places are taken, of
-one address or in all, one that has shown none and is not being answered is closed for the new one: of the address that
-has most of those, the oldest.
+Connections without a key cannot keep out a client that has one. When a limit is reached, in all or of one address, a
+connection that has shown no key and is not being served is closed for the new one: the oldest of the address that has
+the most of them.
 
 Everything here runs on the event loop.
 """
@@ -17,11 +17,11 @@ from camiohookd.web.server.stream import Stream
 
 _OTHER_FILES = 512  # the other listeners, the queue's files, deliveries, libraries
 
-_Connections = OrderedDict[Stream, None]  # in the order of their coming
+_Connections = OrderedDict[Stream, None]  # the oldest first
 
 
 class Connections:
-    """At most `most` connections, and `most_of_one` from one address."""
+    """At most `most` connections, of which at most `most_of_one` are from one address."""
 
     def __init__(self, most: int, most_of_one: int, throttle: Throttle) -> None:
         self._most = most
@@ -29,17 +29,17 @@ class Connections:
         self._throttle = throttle
         self._open = _Connections()
         self._of_one: dict[str, _Connections] = {}
-        self._strangers: dict[str, _Connections] = {}  # those of `_of_one` that have shown no key
+        self._unauthenticated: dict[str, _Connections] = {}  # those of `_of_one` without a key
 
     def __len__(self) -> int:
         return len(self._open)
 
     def enter(self, stream: Stream) -> bool:
-        """Whether there is a place for `stream`; where another has to give way for it, that one is closed."""
+        """Add `stream`, closing another one if needed; False if there is no place for it."""
         if not self._has_place(stream.peer):
             return False
         if len(self._open) >= self._most and not self._make_place():
-            message = "closed a connection from %s: %d are open already, the most there may be"
+            message = "connection limit reached: closed a new connection from %s (the limit is %d)"
             self._throttle.warning("connections", message, stream.peer.shown, self._most)
             return False
         self._open[stream] = None
@@ -47,7 +47,7 @@ class Connections:
         return True
 
     def move(self, stream: Stream, peer: Peer) -> bool:
-        """Whether there is a place for `stream` among those of `peer`, for whom it carries the present request."""
+        """Count `stream` as a connection of `peer`, who sends the present request; False if it has too many."""
         if peer.group != stream.peer.group:
             if not self._has_place(peer):
                 return False
@@ -56,57 +56,57 @@ class Connections:
             self._count(stream)
         return True
 
-    def know(self, stream: Stream) -> None:
-        """`stream` has shown a right key: from now on it gives way to nobody."""
-        stream.is_known = True
-        _take_out(stream, self._strangers)
+    def authenticate(self, stream: Stream) -> None:
+        """Never close `stream` for another one: it has shown a right key."""
+        stream.is_authenticated = True
+        _take_out(stream, self._unauthenticated)
 
     def leave(self, stream: Stream) -> None:
-        """`stream` is closed; one that gave way has left already."""
+        """Remove `stream`, which is closed. It may have been removed before."""
         if stream in self._open:
             del self._open[stream]
             self._discount(stream)
 
-    def expects_answers(self) -> bool:
-        """Whether some connection was opened for a request, or has begun one, that has had no answer yet."""
+    def has_pending_requests(self) -> bool:
+        """Return whether a connection waits for the response to its first request, or to one that it has begun."""
         return any(not (each.is_kept or each.is_ending) for each in self._open)
 
     def _has_place(self, peer: Peer) -> bool:
         others = self._of_one.get(peer.group) if peer.group is not None else None
         if others is None or len(others) < self._most_of_one or self._close_oldest(others):
             return True
-        message = "closed a connection from %s: it has %d already, the most for one address"
+        message = "connection limit of one address reached: closed a new connection from %s (the limit is %d)"
         self._throttle.warning("address", message, peer.shown, self._most_of_one)
         return False
 
     def _make_place(self) -> bool:
-        largest = max(self._strangers.values(), key=len, default=self._open)
+        largest = max(self._unauthenticated.values(), key=len, default=self._open)
         return self._close_oldest(largest if len(largest) > 1 else self._open) or self._close_oldest(self._open)
 
     def _close_oldest(self, among: _Connections) -> bool:
-        oldest = next((each for each in among if not (each.is_known or each.is_busy)), None)
+        oldest = next((each for each in among if not (each.is_authenticated or each.is_busy)), None)
         if oldest is None:
             return False
         self.leave(oldest)
         oldest.close()
-        message = "all places for connections are taken: the oldest without a key, from %s, gave way"
-        self._throttle.warning("gave way", message, oldest.peer.shown)
+        message = "connection limit reached: closed the oldest unauthenticated connection from %s"
+        self._throttle.warning("closed oldest", message, oldest.peer.shown)
         return True
 
     def _count(self, stream: Stream) -> None:
         group = stream.peer.group
         if group is not None:
             self._of_one.setdefault(group, _Connections())[stream] = None
-            if not stream.is_known:
-                self._strangers.setdefault(group, _Connections())[stream] = None
+            if not stream.is_authenticated:
+                self._unauthenticated.setdefault(group, _Connections())[stream] = None
 
     def _discount(self, stream: Stream) -> None:
         _take_out(stream, self._of_one)
-        _take_out(stream, self._strangers)
+        _take_out(stream, self._unauthenticated)
 
 
 def _take_out(stream: Stream, of: dict[str, _Connections]) -> None:
-    """If it is there; no address is remembered of which there is nothing."""
+    """Remove `stream` from its address in `of`, if it is there, and the address with its last connection."""
     group = stream.peer.group
     if group is not None and group in of:
         of[group].pop(stream, None)
@@ -115,12 +115,12 @@ def _take_out(stream: Stream, of: dict[str, _Connections]) -> None:
 
 
 def allow_files(connections: int) -> None:
-    """Raise this process's limit of open files to what so many connections take; ConfigError if it may not."""
+    """Raise this process's limit of open files to what `connections` need. Raises ConfigError if it may not."""
     needed = connections + _OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < needed:
         raise ConfigError(
-            f"hook.max_connections: {connections} connections take {needed} open files, and this process may have "
+            f"hook.max_connections: {connections} connections need {needed} open files, but this process may open only "
             f"{hard}: lower the setting, or raise LimitNOFILE with systemctl edit camiohookd"
         )
     if soft != resource.RLIM_INFINITY and soft < needed:

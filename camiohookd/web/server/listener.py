@@ -1,4 +1,4 @@
-"""A listener: its bounds, its sockets, and how it comes to an end.
+"""A listener: its limits, its sockets, and how it stops.
 
 sockets ─▶ `listen` ─▶ `Listener` ─▶ `Connections` ─▶ `Stream`, each ─▶ `Site`, the paths ─▶ `endpoint.Endpoint`
 
@@ -37,12 +37,12 @@ NO_PROXIES = Peers()
 
 @dataclass(frozen=True, slots=True)
 class ListenerLimits:
-    """The bounds of one listener: bytes, seconds, connections.
+    """The limits of one listener, in bytes, seconds and connections.
 
-    `body_bytes` is one event, `bodies_bytes` all events that are in memory at once; a body waits `memory_seconds` for
-    its part of them. A body must arrive at `body_rate` bytes a second, and may take `header_seconds` more.
-    `idle_seconds` is how long a connection is kept between two requests, `answer_seconds` how long a client may take to
-    read. After a refusal at most `discard_bytes` are read, for at most `discard_seconds`.
+    `body_bytes` limits one event, `bodies_bytes` all events in memory together; a body waits up to `memory_seconds` for
+    memory. A body must arrive at `body_rate` bytes a second, and may take `header_seconds` longer. A connection may be
+    idle for `idle_seconds` between two requests, and a client may take `answer_seconds` to read a response. After a
+    refusal at most `discard_bytes` are read, for at most `discard_seconds`.
     """
 
     body_bytes: int = 32 * MEGABYTE
@@ -60,33 +60,33 @@ class ListenerLimits:
 
 
 class Site(Application):
-    """The paths of one listener, their limits, and who is connected; `is_closing` once nobody more is let in."""
+    """The paths of one listener, their limits and connections; `is_closing` once no connection is accepted any more."""
 
     def __init__(
         self, paths: list[Rule], unknown_path: type[RequestHandler], limits: ListenerLimits, peers: Peers = NO_PROXIES
     ) -> None:
         handlers: list[Any] = [*paths]
-        # Tornado's access log prints the URL, and the URL holds the key.
+        # Tornado's access log prints the URL, which contains the key.
         super().__init__(handlers, default_handler_class=unknown_path, log_function=lambda _request: None)
         self.limits = limits
         self.peers = peers
         self.throttle = Throttle(log)
-        self.crowd = Connections(limits.connections, limits.connections_of_one, self.throttle)
+        self.connections = Connections(limits.connections, limits.connections_of_one, self.throttle)
         self.is_closing = False
 
 
 class Listener(HTTPServer):
-    """Serves one `Site`; made by `listen`."""
+    """Serves one `Site`; create it with `listen`."""
 
     @property
     def site(self) -> Site:
         return cast("Site", self.request_callback)
 
     def take_from(self, sockets: Iterable[socket]) -> None:
-        """Accept connections on `sockets`, which listen already, until `stop`.
+        """Accept connections on `sockets`, which already listen, until `stop`.
 
-        Tornado's own way takes 128 at a time: in a rush a connection whose key has arrived would be one of the oldest,
-        and give way, before it was read.
+        Tornado accepts 128 at a time. When many connect at once, a connection could then be closed as the oldest
+        before its key, which has arrived, is read.
         """
         self._bound = list(sockets)
         for each in self._bound:
@@ -100,7 +100,7 @@ class Listener(HTTPServer):
         self._bound = []
 
     def use_certificate(self, context: ssl.SSLContext | None) -> None:
-        """What the next connections begin with, None for plain HTTP; those that are open go on as they began."""
+        """Use `context` for new connections, None for plain HTTP. Open connections keep theirs."""
         self.ssl_options = context
 
     def _accept_on(self, bound: socket) -> None:
@@ -111,7 +111,7 @@ class Listener(HTTPServer):
         for _ in range(_ACCEPTED_AT_ONCE):
             try:
                 connection, address = bound.accept()
-            except (BlockingIOError, ConnectionAbortedError):  # there is none; or whoever was first has left
+            except (BlockingIOError, ConnectionAbortedError):  # there is none, or the client has left
                 return
             except OSError as error:
                 self._rest(bound, error)
@@ -119,15 +119,15 @@ class Listener(HTTPServer):
             self._handle_connection(connection, address)
 
     def _rest(self, bound: socket, error: OSError) -> None:
-        """Wait a little: what the system has too little of will not be there at once."""
-        message = "connections wait: none could be accepted: %s"
+        """Accept nothing on `bound` for a while, since the system lacks files or memory."""
+        message = "cannot accept connections, trying again in a second: %s"
         self.site.throttle.warning("accept", message, error.strerror)
         loop = asyncio.get_running_loop()
         loop.remove_reader(bound)
         loop.call_later(_REST_SECONDS, self._accept_on, bound)
 
     def _handle_connection(self, connection: socket, address: Any) -> None:
-        """As Tornado's, which for some who leave before TLS begins raises and ends in a traceback in the log."""
+        """As Tornado's, which logs a traceback for some clients that leave before TLS begins."""
         try:
             super()._handle_connection(connection, address)
         except OSError:
@@ -137,28 +137,28 @@ class Listener(HTTPServer):
         limits = self.site.limits
         peer = self.site.peers.connected(address[0] if address else "")
         connection = Stream(stream, peer, Patience(limits.header_seconds, limits.idle_seconds), self.site.throttle)
-        if self.site.crowd.enter(connection):
+        if self.site.connections.enter(connection):
             super().handle_stream(cast("IOStream", connection), address)
         else:
             stream.close()
 
     def on_close(self, server_conn: object) -> None:
-        self.site.crowd.leave(cast("Stream", cast("HTTP1ServerConnection", server_conn).stream))
+        self.site.connections.leave(cast("Stream", cast("HTTP1ServerConnection", server_conn).stream))
         super().on_close(server_conn)
 
     async def drain(self, grace: float) -> None:
-        """Accept nothing more, serve those who are connected for `grace` seconds, then close every connection."""
+        """Accept no more connections, serve the open ones for at most `grace` seconds, then close them."""
         self.stop()
         self.site.is_closing = True
         with suppress(TimeoutError):
             async with asyncio.timeout(grace):
-                while self.site.crowd.expects_answers():
+                while self.site.connections.has_pending_requests():
                     await asyncio.sleep(_LOOK_SECONDS)
         await self.close_all_connections()
 
 
 def listen(site: Site, sockets: Iterable[socket]) -> Listener:
-    """Serve `site` on `sockets`, which listen already; call it on the running event loop."""
+    """Serve `site` on `sockets`, which already listen. Call it on the running event loop."""
     quieten_tornado()
     limits = site.limits
     listener = Listener(
@@ -166,8 +166,8 @@ def listen(site: Site, sockets: Iterable[socket]) -> Listener:
         chunk_size=MEGABYTE,
         max_header_size=limits.header_bytes,
         max_buffer_size=MEGABYTE,
-        idle_connection_timeout=limits.idle_seconds + limits.header_seconds,  # `Stream` tells the two apart
-        # `endpoint` counts the body itself: over this bound Tornado would answer 400 and not 413.
+        idle_connection_timeout=limits.idle_seconds + limits.header_seconds,  # `Stream` has a timer for each of the two
+        # `RequestBody` counts the body itself: over this limit Tornado would answer 400 and not 413.
         max_body_size=_NO_LIMIT,
     )
     listener.take_from(sockets)

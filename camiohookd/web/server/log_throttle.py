@@ -1,10 +1,10 @@
-"""Log lines that an outsider can cause: how many, and what they look like."""
+"""Limits and escapes log lines that a client can cause."""
 
 import logging
 import time
 from collections.abc import Callable
 
-from camiohookd.web.server.answers import ErrorResponse
+from camiohookd.web.server.error_responses import ErrorResponse
 
 _LOGGED_LENGTH = 200
 
@@ -12,9 +12,9 @@ log = logging.getLogger("camiohookd.web")
 
 
 class Throttle:
-    """At most one warning of a kind in `seconds`; the next one says how many were left out.
+    """Logs at most one warning of each kind in `seconds`; the next one says how many were suppressed.
 
-    The kinds must be few: each is remembered.
+    There must be few kinds, since each is remembered.
     """
 
     def __init__(self, log: logging.Logger, seconds: float = 60, clock: Callable[[], float] = time.monotonic) -> None:
@@ -22,35 +22,36 @@ class Throttle:
         self._seconds = seconds
         self._clock = clock
         self._until: dict[str, float] = {}
-        self._left_out: dict[str, int] = {}
+        self._suppressed: dict[str, int] = {}
 
     def warning(self, kind: str, message: str, *args: object) -> None:
+        """Log `message` unless a warning of this `kind` was logged less than `seconds` ago."""
         now = self._clock()
         if now < self._until.get(kind, now):
-            self._left_out[kind] = self._left_out.get(kind, 0) + 1
+            self._suppressed[kind] = self._suppressed.get(kind, 0) + 1
             return
         self._until[kind] = now + self._seconds
-        left_out = self._left_out.pop(kind, 0)
-        if left_out:
-            message += f"; {left_out} more like it since the last such line"
+        suppressed = self._suppressed.pop(kind, 0)
+        if suppressed:
+            message += f"; {suppressed} more of this kind since the last such line"
         self._log.warning(message, *args)
 
 
-def log_refusal(throttle: Throttle, answer: ErrorResponse, peer: str, received: int) -> None:
-    """Log that a request from `peer`, of whose body `received` bytes were read, got the error `answer`."""
+def log_refusal(throttle: Throttle, response: ErrorResponse, peer: str, received: int) -> None:
+    """Log that a request from `peer` is refused with `response`, after `received` bytes of its body."""
     throttle.warning(
-        answer.code,
+        response.code,
         "refused status=%d code=%s from=%s bytes=%d: %s",
-        answer.status,
-        answer.code,
+        response.status,
+        response.code,
         printable(peer or "this machine"),
         received,
-        printable(answer.message),
+        printable(response.message),
     )
 
 
 class _Tornado(logging.Filter):
-    """Lets through what Tornado calls an error; warnings, which outsiders cause, are throttled as ours are."""
+    """Passes Tornado's errors, and throttles its warnings, which clients cause, as our own."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,16 +68,16 @@ _tornado = _Tornado()
 
 
 def quieten_tornado() -> None:
-    """Let no outsider fill the log by way of Tornado.
+    """Keep clients from filling the log through Tornado.
 
-    Below a warning it prints parts of malformed messages: one may hold the key, and scanners send thousands.
+    Its lines below a warning contain parts of malformed messages, possibly the key, and scanners send thousands.
     """
     general = logging.getLogger("tornado.general")
     general.setLevel(logging.WARNING)
-    general.addFilter(_tornado)  # a second time it does nothing
+    general.addFilter(_tornado)  # adding it again has no effect
 
 
 def printable(text: str) -> str:
-    """`text` for a log line: whatever it holds, one line, and not a long one."""
+    """Return `text` for a log line: shortened, with U+FFFD for each unprintable character."""
     short = text if len(text) <= _LOGGED_LENGTH else text[: _LOGGED_LENGTH - 1] + "…"
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in short)

@@ -1,7 +1,7 @@
-"""Who is at the other end, for the limits of one address: the connection's address and X-Forwarded-For ─▶ `Peer`.
+"""Identifies clients for the limits of one address: the connection's address and X-Forwarded-For ─▶ `Peer`.
 
-A proxy that the owner trusts is believed what it says: the client is then the last address of X-Forwarded-For that is
-no such proxy. Behind a tunnel everybody comes from this machine, so nobody there can be held to limits of one address.
+Behind a trusted proxy the client is the last address in X-Forwarded-For that is not itself a trusted proxy. Behind a
+tunnel every client has an address of this machine, so limits of one address do not apply there.
 """
 
 from collections.abc import Iterable
@@ -11,44 +11,44 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_netw
 
 IPAddress = IPv4Address | IPv6Address
 
-_HOST_BITS = 64  # whoever has one IPv6 address usually has all with these first bits (RFC 6177)
+_HOST_BITS = 64  # one customer usually has all IPv6 addresses with the same first 64 bits (RFC 6177)
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """`name` for the log; `group` is what limits of one address are counted by, None where they do not hold."""
+    """A client: `name` for the log; `group` is what limits of one address count, None if they do not apply."""
 
     name: str
     group: str | None
 
     @property
     def shown(self) -> str:
-        """For the log; a Unix socket's peer has no address, and Tornado gives it the name ""."""
+        """The name for the log. The client of a Unix socket has no address: Tornado names it ""."""
         return self.name or "this machine"
 
 
 class Peers:
-    """Tells peers apart; `trusted` are the proxies, each an address or a network."""
+    """Identifies peers; `trusted` are the trusted proxies, each an address or a network."""
 
     def __init__(self, trusted: Iterable[str] = ()) -> None:
         self._trusted = [ip_network(each) for each in trusted]
 
     def connected(self, address: str) -> Peer:
-        """Who opened a connection."""
+        """Return the peer that opened a connection from `address`."""
         ip = _parse(address)
         if ip is None or ip.is_loopback or self._is_trusted(ip):
             return Peer(address, None)
         return Peer(str(ip), _group(ip))
 
     def client(self, address: str, forwarded: str) -> Peer:
-        """Who sent a request that came from `address` with the header X-Forwarded-For, "" where there is none."""
+        """Return the peer that sent a request from `address` with this X-Forwarded-For header ("" for none)."""
         ip = _parse(address)
         if ip is None or not self._is_trusted(ip):
             return self.connected(address)
         for claimed in reversed(forwarded.split(",")):
             ip = _parse(_without_port(claimed.strip()))
             if ip is None:
-                break  # a proxy that hides it: what stands before could be anybody's word
+                break  # hidden by a proxy: anybody may have written what precedes it
             if not self._is_trusted(ip):
                 return self.connected(str(ip))
         return Peer(address, None)
@@ -59,7 +59,7 @@ class Peers:
 
 @lru_cache
 def _parse(text: str) -> IPAddress | None:
-    """IPv4 as it is written in IPv6 is IPv4; a zone is left out."""
+    """Return the address without its zone; an IPv4-mapped IPv6 address as IPv4."""
     try:
         ip = ip_address(text.partition("%")[0])
     except ValueError:
@@ -68,7 +68,7 @@ def _parse(text: str) -> IPAddress | None:
 
 
 def _without_port(text: str) -> str:
-    """``192.0.2.1:80`` and ``[2001:db8::1]:80``: some proxies add it."""
+    """Strip the port that some proxies add: ``192.0.2.1:80``, ``[2001:db8::1]:80``."""
     if text.startswith("["):
         return text[1:].partition("]")[0]
     return text.partition(":")[0] if text.count(":") == 1 else text

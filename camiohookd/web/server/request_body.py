@@ -1,4 +1,4 @@
-"""The body of one request as it arrives: how long it is, how fast it must come, and what is discarded after a refusal.
+"""Receives the body of one request: checks its length and pace, and discards what follows a refusal.
 
 headers ─▶ `declared_length` ─▶ `RequestBody.add`, piece by piece ─▶ `chunks`
                                      └─ after a refusal: `RequestBody.discard`
@@ -11,16 +11,16 @@ from collections.abc import Callable
 
 from tornado.httputil import HTTPHeaders
 
-from camiohookd.web.server import answers
-from camiohookd.web.server.answers import Refused
+from camiohookd.web.server import error_responses
+from camiohookd.web.server.error_responses import Refused
 from camiohookd.web.server.listener import ListenerLimits
 from camiohookd.web.server.stream import PIECE_BYTES, Stream
 
-_LENGTH_DIGITS = 15  # a longer number exceeds every limit, and Tornado accepts only so many digits
+_LENGTH_DIGITS = 15  # a longer number exceeds every limit, and Tornado does not accept any number of digits
 
 
 class RequestBody:
-    """Collects a body from `stream` in `chunks`, up to `limit` bytes.
+    """Collects the body that arrives on `stream` in `chunks`, up to `limit` bytes.
 
     `length` is the declared size in bytes, None for a chunked body; `received` counts the bytes so far. `hang_up`
     closes the connection.
@@ -41,11 +41,11 @@ class RequestBody:
     def check_length(self) -> None:
         """Raise `Refused` if the declared length is over the limit."""
         if self.length is not None and self.length > self.limit:
-            raise Refused(answers.too_large(self.limit))
+            raise Refused(error_responses.too_large(self.limit))
 
     @property
     def needed(self) -> int:
-        """Bytes of memory for what is here and for the next piece, which is read into a buffer of its own."""
+        """How many bytes of memory the body needs now: for what has arrived, and for the next piece."""
         whole = self.limit if self.length is None else self.length
         return min(whole, self.received + PIECE_BYTES)
 
@@ -53,52 +53,54 @@ class RequestBody:
         """Keep the next piece. Raises `Refused` if the body is now over the limit."""
         self.received += len(chunk)
         if self.received > self.limit:
-            raise Refused(answers.too_large(self.limit))
+            raise Refused(error_responses.too_large(self.limit))
         if self.chunks and len(self.chunks[-1]) + len(chunk) <= PIECE_BYTES:
-            self.chunks[-1] += chunk  # a chunked body may come in single bytes, and each object takes sixty
+            self.chunks[-1] += chunk  # a chunked body may arrive byte by byte, and each object takes 60 bytes
         else:
             self.chunks.append(chunk if isinstance(chunk, bytearray) else bytearray(chunk))
 
     def watch_pace(self, too_slow: Callable[[], None]) -> None:
-        """Call `too_slow` if the body arrives slower than the limits allow, until `close` or `drain`."""
+        """Call `too_slow` as soon as the body is later than the limits allow. Ends with `close` or `drain`."""
         self._began = asyncio.get_running_loop().time()
         self._too_slow = too_slow
         self._check_pace()
 
     def pause(self) -> None:
-        """The body is not read for a while: stop the clock."""
+        """Stop the clock while the body is not read."""
         self._cancel_timer()
         self._paused = asyncio.get_running_loop().time()
 
     def resume(self) -> None:
-        """The body is read again."""
+        """Start the clock again."""
         if self._too_slow is not _nothing:
             self._began += asyncio.get_running_loop().time() - self._paused
             self._check_pace()
 
     def drain(self) -> None:
-        """Drop what is here; from now on only discard, for a bounded number of bytes and seconds."""
+        """Drop what has arrived; discard what still arrives, then hang up after a bounded time."""
         self.chunks.clear()
         self._call_later(self._limits.discard_seconds, self._hang_up)
 
     def discard(self, size: int) -> None:
-        """Count `size` bytes that arrived after a refusal; hang up when they are too many."""
+        """Count `size` bytes that arrived after a refusal; hang up if they are too many."""
         self._discarded += size
         if self._discarded > self._limits.discard_bytes:
             self._hang_up()
 
     @property
     def is_arriving(self) -> bool:
-        """Whether the body, or what follows a refusal, is still expected."""
+        """Whether more of the body is expected, possibly only to discard it."""
         return self._too_slow is not _nothing
 
     def close(self) -> None:
-        """Nothing more is expected: the body is complete, or the connection is gone."""
+        """Expect nothing more: the body is complete, or the connection is closed."""
         self._cancel_timer()
-        self._too_slow = _nothing  # it knows the request, which knows this: no circle for the garbage collector
+        self._too_slow = (
+            _nothing  # it refers to the request, which refers to this: leave no cycle for the garbage collector
+        )
 
     def _check_pace(self) -> None:
-        """Check how fast the body comes, and again when what has arrived by now would be too little."""
+        """Check the pace now, and again when what has arrived by now will be too little."""
         loop = asyncio.get_running_loop()
         received = self.received + self._stream.ahead
         left = self._began + self._limits.header_seconds + received / self._limits.body_rate - loop.time()
@@ -117,7 +119,8 @@ class RequestBody:
             self._timer = None
 
 
-def _nothing() -> None: ...
+def _nothing() -> None:
+    """Do nothing."""
 
 
 def declared_length(headers: HTTPHeaders, version: str = "HTTP/1.1") -> int | None:
@@ -129,11 +132,11 @@ def declared_length(headers: HTTPHeaders, version: str = "HTTP/1.1") -> int | No
     length, encoding = headers.get("Content-Length"), headers.get("Transfer-Encoding")
     if encoding is not None:
         if length is not None or encoding.lower() != "chunked" or version == "HTTP/1.0":  # which has no chunks
-            raise Refused(answers.BAD_FRAMING)
+            raise Refused(error_responses.BAD_FRAMING)
         return None
     if length is None:
         return 0
     if not (length.isascii() and length.isdigit()):
-        raise Refused(answers.BAD_FRAMING)
+        raise Refused(error_responses.BAD_FRAMING)
     digits = length.lstrip("0") or "0"
     return int(digits) if len(digits) <= _LENGTH_DIGITS else 10**_LENGTH_DIGITS

@@ -1,8 +1,7 @@
-"""One connection between Tornado and its socket: how long a request's head may take, what it may look like, and bodies
-without copies.
+"""A connection between Tornado and its socket: times and checks a request's head, and reads bodies without copies.
 
-socket ─▶ first byte, within the idle time ─▶ the head, within its own ─▶ line ends checked ─▶ Tornado
-       └▶ a body, straight into the buffer that is handed on ─▶ Tornado
+socket ─▶ first byte, within the idle time ─▶ head, within its own time ─▶ line ends checked ─▶ Tornado
+       └▶ body, read into the buffer that is passed on; chunk extensions and trailer fields removed ─▶ Tornado
 
 Everything here runs on the event loop.
 """
@@ -14,20 +13,19 @@ from typing import Any, cast
 
 from tornado.iostream import IOStream, StreamClosedError
 
-from camiohookd.web.server.answers import BAD_REQUEST
+from camiohookd.web.server.error_responses import BAD_REQUEST
 from camiohookd.web.server.log_throttle import Throttle, log_refusal
 from camiohookd.web.server.peers import Peer
 
-# Programs disagree whether one of these ends a line (RFC 9112, section 2.2), and requests can be smuggled through where
-# two in a row do. Tornado takes a LF alone.
+# Implementations disagree whether one of these ends a line (RFC 9112, section 2.2), which allows request smuggling.
+# Tornado accepts a LF alone.
 _ODD_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n)|\0")
-# So much memory is asked for with every read, and a thousand connections may dribble their heads in byte by byte.
+# Each read allocates this much, and a thousand connections may send their heads byte by byte.
 _HEAD_BYTES = 4 * 1024
-# Most events are one piece. Memory for it is taken as a whole, for those who were let in; what is thrown away comes in
-# smaller ones.
+# Most events fit in one piece, whose memory is reserved before it is read. Discarded bytes are read in smaller pieces.
 PIECE_BYTES = 1024 * 1024
-_THROWN_AWAY_BYTES = 64 * 1024
-# RFC 9112, section 7.1.1: a size, and extensions, whose values may be quoted.
+_DISCARDED_BYTES = 64 * 1024
+# RFC 9112, section 7.1.1: a size and extensions, whose values may be quoted.
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
 _CHUNK_LINE = re.compile(
@@ -35,33 +33,33 @@ _CHUNK_LINE = re.compile(
 )
 _CHUNK_LINE_BYTES = 4 * 1024
 _NO_CHUNK = b"\r\n"
-# RFC 9110, sections 5.5 and 6.5: what frames a message must not come at its end.
+# RFC 9110, sections 5.5 and 6.5.1: fields that frame or route a message are not allowed in trailers.
 _TRAILER = re.compile(rb"%b:[\t \x21-\x7e\x80-\xff]*\r\n" % _TOKEN)
 _FRAMING = re.compile(rb"(?:content-length|transfer-encoding|host|trailer|te|connection):", re.IGNORECASE)
 _TRAILER_BYTES = 16 * 1024
-# The one answer that Tornado writes without asking. Should another version of it write other bytes, those go out.
+# The one response that Tornado writes on its own. If a later version writes other bytes, they are sent as they are.
 _TORNADOS_OWN = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds: for a request's head, and between two requests."""
+    """How many seconds a request's head may take, and how many may pass between two requests."""
 
     head: float
     idle: float
 
 
 class Stream:
-    """A connection from `peer`; for all that is not here it is the `IOStream`.
+    """A connection from `peer`. Every attribute that it does not define is that of the `IOStream`.
 
-    `is_known` once it has shown a right key, `is_busy` while a request on it is served, `is_kept` between two requests,
-    `is_ending` once it has got its last answer. `ahead` is how many bytes of a body are here that Tornado has not got.
-    `throttle` logs what is refused here.
+    `is_authenticated`: it has shown a right key; `is_busy`: a request on it is being served; `is_kept`: it is idle
+    between two requests; `is_ending`: its last response was sent. `ahead` is how many bytes of a body are read that
+    Tornado has not got yet. `throttle` logs the requests refused here.
     """
 
     def __init__(self, stream: IOStream, peer: Peer, patience: Patience, throttle: Throttle) -> None:
         self.peer = peer
-        self.is_known = False
+        self.is_authenticated = False
         self.is_busy = False
         self.is_kept = False
         self.is_ending = False
@@ -76,10 +74,10 @@ class Stream:
         return getattr(self._stream, name)
 
     async def read_until_regex(self, regex: bytes, max_bytes: int | None = None) -> bytes:
-        """A request's head, which is all that Tornado calls this for."""
+        """Read a request's head. Tornado calls this for nothing else."""
         in_bodies, self._stream.read_chunk_size = self._stream.read_chunk_size, _HEAD_BYTES
         self.is_kept = not self._is_new
-        # The first head of a connection is what it was opened for, so its time begins at once.
+        # A new connection is opened to send a request, so the time of its head begins at once.
         timer = self._hang_up_after(self._patience.head if self._is_new else self._patience.idle)
         try:
             head = await self._stream.read_bytes(1)
@@ -99,10 +97,10 @@ class Stream:
         return head
 
     async def read_until(self, delimiter: bytes, max_bytes: int | None = None) -> bytes:  # noqa: ARG002  # Tornado's
-        """Read the size line of a chunk, which is all that Tornado calls this for, and return it without extensions.
+        """Read a chunk's size line and return it without extensions. Tornado calls this for nothing else.
 
-        After the last one the trailer fields are read and dropped: Tornado knows neither (RFC 9112, sections 7.1.1 and
-        7.1.2). A line that is not well-formed is returned as one that Tornado refuses.
+        After the last size line, also read and drop the trailer fields, since Tornado supports neither (RFC 9112,
+        sections 7.1.1 and 7.1.2). Malformed lines are returned as a line that Tornado refuses.
         """
         line = await self._stream.read_until(delimiter, max_bytes=_CHUNK_LINE_BYTES)
         size = _CHUNK_LINE.fullmatch(line)
@@ -111,7 +109,7 @@ class Stream:
         return size[1] + b"\r\n"
 
     async def _drop_trailers(self) -> bool:
-        """Read up to the empty line that ends a chunked body, which `read_bytes` then returns; False for no fields."""
+        """Read the trailer fields and the empty line, which `read_bytes` returns next. False if they are not valid."""
         left = _TRAILER_BYTES
         while left > 0:
             line = await self._stream.read_until(b"\r\n", max_bytes=left)
@@ -124,13 +122,13 @@ class Stream:
         return False
 
     async def read_bytes(self, num_bytes: int, partial: bool = False) -> bytes | bytearray:
-        """`partial`: the next piece of a body; otherwise the line end behind a chunk."""
+        """Read the next piece of a body if `partial`, otherwise the line end behind a chunk."""
         if not partial:
             if self._has_read_end:
                 self._has_read_end = False
                 return b"\r\n"
             return await self._stream.read_bytes(num_bytes)
-        piece = bytearray(min(num_bytes, _THROWN_AWAY_BYTES if self.is_ending else PIECE_BYTES))
+        piece = bytearray(min(num_bytes, _DISCARDED_BYTES if self.is_ending else PIECE_BYTES))
         rest = memoryview(piece)
         self.ahead = 0
         while rest:

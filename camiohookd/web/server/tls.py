@@ -1,6 +1,6 @@
-"""The public listener's certificate: PEM files ─▶ `load` ─▶ a context for new connections, and when it ends.
+"""The public listener's certificate: PEM files ─▶ `load` ─▶ a context for new connections, and the expiry date.
 
-A connection keeps the context that it began with, so that another certificate disturbs none.
+Open connections keep their context when the certificate is replaced.
 """
 
 import logging
@@ -14,20 +14,20 @@ from camiohookd.errors import ConfigError
 from camiohookd.system.permissions import remedy
 from camiohookd.web.server.tls_groups import use_groups
 
-# Forward secrecy and authenticated encryption alone, as Mozilla's "intermediate"; TLS 1.3 has nothing else.
+# Only forward secrecy and authenticated encryption, as in Mozilla's intermediate list. TLS 1.3 has nothing else.
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 WARN_BEFORE = timedelta(days=30)
 
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _UTC_TIME, _VERSION = 0x17, 0xA0
-_RELOAD = "put the new one in its place and run systemctl reload camiohookd"
+_RELOAD = "replace the file and run systemctl reload camiohookd"
 
 log = logging.getLogger("camiohookd.web")
 
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """`context` is what connections begin with; `expires` is UTC."""
+    """`context` is for new connections; `expires` is in UTC."""
 
     context: ssl.SSLContext
     path: str
@@ -35,13 +35,13 @@ class Certificate:
 
 
 def load(cert: str, key: str) -> Certificate | None:
-    """The certificate and its chain in the file `cert`, with the key in the file `key`; "": it is in `cert`, too.
+    """Load the certificate and its chain from the file `cert`, and the key from the file `key` ("": also from `cert`).
 
-    None where neither is set. Raises ConfigError.
+    Returns None if neither is set. Raises ConfigError.
     """
     if not cert:
         if key:
-            raise ConfigError("hook.tls_key is set and hook.tls_cert is not: set both, or neither for plain http")
+            raise ConfigError("hook.tls_key is set but hook.tls_cert is not: set both, or neither for plain http")
         return None
     pem = _read("hook.tls_cert", cert)
     if key:
@@ -50,18 +50,21 @@ def load(cert: str, key: str) -> Certificate | None:
 
 
 def warn_of_expiry(certificate: Certificate, now: datetime) -> None:
-    """A line in the log if the certificate ends within a month, or has ended."""
+    """Log a warning if the certificate expires within a month, an error if it has expired."""
     left = certificate.expires - now
     if left <= timedelta(0):
-        message = "the certificate %s has ended on %s, and Camio may refuse it: %s"
+        message = "the certificate %s expired on %s, and Camio may refuse it: %s"
         log.error(message, certificate.path, certificate.expires.date(), _RELOAD)
     elif left <= WARN_BEFORE:
-        message = "the certificate %s ends in %d days, on %s: %s"
+        message = "the certificate %s expires in %d days, on %s: %s"
         log.warning(message, certificate.path, left.days, certificate.expires.date(), _RELOAD)
 
 
 def expiry(der: bytes) -> datetime:
-    """The notAfter of a certificate in DER (RFC 5280, section 4.1), UTC; ValueError or IndexError if it is none."""
+    """Return the notAfter of a certificate in DER (RFC 5280, section 4.1), in UTC.
+
+    Raises ValueError or IndexError if it is not a certificate.
+    """
     ((_, certificate),) = _elements(der)
     fields = _elements(_elements(certificate)[0][1])
     if fields[0][0] == _VERSION:
@@ -69,7 +72,7 @@ def expiry(der: bytes) -> datetime:
     _serial, _algorithm, _issuer, (_, validity), *_ = fields
     kind, after = _elements(validity)[1]
     text = after.decode("ascii")
-    if kind == _UTC_TIME:  # two digits of the year, from 1950 on: section 4.1.2.5.1
+    if kind == _UTC_TIME:  # the year has two digits, from 1950 on: section 4.1.2.5.1
         text = ("20" if text < "50" else "19") + text
     return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
 
@@ -83,34 +86,32 @@ def _context(cert: str, key: str) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     where = f"hook.tls_key: {key}" if key else f"hook.tls_cert: {cert}"
 
-    def no_password() -> str:  # OpenSSL would ask for it on the terminal
-        raise ConfigError(f"{where}: the key is protected by a password, and must not be; its file's mode protects it")
+    def no_password() -> str:  # otherwise OpenSSL asks for it on the terminal
+        raise ConfigError(f"{where}: the key has a password, which is not supported; store it without one")
 
     try:
         context.load_cert_chain(cert, key or None, no_password)
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
-            raise ConfigError(f"{where}: the key is not the one of the certificate in {cert}") from None
-        reason = error.reason or "it is no PEM"
-        raise ConfigError(
-            f"hook.tls_cert: {cert}: no certificate with its key, as PEM, could be read: {reason}"
-        ) from None
+            raise ConfigError(f"{where}: the key does not belong to the certificate in {cert}") from None
+        reason = error.reason or "not PEM"
+        raise ConfigError(f"hook.tls_cert: {cert}: cannot read a certificate and its key as PEM: {reason}") from None
     return context
 
 
 def _expiry(pem: bytes, where: str) -> datetime:
-    """Of the first certificate, which is the listener's own."""
+    """Return when the first certificate, the listener's own, expires."""
     try:
         found = _PEM.search(pem)
         if found is None:
             raise ValueError("no certificate")
         return expiry(ssl.PEM_cert_to_DER_cert(found[0].decode("ascii")))
     except (ValueError, IndexError):
-        raise ConfigError(f"{where}: the certificate's last day cannot be read") from None
+        raise ConfigError(f"{where}: cannot read the certificate's expiry date") from None
 
 
 def _elements(der: bytes) -> list[tuple[int, bytes]]:
-    """The tags and contents that stand in a row (X.690, section 8.1)."""
+    """Return the tags and contents of consecutive elements (X.690, section 8.1)."""
     elements = []
     while der:
         tag, length, start = der[0], der[1], 2
@@ -124,7 +125,7 @@ def _elements(der: bytes) -> list[tuple[int, bytes]]:
 
 def _read(setting: str, path: str) -> bytes:
     if "-----BEGIN" in path:
-        raise ConfigError(f"{setting}: it is a PEM text (not shown), expected the path of a file with that text")
+        raise ConfigError(f"{setting}: expected the path of a file, given the PEM text itself (not shown)")
     try:
         return Path(path).read_bytes()
     except OSError as error:

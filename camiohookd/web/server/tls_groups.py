@@ -1,7 +1,7 @@
-"""The key exchange groups of a listener: those of Mozilla's "intermediate" list, in its order, and no others.
+"""Restricts a listener to the key exchange groups of Mozilla's intermediate list, in its order.
 
-Python before 3.15 can set a single group alone, so OpenSSL is called itself: with the context that a Python context
-holds as its first field (Modules/_ssl.c, PySSLContext, the same from Python 3.6 to 3.14).
+Before Python 3.15 the ssl module can set only a single group. OpenSSL is therefore called directly, with the context
+that is the first field of a Python context (Modules/_ssl.c, PySSLContext, the same from Python 3.6 to 3.14).
 """
 
 import ctypes
@@ -16,7 +16,7 @@ _LAST_KNOWN_PYTHON = (3, 14)
 
 
 def use_groups(context: ssl.SSLContext) -> bool:
-    """Let `context` agree on `GROUPS` alone; False where this Python has no way to, and keeps OpenSSL's groups."""
+    """Allow only `GROUPS` in `context`. False if this Python has no way to, and OpenSSL's default groups stay."""
     set_groups = getattr(context, "set_groups", None)
     if set_groups is not None:
         set_groups(GROUPS)
@@ -33,5 +33,5 @@ def use_groups(context: ssl.SSLContext) -> bool:
 
 
 def _ssl_module() -> ModuleType:
-    """The extension that `ssl` is made of: what it is linked to is the OpenSSL that its contexts belong to."""
+    """Return the extension module of `ssl`, which is linked to the OpenSSL that its contexts belong to."""
     return sys.modules["_ssl"]

@@ -32,7 +32,7 @@ def test_a_certificate_that_ends_soon_is_warned_of_every_day(
                 await Reloader(started, lambda: started, lambda _setup: None).run(asyncio.Event())
 
     asyncio.run(some_days())
-    assert caplog.text.count("ends in 4 days") > 1
+    assert caplog.text.count("expires in 4 days") > 1
 
 
 def test_whatever_goes_wrong_in_a_reload_the_next_one_is_done(caplog: pytest.LogCaptureFixture) -> None:
@@ -82,4 +82,4 @@ def test_a_start_warns_of_weak_keys_and_of_a_certificate_that_ends(
     setup.warn(Setup(Config(), {"mine": "12345678"}, loaded))
     assert 'the key "mine" is weak' in caplog.text
     assert "12345678" not in caplog.text
-    assert "ends in 0 days" in caplog.text
+    assert "expires in 0 days" in caplog.text

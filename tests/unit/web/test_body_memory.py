@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from camiohookd.web.body_memory import BodyMemory, BodyShare
-from camiohookd.web.server.answers import Refused
+from camiohookd.web.server.error_responses import Refused
 
 
 def opened(memory: BodyMemory, *sizes: int) -> list[BodyShare]:
@@ -24,8 +24,8 @@ def test_a_share_that_finds_no_memory_is_refused_after_its_patience() -> None:
         assert waiting is not None
         with pytest.raises(Refused) as refusal:
             await waiting
-        assert refusal.value.answer.status == 503
-        assert refusal.value.answer.retry_after
+        assert refusal.value.response.status == 503
+        assert refusal.value.response.retry_after
 
     asyncio.run(scenario())
 

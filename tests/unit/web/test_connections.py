@@ -14,7 +14,7 @@ class FakeStream:
 
     def __init__(self, address: str) -> None:
         self.peer = Peers().connected(address)
-        self.is_known = self.is_busy = self.is_closed = False
+        self.is_authenticated = self.is_busy = self.is_closed = False
 
     def close(self) -> None:
         self.is_closed = True
@@ -31,9 +31,9 @@ def enter(into: Connections, *addresses: str) -> list[FakeStream]:
     return streams
 
 
-def know(by: Connections, *streams: FakeStream) -> None:
+def authenticate(by: Connections, *streams: FakeStream) -> None:
     for each in streams:
-        by.know(cast("Stream", each))
+        by.authenticate(cast("Stream", each))
 
 
 def closed(streams: list[FakeStream]) -> list[int]:
@@ -64,7 +64,7 @@ def test_of_the_loopback_which_has_no_limit_of_its_own_the_oldest_gives_way() ->
 def test_who_has_shown_a_key_or_is_being_answered_never_gives_way() -> None:
     full = crowd(3)
     streams = enter(full, *["192.0.2.1"] * 2, "192.0.2.2")
-    know(full, streams[0])
+    authenticate(full, streams[0])
     streams[1].is_busy = True
     (new,) = enter(full, "192.0.2.3")
     assert closed(streams) == [2]
@@ -78,21 +78,21 @@ def test_who_has_shown_a_key_or_is_being_answered_never_gives_way() -> None:
 def test_known_connections_do_not_make_an_address_the_one_with_the_most() -> None:
     full = crowd(6)
     streams = enter(full, *["192.0.2.1"] * 4, *["198.51.100.1"] * 2)
-    know(full, *streams[:3])
+    authenticate(full, *streams[:3])
     enter(full, "203.0.113.1")
     assert closed(streams) == [4]
 
 
 def test_where_nobody_may_be_closed_the_new_one_is_not_let_in() -> None:
     full = crowd(2)
-    know(full, *enter(full, "192.0.2.1", "192.0.2.2"))
+    authenticate(full, *enter(full, "192.0.2.1", "192.0.2.2"))
     assert not full.enter(cast("Stream", FakeStream("192.0.2.3")))
 
 
 def test_a_place_is_free_again_when_its_connection_has_left() -> None:
     full = crowd(1)
     (first,) = enter(full, "192.0.2.1")
-    know(full, first)
+    authenticate(full, first)
     full.leave(cast("Stream", first))
     enter(full, "192.0.2.2")
     assert not first.is_closed

@@ -26,7 +26,7 @@ def test_a_flood_of_one_kind_is_one_line_until_the_time_is_over(caplog: pytest.L
     assert caplog.messages == ["refused from=192.0.2.1"]
     clock.now = 60.0
     throttle.warning("wrong_key", "refused from=%s", "192.0.2.2")
-    assert caplog.messages[1:] == ["refused from=192.0.2.2; 999 more like it since the last such line"]
+    assert caplog.messages[1:] == ["refused from=192.0.2.2; 999 more of this kind since the last such line"]
 
 
 def test_one_kind_does_not_silence_another(caplog: pytest.LogCaptureFixture) -> None:

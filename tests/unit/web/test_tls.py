@@ -72,7 +72,7 @@ def refusal(cert: Path | str, key: Path | str = "") -> str:
 
 
 def test_a_key_without_a_certificate_is_refused(pair: Pair) -> None:
-    assert "hook.tls_key is set and hook.tls_cert is not" in refusal("", pair.key)
+    assert "hook.tls_key is set but hook.tls_cert is not" in refusal("", pair.key)
 
 
 def test_a_file_that_is_not_there_is_named_with_its_setting(tmp_path: Path, pair: Pair) -> None:
@@ -94,22 +94,21 @@ def test_who_must_be_allowed_to_read_it_is_told() -> None:
 
 def test_a_key_of_another_certificate_is_refused(tmp_path: Path, pair: Pair) -> None:
     other = make_certificate(tmp_path, "other")
-    assert refusal(pair.cert, other.key) == f"hook.tls_key: {other.key}: the key is not the one of the certificate " + (
-        f"in {pair.cert}"
-    )
+    reason = f"hook.tls_key: {other.key}: the key does not belong to the certificate in {pair.cert}"
+    assert refusal(pair.cert, other.key) == reason
 
 
 def test_a_key_with_a_password_is_refused_and_none_is_asked_for(tmp_path: Path, pair: Pair) -> None:
     locked = tmp_path / "locked.key"
     command = ["openssl", "pkey", "-aes256", "-passout", "pass:secret", "-in", str(pair.key), "-out", str(locked)]
     subprocess.run(command, check=True, capture_output=True)
-    assert "protected by a password" in refusal(pair.cert, locked)
+    assert "the key has a password" in refusal(pair.cert, locked)
 
 
 @pytest.mark.parametrize("text", ["", "no PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
 def test_what_is_no_certificate_is_refused(tmp_path: Path, pair: Pair, text: str) -> None:
     (tmp_path / "bad.pem").write_text(text)
-    assert f"hook.tls_cert: {tmp_path}/bad.pem: no certificate" in refusal(tmp_path / "bad.pem", pair.key)
+    assert f"hook.tls_cert: {tmp_path}/bad.pem: cannot read a certificate" in refusal(tmp_path / "bad.pem", pair.key)
     assert refusal(tmp_path / "bad.pem").startswith(f"hook.tls_cert: {tmp_path}/bad.pem: ")
 
 
@@ -123,9 +122,9 @@ def test_what_is_no_der_has_no_end(der: bytes) -> None:
     ("left", "level", "words"),
     [
         (timedelta(days=31), None, ""),
-        (timedelta(days=29, hours=1), logging.WARNING, "ends in 29 days, on "),
-        (timedelta(hours=1), logging.WARNING, "ends in 0 days, on "),
-        (-timedelta(seconds=1), logging.ERROR, "has ended on "),
+        (timedelta(days=29, hours=1), logging.WARNING, "expires in 29 days, on "),
+        (timedelta(hours=1), logging.WARNING, "expires in 0 days, on "),
+        (-timedelta(seconds=1), logging.ERROR, "expired on "),
     ],
 )
 def test_the_log_says_when_it_ends_within_a_month(

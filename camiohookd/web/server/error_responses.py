@@ -1,9 +1,9 @@
-"""Errors into HTTP answers: the one place that says which error is which status.
+"""Maps errors to HTTP responses: the only place that says which error has which status.
 
-error ─▶ `answer_for` ─▶ `ErrorResponse` ─▶ ``{"error": {"code", "message", "field"}}`` and its headers.
+error ─▶ `response_for` ─▶ `ErrorResponse` ─▶ ``{"error": {"code", "message", "field"}}`` and its headers.
 
-An outsider gets a sentence about the request and nothing about this program: what nobody expected is a 503, to be
-tried again, while its traceback goes to the log.
+A client gets a message about its request and nothing about this program: an unexpected error is a 503, and its
+traceback goes to the log.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ COMMON_HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class ErrorResponse:
-    """An error as it leaves: `code` is for programs, `field` names the place in the event, `retry_after` is seconds."""
+    """An error response: `code` is for programs, `field` names the place in the event, `retry_after` is in seconds."""
 
     status: int
     code: str
@@ -45,6 +45,7 @@ class ErrorResponse:
     allow: tuple[str, ...] = ()
 
     def headers(self) -> dict[str, str]:
+        """Return the headers that only this response has."""
         headers = {}
         if self.retry_after is not None:
             headers["Retry-After"] = str(self.retry_after)
@@ -53,12 +54,12 @@ class ErrorResponse:
         return headers
 
     def body(self) -> bytes:
-        """JSON, UTF-8."""
+        """Return the body as UTF-8 JSON."""
         error = {"code": self.code, "message": self.message, "field": self.field}
         return msgspec.json.encode({"error": error})
 
     def last_message(self) -> bytes:
-        """The whole HTTP message, for a connection that ends with it."""
+        """Return the whole HTTP message, which ends its connection."""
         body = self.body()
         headers = {**COMMON_HEADERS, **self.headers(), "Content-Length": str(len(body)), "Connection": "close"}
         lines = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}"]
@@ -67,73 +68,66 @@ class ErrorResponse:
 
 
 class Refused(CamiohookdError):
-    """A request that is not served; `answer` says why."""
+    """A request that is refused with `response`."""
 
-    def __init__(self, answer: ErrorResponse) -> None:
-        super().__init__(answer.message)
-        self.answer = answer
+    def __init__(self, response: ErrorResponse) -> None:
+        super().__init__(response.message)
+        self.response = response
 
 
 WRONG_KEY = ErrorResponse(403, "wrong_key", "the key at the end of the URL is not one of this hook's keys")
 FOREIGN_HOST = ErrorResponse(
-    403, "foreign_host", "this listener answers only to an IP address or localhost, so use one in the URL"
+    403, "foreign_host", "this listener only serves requests to an IP address or localhost; use one in the URL"
 )
-UNKNOWN_PATH = ErrorResponse(404, "unknown_path", "there is nothing at this path")
-BODY_LATE = ErrorResponse(408, "body_late", "the body did not arrive in time, so send it again")
-ENCODED_BODY = ErrorResponse(
-    415, "encoded_body", "a body with a Content-Encoding other than gzip is not taken, so send the JSON as it is"
-)
+UNKNOWN_PATH = ErrorResponse(404, "unknown_path", "this path does not exist")
+BODY_LATE = ErrorResponse(408, "body_late", "the body did not arrive in time; send it again")
+ENCODED_BODY = ErrorResponse(415, "encoded_body", "Content-Encoding must be gzip or absent; send the JSON uncompressed")
 BAD_GZIP = ErrorResponse(
-    400, "bad_gzip", "the body is not one whole gzip file and nothing else, though its headers say so"
+    400, "bad_gzip", "Content-Encoding is gzip, but the body is not exactly one complete gzip file"
 )
-BAD_REQUEST = ErrorResponse(
-    400, "bad_request", "this is not a well-formed HTTP/1.1 request, or its chunked body is not well-formed"
-)
+BAD_REQUEST = ErrorResponse(400, "bad_request", "the request, or its chunked body, is not well-formed HTTP/1.1")
 BAD_FRAMING = ErrorResponse(
-    400, "bad_framing", "the body's length must be given by one Content-Length or by Transfer-Encoding: chunked"
+    400, "bad_framing", "give the body's length by exactly one Content-Length or by Transfer-Encoding: chunked"
 )
 BODIES_IN_FLIGHT = ErrorResponse(
-    503, "busy", "too many events are arriving at once, so try again later", retry_after=BUSY_RETRY_SECONDS
+    503, "busy", "too many events are arriving at once; try again later", retry_after=BUSY_RETRY_SECONDS
 )
 TOO_MANY_CONNECTIONS = ErrorResponse(
-    503, "busy", "your address has too many connections, so try again later", retry_after=BUSY_RETRY_SECONDS
+    503, "busy", "your address has too many connections; try again later", retry_after=BUSY_RETRY_SECONDS
 )
-UNEXPECTED = ErrorResponse(
-    503, "unavailable", "the request could not be served, so try again later", retry_after=STORE_RETRY_SECONDS
-)
+UNEXPECTED = ErrorResponse(503, "unavailable", "the request failed; try again later", retry_after=STORE_RETRY_SECONDS)
 
 
 def too_large(limit: int) -> ErrorResponse:
-    """`limit` is what the path takes, bytes."""
+    """Return the response to a body over `limit` bytes, the most that the path accepts."""
     if limit == 0:
-        return ErrorResponse(413, "too_large", "this request takes no body")
-    return ErrorResponse(413, "too_large", f"the body is larger than {limit} bytes, the most that is taken")
+        return ErrorResponse(413, "too_large", "this request must not have a body")
+    return ErrorResponse(413, "too_large", f"the body is larger than the limit of {limit} bytes")
 
 
 def too_many_wrong_keys(wait: int) -> ErrorResponse:
-    """`wait` is seconds."""
-    message = (
-        f"too many wrong keys came from your address, so wait {wait} seconds before the next; a right one is taken"
-    )
+    """Return the response to a client that has to wait `wait` seconds."""
+    message = f"too many wrong keys from your address; wait {wait} seconds (a right key is accepted at any time)"
     return ErrorResponse(429, "too_many_wrong_keys", message, retry_after=wait)
 
 
 def not_allowed(methods: tuple[str, ...]) -> ErrorResponse:
-    """`methods` are those that the path has; a path that has none does not exist."""
+    """Return the response for a path that takes `methods`; without any the path does not exist."""
     if not methods:
         return UNKNOWN_PATH
-    return ErrorResponse(405, "method_not_allowed", f"this path takes only {' and '.join(methods)}", allow=methods)
+    return ErrorResponse(405, "method_not_allowed", f"this path accepts only {', '.join(methods)}", allow=methods)
 
 
 def bad_parameter(name: str, expected: str) -> ErrorResponse:
+    """Return the response to a query parameter `name` that is not `expected`."""
     return ErrorResponse(400, "bad_parameter", f"{name} must be {expected}", field=name)
 
 
-def answer_for(error: BaseException | None, methods: tuple[str, ...] = ()) -> ErrorResponse:
-    """The answer to a request that ended in `error`, at a path that takes `methods`."""
+def response_for(error: BaseException | None, methods: tuple[str, ...] = ()) -> ErrorResponse:
+    """Return the response to a request that ended in `error`, at a path that takes `methods`."""
     match error:
         case Refused():
-            return error.answer
+            return error.response
         case PayloadError():
             return ErrorResponse(400, error.code, error.message, error.field)
         case PrivateCallback():
@@ -141,7 +135,7 @@ def answer_for(error: BaseException | None, methods: tuple[str, ...] = ()) -> Er
         case QueueFull():
             return ErrorResponse(503, "queue_full", str(error), retry_after=error.retry_after)
         case StoreUnavailable():
-            message = "the event could not be stored, so try again later"
+            message = "the event could not be stored; try again later"
             return ErrorResponse(503, "store_unavailable", message, retry_after=STORE_RETRY_SECONDS)
         case NoSuchTask():
             return ErrorResponse(404, "no_such_task", str(error), "id")

@@ -6,13 +6,13 @@ from tornado.httputil import HTTPHeaders
 from tornado.web import HTTPError
 
 from camiohookd.errors import NoSuchTask, PayloadError, PrivateCallback, QueueFull, StoreUnavailable, WrongState
-from camiohookd.web.server import answers
-from camiohookd.web.server.answers import ErrorResponse, Refused, answer_for
+from camiohookd.web.server import error_responses
+from camiohookd.web.server.error_responses import ErrorResponse, Refused, response_for
 from camiohookd.web.server.request_body import declared_length
 
 
 def test_a_payload_error_is_a_400_that_names_the_field() -> None:
-    answer = answer_for(PayloadError("missing", "callback_url is missing", "callback_url"))
+    answer = response_for(PayloadError("missing", "callback_url is missing", "callback_url"))
     assert (answer.status, answer.headers()) == (400, {})
     assert msgspec.json.decode(answer.body()) == {
         "error": {"code": "missing", "message": "callback_url is missing", "field": "callback_url"}
@@ -20,18 +20,18 @@ def test_a_payload_error_is_a_400_that_names_the_field() -> None:
 
 
 def test_a_callback_to_a_private_address_is_a_400_of_the_field_callback_url() -> None:
-    answer = answer_for(PrivateCallback("callback host not allowed: 10.0.0.1 is a private address"))
+    answer = response_for(PrivateCallback("callback host not allowed: 10.0.0.1 is a private address"))
     assert (answer.status, answer.code, answer.field) == (400, "callback_not_allowed", "callback_url")
     assert answer.message == "callback host not allowed: 10.0.0.1 is a private address"
 
 
 def test_a_full_queue_says_when_to_try_again() -> None:
-    answer = answer_for(QueueFull("100000 events wait", retry_after=73))
+    answer = response_for(QueueFull("100000 events wait", retry_after=73))
     assert (answer.status, answer.headers()) == (503, {"Retry-After": "73"})
 
 
 def test_a_store_that_fails_is_a_503_that_keeps_its_reason_to_itself() -> None:
-    answer = answer_for(StoreUnavailable("/var/lib/camiohookd: I/O error"))
+    answer = response_for(StoreUnavailable("/var/lib/camiohookd: I/O error"))
     assert answer.status == 503
     assert "Retry-After" in answer.headers()
     assert b"/var/lib" not in answer.body()
@@ -42,30 +42,30 @@ UNKNOWN = [None, RuntimeError("secret"), KeyError("secret"), HTTPError(500)]
 
 @pytest.mark.parametrize("error", UNKNOWN)
 def test_what_nobody_expected_is_a_503_that_tells_nothing(error: BaseException | None) -> None:
-    answer = answer_for(error)
+    answer = response_for(error)
     assert (answer.status, answer.code) == (503, "unavailable")
     assert "Retry-After" in answer.headers()
     assert b"secret" not in answer.body()
 
 
 def test_a_task_that_is_not_there_or_not_in_that_state_is_told_apart() -> None:
-    missing, wrong = answer_for(NoSuchTask("no task 7")), answer_for(WrongState("task 7 is done"))
+    missing, wrong = response_for(NoSuchTask("no task 7")), response_for(WrongState("task 7 is done"))
     assert (missing.status, missing.code, missing.message) == (404, "no_such_task", "no task 7")
     assert (wrong.status, wrong.code, wrong.message) == (409, "wrong_state", "task 7 is done")
 
 
 def test_a_wrong_method_names_those_that_the_path_takes() -> None:
-    answer = answer_for(HTTPError(405), ("GET", "POST"))
+    answer = response_for(HTTPError(405), ("GET", "POST"))
     assert (answer.status, answer.headers()) == (405, {"Allow": "GET, POST"})
 
 
 def test_a_wrong_method_on_a_path_that_does_not_exist_is_a_404() -> None:
-    assert answer_for(HTTPError(405), ()) is answers.UNKNOWN_PATH
+    assert response_for(HTTPError(405), ()) is error_responses.UNKNOWN_PATH
 
 
 def test_a_refusal_is_answered_as_it_says() -> None:
     answer = ErrorResponse(415, "encoded_body", "no")
-    assert answer_for(Refused(answer)) is answer
+    assert response_for(Refused(answer)) is answer
 
 
 @pytest.mark.parametrize(
@@ -103,4 +103,4 @@ def test_the_length_of_a_body_is_read_from_its_headers(headers: dict[str, str], 
 def test_headers_that_leave_room_for_two_readings_are_refused(headers: dict[str, str]) -> None:
     with pytest.raises(Refused) as refusal:
         declared_length(HTTPHeaders(headers))
-    assert refusal.value.answer.status == 400
+    assert refusal.value.response.status == 400
