@@ -16,57 +16,62 @@ from camiohookd.wire.reply import ImageLabels, Label, Reply
 
 
 class RuledLabels(NamedTuple):
-    """What was found in one picture of an event; `width` and `height` in pixels, as the boxes' ones."""
+    """One picture of an event after its rule was applied.
+
+    `width` and `height` are in pixels, as the boxes are. `found` are all detections, `sent` those that the rule lets
+    through, in their order and under the names that are sent.
+    """
 
     timestamp: str
     width: int
     height: int
-    detections: Sequence[Detection]
+    found: Sequence[Detection]
+    sent: Sequence[Detection]
 
 
 def match(rules: Iterable[Rule], camera: str | None) -> Rule:
-    """The most specific rule for that camera; one that reports everything where there is none.
+    """Return the most specific rule for that camera; if none matches, one that reports everything.
 
-    In a rule's `camera`, ``*`` stands for any letters, also none; every other letter for itself, in its own case. A
-    name without it is the most specific; of patterns the one with the most letters beside it; of equals the first.
+    In a rule's `camera`, ``*`` stands for any characters, or none; every other character for itself, case-sensitively.
+    An exact name is the most specific; then the pattern with the most characters besides ``*``; of equals, the first.
     """
     fitting = [rule for rule in rules if _matches(rule.camera, camera or "")]
     return max(fitting, key=_specificity, default=Rule())
 
 
 def complete(rule: Rule, default_probability: float) -> Rule:
-    """`rule` with the labeler's own least probability where it does not say one."""
+    """Return `rule` with the labeler's default as its least probability, if it sets none."""
     if rule.min_probability is not None:
         return rule
     return msgspec.structs.replace(rule, min_probability=default_probability)
 
 
 def least_probability(rule: Rule) -> float:
-    """Below it the rule lets no label through."""
+    """Return the probability below which the rule lets no label through."""
     return min(rule.min_probability or 0.0, *rule.min_probability_of.values(), 1.0)
 
 
 def objection(rule: Rule, found: Detection, width: int, height: int) -> str | None:
-    """Why `rule` leaves out what was `found` in a picture of that size, for people; None: it is let through."""
+    """Return in words why `rule` leaves out a detection in a picture of that size; None if it lets it through."""
     return next(_objections(rule, found, width, height), None)
 
 
 def sent_as(rule: Rule, label: str) -> str:
-    """What `label` is called in the reply."""
+    """Return the name of `label` in the reply."""
     return rule.label_map.get(label, label)
 
 
-def apply(rule: Rule, picture: RuledLabels) -> list[Detection]:
-    """Those detections that the rule lets through, in their order, under the names that are sent."""
-    return [
-        found._replace(label=sent_as(rule, found.label))
-        for found in picture.detections
-        if objection(rule, found, picture.width, picture.height) is None
+def apply(rule: Rule, timestamp: str, size: tuple[int, int], found: Sequence[Detection]) -> RuledLabels:
+    """Decide which detections in a picture of `size` (width, height) pixels are sent, and under which names."""
+    width, height = size
+    sent = [
+        each._replace(label=sent_as(rule, each.label)) for each in found if objection(rule, each, width, height) is None
     ]
+    return RuledLabels(timestamp, width, height, found, sent)
 
 
 def image_labels(detections: Iterable[Detection], width: int, height: int) -> dict[str, Label]:
-    """The labels of one picture, as on the wire: of several objects with one label, the most probable."""
+    """Return the labels of one picture as Camio gets them: of several objects with one label, the most probable."""
     labels: dict[str, Label] = {}
     for label, probability, box, outline in detections:
         if outline is None:
@@ -76,16 +81,17 @@ def image_labels(detections: Iterable[Detection], width: int, height: int) -> di
 
 
 def reply(rule: Rule, pictures: Iterable[RuledLabels], event: Iterable[str] | None = None) -> Reply:
-    """The reply to one event; pictures with one timestamp are one to Camio, so their labels are merged.
+    """Return the reply to one event, whose `pictures` the rule was applied to.
 
-    `event`: labels of the event as a whole, where the labeler tells no more; they are sent as a flat list.
+    Pictures with the same timestamp are one picture to Camio, so their labels are merged. `event` are the labels of the
+    event as a whole, from a labeler that finds no more than that; they are sent as a flat list.
     """
     if event is not None:
         return _flat(rule, (sent_as(rule, name) for name in event if not _unwanted(rule, name)))
     images: ImageLabels = {}
     for picture in pictures:
         merged = images.setdefault(picture.timestamp, {})
-        for name, label in image_labels(apply(rule, picture), picture.width, picture.height).items():
+        for name, label in image_labels(picture.sent, picture.width, picture.height).items():
             _keep_more_probable(merged, name, label)
     if rule.labels_format == "event":
         return _flat(rule, (name for labels in images.values() for name in labels))
@@ -112,7 +118,7 @@ def _unwanted(rule: Rule, label: str) -> str | None:
     if label in rule.ignore_labels:
         return f"{label} is one of ignore_labels"
     if rule.labels and label not in rule.labels:
-        return f"{label} is none of labels"
+        return f"{label} is not one of labels"
     return None
 
 
@@ -130,17 +136,17 @@ def _objections_to_area(rule: Rule, covered: float) -> Iterator[str]:
         yield f"its area is {covered:.2g}, above max_area {rule.max_area:g}"
 
 
-def _objections_to_zone(rule: Rule, stands: tuple[float, float]) -> Iterator[str]:
+def _objections_to_zone(rule: Rule, point: tuple[float, float]) -> Iterator[str]:
     included = [zone for zone in rule.zone if zone.kind == "include"]
-    if included and not any(inside(zone.polygon, stands) for zone in included):
+    if included and not any(inside(zone.polygon, point) for zone in included):
         yield f"outside zone {' and '.join(zone.name for zone in included)}"
     for zone in rule.zone:
-        if zone.kind == "exclude" and inside(zone.polygon, stands):
+        if zone.kind == "exclude" and inside(zone.polygon, point):
             yield f"inside zone {zone.name}"
 
 
 def _matches(pattern: str, camera: str) -> bool:
-    # To a shell ? and [ are special too; within brackets they are themselves.
+    # fnmatch treats ? and [ as special, too; in brackets they stand for themselves.
     return fnmatchcase(camera, re.sub(r"[?[]", r"[\g<0>]", pattern))
 
 

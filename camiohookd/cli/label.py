@@ -1,7 +1,7 @@
 """`camiohookd label`: picture files → what the daemon would see and send, as a table, JSON or drawn pictures.
 
-file ──▶ images.decode ──▶ the labeler ──▶ rules ──▶ a row an object │ a JSON object a file
-                                             └─────▶ annotate ──▶ DIR/name.jpg
+file ──▶ EventLabeler, the daemon's own way ──▶ a row an object │ a JSON object a file
+                                             └──▶ annotate ──▶ DIR/name.jpg
 """
 
 import logging
@@ -18,6 +18,8 @@ from camiohookd.errors import LabelingError, PictureError
 from camiohookd.system.logs import escape
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from camiohookd.config.settings import Rule
     from camiohookd.labelers import Labeler
     from camiohookd.pictures.decode import PictureLimits
@@ -100,12 +102,14 @@ def label(
     labeler, _ = open_labeler(replace(wanted, threads=1), None, lambda _degraded: None)
     drawings = Drawings(annotate_folder, pictures, limits, rule.zone) if annotate_folder else None
     table = None if as_json else Table(pictures, explain)
-    labelling = _Labelling(labeler, limits, rule, explain)
+    file_labeler = _FileLabeler(labeler, limits, settings.rule, camera, explain)
     failed = False
     for path in pictures:
         try:
             data = _read(path, limits)
-            result = labelling.label(path, data)
+            result = file_labeler.label(path, data)
+            if result.incomplete:
+                click.echo(f"{escape(result.file)}: {result.incomplete}", err=True)
             if drawings:
                 drawings.write(path, data, result.sent)
         except (PictureError, LabelingError) as error:
@@ -126,51 +130,54 @@ def _read(path: Path, limits: "PictureLimits") -> bytes:
         raise PictureError(error.strerror) from error
 
 
-class _Labelling:
-    """What the daemon would do with a picture of the camera that `rule` is for."""
+class _FileLabeler:
+    """Labels files the daemon's own way, as pictures of one camera."""
 
-    def __init__(self, labeler: "Labeler", limits: "PictureLimits", rule: "Rule", explain: bool) -> None:
-        from camiohookd import rules
+    def __init__(
+        self, labeler: "Labeler", limits: "PictureLimits", table: "Sequence[Rule]", camera: str | None, explain: bool
+    ) -> None:
+        from camiohookd.metrics import Metrics
+        from camiohookd.worker.event_labeler import EventLabeler
 
-        self._labeler = labeler
-        self._limits = limits
-        self._rule = rules.complete(rule, labeler.default_probability)
-        least = rules.least_probability(self._rule)
-        self._least = min(least, _EXPLAINED) if explain else least
+        self._events = EventLabeler(labeler, limits, table, Metrics())
+        self._camera = camera
+        self._least = _EXPLAINED if explain else 1.0
 
     def label(self, path: Path, data: bytes) -> LabelledFile:
         """Raises PictureError, LabelingError."""
-        from camiohookd import rules
-        from camiohookd.labelers import Frame
-        from camiohookd.pictures.decode import decode
         from camiohookd.pictures.detections import Detection
         from camiohookd.wire.images import Picture
 
         start = time.perf_counter()
-        picture = decode(data, self._limits, self._labeler.input_size)
-        decoded = time.perf_counter()
-        findings = self._labeler.label([Frame(Picture(path.name, data), picture)], self._least)
-        end = time.perf_counter()
-        found = rules.RuledLabels(path.name, picture.width, picture.height, findings.pictures[0])
-        labels = rules.reply(self._rule, [found], findings.event).labels
-        if findings.event is not None:
-            found = found._replace(detections=[Detection(name, 1.0, None) for name in findings.event])
-        milliseconds = (round(1000 * seconds, 1) for seconds in (decoded - start, end - decoded, end - start))
+        event = self._events.event(self._camera, lambda: [Picture(path.name, data)], lambda: None, self._least)
+        event.join()
+        outcome = event.done.result()
+        total = time.perf_counter() - start
+        if outcome.reply is None:
+            raise PictureError(outcome.rejected[0].removeprefix(f"{path.name}: "))
+        [picture] = outcome.pictures
+        if outcome.event is not None:
+            picture = picture._replace(found=[Detection(name, 1.0, None) for name in outcome.event])
+        labels = outcome.reply.labels
         return LabelledFile(
             click.format_filename(path),
             labels[path.name] if isinstance(labels, dict) else labels,
-            self._seen(found),
-            *milliseconds,
+            self._seen(picture),
+            decode_ms=round(1000 * outcome.decode_seconds, 1),
+            infer_ms=round(1000 * outcome.label_seconds, 1),
+            total_ms=round(1000 * total, 1),
+            incomplete=outcome.incomplete[0].removeprefix(f"{path.name}: ") if outcome.incomplete else None,
         )
 
     def _seen(self, picture: "RuledLabels") -> list[Seen]:
         from camiohookd import rules
 
+        rule = self._events.rule_for(self._camera)
         return [
             Seen(
                 found,
-                rules.sent_as(self._rule, found.label),
-                rules.objection(self._rule, found, picture.width, picture.height),
+                rules.sent_as(rule, found.label),
+                rules.objection(rule, found, picture.width, picture.height),
             )
-            for found in picture.detections
+            for found in picture.found
         ]

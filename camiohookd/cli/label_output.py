@@ -42,6 +42,8 @@ class LabelledFile:
     decode_ms: float
     infer_ms: float
     total_ms: float
+    incomplete: str | None = None
+    """How much of the picture is there, in words; None for a complete one."""
 
     @property
     def sent(self) -> "list[Detection]":

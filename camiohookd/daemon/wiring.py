@@ -33,7 +33,7 @@ from camiohookd.system import logs
 from camiohookd.web import control
 from camiohookd.web.admin import Check, admin_application, failing
 from camiohookd.web.server.listener import Listener, listen
-from camiohookd.worker.event_labelling import EventLabeler
+from camiohookd.worker.event_labeler import EventLabeler
 from camiohookd.worker.worker import Worker
 
 

@@ -17,7 +17,7 @@ from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.storage.record import DamagedRecordError
 from camiohookd.system.logs import escape, warn_of_each
 from camiohookd.wire.reply import Reply
-from camiohookd.worker.event_labelling import EventLabeler, EventLabels, Interrupted
+from camiohookd.worker.event_labeler import EventLabeler, EventLabels, Interrupted
 from camiohookd.worker.polling import Loops, give_up, within
 
 LABELING_TRIES = 3
@@ -113,6 +113,7 @@ class LabelLoop:
     async def _labelled(self, task: Task, labels: EventLabels, seconds: float) -> Claimed:
         self._failures.pop(task.id, None)
         warn_of_each(log, task.id, [f"picture left out: {reason}" for reason in labels.rejected])
+        warn_of_each(log, task.id, [f"picture {text}" for text in labels.incomplete])
         reply = labels.reply
         if reply is None:
             reason = f"no picture could be used: {'; '.join(labels.rejected)[:500]}"
@@ -126,13 +127,14 @@ class LabelLoop:
         self._metrics.events_labelled.inc()
         self._metrics.wait_seconds.observe(max(now - seconds - task.since, 0.0))
         log.info(
-            "labelled task=%s camera=%s images=%d rejected=%d objects=%d ms=%d",
+            "labelled task=%s camera=%s images=%d rejected=%d objects=%d ms=%d: %s",
             task.id,
             escape(task.camera or "-"),
-            labels.labelled,
+            len(labels.pictures),
             len(labels.rejected),
-            labels.found,
+            labels.objects,
             seconds * 1000,
+            escape(labels.summary()),
         )
         return claimed
 

@@ -15,7 +15,7 @@ from camiohookd.metrics import Metrics
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.worker.delivery_loop import DeliveryLoop, until_delivery
-from camiohookd.worker.event_labelling import EventLabeler
+from camiohookd.worker.event_labeler import EventLabeler
 from camiohookd.worker.label_loop import LabelLoop
 from camiohookd.worker.polling import Loops
 

@@ -199,3 +199,19 @@ def _wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < ends, "it did not come about"
         time.sleep(0.05)
+
+
+def test_an_exception_in_own_code_is_one_traceback_for_each_event(tmp_path: Path) -> None:
+    settings = own(
+        tmp_path,
+        """
+        def compute_labels(images):
+            return 1 / 0
+        """,
+    )
+    with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin, settings) as daemon:
+        samples = EXAMPLES.parent / "samples"
+        for name in ("chelsea", "coffee"):
+            post_event(daemon, camio, name, pictures=[(samples / f"{name}.jpg").read_bytes()])
+        _wait_for(lambda: daemon.log.count("labelling failed 3 times") >= 2)
+        assert daemon.log.count("Traceback (most recent call last)") == 2

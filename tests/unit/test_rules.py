@@ -57,51 +57,55 @@ def test_in_a_pattern_only_the_star_is_special(pattern: str, camera: str, matche
     assert (match([Rule(pattern)], camera).camera == pattern) is matches
 
 
-def seen(*detections: Detection) -> RuledLabels:
-    return RuledLabels("t1", 100, 100, detections)
+def sent(rule: Rule, *detections: Detection, size: tuple[int, int] = (100, 100)) -> list[Detection]:
+    return list(apply(rule, "t1", size, detections).sent)
+
+
+def ruled(rule: Rule, timestamp: str, *detections: Detection) -> RuledLabels:
+    return apply(rule, timestamp, (10, 10), detections)
 
 
 def test_without_a_rule_for_the_camera_everything_is_reported() -> None:
     assert match([Rule("back")], "front") == Rule()
-    assert apply(Rule(), seen(CAT, DOG)) == [CAT, DOG]
+    assert sent(Rule(), CAT, DOG) == [CAT, DOG]
 
 
 def test_a_rule_leaves_out_what_is_less_probable() -> None:
-    assert apply(Rule(min_probability=0.7), seen(CAT, DOG, DIM_CAT)) == [CAT, DOG]
+    assert sent(Rule(min_probability=0.7), CAT, DOG, DIM_CAT) == [CAT, DOG]
 
 
 def test_a_rule_leaves_out_labels_that_it_does_not_name() -> None:
-    assert apply(Rule(labels=("dog", "bird")), seen(CAT, DOG)) == [DOG]
+    assert sent(Rule(labels=("dog", "bird")), CAT, DOG) == [DOG]
 
 
 def test_single_labels_may_have_a_bound_of_their_own_below_or_above_the_others_one() -> None:
     rule = Rule(min_probability=0.6, min_probability_of={"cat": 0.5, "dog": 0.8})
-    assert apply(rule, seen(CAT, DOG, DIM_CAT)) == [CAT, DIM_CAT]
+    assert sent(rule, CAT, DOG, DIM_CAT) == [CAT, DIM_CAT]
     assert least_probability(rule) == 0.5
     assert least_probability(complete(Rule(min_probability_of={"cat": 0.5}), 0.3)) == 0.3
 
 
 def test_ignored_labels_are_left_out_also_of_those_that_the_rule_names() -> None:
-    assert apply(Rule(ignore_labels=("cat",)), seen(CAT, DOG)) == [DOG]
-    assert apply(Rule(labels=("cat",), ignore_labels=("cat",)), seen(CAT, DOG)) == []
+    assert sent(Rule(ignore_labels=("cat",)), CAT, DOG) == [DOG]
+    assert sent(Rule(labels=("cat",), ignore_labels=("cat",)), CAT, DOG) == []
 
 
 def test_a_label_is_sent_under_the_name_it_is_mapped_to_and_named_in_the_rule_by_its_own() -> None:
     rule = Rule(labels=("cat", "dog"), label_map={"cat": "pet", "dog": "pet"})
-    assert [found.label for found in apply(rule, seen(CAT, DOG))] == ["pet", "pet"]
-    answer = reply(rule, [seen(DOG, CAT)])
+    assert [found.label for found in sent(rule, CAT, DOG)] == ["pet", "pet"]
+    answer = reply(rule, [ruled(rule, "t1", DOG, CAT)])
     assert isinstance(answer.labels, dict)
     assert {name: label.probability for name, label in answer.labels["t1"].items()} == {"pet": 0.9}
 
 
 @pytest.mark.parametrize(("least", "most", "kept"), [(0.0, 1.0, 3), (0.01, 1.0, 1), (0.0, 0.005, 2), (0.002, 0.003, 1)])
 def test_objects_may_have_a_smallest_and_a_largest_part_of_the_picture(least: float, most: float, kept: int) -> None:
-    assert len(apply(Rule(min_area=least, max_area=most), seen(CAT, DIM_CAT, DOG))) == kept
+    assert len(sent(Rule(min_area=least, max_area=most), CAT, DIM_CAT, DOG)) == kept
 
 
 def test_of_a_box_that_hangs_over_the_edge_only_what_is_in_the_picture_counts() -> None:
     corner = Detection("cat", 0.9, Box(-90, -90, 10, 10))
-    assert apply(Rule(max_area=0.02), seen(corner)) == [corner]
+    assert sent(Rule(max_area=0.02), corner) == [corner]
 
 
 LEFT = Zone("left", ((0, 0), (0.5, 0), (0.5, 1), (0, 1)))
@@ -135,7 +139,7 @@ def test_an_object_is_where_the_middle_of_its_bottom_edge_is(
     [
         (Rule(min_probability=0.95), "below 0.95 for cat"),
         (Rule(min_probability_of={"cat": 0.95}), "below 0.95 for cat"),
-        (Rule(labels=("dog",)), "cat is none of labels"),
+        (Rule(labels=("dog",)), "cat is not one of labels"),
         (Rule(ignore_labels=("cat",)), "cat is one of ignore_labels"),
         (Rule(min_area=0.5), "its area is 0.01, below min_area 0.5"),
         (Rule(max_area=0.005), "its area is 0.01, above max_area 0.005"),
@@ -143,24 +147,24 @@ def test_an_object_is_where_the_middle_of_its_bottom_edge_is(
 )
 def test_of_what_is_left_out_the_reason_is_told(rule: Rule, reason: str) -> None:
     assert rules.objection(rule, CAT, 100, 100) == reason
-    assert apply(rule, seen(CAT)) == []
+    assert sent(rule, CAT) == []
 
 
 def test_what_stands_for_nothing_is_sent_only_where_nothing_is_left_in_the_whole_event() -> None:
     rule = Rule(nothing_label="empty", labels=("cat",))
-    nothing = reply(rule, [RuledLabels("t1", 10, 10, []), RuledLabels("t2", 10, 10, [DOG])])
+    nothing = reply(rule, [ruled(rule, "t1"), ruled(rule, "t2", DOG)])
     assert nothing.labels == {"t1": {"empty": Label(1.0)}, "t2": {"empty": Label(1.0)}}
-    something = reply(rule, [RuledLabels("t1", 10, 10, []), RuledLabels("t2", 10, 10, [CAT])])
+    something = reply(rule, [ruled(rule, "t1"), ruled(rule, "t2", CAT)])
     assert isinstance(something.labels, dict)
     assert (list(something.labels["t1"]), list(something.labels["t2"])) == ([], ["cat"])
     flat = replace(rule, labels_format="event")
-    assert reply(flat, [RuledLabels("t1", 10, 10, [DOG])]).labels == ["empty"]
+    assert reply(flat, [ruled(flat, "t1", DOG)]).labels == ["empty"]
 
 
 def test_labels_of_a_whole_event_go_through_the_rule_too() -> None:
     rule = Rule(ignore_labels=("dog",), label_map={"cat": "pet"}, nothing_label="empty")
-    assert reply(rule, [seen()], {"cat", "dog", "bird"}).labels == ["bird", "pet"]
-    assert reply(rule, [seen()], {"dog"}).labels == ["empty"]
+    assert reply(rule, [ruled(rule, "t1")], {"cat", "dog", "bird"}).labels == ["bird", "pet"]
+    assert reply(rule, [ruled(rule, "t1")], {"dog"}).labels == ["empty"]
 
 
 grid = st.tuples(st.integers(0, 8), st.integers(0, 8))
@@ -206,7 +210,7 @@ def test_of_several_objects_with_one_label_the_most_probable_is_reported(detecti
 
 
 def test_the_reply_has_every_picture_in_order_also_where_nothing_was_found() -> None:
-    answer = reply(Rule(), [RuledLabels("t2", 10, 10, [CAT]), RuledLabels("t1", 10, 10, [])])
+    answer = reply(Rule(), [ruled(Rule(), "t2", CAT), ruled(Rule(), "t1")])
     assert msgspec.to_builtins(answer) == {
         "status": "success",
         "labels": {
@@ -218,18 +222,18 @@ def test_the_reply_has_every_picture_in_order_also_where_nothing_was_found() -> 
 
 @pytest.mark.parametrize("pictures", [[CAT, DIM_CAT], [DIM_CAT, CAT]])
 def test_pictures_with_one_timestamp_are_merged_and_the_higher_probability_wins(pictures: list[Detection]) -> None:
-    answer = reply(Rule(), [RuledLabels("t", 10, 10, [one]) for one in [*pictures, DOG]])
+    answer = reply(Rule(), [ruled(Rule(), "t", one) for one in [*pictures, DOG]])
     assert isinstance(answer.labels, dict)
     assert {name: label.probability for name, label in answer.labels["t"].items()} == {"cat": 0.9, "dog": 0.7}
 
 
 def test_the_rule_holds_for_the_reply() -> None:
-    answer = reply(Rule(labels=("dog",)), [RuledLabels("t", 10, 10, [CAT, DOG])])
+    answer = reply(Rule(labels=("dog",)), [ruled(Rule(labels=("dog",)), "t", CAT, DOG)])
     assert isinstance(answer.labels, dict)
     assert list(answer.labels["t"]) == ["dog"]
 
 
 def test_the_older_form_is_one_flat_list_for_the_event() -> None:
     rule = Rule(labels_format="event", min_probability=0.6)
-    answer = reply(rule, [RuledLabels("t1", 10, 10, [DOG, CAT]), RuledLabels("t2", 10, 10, [DIM_CAT, CAT])])
+    answer = reply(rule, [ruled(rule, "t1", DOG, CAT), ruled(rule, "t2", DIM_CAT, CAT)])
     assert msgspec.to_builtins(answer) == {"status": "success", "labels": ["cat", "dog"]}

@@ -115,7 +115,7 @@ def test_the_numbers_may_be_numpys(script: Open) -> None:
         ("{'t1': {'cat': {'probability': True}}}", "labels['t1']['cat'].probability: expected `float`, got `bool`"),
         (
             "{'t1': {'cat': {'probability': float('nan')}}}",
-            "what compute_labels returned['t1']['cat']['probability'] is nan, which is no number from 0 to 1",
+            "what compute_labels returned['t1']['cat']['probability'] is nan, expected a number from 0 to 1",
         ),
         (
             "{'t1': {'cat': {'probability': 1, 'polygon': [(0, 0), (0, 2), (1, 1)]}}}",
@@ -124,8 +124,8 @@ def test_the_numbers_may_be_numpys(script: Open) -> None:
         ("{'t1': {'cat': {'probability': 1, 'polygon': [(0, 0), (1, 1)]}}}", "a polygon has at least three points"),
         ("{'t1': {'': {'probability': 1}}}", "a label is a text of 1 to 200 letters, given ''"),
         ("['cat', 3]", "labels[1]: a label is a text of 1 to 200 letters, given '3'"),
-        ("{1: {}}", "what compute_labels returned has the key 1, which is no text"),
-        ("{'t1': object()}", "what compute_labels returned['t1'] is a object, which is none of dict, list, text and"),
+        ("{1: {}}", "what compute_labels returned has the key 1, which is not a string"),
+        ("{'t1': object()}", "what compute_labels returned['t1'] is a object, expected a dict, list, string or"),
     ],
 )
 def test_a_wrong_answer_is_told_with_the_file_and_the_line_of_the_function(

@@ -1,0 +1,228 @@
+"""One event's pictures on the threads of the label pool: stored payload ─▶ decoded ─▶ detections ─▶ the reply.
+
+The threads that have nothing else to do share an event's pictures (`Shared`): one picture is decoded while another is
+in the model, and a single event can use every core. A picture that cannot be used is left out with its reason and never
+costs the event.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+
+from camiohookd import rules
+from camiohookd.config.settings import Rule
+from camiohookd.errors import LabelerDown, LabelingError, PictureError
+from camiohookd.labelers import Findings, Frame, Labeler
+from camiohookd.metrics import Metrics
+from camiohookd.pictures import decode as images
+from camiohookd.pictures.memory import MemoryBudget, NoRoom
+from camiohookd.wire.images import Picture
+from camiohookd.wire.reply import Reply
+from camiohookd.worker.work_sharing import Shared
+
+MAX_NAMED = 10
+"""Most labels in one line of the log."""
+
+log = logging.getLogger("camiohookd.labeler")
+
+
+class Interrupted(Exception):
+    """The daemon stops before all pictures of the event were labelled. The event stays in the queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventLabels:
+    """What came of an event; `reply` is None when no picture could be used.
+
+    `rejected` and `incomplete` say of single pictures why they were left out, and how much of them was there.
+    `event` are the labels of the event as a whole, None if the labeler tells what is in each picture. The seconds are
+    sums over all pictures.
+    """
+
+    reply: Reply | None
+    pictures: tuple[rules.RuledLabels, ...]
+    rejected: tuple[str, ...]
+    incomplete: tuple[str, ...]
+    event: tuple[str, ...] | None
+    decode_seconds: float
+    label_seconds: float
+
+    @property
+    def objects(self) -> int:
+        return sum(len(picture.sent) for picture in self.pictures)
+
+    def summary(self) -> str:
+        """Return the labels that are sent, most probable first, e.g. ``person 0.92, car 0.71``."""
+        best: dict[str, float] = {}
+        for picture in self.pictures:
+            for found in picture.sent:
+                best[found.label] = max(best.get(found.label, 0.0), found.probability)
+        names = [f"{name} {best[name]:.2f}" for name in sorted(best, key=lambda name: -best[name])]
+        if self.event is not None and self.reply is not None:
+            names = list(self.reply.labels)
+        more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+        return ", ".join(names[:MAX_NAMED]) + more or "nothing"
+
+
+@dataclass(slots=True)
+class _Part:
+    """What came of some of an event's pictures."""
+
+    pictures: list[rules.RuledLabels] = field(default_factory=list)
+    rejected: list[str] = field(default_factory=list)
+    incomplete: list[str] = field(default_factory=list)
+    event: list[str] | None = None
+    decode_seconds: float = 0.0
+    label_seconds: float = 0.0
+
+
+SharedEvent = Shared[Sequence[Picture], _Part, EventLabels]
+"""An event that is being labelled: any thread may `join`, and `done` gets its labels."""
+
+
+class EventLabeler:
+    """Labels events; the label pool's threads share it.
+
+    `trouble` is why the labeler cannot be asked at present, None when it can.
+    """
+
+    def __init__(self, labeler: Labeler, limits: images.PictureLimits, table: Sequence[Rule], metrics: Metrics) -> None:
+        self._labeler = labeler
+        self._limits = limits
+        self._budget = MemoryBudget(limits.max_decoded_bytes)
+        self._rules = table
+        self._metrics = metrics
+        self._interrupted = threading.Event()
+        self.trouble: str | None = None
+
+    def use_rules(self, table: Sequence[Rule]) -> None:
+        """Use these rules from the next event on; may be called from any thread."""
+        self._rules = table
+
+    def rule_for(self, camera: str | None) -> Rule:
+        """Return the rule that holds for a camera, with the labeler's least probability if it sets none."""
+        return rules.complete(rules.match(self._rules, camera), self._labeler.default_probability)
+
+    def event(
+        self,
+        camera: str | None,
+        read: Callable[[], Sequence[Picture]],
+        progress: Callable[[], None],
+        least: float = 1.0,
+    ) -> SharedEvent:
+        """Return an event to be labelled, whose pictures `read` reads; `progress` is called before each step.
+
+        Detections from `least` on are found even if the rule lets none through that are so improbable. The event ends
+        with LabelingError, LabelerDown, Interrupted or what `read` raises.
+        """
+        rule = self.rule_for(camera)
+        least = min(least, rules.least_probability(rule))
+        return Shared(
+            lambda: _in_parts(read(), self._labeler.at_once),
+            partial(self._label_part, rule, least, progress),
+            partial(self._labels, rule),
+        )
+
+    def interrupt(self) -> None:
+        """Stop labelling, and close the labeler; may be called from any thread."""
+        self._interrupted.set()
+        self._labeler.close()
+
+    def _label_part(self, rule: Rule, least: float, progress: Callable[[], None], pictures: Sequence[Picture]) -> _Part:
+        """Label at most as many pictures as the labeler takes at once."""
+        part, left = _Part(), deque(pictures)
+        while left:
+            with ExitStack() as held:
+                frames = self._decode(left, part, progress, held)
+                if frames:
+                    self._go_on(progress)
+                    self._label(frames, rule, least, part)
+        return part
+
+    def _labels(self, rule: Rule, parts: Iterable[_Part]) -> EventLabels:
+        parts = list(parts)
+        pictures = tuple(each for part in parts for each in part.pictures)
+        rejected = tuple(each for part in parts for each in part.rejected)
+        whole = [part.event for part in parts if part.event is not None]
+        event = tuple(dict.fromkeys(name for names in whole for name in names)) if whole else None
+        # Counted here, not when each is found: an event may be started again.
+        self._metrics.pictures_rejected.inc(len(rejected))
+        return EventLabels(
+            rules.reply(rule, pictures, event) if pictures else None,
+            pictures,
+            rejected,
+            tuple(each for part in parts for each in part.incomplete),
+            event,
+            sum(part.decode_seconds for part in parts),
+            sum(part.label_seconds for part in parts),
+        )
+
+    def _go_on(self, progress: Callable[[], None]) -> None:
+        if self._interrupted.is_set():
+            raise Interrupted
+        progress()
+
+    def _decode(self, left: deque[Picture], part: _Part, progress: Callable[[], None], held: ExitStack) -> list[Frame]:
+        """Take from `left` as many pictures as there is memory for, waiting for the first one's.
+
+        `held` gives the memory back.
+        """
+        frames: list[Frame] = []
+        whole = self._labeler.at_once is None  # it gets the files; of each image one pixel is kept
+        while left:
+            self._go_on(progress)
+            picture = left[0]
+            started = time.perf_counter()
+            try:
+                decoded = images.decode(
+                    picture.data, self._limits, self._labeler.input_size, self._budget, wait=not frames or whole
+                )
+            except NoRoom:
+                break  # a thread that waits must not hold memory: label what is decoded first
+            except PictureError as error:
+                part.rejected.append(f"{picture.timestamp}: {error}")
+            else:
+                frames.append(Frame(picture, decoded))
+                if whole:
+                    decoded.release()
+                held.callback(decoded.release)
+                if decoded.incomplete:
+                    part.incomplete.append(f"{picture.timestamp}: {decoded.incomplete}")
+            left.popleft()
+            seconds = time.perf_counter() - started
+            part.decode_seconds += seconds
+            self._metrics.decode_seconds.observe(seconds)
+        return frames
+
+    def _label(self, frames: Sequence[Frame], rule: Rule, least: float, part: _Part) -> None:
+        started = time.perf_counter()
+        findings = self._find(frames, least)
+        seconds = time.perf_counter() - started
+        part.label_seconds += seconds
+        self._metrics.inference_seconds.observe(seconds)
+        if findings.event is not None:
+            part.event = [*(part.event or ()), *findings.event]
+        for (picture, decoded), found in zip(frames, findings.pictures, strict=True):
+            part.pictures.append(rules.apply(rule, picture.timestamp, (decoded.width, decoded.height), found))
+
+    def _find(self, frames: Sequence[Frame], least: float) -> Findings:
+        try:
+            findings = self._labeler.label(frames, least)
+        except (LabelingError, LabelerDown) as error:
+            if self._interrupted.is_set():
+                raise Interrupted from None
+            self.trouble = str(error) if isinstance(error, LabelerDown) else None
+            raise
+        self.trouble = None
+        return findings
+
+
+def _in_parts(pictures: Sequence[Picture], at_once: int | None) -> Iterator[Sequence[Picture]]:
+    size = at_once or max(len(pictures), 1)
+    for first in range(0, len(pictures), size):
+        yield pictures[first : first + size]
