@@ -13,6 +13,7 @@ from camiohookd.queue.task import State, Task
 from camiohookd.storage import payload_record, reply_record
 from camiohookd.storage.record import DamagedRecordError
 from camiohookd.storage.segments import Place, Segments
+from camiohookd.wire.reply import summary
 
 log = logging.getLogger("camiohookd.queue")
 
@@ -108,7 +109,9 @@ def _insert_labelled(store: QueueStore, place: Place) -> bool:
     stored = _read_reply(store, place)
     if stored is None or store.index.with_digest(stored.facts["digest"]) is not None:
         return False
-    task = Task(state=State.LABELLED, since=store.elapsed.now(), reply=place, **stored.facts)
+    task = Task(
+        state=State.LABELLED, since=store.elapsed.now(), reply=place, labels=summary(stored.reply), **stored.facts
+    )
     store.insert(stored.task_id, task)
     log.warning("task %d was missing from the journal; its labels are whole: they will be delivered", stored.task_id)
     return True
@@ -119,7 +122,7 @@ def _label(store: QueueStore, place: Place) -> bool:
     stored = _read_reply(store, place)
     if stored is None:
         return False
-    store.mark_labelled(stored.task_id, place)
+    store.mark_labelled(stored.task_id, place, summary(stored.reply))
     log.info("task %d was labelled when the last run ended: its labels will be delivered", stored.task_id)
     return True
 

@@ -241,9 +241,9 @@ class QueueStore:
         self.table.update(change, doc_ids=[task_id])
         self._must_sync |= durable
 
-    def mark_labelled(self, task_id: int, reply: Place) -> None:
+    def mark_labelled(self, task_id: int, reply: Place, labels: str) -> None:
         """Make a task labelled. The commit waits for the reply's record alone, as with `insert`."""
-        fields = {"state": State.LABELLED.value, "reply": list(reply)}
+        fields = {"state": State.LABELLED.value, "reply": list(reply), "labels": labels}
         self.change(task_id, fields, remove=("payload", "in_hand", "suspect", "strikes"), durable=False)
 
     def remove(self, task_id: int) -> None:

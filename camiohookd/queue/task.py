@@ -37,6 +37,8 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """As it is stored, one TinyDB document; `id` is the document's id.
 
     `payload` and `reply` are the places of the records of the pictures and of the labels in their segments.
+    `labels` is a summary of the reply, which stays when the reply goes. `attempts` counts the POSTs to the callback
+    that ended, also the one that delivered the reply.
 
     `received` is wall time (seconds since 1970); `since` (when it was last put into the queue), `not_before` and
     `ended` are elapsed seconds, see `clock`. `firm`: the receiver named `not_before` itself. `in_hand`: it is being
@@ -54,6 +56,7 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     callback_url: str = ""
     payload: Place | None = None
     reply: Place | None = None
+    labels: str = ""
     attempts: int = 0
     not_before: float = 0.0
     firm: bool = False

@@ -26,7 +26,7 @@ from camiohookd.storage.segments import Place
 from camiohookd.system.clock import Clock
 from camiohookd.system.disk import Disk
 from camiohookd.wire.event import Event
-from camiohookd.wire.reply import Reply
+from camiohookd.wire.reply import Reply, summary
 
 log = logging.getLogger("camiohookd.queue")
 
@@ -165,7 +165,7 @@ class TaskQueue(QueueStore):
     def labelled(self, task_id: int, reply: Reply) -> None:
         """Keep the reply, and let the pictures go."""
         self._expect(task_id, State.PENDING)
-        self.mark_labelled(task_id, self.keep_reply(task_id, reply))
+        self.mark_labelled(task_id, self.keep_reply(task_id, reply), summary(reply))
 
     def take_delivery(self, slots: int = sys.maxsize) -> DueDelivery | None:
         """Return the next reply to post, in the air until `landed`; None when none is due.
@@ -179,8 +179,8 @@ class TaskQueue(QueueStore):
 
     def done(self, task_id: int) -> None:
         """The reply arrived."""
-        self._expect(task_id, State.LABELLED)
-        fields = {"state": State.DONE.value, "ended": self.elapsed.now()}
+        task = self._expect(task_id, State.LABELLED)
+        fields = {"state": State.DONE.value, "ended": self.elapsed.now(), "attempts": task.attempts + 1}
         self.room.drain.left(self.elapsed.now())
         self.change(task_id, fields, remove=("reply", "callback_url", "since", "not_before", "firm", "reason"))
 
@@ -213,7 +213,14 @@ class TaskQueue(QueueStore):
         task = self.get(task_id)
         if task.state not in WAITING:
             raise WrongState(f"task {task_id} is {task.state}, not waiting")
-        fields = {"state": State.FAILED.value, "ended": self.elapsed.now(), "cause": cause.value, "reason": reason}
+        fields: Document = {
+            "state": State.FAILED.value,
+            "ended": self.elapsed.now(),
+            "cause": cause.value,
+            "reason": reason,
+        }
+        if cause in (Cause.REFUSED, Cause.PROBABLY_DELIVERED):
+            fields["attempts"] = task.attempts + 1  # the POST whose answer this is
         self.room.drain.left(self.elapsed.now())
         self.change(task_id, fields, remove=("in_hand", "suspect", "not_before", "firm"))
         self._on_failed(cause)

@@ -51,13 +51,17 @@ class TaskSummary(msgspec.Struct, frozen=True):
 
 
 class TaskDetails(TaskSummary, frozen=True):
-    """And what its owner wants to know besides; `callback_url` without its query, which is a secret."""
+    """And what its owner wants to know besides; `callback_url` without its query, which is a secret.
+
+    `labels` is a summary of what was found and is sent; "" before the task is labelled.
+    """
 
     callback_url: str
     cause: str | None
     reason: str
     has_pictures: bool
     has_reply: bool
+    labels: str
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -99,6 +103,7 @@ def details(queue: TaskQueue, task: Task) -> TaskDetails:
         reason=task.reason,
         has_pictures=task.payload is not None,
         has_reply=task.reply is not None,
+        labels=task.labels,
     )
 
 

@@ -6,6 +6,9 @@ import msgspec
 
 _encoder = msgspec.json.Encoder()
 
+_NAMED = 5
+_MAX_NAME = 40
+
 
 class Label(msgspec.Struct, frozen=True):
     """`probability` 0..1; `polygon` as (x, y) fractions of the image, (0, 0) the bottom-left corner, y up."""
@@ -26,6 +29,27 @@ class Reply(msgspec.Struct, frozen=True):
 
     labels: ImageLabels | list[str]
     status: Literal["success"] = "success"
+
+
+def summary(reply: Reply) -> str:
+    """Return the labels in a few words: ``person 0.92, car 0.71 and 3 more``, each with its best probability.
+
+    At most five labels are named, and names are cut, so that the text stays short whatever was found.
+    """
+    best: dict[str, float | None] = {}
+    if isinstance(reply.labels, list):
+        best = dict.fromkeys(reply.labels)
+    else:
+        found = [item for labels in reply.labels.values() for item in labels.items()]
+        for name, label in sorted(found, key=lambda item: -item[1].probability):
+            best.setdefault(name, label.probability)
+    words = [_cut(name) if value is None else f"{_cut(name)} {value:.2f}" for name, value in best.items()]
+    more = f" and {len(words) - _NAMED} more" if len(words) > _NAMED else ""
+    return (", ".join(words[:_NAMED]) or "nothing found") + more
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]}..."
 
 
 def encode_reply(reply: Reply) -> bytes:

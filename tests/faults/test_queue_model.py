@@ -218,10 +218,13 @@ class QueueModel(RuleBasedStateMachine):
     def record(self, task_id: int, what: str) -> None:
         if what == "done":
             commit(self.queue, lambda q: q.done(task_id))
-            self.change(task_id, state=State.DONE, ended=self.now(), has_reply=False)
+            self.change(
+                task_id, state=State.DONE, ended=self.now(), has_reply=False, attempts=self.tasks[task_id].attempts + 1
+            )
         elif what == "refused":
             commit(self.queue, lambda q: q.fail(task_id, Cause.REFUSED, "404"))
             self.failed(task_id, Cause.REFUSED)
+            self.change(task_id, attempts=self.tasks[task_id].attempts + 1)
         else:
             asked = 1000.0 if what == "retry later" else None
             commit(self.queue, lambda q: q.retry(task_id, "503", asked))

@@ -9,6 +9,7 @@ from camiohookd.errors import NoSuchTask, WrongState
 from camiohookd.queue import commands, views
 from camiohookd.queue.task import Cause, State
 from camiohookd.queue.task_queue import TaskQueue
+from camiohookd.wire.reply import summary
 from tests.support.queue_factory import REPLY, ROOMY, HandClock, make_event
 
 
@@ -55,6 +56,20 @@ def test_the_list_of_a_state_and_of_all_comes_in_pages_too(queue: TaskQueue) -> 
     assert [task.id for task in views.listing(queue, None, 3, everything.next).tasks] == ["4", "5"]
     for state, ids in {State.PENDING: ["1", "5"], State.DONE: ["3"], State.FAILED: ["4"]}.items():
         assert [task.id for task in views.listing(queue, state, 9, None).tasks] == ids
+
+
+def test_a_done_task_tells_what_was_sent_and_how_often_it_was_tried(queue: TaskQueue) -> None:
+    [done] = views.listing(queue, State.DONE, 9, None).tasks
+    assert (done.has_reply, done.labels, done.attempts) == (False, summary(REPLY), 1)
+    assert "0." in done.labels
+    [pending, _] = views.listing(queue, State.PENDING, 9, None).tasks
+    assert pending.labels == ""
+
+
+@pytest.mark.parametrize(("cause", "attempts"), [(Cause.REFUSED, 2), (Cause.EXPIRED, 1), (Cause.NOT_ALLOWED, 1)])
+def test_attempts_count_every_post_to_the_callback_that_ended(queue: TaskQueue, cause: Cause, attempts: int) -> None:
+    queue.fail(2, cause, "after one try in vain")
+    assert queue.get(2).attempts == attempts
 
 
 def test_the_snapshot_counts_every_state_and_every_byte(queue: TaskQueue) -> None:
