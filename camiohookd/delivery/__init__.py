@@ -3,8 +3,8 @@
     allow_list: may it be called? ─▶ sender: one try ─▶ adapter ─▶ dialer: name, addresses, each checked ─▶ socket
                                         └─ attempt: its step and time limits      next_try: the outcome ◀─ answer ◀┘
 
-`AllowList` decides where a delivery may go, `Sender` makes exactly one try and says what came of it; `next_try` says
-what that means and when to try again. What the other side does never raises here.
+`AllowList` decides where a delivery may go. `Sender` makes exactly one try; nothing that the other side does makes it
+raise. `next_try` decides what the try means and when the next one is.
 """
 
 from camiohookd.delivery.allow_list import AllowList, Target

@@ -1,4 +1,4 @@
-"""Where a callback may go: the entries of ``[callback] allow_hosts`` in, a `Target` or `CallbackNotAllowed` out."""
+"""Check callback URLs against the setting ``[callback] allow_hosts``."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from camiohookd.net.urls import DEFAULT_PORTS, Origin, check_url, split_url
 
 
 class Target(NamedTuple):
-    """Where a delivery may go: a `url` whose host is as it was compared; to `any_address`, or to public ones alone."""
+    """An allowed destination: `url` with its host in the compared form, at `any_address` or at public ones only."""
 
     url: str
     any_address: bool
@@ -20,17 +20,17 @@ class Target(NamedTuple):
 class AllowList:
     """The hosts and origins that a callback may go to; safe to share between threads.
 
-    An entry is a host name (``camio.com``), a pattern (``*.camio.com``: the subdomains at any depth, not ``camio.com``
-    itself), both by https at port 443 and at public addresses, or an origin in full (``http://127.0.0.1:9000``):
-    exactly that, wherever it leads.
+    An entry is one of three: a host name (``camio.com``); a pattern (``*.camio.com``: the subdomains at any depth, not
+    ``camio.com`` itself); or an origin in full (``http://127.0.0.1:9000``). Names and patterns allow only https at port
+    443 and at public addresses. An origin in full allows exactly itself, at any address.
     """
 
     def __init__(self, entries: Iterable[str]) -> None:
-        """Raise `ConfigError` if one of `entries` is none of the three."""
+        """Raise `ConfigError` if an entry is none of the three."""
         self.replace(entries)
 
     def replace(self, entries: Iterable[str]) -> None:
-        """From now on `entries` hold, and those before do not. Raises `ConfigError`, and then nothing changes."""
+        """Use `entries` instead of the present ones. Raises `ConfigError` and changes nothing if one is wrong."""
         self._listed = _read(entries)
 
     def __bool__(self) -> bool:
@@ -39,7 +39,7 @@ class AllowList:
         return bool(listed.hosts or listed.suffixes or listed.origins)
 
     def check(self, url: str) -> Target:
-        """Return where to deliver to for `url`; raise `CallbackNotAllowed`, which says what to change."""
+        """Return where to deliver to for `url`. Raises `CallbackNotAllowed`, whose text says what to change."""
         origin, rest = _split(url)
         listed = self._listed
         is_listed_in_full = origin in listed.origins
@@ -49,18 +49,18 @@ class AllowList:
         raise CallbackNotAllowed(
             f"callback host not allowed: {_shortest(origin)} is not listed; if labels may go there, "
             f'add "{origin.host if _is_usual(origin) else origin}" to allow_hosts in the [callback] section of the '
-            "configuration, reload it, and send what has failed on its way again (camiohookd queue retry)"
+            "configuration, reload the service, and retry the failed events (camiohookd queue retry --failed)"
         )
 
     def refuse_private(self, url: str) -> None:
-        """Raise `PrivateCallback` if `url` could never be meant for the internet, and is not listed in full."""
+        """Raise `PrivateCallback` if `url` leads to a private network or this machine and is not listed in full."""
         self._refuse_private(_split(url)[0])
 
     def _refuse_private(self, origin: Origin) -> None:
         reason = why_host_not_public(origin.host)
         if reason and origin not in self._listed.origins:
             raise PrivateCallback(
-                f"callback host not allowed: {origin.host} is {reason}; if this is your own doing, "
+                f"callback host not allowed: {origin.host} is {reason}; if you want labels to go there, "
                 f'add "{origin}" to allow_hosts in the [callback] section of the configuration'
             )
 
@@ -106,7 +106,7 @@ def _is_usual(origin: Origin) -> bool:
 
 
 def _shortest(origin: Origin) -> str:
-    """Without the scheme's own port, as others compare a request's Host."""
+    """Return the origin without the scheme's default port, in the form that servers expect in Host."""
     if origin.port == DEFAULT_PORTS[origin.scheme]:
         return f"{origin.scheme}://{origin.host}"
     return str(origin)

@@ -1,4 +1,4 @@
-"""Which certificates a callback's TLS is verified by: the setting ``[callback] ca`` in, a file or a folder out."""
+"""Find the certificates that verify a callback's TLS, by the setting ``[callback] ca``."""
 
 import logging
 import ssl
@@ -15,10 +15,10 @@ log = logging.getLogger("camiohookd.delivery")
 
 
 def trusted_certificates(setting: str) -> str:
-    """The path of a file with certificates (PEM), or of a folder of them as OpenSSL keeps it.
+    """Return the path of a file of certificates (PEM), or of a folder of them in OpenSSL's layout.
 
-    "system" is the operating system's store, or where it has none, certifi's, which "certifi" always is; anything else
-    is a path. Raises ConfigError if there is no certificate.
+    "system" means the operating system's store, or certifi's if there is none; "certifi" means certifi's; anything else
+    is a path. Raises ConfigError if no certificate can be read there.
     """
     if setting == "system":
         return _system() or _instead_of_system()
@@ -30,7 +30,7 @@ def trusted_certificates(setting: str) -> str:
         reason = getattr(error, "strerror", None) if not isinstance(error, ssl.SSLError) else None
         advice = remedy(path) if isinstance(error, PermissionError) else ""
         raise ConfigError(
-            f'callback.ca: given "{setting}": {reason or "it holds no certificate"}{advice}; expected "system", '
+            f'callback.ca: given "{setting}": {reason or "it contains no certificate"}{advice}; expected "system", '
             '"certifi" or a file of certificates (PEM)'
         ) from None
     return path
@@ -46,5 +46,5 @@ def _system() -> str | None:
 
 
 def _instead_of_system() -> str:
-    log.warning('this system has no store of certificates (the package ca-certificates); those of "certifi" are used')
+    log.warning("no system certificate store found; using certifi's (to fix: apt install ca-certificates)")
     return CERTIFI

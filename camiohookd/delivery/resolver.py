@@ -1,7 +1,7 @@
-"""Names into addresses within a time limit, which the system's own resolver does not have.
+"""Resolve names within a time limit, which the system's resolver does not have.
 
-A lookup that outlives its time limit goes on in a thread of its own, and whoever asks for the same name meanwhile gets
-its answer, so that a resolver that never answers costs a bounded number of threads.
+Each lookup runs in a thread of its own. A lookup that exceeds its limit goes on there, and later calls for the same name
+wait for it too, so that a resolver that never answers costs a bounded number of threads.
 """
 
 import socket
@@ -14,7 +14,7 @@ MAX_LOOKUPS = 32
 
 
 class SocketAddress(NamedTuple):
-    """What a socket of `family` can connect to; `address` begins with the IP address and the port."""
+    """An address for a socket of `family`; `address` begins with the IP address and the port."""
 
     family: int
     address: tuple[str, int] | tuple[str, int, int, int]
@@ -24,14 +24,16 @@ Lookup = Callable[[str, int], list[SocketAddress]]
 
 
 def ask_system(host: str, port: int) -> list[SocketAddress]:
-    """The addresses of `host` in the order to try them, by the system's resolver, which may take minutes. Raises
-    OSError."""
+    """Return the addresses of `host` in the order to try them, from the system's resolver, which may take minutes.
+
+    Raises OSError.
+    """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     return [SocketAddress(family, address) for family, _, _, _, address in found]  # type: ignore[arg-type]  # typeshed allows for Python without IPv6
 
 
 class Resolver:
-    """Asks `lookup` and waits as long as it is told to; safe to share between threads."""
+    """Calls `lookup` with a time limit; safe to share between threads."""
 
     def __init__(self, lookup: Lookup = ask_system) -> None:
         self._lookup = lookup
@@ -39,7 +41,7 @@ class Resolver:
         self._asked: dict[tuple[str, int], Future[list[SocketAddress]]] = {}
 
     def resolve(self, host: str, port: int, seconds: float) -> list[SocketAddress]:
-        """The addresses of `host`. Raises OSError, whose `strerror` is the reason."""
+        """Return the addresses of `host`, within `seconds`. Raises OSError, whose `strerror` is the reason."""
         answer = self._ask(host, port)
         try:
             return answer.result(seconds)
@@ -51,16 +53,16 @@ class Resolver:
             answer = self._asked.get((host, port))
             if answer is None:
                 if len(self._asked) >= MAX_LOOKUPS:
-                    raise socket.gaierror(socket.EAI_AGAIN, f"{MAX_LOOKUPS} other names wait for the resolver")
+                    raise socket.gaierror(socket.EAI_AGAIN, f"{MAX_LOOKUPS} other lookups are still running")
                 answer = Future()
                 threading.Thread(target=self._answer, args=(host, port, answer), name="resolve", daemon=True).start()
-                self._asked[host, port] = answer  # only now: there may have been no more threads
+                self._asked[host, port] = answer  # not before: starting the thread may fail
             return answer
 
     def _answer(self, host: str, port: int, answer: Future[list[SocketAddress]]) -> None:
         try:
             found = self._lookup(host, port)
-        except Exception as error:  # noqa: BLE001  # whoever asked gets it
+        except Exception as error:  # noqa: BLE001  # the callers get it
             self._forget(host, port)
             answer.set_exception(error)
         else:
