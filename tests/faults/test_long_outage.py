@@ -1,7 +1,7 @@
-"""The callback host is down for a week while 10,000 events come in, and then it is up.
+"""The callback host is down for a week while 10,000 events arrive, then it comes up.
 
-A simulated event loop drives the queue as the worker does: an event is labelled at once, several deliveries are in the
-air, and each takes its time. The clock is the test's own; nothing sleeps.
+A simulated event loop drives the queue as the worker does: events are labelled at once, several deliveries are in the
+air, and each of them takes time. The test moves the clock; nothing sleeps.
 """
 
 import heapq
@@ -33,7 +33,7 @@ ANSWER_SECONDS = (0.05, 0.9 * PATIENCE)
 
 @dataclass(order=True, slots=True)
 class Flight:
-    """A delivery in the air until `lands`, and whether the host was up when it started."""
+    """A delivery that is in the air until `lands`; `arrives` if the host was up when it started."""
 
     lands: float
     task_id: int
@@ -79,7 +79,7 @@ class Outage:
         self.camera_of[task_id] = camera
 
     def run_until(self, moment: float) -> None:
-        """Deliver what is due, and let what is in the air land, until that moment or until all has arrived."""
+        """Make and end deliveries until `moment`, or until all events have arrived."""
         while len(self.arrived) < EVENTS:
             self.take_off()
             while self.housekeeper.step():
@@ -101,7 +101,7 @@ class Outage:
             self.most_in_air = max(self.most_in_air, len(self.in_air))
 
     def next_moment(self) -> float:
-        """When something happens by itself."""
+        """Return when the next delivery lands or becomes due."""
         moments = [self.in_air[0].lands] if self.in_air else []
         due = self.queue.deliveries.next_due(self.queue.elapsed.now())
         if due is not None and len(self.in_air) < CONCURRENCY:
@@ -119,7 +119,7 @@ class Outage:
 
 @pytest.fixture(scope="module")
 def outage(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outage, int]:
-    """The whole story, with a restart in the middle of it; and the number of attempts made in the week."""
+    """Simulate the week with a restart in its middle, and a day after it; return also the number of tries in vain."""
     world = Outage(tmp_path_factory.mktemp("state"))
     for number in range(EVENTS):
         world.run_until(number * WEEK / EVENTS)
@@ -141,19 +141,19 @@ def test_all_are_delivered_once_and_soon(outage: tuple[Outage, int]) -> None:
     assert world.now() < WEEK + 2 * 3600
 
 
-def test_the_host_is_never_tried_by_more_than_the_concurrency_allows(outage: tuple[Outage, int]) -> None:
+def test_never_makes_more_deliveries_at_once_than_the_concurrency_allows(outage: tuple[Outage, int]) -> None:
     world, _ = outage
     assert world.most_in_air == CONCURRENCY
 
 
-def test_a_week_in_vain_costs_a_few_thousand_attempts(outage: tuple[Outage, int]) -> None:
+def test_a_week_of_outage_costs_a_few_thousand_attempts(outage: tuple[Outage, int]) -> None:
     world, in_vain = outage
-    print(f"\ndelivery attempts in a week without the host: {in_vain}, for {EVENTS} events")
+    print(f"\ndelivery attempts during a week of outage: {in_vain}, for {EVENTS} events")
     assert WEEK / 600 < in_vain < 4000
     assert world.attempts - in_vain <= EVENTS + CONCURRENCY
 
 
-def test_a_cameras_replies_arrive_in_order_but_for_the_one_that_found_the_host_up(outage: tuple[Outage, int]) -> None:
+def test_a_cameras_replies_arrive_in_order_except_the_one_that_found_the_host_up(outage: tuple[Outage, int]) -> None:
     world, _ = outage
     by_camera: dict[str, list[int]] = defaultdict(list)
     for task_id in world.arrived[1:]:
@@ -163,7 +163,7 @@ def test_a_cameras_replies_arrive_in_order_but_for_the_one_that_found_the_host_u
         assert all(earlier < later for earlier, later in pairwise(arrived))
 
 
-def test_little_is_written_for_an_event_in_all_that_time(outage: tuple[Outage, int]) -> None:
+def test_writes_few_bytes_for_an_event_during_the_outage(outage: tuple[Outage, int]) -> None:
     world, _ = outage
     print(f"\nbytes written per event of {PICTURE_BYTES} decoded bytes: {world.written / EVENTS:.0f}")
     assert world.written / EVENTS <= BYTES_ALLOWED

@@ -1,5 +1,7 @@
-"""Server-side request forgery: whatever the payload's callback_url, and whatever DNS or the other side says to it, the
-box calls nobody whom its owner did not list. One shape a row."""
+"""Server-side request forgery: the box calls only hosts that its owner listed.
+
+This holds for any callback_url in a payload, and for anything that DNS or the other side answers. One shape a row.
+"""
 
 import json
 import socket
@@ -31,7 +33,7 @@ PUBLIC, OTHER = "93.184.215.14", "1.1.1.1"
 
 
 class Box:
-    """A daemon with Camio's own allow-list and an origin of its own, beside a service that it must not call."""
+    """A daemon that allows Camio's hosts and one origin, beside a service that it must not call."""
 
     def __init__(self, folder: Path) -> None:
         self.victim = Peer(answering(200))
@@ -78,7 +80,7 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
         "127.0.0.1?@camio.com", "127.0.0.1;@camio.com", "camio.com,127.0.0.1", "*.camio.com", "",
     ],
 )  # fmt: skip
-def test_a_host_of_no_use_on_the_internet_is_a_400_and_is_never_called(host: str, box: Box) -> None:
+def test_a_private_or_malformed_host_gets_400_and_is_never_called(host: str, box: Box) -> None:
     status, body = box.post(f"http://{host}:{box.victim.port}/latest/meta-data")
     assert (status, body["error"]["field"]) == (400, "callback_url")
     assert body["error"]["code"] in ("malformed_url", "callback_not_allowed")
@@ -96,7 +98,7 @@ def test_a_host_of_no_use_on_the_internet_is_a_400_and_is_never_called(host: str
         "https://camio.com/\r\nHost: 127.0.0.1",
     ],
 )  # fmt: skip
-def test_what_is_no_web_address_is_a_400_and_is_never_called(url: str, box: Box) -> None:
+def test_a_malformed_url_gets_400_and_is_never_called(url: str, box: Box) -> None:
     status, body = box.post(url.replace("{port}", str(box.victim.port)))
     assert (status, body["error"]["code"]) == (400, "malformed_url")
     assert box.victim.connections == 0
@@ -112,17 +114,19 @@ def test_what_is_no_web_address_is_a_400_and_is_never_called(url: str, box: Box)
         "https://evil.example/camio.com", "https://evil.example#.camio.com", "http://www.camio.com./cb",
     ],
 )  # fmt: skip
-def test_a_public_host_that_is_not_listed_is_a_200_and_kept_as_failed_and_never_called(url: str, box: Box) -> None:
+def test_an_event_for_an_unlisted_host_gets_200_and_is_kept_as_failed_and_the_host_is_never_called(
+    url: str, box: Box
+) -> None:
     status, body = box.post(url)
     assert (status, body["status"]) == (200, "queued")
     wait_until(lambda: box.task(body["id"])["state"] == "failed", box.daemon)
     task = box.task(body["id"])
     assert task["cause"] == "not-allowed"
     assert task["reason"].startswith("callback host not allowed: ")
-    assert task["has_reply"], "its labels are there for the day on which it is listed"
+    assert task["has_reply"], "its labels are kept until the host is listed"
 
 
-def test_a_host_that_is_not_listed_is_loud_in_log_and_metrics(box: Box) -> None:
+def test_an_unlisted_host_is_reported_in_log_and_metrics(box: Box) -> None:
     failed = 'tasks_failed_total{reason="not-allowed"}'
     before = box.daemon.metric(failed) or 0
     box.post("https://loud.example:8443/cb?secret")
@@ -133,7 +137,7 @@ def test_a_host_that_is_not_listed_is_loud_in_log_and_metrics(box: Box) -> None:
     assert "secret" not in line
 
 
-def test_what_failed_is_delivered_once_its_host_is_listed_and_a_reload_is_enough(tmp_path: Path) -> None:
+def test_a_failed_event_can_be_delivered_after_its_host_is_listed_and_settings_are_reloaded(tmp_path: Path) -> None:
     def listing(*hosts: str) -> None:
         (tmp_path / "camiohookd.toml").write_text(f"[callback]\nallow_hosts = {json.dumps(hosts)}\n")
 
@@ -165,7 +169,7 @@ def wait_until(condition: Callable[[], object], daemon: Daemon) -> None:
 
 
 class Dns:
-    """A resolver that gives the answers of `script` in turn, the last for ever, and counts how often it was asked."""
+    """A resolver that gives the answers of `script` in turn, repeats the last one, and notes the names asked for."""
 
     def __init__(self, *script: list[str]) -> None:
         self.script = list(script)
@@ -185,7 +189,7 @@ def socket_address(text: str, port: int) -> SocketAddress:
 
 @pytest.fixture
 def connects(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """Where a connection is tried to; nothing leaves this machine, each is refused."""
+    """Return the addresses that connections are tried to; all are refused, so that nothing leaves this machine."""
     tried: list[tuple[str, int]] = []
 
     def refuse(_socket: socket.socket, address: tuple[str, int]) -> None:
@@ -216,7 +220,7 @@ CAMIO = AllowList(["*.camio.com"]).check("https://a.b.c.camio.com/cb?secret")
     ],
     ids=" ".join,
 )  # fmt: skip
-def test_a_listed_name_that_leads_to_a_private_address_is_not_called_and_tried_again_later(
+def test_a_listed_name_with_a_private_address_is_not_called_but_tried_again_later(
     answer: list[str], connects: list[tuple[str, int]]
 ) -> None:
     outcome = deliver(Dns(answer), CAMIO)
@@ -231,7 +235,7 @@ def test_a_listed_name_that_leads_to_a_private_address_is_not_called_and_tried_a
     [[PUBLIC], ["2606:4700::1111"], [f"::ffff:{PUBLIC}"], [f"64:ff9b::{PUBLIC}"], ["2002:808:808::1"]],
     ids=" ".join,
 )
-def test_a_public_address_is_called_also_where_it_is_within_another(
+def test_calls_a_public_address_even_if_it_is_embedded_in_another(
     answer: list[str], connects: list[tuple[str, int]]
 ) -> None:
     outcome = deliver(Dns(answer), CAMIO)
@@ -240,15 +244,15 @@ def test_a_public_address_is_called_also_where_it_is_within_another(
 
 
 @pytest.mark.parametrize("second", [["127.0.0.1"], ["::1"], ["169.254.169.254"]], ids=" ".join)
-def test_rebinding_finds_nothing_since_what_was_checked_is_what_is_called(
+def test_dns_rebinding_fails_because_the_checked_address_is_called(
     second: list[str], connects: list[tuple[str, int]]
 ) -> None:
     dns = Dns([PUBLIC, OTHER], second)
     deliver(dns, CAMIO)
-    assert dns.asked == ["a.b.c.camio.com"], "asked for once"
+    assert dns.asked == ["a.b.c.camio.com"], "looked up once"
     assert connects == [(PUBLIC, 443), (OTHER, 443)]
     deliver(dns, CAMIO)
-    assert len(connects) == 2, "the next delivery asks anew, and is refused"
+    assert len(connects) == 2, "the next delivery looks the name up again and is refused"
 
 
 def test_a_connection_goes_to_the_address_of_the_first_answer_and_to_no_later_one(
@@ -264,7 +268,7 @@ def test_a_connection_goes_to_the_address_of_the_first_answer_and_to_no_later_on
     assert (len(camio.requests), camio.connections, victim.connections, dns.asked) == (2, 1, 0, ["camio.test"])
 
 
-def test_a_connection_kept_open_to_a_private_address_is_not_used_for_a_host_that_may_go_to_public_ones_alone(
+def test_a_kept_connection_to_a_private_address_is_not_used_for_a_public_target(
     peer: Callable[..., Peer],
 ) -> None:
     camio = peer(answering(200))
@@ -275,7 +279,7 @@ def test_a_connection_kept_open_to_a_private_address_is_not_used_for_a_host_that
     assert len(camio.requests) == 1
 
 
-def test_a_literal_address_is_judged_at_the_connection_too(connects: list[tuple[str, int]]) -> None:
+def test_checks_a_literal_address_when_it_connects(connects: list[tuple[str, int]]) -> None:
     with closing(Sender("1")) as sender:
         assert "a loopback address" in sender.deliver(Target("https://127.0.0.1/", any_address=False), b"{}").reason
         assert "a private address" in sender.deliver(Target("https://[fd00::1]/", any_address=False), b"{}").reason
@@ -288,7 +292,7 @@ def test_a_name_without_an_address_is_tried_again_later(connects: list[tuple[str
     )
 
 
-def test_dns_that_never_answers_ends_at_the_time_limit_and_costs_a_bounded_number_of_threads() -> None:
+def test_a_resolver_that_never_answers_costs_a_bounded_time_and_number_of_threads() -> None:
     release = threading.Event()
 
     def never(_host: str, _port: int) -> list[SocketAddress]:
@@ -300,7 +304,7 @@ def test_dns_that_never_answers_ends_at_the_time_limit_and_costs_a_bounded_numbe
 
     with closing(Sender("1", lookup=never, connect_timeout=0.01)) as sender:
         outcomes = [sender.deliver(CAMIO, b"{}") for _ in range(10)]
-        assert lookups() == 1, "all of them wait for one lookup"
+        assert lookups() == 1, "all of them share one lookup"
         outcomes += [
             sender.deliver(Target(f"https://{nth}.camio.com/", any_address=False), b"{}")
             for nth in range(2 * MAX_LOOKUPS)
@@ -312,7 +316,7 @@ def test_dns_that_never_answers_ends_at_the_time_limit_and_costs_a_bounded_numbe
     assert "other lookups are still running" in outcomes[-1].reason
 
 
-def test_a_lookup_that_could_not_be_begun_is_begun_the_next_time(
+def test_retries_a_lookup_whose_thread_could_not_be_started(
     connects: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resolver = Resolver(Dns([PUBLIC]))
@@ -326,7 +330,7 @@ def no_more_threads(_thread: threading.Thread) -> None:
     raise RuntimeError("can't start new thread")
 
 
-def test_looking_a_name_up_is_part_of_the_time_of_a_delivery() -> None:
+def test_the_lookup_counts_towards_the_deadline() -> None:
     release = threading.Event()
 
     def never(_host: str, _port: int) -> list[SocketAddress]:
@@ -353,7 +357,7 @@ def listed(url: str) -> Target:
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 305, 307, 308])
 @pytest.mark.parametrize("how", ["Location: {}", "Refresh: 0; url={}", "Content-Location: {}", 'Alt-Svc: h2="{}"'])
-def test_no_answer_leads_anywhere_else(status: int, how: str, peer: Callable[..., Peer]) -> None:
+def test_no_answer_leads_to_a_call_elsewhere(status: int, how: str, peer: Callable[..., Peer]) -> None:
     victim = peer(answering(200))
     camio = peer(answering(status, how.format(victim.url)))
     with closing(Sender("1")) as sender:
@@ -362,7 +366,7 @@ def test_no_answer_leads_anywhere_else(status: int, how: str, peer: Callable[...
 
 
 def flooding(beginning: bytes, again: bytes) -> Script:
-    """Send `beginning` and then `again` until the other side has had enough."""
+    """Send `beginning`, then `again` until the other side closes the connection."""
 
     def script(connection: socket.socket) -> None:
         connection.sendall(beginning)
@@ -423,16 +427,14 @@ def test_a_kept_connection_that_takes_no_more_ends_at_the_deadline(peer: Callabl
 
 
 def tls_of(pair: Pair, names: list[str | None]) -> ssl.SSLContext:
-    """A server's side, which notes the names that it is asked for (SNI)."""
+    """Return a server's context that notes the names it is asked for (SNI)."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*pair)
     context.sni_callback = lambda _socket, name, _context: names.append(name)
     return context
 
 
-def test_tls_verifies_the_name_and_sends_it_as_sni_and_host_though_it_connects_to_an_address(
-    peer: Callable[..., Peer], tmp_path: Path
-) -> None:
+def test_tls_verifies_the_name_and_sends_it_as_sni_and_host(peer: Callable[..., Peer], tmp_path: Path) -> None:
     names: list[str | None] = []
     pair = make_certificate(tmp_path, of="DNS:hook.example")
     camio = peer(answering(200), tls_of(pair, names))
@@ -455,7 +457,7 @@ def test_a_certificate_for_another_name_gets_no_labels(of: str, peer: Callable[.
     assert camio.requests == []
 
 
-def test_a_certificate_that_nobody_vouches_for_gets_no_labels(peer: Callable[..., Peer], tmp_path: Path) -> None:
+def test_a_certificate_of_an_unknown_authority_gets_no_labels(peer: Callable[..., Peer], tmp_path: Path) -> None:
     camio = peer(answering(200), tls_of(make_certificate(tmp_path, of="DNS:hook.example"), []))
     other = make_certificate(tmp_path, "other", of="DNS:hook.example")
     outcome = deliver(Dns(["127.0.0.1"]), listed(f"https://hook.example:{camio.port}/"), certificates=str(other.cert))

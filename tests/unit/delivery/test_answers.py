@@ -66,7 +66,7 @@ def in_turn(*answers: bytes) -> Script:
     [HINTS, CONTINUE, HINTS * 3 + CONTINUE, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
      b"HTTP/1.1 199 Whatever\r\n\r\n", CONTINUE * MAX_INTERIM_ANSWERS],
 )  # fmt: skip
-def test_interim_answers_are_skipped_and_the_connection_is_kept(
+def test_skips_interim_answers_and_keeps_the_connection(
     interim: bytes, start: Callable[[Script], tuple[Peer, Sender]]
 ) -> None:
     peer, sender = start(in_turn(interim + OK, interim + NO, OK))
@@ -74,7 +74,7 @@ def test_interim_answers_are_skipped_and_the_connection_is_kept(
     assert (peer.connections, len(peer.requests)) == (1, 3)
 
 
-def test_an_interim_answer_long_before_the_answer_is_skipped(start: Callable[[Script], tuple[Peer, Sender]]) -> None:
+def test_skips_an_interim_answer_long_before_the_answer(start: Callable[[Script], tuple[Peer, Sender]]) -> None:
     def script(connection: socket.socket) -> None:
         connection.sendall(HINTS)
         threading.Event().wait(0.2)
@@ -85,7 +85,7 @@ def test_an_interim_answer_long_before_the_answer_is_skipped(start: Callable[[Sc
     assert peer.connections == 1
 
 
-def test_endless_interim_answers_are_given_up_after_a_bound(start: Callable[[Script], tuple[Peer, Sender]]) -> None:
+def test_gives_up_after_a_number_of_interim_answers(start: Callable[[Script], tuple[Peer, Sender]]) -> None:
     def script(connection: socket.socket) -> None:
         while True:
             connection.sendall(CONTINUE)
@@ -124,7 +124,7 @@ def test_a_connection_with_extra_bytes_after_the_answer_is_not_used_again(
     assert peer.connections == 2
 
 
-def test_extra_bytes_after_a_body_are_noticed_too(start: Callable[[Script], tuple[Peer, Sender]]) -> None:
+def test_notices_extra_bytes_after_a_body(start: Callable[[Script], tuple[Peer, Sender]]) -> None:
     with_body = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
     peer, sender = start(in_turn(with_body, chunked, with_body + NO, chunked + NO, BUSY))
@@ -154,7 +154,7 @@ def test_an_answer_that_arrives_while_the_connection_is_idle_closes_it(
     assert peer.connections == 2
 
 
-def test_an_answer_before_any_request_is_not_taken_for_the_next_one_on_a_kept_connection(
+def test_unsolicited_answers_are_not_taken_for_answers_to_later_requests(
     start: Callable[[Script], tuple[Peer, Sender]],
 ) -> None:
     peer, sender = start(in_turn(OK + NO + NO, OK))
@@ -239,7 +239,7 @@ def test_a_doubtful_length_leaves_the_status_as_it_is_and_the_connection_is_not_
      ("204 No Content\r\nContent-Length: 5\r\n", 2), ("204 No Content\r\nTransfer-Encoding: chunked\r\n", 2),
      ("200 OK\r\nConnection: close\r\nContent-Length: 0\r\n", 2)],
 )  # fmt: skip
-def test_an_answer_without_a_body_keeps_its_connection_if_no_header_speaks_against_it(
+def test_an_answer_without_a_body_keeps_its_connection_unless_a_header_forbids_it(
     head: str, connections: int, start: Callable[[Script], tuple[Peer, Sender]]
 ) -> None:
     peer, sender = start(sending(f"HTTP/1.1 {head}\r\n".encode()))

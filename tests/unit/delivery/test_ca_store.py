@@ -13,9 +13,7 @@ def paths(cafile: Path | None, capath: Path | None) -> ssl.DefaultVerifyPaths:
     return ssl.DefaultVerifyPaths(*files, "SSL_CERT_FILE", "", "SSL_CERT_DIR", "")  # type: ignore[call-arg,arg-type]  # a named tuple, to typeshed of no fields
 
 
-def test_system_is_the_operating_systems_file_or_else_its_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_system_means_the_systems_file_or_else_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file, folder = tmp_path / "all.pem", tmp_path / "certs"
     folder.mkdir()
     (folder / "one.pem").touch()
@@ -25,7 +23,7 @@ def test_system_is_the_operating_systems_file_or_else_its_folder(
     assert trusted_certificates("system") == str(file)
 
 
-def test_certifi_stands_in_for_a_store_that_is_not_there_and_the_log_says_so(
+def test_falls_back_to_certifi_and_logs_it_if_there_is_no_system_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     empty = tmp_path / "certs"
@@ -37,7 +35,7 @@ def test_certifi_stands_in_for_a_store_that_is_not_there_and_the_log_says_so(
     assert caplog.text.count("ca-certificates") == 2
 
 
-def test_certifis_and_a_file_of_ones_own_hold_certificates(tmp_path: Path) -> None:
+def test_accepts_certifi_and_a_file_of_the_owner(tmp_path: Path) -> None:
     assert Path(trusted_certificates("certifi")).stat().st_size > 100_000
     own = str(make_certificate(tmp_path).cert)
     assert trusted_certificates(own) == own
@@ -46,7 +44,7 @@ def test_certifis_and_a_file_of_ones_own_hold_certificates(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("content", "reason"), [(None, "No such file"), ("", "no certificate"), ("nonsense", "no certificate")]
 )
-def test_a_file_without_a_certificate_is_an_error_of_the_configuration(
+def test_a_file_without_a_certificate_is_a_configuration_error(
     content: str | None, reason: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "ca.pem"

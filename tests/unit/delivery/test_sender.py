@@ -102,20 +102,20 @@ def test_a_refusal_names_the_host_and_the_setting_to_change() -> None:
 @pytest.mark.parametrize(
     "url", ["https://hook.example/x", "https://hook.example:8443/x", "http://hook.example/x", "http://10.0.0.1:9000/"]
 )
-def test_what_a_refusal_says_to_add_makes_the_url_allowed(url: str) -> None:
+def test_adding_the_entry_that_a_refusal_names_allows_the_url(url: str) -> None:
     with pytest.raises(CallbackNotAllowed) as caught:
         AllowList(DEFAULTS).check(url)
     AllowList([str(caught.value).split('"')[1]]).check(url)
 
 
-def test_a_host_goes_to_public_addresses_alone_and_an_origin_in_full_to_any() -> None:
+def test_a_host_allows_public_addresses_only_and_a_full_origin_any_address() -> None:
     allowed = AllowList(["hook.example", "https://other.example", "https://hook.example:8443"])
     assert allowed.check("https://HOOK.example./x?y#z") == Target("https://hook.example/x?y#z", any_address=False)
     assert allowed.check("https://other.example:443/") == Target("https://other.example/", any_address=True)
     assert allowed.check("https://hook.example:8443") == Target("https://hook.example:8443", any_address=True)
 
 
-def test_other_entries_hold_at_once_and_wrong_ones_change_nothing() -> None:
+def test_replacing_entries_takes_effect_at_once_and_wrong_ones_change_nothing() -> None:
     allowed = AllowList(["camio.com"])
     allowed.replace(["hook.example"])
     with pytest.raises(ConfigError):
@@ -125,7 +125,7 @@ def test_other_entries_hold_at_once_and_wrong_ones_change_nothing() -> None:
         allowed.check("https://camio.com/")
 
 
-def test_only_what_could_never_be_meant_for_the_internet_is_refused_to_its_sender() -> None:
+def test_only_private_addresses_and_names_are_refused_when_an_event_is_posted() -> None:
     allowed = AllowList(["http://10.0.0.1:9000"])
     for fine in ("https://elsewhere.example/", "http://camio.com:8080/", "https://8.8.8.8/", "http://10.0.0.1:9000/"):
         allowed.refuse_private(fine)
@@ -140,7 +140,7 @@ def test_only_what_could_never_be_meant_for_the_internet_is_refused_to_its_sende
      "https://*.camio.com", "ftp://camio.com", "https://u:p@camio.com", "b\u00fccher.example", "camio .com", "[::1",
      "127.0.0.1", "[::1]", "localhost", "*.local", "nas", "0x7f.1"],
 )  # fmt: skip
-def test_an_entry_that_is_neither_host_nor_pattern_nor_origin_is_a_configuration_error(entry: str) -> None:
+def test_any_other_entry_is_a_configuration_error(entry: str) -> None:
     with pytest.raises(ConfigError, match=r"\[callback\] allow_hosts"):
         AllowList([entry])
 
@@ -183,14 +183,14 @@ def test_proxies_netrc_and_cookies_are_not_used(
     assert not any(b"Authorization" in request or b"Cookie" in request for request in camio.requests)
 
 
-def test_a_thread_uses_its_connection_again(peer: Callable[..., Peer], sender: Sender) -> None:
+def test_a_connection_is_used_again(peer: Callable[..., Peer], sender: Sender) -> None:
     camio = peer(answering(200, body=b"thanks" * 100))
     for _ in range(3):
         sender.deliver(listed(camio.url), b"{}")
     assert (camio.connections, len(camio.requests)) == (1, 3)
 
 
-def test_threads_share_a_courier(peer: Callable[..., Peer], sender: Sender) -> None:
+def test_threads_share_a_sender(peer: Callable[..., Peer], sender: Sender) -> None:
     camio = peer(answering(200))
     with ThreadPoolExecutor(4) as pool:
         outcomes = list(pool.map(lambda _: sender.deliver(listed(camio.url), b"{}"), range(20)))
@@ -203,7 +203,7 @@ def test_threads_share_a_courier(peer: Callable[..., Peer], sender: Sender) -> N
     ("head", "kind"),
     [("200 OK", OutcomeKind.DELIVERED), ("302 Found\r\nLocation: http://127.0.0.1:1/", OutcomeKind.FINAL)],
 )
-def test_of_a_huge_answer_only_the_beginning_is_read(
+def test_reads_only_the_beginning_of_a_huge_answer(
     head: str, kind: OutcomeKind, peer: Callable[..., Peer], sender: Sender
 ) -> None:
     sent = 0

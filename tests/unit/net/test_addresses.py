@@ -23,7 +23,7 @@ from camiohookd.net.addresses import is_loopback, why_host_not_public, why_not_p
         ("2001:0:808:808::f5ff:fffe", "a private address"),
     ],
 )  # fmt: skip
-def test_an_address_that_is_not_the_internets_is_told_by_its_kind(address: str, reason: str) -> None:
+def test_names_the_kind_of_an_address_that_is_not_public(address: str, reason: str) -> None:
     assert why_not_public(ip_address(address)) == reason
 
 
@@ -36,7 +36,7 @@ def test_an_address_that_is_not_the_internets_is_told_by_its_kind(address: str, 
         "2001:0:808:808::f7f7:f7f7",
     ],
 )  # fmt: skip
-def test_the_addresses_beside_those_are_public_and_so_are_those_that_stand_for_one(address: str) -> None:
+def test_neighbouring_addresses_and_those_that_embed_public_ones_are_public(address: str) -> None:
     assert why_not_public(ip_address(address)) is None
 
 
@@ -58,5 +58,5 @@ def test_a_host_is_public_by_its_address_or_its_name(host: str, is_public: bool)
     [("localhost", True), ("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("[::1]", True),
      ("0.0.0.0", False), ("192.168.1.2", False), ("::", False), ("localhost.example", False), ("camio.com", False)],
 )  # fmt: skip
-def test_this_machine_is_told_by_its_name_and_its_loopback_addresses(host: str, expected: bool) -> None:
+def test_recognises_loopback_names_and_addresses(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected

@@ -52,7 +52,7 @@ def test_an_event_that_arrives_in_another_cameras_storm_is_next(taken_before: in
     assert waited_for <= (1 if taken_before == 0 else 0), "nobody has had a turn yet: the storm's first was there first"
 
 
-def test_ever_new_cameras_do_not_starve_the_others() -> None:
+def test_new_cameras_do_not_starve_the_others() -> None:
     """Before each turn another new camera sends its first event: the old one waits once for each that was waiting."""
     turns, cameras = CameraTurns(), dict.fromkeys(range(1, 101), "old")
     add(turns, *cameras, camera="old")

@@ -1,4 +1,4 @@
-"""The schedule of deliveries: hosts that are down, order within a camera, and what is in the air."""
+"""The schedule of deliveries: turns of hosts, hosts that are down, order within a camera, deliveries in the air."""
 
 from collections import Counter
 from itertools import pairwise
@@ -24,7 +24,7 @@ def add(deliveries: DeliverySchedule, *task_ids: int, host: str = "h", camera: s
 
 
 def deliver(deliveries: DeliverySchedule, now: float, *, success: bool = True) -> int | None:
-    """Take the next one; the answer comes at once."""
+    """Take the next delivery and end it at once."""
     task_id = deliveries.take(now)
     if task_id is not None:
         if success:
@@ -33,21 +33,21 @@ def deliver(deliveries: DeliverySchedule, now: float, *, success: bool = True) -
     return task_id
 
 
-def test_what_is_due_is_taken_oldest_first_over_all_cameras(deliveries: DeliverySchedule) -> None:
+def test_takes_due_deliveries_oldest_first_over_all_cameras(deliveries: DeliverySchedule) -> None:
     add(deliveries, 3, camera="back")
     add(deliveries, 2, 1)
     assert [deliver(deliveries, 0.0) for _ in range(4)] == [1, 2, 3, None]
     assert len(deliveries) == 0
 
 
-def test_what_is_not_due_yet_waits(deliveries: DeliverySchedule) -> None:
+def test_does_not_take_a_delivery_before_it_is_due(deliveries: DeliverySchedule) -> None:
     add(deliveries, 1, due=5.0)
     assert deliveries.take(4.9) is None
     assert deliveries.next_due(4.9) == 5.0
     assert deliveries.take(5.0) == 1
 
 
-def test_a_camera_has_one_in_the_air_and_others_are_not_held_up(deliveries: DeliverySchedule) -> None:
+def test_a_camera_has_one_delivery_in_the_air_and_delays_no_other_camera(deliveries: DeliverySchedule) -> None:
     add(deliveries, 1, 2)
     add(deliveries, 3, camera="back")
     assert [deliveries.take(0.0) for _ in range(3)] == [1, 3, None]
@@ -56,7 +56,7 @@ def test_a_camera_has_one_in_the_air_and_others_are_not_held_up(deliveries: Deli
     assert deliveries.take(0.5) == 2
 
 
-def test_a_slow_one_holds_its_camera_up_only_for_a_while(deliveries: DeliverySchedule) -> None:
+def test_a_slow_delivery_delays_its_camera_only_for_a_while(deliveries: DeliverySchedule) -> None:
     add(deliveries, 1, 2)
     deliveries.take(0.0)
     assert deliveries.next_due(0.0) == PATIENCE
@@ -64,7 +64,7 @@ def test_a_slow_one_holds_its_camera_up_only_for_a_while(deliveries: DeliverySch
     assert deliveries.in_air == 2
 
 
-def test_a_host_that_failed_is_tried_by_one_at_a_time_with_growing_pauses(deliveries: DeliverySchedule) -> None:
+def test_a_host_that_is_down_gets_one_try_at_a_time_with_growing_pauses(deliveries: DeliverySchedule) -> None:
     add(deliveries, *range(1, 100))
     now, tries = 0.0, []
     for _ in range(10):
@@ -82,7 +82,7 @@ def test_a_host_that_failed_is_tried_by_one_at_a_time_with_growing_pauses(delive
     assert deliveries.next_due(now) is None
 
 
-def test_those_that_were_in_the_air_when_the_host_went_down_count_as_one_failure(deliveries: DeliverySchedule) -> None:
+def test_deliveries_in_the_air_when_the_host_goes_down_count_as_one_failure(deliveries: DeliverySchedule) -> None:
     for camera in "abcdefgh":
         add(deliveries, ord(camera), camera=camera)
     flying = [deliveries.take(0.0) for _ in range(8)]
@@ -92,7 +92,9 @@ def test_those_that_were_in_the_air_when_the_host_went_down_count_as_one_failure
     assert deliveries.next_due(1.0) == 1.0 + backoff(1)
 
 
-def test_a_success_makes_all_who_wait_for_that_host_due_but_those_it_named_a_time(deliveries: DeliverySchedule) -> None:
+def test_a_success_makes_all_that_wait_for_its_host_due_except_those_with_retry_after(
+    deliveries: DeliverySchedule,
+) -> None:
     add(deliveries, 1)
     assert deliver(deliveries, 0.0, success=False) == 1
     add(deliveries, 1, 2, 3, due=900.0)
@@ -104,14 +106,14 @@ def test_a_success_makes_all_who_wait_for_that_host_due_but_those_it_named_a_tim
     assert sorted(filter(None, (deliver(deliveries, 900.0) for _ in range(3)))) == [4, 5]
 
 
-def test_a_host_that_is_down_holds_up_no_other(deliveries: DeliverySchedule) -> None:
+def test_a_host_that_is_down_delays_no_other_host(deliveries: DeliverySchedule) -> None:
     add(deliveries, 1, 2)
     add(deliveries, 3, 4, host="other")
     assert deliver(deliveries, 0.0, success=False) == 1
     assert [deliver(deliveries, 0.0) for _ in range(3)] == [3, 4, None]
 
 
-def test_what_is_planned_while_in_the_air_is_due_only_after_it_has_landed(deliveries: DeliverySchedule) -> None:
+def test_a_delivery_planned_while_in_the_air_is_due_after_it_has_landed(deliveries: DeliverySchedule) -> None:
     add(deliveries, 1)
     assert deliveries.take(0.0) == 1
     add(deliveries, 1)
@@ -120,7 +122,7 @@ def test_what_is_planned_while_in_the_air_is_due_only_after_it_has_landed(delive
     assert deliveries.take(10.0) == 1
 
 
-def test_a_try_that_was_not_made_says_nothing_of_the_host_and_is_due_again(deliveries: DeliverySchedule) -> None:
+def test_a_try_that_was_not_made_says_nothing_about_the_host_and_is_due_again(deliveries: DeliverySchedule) -> None:
     add(deliveries, 1, 2)
     assert deliveries.take(0.0) == 1
     deliveries.landed(1, 0.0, success=None)
@@ -139,7 +141,7 @@ def test_landing_twice_counts_once(deliveries: DeliverySchedule) -> None:
     assert not deliveries.is_in_air(1)
 
 
-def test_what_was_removed_is_not_taken(deliveries: DeliverySchedule) -> None:
+def test_does_not_take_a_removed_delivery(deliveries: DeliverySchedule) -> None:
     add(deliveries, 1, 2, 3)
     deliveries.remove(1)
     deliveries.take(0.0)
@@ -149,9 +151,7 @@ def test_what_was_removed_is_not_taken(deliveries: DeliverySchedule) -> None:
 
 
 @pytest.mark.parametrize("bad", [1, 2, 3, 4, 8])
-def test_replies_that_are_never_taken_do_not_keep_the_others_from_their_host(
-    deliveries: DeliverySchedule, bad: int
-) -> None:
+def test_replies_that_always_fail_do_not_block_the_others_of_their_host(deliveries: DeliverySchedule, bad: int) -> None:
     add(deliveries, *range(1, bad + 1), camera="bad")
     add(deliveries, *range(bad + 1, bad + 16), camera="good")
     tries: Counter[int] = Counter()
@@ -174,7 +174,7 @@ def test_replies_that_are_never_taken_do_not_keep_the_others_from_their_host(
 
 
 def fail(deliveries: DeliverySchedule, now: float, *, again: float) -> int | None:
-    """Take the next one; it is planned again for `again`, and then its try is over."""
+    """Take the next delivery, plan it again for `again`, and end the try as a failure."""
     task_id = deliveries.take(now)
     if task_id is not None:
         deliveries.add(task_id, "h", "bad", again)
@@ -182,7 +182,7 @@ def fail(deliveries: DeliverySchedule, now: float, *, again: float) -> int | Non
     return task_id
 
 
-def test_one_that_fails_again_although_its_host_is_up_waits_for_nobody_but_itself(deliveries: DeliverySchedule) -> None:
+def test_a_delivery_that_fails_while_its_host_is_up_waits_for_its_own_time_only(deliveries: DeliverySchedule) -> None:
     add(deliveries, 1, camera="bad")
     assert fail(deliveries, 0.0, again=100.0) == 1
     add(deliveries, 2)
@@ -228,7 +228,7 @@ def test_a_slow_host_delays_another_hosts_first_delivery_by_one_answer(slots: in
 
 
 @pytest.mark.parametrize("slots", [2, 3, 4, 8])
-def test_while_others_wait_a_host_has_all_slots_but_one_at_most(slots: int) -> None:
+def test_a_host_leaves_a_slot_to_others_that_wait(slots: int) -> None:
     """The quick host's deliveries land at once, the slow ones never: only the quick host waits for itself."""
     deliveries, flying = DeliverySchedule(backoff), list[int]()
     host_of = dict.fromkeys(range(1, 49), "slow") | dict.fromkeys(range(100, 120), "quick")
@@ -251,7 +251,7 @@ def test_hosts_that_are_due_take_turns(deliveries: DeliverySchedule) -> None:
     assert [deliver(deliveries, 0.0) for _ in range(10)] == [1, 2, 3, 4, 5, 6, 7, 9, 8, None]
 
 
-def test_hosts_that_are_down_and_that_nothing_waits_for_are_remembered_up_to_a_bound(
+def test_remembers_a_bounded_number_of_hosts_that_are_down(
     deliveries: DeliverySchedule,
 ) -> None:
     for number in range(3 * MAX_IDLE_HOSTS):
@@ -266,7 +266,7 @@ def test_hosts_that_are_down_and_that_nothing_waits_for_are_remembered_up_to_a_b
     assert deliveries.next_due(0.0) == backoff(1), "it is still known to be down"
 
 
-def test_taking_a_delivery_costs_the_same_with_many_hosts_that_wait(deliveries: DeliverySchedule) -> None:
+def test_taking_a_delivery_looks_only_at_hosts_that_are_due(deliveries: DeliverySchedule) -> None:
     """Counted in looks at hosts, not in time."""
     for number in range(2000):
         deliveries.add(number, f"host {number}", "front", 1000.0)
@@ -292,7 +292,7 @@ def test_taking_a_delivery_costs_the_same_with_many_hosts_that_wait(deliveries: 
         max_size=80,
     )
 )
-def test_whatever_happens_all_that_is_planned_gets_its_turn(script: list[tuple[str, int, float]]) -> None:
+def test_every_planned_delivery_gets_its_turn(script: list[tuple[str, int, float]]) -> None:
     deliveries, now, flying, planned = DeliverySchedule(backoff), 0.0, list[int](), set[int]()
     for what, number, seconds in script:
         if what == "add":

@@ -11,7 +11,7 @@ Found = tuple[str | None, float]
 
 
 class Box:
-    """Loops over what stands in `work`; `looks` counts, `done` is what was done, in order."""
+    """Loops over the items in `work`; `looks` counts the looks, `done` lists the items that were done."""
 
     def __init__(self, count: int, work: list[str]) -> None:
         self.work = work
@@ -56,12 +56,12 @@ def with_box(use: Callable[[Box], Awaitable[None]], work: list[str], count: int 
         box.stopping.set()
         box.loops.look_again()
         _, left = await asyncio.wait(running, timeout=PATIENCE)
-        assert not left, "all loops end once one was told"
+        assert not left, "all loops end after one was woken"
 
     asyncio.run(run())
 
 
-def test_what_is_found_on_the_way_is_done_without_another_look() -> None:
+def test_an_item_returned_by_do_is_done_without_another_look() -> None:
     async def use(box: Box) -> None:
         box.leads_to = {"a": "b", "b": "c"}
         await box.until(lambda: len(box.done) == 3)
@@ -70,16 +70,16 @@ def test_what_is_found_on_the_way_is_done_without_another_look() -> None:
     with_box(use, ["a"])
 
 
-def test_where_more_was_left_another_loop_looks_too() -> None:
+def test_another_loop_looks_if_more_was_left() -> None:
     async def use(box: Box) -> None:
         await box.until(lambda: len(box.done) == 3)
         await asyncio.sleep(0.05)
-        assert box.looks <= 4 + 3, "each loop once at its start, and one for what each left"
+        assert box.looks <= 4 + 3, "each loop once at its start, and once for what each left"
 
     with_box(use, ["a", "b", "c"], count=4)
 
 
-def test_nobody_looks_until_told() -> None:
+def test_no_loop_looks_until_it_is_told_to() -> None:
     async def use(box: Box) -> None:
         await box.until(lambda: box.looks == 3)
         box.work.append("late")
@@ -92,7 +92,7 @@ def test_nobody_looks_until_told() -> None:
     with_box(use, [], count=3)
 
 
-def test_one_looks_when_the_time_has_come_and_the_earliest_time_counts() -> None:
+def test_one_loop_looks_at_the_earliest_time_asked_for() -> None:
     async def use(box: Box) -> None:
         await box.until(lambda: box.looks == 2)
         started = asyncio.get_running_loop().time()
@@ -104,7 +104,7 @@ def test_one_looks_when_the_time_has_come_and_the_earliest_time_counts() -> None
     with_box(use, [], count=2)
 
 
-def test_a_look_that_says_when_there_will_be_more_is_followed_by_one_then() -> None:
+def test_a_pause_returned_by_find_is_followed_by_another_look() -> None:
     async def use(box: Box) -> None:
         box.pause = 0.02
         await box.until(lambda: box.looks >= 3)
@@ -112,7 +112,7 @@ def test_a_look_that_says_when_there_will_be_more_is_followed_by_one_then() -> N
     with_box(use, [])
 
 
-def test_whether_somebody_looks_anyway_is_known() -> None:
+def test_will_look_says_whether_a_loop_looks_anyway() -> None:
     async def use(box: Box) -> None:
         await box.until(lambda: box.looks == 1)
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Work that several threads share is done once, in order, and by nobody who waits for another."""
+"""Threads that share work do each part once, keep the order of results, and do not wait for each other."""
 
 import threading
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def test_every_part_is_done_once_and_the_results_are_in_order(threads: int) -> N
         assert work.done.result(PATIENCE) == [number**2 for number in range(1000)]
 
 
-def test_threads_are_at_work_at_the_same_time() -> None:
+def test_threads_work_at_the_same_time() -> None:
     meeting = threading.Barrier(3)
     work: Shared[int, int, list[int]] = Shared(lambda: range(3), lambda _: meeting.wait(PATIENCE), list)
     with ThreadPoolExecutor(3) as pool:
@@ -34,20 +34,20 @@ def test_threads_are_at_work_at_the_same_time() -> None:
         assert sorted(work.done.result(PATIENCE)) == [0, 1, 2]
 
 
-def test_without_parts_the_whole_is_made_of_nothing() -> None:
+def test_works_without_parts() -> None:
     work = squares(0)
     work.join()
     assert work.done.result(0) == []
 
 
-def test_one_that_comes_late_finds_nothing_to_do() -> None:
+def test_a_thread_that_joins_late_returns_at_once() -> None:
     work = squares(2)
     work.join()
     work.join()
     assert work.done.result(0) == [0, 1]
 
 
-def test_it_is_not_done_before_the_last_part_is() -> None:
+def test_is_done_only_after_the_last_part() -> None:
     begun, go_on = threading.Event(), threading.Event()
 
     def slow_first(part: int) -> int:
@@ -66,7 +66,7 @@ def test_it_is_not_done_before_the_last_part_is() -> None:
         assert work.done.result(PATIENCE) == [0, 1, 2]
 
 
-def test_an_error_is_told_and_no_further_part_is_taken() -> None:
+def test_an_error_is_raised_and_no_further_part_is_taken() -> None:
     taken = []
 
     def fail(part: int) -> NoReturn:
@@ -81,7 +81,7 @@ def test_an_error_is_told_and_no_further_part_is_taken() -> None:
     assert taken == [0]
 
 
-def test_an_error_waits_for_who_is_still_at_work() -> None:
+def test_an_error_is_raised_only_after_all_threads_finished() -> None:
     begun, go_on = threading.Event(), threading.Event()
 
     def first_is_slow_and_second_fails(part: int) -> None:
@@ -101,7 +101,7 @@ def test_an_error_waits_for_who_is_still_at_work() -> None:
             work.done.result(PATIENCE)
 
 
-def test_parts_that_cannot_be_read_and_a_whole_that_cannot_be_made_are_errors_too() -> None:
+def test_errors_in_reading_parts_and_in_joining_results_are_raised() -> None:
     def parts() -> Iterator[int]:
         yield 1
         raise OSError("gone")

@@ -1,4 +1,4 @@
-"""The worker's loops on a real store, with a labeler and a callback that fail as they are told."""
+"""The worker's loops on a real store, with a labeler and a callback that fail on demand."""
 
 import asyncio
 import errno
@@ -41,7 +41,7 @@ CAT = (SAMPLES / "chelsea.jpg").read_bytes()
 
 
 class Labels:
-    """A labeler that fails so many times, and then finds nothing."""
+    """A labeler that fails `failures` times, then finds nothing in each picture."""
 
     device = "cpu"
     input_size = (300, 300)
@@ -129,7 +129,7 @@ def with_bench(
     asyncio.run(run())
 
 
-def test_a_labeler_that_fails_for_a_moment_is_tried_again(tmp_path: Path) -> None:
+def test_retries_a_labeler_that_fails_for_a_moment(tmp_path: Path) -> None:
     async def use(bench: Bench) -> None:
         bench.worker.start()
         await bench.put("one")
@@ -140,7 +140,7 @@ def test_a_labeler_that_fails_for_a_moment_is_tried_again(tmp_path: Path) -> Non
     assert labeler.calls == LABELING_TRIES
 
 
-def test_a_labeler_that_goes_on_failing_fails_the_task_and_it_can_be_retried(tmp_path: Path) -> None:
+def test_a_task_fails_after_several_labeler_errors_and_can_be_retried(tmp_path: Path) -> None:
     async def use(bench: Bench) -> None:
         bench.worker.start()
         await bench.put("one")
@@ -170,9 +170,7 @@ def test_a_damaged_payload_fails_its_own_task_and_is_set_aside(tmp_path: Path) -
     assert "task-1" in kept.name
 
 
-def test_a_payload_that_cannot_be_read_for_a_moment_is_read_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reads_a_payload_again_after_a_read_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def use(bench: Bench) -> None:
         await bench.put("one")
         read = bench.store.read_payload
@@ -191,9 +189,7 @@ def _fail_or(errors: list[OSError], read: Callable[[Task], StoredPayload], task:
     return read(task)
 
 
-def test_a_delivery_that_fails_as_nobody_thought_is_tried_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_retries_a_delivery_after_an_unexpected_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deliver, errors = Sender.deliver, [RuntimeError("out of threads")]
 
     def fail_once(sender: Sender, target: Target, body: bytes) -> DeliveryOutcome:
@@ -253,7 +249,7 @@ def test_a_host_that_is_no_longer_allowed_is_not_called(tmp_path: Path) -> None:
 
 
 class Hanging(Labels):
-    """A labeler that looks at a picture until it is released."""
+    """A labeler that waits with each picture until it is released."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -317,7 +313,7 @@ def _refuse(refused: threading.Semaphore) -> OSError:
     return OSError(errno.ENOSPC, "no space left on device")
 
 
-def test_a_task_that_its_owner_drops_meanwhile_stops_nothing(tmp_path: Path) -> None:
+def test_dropping_a_task_that_is_in_hand_stops_nothing(tmp_path: Path) -> None:
     async def use(bench: Bench) -> None:
         await bench.put("one")
         await bench.put("two")
@@ -335,7 +331,7 @@ def test_a_task_that_its_owner_drops_meanwhile_stops_nothing(tmp_path: Path) -> 
 
 
 class Gated(Labels):
-    """A labeler that looks at each picture until one is let through; `begun` counts them."""
+    """A labeler that waits with each picture for `gate`; `begun` counts the pictures."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -365,7 +361,7 @@ def test_an_event_that_is_alone_has_every_thread(tmp_path: Path) -> None:
 
 
 def watch_claims(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Semaphore, threading.Semaphore]:
-    """One for each look into the queue for an event to label, and one for each that finds one."""
+    """Return a semaphore that counts the claims that were tried, and one that counts those that found an event."""
     looked, claimed, claim = threading.Semaphore(0), threading.Semaphore(0), TaskQueue.claim
 
     def watched(queue: TaskQueue) -> Task | None:
@@ -378,7 +374,7 @@ def watch_claims(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Semaphore, 
     return looked, claimed
 
 
-def test_while_an_event_is_looked_at_the_next_one_is_in_hand_and_no_more(
+def test_the_next_event_and_no_more_is_in_hand_while_one_is_labelled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     labeler = Gated()
@@ -391,7 +387,7 @@ def test_while_an_event_is_looked_at_the_next_one_is_in_hand_and_no_more(
         await labeler.begins()
         for _ in range(2):
             assert await asyncio.to_thread(claimed.acquire, timeout=PATIENCE)
-        await bench.task("3")  # by then a third would be
+        await bench.task("3")  # a third event would have been claimed by now
         assert not claimed.acquire(blocking=False)
         labeler.gate.release(3)
         assert (await bench.ended("3")).state == "done"
@@ -399,7 +395,7 @@ def test_while_an_event_is_looked_at_the_next_one_is_in_hand_and_no_more(
     with_bench(tmp_path, labeler, use)
 
 
-def test_an_event_wakes_one_of_the_loops_that_wait_and_not_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_event_wakes_one_waiting_loop_and_not_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("camiohookd.worker.polling.IDLE_SECONDS", 1000.0)
     looked, _ = watch_claims(monkeypatch)
     loops = 8
@@ -416,7 +412,7 @@ def test_an_event_wakes_one_of_the_loops_that_wait_and_not_all(tmp_path: Path, m
     assert looks < loops
 
 
-def test_all_events_that_come_at_once_are_labelled_without_waiting_for_a_look_by_the_clock(
+def test_events_that_arrive_together_are_labelled_without_waiting_for_the_idle_timer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("camiohookd.worker.polling.IDLE_SECONDS", 1000.0)
@@ -430,7 +426,7 @@ def test_all_events_that_come_at_once_are_labelled_without_waiting_for_a_look_by
     with_bench(tmp_path, Labels(), use, threads=2)
 
 
-def test_an_event_that_waits_for_the_one_before_it_is_not_said_to_be_stalled(
+def test_an_event_that_waits_for_another_is_not_reported_as_stalled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     labeler, now = Gated(), [0.0]
@@ -457,7 +453,7 @@ def test_an_event_that_waits_for_the_one_before_it_is_not_said_to_be_stalled(
 
 
 @pytest.mark.parametrize(("max_pixels", "state", "decoded"), [(40_000_000, "done", True), (1000, "failed", False)])
-def test_pictures_are_decoded_on_a_label_thread_and_those_with_too_many_pixels_not_at_all(
+def test_decodes_pictures_on_a_label_thread_unless_they_have_too_many_pixels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, max_pixels: int, state: str, decoded: bool
 ) -> None:
     threads: set[str] = set()
@@ -477,9 +473,7 @@ def test_pictures_are_decoded_on_a_label_thread_and_those_with_too_many_pixels_n
     assert threads == ({"label"} if decoded else set())
 
 
-def test_a_delivery_that_is_to_be_tried_again_is_when_its_time_has_come(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_retries_a_delivery_at_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("camiohookd.worker.polling.IDLE_SECONDS", 1000.0)
 
     async def use(bench: Bench) -> None:
@@ -492,7 +486,7 @@ def test_a_delivery_that_is_to_be_tried_again_is_when_its_time_has_come(
     with_bench(tmp_path, Labels(), use)
 
 
-def test_an_event_costs_the_store_no_more_turns_than_it_has_steps(
+def test_an_event_costs_one_turn_of_the_store_thread_for_each_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events, turns, call = 20, [0], StoreThread.call
@@ -512,10 +506,10 @@ def test_an_event_costs_the_store_no_more_turns_than_it_has_steps(
 
     with_bench(tmp_path, Labels(), use)
     steps = 3  # labelled, with the next one claimed; delivered; landed, with the next one taken
-    assert turns[0] <= steps * events + 20, "and some looks that find nothing"
+    assert turns[0] <= steps * events + 20, "plus some claims that find nothing"
 
 
-def test_a_stop_among_many_leaves_nothing_in_hand_or_in_the_air(tmp_path: Path) -> None:
+def test_stopping_leaves_nothing_in_hand_or_in_the_air(tmp_path: Path) -> None:
     async def use(bench: Bench) -> None:
         for number in range(20):
             await bench.put(f"event-{number}")
@@ -556,7 +550,7 @@ def put_on(bench: Bench, url: str, camera: str = "front") -> Awaitable[object]:
     return bench.store.call(lambda queue: queue.put(event))
 
 
-def test_a_host_that_does_not_answer_holds_one_slot_less_than_there_are_while_another_waits(tmp_path: Path) -> None:
+def test_a_host_that_does_not_answer_leaves_a_slot_to_others_that_wait(tmp_path: Path) -> None:
     """Counted in answers of the slow host: the other's first labels wait for one of them, and for no more."""
     gate, answer = threading.Semaphore(0), answering(200)
 
