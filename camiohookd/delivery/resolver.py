@@ -1,7 +1,7 @@
 """Resolve names within a time limit, which the system's resolver does not have.
 
-Each lookup runs in a thread of its own. A lookup that exceeds its limit goes on there, and later calls for the same name
-wait for it too, so that a resolver that never answers costs a bounded number of threads.
+Each lookup runs in a thread of its own. A lookup that exceeds its limit goes on there, and later calls for the same
+name wait for it too, so that a resolver that never answers costs a bounded number of threads.
 """
 
 import socket
