@@ -1,6 +1,6 @@
-"""The queue for its owner: what is in it, and what to do about it.
+"""``camiohookd queue``: show what is in the queue, and retry, delete or export single tasks.
 
-options ─▶ `control.open_desk` (the daemon's socket, or the lock) ─▶ `desk` requests ─▶ a table or JSON lines
+options ─▶ `queue_client.connect` (the daemon's socket, or the lock) ─▶ `commands` ─▶ a table or JSON lines
 """
 
 import os
@@ -21,91 +21,136 @@ if TYPE_CHECKING:
     from camiohookd.queue.commands import Export
     from camiohookd.queue.views import TaskDetails
 
-_COLUMNS = "{:>8}  {:<9}  {:<20}  {:>6}  {:>5}  {:<20}  {}"
+_COLUMNS = "{:>8}  {:<9}  {:<20}  {:>6}  {:>8}  {:<20}  {}"
+_HEADER = _COLUMNS.format("id", "state", "received", "images", "attempts", "camera", "labels, or reason")
+_MAX_REASON = 80
 _ids = click.argument("ids", nargs=-1, metavar="ID...")
 _id = click.argument("task_id", metavar="ID")
 
 
 @click.group()
 def queue() -> None:
-    """Look at the queue, and decide about what failed.
+    """Show the queue, and retry, delete or export tasks.
 
-    Works while the daemon runs and while it does not. Run it as root or as camiohookd's user.
+    Works whether the daemon runs or not. Run it as root or as camiohookd's user.
 
     Every accepted event is a task: pending until it is labelled, labelled until its labels are delivered, then done.
-    One that cannot be labelled or delivered has failed; it is kept for a week and can be retried.
+    A task that cannot be labelled or delivered has failed; it is kept for a week and can be retried.
+
+    \b
+    Examples:
+      sudo camiohookd queue list --state failed
+      sudo camiohookd queue show 17
+      sudo camiohookd queue retry --failed
     """
 
 
 @queue.command("list")
-@click.option("--state", type=click.Choice(["pending", "labelled", "done", "failed"]), help="Only those.")
+@click.option("--state", type=click.Choice(["pending", "labelled", "done", "failed"]), help="Only tasks in this state.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_tasks(state: str | None, as_json: bool) -> None:
-    """List the tasks, oldest first."""
+    """List the tasks, oldest first.
+
+    Attempts are the POSTs to the callback so far. The last column shows what was found and sent, or why a task waits or
+    failed; "camiohookd queue show ID" shows long reasons in full.
+
+    \b
+    Examples:
+      sudo camiohookd queue list
+      sudo camiohookd queue list --state failed
+      sudo camiohookd queue list --json | jq 'select(.attempts > 3)'
+    """
     import msgspec
 
-    if not as_json:
-        click.echo(_COLUMNS.format("id", "state", "received", "images", "tries", "camera", "reason"))
-    with _desk() as desk:
-        for task in _all_tasks(desk, state):
+    with _connect() as client:
+        nth = 0
+        for nth, task in enumerate(_all_tasks(client, state), start=1):
+            if nth == 1 and not as_json:
+                click.echo(_HEADER)  # only now: an error comes before it
             click.echo(msgspec.json.encode(task) if as_json else _row(task))
+    if not nth and not as_json:
+        click.echo(f"there are no {state} tasks" if state else "there are no tasks")
 
 
 @queue.command()
 @_id
 def show(task_id: str) -> None:
-    """Show one task in full, as JSON."""
+    """Show one task in full, as JSON.
+
+    "labels" is a summary of what was found; it stays when the labels themselves are deleted after the delivery.
+
+    \b
+    Example:
+      sudo camiohookd queue show 17
+    """
     import msgspec
 
     from camiohookd.queue.commands import ShowTask
     from camiohookd.queue.views import TaskDetails
 
-    with _desk() as desk:
-        task = desk.ask(ShowTask(task_id), TaskDetails)
+    with _connect() as client:
+        task = client.ask(ShowTask(task_id), TaskDetails)
     click.echo(msgspec.json.format(msgspec.json.encode(task)))
 
 
 @queue.command()
 @_ids
-@click.option("--failed", is_flag=True, help="All failed tasks.")
+@click.option("--failed", is_flag=True, help="Retry all failed tasks.")
 def retry(ids: tuple[str, ...], failed: bool) -> int:
-    """Send failed tasks on their way again.
+    """Retry failed tasks.
 
-    Labels that were computed are delivered again, anything else is labelled first.
+    If a task has its labels already, they are delivered; otherwise its pictures are labelled first.
+
+    \b
+    Examples:
+      sudo camiohookd queue retry 17 18
+      sudo camiohookd queue retry --failed
     """
     from camiohookd.queue.commands import RetryTask
     from camiohookd.queue.views import TaskDetails
 
     if failed == bool(ids):
-        raise click.UsageError("Name the tasks to retry, or --failed for all failed ones.")
-    with _desk() as desk:
+        raise click.UsageError("give the ids of the tasks to retry, or --failed for all failed tasks")
+    with _connect() as client:
         if failed:
-            return _retry_failed(desk)
-        return _each(ids, lambda task_id: f"task {task_id} is {desk.ask(RetryTask(task_id), TaskDetails).state} again")
+            return _retry_failed(client)
+        return _each(
+            ids, lambda task_id: f"task {task_id} is {client.ask(RetryTask(task_id), TaskDetails).state} again"
+        )
 
 
 @queue.command()
 @_ids
 def drop(ids: tuple[str, ...]) -> int:
-    """Forget tasks for good, with their pictures and labels."""
+    """Delete tasks for good, with their pictures and labels.
+
+    \b
+    Example:
+      sudo camiohookd queue drop 17
+    """
     from camiohookd.queue.commands import DropTask
     from camiohookd.queue.views import TaskDetails
 
     if not ids:
-        raise click.UsageError("Name the tasks to forget.")
-    with _desk() as desk:
-        return _each(ids, lambda task_id: f"task {desk.ask(DropTask(task_id), TaskDetails).id} is forgotten")
+        raise click.UsageError("give the ids of the tasks to delete")
+    with _connect() as client:
+        return _each(ids, lambda task_id: f"task {client.ask(DropTask(task_id), TaskDetails).id} was deleted")
 
 
 @queue.command()
 @_id
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
 def export(task_id: str, folder: Path) -> None:
-    """Write a task's payload, pictures and reply into the folder DIR."""
+    """Write a task's event, pictures and labels into the folder DIR, as far as they are still there.
+
+    \b
+    Example:
+      sudo camiohookd queue export 17 /tmp/task-17
+    """
     from camiohookd.queue.commands import Export, ExportTask
 
-    with _desk() as desk:
-        exported = desk.ask(ExportTask(task_id), Export)
+    with _connect() as client:
+        exported = client.ask(ExportTask(task_id), Export)
     try:
         written = list(_write(exported, folder))
     except OSError as error:
@@ -117,22 +162,22 @@ def export(task_id: str, folder: Path) -> None:
 
 
 @contextmanager
-def _desk() -> "Iterator[QueueClient]":
-    from camiohookd.cli.queue_client import open_desk
+def _connect() -> "Iterator[QueueClient]":
+    from camiohookd.cli.queue_client import connect
     from camiohookd.web.control import SOCKET_NAME
 
-    with open_desk(paths.runtime_dir(os.environ) / SOCKET_NAME, paths.state_dir(os.environ)) as desk:
-        yield desk
+    with connect(paths.runtime_dir(os.environ) / SOCKET_NAME, paths.state_dir(os.environ)) as client:
+        yield client
 
 
-def _all_tasks(desk: "QueueClient", state: str | None) -> "Iterator[TaskDetails]":
+def _all_tasks(client: "QueueClient", state: str | None) -> "Iterator[TaskDetails]":
     from camiohookd.queue.commands import ListTasks
     from camiohookd.queue.task import State
     from camiohookd.queue.views import TaskList
 
     after = None
     while True:
-        page = desk.ask(ListTasks(State(state) if state else None, after), TaskList)
+        page = client.ask(ListTasks(State(state) if state else None, after), TaskList)
         yield from page.tasks
         after = page.next
         if after is None:
@@ -141,12 +186,14 @@ def _all_tasks(desk: "QueueClient", state: str | None) -> "Iterator[TaskDetails]
 
 def _row(task: "TaskDetails") -> str:
     camera = escape(task.camera or "-")
-    reason = escape(task.reason)
-    return _COLUMNS.format(task.id, task.state, task.received, task.images, task.attempts, camera, reason).rstrip()
+    text = escape(task.reason or task.labels)
+    if len(text) > _MAX_REASON:
+        text = f"{text[:_MAX_REASON]}..."
+    return _COLUMNS.format(task.id, task.state, task.received, task.images, task.attempts, camera, text).rstrip()
 
 
 def _each(ids: tuple[str, ...], act: Callable[[str], str]) -> int:
-    """Act on every id; those that fail cost the others nothing. Returns the exit status."""
+    """Act on every id, also after one has failed. Return the exit status."""
     status = 0
     for task_id in ids:
         try:
@@ -157,18 +204,19 @@ def _each(ids: tuple[str, ...], act: Callable[[str], str]) -> int:
     return status
 
 
-def _retry_failed(desk: "QueueClient") -> int:
+def _retry_failed(client: "QueueClient") -> int:
     from camiohookd.queue.commands import Retried, RetryFailed
 
     count, skipped, after = 0, 0, None
     while True:
-        part = desk.ask(RetryFailed(after), Retried)
+        part = client.ask(RetryFailed(after), Retried)
         for reason in part.skipped:
             click.echo(reason, err=True)
         count, skipped, after = count + part.count, skipped + len(part.skipped), part.next
         if after is None:
             break
-    click.echo(f"{count} tasks are on their way again" + (f", {skipped} could not be retried" if skipped else ""))
+    retried = "1 task is" if count == 1 else f"{count} tasks are"
+    click.echo(f"{retried} retried" + (f", {skipped} could not be" if skipped else ""))
     return 1 if skipped else 0
 
 
@@ -190,7 +238,7 @@ def _write(exported: "Export", folder: Path) -> Iterator[Path]:
 
 
 def _suffix(data: bytes) -> str:
-    """By what the file is, not by what it was called."""
+    """Return the suffix by the picture's first bytes."""
     if data.startswith(b"\x89PNG"):
         return "png"
     return "webp" if data[8:12] == b"WEBP" else "jpg"

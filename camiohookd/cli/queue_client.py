@@ -1,4 +1,4 @@
-"""Asking the queue: through the running daemon's socket, or, when no daemon runs, by opening it under the lock."""
+"""Send commands to the queue: through the running daemon's socket, or, if none runs, by opening the queue itself."""
 
 import http.client
 import os
@@ -22,21 +22,21 @@ Kind = TypeVar("Kind")
 
 
 class QueueClient:
-    """Answers requests; made by `open_desk`."""
+    """Sends commands and decodes their results; made by `connect`."""
 
     def __init__(self, ask: Callable[[commands.Command], bytes]) -> None:
         self._ask = ask
 
     def ask(self, request: commands.Command, kind: type[Kind]) -> Kind:
-        """The answer, which is of `kind`. Raises QueueError, with the queue's own words."""
+        """Return the result, which is of `kind`. Raises QueueError with the queue's own text."""
         return msgspec.json.decode(self._ask(request), type=kind)
 
 
 @contextmanager
-def open_desk(control_socket: Path, state_folder: Path) -> Iterator[QueueClient]:
-    """The running daemon if there is one, else the queue itself.
+def connect(control_socket: Path, state_folder: Path) -> Iterator[QueueClient]:
+    """Connect to the running daemon if there is one, else open the queue itself.
 
-    Waits while a daemon is about to start or another command has the queue. Raises QueueError, StateFolderError,
+    Wait while a daemon is about to start or another command has the queue. Raises QueueError, StateFolderError,
     StateFolderBusy.
     """
     queue = _reach(control_socket, state_folder)
@@ -50,7 +50,7 @@ def open_desk(control_socket: Path, state_folder: Path) -> Iterator[QueueClient]
 
 
 def _reach(control_socket: Path, state_folder: Path) -> TaskQueue | None:
-    """The queue, opened, or None once a daemon answers for it."""
+    """Return the opened queue, or None if a daemon serves it."""
     give_up = time.monotonic() + PATIENCE_SECONDS
     while not _is_served(control_socket):
         _become_owner(state_folder)
@@ -80,28 +80,30 @@ def _ask_daemon(path: Path, request: commands.Command) -> bytes:
     connection = _UnixConnection(path)
     try:
         connection.request("POST", "/", msgspec.json.encode(request), {"Host": "localhost"})
-        answer = connection.getresponse()
-        body = answer.read()
+        response = connection.getresponse()
+        body = response.read()
     except (OSError, http.client.HTTPException) as error:
         raise QueueError(f"the daemon did not answer on {path}: {error}; see journalctl -u camiohookd") from error
     finally:
         connection.close()
-    if answer.status != 200:
+    if response.status != 200:
         raise QueueError(msgspec.json.decode(body)["error"]["message"])
     return body
 
 
 def _ask_queue(queue: TaskQueue, request: commands.Command) -> bytes:
     with queue.batch():
-        answer = commands.perform(queue, request)
+        result = commands.perform(queue, request)
         queue.commit()
-    return msgspec.json.encode(answer)
+    return msgspec.json.encode(result)
 
 
 def _become_owner(folder: Path) -> None:
-    """Files that root leaves behind would shut the daemon out."""
+    """Become the owner of `folder`, because the daemon could not open files that root leaves there."""
     if not folder.is_dir():
-        raise StateFolderError(f"there is no queue in {folder}; the environment variable STATE_DIRECTORY names another")
+        raise StateFolderError(
+            f"there is no queue in {folder}; set the environment variable STATE_DIRECTORY if it is elsewhere"
+        )
     owner = folder.stat()
     if os.geteuid() == 0 and owner.st_uid != 0:
         os.setegid(owner.st_gid)
@@ -109,7 +111,7 @@ def _become_owner(folder: Path) -> None:
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    """HTTP over a Unix socket, which the standard library has no class for."""
+    """HTTP over a Unix socket, for which the standard library has no class."""
 
     def __init__(self, path: Path) -> None:
         super().__init__("localhost", timeout=TIMEOUT_SECONDS)

@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from camiohookd.camio.simulator.fake_camio import ScriptedResponse
-from camiohookd.cli import queue_client as control
-from camiohookd.cli.queue_client import open_desk
+from camiohookd.cli import queue_client
+from camiohookd.cli.queue_client import connect
 from camiohookd.errors import QueueError, StateFolderBusy
 from tests.support.daemon_process import SAMPLES, Daemon, post_event
 from tests.support.threaded_simulator import FakeCamioThread
@@ -73,7 +73,7 @@ def test_retry_sends_the_named_ones_on_their_way_and_says_what_it_cannot(failed:
 
 
 def test_retry_failed_sends_all_on_their_way(failed: Daemon) -> None:
-    assert "2 tasks are on their way again" in failed.command("queue", "retry", "--failed").stdout
+    assert "2 tasks are retried" in failed.command("queue", "retry", "--failed").stdout
 
 
 def test_drop_forgets_a_task(failed: Daemon) -> None:
@@ -121,7 +121,7 @@ def test_another_user_is_refused_at_the_socket_and_told_what_to_do() -> None:
             ordinary_user(),
             pytest.raises(QueueError, match="only by camiohookd's user and group: run this as root"),
         ):
-            open_desk(path, daemon.state).__enter__()
+            connect(path, daemon.state).__enter__()
 
 
 def test_a_socket_that_a_killed_daemon_left_is_no_obstacle(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_commands_that_come_at_the_same_time_wait_for_each_other(failed: Daemon)
 @daemon_stopped
 def test_a_daemon_that_starts_while_a_command_has_the_queue_is_to_be_started_again(failed: Daemon) -> None:
     """Status 78 would keep systemd from that."""
-    with open_desk(failed.state / "no-socket", failed.state):
+    with connect(failed.state / "no-socket", failed.state):
         result = failed.command("serve", check=False)
     assert result.returncode == 1
     assert "is in use by a command (process" in result.stderr
@@ -160,10 +160,10 @@ def test_a_command_that_comes_while_the_daemon_starts_is_answered_by_it(failed: 
 def test_a_command_that_finds_the_queue_taken_for_long_says_by_whom(
     failed: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(control, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(queue_client, "PATIENCE_SECONDS", 0.5)
     socket = failed.state / "no-socket"
-    with open_desk(socket, failed.state), pytest.raises(StateFolderBusy, match=f"process {os.getpid()}"):
-        open_desk(socket, failed.state).__enter__()
+    with connect(socket, failed.state), pytest.raises(StateFolderBusy, match=f"process {os.getpid()}"):
+        connect(socket, failed.state).__enter__()
 
 
 def test_without_a_queue_it_says_where_it_looked(tmp_path: Path) -> None:
