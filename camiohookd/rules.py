@@ -104,12 +104,17 @@ def _flat(rule: Rule, names: Iterable[str]) -> Reply:
     return Reply(sorted(set(names)) or ([rule.nothing_label] if rule.nothing_label else []))
 
 
+def below(rule: Rule, found: Detection) -> str | None:
+    """Return in words that a detection is less probable than `rule` asks for; None if it is not."""
+    least = rule.min_probability_of.get(found.label, rule.min_probability or 0.0)
+    return f"below {least:g} for {found.label}" if found.probability < least else None
+
+
 def _objections(rule: Rule, found: Detection, width: int, height: int) -> Iterator[str]:
     if unwanted := _unwanted(rule, found.label):
         yield unwanted
-    least = rule.min_probability_of.get(found.label, rule.min_probability or 0.0)
-    if found.probability < least:
-        yield f"below {least:g} for {found.label}"
+    if low := below(rule, found):
+        yield low
     if found.box is not None:
         yield from _objections_to_place(rule, found.box, width, height)
 

@@ -1,6 +1,7 @@
-"""A picture, its detections and zones → the same picture with boxes, names, scores and outlines drawn on it."""
+"""Draw detections and zones on a picture: boxes, names, scores, outlines, and why something is left out."""
 
 import colorsys
+import math
 from collections.abc import Iterable
 from zlib import crc32
 
@@ -10,75 +11,107 @@ from camiohookd.config.settings import Zone
 from camiohookd.pictures.detections import Box, Detection
 
 _Color = tuple[int, int, int]
+_Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
+_Drawn = tuple[Detection, str, int, _Font | None]
+"""A detection, what its caption says besides, the width of its box in pixels, and the caption's font."""
 
 _ZONE_COLORS: dict[str, _Color] = {"include": (80, 230, 120), "exclude": (255, 110, 110)}
 _TINT = 40  # of 255
 
 
-def annotate(image: Image.Image, detections: Iterable[Detection], zones: Iterable[Zone] = ()) -> Image.Image:
-    """A copy of `image` (RGB, in full size: boxes are in its pixels) with each box, its label and its probability.
+def annotate(
+    image: Image.Image,
+    detections: Iterable[Detection],
+    zones: Iterable[Zone] = (),
+    left_out: Iterable[tuple[Detection, str]] = (),
+) -> Image.Image:
+    """Return a copy of `image` (RGB, full size: boxes are in its pixels) with each box, its label and probability.
 
     Lines and letters grow with the picture; a label has the same colour in every picture. Zones are outlined and
-    tinted: green what is included, red what is excluded.
+    tinted: green if included, red if excluded. What is `left_out` has a thin box and its reason. No caption covers
+    another one or the name of a zone while there is room elsewhere.
     """
     canvas = image.copy()
     draw = ImageDraw.Draw(canvas, "RGBA")
     line = max(1, round(max(image.size) / 300))
-    font = ImageFont.load_default(max(11, 7 * line))
+    captions = _Captions(draw, ImageFont.load_default(max(11, 7 * line)))
+    small = ImageFont.load_default(max(10, 4 * line))
     for zone in zones:
-        _outline(draw, zone, line, font)
-    shown = [
-        (f"{label} {probability:.2f}", _within(box, image.size), _color(label))
-        for label, probability, box, _ in sorted(detections, key=lambda found: found.probability)
-    ]
-    for _, box, color in shown:
-        draw.rectangle(box, outline=color, width=line)
-    for text, box, color in shown:  # afterwards, so that no line strikes a caption through
-        _caption(draw, text, box, color, font)
+        captions.add(zone.name, _draw_zone(draw, zone, line), _ZONE_COLORS[zone.kind])
+    shown: list[_Drawn] = [(found, "", line, None) for found in detections]
+    thin: list[_Drawn] = [(found, f": {reason}", 1, small) for found, reason in left_out]
+    for found, reason, width, font in [*sorted(shown, key=_improbability), *sorted(thin, key=_improbability)]:
+        box, color = _within(found.box, image.size), _color(found.label)
+        draw.rectangle(box, outline=color, width=width)
+        captions.add(f"{found.label} {found.probability:.2f}{reason}", box, color, font)
+    captions.draw()
     return canvas
 
 
-def _outline(
-    draw: ImageDraw.ImageDraw, zone: Zone, line: int, font: ImageFont.ImageFont | ImageFont.FreeTypeFont
-) -> None:
-    """With its name in the upper left corner of what it fits into."""
+def _improbability(each: _Drawn) -> float:
+    return -each[0].probability
+
+
+def _draw_zone(draw: ImageDraw.ImageDraw, zone: Zone, line: int) -> Box:
+    """Outline and tint the zone; return the box around it."""
     width, height = draw.im.size
     corners = [(x * (width - 1), y * (height - 1)) for x, y in zone.polygon]
     color = _ZONE_COLORS[zone.kind]
     draw.polygon(corners, fill=(*color, _TINT))
     draw.line([*corners, corners[0]], fill=color, width=line, joint="curve")
     xs, ys = zip(*corners, strict=True)
-    _caption(draw, zone.name, Box(min(xs), min(ys), max(xs), max(ys)), color, font)
+    return Box(min(xs), min(ys), max(xs), max(ys))
 
 
 def _within(box: Box | None, size: tuple[int, int]) -> Box:
-    """The box with all of its lines in the picture; the whole picture where the labeler gives none."""
+    """Return the box with all of its lines in the picture; without a box, the whole picture."""
     last_x, last_y = size[0] - 1, size[1] - 1
     left, top, right, bottom = box or (0, 0, last_x, last_y)
     return Box(min(left, last_x), min(top, last_y), min(right, last_x), min(bottom, last_y))
 
 
-def _caption(
-    draw: ImageDraw.ImageDraw,
-    text: str,
-    box: Box,
-    color: _Color,
-    font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
-) -> None:
-    """Above the box if there is room, else in it, and always within the picture."""
-    left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
-    margin = (bottom - top) / 4
-    width, height = right - left + 2 * margin, bottom - top + 2 * margin
-    picture_width, picture_height = draw.im.size
-    x = max(0, min(box.left, picture_width - width))
-    y = min(box.top - height if box.top >= height else box.top, picture_height - height)
-    draw.rectangle((x, y, x + width, y + height), fill=color)
-    # Of a letter at a fraction of a pixel above the edge of the picture Pillow leaves out the top.
-    draw.text((round(x + margin - left), round(y + margin - top)), text, fill="black", font=font)
+class _Captions:
+    """Captions of one picture: `add` places them, the first ones first, and `draw` draws them over all lines."""
+
+    def __init__(self, draw: ImageDraw.ImageDraw, font: _Font) -> None:
+        self._draw = draw
+        self._font = font
+        self._placed: list[tuple[str, Box, _Color, _Font]] = []
+
+    def add(self, text: str, box: Box, color: _Color, font: _Font | None = None) -> None:
+        """Place `text` above `box` if there is room, else in it or further down, always within the picture."""
+        font = font or self._font
+        left, top, right, bottom = self._draw.textbbox((0, 0), text, font=font)
+        margin = (bottom - top) / 4
+        width, height = right - left + 2 * margin, bottom - top + 2 * margin
+        picture_width, picture_height = self._draw.im.size
+        x = max(0, min(box.left, picture_width - width))
+        last = max(picture_height - height, 0)
+        first = min(box.top - height if box.top >= height else box.top, last)
+        steps = [first + step * height for step in range(math.ceil(picture_height / height))]
+        below = [y for y in steps if y <= last]
+        above = [y for y in (first - step * height for step in range(1, len(steps))) if y >= 0]
+        places = [Box(x, y, x + width, y + height) for y in (*below, *above)]
+        free = (place for place in places if not any(_overlap(place, other) for _, other, _, _ in self._placed))
+        self._placed.append((text, next(free, Box(x, first, x + width, first + height)), color, font))
+
+    def draw(self) -> None:
+        """Draw all captions; the first ones last, so that no other covers them where there was no room."""
+        for text, place, color, font in reversed(self._placed):
+            left, top, _, bottom = self._draw.textbbox((0, 0), text, font=font)
+            margin = (bottom - top) / 4
+            self._draw.rectangle(place, fill=color)
+            # Of a letter at a fraction of a pixel above the edge of the picture Pillow leaves out the top.
+            position = round(place.left + margin - left), round(place.top + margin - top)
+            self._draw.text(position, text, fill="black", font=font)
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one.left < other.right and other.left < one.right and one.top < other.bottom and other.top < one.bottom
 
 
 def _color(label: str) -> _Color:
-    """A bright one, so that black letters can be read on it."""
+    """Return a bright colour, on which black letters can be read."""
     hue = crc32(label.encode()) / 2**32
     red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.55, 1.0))
     return red, green, blue

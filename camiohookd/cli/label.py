@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from camiohookd.config.settings import Rule
     from camiohookd.labelers import Labeler
     from camiohookd.pictures.decode import PictureLimits
+    from camiohookd.pictures.detections import Detection
     from camiohookd.rules import RuledLabels
 
-_EXPLAINED = 0.1  # what is less probable is not worth an explanation
+_EXPLAINED = 0.25
+_EXPLAINED_OF_ALL = 0.01  # a model gives every place of the picture some probability
 
 
 @click.command()
@@ -36,8 +38,8 @@ _EXPLAINED = 0.1  # what is less probable is not worth an explanation
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
     help="Also write each picture into DIR as a JPEG with boxes, names and scores drawn on it, and the zones "
-    "of the camera's rule. DIR is made if it is not there; what an earlier run left in it is replaced, the pictures "
-    "given here never are.",
+    "of the camera's rule. What is left out has a thin box with the reason. DIR is created if needed; files of an "
+    "earlier run are replaced, the given pictures never are.",
 )
 @click.option(
     "--model",
@@ -51,8 +53,9 @@ _EXPLAINED = 0.1  # what is less probable is not worth an explanation
     help="As if the pictures came from this camera: which rule holds.  [default: a camera without a name]",
 )
 @click.option(
-    "--explain", is_flag=True, help="Show also what is left out (if its probability is 0.1 or more), and why."
+    "--explain", is_flag=True, help="Also show what is left out, if its probability is 0.25 or more, and why."
 )
+@click.option("--all", "explain_all", is_flag=True, help="As --explain, also for probabilities from 0.01 to 0.25.")
 @click.argument("pictures", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 def label(
     as_json: bool,
@@ -60,6 +63,7 @@ def label(
     model: str | None,
     camera: str | None,
     explain: bool,
+    explain_all: bool,
     pictures: tuple[Path, ...],
 ) -> None:
     """Label picture files on this machine as the daemon would, without the daemon and without Camio.
@@ -83,7 +87,7 @@ def label(
     Examples:
       camiohookd label photo.jpg
       camiohookd label --annotate /tmp/labelled *.jpg
-      camiohookd label --camera "front door" --explain photo.jpg
+      camiohookd label --camera "front door" --explain --annotate /tmp/labelled photo.jpg
       camiohookd label --json *.jpg | jq '.labels | keys'
     """
     from msgspec.structs import replace
@@ -92,6 +96,7 @@ def label(
     from camiohookd.labelers.open import open_labeler
     from camiohookd.pictures.decode import PictureLimits
 
+    explain = explain or explain_all
     settings = settings_without_keys()
     images = settings.images
     limits = PictureLimits(images.formats, images.max_pixels, images.max_bytes, images.max_decoded_bytes)
@@ -102,7 +107,9 @@ def label(
     labeler, _ = open_labeler(replace(wanted, threads=1), None, lambda _degraded: None)
     drawings = Drawings(annotate_folder, pictures, limits, rule.zone) if annotate_folder else None
     table = None if as_json else Table(pictures, explain)
-    file_labeler = _FileLabeler(labeler, limits, settings.rule, camera, explain)
+    lowest = _EXPLAINED_OF_ALL if explain_all else _EXPLAINED if explain else 1.0
+    default = "the rule's min_probability" if rule.min_probability is not None else "the labeler's default"
+    file_labeler = _FileLabeler(labeler, limits, settings.rule, camera, lowest, default)
     failed = False
     for path in pictures:
         try:
@@ -111,7 +118,7 @@ def label(
             if result.incomplete:
                 click.echo(f"{escape(result.file)}: {result.incomplete}", err=True)
             if drawings:
-                drawings.write(path, data, result.sent)
+                drawings.write(path, data, result.seen)
         except (PictureError, LabelingError) as error:
             failed = True
             click.echo(f"{escape(click.format_filename(path))}: {error}", err=True)
@@ -131,17 +138,28 @@ def _read(path: Path, limits: "PictureLimits") -> bytes:
 
 
 class _FileLabeler:
-    """Labels files the daemon's own way, as pictures of one camera."""
+    """Labels files the daemon's own way, as pictures of one camera.
+
+    What has a probability of `lowest` or more is found even if the rule leaves it out. `whose_threshold` names where
+    the least probability comes from that holds for labels without their own.
+    """
 
     def __init__(
-        self, labeler: "Labeler", limits: "PictureLimits", table: "Sequence[Rule]", camera: str | None, explain: bool
+        self,
+        labeler: "Labeler",
+        limits: "PictureLimits",
+        table: "Sequence[Rule]",
+        camera: str | None,
+        lowest: float,
+        whose_threshold: str,
     ) -> None:
         from camiohookd.metrics import Metrics
         from camiohookd.worker.event_labeler import EventLabeler
 
         self._events = EventLabeler(labeler, limits, table, Metrics())
         self._camera = camera
-        self._least = _EXPLAINED if explain else 1.0
+        self._lowest = lowest
+        self._whose_threshold = whose_threshold
 
     def label(self, path: Path, data: bytes) -> LabelledFile:
         """Raises PictureError, LabelingError."""
@@ -149,7 +167,7 @@ class _FileLabeler:
         from camiohookd.wire.images import Picture
 
         start = time.perf_counter()
-        event = self._events.event(self._camera, lambda: [Picture(path.name, data)], lambda: None, self._least)
+        event = self._events.event(self._camera, lambda: [Picture(path.name, data)], lambda: None, self._lowest)
         event.join()
         outcome = event.done.result()
         total = time.perf_counter() - start
@@ -177,7 +195,17 @@ class _FileLabeler:
             Seen(
                 found,
                 rules.sent_as(rule, found.label),
-                rules.objection(rule, found, picture.width, picture.height),
+                self._why_left_out(rule, found, picture),
             )
             for found in picture.found
         ]
+
+    def _why_left_out(self, rule: "Rule", found: "Detection", picture: "RuledLabels") -> str | None:
+        """Return the rule's reason; of a threshold also whose it is."""
+        from camiohookd import rules
+
+        reason = rules.objection(rule, found, picture.width, picture.height)
+        if reason is None or reason != rules.below(rule, found):
+            return reason
+        whose = "min_probability_of" if found.label in rule.min_probability_of else self._whose_threshold
+        return f"{reason} ({whose})"

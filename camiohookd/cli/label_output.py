@@ -51,17 +51,26 @@ class LabelledFile:
 
 
 class Table:
-    """Rows as wide as the longest file name needs, so that each picture's can be printed when it is done.
+    """Rows that fit the longest file name, so that each picture's can be printed as soon as it is labelled.
 
-    With `verdicts` each row tells what became of the object, and what is left out is there too.
+    With `verdicts` each row says whether the object is sent and why not, and objects that are left out have rows, too.
     """
 
     def __init__(self, pictures: Iterable[Path], verdicts: bool) -> None:
         self._verdicts = verdicts
         self._width = max(len(escape(click.format_filename(path))) for path in pictures)
-        click.echo(self._row("FILE", "LABEL", "PROBABILITY", "BOX", "WHAT BECAME OF IT" if verdicts else ""))
+        self._has_header = False
 
     def rows(self, result: LabelledFile) -> str:
+        """Return the rows of one picture; before the first ones the header, so that errors at the start precede it."""
+        rows = self._rows(result)
+        if self._has_header:
+            return rows
+        self._has_header = True
+        header = self._row("FILE", "LABEL", "PROBABILITY", "BOX", "WHAT BECAME OF IT" if self._verdicts else "")
+        return f"{header}\n{rows}"
+
+    def _rows(self, result: LabelledFile) -> str:
         shown = result.seen if self._verdicts else [each for each in result.seen if each.left_out is None]
         if not shown:
             return self._row(result.file, "(nothing found)")
@@ -93,13 +102,19 @@ class Drawings:
         except OSError as error:
             raise CamiohookdError(f"cannot make the folder {folder}: {error.strerror}") from error
 
-    def write(self, path: Path, data: bytes, detections: "Iterable[Detection]") -> None:
+    def write(self, path: Path, data: bytes, seen: Iterable[Seen]) -> None:
+        """Write the picture of `path`, whose bytes are `data`, with what was seen in it. Raises CamiohookdError."""
         from camiohookd.cli.annotate import annotate
         from camiohookd.pictures.decode import decode
 
         target = self._free(path)
         try:
-            drawn = annotate(decode(data, self._limits, None).image, detections, self._zones)
+            drawn = annotate(
+                decode(data, self._limits, None).image,
+                [each.sent for each in seen if each.left_out is None],
+                self._zones,
+                [(each.found, each.left_out) for each in seen if each.left_out is not None],
+            )
             drawn.save(target, "JPEG", quality=92)
         except OSError as error:
             raise CamiohookdError(f"cannot write {target}: {error.strerror or error}") from error

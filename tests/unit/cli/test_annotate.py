@@ -1,10 +1,14 @@
 """Captions can be read wherever an object is."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from camiohookd.cli.annotate import annotate
+from camiohookd.config.settings import Zone
 from camiohookd.pictures.detections import Box, Detection
 
 
@@ -17,3 +21,21 @@ def letter_rows(box: Box) -> int:
 @pytest.mark.parametrize("top", [0.0, 0.3, 0.6, 1.2, 2.7, 11.4, 60.5])
 def test_a_caption_has_all_of_its_letters_also_at_the_upper_edge(top: float) -> None:
     assert letter_rows(Box(0.4, top, 200, 290)) == letter_rows(Box(100, 100, 200, 290))
+
+
+@pytest.mark.parametrize("count", [1, 2, 6])
+def test_no_caption_covers_the_name_of_a_zone(count: int) -> None:
+    """The zone's name alone has its colour in full; it has as many of these pixels with objects as without."""
+    zone = Zone(name="drive", polygon=((0.2, 0.3), (0.9, 0.3), (0.9, 0.9), (0.2, 0.9)))
+    objects = [Detection("cat", 0.9 - number / 10, Box(90, 91 + number, 400, 270)) for number in range(count)]
+    reasons = [(found, "outside zone drive") for found in objects]
+
+    def name_pixels(*found: Iterable[Any]) -> int:
+        drawn = np.asarray(annotate(Image.new("RGB", (450, 300), "black"), found[0], [zone], found[1]))
+        return int((drawn[60:88, 88:130] == (80, 230, 120)).all(axis=2).sum())
+
+    alone = name_pixels([], [])
+    assert alone > 100
+    assert name_pixels(objects, []) >= alone
+    assert name_pixels([], reasons) >= alone
+    assert name_pixels(objects, reasons) >= alone

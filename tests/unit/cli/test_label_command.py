@@ -165,19 +165,53 @@ def test_the_rule_for_the_camera_holds_as_it_does_in_the_daemon(zones: dict[str,
 
 
 def test_each_detection_is_explained(zones: dict[str, str]) -> None:
-    result = run("--camera", "kitchen", "--explain", COFFEE, CAT, env=zones)
+    result = run("--camera", "kitchen", "--all", COFFEE, CAT, env=zones)
     rows = [" ".join(row.split()[1:]) for row in result.stdout.splitlines()]
     assert rows[0] == "LABEL PROBABILITY BOX WHAT BECAME OF IT"
     assert re.fullmatch(r"cup 0.9\d [\d, ]+ kept as mug", rows[1])
-    assert re.fullmatch(r"dining table 0.\d\d [\d, ]+ left out: below 0.9 for dining table", rows[2])
+    assert re.fullmatch(
+        r"dining table 0.\d\d [\d, ]+ left out: below 0.9 for dining table \(min_probability_of\)", rows[2]
+    )
     assert re.search(r"cat 0.9\d [\d, ]+ left out: outside zone middle", "\n".join(rows))
-    assert any(row.endswith("left out: below 0.4 for bowl") for row in rows)
+    assert any(row.endswith("left out: below 0.4 for bowl (the labeler's default)") for row in rows)
 
 
 def test_each_detection_is_explained_to_programs_too(zones: dict[str, str]) -> None:
     (coffee,) = objects(run("--camera", "kitchen", "--explain", "--json", COFFEE, env=zones))
     verdicts = {found["label"]: found["verdict"] for found in reversed(coffee["detections"])}
-    assert (verdicts["cup"], verdicts["dining table"]) == ("kept as mug", "left out: below 0.9 for dining table")
+    assert (verdicts["cup"], verdicts["dining table"]) == (
+        "kept as mug",
+        "left out: below 0.9 for dining table (min_probability_of)",
+    )
+
+
+def test_explains_what_is_under_a_quarter_only_with_all(zones: dict[str, str]) -> None:
+    def probabilities(option: str) -> list[float]:
+        (coffee,) = objects(run("--camera", "kitchen", option, "--json", COFFEE, env=zones))
+        return [found["probability"] for found in coffee["detections"]]
+
+    assert min(probabilities("--explain")) >= 0.25
+    assert min(probabilities("--all")) < 0.25
+
+
+def test_names_the_rule_whose_threshold_it_was(tmp_path: Path) -> None:
+    (tmp_path / "camiohookd.toml").write_text("[[rule]]\nmin_probability = 0.99\n")
+    (cat,) = objects(run("--explain", "--json", CAT, env={"CONFIGURATION_DIRECTORY": str(tmp_path)}))
+    assert cat["detections"][0]["verdict"] == "left out: below 0.99 for cat (the rule's min_probability)"
+
+
+def test_prints_no_header_if_no_picture_could_be_labelled(unusable: Path) -> None:
+    assert run(unusable).stdout == ""
+
+
+def test_what_is_left_out_is_drawn_with_a_thin_box(zones: dict[str, str], tmp_path: Path) -> None:
+    run("--camera", "kitchen", "--annotate", tmp_path / "without", CAT)
+    run("--camera", "kitchen", "--annotate", tmp_path / "with", CAT, env=zones)
+    plain, left_out = (
+        np.abs(pixels_of(tmp_path / one / "chelsea.jpg") - pixels_of(CAT)) for one in ("without", "with")
+    )
+    lower_left = np.s_[250:290, :6]  # the box's left side, below all captions
+    assert 0 < (left_out[lower_left].max(axis=2) > 60).sum() < (plain[lower_left].max(axis=2) > 60).sum()
 
 
 def test_zones_are_drawn_where_they_are(zones: dict[str, str], tmp_path: Path, empty: Path) -> None:
