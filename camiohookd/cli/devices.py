@@ -64,9 +64,9 @@ def devices(as_json: bool, model: str | None, timeout: float) -> None:
 
 def _survey(settings: "Config", model: str | None) -> "Survey":
     from camiohookd.labelers.model import find, load_description
-    from camiohookd.labelers.onnx import tuning
     from camiohookd.labelers.onnx.accelerators.survey import Survey
     from camiohookd.labelers.onnx.devices import libraries, parse_device
+    from camiohookd.labelers.onnx.throughput import cores
 
     labeler = settings.labeler
     folder = find(model or labeler.model)
@@ -75,7 +75,7 @@ def _survey(settings: "Config", model: str | None) -> "Survey":
         folder,
         parse_device(labeler.device),
         list(libraries(labeler.plugins)),
-        threads=tuning.cores(),
+        threads=cores(),
         spinning=labeler.spinning,
     )
 

@@ -154,7 +154,7 @@ class LabelerSettings(Struct, frozen=True):
     ] = ()
     threads: Annotated[
         Literal["auto"] | Annotated[int, Meta(ge=1, le=256)],
-        Meta(description="Threads that label and share an event; auto: measured, once for each model and device."),
+        Meta(description="Threads that label and share an event; auto: as many as there are cores."),
     ] = "auto"
     spinning: Annotated[
         bool, Meta(description="Whether waiting threads keep their core busy: little is won, much power lost.")

@@ -31,7 +31,7 @@ def open_labeler(settings: LabelerSettings, state: Path | None, on_degraded: Cal
             return Opened(open_command(settings.command, settings.deadline), 1)
         case "onnx":
             from camiohookd.labelers import model
-            from camiohookd.labelers.onnx.opening import open_configured
+            from camiohookd.labelers.onnx.open import open_configured
 
             return Opened(
                 *open_configured(

@@ -33,14 +33,10 @@ class Area(NamedTuple):
         return self._replace(bottom=1 - self.top, top=1 - self.bottom)
 
     def overlap(self, other: "Area") -> float:
-        """Intersection over union, 0 to 1."""
-        width = min(self.right, other.right) - max(self.left, other.left)
-        height = min(self.top, other.top) - max(self.bottom, other.bottom)
-        common = max(width, 0.0) * max(height, 0.0)
-        return common / (self._size() + other._size() - common) if common else 0.0
+        """Return the intersection over union, 0 to 1."""
+        from camiohookd.pictures.overlap import overlaps  # loads numpy, which takes time
 
-    def _size(self) -> float:
-        return (self.right - self.left) * (self.top - self.bottom)
+        return float(overlaps([self], [other])[0, 0])
 
 
 class KnownObject(NamedTuple):

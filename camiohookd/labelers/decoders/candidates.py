@@ -1,4 +1,4 @@
-"""What every decoder makes, and what is the same for all: the most probable scores, and the best box of each object."""
+"""What every decoder returns, and the steps that decoders share."""
 
 from typing import Annotated, NamedTuple
 
@@ -6,15 +6,20 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from camiohookd.pictures.overlap import overlaps
+
 Floats = NDArray[np.float32]
 
 MAX_CANDIDATES = 1000
-"""A bound on `suppress`, whose cost grows with the square of them; a picture with objects on it has some dozens."""
+"""Bounds the cost of `suppress`, which grows with the square of the number. A usual picture has dozens."""
 
 
 class Candidates(NamedTuple):
-    """`boxes` [n, 4] as left, top, right, bottom in pixels of the model's input, y down, or [n, 0] where a decoder
-    knows none; `probabilities` [n], most probable first; `labels` [n], indices into the model's labels."""
+    """Objects that a model may have found, most probable first.
+
+    `boxes` [n, 4] are left, top, right, bottom in pixels of the model's input, y down, or [n, 0] from a decoder without
+    boxes; `probabilities` [n]; `labels` [n], indices into the model's labels.
+    """
 
     boxes: Floats
     probabilities: Floats
@@ -24,13 +29,15 @@ class Candidates(NamedTuple):
         return Candidates(self.boxes[which], self.probabilities[which], self.labels[which])
 
     def finite(self) -> "Candidates":
-        """Without those that have a number which is none."""
+        """Drop candidates with NaN or infinite values."""
         return self.take(np.isfinite(self.boxes).all(axis=1) & np.isfinite(self.probabilities))
 
 
 def suppress(candidates: Candidates, max_overlap: float) -> Candidates:
-    """Greedy non-maximum suppression: of boxes of one label whose intersection over union is more than
-    `max_overlap`, the most probable one stays."""
+    """Keep the most probable of boxes with the same label whose intersection over union exceeds `max_overlap`.
+
+    This is greedy non-maximum suppression.
+    """
     boxes, _, labels = candidates
     kept = np.ones(len(boxes), np.bool_)
     for label in np.flatnonzero(np.bincount(labels) > 1):
@@ -40,8 +47,8 @@ def suppress(candidates: Candidates, max_overlap: float) -> Candidates:
 
 
 def _best(boxes: Floats, max_overlap: float) -> NDArray[np.bool_]:
-    """Which of the boxes of one label stay; they come most probable first."""
-    suppresses = np.triu(_overlaps(boxes) > max_overlap, 1)
+    """Return which boxes of one label to keep; they come most probable first."""
+    suppresses = np.triu(overlaps(boxes, boxes) > max_overlap, 1)
     kept = np.ones(len(boxes), np.bool_)
     for nth in np.flatnonzero(suppresses.any(axis=1)):
         if kept[nth]:
@@ -49,20 +56,10 @@ def _best(boxes: Floats, max_overlap: float) -> NDArray[np.bool_]:
     return kept
 
 
-def _overlaps(boxes: Floats) -> Floats:
-    """Intersection over union of each with each [n, n]; 0 of boxes that are as good as empty."""
-    left, top, right, bottom = boxes.T
-    shared = np.maximum(np.minimum.outer(right, right) - np.maximum.outer(left, left), 0)
-    shared *= np.maximum(np.minimum.outer(bottom, bottom) - np.maximum.outer(top, top), 0)
-    areas = (right - left) * (bottom - top)
-    ratios: Floats = shared / np.maximum(np.add.outer(areas, areas) - shared, np.finfo(np.float32).tiny)
-    return ratios
-
-
 def most_probable(
     scores: Floats, named: NDArray[np.bool_], min_probability: float
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
-    """Rows, columns and values of `scores` [rows, labels] that are high enough and have a name, highest first."""
+    """Return rows, columns and values of the `scores` [rows, labels] that are high enough and named, highest first."""
     rows, columns = _where(scores >= min_probability)
     rows, columns = rows[named[columns]], columns[named[columns]]
     values = scores[rows, columns]
@@ -71,7 +68,7 @@ def most_probable(
 
 
 def _where(high: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows and columns of the True ones. `np.nonzero` takes six times as long for two dimensions as for one."""
+    """Return rows and columns of the True values. `np.nonzero` is six times slower in two dimensions than in one."""
     if high.flags.f_contiguous:
         columns, rows = np.divmod(np.flatnonzero(high.T), len(high))
     else:
@@ -80,13 +77,15 @@ def _where(high: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
 def from_centres(centres: Floats, sizes: Floats) -> Floats:
-    """Boxes [n, 4] by their middles and sizes, both [n, 2]."""
+    """Return boxes [n, 4] from their centres and sizes, both [n, 2]."""
     return np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=1)
 
 
 def grid(size: tuple[int, int], strides: tuple[int, ...]) -> tuple[Floats, Floats]:
-    """The cells of the grids that lie over an input of `size` (width, height), row by row: x, y in cells [n, 2], and
-    their grid's stride in pixels [n, 1]."""
+    """Return the cells of the grids over an input of `size` (width, height), row by row.
+
+    These are x, y in cells [n, 2], and the stride of each cell's grid in pixels [n, 1].
+    """
     width, height = size
     grids = [np.mgrid[: -(-height // s), : -(-width // s)][::-1].reshape(2, -1).T for s in strides]
     lengths = np.repeat(strides, [len(cells) for cells in grids])
@@ -94,13 +93,13 @@ def grid(size: tuple[int, int], strides: tuple[int, ...]) -> tuple[Floats, Float
 
 
 def softmax(logits: Floats) -> Floats:
-    """Along the last axis."""
+    """Return the softmax along the last axis."""
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
 
 
 def sigmoid(logits: Floats) -> Floats:
-    with np.errstate(over="ignore"):  # of a number so small that it is 0
+    with np.errstate(over="ignore"):  # the result is then 0
         return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
 
 
@@ -108,8 +107,8 @@ Strides = Annotated[
     tuple[Annotated[int, msgspec.Meta(ge=4, le=1024)], ...],
     msgspec.Meta(min_length=1, max_length=8),
 ]
-"""Pixels of a cell's side, of each grid."""
+"""The side of a cell in pixels, for each grid."""
 
 
 class CommonOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The table ``[options]`` of a `model.toml`; a decoder's own have its keys."""
+    """The table ``[options]`` of a `model.toml`; each decoder adds its keys."""

@@ -221,7 +221,7 @@ def test_ctrl_c_ends_a_command_with_130_and_without_a_traceback(tmp_path: Path) 
     os.mkfifo(fifo)
     command = [sys.executable, "-m", "camiohookd", "check", "--config", str(fifo)]
     process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
-    # Opening returns when the command has opened its end: from then on it waits for a configuration.
+    # RunnerOpener returns when the command has opened its end: from then on it waits for a configuration.
     with fifo.open("w"):
         process.send_signal(signal.SIGINT)
         _, complaint = process.communicate(timeout=30)

@@ -1,6 +1,5 @@
 """A model is opened as the settings say, and on the CPU if that does not work; what was found out is remembered."""
 
-import json
 import logging
 import os
 import signal
@@ -21,12 +20,13 @@ from camiohookd.labelers.onnx.accelerators.survey import Survey
 from camiohookd.labelers.onnx.cache import Cache
 from camiohookd.labelers.onnx.devices import Device, parse_device
 from camiohookd.labelers.onnx.labeler import OnnxLabeler, open_onnx
-from camiohookd.labelers.onnx.opening import Opening, open_configured
+from camiohookd.labelers.onnx.open import RunnerOpener, open_configured
 from camiohookd.labelers.onnx.runner import Runner, Tensor
 from camiohookd.labelers.onnx.session import open_session
+from camiohookd.labelers.onnx.throughput import cores
 from camiohookd.pictures.decode import Decoded, PictureLimits, decode
 from tests.support.checkout import ROOT
-from tests.support.onnx_graphs import constant_model, model_folder
+from tests.support.onnx_graphs import model_folder
 
 SHIPPED = ROOT / "models/ssdlite-mobilenet-v2-coco"
 CAT = (ROOT / "camiohookd/samples/chelsea.jpg").read_bytes()
@@ -102,17 +102,8 @@ def test_a_bad_model_stops_the_start_whatever_the_device(tmp_path: Path) -> None
             open_configured(tmp_path, device=device, on_degraded=print)
 
 
-def test_threads_are_measured_once_and_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def opened() -> int:
-        return open_configured(SHIPPED, device="cpu", state=tmp_path, on_degraded=print)[1]
-
-    first = opened()
-    monkeypatch.setattr("camiohookd.labelers.onnx.tuning.fastest", None)  # would be called if it were measured
-    assert opened() == first
-
-
-def test_threads_that_were_set_are_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("camiohookd.labelers.onnx.tuning.fastest", None)
+def test_by_default_as_many_threads_label_as_there_are_cores(tmp_path: Path) -> None:
+    assert open_configured(SHIPPED, device="cpu", state=tmp_path, on_degraded=print)[1] == cores()
     assert open_configured(SHIPPED, device="cpu", threads=7, state=tmp_path, on_degraded=print)[1] == 7
 
 
@@ -161,7 +152,7 @@ class Box:
             built_in=lambda: [CPU, FANCY],
             try_out=self.try_out,
         )
-        self.opening = Opening(
+        self.opener = RunnerOpener(
             wish,
             survey,
             Cache(self.state, {}) if self.state else None,
@@ -172,7 +163,7 @@ class Box:
             later=lambda seconds, function: self.waits.append((seconds, function)),
             start=self.start,
         )
-        return open_onnx(self.folder, self.opening.open)
+        return open_onnx(self.folder, self.opener.open)
 
     def try_out(self, trial: Trial, seconds: float) -> ProbeResult:
         if trial.device == CPU:
@@ -272,24 +263,6 @@ def test_garbage_in_use_costs_no_picture(tmp_path: Path) -> None:
     box.waits.pop()[1]()
     assert labeler.detect(picture(labeler))[0].label == "cat"
     assert (labeler.device, box.degraded, box.in_use) == ("FancyExecutionProvider", [True, False], True)
-    labeler.close()
-
-
-def test_threads_are_not_measured_on_the_cpu_for_a_device_that_is_down(tmp_path: Path) -> None:
-    box = Box(tmp_path, "npu", problem="down")
-    labeler = box.open()
-    assert box.opening.shape(SHIPPED, labeler, 4) == (4, 1)
-    assert list(tmp_path.glob("threads-*")) == []
-
-
-def test_threads_are_measured_for_the_device_that_is_used(tmp_path: Path) -> None:
-    model = constant_model({"scores": np.array([[0.25, 0.75]], np.float32)})
-    box = Box(tmp_path / "state", folder=model_folder(tmp_path, model, "classify", ["cat", "dog"]))
-    labeler = box.open()
-    shape = box.opening.shape(box.folder, labeler, 2)
-    assert shape in [(2, 1), (1, 1)]
-    [kept] = (tmp_path / "state").glob("threads-*")
-    assert json.loads(kept.read_bytes().partition(b"\n")[2]) == list(shape)
     labeler.close()
 
 

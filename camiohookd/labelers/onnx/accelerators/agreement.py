@@ -1,24 +1,25 @@
-"""Whether two labelers see the same: a device that counts a little otherwise than the CPU is no worse for that."""
+"""Whether two labelers find the same objects. A device may compute slightly different numbers than the CPU."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from camiohookd.labelers.onnx.labeler import OnnxLabeler
 from camiohookd.pictures.decode import Decoded, PictureLimits, decode
-from camiohookd.pictures.detections import Box, Detection
+from camiohookd.pictures.detections import Detection
+from camiohookd.pictures.overlap import overlaps
 
 MARGIN = 0.15
-"""Of probability, by which the same object may differ: what int8 or float16 arithmetic makes of it."""
+"""The largest difference in probability for the same object, which int8 or float16 arithmetic causes."""
 
 OVERLAP = 0.7
-"""Intersection over union that boxes of the same object have at least."""
+"""The least intersection over union of two boxes of the same object."""
 
 _SAMPLES = Path(__file__).parents[3] / "samples"
 _LITTLE = 0.01
 
 
 def difference(right: OnnxLabeler, tried: OnnxLabeler) -> str | None:
-    """What `tried` sees otherwise than `right` in the sample pictures, None if nothing. Raises LabelingError."""
+    """Return what `tried` finds differently in the sample pictures, None if nothing. Raises LabelingError."""
     for file in sorted(_SAMPLES.glob("*.jpg")):
         picture = decode(file.read_bytes(), PictureLimits(), right.input_size)
         if found := _difference(right, tried, picture):
@@ -37,8 +38,10 @@ def _difference(right: OnnxLabeler, tried: OnnxLabeler, picture: Decoded) -> str
 
 
 def _sure(labeler: OnnxLabeler, picture: Decoded) -> float:
-    """The probability from which on an object has to be found by both: what would be reported or, of a model that is
-    for other things than these pictures, what is most probable."""
+    """Return the probability from which on both must find an object.
+
+    That is the reported one, or the highest there is if the model is for other things than these pictures show.
+    """
     least = labeler.default_probability
     if not labeler.detect(picture, least) and (unlikely := labeler.detect(picture, _LITTLE)):
         return unlikely[0].probability
@@ -57,14 +60,5 @@ def _same(one: Detection, other: Detection) -> bool:
     return (
         one.label == other.label
         and abs(one.probability - other.probability) <= MARGIN
-        and (one.box is None or other.box is None or _overlap(one.box, other.box) >= OVERLAP)
+        and (one.box is None or other.box is None or float(overlaps([one.box], [other.box])[0, 0]) >= OVERLAP)
     )
-
-
-def _overlap(one: Box, other: Box) -> float:
-    """Intersection over union."""
-    width = min(one.right, other.right) - max(one.left, other.left)
-    height = min(one.bottom, other.bottom) - max(one.top, other.top)
-    shared = max(width, 0.0) * max(height, 0.0)
-    both = sum((each.right - each.left) * (each.bottom - each.top) for each in (one, other))
-    return shared / (both - shared) if both > shared else 1.0

@@ -129,7 +129,7 @@ def _try(trial: Trial) -> ProbeResult:
     from camiohookd.labelers.onnx.accelerators.output_check import StrictRunner
     from camiohookd.labelers.onnx.labeler import open_onnx
     from camiohookd.labelers.onnx.session import OnnxSession, open_session
-    from camiohookd.labelers.onnx.tuning import throughput
+    from camiohookd.labelers.onnx.throughput import throughput
 
     folder = Path(trial.folder)
     tried: list[OnnxSession] = []
@@ -148,7 +148,7 @@ def _try(trial: Trial) -> ProbeResult:
             return ProbeResult(problem="takes no part of this model, which would run on the CPU")
         if problem := difference(open_onnx(folder), labeler):
             return ProbeResult(problem=problem)
-    ms = 1000 / throughput(labeler, trial.threads, decoding=False)
+    ms = 1000 / throughput(labeler, trial.threads)
     return ProbeResult(ms=round(ms, 2), nodes=_share(nodes, trial.device))
 
 

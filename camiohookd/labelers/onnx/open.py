@@ -1,8 +1,7 @@
-"""A model, opened as the settings say: on which device, with how many threads, and with the CPU to fall back on.
+"""Open a model as the settings say: on which device, with how many threads, and with the CPU to fall back on.
 
-device = "cpu" ─────────────────────────────────────▶ session on the CPU
-else: `choice`, of this start or an earlier one ─▶ `FallbackRunner` (session on the device │ on the CPU)
-threads = "auto": `tuning`, of this start or an earlier one
+device = "cpu" ────────────────────────────────────────────▶ session on the CPU
+else: the device chosen at this start or an earlier one ──▶ `FallbackRunner` (session on the device │ on the CPU)
 """
 
 import logging
@@ -13,9 +12,8 @@ from typing import Literal
 
 import msgspec
 
-from camiohookd.errors import CamiohookdError, ModelError
+from camiohookd.errors import ModelError
 from camiohookd.labelers.model import load_description
-from camiohookd.labelers.onnx import providers, tuning
 from camiohookd.labelers.onnx.accelerators.crash_marker import Guard, GuardedRunner
 from camiohookd.labelers.onnx.accelerators.fallback import FallbackRunner, Later, on_a_timer
 from camiohookd.labelers.onnx.accelerators.survey import Survey
@@ -24,7 +22,7 @@ from camiohookd.labelers.onnx.devices import CPU, PLUGIN_FOLDER, Device, Wish, l
 from camiohookd.labelers.onnx.labeler import OnnxLabeler, open_onnx
 from camiohookd.labelers.onnx.runner import Runner
 from camiohookd.labelers.onnx.session import OnnxSession, open_session
-from camiohookd.labelers.onnx.tuning import ThreadLayout
+from camiohookd.labelers.onnx.throughput import cores
 
 FOLDER = "graphs"
 """In the state folder."""
@@ -44,15 +42,14 @@ def open_configured(
     on_degraded: Callable[[bool], None],
     plugin_folder: Path = PLUGIN_FOLDER,
 ) -> tuple[OnnxLabeler, int]:
-    """The labeler of the model in `folder`, warmed up, and how many threads should call it at a time.
+    """Return the labeler of the model in `folder`, warmed up, and how many threads should call it at a time.
 
-    The settings are those of ``[labeler]``. In the `state` folder is kept what makes the next start faster; without
-    one, threads are not measured. `on_degraded` is told True whenever the CPU stands in for the device, and False when
-    it does so no longer. Raises ModelError if the model is wrong, ConfigError if `device` is; a device that does not
-    work is no error.
+    The settings are those of ``[labeler]``. The `state` folder keeps what makes the next start faster. `on_degraded` is
+    called with True when the CPU replaces the device, and with False when the device works again. Raises ModelError if
+    the model is wrong, ConfigError if `device` is; a device that does not work is not an error.
     """
     wish = parse_device(device)
-    count = tuning.cores()
+    count = cores()
     cache = Cache(state / FOLDER, {"model": load_description(folder).sha256}) if state else None
     survey = Survey(
         folder,
@@ -62,19 +59,13 @@ def open_configured(
         spinning=spinning,
     )
     guard = Guard(state / FOLDER / "device-in-use" if state else None, wish.text)
-    opening = Opening(wish, survey, cache, guard, spinning=spinning, deadline=deadline, on_degraded=on_degraded)
-    labeler = open_onnx(folder, opening.open)
-    if threads != "auto":
-        return labeler, threads
-    shape = opening.shape(folder, labeler, count)
-    if shape.intra_op == 1:
-        return labeler, shape.label
-    labeler.close()
-    return open_onnx(folder, partial(opening.open_cpu, intra_op=shape.intra_op)), shape.label
+    opener = RunnerOpener(wish, survey, cache, guard, spinning=spinning, deadline=deadline, on_degraded=on_degraded)
+    labeler = open_onnx(folder, opener.open)
+    return labeler, count if threads == "auto" else threads
 
 
-class Opening:
-    """One way from the settings to a `Runner`; `device` is the name of what it was to run on and did, None before."""
+class RunnerOpener:
+    """Opens a `Runner` as the settings say; `device` is the name of the wished device it runs on, None before."""
 
     def __init__(
         self,
@@ -103,7 +94,7 @@ class Opening:
 
     def open(self, model: bytes, name: str) -> Runner:
         """`OpenRunner`."""
-        cpu = self.open_cpu(model, name)
+        cpu = self._open_cpu(model, name)
         if self._wish.head == "cpu" or (self._wish.head == "auto" and self._survey.is_pointless):
             self.device = cpu.device
             return cpu
@@ -129,40 +120,11 @@ class Opening:
             later=self._later,
         )
 
-    def open_cpu(self, model: bytes, name: str, *, intra_op: int = 1) -> OnnxSession:
-        return open_session(model, name, intra_op=intra_op, spinning=self._spinning, cache=self._cache)
-
-    def shape(self, folder: Path, labeler: OnnxLabeler, cores: int) -> ThreadLayout:
-        """With how many threads the labeler is fastest; measured if that is not known yet."""
-        if self._cache is None or labeler.device != self.device:  # what it runs on now is not what it will run on
-            return tuning.usual_shape(cores)
-        facts = {
-            "runtime": providers.version(),
-            "device": self.device,
-            "settings": self._wish.options,
-            "spinning": self._spinning,
-            "cores": cores,
-        }
-        if kept := self._cache.load("threads", **facts):
-            return msgspec.json.decode(kept, type=ThreadLayout)
-        shape = self._measured(folder, labeler, cores)
-        self._cache.save("threads", msgspec.json.encode(shape), **facts)
-        return shape
-
-    def _measured(self, folder: Path, labeler: OnnxLabeler, cores: int) -> ThreadLayout:
-        def open_labeler(shape: ThreadLayout) -> OnnxLabeler:
-            if shape.intra_op == 1:
-                return labeler
-            return open_onnx(folder, partial(self.open_cpu, intra_op=shape.intra_op))
-
-        shapes = tuning.cpu_shapes(cores) if self.device == "cpu" else tuning.device_shapes(cores)
-        try:
-            return tuning.fastest(shapes, open_labeler)
-        except CamiohookdError as error:
-            raise ModelError(f"{folder}: the model failed its measurement: {error}") from error
+    def _open_cpu(self, model: bytes, name: str) -> OnnxSession:
+        return open_session(model, name, spinning=self._spinning, cache=self._cache)
 
     def _start(self, model: bytes, name: str) -> Runner:
-        """The session on the chosen device; what has failed once is chosen anew, and tried out first."""
+        """Open the session on the chosen device. After a failure, choose and try out a device again."""
         device, self._chosen = self._chosen or self._choose(logging.DEBUG), None
         if device.is_cpu:
             raise ModelError("the CPU is the fastest at present")
@@ -182,7 +144,7 @@ class Opening:
         return msgspec.json.decode(kept, type=Device) if kept else None
 
     def _choose(self, level: int) -> Device:
-        """The device that fits best; what has to be said of the others is logged at `level`.
+        """Return the device that fits best, and log problems of the others at `level`.
 
         Raises ModelError if none works; for "auto" the CPU always does.
         """
