@@ -1,7 +1,7 @@
-"""The command line: finds the command, runs it, and turns however it ends into an exit status, here alone.
+"""The command line: find the command, run it, and turn its result or error into an exit status.
 
-Arguments → a command's module, imported when it is asked for → `ExitStatus`. A command returns an exit status or
-nothing (fine), and raises `CamiohookdError`, whose text is all that the user sees of it.
+Arguments → a command's module, imported when it is needed → `ExitStatus`. A command returns an exit status or nothing
+(which means 0). If it raises `CamiohookdError`, the user sees the error's text alone.
 """
 
 import errno
@@ -29,7 +29,7 @@ _OUTPUT_ERRORS = {
 
 
 class ExitStatus(IntEnum):
-    """What the process ends with; `CONFIG` is EX_CONFIG of sysexits.h, which keeps systemd from trying again."""
+    """The exit status of the process; systemd does not restart the service after `CONFIG`, EX_CONFIG of sysexits.h."""
 
     FINE = 0
     FAILED = 1
@@ -71,7 +71,7 @@ class LazyGroup(click.Group):
 def root() -> None:
     """A private labelling service for Camio: receives events, labels their pictures, posts the labels back.
 
-    Completion of commands and options in bash (zsh and fish alike): put
+    To complete commands and options in bash (similarly in zsh and fish), put
 
         eval "$(_CAMIOHOOKD_COMPLETE=bash_source camiohookd)"
 
@@ -82,10 +82,10 @@ def root() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs one command line and returns its exit status; whatever is wrong stands on stderr."""
+    """Run one command line and return its exit status; errors are printed on stderr."""
     try:
         result = root.main(list(arguments), prog_name=_PROGRAM, standalone_mode=False)
-        if sys.stdout is not None:  # None: closed by whoever started us, and nothing was written
+        if sys.stdout is not None:  # None: it was closed when the process started
             sys.stdout.flush()
     except click.ClickException as error:
         error.show()
@@ -98,10 +98,10 @@ def run(arguments: Sequence[str]) -> int:
     except OSError as error:
         if error.filename is not None or error.errno not in _OUTPUT_ERRORS:
             raise
-        _give_stdout_up()
-        # Whoever read our output may have gone, as `head` does: that is no error.
+        _abandon_stdout()
+        # The reader of our output has closed it, as `head` does; not an error.
         if not isinstance(error, BrokenPipeError):
-            _complain(f"standard output cannot be written: {error.strerror}")
+            _complain(f"cannot write to standard output: {error.strerror}")
         return ExitStatus.FAILED
     return result if isinstance(result, int) else ExitStatus.FINE
 
@@ -110,6 +110,6 @@ def _complain(text: str) -> None:
     print(logs.complaint(f"{_PROGRAM}: error: {text}"), file=sys.stderr)
 
 
-def _give_stdout_up() -> None:
-    """The interpreter's own last flush must not complain too."""
+def _abandon_stdout() -> None:
+    """Redirect stdout to /dev/null, so that the interpreter's last flush does not fail, too."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -31,14 +31,19 @@ _ROW = "{:<32}  {:<8}  {:<12}  {:<8}  {:>6}  {}"
     help="How long one device may take.",
 )
 def devices(as_json: bool, model: str | None, timeout: float) -> None:
-    """List what the model can run on, and try it out there.
+    """List the devices that the model can run on, and try it on each.
 
-    The providers of the installed ONNX Runtime are listed, and those of plug-ins: the libraries that plugins names
-    under [labeler], those in /usr/lib/camiohookd/plugins, and the Python packages onnxruntime-ep-*. On each device the
-    model labels a few pictures in a process of its own; it runs there if it sees what it sees on the CPU. MS is the
-    time a picture takes while every core labels.
+    The list has the execution providers of the installed ONNX Runtime and those of plug-ins: the libraries named by
+    plugins under [labeler], those in /usr/lib/camiohookd/plugins, and the Python packages onnxruntime-ep-*. On each
+    device the model labels a few pictures in a process of its own; it runs there if it finds what it finds on the CPU.
+    MS is the time per picture while every core labels.
 
-    What stands under DEVICE can be written as device in camiohookd.toml. device = "auto" takes the fastest that runs.
+    A name under DEVICE can be set as device in camiohookd.toml. device = "auto" picks the fastest device that runs.
+
+    \b
+    Examples:
+      camiohookd devices
+      camiohookd devices --model yolox-nano --timeout 120
 
     A JSON object is {"device", "provider", "hardware", "vendor", "origin": "built in" or the plug-in's name, "runs",
     "problem", "ms", "nodes": how much of the model the device itself runs, "auto": whether "auto" picks it}.
@@ -46,14 +51,14 @@ def devices(as_json: bool, model: str | None, timeout: float) -> None:
     from camiohookd.labelers.onnx.accelerators.survey import best
 
     survey = _survey(settings_without_keys(), model)
-    if not as_json:
-        click.echo(_ROW.format("DEVICE", "HARDWARE", "VENDOR", "FROM", "MS", "RUNS"))
     tried: list[Finding] = []
     for found in survey.found(timeout):
         tried.append(survey.tried(found, timeout))
         if found.device and found.device.is_cpu and tried[-1].problem:
             raise ModelError(tried[-1].problem)
         if not as_json:
+            if len(tried) == 1:
+                click.echo(_ROW.format("DEVICE", "HARDWARE", "VENDOR", "FROM", "MS", "RUNS"))
             click.echo(_row(tried[-1]))
     picked = best(tried)
     if as_json:

@@ -33,6 +33,11 @@ def models(context: click.Context, as_json: bool) -> None:
 
     "verified" means that the model's file is the one that its model.toml describes, to the byte. The model that the
     daemon uses is named in camiohookd.toml: model = "NAME" under [labeler].
+
+    \b
+    Examples:
+      camiohookd models
+      sudo camiohookd models add birds.onnx --labels birds.txt
     """
     if context.invoked_subcommand is not None:
         return
@@ -40,10 +45,13 @@ def models(context: click.Context, as_json: bool) -> None:
 
     from camiohookd.labelers.library import installed
 
-    if not as_json:
-        click.echo(_ROW.format("NAME", "TASK", "SIZE", "LICENCE", "STATE"))
-    for each in installed():
+    nth = 0
+    for nth, each in enumerate(installed(), start=1):
+        if nth == 1 and not as_json:
+            click.echo(_ROW.format("NAME", "TASK", "SIZE", "LICENCE", "STATE"))
         click.echo(msgspec.json.encode(_as_object(each)) if as_json else _row(each))
+    if not nth and not as_json:
+        click.echo('there are no models; add one with "sudo camiohookd models add FILE.onnx"')
 
 
 def _row(model: "InstalledModel") -> str:
@@ -133,9 +141,9 @@ def _size(_context: click.Context, parameter: click.Parameter, text: str | None)
 def add(file: Path, name: str | None, picture: Path, into: Path, licence_file: Path | None, **given: Any) -> None:
     """Add a model: find out how it is used, write that down in a model.toml, and show what it sees.
 
-    The colour order and the range of its values stand in no model's file. The picture is therefore looked at in each
-    of them: the line marked "used" should be the one that sees best. If it is not, say so with --color-order and
-    --range, or in the model.toml.
+    A model's file does not say in which order it takes the colours and which range their values have. The picture is
+    therefore labelled in each order and range: the line marked "used" should be the one with the best labels. If it is
+    not, set --color-order and --range, or change the model.toml.
 
     A model of the same name is replaced.
 

@@ -7,7 +7,7 @@ from camiohookd.camio.simulator.fake_camio import FakeCamio
 from camiohookd.errors import CamiohookdError
 from camiohookd.net.urls import Origin
 
-PROBE_SECONDS = 5.0
+PROBE_SECONDS = 3.0
 
 
 async def check_hook(camio: FakeCamio, hook: Origin, timeout: float) -> None:
@@ -23,9 +23,11 @@ async def check_hook(camio: FakeCamio, hook: Origin, timeout: float) -> None:
             "Use the certificate's own name in --url, or --insecure to accept every certificate"
         ) from None
     except ssl.SSLError:
-        raise CamiohookdError(f"{hook} does not speak https: use --url {hook._replace(scheme='http')}") from None
+        raise _no_https(hook) from None
     except TimeoutError:
-        return
+        # A plain http server may wait for the rest of what it takes for a request.
+        if hook.scheme == "https" and not await _speaks_tls(hook):
+            raise _no_https(hook) from None
     except OSError as error:
         if hook.scheme == "http" and await _speaks_tls(hook):
             use = hook._replace(scheme="https")
@@ -33,6 +35,10 @@ async def check_hook(camio: FakeCamio, hook: Origin, timeout: float) -> None:
         raise CamiohookdError(
             f"no answer from {hook}: {error.strerror or error}; is the daemon running? See systemctl status camiohookd"
         ) from None
+
+
+def _no_https(hook: Origin) -> CamiohookdError:
+    return CamiohookdError(f"{hook} does not speak https: use --url {hook._replace(scheme='http')}")
 
 
 async def _speaks_tls(hook: Origin) -> bool:

@@ -2,6 +2,7 @@ import base64
 import json
 import os
 import pty
+import socket
 import ssl
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from camiohookd import cli
+from camiohookd.camio.simulator import reach
 from camiohookd.camio.simulator.contract import Verdict, check_reply
 from camiohookd.camio.simulator.events import enough_events, make_events, read_pictures
 from camiohookd.camio.simulator.fake_camio import ScriptedResponse
@@ -606,6 +608,16 @@ def test_https_at_a_plain_http_port_is_told(hook: TinyHook, simulate: Simulate) 
     status, text = simulate(url=https)
     assert status == 1
     assert f"{https} does not speak https: use --url {hook.url}" in text
+
+
+def test_https_at_a_port_that_stays_silent_is_told(simulate: Simulate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon waits for the rest of what it takes for a request."""
+    monkeypatch.setattr(reach, "PROBE_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        status, text = simulate(url=url)
+    assert status == 1
+    assert f"{url} does not speak https" in text
 
 
 def test_plain_http_at_an_https_port_is_told(hook: TinyHook, simulate: Simulate, https_hook: str) -> None:

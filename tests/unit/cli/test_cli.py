@@ -184,7 +184,7 @@ def test_output_that_cannot_be_written_is_one_clear_line(arguments: list[str]) -
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command, env=ENVIRONMENT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == ExitStatus.FAILED
-    assert done.stderr == "camiohookd: error: standard output cannot be written: No space left on device\n"
+    assert done.stderr == "camiohookd: error: cannot write to standard output: No space left on device\n"
 
 
 def test_an_error_of_the_system_that_nobody_expected_is_not_taken_for_one_of_the_output(
