@@ -1,11 +1,11 @@
-"""Camio's `parsed_query`, the filter of a hook: checked before it is sent, and evaluated here for a try.
+"""Check Camio's `parsed_query`, the filter of a hook, before it is sent, and evaluate it for a given event.
 
     text ──ast.parse──▶ tree ──_Reader──▶ meaning ──called with an event's facts──▶ does it match?
 
 The language is Camio's restricted Python: ``and``, ``or``, ``not``, ``in``, ``not in``, ``<``, ``<=``, ``>``,
 ``>=``, ``==``, ``!=``, literals, and the names ``camera``, ``labels`` and ``date`` with its parts (``date.hour``).
-One class reads the tree for the check and for the evaluation, so that the two cannot differ in what they take;
-nothing is ever handed to Python's `eval`.
+The check and the evaluation use the same reader of the tree, so that they accept the same queries. Python's `eval` is
+never called.
 """
 
 import ast
@@ -21,10 +21,10 @@ from camiohookd.camio import query_hints
 from camiohookd.errors import QueryError
 
 MAX_LENGTH = 4096
-"""Characters of a query: beyond any real filter, and few enough that hostile text is cheap to parse."""
+"""The most characters of a query: more than any real filter has, and few enough to parse hostile text cheaply."""
 
 MAX_DEPTH = 50
-"""How deep brackets, `not` and comparisons may stand within each other."""
+"""How deep brackets, `not` and comparisons may be nested."""
 
 
 def _is_in(item: Any, whole: Any) -> bool:
@@ -60,7 +60,7 @@ _KINDS: dict[type, str] = {
     type(None): "None",
 }
 
-# What may stand between an operand and its operator, or between `date` and the name of its part.
+# What may come between an operand and its operator, or between `date` and the name of its part.
 _NOTHING = re.compile(r"(?:[\s).\\]|#[^\n]*)*")
 
 _Facts = Mapping[str, Any]
@@ -68,41 +68,17 @@ _Meaning = Callable[[_Facts], Any]
 
 
 def check(text: str) -> None:
-    """Refuse, with a `QueryError`, a `parsed_query` that is not in Camio's restricted Python."""
+    """Check that a `parsed_query` is in Camio's restricted Python. Raises QueryError."""
     _meaning(text)
 
 
 def evaluate(text: str, *, camera: str, labels: Sequence[str], date: datetime) -> bool:
-    """Say whether an event of `camera`, with `labels` on it, that began at `date` passes the query.
+    """Return whether an event of `camera`, with `labels` on it, that began at `date` matches the query.
 
-    Every part has the value it has in Python. Raises `QueryError` for a query that `check` refuses, and for values
+    Every part has the value that it has in Python. Raises QueryError for a query that `check` refuses, and for values
     that cannot be compared, as in ``camera < 3``.
     """
     return bool(_meaning(text)({"camera": camera, "labels": list(labels), "date": date}))
-
-
-def caret(text: str, error: QueryError) -> str:
-    """Two lines for a terminal: the line of `text` that is wrong, and a ``^`` under the place."""
-    offset = min(error.offset, len(text))
-    start = text.rfind("\n", 0, offset) + 1
-    column = offset - start
-    # A terminal folds a long line, and the ^ would come to stand under another word: show a part of it.
-    first = max(0, column - 50)
-    shown = "".join(_printable(char) for char in text[start:].split("\n", 1)[0][first : first + 75])
-    return f"{shown}\n{''.join(_blank(char) for char in shown[: column - first])}^"
-
-
-def _printable(char: str) -> str:
-    return char if char.isprintable() or char == "\t" else "\N{REPLACEMENT CHARACTER}"
-
-
-def _blank(char: str) -> str:
-    """White space as wide as `char` is on a terminal."""
-    if char == "\t":
-        return char
-    if unicodedata.combining(char):
-        return ""
-    return "  " if unicodedata.east_asian_width(char) in "WF" else " "
 
 
 def _meaning(text: str) -> _Meaning:
@@ -140,7 +116,7 @@ class _Step(NamedTuple):
 
 
 class _Reader:
-    """Reads the tree of one query; knows where in its text each node stands."""
+    """Reads the tree of one query, and finds the place of each node in its text."""
 
     def __init__(self, text: str) -> None:
         # Python's parser takes leading blanks for an indentation.
@@ -160,7 +136,7 @@ class _Reader:
             raise QueryError("the query is nested too deep", self._start) from None
 
     def read(self, node: ast.expr, depth: int = 1) -> _Meaning:
-        """What `node` means: a function from an event's facts to the node's value."""
+        """Return a function from an event's facts to the value of `node`. Raises QueryError."""
         self._refuse_depth(node, depth)
         match node:
             case ast.BoolOp(op=op, values=values):
@@ -227,12 +203,12 @@ class _Reader:
         return self._place(node.lineno, node.col_offset)
 
     def _place(self, line: int, column: int) -> int:
-        """The offset in the text of a node's `line`, from 1, and `column`, from 0 and in bytes of UTF-8."""
+        """Return the offset in the text of a node's `line` (from 1) and `column` (from 0, in bytes of UTF-8)."""
         characters = len(self._lines[line - 1].encode()[:column].decode())
         return self._start + self._line_start(line) + characters
 
     def _behind(self, node: ast.expr) -> int:
-        """The offset of what comes next behind `node`: an operator, or the name of a part of it."""
+        """Return the offset of what follows `node`: an operator, or the name of a part of it."""
         end = self._place(node.end_lineno or node.lineno, node.end_col_offset or node.col_offset) - self._start
         skipped = _NOTHING.match(self._body, end)
         return self._start + (skipped.end() if skipped else end)

@@ -1,4 +1,4 @@
-"""What to say of a wrong `parsed_query`: what cannot stand there, and what its writer probably meant."""
+"""Explain what is wrong in a `parsed_query`, and what its writer probably meant."""
 
 import ast
 import re
@@ -50,7 +50,7 @@ _SLIP_HINTS = {
 
 
 def slip(text: str) -> tuple[str, int] | None:
-    """The first spelling of another language in a text that Python's parser gave up on: the hint and its place."""
+    """Find the first spelling of another language in a text that Python cannot parse; return a hint and its offset."""
     for match in _SLIP.finditer(text):
         if word := match["slip"]:
             return _SLIP_HINTS.get(word, f"{word} is not known; write {word.lower()}"), match.start()
@@ -58,18 +58,18 @@ def slip(text: str) -> tuple[str, int] | None:
 
 
 def refusal(node: ast.expr) -> str:
-    """Why `node` cannot stand where it stands."""
+    """Return why `node` is not allowed in a query."""
     if isinstance(node, ast.Name):
         return "a list can hold only literals" if node.id in NAMES else _unknown(node.id)
     if isinstance(node, ast.Attribute):
-        return f".{node.attr} cannot stand here: only date has parts, such as date.hour"
+        return f".{node.attr} is not allowed here: only date has parts, such as date.hour"
     what = _REFUSED.get(type(node), "this")
     hint = _INSTEAD.get(type(node.op if isinstance(node, ast.BinOp) else node), _LANGUAGE)
-    return f"{what} cannot stand here: {hint}"
+    return f"{what} is not allowed here: {hint}"
 
 
 def no_such_part(attribute: str) -> str:
-    """Why ``date.attribute`` cannot stand where it stands."""
+    """Return why ``date.attribute`` is not allowed, and what is."""
     return f"date has no {attribute}{_perhaps(attribute, DATE_ATTRIBUTES)}; it has {', '.join(DATE_ATTRIBUTES)}"
 
 

@@ -9,6 +9,7 @@ from typing import IO, Any
 import click
 
 from camiohookd.camio import query
+from camiohookd.camio.query_caret import caret
 from camiohookd.errors import QueryError
 
 query_option = click.option(
@@ -26,7 +27,7 @@ class _WrongQuery(click.ClickException):
     exit_code = 2
 
     def __init__(self, text: str, error: QueryError) -> None:
-        super().__init__(f"{query.caret(text, error)}\nError: --query: {error}")
+        super().__init__(f"{caret(text, error)}\nError: --query: {error}")
 
     def show(self, file: IO[Any] | None = None) -> None:
         click.echo(self.message, file=file, err=True)

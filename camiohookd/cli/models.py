@@ -4,13 +4,14 @@ FILE.onnx ─▶ `graph` ─▶ `contract` (and what the options say) ─▶ `li
 and range ─▶ a table to see whether they are right
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from camiohookd.errors import CamiohookdError, LabelingError, ModelError
+from camiohookd.cli.model_trial import describe, read_file, try_variants
+from camiohookd.errors import ModelError
 from camiohookd.system.logs import escape
 
 if TYPE_CHECKING:
@@ -18,11 +19,8 @@ if TYPE_CHECKING:
     from camiohookd.labelers.onnx.graph_guess import Contract
 
 _ROW = "{:<32}  {:<14}  {:>8}  {:<14}  {}"
-_VARIANT = "{:<8}  {:<8}  {}"
 _DECODERS = ("ssd", "yolox", "yolo", "detr", "nanodet", "classify")
 _SAMPLE = Path(__file__).parents[1] / "samples" / "chelsea.jpg"
-_SHOWN = 5
-_LOW = 0.25  # of a model whose colours are wrong the scores are low; they are to be seen all the same
 
 
 @click.group(invoke_without_command=True)
@@ -159,23 +157,16 @@ def add(file: Path, name: str | None, picture: Path, into: Path, licence_file: P
     name = name or file.stem
     if name.startswith(".") or "/" in name:
         raise click.BadParameter(f"{name!r} cannot be a folder's name; give another --name")
-    model = _read(file)
+    model = read_file(file)
     tables = _tables(file, model, given)
-    with adding(into / name, model, _read(licence_file) if licence_file else None) as folder:
+    with adding(into / name, model, read_file(licence_file) if licence_file else None) as folder:
         (folder / "model.toml").write_text(to_toml(tables))
         open_onnx(folder).close()
-        _tell(tables)
-        for row in _variants(folder, tables, picture):
+        click.echo(describe(tables))
+        for row in try_variants(folder, tables, picture):
             click.echo(row)
         (folder / "model.toml").write_text(to_toml(tables))
     click.echo(f'\nadded as {into / name}; to use it, write model = "{_to_be_written(into, name)}" under [labeler]')
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise CamiohookdError(f"{file}: cannot be read: {error.strerror}") from error
 
 
 def _tables(file: Path, model: bytes, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -223,50 +214,13 @@ def _labels(
     if contract.decoder == "detr":
         counts = {contract.labels: {"activation": "sigmoid"}, contract.labels - 1: {"activation": "softmax"}}
     if file is not None:
-        names = tuple(_read(file).decode(errors="replace").splitlines())
+        names = tuple(read_file(file).decode(errors="replace").splitlines())
         return names, counts.get(len(names), options)
     coco = load_description(find("ssdlite-mobilenet-v2-coco")).labels
     for count, its_options in counts.items():
         if names := label_names(count, metadata, coco) or ():
             return names, its_options
     raise ModelError(f"the names of the model's {contract.labels or ''} labels are not in it: give them with --labels")
-
-
-def _tell(tables: Mapping[str, Any]) -> None:
-    into, named = tables["input"], [label for label in tables["labels"] if label]
-    few = ", ".join(named[:3]) + (", ..." if len(named) > 3 else "")
-    click.echo(f"decoder {tables['decoder']}, {len(named)} labels: {escape(few)}")
-    click.echo(f"pictures as {into['width']} x {into['height']}, {into['resize']}, {into['layout']}\n")
-
-
-def _variants(folder: Path, tables: Mapping[str, Any], picture: Path) -> Iterator[str]:
-    """A row for each way in which the picture's colours might be meant."""
-    from itertools import product
-
-    from camiohookd.labelers.library import to_toml
-
-    used = tables["input"]["color_order"], tables["input"]["range"]
-    ranges = [used[1]] if "mean" in tables["input"] else ["0..255", "0..1", "-1..1"]
-    yield _VARIANT.format("COLOURS", "RANGE", f"WHAT IS SEEN IN {escape(picture.name)}")
-    for variant in sorted(product(["RGB", "BGR"], ranges), key=lambda each: each != used):
-        preparation = dict(zip(("color_order", "range"), variant, strict=True))
-        (folder / "model.toml").write_text(to_toml({**tables, "input": tables["input"] | preparation}))
-        mark = "   <- used" if variant == used else ""
-        yield _VARIANT.format(*variant, _seen(folder, picture)) + mark
-
-
-def _seen(folder: Path, picture: Path) -> str:
-    from camiohookd.labelers.onnx.labeler import open_onnx
-    from camiohookd.pictures.decode import PictureLimits, decode
-
-    labeler = open_onnx(folder)
-    try:
-        found = labeler.detect(decode(_read(picture), PictureLimits(("jpeg", "png", "webp")), labeler.input_size), _LOW)
-    except LabelingError as error:
-        return str(error)
-    finally:
-        labeler.close()
-    return ", ".join(f"{escape(each.label)} {each.probability:.2f}" for each in found[:_SHOWN]) or "nothing"
 
 
 def _to_be_written(into: Path, name: str) -> str:
