@@ -63,11 +63,15 @@ class QueueError(CamiohookdError):
 
 
 class QueueFull(QueueError):
-    """A limit of the queue is reached. `retry_after` is the time in seconds until there should be room."""
+    """A limit of the queue is reached. `retry_after` is the time in seconds until there should be room.
 
-    def __init__(self, message: str, retry_after: int) -> None:
+    `need` is the number of bytes that the event takes, if deleting what is kept for the owner may make room for it.
+    """
+
+    def __init__(self, message: str, retry_after: int, need: int = 0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.need = need
 
 
 class StoreUnavailable(QueueError):

@@ -140,7 +140,7 @@ def _warn_root() -> None:
 
 
 def _log_what_there_is(config: Config, labeler: Labeler, threads: int, queue: TaskQueue) -> None:
-    counts = queue.index.counts
+    counts = queue.tasks.counts
     log.info(
         "queue: %d pending, %d labelled, %d failed; %s, %d threads",
         counts[State.PENDING],

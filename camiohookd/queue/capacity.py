@@ -1,14 +1,11 @@
-"""How much the queue may hold, what is given up to make room, and how soon there is room again."""
+"""How much the queue may hold, what is deleted to make room, and how soon there is room again."""
 
 import logging
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from camiohookd.errors import QueueFull
-
-if TYPE_CHECKING:  # the queue owns its room; only its type is known here
-    from camiohookd.queue.task_queue import TaskQueue
+from camiohookd.queue.store import QueueStore
 
 DAY = 86400.0
 GB = 10**9
@@ -22,7 +19,7 @@ log = logging.getLogger("camiohookd.queue")
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Counts, bytes and elapsed seconds; `max_bytes` None is half of what the disk has free at start, at most 20 GB."""
+    """Counts, bytes and elapsed seconds. `max_bytes` None: all that the queue takes or could take, at most 20 GB."""
 
     max_tasks: int = 100_000
     max_bytes: int | None = None
@@ -35,7 +32,7 @@ class Bounds:
 
 
 class DrainRate:
-    """How fast tasks leave the queue, from those of the last five minutes."""
+    """How fast tasks leave the queue, from those that left in the last five minutes."""
 
     def __init__(self) -> None:
         self._left: deque[float] = deque(maxlen=1000)
@@ -44,7 +41,7 @@ class DrainRate:
         self._left.append(now)
 
     def seconds_for(self, tasks: float, now: float) -> int:
-        """After how many seconds that many tasks will have left, from 1 to 600; 60 while nothing is known."""
+        """Estimate the seconds until that many tasks have left, from 1 to 600; 60 while nothing is known."""
         recent = [time for time in self._left if now - time <= _WINDOW]
         if not recent:
             return 60
@@ -55,61 +52,62 @@ class DrainRate:
 class Capacity:
     """Keeps the queue within its bounds. Belongs to the store thread."""
 
-    def __init__(self, queue: "TaskQueue", bounds: Bounds) -> None:
-        self._queue = queue
+    def __init__(self, store: QueueStore, bounds: Bounds) -> None:
+        self._store = store
         self.bounds = bounds
         self.drain = DrainRate()
-        free = queue.disk.free_bytes(queue.folder)
-        self.max_bytes = min(free // 2, 20 * GB) if bounds.max_bytes is None else bounds.max_bytes
+        self._usual_need = 256 * 1024
 
-    def make(self, need: int) -> None:
-        """See that one more task with `need` bytes fits, giving up what is kept for looking at.
+    @property
+    def max_bytes(self) -> int:
+        """Return the bytes that the state folder may take at present."""
+        if self.bounds.max_bytes is not None:
+            return self.bounds.max_bytes
+        return min(self._store.bytes_used + self._store.free_bytes(), 20 * GB)
 
-        Raises QueueFull, OSError, StoreUnavailable.
-        """
-        excess = len(self._queue.index.waiting) + 1 - self.bounds.max_tasks
+    def check(self, need: int) -> None:
+        """Raise QueueFull unless one more task with `need` bytes fits. Changes nothing. Raises OSError, too."""
+        self._usual_need = need
+        excess = self._store.index.waiting_count + 1 - self.bounds.max_tasks
         if excess > 0:
             raise self._full(f"{self.bounds.max_tasks} events are waiting already (queue.max_tasks)", excess)
-        while (shortage := self._shortage(need)) is not None:
+        if (shortage := self._shortage(need)) is not None:
             what, missing = shortage
-            if not self._tidy() and not self._evict():
-                raise self._full(what, missing / max(need, 1))
+            raise self._full(what, missing / max(need, 1), need)
+
+    def refusal(self) -> str | None:
+        """Return why an event like the last one would be refused now; None if it would be accepted. Raises OSError."""
+        if self._store.index.waiting_count >= self.bounds.max_tasks:
+            return f"{self.bounds.max_tasks} events are waiting already (queue.max_tasks)"
+        shortage = self._shortage(self._usual_need)
+        return None if shortage is None or shortage[1] <= self._store.reclaimable_bytes() else shortage[0]
+
+    def make_room(self, need: int) -> bool:
+        """Delete what is kept for the owner until `need` bytes fit; return whether they do.
+
+        Deletes nothing if all of it together would not suffice. Everything is committed, so this is never called within
+        a batch of others. Raises StoreUnavailable, OSError.
+        """
+        self._store.segments.drop_unneeded()
+        shortage = self._shortage(need)
+        if shortage is None:
+            return True
+        if self._store.reclaimable_bytes() < shortage[1]:
+            return False
+        self._store.quarantine.evict(shortage[1])
+        if (shortage := self._shortage(need)) is not None:
+            count = self._store.delete_oldest_pictures(shortage[1])
+            log.warning("deleted the pictures of %d events to make room for new ones", count)
+        return self._shortage(need) is None
 
     def _shortage(self, need: int) -> tuple[str, int] | None:
-        """What stands against `need` more bytes, and how many bytes are missing."""
-        if (missing := self._queue.bytes_used + need - self.max_bytes) > 0:
-            return f"the queue has reached the {self.max_bytes} bytes it may take (queue.max_bytes)", missing
-        if (missing := need + self.bounds.min_free_bytes - self._queue.disk.free_bytes(self._queue.folder)) > 0:
+        """Return which bound `need` more bytes would break, and how many bytes are missing."""
+        if (missing := need + self.bounds.min_free_bytes - self._store.free_bytes()) > 0:
             return f"the disk has less than {self.bounds.min_free_bytes} bytes free (queue.min_free_bytes)", missing
+        max_bytes = self.max_bytes
+        if (missing := self._store.bytes_used + need - max_bytes) > 0:
+            return f"the queue has reached the {max_bytes} bytes it may take (queue.max_bytes)", missing
         return None
 
-    def _tidy(self) -> bool:
-        """Give back what nobody needs; True if that made room."""
-        segments = self._queue.segments
-        before = segments.bytes_used
-        self._queue.commit()  # what is given back now would be needed again, if a later commit failed
-        return segments.bytes_used < before
-
-    def _evict(self) -> bool:
-        """Give up what is kept for looking at, oldest first; False when there is nothing left."""
-        if self._queue.quarantine.evict_oldest():
-            return True
-        count = self._let_payloads_go()
-        if count:
-            log.warning("the pictures of %d failed tasks were deleted to make room for new events", count)
-        return count > 0 or self._queue.segments.retire()
-
-    def _let_payloads_go(self) -> int:
-        """Give up the pictures of failed tasks, oldest first, until a segment can be deleted.
-
-        Returns how many; `_tidy` then deletes the segment.
-        """
-        segments, kept = self._queue.segments, self._queue.index.kept_payloads
-        count = 0
-        while not segments.can_shrink() and (oldest := kept.first()) is not None:
-            self._queue.let_payload_go(oldest[1])
-            count += 1
-        return count
-
-    def _full(self, message: str, excess: float) -> QueueFull:
-        return QueueFull(message, self.drain.seconds_for(excess, self._queue.elapsed.now()))
+    def _full(self, message: str, excess: float, need: int = 0) -> QueueFull:
+        return QueueFull(message, self.drain.seconds_for(excess, self._store.elapsed.now()), need)

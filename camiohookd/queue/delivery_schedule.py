@@ -29,6 +29,8 @@ class DeliverySchedule:
         self._idle: OrderedDict[str, None] = OrderedDict()  # hosts that are down, and nothing waits for them
         self._plans: dict[int, Plan] = {}
         self._in_air: dict[int, Plan] = {}
+        self._flights: dict[int, int] = {}  # the number of the flight, by task in the air
+        self._flight_numbers = count(1)
         self._taken: list[int] = []  # since the last `settle`
         self._turns: OrderedDict[HostDeliveries, None] = OrderedDict()
         self._served: HostDeliveries | None = None  # had the last turn, and joins the turns when the next one is taken
@@ -44,7 +46,16 @@ class DeliverySchedule:
         return len(self._in_air)
 
     def is_in_air(self, task_id: int) -> bool:
+        """Return whether a delivery is being tried."""
         return task_id in self._in_air
+
+    def in_air_ids(self) -> list[int]:
+        """Return the deliveries that are being tried."""
+        return list(self._in_air)
+
+    def flight(self, task_id: int) -> int:
+        """Return the number of the try that is in the air, which no other try has; 0 if there is none."""
+        return self._flights.get(task_id, 0)
 
     def add(self, task_id: int, host: str, camera: str, not_before: float, *, firm: bool = False) -> None:
         """Plan a delivery, or plan it anew. One in the air becomes due only after it has landed."""
@@ -95,6 +106,7 @@ class DeliverySchedule:
         is planned (again), it becomes due at its time.
         """
         flown = self._in_air.pop(task_id, None)
+        self._flights.pop(task_id, None)
         if flown is None:
             return
         flown.host.landed(task_id, flown.camera, now, success=success, answered=answered)
@@ -133,6 +145,7 @@ class DeliverySchedule:
         task_id = host.take(now)
         if task_id is not None:
             self._in_air[task_id] = self._plans[task_id]
+            self._flights[task_id] = next(self._flight_numbers)
             self._taken.append(task_id)
             self._served, host.booked = host, None
         else:

@@ -1,9 +1,10 @@
-"""What the store thread does when nothing else is due: old tasks go, the journal is compacted, the clock is noted.
+"""What the store thread does when nothing else is due: forget old tasks, compact the journal, note the time.
 
 All in bounded steps, so that no event waits long for its 200.
 """
 
 import logging
+import time
 
 from camiohookd.errors import StoreUnavailable
 from camiohookd.queue.task import Cause, State
@@ -11,6 +12,7 @@ from camiohookd.queue.task_queue import TaskQueue
 
 TASKS_A_STEP = 100
 CLOCK_NOTE_EVERY = 300.0
+PROBE_EVERY = 2.0
 PAUSE_AFTER_FAILURE = 60.0
 
 log = logging.getLogger("camiohookd.queue")
@@ -21,21 +23,28 @@ class Housekeeper:
 
     def __init__(self, queue: TaskQueue) -> None:
         self._queue = queue
-        self._noted = queue.elapsed.now()
+        self._noted = queue.tasks.now()
+        self._probed = 0.0  # monotonic: real seconds count here
         self._compact_after = 0.0
 
     def step(self) -> bool:
-        """Do a little; True when there is more to do at once."""
+        """Do a little; return True if there is more to do at once."""
+        self._probe()
         more = self._sweep() if self._due() else False
         return self._compact() or more
 
+    def _probe(self) -> None:
+        """While the disk refuses, try now and then whether it takes a change again."""
+        if self._queue.store.health.trouble is not None and time.monotonic() - self._probed >= PROBE_EVERY:
+            self._probed = time.monotonic()
+            self._note_time()
+
     def _due(self) -> bool:
-        """Whether the sweep would find something."""
-        now, queue, bounds = self._queue.elapsed.now(), self._queue, self._queue.room.bounds
-        oldest = queue.index.by_age.first()
+        """Return whether the sweep would find something."""
+        oldest = self._queue.tasks.oldest_waiting()
         return (
-            now - self._noted >= CLOCK_NOTE_EVERY
-            or (oldest is not None and now - oldest[0] > bounds.max_age)
+            self._queue.tasks.now() - self._noted >= CLOCK_NOTE_EVERY
+            or (oldest is not None and oldest[0] > self._queue.capacity.bounds.max_age)
             or self._too_old_or_many(State.DONE) is not None
             or self._too_old_or_many(State.FAILED) is not None
         )
@@ -45,26 +54,32 @@ class Housekeeper:
         try:
             with queue.batch():
                 count = self._expire() + self._forget(State.DONE) + self._forget(State.FAILED)
-                if queue.elapsed.now() - self._noted >= CLOCK_NOTE_EVERY:
-                    self._noted = queue.elapsed.now()
-                    queue.storage.note(queue.elapsed.notes())
                 queue.commit()
         except StoreUnavailable as error:
-            log.warning("old tasks could not be cleared away: %s", error)
+            log.warning("cannot delete old tasks: %s", error)
             return False
+        if queue.tasks.now() - self._noted >= CLOCK_NOTE_EVERY:
+            self._note_time()
         return count >= TASKS_A_STEP
 
+    def _note_time(self) -> None:
+        self._noted = self._queue.tasks.now()
+        try:
+            with self._queue.batch():
+                self._queue.store.note_time()
+                self._queue.commit()
+        except StoreUnavailable as error:
+            log.debug("cannot note the time: %s", error)
+
     def _expire(self) -> int:
-        """Fail the tasks that waited for longer than `max_age`; those being worked on come later."""
+        """Fail the tasks that waited longer than `max_age`; those being worked on come later."""
         queue, count = self._queue, 0
-        while count < TASKS_A_STEP and (oldest := queue.index.by_age.first()) is not None:
-            since, task_id = oldest
-            if queue.elapsed.now() - since <= queue.room.bounds.max_age:
-                break
-            if task_id in queue.index.in_hand or queue.is_in_air(task_id):
+        while count < TASKS_A_STEP and (oldest := queue.tasks.oldest_waiting()) is not None:
+            age, task_id = oldest
+            if age <= queue.capacity.bounds.max_age or queue.tasks.is_worked_on(task_id):
                 break
             last_error = queue.get(task_id).reason
-            reason = f"it waited for longer than queue.max_age{'; last error: ' + last_error if last_error else ''}"
+            reason = f"it waited longer than queue.max_age{'; last error: ' + last_error if last_error else ''}"
             queue.fail(task_id, Cause.EXPIRED, reason)
             log.error("task %d failed: %s", task_id, reason)
             count += 1
@@ -78,26 +93,25 @@ class Housekeeper:
         return count
 
     def _too_old_or_many(self, state: State) -> int | None:
-        """The done or failed task that is to be forgotten next."""
-        bounds, index = self._queue.room.bounds, self._queue.index
+        """Return the done or failed task to forget next, None if there is none."""
+        bounds, tasks = self._queue.capacity.bounds, self._queue.tasks
         keep, limit = {
             State.DONE: (bounds.done_keep, bounds.max_done),
             State.FAILED: (bounds.failed_keep, bounds.max_failed),
         }[state]
-        oldest = index.ended[state].first()
+        oldest = tasks.oldest_ended(state)
         if oldest is None:
             return None
-        ended, task_id = oldest
-        too_old = self._queue.elapsed.now() - ended > keep
-        return task_id if too_old or index.counts[state] > limit else None
+        age, task_id = oldest
+        return task_id if age > keep or tasks.counts[state] > limit else None
 
     def _compact(self) -> bool:
-        storage, now = self._queue.storage, self._queue.elapsed.now()
-        if now < self._compact_after or not storage.files.wants_compaction():
+        store, now = self._queue.store, self._queue.tasks.now()
+        if now < self._compact_after or not store.wants_compaction():
             return False
         try:
-            return not storage.compact_step()
+            return not store.compact_step()
         except OSError as error:
-            log.warning("the journal could not be compacted, next try in a minute: %s", error)
+            log.warning("cannot compact the journal, next try in a minute: %s", error)
             self._compact_after = now + PAUSE_AFTER_FAILURE
             return False

@@ -11,6 +11,7 @@ import msgspec
 
 from camiohookd.queue.camera_turns import CameraTurns
 from camiohookd.queue.delivery_schedule import DeliverySchedule
+from camiohookd.queue.kept_pictures import KeptPictures
 from camiohookd.queue.sorted_ids import OrderedIds, TimedIds
 from camiohookd.queue.task import WAITING, State
 from camiohookd.storage.documents import Document, Documents
@@ -70,7 +71,7 @@ class TaskIndex:
         self._by_digest: dict[int | str, int] = {}
         self.by_age = TimedIds()  # the waiting, by `since`
         self.ended = {State.DONE: TimedIds(), State.FAILED: TimedIds()}  # by `ended`
-        self.kept_payloads = TimedIds()  # the failed with a payload, by `ended`
+        self.kept_pictures = KeptPictures()
 
     @property
     def counts(self) -> dict[State, int]:
@@ -79,6 +80,11 @@ class TaskIndex:
     def with_digest(self, digest: str) -> int | None:
         """Return the task of the event that has this digest."""
         return self._by_digest.get(_compact(digest))
+
+    @property
+    def waiting_count(self) -> int:
+        """Return how many tasks are not delivered yet and not failed."""
+        return len(self.waiting)
 
     @property
     def is_claimable(self) -> bool:
@@ -133,7 +139,9 @@ class TaskIndex:
         if facts.payload:
             self._segments.need(facts.payload)
             if facts.state is State.FAILED:
-                self.kept_payloads.add(task_id, facts.ended)
+                self.kept_pictures.add(task_id, facts.payload, facts.ended, failed=True)
+            elif facts.state is State.LABELLED:
+                self.kept_pictures.add(task_id, facts.payload, facts.since, failed=False)
         if facts.reply:
             self._replies.need(facts.reply)
         if facts.state is State.LABELLED:
@@ -164,9 +172,9 @@ class TaskIndex:
             self._segments.let_go(facts.payload)
         if facts.reply:
             self._replies.let_go(facts.reply)
+        self.kept_pictures.discard(task_id)
         if facts.state not in WAITING:
             self.ended[facts.state].discard(task_id)
-            self.kept_payloads.discard(task_id)
             return
         self._deliveries.remove(task_id)
         self.by_age.discard(task_id)

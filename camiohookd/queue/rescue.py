@@ -25,7 +25,7 @@ def rescue(store: QueueStore) -> set[int]:
     """
     known = store.storage.last_id
     labelled = _rescue_replies(store, known)
-    _rescue_payloads(store, known)
+    _rescue_payloads(store, known, labelled)
     return labelled
 
 
@@ -54,8 +54,11 @@ def _rescue_replies(store: QueueStore, known: int) -> set[int]:
     return found
 
 
-def _rescue_payloads(store: QueueStore, known: int) -> None:
-    """Ids grow, so without damage only the end of the newest segments can hold any that the journal does not know."""
+def _rescue_payloads(store: QueueStore, known: int, labelled: set[int]) -> None:
+    """Ids grow, so without damage only the end of the newest segments can hold any that the journal does not know.
+
+    The tasks that were made of their labels get their pictures back, too.
+    """
     for number in _searched(store, store.segments):
         oldest, rescued = known + 1, False
         for place, head in store.segments.files.heads(number):
@@ -63,6 +66,9 @@ def _rescue_payloads(store: QueueStore, known: int) -> None:
             store.storage.reserve_ids(head.task_id + 1)
             if str(head.task_id) not in store.storage.documents and _is_lost(store, head.task_id, known):
                 rescued |= _insert_pending(store, place)
+            elif head.task_id in labelled and store.get(head.task_id).payload is None:
+                store.change(head.task_id, {"payload": list(place)})
+                rescued = True
         if rescued:
             store.segments.make_durable(number)
         if oldest <= known and not store.storage.lost_ids:

@@ -11,20 +11,22 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, get_args
 
 from tinydb.table import Document as TableDocument
 
 from camiohookd.errors import NoSuchTask, StoreUnavailable
 from camiohookd.queue.delivery_schedule import DeliverySchedule
+from camiohookd.queue.health import StoreHealth
 from camiohookd.queue.index import TaskIndex
 from camiohookd.queue.state_folder import StateFolder
 from camiohookd.queue.task import State, Task
 from camiohookd.storage import payload_record, reply_record
 from camiohookd.storage.documents import Document
+from camiohookd.storage.lost_ids import LostIds
 from camiohookd.storage.payload_record import StoredPayload
 from camiohookd.storage.progress import Progress
-from camiohookd.storage.quarantine import Quarantine
+from camiohookd.storage.quarantine import Kind, Quarantine
 from camiohookd.storage.record import DamagedRecordError
 from camiohookd.storage.segments import Place, SegmentFolder, Segments
 from camiohookd.storage.tinydb_storage import JournaledStorage
@@ -36,11 +38,21 @@ from camiohookd.wire.reply import Reply
 log = logging.getLogger("camiohookd.queue")
 
 
+class Usage(NamedTuple):
+    """Bytes that the state folder takes and its disk has free; bytes written, events accepted and damaged records set
+    aside (by kind) since the start."""
+
+    stored_bytes: int
+    free_bytes: int
+    written_bytes: int
+    accepted: int
+    quarantined: dict[str, int]
+
+
 class QueueStore:
     """The tasks and payloads of a state folder.
 
     Raises StateFolderError, StateFolderBusy when the folder cannot be used, StoreUnavailable when the disk refuses.
-    `trouble` says why the disk refused the last change, None when it took it.
     """
 
     def __init__(
@@ -55,7 +67,8 @@ class QueueStore:
     ) -> None:
         self.folder = folder
         self.disk = disk or Disk()
-        self.trouble: str | None = None
+        self.health = StoreHealth()
+        self.accepted = 0
         self._must_sync = False
         try:
             self._folder = StateFolder(folder, self.disk, briefly=briefly)
@@ -123,10 +136,57 @@ class QueueStore:
         self._must_sync = True
 
     @property
+    def was_clean(self) -> bool:
+        """Return whether the last run left the queue in order."""
+        return bool(self.storage.notes.get("clean", True))
+
+    def note_time(self) -> None:
+        """Note the time, so that it goes on from here after a crash; part of the next commit."""
+        self.storage.note(self.elapsed.notes())
+
+    def take_id(self) -> int:
+        """Return an id that no task ever had."""
+        return self.storage.take_id()
+
+    def reserve_ids(self, below: int) -> None:
+        """Never give out an id smaller than `below` from now on."""
+        self.storage.reserve_ids(below)
+
+    def repair(self) -> None:
+        """Cut off what a failed commit may have left in the journal. Raises OSError."""
+        self.storage.files.repair()
+
+    def wants_compaction(self) -> bool:
+        """Return whether the journal is long enough to be replaced by a new snapshot."""
+        return self.storage.files.wants_compaction()
+
+    def compact_step(self) -> bool:
+        """Write a part of the next snapshot; return True when it is complete. Raises OSError."""
+        return self.storage.compact_step()
+
+    @property
+    def last_id(self) -> int:
+        """Return the greatest id that was given out, as far as is known."""
+        return self.storage.last_id
+
+    @property
+    def lost_ids(self) -> LostIds:
+        """Return the ids whose tasks may have been in a record that was damaged."""
+        return self.storage.lost_ids
+
+    def __contains__(self, task_id: int) -> bool:
+        return str(task_id) in self.storage.documents
+
+    @property
     def bytes_used(self) -> int:
         """What the state folder takes on the disk."""
         files = self.segments, self.replies, self.storage.files, self.quarantine
         return sum(each.bytes_used for each in files)
+
+    def usage(self) -> Usage:
+        """Return what the queue takes of the disk. Raises OSError."""
+        quarantined = {kind: self.quarantine.counts[kind] for kind in get_args(Kind)}
+        return Usage(self.bytes_used, self.free_bytes(), self.disk.written, self.accepted, quarantined)
 
     # Batches
 
@@ -164,7 +224,8 @@ class QueueStore:
         self.deliveries.settle()
         self.segments.settle()
         self.replies.settle()
-        self.trouble = None
+        if changed:
+            self.health.wrote()
         try:
             self.segments.drop_unneeded()
             self.replies.drop_unneeded()
@@ -188,8 +249,7 @@ class QueueStore:
 
     def refused(self, error: OSError) -> StoreUnavailable:
         """The error to raise where the disk raised `error`."""
-        self.trouble = f"the disk refuses to write: {error}"
-        return StoreUnavailable(self.trouble)
+        return self.health.refused(error)
 
     # Tasks
 
@@ -199,6 +259,29 @@ class QueueStore:
         if document is None:
             raise NoSuchTask(f"there is no task {task_id}: it was never there, or it is done and forgotten")
         return Task.from_document(str(task_id), document)
+
+    def delete_oldest_pictures(self, missing: int) -> int:
+        """Delete pictures that are kept only for the owner until `missing` bytes are free; return of how many events.
+
+        Commits by itself. Raises StoreUnavailable, OSError.
+        """
+        kept = self.index.kept_pictures
+        chosen = kept.oldest(self.segments.freeable(kept.in_segment), missing)
+        with self.batch():
+            for task_id in chosen:
+                self.change(task_id, {}, remove=("payload",))
+            self.commit()
+        self.segments.retire()
+        return len(chosen)
+
+    def reclaimable_bytes(self) -> int:
+        """Return how many bytes could be freed by deleting all that is kept only for the owner."""
+        freeable = self.segments.freeable(self.index.kept_pictures.in_segment)
+        return sum(freeable.values()) + self.quarantine.bytes_used
+
+    def free_bytes(self) -> int:
+        """Return the bytes that the disk has free. Raises OSError."""
+        return self.disk.free_bytes(self.folder)
 
     def read_payload(self, task: Task) -> StoredPayload:
         """Return the event of a task as it was stored; any thread may call this. Raises DamagedRecordError, OSError."""
@@ -242,9 +325,9 @@ class QueueStore:
         self._must_sync |= durable
 
     def mark_labelled(self, task_id: int, reply: Place, labels: str) -> None:
-        """Make a task labelled. The commit waits for the reply's record alone, as with `insert`."""
+        """Make a task labelled; its pictures stay. The commit waits for the reply's record alone, as with `insert`."""
         fields = {"state": State.LABELLED.value, "reply": list(reply), "labels": labels}
-        self.change(task_id, fields, remove=("payload", "in_hand", "suspect", "strikes"), durable=False)
+        self.change(task_id, fields, remove=("in_hand", "suspect", "strikes"), durable=False)
 
     def remove(self, task_id: int) -> None:
         self.table.remove(doc_ids=[task_id])

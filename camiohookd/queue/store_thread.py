@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from camiohookd.errors import QueueError, StoreUnavailable
+from camiohookd.errors import QueueError, QueueFull, StoreUnavailable
 from camiohookd.queue import views
 from camiohookd.queue.housekeeping import Housekeeper
 from camiohookd.queue.task_queue import TaskQueue
@@ -57,7 +57,7 @@ class StoreThread:
     """Runs operations on a `TaskQueue`, which it owns from now on; `call` and `persist` belong to the event loop.
 
     Any thread may call `read_payload`, `read_reply` and `prepare` (see `TaskQueue`), and read `snapshot` (the queue's
-    numbers at the last commit) and `trouble` (why the disk refuses, None when it does not).
+    numbers at the last commit) and `trouble` (why an event would be refused now, None if it would be accepted).
     """
 
     def __init__(self, queue: TaskQueue) -> None:
@@ -65,7 +65,8 @@ class StoreThread:
         self.read_payload = queue.read_payload
         self.read_reply = queue.read_reply
         self.prepare = queue.prepare
-        self.trouble: str | None = None
+        self.trouble = queue.refusal()
+        self._last_trouble: str | None = None
         self._stopping = False
         self._queue = queue
         self._on_change: Callable[[], None] = lambda: None
@@ -134,7 +135,7 @@ class StoreThread:
                 running = False
             self._commit_together([call for call in calls if call is not None])
             busy = self._keep_house()
-            if busy or not calls or self.trouble != self._queue.trouble:
+            if busy or not calls or self._queue.store.health.trouble != self._last_trouble:
                 self._publish()
         self._queue.close()
 
@@ -152,6 +153,13 @@ class StoreThread:
     def _commit_together(self, calls: list[_Call]) -> None:
         if not calls:
             return
+        self._run_batch(calls)
+        if short := [call for call in calls if isinstance(call.error, QueueFull) and call.error.need]:
+            self._retry_with_room(short)
+        for loop in {call.loop for call in calls}:
+            _settle_on(loop, [call for call in calls if call.loop is loop])
+
+    def _run_batch(self, calls: list[_Call]) -> None:
         try:
             with self._queue.batch():
                 for call in calls:
@@ -165,8 +173,27 @@ class StoreThread:
             if changed:
                 self._publish()
                 self._on_change()
-        for loop in {call.loop for call in calls}:
-            _settle_on(loop, [call for call in calls if call.loop is loop])
+
+    def _retry_with_room(self, short: list[_Call]) -> None:
+        """Make room for the operations that found none, and run those that it is enough for once more.
+
+        Not within the batch that refused them: what makes room is committed, and a commit within a batch would settle
+        what others did in it.
+        """
+        need, again = 0, []
+        for call in short:
+            assert isinstance(call.error, QueueFull)
+            try:
+                if not self._queue.make_room(need + call.error.need):
+                    continue
+            except StoreUnavailable as error:
+                call.error = error
+                continue
+            need += call.error.need
+            call.error = None
+            again.append(call)
+        if again:
+            self._run_batch(again)
 
     def _perform(self, call: _Call) -> None:
         """Run one operation; a disk that refuses ends the whole batch, any other error only this operation."""
@@ -180,11 +207,12 @@ class StoreThread:
 
     def _publish(self) -> None:
         """Leave the present numbers where any thread may read them."""
-        self.trouble = self._queue.trouble
+        self._last_trouble = self._queue.store.health.trouble
+        self.trouble = self._queue.refusal()
         try:
             self.snapshot = views.snapshot(self._queue)
         except OSError as error:
-            self.trouble = f"the disk cannot be asked for its free space: {error}"
+            log.debug("cannot read the free space of the disk: %s", error)
 
     def _keep_house(self) -> bool:
         try:

@@ -1,11 +1,11 @@
-"""The durable queue: every accepted event is a task, and every verb changes it for good with the next `commit`.
+"""The durable queue: every accepted event is a task, and the next `commit` makes the changes of the verbs durable.
 
     put ─▶ pending ─claim─▶ (in hand) ─labelled─▶ labelled ─take_delivery─▶ (in the air) ─done─▶ done
                               └─ give_back            └─────────retry────────────┘ └─fail─▶ failed ─redrive─▶ …
 
-The verbs only; `queuestore` keeps what they change. All of it belongs to one thread, which calls some verbs and then
-`commit` (see `storethread`); `prepare` and `read_payload` alone may be called from any. Times are elapsed seconds, see
-`clock`.
+`TaskQueue` has the verbs, `QueueStore` keeps what they change, and `TaskReader` answers questions. No verb commits: the
+caller uses some verbs and then `commit`. All of it belongs to the store thread; only `prepare` and `read_payload` may
+be called from any thread. Times are elapsed seconds, see `clock`.
 """
 
 import logging
@@ -17,16 +17,21 @@ from typing import NamedTuple
 from camiohookd import next_try
 from camiohookd.errors import StoreUnavailable, WrongState
 from camiohookd.queue.capacity import Bounds, Capacity
-from camiohookd.queue.recovery import recover
+from camiohookd.queue.reader import TaskReader
+from camiohookd.queue.rescue import rescue
 from camiohookd.queue.store import QueueStore
 from camiohookd.queue.task import WAITING, Cause, State, Task
 from camiohookd.storage.documents import Document
 from camiohookd.storage.payload_record import Draft, draft, finish
+from camiohookd.storage.quarantine import Kind
 from camiohookd.storage.segments import Place
 from camiohookd.system.clock import Clock
 from camiohookd.system.disk import Disk
 from camiohookd.wire.event import Event
 from camiohookd.wire.reply import Reply, summary
+
+MAX_STRIKES = 3
+"""How often the process may die while it labels one task alone, before the task fails."""
 
 log = logging.getLogger("camiohookd.queue")
 
@@ -47,17 +52,21 @@ class Prepared(NamedTuple):
 
 
 class DueDelivery(NamedTuple):
-    """A labelled task whose reply is to be posted; `maybe_delivered`: a crash may have cut off the news of it."""
+    """A labelled task whose reply is to be posted.
+
+    `maybe_delivered`: a crash may have cut off the news of its delivery. `flight` tells this try from later ones.
+    """
 
     task: Task
     maybe_delivered: bool
+    flight: int
 
 
-class TaskQueue(QueueStore):
+class TaskQueue:
     """The queue in the state folder `folder`.
 
-    `backoff(failures)` gives the seconds until the next try after that many failures; `on_failed` is told of every task
-    that fails; `fair`: cameras take turns at being labelled; `briefly`: it is opened for one command. Raises
+    `backoff(failures)` gives the seconds until the next try after that many failures; `on_failed` is called for every
+    task that fails; `fair`: cameras take turns at being labelled; `briefly`: it is opened for one command. Raises
     StateFolderError, StateFolderBusy when the folder cannot be used, StoreUnavailable when the disk refuses.
     """
 
@@ -74,179 +83,227 @@ class TaskQueue(QueueStore):
         on_failed: Callable[[Cause], None] = lambda _: None,
         briefly: bool = False,
     ) -> None:
-        super().__init__(folder, backoff=backoff, fair=fair, clock=clock, disk=disk, briefly=briefly)
-        self.accepted = 0
+        store = QueueStore(folder, backoff=backoff, fair=fair, clock=clock, disk=disk, briefly=briefly)
+        self.store = store
+        self.tasks = TaskReader(store)
+        self.capacity = Capacity(store, bounds or Bounds())
+        # What the store does is said there.
+        self.batch, self.all_or_nothing, self.commit, self.undo = (
+            store.batch, store.all_or_nothing, store.commit, store.undo)  # fmt: skip
+        self.get, self.read_payload, self.read_reply = store.get, store.read_payload, store.read_reply
         self._backoff = backoff
         self._on_failed = on_failed
         self._newest_first = newest_first
-        with self.opening(), self.batch():
-            self.room = Capacity(self, bounds or Bounds())
-            self._maybe_delivered = recover(self, unclean=not self.storage.notes.get("clean", True))
-            self.note_stop(clean=False)
-            self.commit()
+        with store.opening(), store.batch():
+            self._maybe_delivered = self._recover(unclean=not store.was_clean)
+            store.note_stop(clean=False)
+            store.commit()
+
+    def _recover(self, *, unclean: bool) -> set[int]:
+        """Act on what the last run left behind; return the tasks that may be delivered already."""
+        maybe_delivered = rescue(self.store)  # first: a task whose labels are found is no longer in hand
+        in_hand = self.tasks.in_hand()
+        for task_id in in_hand:
+            self._strike(self.get(task_id), alone=len(in_hand) == 1)
+        if unclean:
+            maybe_delivered |= self.store.deliveries.due(self.store.elapsed.now())
+            message = "the last run was cut off: %d events were in hand, %d deliveries may have arrived"
+            log.warning(message, len(in_hand), len(maybe_delivered))
+        return maybe_delivered
+
+    def _strike(self, task: Task, *, alone: bool) -> None:
+        """The process died while it labelled `task`: label it alone next time, or fail it after `MAX_STRIKES`."""
+        strikes = task.strikes + alone
+        self.store.change(int(task.id), {"suspect": True, "strikes": strikes}, remove=("in_hand",))
+        if strikes >= MAX_STRIKES:
+            reason = f"the service died {strikes} times while it labelled this event alone"
+            self.fail(int(task.id), Cause.POISON, reason)
+            log.error("task %s failed: %s", task.id, reason)
 
     def close(self) -> None:
         """Leave everything in the snapshot, readable with ``TinyDB("queue.json")``, and unlock the folder."""
         try:
             with self.batch():
-                for task_id in list(self.index.in_hand):
-                    self.change(task_id, {}, remove=("in_hand",))
+                for task_id in self.tasks.in_hand():
+                    self.store.change(task_id, {}, remove=("in_hand",))
                 # Replies in the air may arrive without our knowing: as after a crash.
-                self.note_stop(clean=not (self.deliveries.in_air or self._maybe_delivered))
+                self.store.note_stop(clean=not (self.store.deliveries.in_air or self._maybe_delivered))
                 self.commit()
         except StoreUnavailable as error:
-            log.warning("the last run could not be noted as ended well: %s", error)
-        super().close()
+            log.warning("cannot note that the last run ended well: %s", error)
+        self.store.close()
 
     def prepare(self, event: Event) -> Prepared:
-        """What `put` would have to compute at length; any thread may do it before."""
-        received = round(self.elapsed.wall(), 3)
+        """Compute what `put` needs and takes long; any thread may call this."""
+        received = round(self.store.elapsed.wall(), 3)
         return Prepared(event, received, draft(event, received))
 
     def put(self, given: Event | Prepared) -> Receipt:
-        """Take an event in, or find that it is known. Raises QueueFull."""
+        """Accept an event, or find that it is known.
+
+        Raises QueueFull; if its `need` is not 0, `make_room` may help before another try.
+        """
         event = given.event if isinstance(given, Prepared) else given
         known = self._known(event)
         if known is not None:
             return known
         prepared = given if isinstance(given, Prepared) else self.prepare(given)
-        task_id = self.storage.take_id()
+        task_id = self.store.take_id()
         record = finish(prepared.draft, task_id)
         try:
-            self.storage.files.repair()
-            self.room.make(len(record))
-            place = self.segments.append(record)
+            self.store.repair()
+            self.capacity.check(len(record))
+            place = self.store.segments.append(record)
         except OSError as error:
-            raise self.refused(error) from error
-        self.insert(task_id, _new_task(event, place, prepared.received, self.elapsed.now()))
-        self.accepted += 1
+            raise self.store.refused(error) from error
+        self.store.insert(task_id, _new_task(event, place, prepared.received, self.store.elapsed.now()))
+        self.store.accepted += 1
         return Receipt(str(task_id), duplicate=False)
 
+    def refusal(self) -> str | None:
+        """Return why an event would be refused now, None if it would be accepted."""
+        try:
+            return self.store.health.trouble or self.capacity.refusal()
+        except OSError as error:
+            return f"the disk cannot be asked for its free space: {error}"
+
+    def make_room(self, need: int) -> bool:
+        """Delete what is kept only for the owner until `need` bytes fit; return whether they do.
+
+        Commits by itself, so that it cannot be part of a batch. Raises StoreUnavailable.
+        """
+        try:
+            return self.capacity.make_room(need)
+        except OSError as error:
+            raise self.store.refused(error) from error
+
     def _known(self, event: Event) -> Receipt | None:
-        task_id = self.index.with_digest(event.digest)
+        task_id = self.store.index.with_digest(event.digest)
         if task_id is None:
             return None
         task = self.get(task_id)
         if task.state is State.FAILED:
             if task.cause is Cause.DAMAGED or (task.reply is None and task.payload is None):
-                self.drop(task_id)  # nothing is left to send on its way again: take the event in anew
+                self.drop(task_id)  # there are neither pictures nor labels left: accept the event as a new one
                 return None
-            self.redrive(task_id)
-            log.info("task %d had failed; its event came again, so it is on its way again", task_id)
+            self._redrive(task, keep_strikes=True)
+            log.info("task %d had failed; its event came again, so it is tried again", task_id)
         return Receipt(str(task_id), duplicate=True)
 
     def claim(self) -> Task | None:
-        """The next task to label, now in hand; None when there is none to be had.
+        """Return the next task to label, now in hand; None if there is none, or a suspect has to be labelled alone.
 
-        The mark is written but waits for the next sync: it is there for crashes of the process, which lose no write.
+        The mark is written but waits for the next sync: it is for crashes of the process, which lose no write.
         """
-        suspect = self.index.suspects.first()
-        if suspect is not None and self.index.in_hand:
+        index = self.store.index
+        suspect = index.suspects.first()
+        if suspect is not None and index.in_hand:
             return None
         task_id = suspect
         if task_id is None:
-            task_id = self.index.claimable.next(newest_first=self._newest_first)
-        if task_id is None or self._alone():
+            task_id = index.claimable.next(newest_first=self._newest_first)
+        if task_id is None or self.tasks.is_suspect_in_hand():
             return None
-        self.change(task_id, {"in_hand": True}, durable=False)
+        self.store.change(task_id, {"in_hand": True}, durable=False)
         task = self.get(task_id)
-        self.index.claimable.end_turn(task.camera or "")
+        index.claimable.end_turn(task.camera or "")
         return task
 
-    def _alone(self) -> bool:
-        """A suspect is in hand: nothing else may be until it is labelled."""
-        return any(self.storage.documents[str(task_id)].get("suspect") for task_id in self.index.in_hand)
-
     def give_back(self, task_id: int) -> None:
-        """What was claimed is not labelled after all; it stays pending."""
+        """Put a claimed task back: it was not labelled, and stays pending."""
         self._expect(task_id, State.PENDING)
-        self.change(task_id, {}, remove=("in_hand",), durable=False)
+        self.store.change(task_id, {}, remove=("in_hand",), durable=False)
 
     def labelled(self, task_id: int, reply: Reply) -> None:
-        """Keep the reply, and let the pictures go."""
+        """Store the reply. The pictures stay until it is delivered, or room is needed."""
         self._expect(task_id, State.PENDING)
-        self.mark_labelled(task_id, self.keep_reply(task_id, reply), summary(reply))
+        self.store.mark_labelled(task_id, self.store.keep_reply(task_id, reply), summary(reply))
 
     def take_delivery(self, slots: int = sys.maxsize) -> DueDelivery | None:
         """Return the next reply to post, in the air until `landed`; None when none is due.
 
         `slots` is how many replies are posted at one time; see `DeliverySchedule.take`.
         """
-        task_id = self.deliveries.take(self.elapsed.now(), slots)
+        deliveries = self.store.deliveries
+        task_id = deliveries.take(self.store.elapsed.now(), slots)
         if task_id is None:
             return None
-        return DueDelivery(self.get(task_id), task_id in self._maybe_delivered)
+        return DueDelivery(self.get(task_id), task_id in self._maybe_delivered, deliveries.flight(task_id))
 
     def done(self, task_id: int) -> None:
-        """The reply arrived."""
+        """Record that the reply arrived, and delete reply and pictures."""
         task = self._expect(task_id, State.LABELLED)
-        fields = {"state": State.DONE.value, "ended": self.elapsed.now(), "attempts": task.attempts + 1}
-        self.room.drain.left(self.elapsed.now())
-        self.change(task_id, fields, remove=("reply", "callback_url", "since", "not_before", "firm", "reason"))
+        now = self.store.elapsed.now()
+        self.capacity.drain.left(now)
+        fields = {"state": State.DONE.value, "ended": now, "attempts": task.attempts + 1}
+        unneeded = ("reply", "payload", "callback_url", "since", "not_before", "firm", "reason")
+        self.store.change(task_id, fields, remove=unneeded)
 
     def retry(self, task_id: int, reason: str, retry_after: float | None = None) -> float:
-        """The reply is to be posted again later; `retry_after` are the seconds the receiver asked for.
+        """Plan another try to deliver; `retry_after` is the seconds that the receiver asked for.
 
-        Returns the seconds until then.
+        Return the seconds until then.
         """
         task = self._expect(task_id, State.LABELLED)
         wait = next_try.delay(self._backoff, task.attempts + 1, retry_after)
         fields: Document = {"attempts": task.attempts + 1, "reason": reason}
-        fields["not_before"] = round(self.elapsed.now() + wait, 3)
+        fields["not_before"] = round(self.store.elapsed.now() + wait, 3)
         if retry_after:
             fields["firm"] = True
-        self.change(task_id, fields, remove=() if retry_after else ("firm",))
+        self.store.change(task_id, fields, remove=() if retry_after else ("firm",))
         return wait
 
     def landed(self, delivery: DueDelivery, *, success: bool | None, answered: bool = False) -> None:
-        """End a try whose outcome is recorded; what it says about the host is not written to the disk.
+        """End a try whose outcome is recorded; what it says about the host is not written. A second call does nothing.
 
         For the arguments see `DeliverySchedule.landed`.
         """
         task_id = int(delivery.task.id)
+        deliveries = self.store.deliveries
+        if deliveries.flight(task_id) != delivery.flight:
+            return
         if success is not None:
             self._maybe_delivered.discard(task_id)
-        self.deliveries.landed(task_id, self.elapsed.now(), success=success, answered=answered)
+        deliveries.landed(task_id, self.store.elapsed.now(), success=success, answered=answered)
 
     def fail(self, task_id: int, cause: Cause, reason: str) -> None:
-        """Give a waiting task up; it is kept with what is left of it and can be redriven."""
+        """Give a waiting task up. It is kept with its pictures and labels, and can be redriven."""
         task = self.get(task_id)
         if task.state not in WAITING:
             raise WrongState(f"task {task_id} is {task.state}, not waiting")
-        fields: Document = {
-            "state": State.FAILED.value,
-            "ended": self.elapsed.now(),
-            "cause": cause.value,
-            "reason": reason,
-        }
+        now = self.store.elapsed.now()
+        self.capacity.drain.left(now)
+        fields: Document = {"state": State.FAILED.value, "ended": now, "cause": cause.value, "reason": reason}
         if cause in (Cause.REFUSED, Cause.PROBABLY_DELIVERED):
             fields["attempts"] = task.attempts + 1  # the POST whose answer this is
-        self.room.drain.left(self.elapsed.now())
-        self.change(task_id, fields, remove=("in_hand", "suspect", "not_before", "firm"))
+        self.store.change(task_id, fields, remove=("in_hand", "suspect", "not_before", "firm"))
         self._on_failed(cause)
 
     def redrive(self, task_id: int) -> None:
-        """Send a failed task on its way again: to be delivered if its reply is there, else to be labelled."""
-        task = self._expect(task_id, State.FAILED)
+        """Try a failed task again: deliver its reply if there is one, otherwise label it."""
+        self._redrive(self._expect(task_id, State.FAILED), keep_strikes=False)
+
+    def _redrive(self, task: Task, *, keep_strikes: bool) -> None:
+        """`keep_strikes`: a task that the process died of stays a suspect, and is labelled alone."""
         if task.reply is None and task.payload is None:
-            raise WrongState(f"task {task_id} cannot be retried: its pictures were deleted to make room")
+            raise WrongState(f"task {task.id} cannot be retried: its pictures were deleted to make room")
         state = State.PENDING if task.reply is None else State.LABELLED
-        fields = {"state": state.value, "since": self.elapsed.now()}
-        self.change(task_id, fields, remove=("ended", "cause", "reason", "attempts", "strikes"))
+        fields: Document = {"state": state.value, "since": self.store.elapsed.now()}
+        unneeded = ["ended", "cause", "reason", "attempts"]
+        if keep_strikes and task.strikes and state is State.PENDING:
+            fields["suspect"] = True
+        else:
+            unneeded.append("strikes")
+        self.store.change(int(task.id), fields, remove=tuple(unneeded))
 
     def drop(self, task_id: int) -> None:
         """Forget a task, whatever its state."""
         self.get(task_id)
-        self.remove(task_id)
+        self.store.remove(task_id)
 
-    def let_payload_go(self, task_id: int) -> int:
-        """Give the pictures of a failed task up to make room; returns how many bytes they take."""
-        task = self._expect(task_id, State.FAILED)
-        self.change(task_id, {}, remove=("payload",))
-        return task.payload.length if task.payload else 0
-
-    def is_in_air(self, task_id: int) -> bool:
-        return self.deliveries.is_in_air(task_id)
+    def set_aside(self, kind: Kind, task_id: int, data: bytes) -> None:
+        """Keep the damaged record of a task in quarantine."""
+        self.store.quarantine.set_aside(kind, f"task-{task_id}", data)
 
     def _expect(self, task_id: int, state: State) -> Task:
         task = self.get(task_id)

@@ -5,9 +5,7 @@ Functions of the store thread; what they return belongs to whoever asked.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from heapq import merge
 from itertools import islice
-from typing import get_args
 
 import msgspec
 
@@ -15,7 +13,6 @@ from camiohookd.errors import NoSuchTask
 from camiohookd.net.urls import without_query
 from camiohookd.queue.task import State, Task
 from camiohookd.queue.task_queue import TaskQueue
-from camiohookd.storage.quarantine import Kind
 from camiohookd.system.clock import iso
 
 
@@ -81,16 +78,14 @@ class TaskList(msgspec.Struct, frozen=True):
 
 def page(queue: TaskQueue, limit: int, after: str | None) -> Page:
     """The pending tasks (not delivered yet, not failed) behind the task `after`."""
-    ids = list(islice(queue.index.waiting.after(_number(after)), limit + 1))
+    ids = list(islice(queue.tasks.waiting(_number(after)), limit + 1))
     tasks = [_summary(queue, queue.get(task_id)) for task_id in ids[:limit]]
-    return Page(len(queue.index.waiting), tasks, str(ids[limit - 1]) if len(ids) > limit else None)
+    return Page(queue.tasks.waiting_count, tasks, str(ids[limit - 1]) if len(ids) > limit else None)
 
 
 def listing(queue: TaskQueue, state: State | None, limit: int, after: str | None) -> TaskList:
     """The tasks in `state` (None: in any) behind the task `after`."""
-    states = State if state is None else (state,)
-    behind = [queue.index.by_state[each].after(_number(after)) for each in states]
-    ids = list(islice(merge(*behind), limit + 1))
+    ids = list(islice(queue.tasks.in_state(state, _number(after)), limit + 1))
     tasks = [details(queue, queue.get(task_id)) for task_id in ids[:limit]]
     return TaskList(tasks, str(ids[limit - 1]) if len(ids) > limit else None)
 
@@ -108,15 +103,17 @@ def details(queue: TaskQueue, task: Task) -> TaskDetails:
 
 
 def snapshot(queue: TaskQueue) -> QueueSnapshot:
-    oldest = queue.index.by_age.first()
+    """Return the numbers of the queue. Raises OSError if the disk cannot be asked for its free space."""
+    oldest = queue.tasks.oldest_waiting()
+    usage = queue.store.usage()
     return QueueSnapshot(
-        tasks={state.value: queue.index.counts[state] for state in State},
-        oldest_seconds=queue.elapsed.now() - oldest[0] if oldest else 0.0,
-        stored_bytes=queue.bytes_used,
-        free_bytes=queue.disk.free_bytes(queue.folder),
-        written_bytes=queue.disk.written,
-        written_bytes_per_event=queue.disk.written / queue.accepted if queue.accepted else 0.0,
-        quarantined={kind: queue.quarantine.counts[kind] for kind in get_args(Kind)},
+        tasks={state.value: queue.tasks.counts[state] for state in State},
+        oldest_seconds=oldest[0] if oldest else 0.0,
+        stored_bytes=usage.stored_bytes,
+        free_bytes=usage.free_bytes,
+        written_bytes=usage.written_bytes,
+        written_bytes_per_event=usage.written_bytes / usage.accepted if usage.accepted else 0.0,
+        quarantined=usage.quarantined,
     )
 
 
@@ -139,6 +136,6 @@ def _summary(queue: TaskQueue, task: Task) -> TaskSummary:
         state=task.state,
         received=iso(task.received),
         attempts=task.attempts,
-        not_before=queue.elapsed.wall_time_of(task.not_before) if task.not_before else None,
+        not_before=queue.tasks.wall_time_of(task.not_before) if task.not_before else None,
         images=task.images,
     )

@@ -80,13 +80,18 @@ class Quarantine:
             log.warning("deleted %s: the quarantine keeps the newest %d files, %d MiB together",
                         oldest, MAX_FILES, MAX_BYTES >> 20)  # fmt: skip
 
-    def evict_oldest(self) -> bool:
-        """Delete the oldest file to make room; return False if there is none. Raises OSError."""
+    def evict(self, missing: int) -> int:
+        """Delete the oldest files until `missing` bytes are free or none is left; return the bytes freed.
+
+        Raises OSError.
+        """
+        before = self.bytes_used
         for path in self.files():
+            if before - self.bytes_used >= missing:
+                break
             self._delete(path)
             log.warning("deleted %s to make room for new events", path)
-            return True
-        return False
+        return before - self.bytes_used
 
     def _delete(self, path: Path) -> None:
         size = path.stat().st_size

@@ -9,7 +9,7 @@ no task needs any record in it.
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -123,7 +123,8 @@ class Segments:
         if self._active is not None:
             self._active.sync()
             self._close_active()
-        number = self._last_number + 1
+        # A file that was lost may still be named by tasks: they must not find another's record in its place.
+        number = max(self._last_number, *self._needed, 0) + 1
         file = AppendFile(self._disk, self.files.path(number))
         try:
             self._disk.sync_folder(self.files.folder)
@@ -190,9 +191,12 @@ class Segments:
         in_use = number == self._last_number and self._active is not None
         return not in_use or self._lengths[number] >= SEGMENT_BYTES // 4
 
-    def can_shrink(self) -> bool:
-        """Return whether `drop_unneeded` would delete a segment."""
-        return any(map(self._is_deletable, self._unneeded))
+    def freeable(self, kept: Mapping[int, int]) -> dict[int, int]:
+        """Return the bytes of each segment in which every needed record is one of those that may go.
+
+        `kept` is how many of its needed records may go, by segment.
+        """
+        return {number: self._lengths[number] for number, count in kept.items() if len(self._needed[number]) == count}
 
     def retire(self) -> bool:
         """Close the active segment for good and delete what no task needs; return whether that made room."""

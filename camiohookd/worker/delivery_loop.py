@@ -97,7 +97,7 @@ class DeliveryLoop:
 
     async def _fail_damaged(self, task: Task, error: DamagedRecordError) -> DeliveryOutcome:
         if error.data:
-            await self._store.persist(lambda queue: queue.quarantine.set_aside("reply", f"task-{task.id}", error.data))
+            await self._store.persist(lambda queue: queue.set_aside("reply", int(task.id), error.data))
         reason = f"its stored labels are damaged: {error}"
         await give_up(self._store, task, Cause.DAMAGED, reason)
         return DeliveryOutcome(OutcomeKind.FINAL, None, reason, tried=False)
@@ -137,7 +137,7 @@ class DeliveryLoop:
 
     def _take_delivery(self, queue: TaskQueue) -> Taken:
         delivery = queue.take_delivery(self._count)
-        pause = until_delivery(queue)
+        pause = queue.tasks.until_delivery()
         return delivery, pause if delivery is not None else max(pause, LEAST_PAUSE)
 
     def _land(self, queue: TaskQueue, delivery: DueDelivery, outcome: DeliveryOutcome, *, go_on: bool) -> Taken:
@@ -145,10 +145,3 @@ class DeliveryLoop:
         success = outcome.kind is not OutcomeKind.TRANSIENT if outcome.tried else None
         queue.landed(delivery, success=success, answered=outcome.status is not None)
         return self._take_delivery(queue) if go_on else (None, math.inf)
-
-
-def until_delivery(queue: TaskQueue) -> float:
-    """Return the seconds until `take_delivery` may have a delivery; infinity if only a change can bring one."""
-    now = queue.elapsed.now()
-    due = queue.deliveries.next_due(now)
-    return math.inf if due is None else max(due - now, 0.0)

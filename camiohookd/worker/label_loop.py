@@ -150,16 +150,16 @@ class LabelLoop:
 
     async def _fail_damaged(self, task: Task, error: DamagedRecordError) -> None:
         if error.data:
-            await self._store.call(lambda queue: queue.quarantine.set_aside("payload", f"task-{task.id}", error.data))
+            await self._store.call(lambda queue: queue.set_aside("payload", int(task.id), error.data))
         await give_up(self._store, task, Cause.DAMAGED, f"its stored pictures are damaged: {error}")
 
 
 def _claim(queue: TaskQueue) -> Claimed:
     task = queue.claim()
-    return task, 0.0 if task is not None and queue.index.is_claimable else math.inf
+    return task, 0.0 if task is not None and queue.tasks.is_claimable else math.inf
 
 
 def _store_reply(queue: TaskQueue, task_id: int, reply: Reply, *, go_on: bool) -> tuple[float, Claimed]:
     """Keep the reply, and claim the next task in the same commit; return the elapsed time and that task."""
     queue.labelled(task_id, reply)
-    return queue.elapsed.now(), _claim(queue) if go_on else LOOK_AGAIN
+    return queue.tasks.now(), _claim(queue) if go_on else LOOK_AGAIN

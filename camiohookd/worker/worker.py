@@ -14,7 +14,7 @@ from camiohookd.delivery import AllowList, Sender
 from camiohookd.metrics import Metrics
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task_queue import TaskQueue
-from camiohookd.worker.delivery_loop import DeliveryLoop, until_delivery
+from camiohookd.worker.delivery_loop import DeliveryLoop
 from camiohookd.worker.event_labeler import EventLabeler
 from camiohookd.worker.label_loop import LabelLoop
 from camiohookd.worker.polling import Loops
@@ -50,8 +50,8 @@ class Worker:
 
     def queue_changed(self, queue: TaskQueue) -> None:
         """Wake the loops that have something to do in the queue now; called on the store thread."""
-        self._wake(self._labels.loops, 0.0 if queue.index.is_claimable else math.inf)
-        self._wake(self._deliveries.loops, until_delivery(queue))
+        self._wake(self._labels.loops, 0.0 if queue.tasks.is_claimable else math.inf)
+        self._wake(self._deliveries.loops, queue.tasks.until_delivery())
 
     def _wake(self, loops: Loops[Any], seconds: float) -> None:
         if not loops.will_look(seconds):

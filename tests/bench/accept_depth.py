@@ -64,11 +64,11 @@ class Stopwatch:
         self.series: dict[str, Series] = {}
 
     def do(self, verb: str, operation: Callable[[TaskQueue], Any]) -> Any:
-        written, started = self.queue.disk.written, time.perf_counter()
+        written, started = self.queue.store.disk.written, time.perf_counter()
         result = commit(self.queue, operation)
         series = self.series.setdefault(verb, Series())
         series.milliseconds.append(1000 * (time.perf_counter() - started))
-        series.written += self.queue.disk.written - written
+        series.written += self.queue.store.disk.written - written
         return result
 
     def accept(self, each: Event) -> None:
@@ -149,7 +149,7 @@ def accept_beside_compaction(folder: Path, depth: int) -> None:
     """Measure accepts between the steps of a compaction, as the store thread runs them under steady load."""
     seed(folder, depth)
     queue = open_queue(folder)
-    queue.storage.files.must_compact = True  # asks for a compaction
+    queue.store.storage.files.must_compact = True  # asks for a compaction
     quiet, busy = Stopwatch(queue), Stopwatch(queue)
     for number in range(30):
         quiet.accept(event(number))

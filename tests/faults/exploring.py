@@ -122,7 +122,7 @@ def go_on(folder: Path) -> Recovered:
     tasks, problems = see_all(queue), []
     with queue.batch():
         for digest, (task_id, seen) in tasks.items():
-            if seen is not None and seen[0] != "failed" and queue.index.with_digest(digest) != int(task_id):
+            if seen is not None and seen[0] != "failed" and queue.store.index.with_digest(digest) != int(task_id):
                 problems.append(f"event {digest[:6]} is not known as task {task_id} any more")
         added = event("one more")
         receipt = queue.put(added)

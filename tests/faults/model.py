@@ -69,9 +69,9 @@ def open_queue(folder: Path, disk: Disk | None = None, clock: TestClock | None =
 
 def kill(queue: TaskQueue) -> None:
     """Leave a queue as a killed process does: nothing is tidied up, but the kernel lets go of the lock."""
-    queue._folder.close()
-    if isinstance(queue.disk, MortalDisk):
-        queue.disk.die()
+    queue.store._folder.close()
+    if isinstance(queue.store.disk, MortalDisk):
+        queue.store.disk.die()
 
 
 def damage(path: Path, where: bytes) -> None:
@@ -87,12 +87,12 @@ def see(queue: TaskQueue, task: Task) -> Seen:
         case State.PENDING:
             return "pending", _pictures(queue, task)
         case State.LABELLED:
-            return "labelled", _reply(queue, task), task.attempts, task.not_before
+            return "labelled", _reply(queue, task), task.attempts, task.not_before, _pictures_kept(queue, task)
         case State.DONE:
             return ("done",)
         case State.FAILED:
-            pictures = _pictures(queue, task) if task.payload else None
-            return "failed", task.cause, task.reason, pictures, _reply(queue, task) if task.reply else None
+            kept_reply = _reply(queue, task) if task.reply else None
+            return "failed", task.cause, task.reason, _pictures_kept(queue, task), kept_reply
 
 
 def plain(kept: Reply | None) -> bytes | None:
@@ -106,6 +106,10 @@ def _reply(queue: TaskQueue, task: Task) -> bytes | str | None:
         return f"damaged: {error}"
 
 
+def _pictures_kept(queue: TaskQueue, task: Task) -> tuple[Picture, ...] | str | None:
+    return _pictures(queue, task) if task.payload else None
+
+
 def _pictures(queue: TaskQueue, task: Task) -> tuple[Picture, ...] | str:
     try:
         return queue.read_payload(task).pictures
@@ -115,7 +119,7 @@ def _pictures(queue: TaskQueue, task: Task) -> tuple[Picture, ...] | str:
 
 def see_all(queue: TaskQueue) -> dict[str, tuple[str, Seen]]:
     """Every task by its event's digest, as (id, what is seen of it)."""
-    tasks = [queue.get(int(key)) for key in queue.storage.documents]
+    tasks = [queue.get(int(key)) for key in queue.store.storage.documents]
     found = {task.digest: (task.id, see(queue, task)) for task in tasks}
     assert len(found) == len(tasks), f"an event is there twice: {[(task.id, task.digest) for task in tasks]}"
     return found
@@ -251,14 +255,20 @@ class Driver:
             self.queue.give_back(self.id_of(name))
 
     def labelled(self, *names: str) -> None:
-        with self.commit({name: ("labelled", plain(reply(name)), 0, 0.0) for name in names}):
+        with self.commit({name: self.once_labelled(name) for name in names}):
             for name in names:
                 self.queue.labelled(self.id_of(name), reply(name))
+
+    def once_labelled(self, name: str) -> Seen:
+        """Return what becomes of a pending task that is labelled."""
+        seen = self.now(name)
+        assert seen is not None
+        return "labelled", plain(reply(name)), 0, 0.0, seen[1]
 
     def retry(self, name: str) -> None:
         seen = self.now(name)
         assert seen is not None
-        outcome = ("labelled", seen[1], seen[2] + 1, self.queue.elapsed.now() + 5.0)
+        outcome = ("labelled", seen[1], seen[2] + 1, self.queue.store.elapsed.now() + 5.0, seen[4])
         with self.commit({name: outcome}):
             self.queue.retry(self.id_of(name), "503")
 
@@ -274,7 +284,7 @@ class Driver:
     def _failed(self, name: str, reason: str) -> Seen:
         seen = self.now(name)
         assert seen is not None
-        kept = (seen[1], None) if seen[0] == "pending" else (None, seen[1])
+        kept = (seen[1], None) if seen[0] == "pending" else (seen[4], seen[1])
         return "failed", Cause.LABELING, reason, *kept
 
     def redrive(self, name: str) -> None:
@@ -286,7 +296,7 @@ class Driver:
         seen = self.now(name)
         assert seen is not None
         _, _, _, pictures, kept_reply = seen
-        return ("labelled", kept_reply, 0, 0.0) if kept_reply else ("pending", pictures)
+        return ("labelled", kept_reply, 0, 0.0, pictures) if kept_reply else ("pending", pictures)
 
     def drop(self, name: str) -> None:
         with self.commit({name: None}):

@@ -50,7 +50,7 @@ class Meter:
 
     def __init__(self, queue: TaskQueue) -> None:
         self.queue = queue
-        disk = queue.disk
+        disk = queue.store.disk
         assert isinstance(disk, CountingDisk)
         self.disk = disk
         self.costs: Costs = {}
@@ -201,12 +201,12 @@ def bytes_per_event(folder: Path, depth: int, events: int) -> float:
     queue = open_queue(folder)
     housekeeper = Housekeeper(queue)
     compactions = 0
-    before = queue.disk.written
+    before = queue.store.disk.written
     for number in range(events):
         whole_life(queue, number)
-        if queue.storage.files.wants_compaction():
+        if queue.store.storage.files.wants_compaction():
             compactions += not housekeeper.step()
-    written = (queue.disk.written - before) / events
+    written = (queue.store.disk.written - before) / events
     print(f"{written:.0f} bytes written per event of {DECODED} decoded bytes at {depth}, {compactions} compactions")
     assert compactions >= 1
     crash(queue)

@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -102,7 +103,7 @@ def compaction_between_commits(driver: Driver) -> None:
         lambda: driver.fail("b", "410"),
     ]
     for _ in range(2):
-        while not driver.queue.storage.compact_step(STEP_BYTES):
+        while not driver.queue.store.storage.compact_step(STEP_BYTES):
             if changes:
                 changes.pop(0)()
             steps += 1
@@ -120,7 +121,7 @@ def housekeeping(driver: Driver) -> None:
     driver.keep_house(keeper.step, {"a": None, "b": None})
     driver.put("d")
     driver.clock.seconds += 13 * DAY
-    reason = "it waited for longer than queue.max_age"
+    reason = "it waited longer than queue.max_age"
     seen = driver.now("c")
     assert seen is not None
     driver.keep_house(keeper.step, {"c": ("failed", Cause.EXPIRED, reason, seen[1], None)})
@@ -167,32 +168,43 @@ def kills_and_starts(driver: Driver) -> None:
 
 
 def making_room(driver: Driver) -> None:
-    """What is kept for looking at is let go beside what waits, in commits that hold other changes too."""
+    """Pictures that are kept for the owner make room, between a commit that found none and one that finds it."""
     driver.put("a", "b", "c", "d")
     driver.fail("a", "no")
     driver.fail("c", "nor this")
     for name, neighbour in (("e", "b"), ("f", "d"), ("g", "e")):
-        driver.queue.room.max_bytes = driver.queue.bytes_used + 100
+        capacity = driver.queue.capacity
+        capacity.bounds = replace(capacity.bounds, max_bytes=driver.queue.store.bytes_used + 100)
         _put_and_label(driver, name, neighbour)
     assert any(isinstance(entry, Unlink) and entry.name.startswith("segments/") for entry in driver.disk.log)
 
 
 def _put_and_label(driver: Driver, name: str, neighbour: str) -> None:
-    """In one commit, for which room has to be made. Where the event is refused, the label may be kept all the same."""
-    let_go = {each: (*seen[:3], None, None) for each in ("a", "c") if (seen := driver.now(each))}
-    changed: dict[str, Seen] = {name: ("pending", event(name).pictures), **let_go}
-    changed[neighbour] = ("labelled", plain(reply(neighbour)), 0, 0.0)
-    asked, ids = {digest_of(each): seen for each, seen in changed.items()}, dict[str, str]()
-    driver.hear(Asked(asked))
+    """Act as the store thread does: label the neighbour, make room for what found none, and put it then."""
+    if driver.now(neighbour) is not None:
+        driver.labelled(neighbour)
     try:
-        with driver.queue.batch():
-            driver.queue.labelled(driver.id_of(neighbour), reply(neighbour))
-            ids[digest_of(name)] = driver.queue.put(event(name)).id
-            driver.queue.commit()
-    except QueueFull:
-        driver.queue.undo()
-    now = {digest: seen for digest, (_, seen) in see_all(driver.queue).items() if digest in asked}
-    driver.hear(Acknowledged(now, ids))
+        driver.put(name)
+    except QueueFull as full:
+        need = full.need
+        without = {each: _without_pictures(seen) for each in "abcdefg" if (seen := driver.now(each))}
+        driver.hear(Asked({digest_of(each): seen for each, seen in without.items()}))
+        has_room = driver.queue.make_room(need)
+        now = {digest: seen for digest, (_, seen) in see_all(driver.queue).items()}
+        driver.hear(Acknowledged({digest_of(each): now[digest_of(each)] for each in without}, {}))
+        if has_room:
+            driver.put(name)
+
+
+def _without_pictures(seen: Seen) -> Seen:
+    assert seen is not None
+    match seen[0]:
+        case "labelled":
+            return (*seen[:4], None)
+        case "failed":
+            return (*seen[:3], None, seen[4])
+        case _:
+            return seen
 
 
 SCENARIOS: list[Scenario] = [
@@ -258,7 +270,7 @@ def test_what_was_set_aside_once_costs_nothing_more_at_a_power_cut(memory_folder
     kill(driver.queue)
     damage(folder / "queue.journal-00000001", b'"put","2"')
     after = Driver(folder)
-    assert after.queue.quarantine.counts == {"journal": 1}
+    assert after.queue.store.quarantine.counts == {"journal": 1}
     after.ledger = driver.ledger
     keeper = Housekeeper(after.queue)
     after.put("d")
@@ -288,7 +300,7 @@ def test_a_kill_within_a_commit_and_a_power_cut_after_it_lose_nothing(
     disk.arm(call, call, Killed())
     with suppress(Killed):
         driver.put("b")
-        driver.queue.storage.compact_step()
+        driver.queue.store.storage.compact_step()
         driver.labelled("a")
     disk.heal()
     driver.kill_and_start()
@@ -333,7 +345,9 @@ async def _crowd(driver: Driver) -> None:
     async def life(name: str) -> None:
         each, kept = event(name), reply(name)
         task_id = int(await ask(name, ("pending", each.pictures), lambda queue: queue.put(each).id))
-        await ask(name, ("labelled", plain(kept), 0, 0.0), lambda queue: queue.labelled(task_id, kept))
+        await ask(
+            name, ("labelled", plain(kept), 0, 0.0, event(name).pictures), lambda queue: queue.labelled(task_id, kept)
+        )
         await ask(name, ("done",), lambda queue: queue.done(task_id))
 
     await asyncio.gather(*(life(f"event {number}") for number in range(8)))

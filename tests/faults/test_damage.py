@@ -62,7 +62,7 @@ class _Whole:
         driver.done("c")
         driver.drop("gone 1")
         driver.drop("gone 2")
-        while not driver.queue.storage.compact_step():
+        while not driver.queue.store.storage.compact_step():
             pass
         driver.put("e", "gone 3")
         driver.put("f", "g", "h")
@@ -217,11 +217,11 @@ def test_what_is_set_aside_is_counted_logged_and_kept_byte_for_byte(
     line = data[start : data.index(b"\n", start) + 1]
     damage(folder / JOURNAL, b'"put","11"')
     queue = open_queue(folder)
-    assert queue.quarantine.counts == {"journal": 1}
-    [path] = queue.quarantine.files()
+    assert queue.store.quarantine.counts == {"journal": 1}
+    [path] = queue.store.quarantine.files()
     framed = b"@%d %d\n%b\n" % (start, len(line), line.replace(b'"put","11"', bytes(10)))
     assert path.read_bytes() == framed
-    assert queue.quarantine.bytes_used == len(framed)
+    assert queue.store.quarantine.bytes_used == len(framed)
     [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert str(path) in record.message
     kill(queue)
@@ -232,8 +232,8 @@ def test_damage_is_set_aside_once_and_then_compacted_away(whole: _Whole, memory_
     damage(folder / JOURNAL, b'"put","11"')
     open_queue(folder).close()
     queue = open_queue(folder)
-    assert len(queue.quarantine.files()) == 1
-    assert not queue.quarantine.counts
+    assert len(queue.store.quarantine.files()) == 1
+    assert not queue.store.quarantine.counts
     kill(queue)
 
 

@@ -54,7 +54,7 @@ def explorer(workshop: Path, tally: Tally) -> Explorer:
 def _compact(driver: Driver) -> None:
     """As the housekeeper does, in smaller steps."""
     try:
-        while not driver.queue.storage.compact_step(200):
+        while not driver.queue.store.storage.compact_step(200):
             pass
     except OSError as error:
         raise StoreUnavailable(str(error)) from error
@@ -173,20 +173,6 @@ def _noted(what: str) -> Iterator[None]:
         raise
 
 
-def test_an_operation_that_fails_after_a_commit_in_the_midst_of_it_is_taken_back(memory_folder: Path) -> None:
-    """Making room commits what others have done in the same batch."""
-    queue = open_queue(memory_folder / "state")
-    with queue.batch():
-        queue.put(event("a"))
-        with suppress(ZeroDivisionError), queue.all_or_nothing():
-            queue.commit()
-            queue.put(event("b"))
-            raise ZeroDivisionError
-        queue.commit()
-    assert list(see_all(queue)) == [digest_of("a")]
-    kill(queue)
-
-
 def test_an_id_is_not_given_out_again_after_a_compaction_that_did_not_begin(memory_folder: Path) -> None:
     """Its journal may be left lying, with an older note than those in the one that goes on."""
     disk = FailingDisk(memory_folder / "state")
@@ -194,7 +180,7 @@ def test_an_id_is_not_given_out_again_after_a_compaction_that_did_not_begin(memo
     driver.put("a", size=600)
     disk.arm(4, 5, OSError(errno.EIO, "Input/output error"))  # the sync of the folder, and the clearing up
     with pytest.raises(OSError, match="Input/output error"):
-        driver.queue.storage.compact_step()
+        driver.queue.store.storage.compact_step()
     assert (memory_folder / "state" / "queue.journal-00000002").exists()
     driver.put("b", size=600)
     driver.drop("b")
@@ -211,7 +197,7 @@ def test_what_is_written_to_a_journal_whose_first_making_left_a_half_behind_surv
     driver.put("a", size=600)
     disk.arm(3, 4, OSError(errno.EIO, "Input/output error"))  # the sync of the new journal, and the clearing up
     with pytest.raises(OSError, match="Input/output error"):
-        driver.queue.storage.compact_step()
+        driver.queue.store.storage.compact_step()
     _compact(driver)
     driver.fail("a", "it cannot be labelled")
     kill(driver.queue)

@@ -66,7 +66,7 @@ class Outage:
     def close(self) -> None:
         self.in_air.clear()
         self.queue.close()
-        self.written += self.queue.disk.written
+        self.written += self.queue.store.disk.written
 
     def now(self) -> float:
         return self.clock.boot_seconds - self.start
@@ -103,9 +103,9 @@ class Outage:
     def next_moment(self) -> float:
         """Return when the next delivery lands or becomes due."""
         moments = [self.in_air[0].lands] if self.in_air else []
-        due = self.queue.deliveries.next_due(self.queue.elapsed.now())
+        due = self.queue.store.deliveries.next_due(self.queue.store.elapsed.now())
         if due is not None and len(self.in_air) < CONCURRENCY:
-            moments.append(self.now() + due - self.queue.elapsed.now())
+            moments.append(self.now() + due - self.queue.store.elapsed.now())
         return min(moments, default=float("inf"))
 
     def land(self, flight: Flight) -> None:

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from camiohookd.errors import QueueFull, StoreUnavailable, WrongState
+from camiohookd.errors import StoreUnavailable, WrongState
 from camiohookd.queue.capacity import Bounds
 from camiohookd.queue.housekeeping import Housekeeper
 from camiohookd.queue.task import Cause, State, Task
@@ -42,6 +42,9 @@ HOUR = 3600.0
 YEAR = 365 * 24 * HOUR
 EVENTS = 12
 BOUNDS = Bounds(max_bytes=10**9, min_free_bytes=0, max_age=6 * HOUR, done_keep=2 * HOUR, failed_keep=4 * HOUR)
+JOURNAL_LINES = 1000
+"""What it may cost in the journal to delete pictures, in bytes."""
+
 MEMORY = Path("/dev/shm")  # a tmpfs on every Linux; nobody cuts the power here
 
 
@@ -75,7 +78,7 @@ def seen(number: int, task: Task) -> Expected:
         in_hand=task.in_hand,
         suspect=task.suspect,
         strikes=task.strikes,
-        evicted=task.state is State.FAILED and task.reply is None and task.payload is None,
+        evicted=task.state in (State.FAILED, State.LABELLED) and task.payload is None,
     )
 
 
@@ -138,7 +141,7 @@ class QueueModel(RuleBasedStateMachine):
         known = next((task_id for task_id, task in self.tasks.items() if task.event == number), None)
         receipt = commit(self.queue, lambda q: q.put(EVENT[number]))
         task_id = int(receipt.id)
-        if known is not None and self.tasks[known].evicted:
+        if known is not None and self.is_lost(known):
             del self.tasks[known]
             known = None
         if known is None:
@@ -149,7 +152,12 @@ class QueueModel(RuleBasedStateMachine):
             return
         assert receipt == (str(known), True)
         if self.tasks[known].state is State.FAILED:
-            self.redriven(known)
+            self.redriven(known, posted_again=True)
+
+    def is_lost(self, task_id: int) -> bool:
+        """Return whether a failed task has neither pictures nor labels left."""
+        task = self.tasks[task_id]
+        return task.state is State.FAILED and task.evicted and not task.has_reply
 
     # The worker
 
@@ -197,7 +205,7 @@ class QueueModel(RuleBasedStateMachine):
     def take_delivery(self) -> None:
         delivery = commit(self.queue, lambda q: q.take_delivery())
         if delivery is None:
-            due = self.queue.deliveries.next_due(self.now())
+            due = self.queue.store.deliveries.next_due(self.now())
             waiting = set(self.having(State.LABELLED)) - set(self.in_air)
             assert due is not None or self.in_air or not waiting, f"nothing will ever deliver {waiting}"
             return
@@ -218,9 +226,8 @@ class QueueModel(RuleBasedStateMachine):
     def record(self, task_id: int, what: str) -> None:
         if what == "done":
             commit(self.queue, lambda q: q.done(task_id))
-            self.change(
-                task_id, state=State.DONE, ended=self.now(), has_reply=False, attempts=self.tasks[task_id].attempts + 1
-            )
+            attempts = self.tasks[task_id].attempts + 1
+            self.change(task_id, state=State.DONE, ended=self.now(), has_reply=False, attempts=attempts, evicted=False)
         elif what == "refused":
             commit(self.queue, lambda q: q.fail(task_id, Cause.REFUSED, "404"))
             self.failed(task_id, Cause.REFUSED)
@@ -236,7 +243,7 @@ class QueueModel(RuleBasedStateMachine):
     @rule(data=st.data())
     def redrive(self, data: st.DataObject) -> None:
         task_id = data.draw(st.sampled_from(self.having(State.FAILED)))
-        if self.tasks[task_id].evicted:
+        if self.is_lost(task_id):
             with pytest.raises(WrongState):
                 commit(self.queue, lambda q: q.redrive(task_id))
             return
@@ -262,7 +269,7 @@ class QueueModel(RuleBasedStateMachine):
         operations += [partial(TaskQueue.labelled, task_id=task_id, reply=REPLY) for task_id in self.in_hand()]
         if not operations:
             return
-        disk = self.queue.disk
+        disk = self.queue.store.disk
         assert isinstance(disk, CountingDisk)
         refusals = iter([OSError("refused")])
         disk.fails = lambda name, _: next(refusals, None) if name == call else None
@@ -272,23 +279,21 @@ class QueueModel(RuleBasedStateMachine):
 
     @rule(missing=st.sampled_from([1, 300, 3000]))
     def room_is_short(self, missing: int) -> None:
-        """Pictures of failed tasks are given up, the oldest first, and nothing else; all of them before a refusal."""
-        room, kept = self.queue.room, self.with_kept_pictures()
-        room.max_bytes, usual = max(0, self.queue.bytes_used - missing), room.max_bytes
-        try:
-            commit(self.queue, lambda q: q.room.make(0))
-        except QueueFull:
-            assert not self.queue.index.kept_payloads
-        finally:
-            room.max_bytes = usual
-        evicted = kept[: len(kept) - len(self.queue.index.kept_payloads)]
+        """Pictures kept for the owner are deleted, and nothing else; none is deleted if all would not be enough."""
+        capacity, before = self.queue.capacity, self.queue.store.bytes_used
+        capacity.bounds = replace(BOUNDS, max_bytes=max(0, before - missing))
+        has_room = self.queue.make_room(0)
+        capacity.bounds = BOUNDS
+        evicted = [task_id for task_id in self.with_kept_pictures() if self.queue.get(task_id).payload is None]
+        assert bool(evicted) <= has_room
+        assert not has_room or self.queue.store.bytes_used <= max(0, before - missing) + JOURNAL_LINES
         for task_id in evicted:
             self.change(task_id, evicted=True)
 
     def with_kept_pictures(self) -> list[int]:
-        failed = [task_id for task_id in self.having(State.FAILED) if not self.tasks[task_id].has_reply]
-        kept = [task_id for task_id in failed if not self.tasks[task_id].evicted]
-        return sorted(kept, key=lambda task_id: (self.tasks[task_id].ended, task_id))
+        """Return the tasks whose pictures are kept only for the owner."""
+        kept = [*self.having(State.FAILED), *self.having(State.LABELLED)]
+        return [task_id for task_id in kept if not self.tasks[task_id].evicted]
 
     # Time
 
@@ -320,7 +325,7 @@ class QueueModel(RuleBasedStateMachine):
     @rule(limit=st.sampled_from([1, 400, 100_000]), steps=st.integers(1, 4))
     def compaction(self, limit: int, steps: int) -> None:
         for _ in range(steps):
-            self.queue.storage.compact_step(limit)
+            self.queue.store.storage.compact_step(limit)
 
     # Ends of a run
 
@@ -345,7 +350,7 @@ class QueueModel(RuleBasedStateMachine):
         for task_id in in_hand:
             strikes = self.tasks[task_id].strikes + (len(in_hand) == 1)
             self.change(task_id, in_hand=False, suspect=True, strikes=strikes)
-            if strikes == 3:
+            if strikes >= 3:
                 self.failed(task_id, Cause.POISON)
 
     @rule(seed=st.integers(0, 2**32))
@@ -357,11 +362,11 @@ class QueueModel(RuleBasedStateMachine):
         record = rot(Path(self.folder.name), random.Random(seed))
         self.queue = self.open()
         self.accept_what_became_of(record)
-        self.queue.storage.compact()  # as the housekeeper does it at once: the damaged line is gone for good
+        self.queue.store.storage.compact()  # as the housekeeper does it at once: the damaged line is gone for good
 
     def accept_what_became_of(self, record: Record) -> None:
         """The task of a damaged record may be as it was before it, or be gone; a dropped one stays away."""
-        found = {int(key) for key in self.queue.storage.documents}
+        found = {int(key) for key in self.queue.store.storage.documents}
         match record:
             case Note():
                 # The greatest id stood there, maybe nowhere else. Whose pictures are still whole may have been lost.
@@ -397,23 +402,23 @@ class QueueModel(RuleBasedStateMachine):
 
     @invariant()
     def the_queue_holds_what_the_dictionary_says(self) -> None:
-        found = {task.doc_id: self.queue.get(task.doc_id) for task in self.queue.table}
+        found = {task.doc_id: self.queue.get(task.doc_id) for task in self.queue.store.table}
         assert {task_id: seen(NUMBER_OF[task.digest], task) for task_id, task in found.items()} == self.tasks
         for task_id, task in found.items():
             expected = self.tasks[task_id]
-            needs_payload = not (expected.has_reply or expected.evicted or task.state is State.DONE)
+            needs_payload = not (expected.evicted or task.state is State.DONE)
             assert (task.payload is not None) == needs_payload
             assert not needs_payload or self.has_its_pictures(task)
         for state in State:
-            assert self.queue.index.counts[state] == len(self.having(state))
-        assert list(self.queue.index.waiting.after(0)) == self.waiting()
-        assert self.queue.deliveries.in_air == len(self.in_air)
+            assert self.queue.store.index.counts[state] == len(self.having(state))
+        assert list(self.queue.store.index.waiting.after(0)) == self.waiting()
+        assert self.queue.store.deliveries.in_air == len(self.in_air)
 
     @invariant()
     def the_bytes_are_counted_right(self) -> None:
         files = [path for path in Path(self.folder.name).rglob("*") if path.is_file()]
         stored = sum(path.stat().st_size for path in files if path.name not in ("lock", "format", "queue.json.new"))
-        assert self.queue.bytes_used == stored
+        assert self.queue.store.bytes_used == stored
 
     def finish_everything(self) -> None:
         """All that waits can be labelled and delivered: nothing stalls."""
@@ -429,14 +434,14 @@ class QueueModel(RuleBasedStateMachine):
                 delivered = int(delivery.task.id)
                 commit(self.queue, lambda q, delivered=delivered: q.done(delivered))  # type: ignore[misc]  # as above
                 self.queue.landed(delivery, success=True)
-            elif (due := self.queue.deliveries.next_due(self.now())) is not None:
+            elif (due := self.queue.store.deliveries.next_due(self.now())) is not None:
                 self.clock.tick(due - self.now() + 0.001)
-        assert len(self.queue.index.waiting) == 0
+        assert len(self.queue.store.index.waiting) == 0
 
     # The dictionary
 
     def now(self) -> float:
-        return self.queue.elapsed.now()
+        return self.queue.store.elapsed.now()
 
     def change(self, task_id: int, **fields: Any) -> None:
         self.tasks[task_id] = replace(self.tasks[task_id], **fields)
@@ -444,9 +449,13 @@ class QueueModel(RuleBasedStateMachine):
     def failed(self, task_id: int, cause: Cause) -> None:
         self.change(task_id, state=State.FAILED, ended=self.now(), cause=cause, in_hand=False, suspect=False)
 
-    def redriven(self, task_id: int) -> None:
-        state = State.LABELLED if self.tasks[task_id].has_reply else State.PENDING
-        self.change(task_id, state=state, since=self.now(), ended=0.0, cause=None, attempts=0, strikes=0)
+    def redriven(self, task_id: int, *, posted_again: bool = False) -> None:
+        """A task that killed the process stays a suspect when it is posted again, but not if its owner retries it."""
+        task = self.tasks[task_id]
+        state = State.LABELLED if task.has_reply else State.PENDING
+        strikes = task.strikes if posted_again and state is State.PENDING else 0
+        changes = {"state": state, "since": self.now(), "ended": 0.0, "cause": None, "attempts": 0}
+        self.change(task_id, **changes, strikes=strikes, suspect=strikes > 0)
 
     def having(self, state: State) -> list[int]:
         return sorted(task_id for task_id, task in self.tasks.items() if task.state is state)

@@ -128,7 +128,7 @@ def recovery(data: bytes) -> None:
         file = files[which % len(files)]
         file.write_bytes(_changed(file.read_bytes(), what % 3, offset, new))
     queue = TaskQueue(folder, backoff=lambda _: 1.0, disk=_Unsynced())
-    found = len(queue.storage.documents)
+    found = len(queue.store.storage.documents)
     queue.close()
     assert found <= _EVENTS
 

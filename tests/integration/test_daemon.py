@@ -110,9 +110,9 @@ def _make_due(daemon: Daemon) -> None:
 
     queue = TaskQueue(daemon.state, backoff=lambda _: 600.0)
     with queue.batch():
-        for number, task_id in enumerate(list(queue.index.waiting.after(0))):
+        for number, task_id in enumerate(list(queue.store.index.waiting.after(0))):
             assert queue.get(task_id).state == "labelled"
-            queue.change(task_id, {"not_before": queue.elapsed.now() + (600.0 if number else 0.0)})
+            queue.store.change(task_id, {"not_before": queue.store.elapsed.now() + (600.0 if number else 0.0)})
         queue.commit()
     queue.close()
 

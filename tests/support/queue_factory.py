@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from camiohookd.errors import StoreUnavailable
+from camiohookd.errors import QueueFull, StoreUnavailable
 from camiohookd.queue.capacity import Bounds
 from camiohookd.queue.state_folder import FORMAT
 from camiohookd.queue.task import State, Task
@@ -80,11 +80,20 @@ def open_queue(folder: Path, **settings: Any) -> TaskQueue:
 def commit(queue: TaskQueue, operation: Callable[[TaskQueue], Result]) -> Result:
     """Run `operation` as the store thread does, alone in its batch."""
     try:
+        return _alone(queue, operation)
+    except QueueFull as full:
+        if not full.need or not queue.make_room(full.need):
+            raise
+        return _alone(queue, operation)
+
+
+def _alone(queue: TaskQueue, operation: Callable[[TaskQueue], Result]) -> Result:
+    try:
         with queue.batch():
             with queue.all_or_nothing():
                 result = operation(queue)
             queue.commit()
-    except StoreUnavailable:
+    except (StoreUnavailable, QueueFull):
         queue.undo()
         raise
     return result
@@ -104,8 +113,8 @@ def label(queue: TaskQueue, event: Event, reply: Reply = REPLY) -> int:
 
 def crash(queue: TaskQueue) -> None:
     """Simulate a kill of the process that has `queue`: close its files as they are, and free the lock."""
-    queue._folder.close()
-    disk = queue.disk
+    queue.store._folder.close()
+    disk = queue.store.disk
     assert isinstance(disk, CountingDisk)
     disk.die()
 

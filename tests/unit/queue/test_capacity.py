@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from camiohookd.errors import QueueFull, StoreUnavailable
-from camiohookd.queue.capacity import GB, Bounds, Capacity, DrainRate
+from camiohookd.queue.capacity import GB, Bounds, DrainRate
 from camiohookd.queue.task import Cause, State
 from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.storage import segments
@@ -23,26 +23,7 @@ def test_one_event_too_many_is_refused_and_accepted_again_when_one_has_left(tmp_
     assert accept(queue, make_event(2)) == 2  # known events need no room
     commit(queue, lambda q: q.done(task_id))
     assert accept(queue, make_event(3)) > 2
-    assert queue.index.counts == {State.PENDING: 2, State.LABELLED: 0, State.DONE: 1, State.FAILED: 0}
-
-
-def test_over_max_bytes_the_failed_and_quarantined_give_way_before_an_event_is_refused(
-    tmp_path: Path, disk: CountingDisk
-) -> None:
-    clock = HandClock()
-    queue = open_queue(tmp_path, disk=disk, clock=clock, bounds=Bounds(max_bytes=1_800_000, min_free_bytes=0))
-    queue.quarantine.set_aside("payload", "task-0", bytes(300_000))
-    for number in range(1, 5):
-        task_id = accept(queue, make_event(number, size=400_000))
-        clock.tick(1)
-        if number < 4:
-            commit(queue, lambda q, task_id=task_id: q.fail(task_id, Cause.LABELING, "test"))  # type: ignore[misc]  # a default binds the loop's value
-    assert queue.quarantine.bytes_used == 0
-    assert all(queue.get(number).payload for number in (1, 2, 3))
-    with pytest.raises(QueueFull, match=r"queue\.max_bytes"):
-        accept(queue, make_event(5, size=2_000_000))
-    assert [bool(queue.get(number).payload) for number in range(1, 5)] == [False, False, False, True]
-    crash(queue)
+    assert queue.store.index.counts == {State.PENDING: 2, State.LABELLED: 0, State.DONE: 1, State.FAILED: 0}
 
 
 def test_over_max_bytes_what_waits_is_never_given_up(tmp_path: Path, disk: CountingDisk) -> None:
@@ -52,7 +33,7 @@ def test_over_max_bytes_what_waits_is_never_given_up(tmp_path: Path, disk: Count
         for number in range(1, 20):
             accept(queue, make_event(number, size=20_000))
             accepted += 1
-    assert queue.index.counts[State.PENDING] == accepted
+    assert queue.store.index.counts[State.PENDING] == accepted
     assert all(queue.read_payload(queue.get(number)).task_id == number for number in range(1, accepted + 1))
 
 
@@ -65,30 +46,6 @@ def test_a_disk_with_little_left_is_not_filled_up_and_takes_events_again_by_itse
         accept(queue, make_event(1))
     disk.free = 2_000_000
     accept(queue, make_event(1))
-
-
-def test_max_bytes_is_half_of_what_is_free_and_at_most_20_gb(tmp_path: Path, disk: CountingDisk) -> None:
-    queue = open_queue(tmp_path, disk=disk)
-    disk.free = 3 * GB
-    assert Capacity(queue, Bounds()).max_bytes == 1.5 * GB
-    disk.free = 300 * GB
-    assert Capacity(queue, Bounds()).max_bytes == 20 * GB
-
-
-def test_making_room_costs_no_event_of_the_same_batch_when_the_disk_then_refuses(
-    tmp_path: Path, disk: CountingDisk
-) -> None:
-    queue = open_queue(tmp_path, disk=disk, bounds=Bounds(max_bytes=50_000, min_free_bytes=0))
-    first = accept(queue, make_event(1, size=30_000))
-    with queue.batch():
-        queue.labelled(first, REPLY)
-        disk.fails = lambda call, _: OSError("refused") if call == "sync" else None
-        with pytest.raises(StoreUnavailable):
-            queue.put(make_event(2, size=30_000))
-        queue.undo()
-    disk.fails = lambda *_: None
-    assert queue.get(first).state == "pending"
-    assert queue.read_payload(queue.get(first)).pictures == make_event(1, size=30_000).pictures
 
 
 def test_an_event_accepted_beside_a_refused_one_is_durable(tmp_path: Path, disk: CountingDisk) -> None:
@@ -104,10 +61,10 @@ def test_an_event_accepted_beside_a_refused_one_is_durable(tmp_path: Path, disk:
 
 def test_a_disk_that_cannot_make_room_is_unavailable(tmp_path: Path, disk: CountingDisk) -> None:
     queue = open_queue(tmp_path, disk=disk, bounds=Bounds(max_bytes=1000, min_free_bytes=0))
-    queue.quarantine.set_aside("payload", "task-0", bytes(2000))
+    queue.store.quarantine.set_aside("payload", "task-0", bytes(2000))
     disk.fails = lambda call, _: OSError("read-only") if call == "unlink" else None
-    with queue.batch(), pytest.raises(StoreUnavailable, match="read-only"):
-        queue.put(make_event(1))
+    with pytest.raises(StoreUnavailable, match="read-only"):
+        accept(queue, make_event(1))
 
 
 def test_the_wait_is_computed_from_the_rate_at_which_tasks_leave() -> None:
@@ -162,7 +119,7 @@ def test_the_oldest_pictures_of_failed_tasks_make_room_and_no_more_than_is_neede
         assert queue.read_payload(queue.get(task_id)).task_id == task_id
     with pytest.raises(QueueFull):
         accept(queue, make_event(103, size=1_700_000))
-    assert not queue.index.kept_payloads, "all are given up before anything is refused"
+    assert len(queue.store.index.kept_pictures) == 16, "nothing is deleted for an event that does not fit anyway"
     crash(queue)
 
 
@@ -184,33 +141,27 @@ def test_what_nobody_needs_makes_room_before_anything_is_given_up(
     crash(queue)
 
 
-def test_nothing_is_given_back_that_a_refused_commit_needs_again(tmp_path: Path, disk: CountingDisk) -> None:
-    queue = open_queue(tmp_path, disk=disk, bounds=Bounds(max_bytes=500_000, min_free_bytes=0))
-    first = accept(queue, make_event(1, size=200_000))
-    accept(queue, make_event(2, size=200_000))
-    disk.fails = lambda call, _: OSError("refused") if call == "sync" else None
-    disk.calls.clear()
-    with queue.batch():
-        queue.labelled(first, REPLY)
-        with pytest.raises(StoreUnavailable):
-            queue.put(make_event(3, size=200_000))
-        queue.undo()
-    assert disk.calls["unlink"] == 0
-    assert queue.read_payload(queue.get(first)).task_id == first
-    disk.fails = lambda *_: None
+def test_deleting_many_pictures_takes_one_commit(tmp_path: Path, disk: CountingDisk) -> None:
+    queue = open_queue(tmp_path, disk=disk, bounds=Bounds(max_bytes=100_000, min_free_bytes=0))
+    for number in range(1, 31):
+        failing(queue, number, size=2000)
+    disk.syncs.clear()
+    accept(queue, make_event(99, size=50_000))
+    assert not queue.store.index.kept_pictures
+    assert disk.syncs["journal"] <= 2
     crash(queue)
 
 
-def test_giving_up_many_pictures_takes_no_commit_for_each(tmp_path: Path, disk: CountingDisk) -> None:
+def test_pictures_that_share_a_segment_with_a_waiting_event_are_not_deleted_in_vain(
+    tmp_path: Path, disk: CountingDisk
+) -> None:
     queue = open_queue(tmp_path, disk=disk, bounds=Bounds(max_bytes=100_000, min_free_bytes=0))
     accept(queue, make_event(0))
     for number in range(1, 31):
         failing(queue, number, size=2000)
-    disk.syncs.clear()
-    with pytest.raises(QueueFull):  # the first event keeps the segment
+    with pytest.raises(QueueFull):
         accept(queue, make_event(99, size=50_000))
-    assert not queue.index.kept_payloads
-    assert disk.syncs["journal"] <= 2
+    assert len(queue.store.index.kept_pictures) == 30
     crash(queue)
 
 
@@ -225,4 +176,91 @@ def test_tasks_that_fail_leave_the_queue_too(tmp_path: Path, disk: CountingDisk)
     with pytest.raises(QueueFull) as refusal:
         accept(queue, make_event(21))
     assert 3 <= refusal.value.retry_after <= 5
+    crash(queue)
+
+
+def test_quarantine_and_pictures_of_failed_events_are_deleted_before_an_event_is_refused(
+    tmp_path: Path, disk: CountingDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "SEGMENT_BYTES", 300_000)  # one event each
+    clock = HandClock()
+    queue = open_queue(tmp_path, disk=disk, clock=clock, bounds=Bounds(max_bytes=1_800_000, min_free_bytes=0))
+    queue.store.quarantine.set_aside("payload", "task-0", bytes(300_000))
+    for number in range(1, 4):
+        failing(queue, number, size=400_000)
+        clock.tick(1)
+    accept(queue, make_event(4, size=400_000))
+    assert queue.store.quarantine.bytes_used == 0
+    assert all(queue.get(number).payload for number in (1, 2, 3))
+    accept(queue, make_event(5, size=700_000))
+    assert [bool(queue.get(number).payload) for number in (1, 2, 3)] == [False, False, True]
+    crash(queue)
+
+
+def test_nothing_is_deleted_if_all_of_it_would_not_make_enough_room(tmp_path: Path, disk: CountingDisk) -> None:
+    queue = open_queue(tmp_path, disk=disk, bounds=Bounds(max_bytes=10**9, min_free_bytes=60_000_000))
+    task_id = failing(queue, 1, size=400_000)
+    disk.free = 1_000_000
+    with pytest.raises(QueueFull, match=r"queue\.min_free_bytes"):
+        accept(queue, make_event(2))
+    assert queue.get(task_id).payload
+    crash(queue)
+
+
+def test_pictures_of_labelled_events_are_deleted_before_those_of_failed_ones(
+    tmp_path: Path, disk: CountingDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "SEGMENT_BYTES", 100_000)  # one event each
+    queue = open_queue(tmp_path, disk=disk, bounds=Bounds(max_bytes=650_000, min_free_bytes=0))
+    failed = failing(queue, 1, size=200_000)
+    labelled = label(queue, make_event(2, size=200_000))
+    accept(queue, make_event(3, size=200_000))
+    accept(queue, make_event(4, size=200_000))
+    assert queue.get(labelled).payload is None
+    assert queue.read_reply(queue.get(labelled)) == REPLY
+    assert queue.get(failed).payload
+    crash(queue)
+
+
+def test_without_max_bytes_the_queue_may_take_what_it_has_and_what_is_free(tmp_path: Path, disk: CountingDisk) -> None:
+    queue = open_queue(tmp_path, disk=disk, bounds=Bounds())
+    disk.free = 3 * GB
+    assert queue.capacity.max_bytes == 3 * GB + queue.store.bytes_used
+    disk.free = 300 * GB
+    assert queue.capacity.max_bytes == 20 * GB
+
+
+def test_a_restart_of_a_half_full_disk_does_not_lower_the_bound(tmp_path: Path, disk: CountingDisk) -> None:
+    """600 MB, of which the queue takes half: after a restart the next event was refused."""
+    disk.free = 6_000_000
+    queue = open_queue(tmp_path, disk=disk, bounds=Bounds(min_free_bytes=100_000))
+    for number in range(30):
+        accept(queue, make_event(number, size=100_000))
+        disk.free -= 100_000
+    queue.close()
+    again = CountingDisk()
+    again.free = 3_000_000
+    queue = open_queue(tmp_path, disk=again, bounds=Bounds(min_free_bytes=100_000))
+    assert queue.refusal() is None
+    accept(queue, make_event(99, size=100_000))
+    crash(queue)
+
+
+def test_a_start_on_a_full_disk_refuses_until_there_is_room(tmp_path: Path, disk: CountingDisk) -> None:
+    disk.free = 0
+    queue = open_queue(tmp_path, disk=disk, bounds=Bounds(min_free_bytes=1_000_000))
+    assert "queue.min_free_bytes" in str(queue.refusal())
+    with pytest.raises(QueueFull):
+        accept(queue, make_event(1))
+    disk.free = 10_000_000
+    assert queue.refusal() is None
+    accept(queue, make_event(1))
+    crash(queue)
+
+
+def test_it_says_beforehand_that_too_many_events_wait(tmp_path: Path, disk: CountingDisk) -> None:
+    queue = open_queue(tmp_path, disk=disk, bounds=Bounds(max_tasks=1, max_bytes=10**9, min_free_bytes=0))
+    assert queue.refusal() is None
+    accept(queue, make_event(1))
+    assert "queue.max_tasks" in str(queue.refusal())
     crash(queue)

@@ -73,7 +73,8 @@ def facts(index: TaskIndex) -> dict[str, Any]:
         "claimable": sorted(task_id for ids in index.claimable._ids.values() for task_id in ids.after(0)),
         "in hand": index.in_hand,
         "digests": index._by_digest,
-        "timed": [sorted(ids._times.items()) for ids in (index.by_age, index.kept_payloads, *index.ended.values())],
+        "timed": [sorted(ids._times.items()) for ids in (index.by_age, *index.ended.values())],
+        "kept": [index.kept_pictures._ages, index.kept_pictures.in_segment],
         "segments": (index._segments._needed, index._replies._needed),
         "due": sorted(due),
     }

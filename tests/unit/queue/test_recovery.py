@@ -17,7 +17,7 @@ def claim(queue: TaskQueue) -> int | None:
 
 def restarted(queue: TaskQueue, **settings: Any) -> TaskQueue:
     crash(queue)
-    return open_queue(queue.folder, **settings)
+    return open_queue(queue.store.folder, **settings)
 
 
 def finish(queue: TaskQueue, task_id: int) -> None:
@@ -110,9 +110,9 @@ def test_what_may_have_been_delivered_is_told_after_an_unclean_stop_only(tmp_pat
 def torn_off(queue: TaskQueue) -> TaskQueue:
     """The journal loses its last record: the power went between the segment's sync and the journal's."""
     crash(queue)
-    journal = max(queue.folder.glob("queue.journal-*"))
+    journal = max(queue.store.folder.glob("queue.journal-*"))
     journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:-1]))
-    return open_queue(queue.folder)
+    return open_queue(queue.store.folder)
 
 
 def test_a_payload_whose_task_was_torn_off_the_journal_is_queued(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_task_that_was_dropped_does_not_come_back_from_its_payload(tmp_path: P
             queue = open_queue(tmp_path)
         else:
             queue = restarted(queue)
-        assert list(queue.storage.documents) == ["1"]
+        assert list(queue.store.storage.documents) == ["1"]
     crash(queue)
 
 
@@ -156,5 +156,5 @@ def test_after_damage_an_event_that_is_known_under_another_id_is_not_queued_twic
     journal = max(tmp_path.glob("queue.journal-*"))
     journal.write_bytes(journal.read_bytes().replace(b'["note"', b'["nose"', 1))
     queue = open_queue(tmp_path)
-    assert list(queue.storage.documents) == ["2", "3"]
+    assert list(queue.store.storage.documents) == ["2", "3"]
     crash(queue)

@@ -48,7 +48,7 @@ def test_an_event_that_is_known_is_a_duplicate_of_the_same_task(queue: TaskQueue
         commit(queue, lambda q: q.done(task_id))
     assert commit(queue, lambda q: q.put(make_event(1))) == (str(task_id), True)
     assert queue.get(task_id).state == ends
-    assert len(queue.table) == 1
+    assert len(queue.store.table) == 1
 
 
 def test_twins_in_one_batch_are_queued_once(queue: TaskQueue) -> None:
@@ -68,10 +68,10 @@ def test_an_event_that_had_failed_is_redriven_when_it_comes_again(queue: TaskQue
 def test_an_event_that_had_failed_and_lost_its_pictures_is_taken_in_anew(queue: TaskQueue) -> None:
     task_id = accept(queue, make_event(1))
     commit(queue, lambda q: q.fail(task_id, Cause.LABELING, "test"))
-    commit(queue, lambda q: q.let_payload_go(task_id))
+    commit(queue, lambda q: q.store.change(task_id, {}, remove=("payload",)))
     receipt = commit(queue, lambda q: q.put(make_event(1)))
     assert not receipt.duplicate
-    assert [int(task.doc_id) for task in queue.table] == [int(receipt.id)] != [task_id]
+    assert [int(task.doc_id) for task in queue.store.table] == [int(receipt.id)] != [task_id]
 
 
 @pytest.mark.parametrize(("call", "kind"), [("write", "segments"), ("sync", "segments"), ("write", "journal")])
@@ -87,14 +87,14 @@ def test_a_refused_event_was_never_there(
         except StoreUnavailable as error:
             queue.undo()
             assert "full" in str(error)
-    assert queue.trouble is not None
+    assert queue.store.health.trouble is not None
     disk.fails = lambda *_: None
     accept(queue, make_event(3))
-    assert queue.trouble is None
+    assert queue.store.health.trouble is None
     crash(queue)
     again = open_queue(tmp_path / "state")
-    assert sorted(document["digest"] for document in again.table) == sorted(make_event(n).digest for n in (1, 3))
-    for document in again.table:
+    assert sorted(document["digest"] for document in again.store.table) == sorted(make_event(n).digest for n in (1, 3))
+    for document in again.store.table:
         assert again.read_payload(again.get(document.doc_id)).meta["digest"] == document["digest"]
     crash(again)
 
@@ -132,18 +132,46 @@ def test_a_claim_waits_for_no_disk(queue: TaskQueue, disk: CountingDisk) -> None
     assert disk.calls == {"write": 1}
 
 
-def test_the_reply_is_kept_and_the_pictures_go(queue: TaskQueue) -> None:
+def test_the_pictures_stay_until_the_reply_is_delivered(queue: TaskQueue) -> None:
     task = queue.get(label(queue, make_event(1)))
-    assert (task.state, queue.read_reply(task), task.payload) == (State.LABELLED, REPLY, None)
-    with pytest.raises(DamagedRecordError, match="it was deleted"):
-        queue.read_payload(task)
+    assert (task.state, queue.read_reply(task)) == (State.LABELLED, REPLY)
+    assert queue.read_payload(task).pictures == make_event(1).pictures
+    commit(queue, lambda q: q.done(int(task.id)))
+    with pytest.raises(DamagedRecordError, match="deleted"):
+        queue.read_payload(queue.get(int(task.id)))
+
+
+@pytest.mark.parametrize("cause", [Cause.NOT_ALLOWED, Cause.REFUSED, Cause.EXPIRED])
+def test_an_event_that_fails_after_it_was_labelled_keeps_its_pictures(queue: TaskQueue, cause: Cause) -> None:
+    task_id = label(queue, make_event(1))
+    commit(queue, lambda q: q.fail(task_id, cause, "test"))
+    assert queue.read_payload(queue.get(task_id)).pictures == make_event(1).pictures
+
+
+def test_a_poisonous_event_that_is_posted_again_starts_with_its_strikes(tmp_path: Path) -> None:
+    queue = open_queue(tmp_path)
+    accept(queue, make_event(1))
+    for _ in range(3):
+        commit(queue, lambda q: q.claim())
+        crash(queue)
+        queue = open_queue(tmp_path)
+    assert queue.get(1).cause is Cause.POISON
+    accept(queue, make_event(1))
+    assert (queue.get(1).strikes, queue.get(1).suspect) == (3, True)
+    commit(queue, lambda q: q.claim())
+    crash(queue)
+    queue = open_queue(tmp_path)
+    assert queue.get(1).cause is Cause.POISON, "one more death is enough"
+    commit(queue, lambda q: q.redrive(1))
+    assert queue.get(1).strikes == 0, "its owner may try again from the start"
+    crash(queue)
 
 
 def test_a_payload_of_another_task_is_noticed(queue: TaskQueue) -> None:
     accept(queue, make_event(1))
     accept(queue, make_event(2))
     place = list(queue.get(2).payload or ())
-    commit(queue, lambda q: q.change(1, {"payload": place}))
+    commit(queue, lambda q: q.store.change(1, {"payload": place}))
     with pytest.raises(DamagedRecordError, match="task 2"):
         queue.read_payload(queue.get(1))
 
@@ -155,10 +183,10 @@ def test_a_delivered_task_is_done_and_keeps_what_duplicates_need(queue: TaskQueu
     label(queue, make_event(1))
     delivery = take(queue)
     assert queue.read_reply(delivery.task) == REPLY
-    assert queue.is_in_air(1)
+    assert queue.tasks.is_worked_on(1)
     commit(queue, lambda q: q.done(1))
     queue.landed(delivery, success=True)
-    assert not queue.is_in_air(1)
+    assert not queue.tasks.is_worked_on(1)
     task = queue.get(1)
     assert (task.state, task.reply, task.callback_url) == (State.DONE, None, "")
     assert task.digest == make_event(1).digest
@@ -263,13 +291,13 @@ def test_a_verb_that_does_not_fit_the_state_changes_nothing(queue: TaskQueue) ->
         lambda q: q.give_back(2),
         lambda q: q.fail(2, Cause.REFUSED, "again"),
     ]
-    before = [dict(document) for document in queue.table]
+    before = [dict(document) for document in queue.store.table]
     for verb in verbs:
         with pytest.raises(WrongState):
             commit(queue, verb)
     with pytest.raises(NoSuchTask):
         commit(queue, lambda q: q.drop(9))
-    assert [dict(document) for document in queue.table] == before
+    assert [dict(document) for document in queue.store.table] == before
 
 
 # the folder
@@ -292,10 +320,10 @@ def test_tinydbs_queries_work_on_the_live_queue(queue: TaskQueue) -> None:
     for number in range(1, 6):
         accept(queue, make_event(number, camera="back" if number % 2 else "front"))
     commit(queue, lambda q: q.fail(3, Cause.LABELING, "test"))
-    assert [task.doc_id for task in queue.table.search(where("camera") == "back")] == [1, 3, 5]
-    commit(queue, lambda q: q.table.remove((where("camera") == "back") & (where("state") == "failed")))
-    assert queue.index.counts[State.FAILED] == 0
-    assert len(queue.table) == 4
+    assert [task.doc_id for task in queue.store.table.search(where("camera") == "back")] == [1, 3, 5]
+    commit(queue, lambda q: q.store.table.remove((where("camera") == "back") & (where("state") == "failed")))
+    assert queue.store.index.counts[State.FAILED] == 0
+    assert len(queue.store.table) == 4
 
 
 def test_a_second_queue_on_the_folder_is_refused(queue: TaskQueue, tmp_path: Path) -> None:
@@ -309,13 +337,13 @@ def test_a_restart_finds_everything_as_it_was(queue: TaskQueue, tmp_path: Path, 
     commit(queue, lambda q: q.done(1))
     commit(queue, lambda q: q.fail(2, Cause.REFUSED, "404"))
     commit(queue, lambda q: q.retry(3, "503", 300.0))
-    before = {document.doc_id: dict(document) for document in queue.table}
-    counts = dict(queue.index.counts)
+    before = {document.doc_id: dict(document) for document in queue.store.table}
+    counts = dict(queue.store.index.counts)
     queue.close()
     for _ in range(2):
         queue = open_queue(tmp_path / "state", clock=clock)
-        assert {document.doc_id: dict(document) for document in queue.table} == before
-        assert {state: queue.index.counts[state] for state in counts} == counts
+        assert {document.doc_id: dict(document) for document in queue.store.table} == before
+        assert {state: queue.store.index.counts[state] for state in counts} == counts
         crash(queue)
 
 

@@ -75,8 +75,8 @@ def test_attempts_count_every_post_to_the_callback_that_ended(queue: TaskQueue, 
 def test_the_snapshot_counts_every_state_and_every_byte(queue: TaskQueue) -> None:
     snapshot = views.snapshot(queue)
     assert snapshot.tasks == {"pending": 2, "labelled": 1, "done": 1, "failed": 1}
-    assert snapshot.written_bytes == queue.disk.written > 0
-    assert snapshot.written_bytes_per_event == queue.disk.written / 5
+    assert snapshot.written_bytes == queue.store.disk.written > 0
+    assert snapshot.written_bytes_per_event == queue.store.disk.written / 5
     assert snapshot.quarantined == {"journal": 0, "snapshot": 0, "payload": 0, "reply": 0}
 
 
@@ -88,7 +88,7 @@ def test_the_desk_retries_what_failed_and_nothing_else(queue: TaskQueue) -> None
 
 
 def test_the_desk_says_which_failed_task_has_nothing_left_to_retry(queue: TaskQueue) -> None:
-    queue.let_payload_go(4)
+    queue.store.change(4, {}, remove=("payload",))
     answer = commands.perform(queue, commands.RetryFailed())
     assert isinstance(answer, commands.Retried)
     assert (answer.count, answer.next) == (0, None)

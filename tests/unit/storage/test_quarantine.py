@@ -29,12 +29,11 @@ def test_the_oldest_is_given_up_first_also_by_the_next_run(quarantine: Quarantin
         quarantine.set_aside("payload", f"task-{99 - number}", b"x" * (number + 1))
     again = Quarantine(tmp_path / "quarantine", CountingDisk())
     assert again.bytes_used == sum(range(13))
-    for number in range(11):
-        assert again.evict_oldest()
-        assert again.bytes_used == sum(range(number + 2, 13))
+    assert again.evict(60) == sum(range(12))
     assert [path.name for path in again.files()] == ["000012-payload-task-88"]
-    assert again.evict_oldest()
-    assert not again.evict_oldest()
+    assert again.bytes_used == 12
+    assert again.evict(1) == 12
+    assert again.evict(1) == 0
 
 
 def test_a_disk_that_refuses_costs_the_copy_and_no_more(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
