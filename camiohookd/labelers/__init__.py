@@ -1,6 +1,6 @@
-"""What labels pictures: the pictures of an event → detections.
+"""Labelers: the pictures of an event → detections.
 
-`onnx` runs a model that `model` describes and whose outputs `decoders` understands; `own` asks a script or a program of
+`onnx` runs a model that `model` describes and whose outputs `decoders` read; `own_code` asks a script or a program of
 the owner's.
 """
 
@@ -13,15 +13,18 @@ from camiohookd.wire.images import Picture
 
 
 class Frame(NamedTuple):
-    """One picture of an event: its file, and its pixels as far as the labeler wants to see them."""
+    """One picture of an event: as it came, and decoded at the scale that the labeler needs."""
 
     picture: Picture
     decoded: Decoded
 
 
 class Findings(NamedTuple):
-    """`pictures` holds what is in each frame, in their order, most probable first; `event` the labels of the event as
-    a whole, from a labeler that tells no more than that, and None from all others."""
+    """What a labeler found in an event's frames.
+
+    `pictures` are the detections in each frame, in the frames' order, most probable first. `event` are the labels of
+    the event as a whole, from a labeler that finds no more than that; None from all others.
+    """
 
     pictures: Sequence[Sequence[Detection]]
     event: Sequence[str] | None = None
@@ -32,32 +35,31 @@ class Labeler(Protocol):
 
     @property
     def device(self) -> str:
-        """What it runs on at present, for people."""
+        """What it runs on at present, as text to show."""
         ...
 
     @property
     def input_size(self) -> tuple[int, int]:
-        """Width and height in pixels that a picture is scaled to; more detail than that is not looked at."""
+        """Width and height in pixels that a picture is scaled to."""
         ...
 
     @property
     def at_once(self) -> int | None:
-        """The most frames that a call may have; None: those of a whole event."""
+        """The most frames in a call of `label`; None: all frames of an event, in one call."""
         ...
 
     @property
     def default_probability(self) -> float:
-        """What is less probable is not worth reporting, unless somebody says otherwise."""
+        """The least probability to report if no rule sets one, 0 to 1."""
         ...
 
     def label(self, frames: Sequence[Frame], min_probability: float | None = None) -> Findings:
-        """What is in the frames; boxes in pixels of the displayed picture in full.
+        """Find objects in the frames; boxes are in pixels of the displayed picture in full.
 
-        What is less probable than `min_probability` (None: than the default one) is left out, if that saves work.
-        Raises `errors.LabelingError`.
+        Detections below `min_probability` (None: the default) may be left out. Raises LabelingError or LabelerDown.
         """
         ...
 
     def close(self) -> None:
-        """End what it has started; nothing is labelled afterwards."""
+        """Stop everything it has started; do not call `label` afterwards."""
         ...

@@ -1,4 +1,4 @@
-"""The models that are installed, and a new one among them: a folder each with `model.toml`, the model and its licence.
+"""Installed models, and adding one: each is a folder with `model.toml`, the model and its licence.
 
 tables ─▶ `to_toml` ─▶ NAME.new/ (model.toml, model.onnx, LICENSE) ─▶ tried out ─▶ NAME/
 """
@@ -20,7 +20,7 @@ MODEL_FILE = "model.onnx"
 
 @dataclass(frozen=True, slots=True)
 class InstalledModel:
-    """A folder with a `model.toml`; `problem` says why it cannot be used, None when its file is the described one."""
+    """A folder with a `model.toml`; `problem` says why it cannot be used, None if it can."""
 
     folder: Path
     description: ModelDescription | None
@@ -29,7 +29,7 @@ class InstalledModel:
 
 
 def installed(folders: Sequence[Path] = FOLDERS) -> Iterator[InstalledModel]:
-    """Every model in `folders`, the one that a name stands for before others of that name."""
+    """Yield every model in `folders`; of models with the same name, the one that is used comes first."""
     for folder in folders:
         for file in sorted(folder.glob("*/model.toml")):
             yield _inspect(file.parent)
@@ -46,10 +46,10 @@ def _inspect(folder: Path) -> InstalledModel:
 
 @contextmanager
 def adding(target: Path, model: bytes, licence: bytes | None) -> Iterator[Path]:
-    """A new model's folder to be: what is inside the `with` writes its `model.toml` and tries it out.
+    """Make a temporary folder for a new model, in which the `with` block writes `model.toml` and tries the model out.
 
-    At the end it takes the place of `target`, an older one included; after an exception nothing has changed. Raises
-    ModelError where the folder cannot be made.
+    At the end it replaces `target`; after an exception nothing has changed. Raises ModelError if the folder cannot be
+    made.
     """
     staging = target.with_name(f".{target.name}.new")
     try:
@@ -73,14 +73,14 @@ def adding(target: Path, model: bytes, licence: bytes | None) -> Iterator[Path]:
 
 
 def _make_folder(folder: Path) -> None:
-    """That of all models, if it is not there."""
+    """Make the folder of all models if it does not exist."""
     if not folder.is_dir():
         folder.mkdir(parents=True)
         _give_to_owner_of(folder.parent, folder)
 
 
 def _make_readable(folder: Path) -> None:
-    """For the daemon's user too, who is not the one that adds models; what is under its own folder is its own."""
+    """Let the daemon's user read the files; what is under its own folder belongs to it."""
     for path in (folder, *folder.iterdir()):
         path.chmod(0o755 if path.is_dir() else 0o644)
         _give_to_owner_of(folder.parent, path)
@@ -93,7 +93,7 @@ def _give_to_owner_of(folder: Path, path: Path) -> None:
 
 
 def to_toml(tables: Mapping[str, Any]) -> str:
-    """Settings and, one level deep, tables of them as TOML; a JSON string, number or list is one of TOML too."""
+    """Write settings and, one level deep, tables as TOML; JSON strings, numbers and lists are valid TOML, too."""
     lines = [f"{key} = {_value(value)}" for key, value in tables.items() if not isinstance(value, Mapping)]
     for name, table in tables.items():
         if isinstance(table, Mapping):

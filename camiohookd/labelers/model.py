@@ -1,7 +1,7 @@
 """A model's folder: a name or a path → the folder → `model.toml` as a `ModelDescription` → the model's checked bytes.
 
-`models/ssdlite-mobilenet-v2-coco/model.toml` shows every key. Whatever is wrong ends as a `ModelError` that names
-the file, the key, what was given and what is expected.
+`models/ssdlite-mobilenet-v2-coco/model.toml` shows every key. Whatever is wrong raises a `ModelError` that names
+the file, the key, the given value and what is expected.
 """
 
 import hashlib
@@ -34,11 +34,11 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Input(_Table, frozen=True):
     """The model's one input: pictures of `width` x `height` pixels.
 
-    `layout`: "NCHW" is [batch, 3, height, width], "NHWC" [batch, height, width, 3]. A colour's value lies in `range`;
-    `mean` is then subtracted and the rest divided by `std`, both in the order of `color_order`.
-    `resize`: "stretch" gives up the picture's proportions; "letterbox" keeps them, with the picture at the top left and
-    the rest filled with the grey `padding`; "letterbox-centred" has it in the middle; "crop" cuts off what is too much
-    at two sides.
+    `layout`: "NCHW" is [batch, 3, height, width], "NHWC" [batch, height, width, 3]. Colour values are scaled to
+    `range`, then `mean` is subtracted and the result divided by `std`, both in the order of `color_order`.
+
+    `resize`: "stretch" does not keep the proportions; "letterbox" does, with the picture at the top left and the rest
+    filled with the grey `padding`; "letterbox-centred" puts it in the middle; "crop" cuts off what does not fit.
     """
 
     name: str
@@ -54,8 +54,11 @@ class Input(_Table, frozen=True):
 
 
 class Thresholds(_Table, frozen=True):
-    """`score`: what is less probable is not reported; `iou`: of two boxes of one label that overlap more, one is;
-    `max_boxes`: the most that are reported of a picture."""
+    """What is reported.
+
+    `score`: the least probability; `iou`: of boxes of one label with a larger intersection over union, only the most
+    probable; `max_boxes`: the most boxes of a picture.
+    """
 
     score: _Fraction
     iou: _Fraction
@@ -63,11 +66,11 @@ class Thresholds(_Table, frozen=True):
 
 
 class ModelDescription(_Table, frozen=True):
-    """A `model.toml`. `file` is the model's name in the same folder; `labels` are in the order of the model's
-    outputs, "" for an output that stands for nothing; `sha256` is `file`'s, in hexadecimal.
+    """A `model.toml`.
 
-    `outputs` are the names of the graph's outputs by their role for the decoder, where they are not the role's own;
-    `options` are the decoder's.
+    `file` is the model's name in the same folder, `sha256` its checksum in hexadecimal. `labels` are in the order of
+    the model's outputs, "" for an output without a meaning. `outputs` are the names of the graph's outputs by
+    their role for the decoder, where they differ from the role; `options` are the decoder's.
     """
 
     task: Literal["detection", "classification"]
@@ -84,7 +87,7 @@ class ModelDescription(_Table, frozen=True):
 
 
 def find(name_or_path: str, folders: Sequence[Path] = FOLDERS) -> Path:
-    """The model's folder: of that path, or the first of that name in `folders`."""
+    """Return the model's folder: that path, or the first of that name in `folders`. Raises ModelError."""
     path = Path(name_or_path)
     if "/" in name_or_path or path.is_dir():
         if not path.is_dir():
@@ -96,7 +99,7 @@ def find(name_or_path: str, folders: Sequence[Path] = FOLDERS) -> Path:
             if (folder / name_or_path / "model.toml").is_file():
                 return folder / name_or_path
             looked_in.append(str(folder))
-        except PermissionError:  # the service's own folder
+        except PermissionError:  # the service's folder is private
             looked_in.append(f"{folder} (which cannot be read{remedy(folder)})")
     raise ModelError(
         f"model {name_or_path!r} is not in {', '.join(looked_in)}; give the name of a folder there, or a path"
@@ -104,7 +107,7 @@ def find(name_or_path: str, folders: Sequence[Path] = FOLDERS) -> Path:
 
 
 def load_description(folder: Path) -> ModelDescription:
-    """The folder's `model.toml`, validated."""
+    """Read and validate the folder's `model.toml`. Raises ModelError."""
     file = folder / "model.toml"
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -119,7 +122,7 @@ def load_description(folder: Path) -> ModelDescription:
 
 
 def read_model(folder: Path, description: ModelDescription) -> bytes:
-    """The model's bytes, of which the SHA-256 is the described one."""
+    """Read the model's bytes, and check their SHA-256. Raises ModelError."""
     file = folder / description.file
     try:
         data = file.read_bytes()
@@ -135,7 +138,7 @@ def read_model(folder: Path, description: ModelDescription) -> bytes:
 
 
 def _complaint(message: str, table: dict[str, Any]) -> str:
-    """msgspec's ``Expected `int`, got `str` - at `$.input.width` `` in the words of who wrote the file."""
+    """Translate msgspec's ``Expected `int`, got `str` - at `$.input.width` `` to the names in the file."""
     what, _, where = message.partition(" - at `$")
     path = re.findall(r"\w+", where)
     given: Any = table

@@ -1,4 +1,4 @@
-"""The labeler that the settings ask for, ready to use."""
+"""Open the labeler that the settings ask for."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,16 +9,17 @@ from camiohookd.labelers import Labeler
 
 
 class Opened(NamedTuple):
-    """`threads` is how many should call it at a time."""
+    """A labeler, and how many threads should call it at a time."""
 
     labeler: Labeler
     threads: int
 
 
 def open_labeler(settings: LabelerSettings, state: Path | None, on_degraded: Callable[[bool], None]) -> Opened:
-    """In the `state` folder is kept what makes the next start faster; without one, nothing is measured.
+    """Open the labeler, ready to use. The `state` folder keeps what makes the next start faster.
 
-    `on_degraded` is told when the CPU stands in for the device, and when it no longer does. Raises SetupError.
+    `on_degraded` is called with True when the CPU replaces the device, and with False when the device works again.
+    Raises SetupError.
     """
     match settings.kind:
         case "python":

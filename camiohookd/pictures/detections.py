@@ -1,4 +1,4 @@
-"""What a labeler found in a picture, and its geometry."""
+"""Objects that a labeler found in a picture, and their geometry."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -8,7 +8,7 @@ _ON_EDGE = 1e-9
 
 
 class Box(NamedTuple):
-    """Pixels of the picture as it is displayed, y down, (0, 0) the top-left corner."""
+    """A box in pixels of the displayed picture, y down, (0, 0) is the top-left corner."""
 
     left: float
     top: float
@@ -21,9 +21,9 @@ Polygon = tuple[tuple[float, float], ...]
 
 
 class Detection(NamedTuple):
-    """One object: `probability` 0..1, `box` None where the labeler only classifies.
+    """One object: `probability` is 0..1, `box` None if the labeler only classifies.
 
-    `outline` is the object's outline where the labeler knows one that says more than the box.
+    `outline` is the object's outline, if the labeler knows a more precise one than the box.
     """
 
     label: str
@@ -33,9 +33,9 @@ class Detection(NamedTuple):
 
 
 def polygon(box: Box, width: int, height: int) -> Polygon:
-    """The corners of `box` in a picture of `width` x `height` pixels, as Camio wants them.
+    """Return the corners of `box` in a picture of `width` x `height` pixels as Camio expects them.
 
-    Counter-clockwise from the bottom-left corner, cut off at the picture's edges, to four decimals (a tenth of a
+    They go counter-clockwise from the bottom-left corner, clipped to the picture, with four decimals (a tenth of a
     pixel of a 1000-pixel picture).
     """
     left, right = (_fraction(x, width) for x in (box.left, box.right))
@@ -44,18 +44,18 @@ def polygon(box: Box, width: int, height: int) -> Polygon:
 
 
 def area(box: Box, width: int, height: int) -> float:
-    """How much of a picture of `width` x `height` pixels `box` covers, 0..1."""
+    """Return the part of a picture of `width` x `height` pixels that `box` covers, 0..1."""
     right, bottom = _fraction(box.right, width), _fraction(box.bottom, height)
     return max(right - _fraction(box.left, width), 0.0) * max(bottom - _fraction(box.top, height), 0.0)
 
 
 def foot(box: Box, width: int, height: int) -> tuple[float, float]:
-    """The middle of the bottom edge of `box`, as (x, y) fractions of the picture, y down."""
+    """Return the middle of the bottom edge of `box` as (x, y) fractions of the picture, y down."""
     return _fraction((box.left + box.right) / 2, width), _fraction(box.bottom, height)
 
 
 def inside(corners: Sequence[tuple[float, float]], point: tuple[float, float]) -> bool:
-    """Whether `point` lies in the polygon of these `corners`, or on its edge.
+    """Return whether `point` is in the polygon of these `corners`, or on its edge.
 
     By the even-odd rule: a ray to the right crosses the edges an odd number of times (M. Shimrat, Algorithm 112,
     Communications of the ACM 5(8), 1962).

@@ -22,7 +22,7 @@ class MemoryBudget:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.peak = 0
-        self._used = 0
+        self.used = 0
         self._waiting: deque[object] = deque()
         self._changed = threading.Condition()
 
@@ -37,20 +37,20 @@ class MemoryBudget:
                 "(setting images.max_decoded_bytes)"
             )
         with self._changed:
-            if not wait and (self._waiting or self._used + amount > self.limit):
+            if not wait and (self._waiting or self.used + amount > self.limit):
                 raise NoRoom
             turn = object()
             self._waiting.append(turn)
-            self._changed.wait_for(lambda: self._waiting[0] is turn and self._used + amount <= self.limit)
+            self._changed.wait_for(lambda: self._waiting[0] is turn and self.used + amount <= self.limit)
             self._waiting.popleft()
-            self._used += amount
-            self.peak = max(self.peak, self._used)
+            self.used += amount
+            self.peak = max(self.peak, self.used)
             self._changed.notify_all()  # the next in line may fit, too
         return Share(self, amount)
 
     def _give_back(self, amount: int) -> None:
         with self._changed:
-            self._used -= amount
+            self.used -= amount
             self._changed.notify_all()
 
 

@@ -1,7 +1,7 @@
 """The images of a posted event: each is a `Picture`, or `Rejected` without costing the others.
 
-A timestamp is an opaque key: one that is not an ISO 8601 time is kept as it came, and one line of the event's warnings
-is about all of them. One that could not be echoed byte for byte costs its picture.
+A timestamp is an opaque key: one that is not an ISO 8601 time is kept as it is, and one of the event's warnings names
+them all. An image whose timestamp cannot be sent back byte for byte is rejected.
 """
 
 import re
@@ -42,9 +42,9 @@ class Rejected:
 def sort_images(
     images: list[Any], max_base64: int, warnings: list[str]
 ) -> tuple[tuple[Picture, ...], tuple[Rejected, ...]]:
-    """Those that can be used and those that cannot; `warnings` gets sentences about what is ignored.
+    """Separate images that can be used from those that cannot; add sentences about what is ignored to `warnings`.
 
-    `max_base64` is how many characters an image may have.
+    `max_base64` is the most characters of an image.
     """
     pictures: list[Picture] = []
     rejected: list[Rejected] = []
@@ -98,9 +98,9 @@ def _odd_timestamp(timestamp: Any) -> str | None:
     if len(timestamp) > MAX_TEXT:
         return f"it is longer than {MAX_TEXT} characters"
     if _CONTROL.search(timestamp):
-        return "it holds control characters"
+        return "it contains control characters"
     if json_body.HALF_PAIR.search(timestamp):
-        return "it holds half of a surrogate pair, which cannot be sent back"
+        return "it contains half of a surrogate pair, which cannot be sent back"
     return None
 
 

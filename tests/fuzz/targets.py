@@ -20,6 +20,7 @@ from camiohookd.errors import ConfigError, ModelError, PayloadError, PictureErro
 from camiohookd.labelers import model
 from camiohookd.labelers.decoders import decoder
 from camiohookd.pictures import decode as images
+from camiohookd.pictures.memory import MemoryBudget
 from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.storage import journal
 from camiohookd.storage.documents import Documents
@@ -45,9 +46,12 @@ def payload(data: bytes) -> None:
 
 
 def picture(data: bytes) -> None:
+    budget = MemoryBudget(_LIMITS.max_decoded_bytes)
     with contextlib.suppress(PictureError):
-        decoded = images.decode(data, _LIMITS, (32, 32))
+        decoded = images.decode(data, _LIMITS, (32, 32), budget)
         assert decoded.width * decoded.height <= _LIMITS.max_pixels
+        decoded.release()
+    assert budget.used == 0
 
 
 def gzip_payload(data: bytes) -> None:

@@ -1,8 +1,8 @@
 """A model's raw outputs → candidates above a probability.
 
-A decoder turns the outputs for one picture into `Candidates` with boxes in pixels of the model's input; `suppress` is
-the same for all. The contract of each output is written at its decoder. Pure numpy; a decoder keeps nothing between
-calls, so that several threads share one.
+A decoder turns the outputs for one picture into `Candidates` with boxes in pixels of the model's input; all share
+`suppress`. Each decoder documents its outputs. Pure numpy; a decoder keeps nothing between calls, so several threads
+may share one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,24 +23,23 @@ __all__ = ["DECODERS", "MAX_CANDIDATES", "Candidates", "Decoder", "Floats", "dec
 
 
 class Decoder(Protocol):
-    """One kind of output. `separate` says that there is one candidate an object, so that none has to be suppressed."""
+    """Reads one kind of output. `separate` says that there is one candidate for each object, so none is suppressed."""
 
     separate: bool
     outputs: dict[str, tuple[int | None, ...]]
-    """The outputs by their role, with their shapes; None is any length, the first one the batch's."""
+    """The shapes of the outputs by their role; None is any length, the first length is the batch's."""
 
     def __call__(self, outputs: Sequence[Floats], min_probability: float) -> Candidates:
-        """The candidates in the `outputs` for one picture, which come in the order of the property, without the batch
-        axis."""
+        """Return the candidates in the outputs for one picture, given in the property's order without batch axis."""
         ...
 
 
 DECODERS: dict[str, Any] = {each.name: each for each in (Ssd, Yolox, Yolo, Detr, Nanodet, Classify)}
-"""By the name that stands in a `model.toml`; each class has `Options` of its own."""
+"""Decoders by their name in a `model.toml`; each class has its own `Options`."""
 
 
 def decoder(name: str, size: tuple[int, int], labels: Sequence[str], options: Mapping[str, Any]) -> Decoder:
-    """The decoder for an input of `size` (width, height) pixels; `options` are its own. Raises ModelError."""
+    """Return the decoder for an input of `size` (width, height) pixels; `options` are its own. Raises ModelError."""
     kind = DECODERS[name]
     try:
         made: Decoder = kind(size, labels, msgspec.convert(options, kind.Options))

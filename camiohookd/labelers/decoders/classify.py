@@ -12,14 +12,16 @@ _ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {"softmax": softmax, "sigm
 
 
 class Classify:
-    """`output` [labels]: logits, of which softmax makes the probabilities of labels that exclude each other and sigmoid
-    those of labels that do not; or probabilities already."""
+    """Reads `output` [labels]: logits or probabilities.
+
+    Softmax is for labels that exclude each other, sigmoid for labels that do not.
+    """
 
     name = "classify"
     separate = True
 
     class Options(CommonOptions, frozen=True):
-        """`activation`: what makes probabilities of the output; `top_k`: the most labels of a picture."""
+        """`activation`: the function from output to probabilities; `top_k`: the most labels of a picture."""
 
         activation: Literal["softmax", "sigmoid", "none"] = "softmax"
         top_k: Annotated[int, Meta(ge=1)] = 5

@@ -17,19 +17,19 @@ from camiohookd.labelers.decoders.candidates import (
 
 
 class Detr:
-    """`boxes` [queries, 4] are the middle's x and y, width and height as fractions of the input.
+    """Reads `boxes` [queries, 4]: the centre's x and y, width and height as fractions of the input; and `logits`.
 
     DETR (https://github.com/facebookresearch/detr, `models/detr.py`, `PostProcess`): `logits` [queries, labels + 1]
-    through softmax, the last one standing for no object. RT-DETR (https://github.com/lyuwenyu/RT-DETR,
-    `rtdetr_postprocessor.py`): `logits` [queries, labels] through sigmoid. A query finds one object, so that nothing is
-    to be suppressed.
+    through softmax, the last of which means no object. RT-DETR (https://github.com/lyuwenyu/RT-DETR,
+    `rtdetr_postprocessor.py`): `logits` [queries, labels] through sigmoid. A query finds one object, so nothing is
+    suppressed.
     """
 
     name = "detr"
     separate = True
 
     class Options(CommonOptions, frozen=True):
-        """`activation`: what makes probabilities of the logits."""
+        """`activation`: the function from logits to probabilities."""
 
         activation: Literal["sigmoid", "softmax"] = "sigmoid"
 

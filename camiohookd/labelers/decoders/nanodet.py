@@ -29,8 +29,8 @@ class Nanodet:
     separate = False
 
     class Options(CommonOptions, frozen=True):
-        """`strides`: pixels of a cell's side, of each grid; `reg_max`: the last bin; `offset`: where in its cell the
-        point lies that distances are counted from, 0 the corner (NanoDet-Plus), 0.5 the middle (NanoDet)."""
+        """`strides`: the side of a cell in pixels, for each grid; `reg_max`: the last bin; `offset`: the point in the
+        cell that distances start from, 0 for the corner (NanoDet-Plus), 0.5 for the centre (NanoDet)."""
 
         strides: Strides = (8, 16, 32, 64)
         reg_max: Annotated[int, Meta(ge=1, le=64)] = 7

@@ -1,4 +1,4 @@
-"""Boxes that are decoded already, beside a score for each label: SSD."""
+"""Decoded boxes and a score for each label: SSD."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -9,7 +9,7 @@ from camiohookd.labelers.decoders.candidates import Candidates, CommonOptions, F
 
 
 class Ssd:
-    """The TensorFlow Object Detection API's SSD without its postprocessing
+    """Reads the output of the TensorFlow Object Detection API's SSD without its postprocessing
     (https://github.com/tensorflow/models, `object_detection/meta_architectures/ssd_meta_arch.py`).
 
     `scores` [boxes, labels] are probabilities, `boxes` [boxes, 4] fractions of the input, in the order of

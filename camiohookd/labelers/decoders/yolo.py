@@ -1,4 +1,4 @@
-"""Boxes in pixels with a score for each label, in columns, or the boxes that are left in the end: YOLOv8 and later."""
+"""Boxes in pixels with a score for each label, in columns, or after suppression: YOLOv8 and later."""
 
 from collections.abc import Sequence
 
@@ -15,17 +15,17 @@ from camiohookd.labelers.decoders.candidates import (
 
 
 class Yolo:
-    """Ultralytics' exports (https://docs.ultralytics.com/modes/export/; `ultralytics/utils/ops.py` and `nms.py`).
+    """Reads Ultralytics' exports (https://docs.ultralytics.com/modes/export/; `ultralytics/utils/ops.py` and `nms.py`).
 
-    Of a model as it is, [4 + labels, boxes]: a column for each box, the middle's x and y, width and height in pixels of
-    the input, then the labels' probabilities. Of an end-to-end one, [boxes, 6]: left, top, right, bottom in pixels,
-    probability, label; nothing is left to suppress.
+    A plain model has [4 + labels, boxes]: a column for each box, the centre's x and y, width and height in pixels of
+    the input, then the labels' probabilities. An end-to-end model has [boxes, 6]: left, top, right, bottom in
+    pixels, probability, label; nothing is suppressed.
     """
 
     name = "yolo"
 
     class Options(CommonOptions, frozen=True):
-        """`end_to_end`: which of the two."""
+        """`end_to_end`: whether the model suppresses overlapping boxes itself."""
 
         end_to_end: bool = False
 
@@ -46,7 +46,7 @@ class Yolo:
         return Candidates(from_centres(rows[:, :2], rows[:, 2:]), probabilities, labels)
 
     def _whole(self, rows: Floats, min_probability: float) -> Candidates:
-        # Beyond the labels stands what another model was trained for: it has no name here.
+        # Labels beyond the known ones have no name here.
         rows = rows[(rows[:, 4] >= min_probability) & (rows[:, 5] >= 0) & (rows[:, 5] < len(self._named))]
         rows = rows[self._named[rows[:, 5].astype(np.intp)]]
         rows = rows[np.argsort(-rows[:, 4], kind="stable")[:MAX_CANDIDATES]]

@@ -26,7 +26,7 @@ class Yolox:
     separate = False
 
     class Options(CommonOptions, frozen=True):
-        """`strides`: pixels of a cell's side, of each grid."""
+        """`strides`: the side of a cell in pixels, for each grid."""
 
         strides: Strides = (8, 16, 32)
 
@@ -37,7 +37,7 @@ class Yolox:
 
     def __call__(self, outputs: Sequence[Floats], min_probability: float) -> Candidates:
         (rows,) = outputs
-        likely = np.flatnonzero(rows[:, 4] >= min_probability)  # a product is at most its smallest factor
+        likely = np.flatnonzero(rows[:, 4] >= min_probability)  # the product with a score is at most this
         rows = rows[likely]
         found, labels, probabilities = most_probable(rows[:, 5:] * rows[:, 4:5], self._named, min_probability)
         cells, strides = self._cells[likely[found]], self._strides[likely[found]]

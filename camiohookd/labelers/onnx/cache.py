@@ -1,8 +1,8 @@
-"""What was worked out about a model and is kept for the next start: optimised graphs and measurements.
+"""Keep what was computed for a model for the next start: optimised graphs and chosen devices.
 
     <state>/graphs/graph-1f3c...        "camiohookd kept graph-1f3c... SHA-256", a line end, the data
 
-A file is used only if it is whole and was written for exactly this purpose. What cannot be written is not kept.
+A file is used only if its checksum is right and it was written for exactly these facts. Write errors are logged.
 """
 
 import hashlib
@@ -22,15 +22,14 @@ log = logging.getLogger("camiohookd.labeler")
 
 
 class Cache:
-    """The files in a folder, made when there is something to keep; `facts` go into every key: what all that is kept
-    here depends on."""
+    """Files in a folder, which is made when it is first needed. `facts` are part of every key."""
 
     def __init__(self, folder: Path, facts: Mapping[str, object]) -> None:
         self.folder = folder
         self._facts = dict(facts) | {"processor": processor()}
 
     def load(self, kind: str, **facts: object) -> bytes | None:
-        """What was last saved under the same kind and facts, or None."""
+        """Return what was last saved for the same kind and facts, or None."""
         path = self._path(kind, facts)
         try:
             head, _, data = path.read_bytes().partition(b"\n")
@@ -44,14 +43,14 @@ class Cache:
         return data
 
     def save(self, kind: str, data: bytes, **facts: object) -> None:
-        """Keep `data`, and of its kind no more than `KEPT_OF_A_KIND` others that were used lately."""
+        """Save `data`, and keep only the `KEPT_OF_A_KIND` most recently used files of its kind."""
         path = self._path(kind, facts)
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             replace_file(Disk(), path, _head(path, data) + b"\n" + data)
             self._remove_old(kind)
         except OSError as error:
-            log.warning("%s cannot be written, so that it will be made again: %s", path, error.strerror)
+            log.warning("cannot write %s, so it will be made again at the next start: %s", path, error.strerror)
 
     def _path(self, kind: str, facts: Mapping[str, object]) -> Path:
         key = json.dumps([kind, self._facts, facts], sort_keys=True, default=str)
@@ -68,7 +67,7 @@ def _head(path: Path, data: bytes) -> bytes:
 
 
 def processor() -> str:
-    """The machine's kind of processor, with what it can do: an optimised graph may rest on that."""
+    """Return a hash of the processor's model and features, which an optimised graph may depend on."""
     told = {"model name", "Model", "CPU part", "flags", "Features"}
     with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()

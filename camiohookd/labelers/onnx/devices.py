@@ -1,4 +1,4 @@
-"""What a model can run on, by name: told apart, chosen among, and passed between processes.
+"""Names of what a model can run on: parsed, matched, and passed between processes.
 
 settings, folder, packages ─▶ `Library` ─▶ `providers` ─▶ `Device` ─▶ `Wish.fits`
 """
@@ -53,13 +53,13 @@ class Device(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """As it can be written in the settings."""
+        """The name as it can be written in the settings."""
         name = f"{self.provider}:{self.hardware}" if self.library and self.hardware else self.provider
         return name if self.number == 1 else f"{name}:{self.number}"
 
     @property
     def is_cpu(self) -> bool:
-        """Whether this is what every model runs on when nothing else does."""
+        """Whether this is the CPU, which every model can run on."""
         return self.provider == CPU_PROVIDER
 
 
@@ -67,7 +67,7 @@ CPU = Device(CPU_PROVIDER, "cpu")
 
 
 class Wish(msgspec.Struct, frozen=True):
-    """The setting `device`, read: `head` is "auto", "cpu", "gpu", "npu" or a provider's name, in front of its
+    """The parsed setting `device`: `head` is "auto", "cpu", "gpu", "npu" or a provider's name, in front of its
     `hardware` and `number` where those were given; `options` are the provider's own."""
 
     text: str
@@ -77,7 +77,7 @@ class Wish(msgspec.Struct, frozen=True):
     options: dict[str, str] = {}
 
     def fits(self, device: Device) -> bool:
-        """Whether the device is one of those that are meant."""
+        """Return whether the setting means this device."""
         if self.head == "auto":
             return True
         if self.head in HARDWARE:
@@ -90,8 +90,11 @@ class Wish(msgspec.Struct, frozen=True):
 
 
 def parse_device(text: str) -> Wish:
-    """What stands in the setting `device`: a name, ``:gpu`` and a number behind it where there are several, and
-    ``key=value`` options of the provider. Raises ConfigError."""
+    """Parse the setting `device`. Raises ConfigError.
+
+    It is a name, optionally followed by ``:gpu`` and a number if there are several, and by ``key=value`` options of the
+    provider.
+    """
     name, *words = text.split()
     options = dict(_option(text, word) for word in words)
     match = re.fullmatch(r"([^:]+)(?::(cpu|gpu|npu))?(?::([1-9][0-9]?))?", name.lower())
@@ -113,8 +116,10 @@ def _option(text: str, word: str) -> tuple[str, str]:
 
 
 def libraries(named: Sequence[str], folder: Path = PLUGIN_FOLDER) -> Iterator[Library]:
-    """Every plug-in: those `named` in the settings, those in the `folder`, and those of the installed Python packages
-    ``onnxruntime-ep-*``; none is loaded for that."""
+    """Yield every plug-in without loading it.
+
+    These are the `named` ones, those in the `folder`, and the installed Python packages ``onnxruntime-ep-*``.
+    """
     seen: set[Path] = set()
     for path in (*map(Path, named), *filter(_is_plugin, sorted(folder.glob("*.so")))):
         if path.resolve() not in seen:
@@ -125,9 +130,9 @@ def libraries(named: Sequence[str], folder: Path = PLUGIN_FOLDER) -> Iterator[Li
 
 
 def _packages() -> dict[str, metadata.Distribution]:
-    """Those that may hold plug-ins, by their normalised names (PEP 503).
+    """Return the packages that may contain plug-ins, by their normalised names (PEP 503).
 
-    Told by the names of their folders: to read what is in that of every package takes longer than to load the model.
+    Only the names of folders are looked at: reading every package's metadata takes longer than loading the model.
     """
     found: dict[str, metadata.Distribution] = {}
     for folder in filter(Path.is_dir, map(Path, sys.path)):
@@ -139,12 +144,12 @@ def _packages() -> dict[str, metadata.Distribution]:
 
 
 def _is_plugin(path: Path) -> bool:
-    """Libraries that a plug-in brings for itself lie beside it."""
+    """Return whether the library is a plug-in; libraries that a plug-in needs are in the same folder."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as library:
             return library.find(_ENTRY_POINT) >= 0
     except (OSError, ValueError):  # ValueError: it is empty
-        return True  # what is the matter is said when it is registered
+        return True  # registering it reports the problem
 
 
 def _stamp(path: Path) -> str:
@@ -156,6 +161,6 @@ def _stamp(path: Path) -> str:
 
 
 def _module(name: str, distribution: metadata.Distribution) -> str:
-    """The module that the package is imported as."""
+    """Return the name of the package's module."""
     modules = (distribution.read_text("top_level.txt") or "").split()
     return modules[0] if modules else name.replace("-", "_")

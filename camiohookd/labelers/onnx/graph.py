@@ -1,4 +1,4 @@
-"""What stands in a model's file about itself, read without running it."""
+"""Read what a model's file says about itself, without running it."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from camiohookd.labelers.onnx.runner import Node
 
 
 class Graph(NamedTuple):
-    """`metadata` is what the exporter left in it, text by name."""
+    """Inputs and outputs of a model; `metadata` is what the exporter wrote into it, text by name."""
 
     inputs: tuple[Node, ...]
     outputs: tuple[Node, ...]
@@ -18,7 +18,7 @@ class Graph(NamedTuple):
 
 
 def read_graph(model: bytes, name: str) -> Graph:
-    """The graph in a file's bytes; `name` is the file's in errors. Raises ModelError."""
+    """Read the graph in a file's bytes; `name` is the file's name in errors. Raises ModelError."""
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3

@@ -1,10 +1,10 @@
-"""What a graph tells of itself → how its pictures go in and how its outputs are to be read.
+"""Guess from a graph how to prepare its pictures and how to read its outputs.
 
     nodes, metadata ─▶ `image_input`  layout, width, height
                     ─▶ `guess`        decoder, roles of the outputs, how many labels
                     ─▶ `label_names`  from the metadata or COCO's
 
-Colour order and range stand in no graph: the decoder's usual ones are taken, and have to be seen to be right.
+A graph does not say its colour order and range: the decoder's usual ones are assumed and have to be tried out.
 """
 
 import ast
@@ -16,7 +16,7 @@ from camiohookd.errors import ModelError
 from camiohookd.labelers.onnx.runner import Node
 
 OPEN_SIDE = 640
-"""Width and height where the graph leaves them open: what most detectors are trained with."""
+"""Width and height if the graph leaves them open: what most detectors are trained with."""
 
 _FEW_QUERIES = 1000
 _REG_MAX = 7
@@ -55,7 +55,7 @@ class Contract:
 
 
 def image_input(inputs: Sequence[Node]) -> ImageInput:
-    """The one input, a picture. Raises ModelError."""
+    """Return the graph's one input, a picture. Raises ModelError."""
     if len(inputs) != 1:
         raise ModelError(f"the model has {len(inputs)} inputs ({_shown(inputs)}); one, a picture, is supported")
     node = inputs[0]
@@ -70,9 +70,9 @@ def image_input(inputs: Sequence[Node]) -> ImageInput:
 
 
 def guess(outputs: Sequence[Node], size: tuple[int, int], decoder: str | None = None) -> Contract:
-    """How the outputs of a graph with an input of `size` (width, height) are to be read, by their shapes and names.
+    """Guess from shapes and names how to read the outputs of a graph with an input of `size` (width, height).
 
-    `decoder` is the one that its owner knows it needs. Raises ModelError.
+    `decoder` is given if the owner knows it. Raises ModelError.
     """
     for name, reads in _READERS.items():
         if decoder in (None, name) and (contract := reads(outputs, size)):
@@ -85,8 +85,7 @@ def guess(outputs: Sequence[Node], size: tuple[int, int], decoder: str | None = 
 
 
 def label_names(count: int, metadata: Mapping[str, str], coco: Sequence[str]) -> tuple[str, ...] | None:
-    """The names of `count` labels: those that the exporter has left in the metadata, else COCO's if the number is
-    theirs; None if neither is so.
+    """Return the names of `count` labels: the exporter's in the metadata, else COCO's if their number fits, else None.
 
     `coco` are the names by COCO's ids, from 1, with "" for those that were never used.
     """
@@ -182,7 +181,7 @@ _READERS: dict[str, Callable[[Sequence[Node], tuple[int, int]], Contract | None]
     "ssd": _ssd,
     "classify": _classify,
 }
-"""From the most particular shape to the most general one."""
+"""Ordered from the most specific shape to the most general one."""
 
 
 def _scores_and_boxes(outputs: Sequence[Node]) -> tuple[Node, Node] | None:

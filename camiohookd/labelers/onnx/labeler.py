@@ -17,7 +17,7 @@ from camiohookd.pictures.decode import Decoded
 from camiohookd.pictures.detections import Box, Detection
 
 MAX_BATCH = 16
-"""Pictures in one run of a graph that takes any number: more cost memory and win no time."""
+"""Most pictures in one run of a graph that takes any number; more take memory and save no time."""
 
 _INPUT_TYPES: dict[str, type[np.generic]] = {
     "tensor(float)": np.float32,
@@ -59,10 +59,10 @@ def open_onnx(folder: Path, open_runner: OpenRunner = open_session) -> "OnnxLabe
 
 
 class OnnxLabeler:
-    """`label` and `detect` may be called by several threads at once; they share one `Runner`.
+    """Finds objects with an ONNX model; several threads may call `label` and `detect` at once.
 
-    `at_once` is how many pictures the graph takes in one run. Raises ModelError if the graph has not the input and the
-    outputs that the description in `folder` promises.
+    `at_once` is how many pictures the graph takes in one run. Raises ModelError if the graph does not have the input
+    and the outputs that the description in `folder` names.
     """
 
     def __init__(self, folder: Path, runner: Runner, description: ModelDescription, decode: Decoder) -> None:
@@ -96,14 +96,14 @@ class OnnxLabeler:
         return self._description.thresholds.score
 
     def warm_up(self) -> None:
-        """Look at empty pictures, as many as in a run at most two. Raises LabelingError."""
+        """Run the model on one and, if it takes any number, on two empty pictures. Raises LabelingError."""
         picture = Decoded(Image.new("RGB", self.input_size), *self.input_size)
         self.detect(picture)
         if self._batch is None:
             try:
                 self._detect([picture, picture], self.default_probability)
             except LabelingError:
-                # Some graphs leave the batch open and hold a shape of one picture inside.
+                # Some graphs leave the batch open but contain shapes for one picture.
                 self.at_once = 1
 
     def label(self, frames: Sequence[Frame], min_probability: float | None = None) -> Findings:
@@ -116,14 +116,14 @@ class OnnxLabeler:
         return Findings(found)
 
     def detect(self, picture: Decoded, min_probability: float | None = None) -> list[Detection]:
-        """What is in one picture, most probable first. Raises LabelingError."""
+        """Return the objects in one picture, most probable first. Raises LabelingError."""
         return self._detect([picture], self.default_probability if min_probability is None else min_probability)[0]
 
     def close(self) -> None:
         self._runner.close()
 
     def _detect(self, pictures: Sequence[Decoded], min_probability: float) -> list[list[Detection]]:
-        """Of at most `at_once` pictures."""
+        """Find objects in at most `at_once` pictures."""
         batch = tensor([picture.image for picture in pictures], self._description.input, self._kind)
         if self._batch is not None and len(pictures) < self._batch:
             batch = np.concatenate([batch, np.zeros((self._batch - len(pictures), *batch.shape[1:]), batch.dtype)])
@@ -170,7 +170,7 @@ def _shape(wanted: Input) -> TensorShape:
 def _named(
     folder: Path, roles: dict[str, TensorShape], names: dict[str, str], nodes: Sequence[Node]
 ) -> dict[str, TensorShape]:
-    """The shapes by the outputs' names in the graph: as was given, else the role's, else the only one there is."""
+    """Return the shapes by the outputs' names in the graph: the given name, the role, or the only output's name."""
     if unknown := names.keys() - roles:
         raise ModelError(
             f"{folder / 'model.toml'}: [outputs] names {', '.join(sorted(unknown))}; "
@@ -199,7 +199,7 @@ def _check(
 
 
 def _fits(shape: Sequence[int | str | None], wanted: TensorShape) -> bool:
-    """A length that either side leaves open fits anything; the outputs of a run have the real ones."""
+    """Return whether shapes agree; a length that is open on either side fits any length."""
     return len(shape) == len(wanted) and all(
         not isinstance(length, int) or expected in (length, None)
         for length, expected in zip(shape, wanted, strict=True)

@@ -1,7 +1,7 @@
-"""The execution providers that ONNX Runtime has, of itself and by plug-ins.
+"""The execution providers of ONNX Runtime: built-in ones and those of plug-ins.
 
-A plug-in's code runs in the process that asks for its devices: what has not been tried yet is asked for in a process
-of its own, see `probe`. ONNX Runtime's reporting stays off in every one of them, which the package sees to.
+A plug-in's code runs in the process that asks for its devices, so an untried plug-in is asked in a separate process,
+see `probe`. The package's `__init__` switches ONNX Runtime's telemetry off in all of them.
 """
 
 import importlib
@@ -16,13 +16,13 @@ from camiohookd.errors import ModelError
 from camiohookd.labelers.onnx.devices import CPU_PROVIDER, Device, Library
 
 _REMOTE = {"AzureExecutionProvider"}  # would send pictures away
-_ONLY_ERRORS, _NO_MESSAGES = 3, 4  # severities from which on it prints
+_ONLY_ERRORS, _NO_MESSAGES = 3, 4  # least severities that it prints
 
 _offers: dict[Library, dict[Device, Any]] = {}
 
 
 def be_silent(silent: bool) -> None:
-    """Whether ONNX Runtime prints lines about errors of its own; they have no place in the log."""
+    """Set whether ONNX Runtime prints its own lines about errors, which do not belong in the log."""
     ort.set_default_logger_severity(_NO_MESSAGES if silent else _ONLY_ERRORS)
 
 
@@ -30,22 +30,22 @@ be_silent(True)
 
 
 def version() -> str:
-    """ONNX Runtime's, with what tells its flavours apart."""
+    """Return ONNX Runtime's version, with what distinguishes its builds."""
     return f"{ort.__version__} {ort.get_device()} {','.join(ort.get_available_providers())}"
 
 
 def built_in() -> list[Device]:
-    """The CPU, then what this flavour of ONNX Runtime has beside."""
-    hardware = "gpu" if ort.get_device() == "GPU" else ""  # of all other flavours it says too little
+    """Return the CPU, then the other devices that this build of ONNX Runtime supports."""
+    hardware = "gpu" if ort.get_device() == "GPU" else ""  # other builds do not say what hardware they use
     names = [name for name in ort.get_available_providers() if name != CPU_PROVIDER and name not in _REMOTE]
     vendor = next((str(each.device.vendor) for each in _handles() if each.ep_name == CPU_PROVIDER), "")
     return [Device(CPU_PROVIDER, "cpu", vendor), *(Device(name, hardware) for name in names)]
 
 
 def offered_by(library: Library) -> list[Device]:
-    """The devices that a plug-in finds on this machine, which may be none; it stays registered.
+    """Return the devices that a plug-in finds on this machine, maybe none; it stays registered.
 
-    Raises ModelError if the library cannot be loaded, or is none.
+    Raises ModelError if the library cannot be loaded, or is not a plug-in.
     """
     if library not in _offers:
         _offers[library] = _register(library)
@@ -53,7 +53,7 @@ def offered_by(library: Library) -> list[Device]:
 
 
 def choose(options: ort.SessionOptions, device: Device, settings: Mapping[str, str]) -> list[Any]:
-    """Have a session use the device: what to hand it as `providers`. Raises ModelError if it is not there any more."""
+    """Set up `options` for the device, and return the session's `providers`. Raises ModelError if it is gone."""
     if device.library is None:
         return [(device.provider, dict(settings))] + ([] if device.is_cpu else [CPU_PROVIDER])
     offered_by(device.library)
@@ -108,5 +108,5 @@ def _facts(handle: Any) -> tuple[object, ...]:
 
 
 def _text(error: Exception) -> str:
-    """Without ONNX Runtime's ``[ONNXRuntimeError] : 1 : FAIL : ``."""
+    """Return the error's text without ONNX Runtime's ``[ONNXRuntimeError] : 1 : FAIL : ``."""
     return re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(str(error).split()))

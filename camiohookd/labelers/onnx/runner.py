@@ -1,4 +1,4 @@
-"""What runs a model: tensors in, tensors out. The seam between the labeler and the devices."""
+"""The interface between the labeler and the devices: a `Runner` takes tensors and returns tensors."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -9,8 +9,10 @@ Tensor = NDArray[Any]
 
 
 class Node(NamedTuple):
-    """An input or output of a graph: `type` as ONNX Runtime writes it, e.g. ``tensor(float)``; in `shape` a length
-    that the graph leaves open is its name there, or None."""
+    """An input or output of a graph.
+
+    `type` is ONNX Runtime's, e.g. ``tensor(float)``. In `shape`, a length that the graph leaves open is a name or None.
+    """
 
     name: str
     type: str
@@ -22,7 +24,7 @@ class Runner(Protocol):
 
     @property
     def device(self) -> str:
-        """What it runs on at present: ``cpu``, or an execution provider's name."""
+        """The device it runs on at present: ``cpu``, or an execution provider's name."""
         ...
 
     @property
@@ -32,9 +34,9 @@ class Runner(Protocol):
     def outputs(self) -> Sequence[Node]: ...
 
     def run(self, outputs: Sequence[str], feeds: Mapping[str, Tensor]) -> Sequence[Tensor]:
-        """The named outputs for the inputs in `feeds`. Raises LabelingError."""
+        """Return the named outputs for the inputs in `feeds`. Raises LabelingError."""
         ...
 
     def close(self) -> None:
-        """Let go of the device and of what was started for it."""
+        """Release the device and what was started for it."""
         ...

@@ -1,9 +1,9 @@
 """ONNX Runtime's sessions: a model's bytes → a `Runner` on one device.
 
-    model ─▶ kept graph? ── yes ─▶ session, nothing left to optimise
+    model ─▶ kept graph? ── yes ─▶ session, already optimised
                          └─ no ──▶ session, which writes its optimised graph ─▶ `cache`
 
-The package's `__init__` has switched the runtime's telemetry off by the time it is imported here.
+The package's `__init__` switches the runtime's telemetry off before it is imported here.
 """
 
 import hashlib
@@ -48,8 +48,7 @@ class OnnxSession:
         return tensors
 
     def nodes_by_provider(self) -> dict[str, int] | None:
-        """How many of the graph's nodes each provider has taken; None where ONNX Runtime does not tell, or was not
-        asked to remember it."""
+        """Return how many of the graph's nodes each provider runs; None if ONNX Runtime did not record it."""
         try:
             parts = self._session.get_provider_graph_assignment_info()
         except Exception:  # noqa: BLE001  # ONNX Runtime before 1.25 has no such function; its errors have no base
@@ -74,9 +73,9 @@ def open_session(
     cache: Cache | None = None,
     remember_nodes: bool = False,
 ) -> OnnxSession:
-    """A session on a device; `name` is the model's in errors, `settings` are the provider's own options.
+    """Open a session on a device; `name` is the model's name in errors, `settings` are the provider's own options.
 
-    `intra_op` threads work on one run, `spinning` says whether they keep their core busy while they wait. A `cache`
+    `intra_op` threads work on one run; `spinning` says whether they keep their core busy while they wait. A `cache`
     makes the next start faster. Raises ModelError.
     """
     settings = settings or {}
@@ -116,7 +115,7 @@ def _start(
     model: bytes, options: ort.SessionOptions, device: Device, settings: Mapping[str, str]
 ) -> ort.InferenceSession:
     chosen = providers.choose(options, device, settings)
-    # Its own way to go on with the CPU would print lines, and nobody would come to know.
+    # ONNX Runtime's own fallback to the CPU would print lines and not report it.
     return ort.InferenceSession(model, options, providers=chosen, enable_fallback=0)
 
 
@@ -134,7 +133,7 @@ def _start_from_cache(
         try:
             return _start(kept, _as_it_is(options()), device, settings)
         except Exception as error:  # noqa: BLE001  # ONNX Runtime's exceptions have no base but this
-            log.warning("the optimised graph that was kept cannot be loaded and will be made again: %s", _text(error))
+            log.warning("cannot load the cached optimised graph, so it will be made again: %s", _text(error))
     if kept != _NOT_TO_BE_KEPT and (started := _start_and_keep(model, options(), device, settings, cache, facts)):
         return started
     return _start(model, options(), device, settings)
@@ -148,7 +147,7 @@ def _start_and_keep(
     cache: Cache,
     facts: Mapping[str, object],
 ) -> ort.InferenceSession | None:
-    """None if the graph could not be written; whether the model runs at all is another question."""
+    """Start a session and cache its optimised graph; None if the graph could not be written."""
     try:
         cache.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for left_behind in cache.folder.glob(f"{_UNFINISHED}*"):
@@ -162,7 +161,7 @@ def _start_and_keep(
     except ModelError:
         raise
     except OSError as error:
-        log.warning("the optimised graph cannot be kept in %s: %s", cache.folder, error.strerror)
+        log.warning("cannot cache the optimised graph in %s: %s", cache.folder, error.strerror)
     except Exception:  # noqa: BLE001  # ONNX Runtime's exceptions have no base but this
         if not device.is_cpu:
             cache.save("graph", _NOT_TO_BE_KEPT, **facts)

@@ -17,7 +17,7 @@ from camiohookd.labelers.model import Input
 from camiohookd.pictures.decode import Decoded
 
 _RANGES = {"0..255": (1.0, 0.0), "0..1": (1 / 255, 0.0), "-1..1": (1 / 127.5, -1.0)}
-"""What a byte is multiplied with, and what is then added."""
+"""The factor for a byte, and what is then added."""
 
 
 class _Placement(NamedTuple):
@@ -29,8 +29,10 @@ class _Placement(NamedTuple):
 
 
 def tensor(images: Sequence[Image.Image], wanted: Input, kind: type[np.generic] = np.float32) -> NDArray[np.generic]:
-    """RGB pictures of any size → one batch of them, resized, ordered and scaled as the model wants it: `kind`
-    [n, 3, height, width] or [n, height, width, 3]."""
+    """Convert RGB pictures of any size to one batch, resized, ordered and scaled as the model needs.
+
+    Returns `kind` [n, 3, height, width] or [n, height, width, 3].
+    """
     sides = (wanted.height, wanted.width)
     batch = np.empty((len(images), *((3, *sides) if wanted.layout == "NCHW" else (*sides, 3))), kind)
     scaling = _scaling(wanted)
@@ -39,14 +41,14 @@ def tensor(images: Sequence[Image.Image], wanted: Input, kind: type[np.generic] 
         if wanted.layout == "NHWC":
             values[:] = scaling.of(_bytes(fitting, wanted.color_order).reshape(values.shape))
             continue
-        # Pillow takes the colours apart faster than numpy does.
+        # Pillow separates the colours faster than numpy does.
         for nth, colour in enumerate(wanted.color_order):
             values[nth] = scaling.of(_bytes(fitting, colour).reshape(sides), nth)
     return batch
 
 
 def in_picture(candidates: Candidates, picture: Decoded, used: Input) -> Candidates:
-    """The same with boxes in pixels of the displayed picture, cut off at its edges; without those outside it."""
+    """Convert boxes to pixels of the displayed picture and clip them to it; drop those outside."""
     sides = (picture.width, picture.height)
     scale, left, top = _placement(sides, used)
     offset, scales = np.array((left, top) * 2, np.float32), np.array(scale * 2, np.float32)
@@ -73,12 +75,12 @@ def _fit(image: Image.Image, wanted: Input) -> Image.Image:
 def _resized(
     image: Image.Image, size: tuple[int, int], source: tuple[float, float, float, float] | None = None
 ) -> Image.Image:
-    # What can be divided by a whole number is averaged first, which is faster and changes no AP by more than chance.
+    # Averaging by a whole number first is faster and does not change the average precision measurably.
     return image.resize(size, Image.Resampling.BILINEAR, source, reducing_gap=1.0)
 
 
 def _placement(sides: tuple[int, int], wanted: Input) -> _Placement:
-    """Where a picture of `sides` (width, height) pixels lies in the input."""
+    """Return where a picture of `sides` (width, height) pixels lies in the input."""
     size = (wanted.width, wanted.height)
     ratios = (size[0] / sides[0], size[1] / sides[1])
     if wanted.resize == "stretch":
@@ -90,31 +92,31 @@ def _placement(sides: tuple[int, int], wanted: Input) -> _Placement:
 
 
 def _within(box: tuple[float, float, float, float], sides: tuple[int, int]) -> tuple[float, float, float, float]:
-    """Rounding may leave the picture by a hair, which Pillow does not take."""
+    """Clip a box to the picture: rounding may exceed it slightly, which Pillow refuses."""
     left, top, right, bottom = box
     return max(left, 0), max(top, 0), min(right, sides[0]), min(bottom, sides[1])
 
 
 def takes_bytes(wanted: Input) -> bool:
-    """Whether a colour's value goes into the model as it is in the picture."""
+    """Return whether colour values go into the model unchanged."""
     return _scaling(wanted).is_none
 
 
 class _Scaling(NamedTuple):
-    """What the bytes of each colour are multiplied with, and what is then added, in the model's order of colours."""
+    """The factor and the shift for the bytes of each colour, in the model's order of colours."""
 
     factors: NDArray[np.float32]
     shifts: NDArray[np.float32]
     is_none: bool
 
     def of(self, pixels: NDArray[np.uint8], colour: int | EllipsisType = ...) -> NDArray[np.generic]:
-        """Those of one colour, or [height, width, 3] of all."""
+        """Scale the pixels of one colour, or [height, width, 3] of all."""
         return pixels if self.is_none else pixels * self.factors[colour] + self.shifts[colour]
 
 
 @cache
 def _scaling(wanted: Input) -> _Scaling:
-    """(value in the model's range - mean) / std."""
+    """Combine range, mean and std: (value in the model's range - mean) / std."""
     factor, shift = _RANGES[wanted.range]
     mean, std = np.array(wanted.mean), np.array(wanted.std)
     factors, shifts = (factor / std).astype(np.float32), ((shift - mean) / std).astype(np.float32)

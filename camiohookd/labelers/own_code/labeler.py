@@ -1,6 +1,6 @@
-"""The owner's own labels: an event's frames ─▶ a request ─▶ `program` ─▶ its answer, checked ─▶ findings.
+"""Labels from the owner's own code: an event's frames ─▶ a request ─▶ `Program` ─▶ its checked answer ─▶ findings.
 
-A script's `compute_labels` is run by `helper`, which speaks for it; a command speaks for itself.
+`python_child` runs a script's `compute_labels` and answers for it; a command answers itself.
 """
 
 import sys
@@ -27,7 +27,7 @@ _TYPES = {b"\xff\xd8": "image/jpeg", b"\x89P": "image/png", b"RI": "image/webp"}
 
 
 class _ChildReply(msgspec.Struct):
-    """`where` is the place of the function that returned `labels`."""
+    """The answer of the program; `where` is the place of the function that returned `labels`."""
 
     labels: Any = None
     error: str | None = None
@@ -73,16 +73,16 @@ def _opened(argv: Sequence[str], name: str, deadline: float) -> "OwnCode":
 
 
 class OwnCode:
-    """Sees whole events, one at a time, however many threads call."""
+    """Labels whole events, one at a time, even if several threads call."""
 
     at_once = None
     default_probability = 0.0
-    input_size = (1, 1)  # the pixels are decoded on the other side; here only to see that they can be
+    input_size = (1, 1)  # own code decodes the file itself; here it is only checked
 
     def __init__(self, argv: Sequence[str], name: str, deadline: float) -> None:
         self._name = name
         self.device = f"own code ({name})"
-        # Each time it is started: an event without pictures, whose labels are none.
+        # The probe after each start is an event without pictures, which has no labels.
         self._program = Program(argv, name, deadline, _request([]), lambda answer: self._findings(answer, []))
 
     def start(self) -> None:
@@ -124,7 +124,7 @@ def _described(frame: Frame) -> dict[str, Any]:
 
 
 def _findings(labels: Any, frames: Sequence[Frame]) -> Findings:
-    """Raises ValueError, which says what is wrong with `labels`."""
+    """Check and convert `labels`. Raises ValueError, which says what is wrong."""
     if isinstance(labels, list):
         return Findings([[] for _ in frames], [_name(label, f"labels[{nth}]") for nth, label in enumerate(labels)])
     if not isinstance(labels, dict):
@@ -155,7 +155,7 @@ def _detection(timestamp: str, name: str, value: Any, picture: Decoded) -> Detec
 
 
 def _box(polygon: Polygon, picture: Decoded) -> Box | None:
-    """What the polygon just fits into."""
+    """Return the smallest box around the polygon."""
     if not polygon:
         return None
     xs, ys = zip(*polygon, strict=True)

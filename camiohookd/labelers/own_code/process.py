@@ -1,7 +1,7 @@
-"""A long-lived program of the owner's, asked one thing at a time: message ─▶ its stdin, its stdout ─▶ message.
+"""Run a long-lived program of the owner's and ask it one message at a time: its stdin gets it, its stdout answers.
 
 A message is a 32-bit length (big-endian) and as many bytes. The program is started when it is first asked, and again
-after it has ended; one that does not answer in time is killed with all that it has started.
+after it has ended. If it does not answer in time, it is killed with all processes that it started.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ MAX_LINE = 1000
 MAX_LINES_A_MINUTE = 200
 MAX_PAUSE = 30.0
 LAST_WORDS_SECONDS = 1.0
-"""What has ended is waited for so long to be in the log with all that it printed."""
+"""How long to wait until everything that an ended program printed is in the log."""
 
 _CHUNK = 1 << 16
 _KEPT = {"PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "USER", "LOGNAME", "SHELL", "VIRTUAL_ENV"}
@@ -32,17 +32,16 @@ log = logging.getLogger("camiohookd.labeler")
 
 
 def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What of the daemon's environment is nobody's secret: no setting, no key, no socket of systemd's."""
+    """Return the part of the daemon's environment without secrets: no settings, no keys, no socket of systemd."""
     kept = {name: value for name, value in environ.items() if name in _KEPT or name.startswith("LC_")}
     return kept | {"ORT_DISABLE_TELEMETRY": "1", "PYTHONUNBUFFERED": "1"}
 
 
 class Program:
-    """Safe to share between threads: they are served one after another.
+    """A program that is started when it is needed. Threads may share it; it serves one at a time.
 
-    `argv` is what is started, `name` what errors and log lines call it, `deadline` the seconds for one answer. Each
-    time it is started it is first asked `probe`, and `accept` sees the answer and raises LabelingError if it will not
-    do.
+    `argv` is the command line, `name` its name in errors and log lines, `deadline` the seconds for one answer. After
+    each start it is first asked `probe`; `accept` checks the answer and raises LabelingError if it is wrong.
     """
 
     def __init__(
@@ -60,13 +59,15 @@ class Program:
         self._closed = threading.Event()
 
     def start(self) -> None:
-        """Start it if it does not run. Raises LabelerDown."""
+        """Start the program if it does not run. Raises LabelerDown."""
         with self._lock:
             self._running()
 
     def ask(self, message: bytes) -> bytes:
-        """The answer to `message`. Raises LabelerDown if it does not run and cannot be started, and LabelingError if
-        there is no answer; the program is ended then.
+        """Return the answer to `message`.
+
+        Raises LabelerDown if the program cannot be started. Raises LabelingError, and kills the program, if it does not
+        answer.
         """
         with self._lock:
             answer = self._exchange(self._running(), message)
@@ -74,10 +75,10 @@ class Program:
             return answer
 
     def close(self) -> None:
-        """End the program, in the middle of an answer too."""
+        """Kill the program, even while it answers."""
         self._closed.set()
         if (process := self._process) is not None:
-            _kill(process)  # whoever waits for its answer is told, and lets go of the lock
+            _kill(process)  # a thread that waits for the answer gets an error and releases the lock
         with self._lock:
             self._end()
 
@@ -86,9 +87,9 @@ class Program:
             return self._process
         if self._process is not None:
             log.warning("%s %s; starting it again", self._name, self._failed())
-        # One that ends again and again is not to take the whole machine.
+        # A program that ends again and again must not take the whole machine.
         if self._closed.wait(min(2.0 ** (self._failures - 2), MAX_PAUSE) if self._failures > 1 else 0):
-            raise LabelerDown(f"{self._name} is not started again: the daemon stops")
+            raise LabelerDown(f"{self._name} is not started again, because the daemon stops")
         process = self._process = self._started()
         try:
             self._accept(self._exchange(process, self._probe))
@@ -140,7 +141,7 @@ class Program:
         )
 
     def _failed(self) -> str:
-        """End what is left of the program, and say how it ended."""
+        """Kill what is left of the program, and return how it ended."""
         self._failures += 1
         process = self._end()
         if process is None or process.returncode == -signal.SIGKILL:
@@ -154,7 +155,7 @@ class Program:
         if process is None:
             return None
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(0.1)  # its own end tells more than ours
+            process.wait(0.1)  # its own exit status says more than ours
         _kill(process)
         process.wait()
         for pipe in (process.stdin, process.stdout):
@@ -166,7 +167,7 @@ class Program:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """And all that it has started."""
+    """Kill the program and all processes that it started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 
@@ -199,7 +200,7 @@ def _wait(fd: int, event: int, ends: float) -> None:
 
 
 def _log_lines(process: subprocess.Popen[bytes]) -> None:
-    """What the program prints, to the log: so many lines a minute, each of so many letters."""
+    """Log what the program prints to standard error, up to a number of lines a minute."""
     assert process.stderr is not None
     minute, lines = 0, 0
     with process.stderr:
@@ -212,4 +213,4 @@ def _log_lines(process: subprocess.Popen[bytes]) -> None:
                 if lines < MAX_LINES_A_MINUTE:
                     log.info("labeler: %s", escape(line.decode(errors="replace").rstrip()))
                 elif lines == MAX_LINES_A_MINUTE:
-                    log.warning("labeler: it prints too much; the rest of this minute is left out")
+                    log.warning("labeler: it prints too much; the rest of this minute is not logged")

@@ -1,4 +1,4 @@
-"""Calls that may never come back."""
+"""Call functions that may never return."""
 
 import queue
 import threading
@@ -9,11 +9,11 @@ T = TypeVar("T")
 
 
 class Hung(Exception):
-    """The call has not come back in time; its thread is lost with it."""
+    """The call did not return in time; its thread is lost."""
 
 
 class Helper:
-    """One thread that makes calls for another, which need not wait for ever; owned by the thread that calls.
+    """A thread that makes calls for its owner, another thread, which waits for a limited time only.
 
     The thread ends with its owner, and never keeps the program from ending.
     """
@@ -24,8 +24,10 @@ class Helper:
         threading.Thread(target=_serve, args=(self._calls, self._results), name="device", daemon=True).start()
 
     def call(self, function: Callable[[], T], seconds: float) -> T:
-        """What the function returns or raises; Hung if it does neither in time, and then this helper is of no more
-        use."""
+        """Return what the function returns, or raise what it raises; Hung if it does neither in time.
+
+        After Hung, do not use this helper again.
+        """
         self._calls.put(function)
         try:
             result, error = self._results.get(timeout=seconds)
@@ -48,6 +50,6 @@ def _serve(
     while (function := calls.get()) is not None:
         try:
             results.put((function(), None))
-        except BaseException as error:  # noqa: BLE001  # it is raised where the call was made
+        except BaseException as error:  # noqa: BLE001  # raised where the call was made
             results.put((None, error))
         del function

@@ -1,8 +1,8 @@
-"""A driver that kills the whole process must not do so at every start: a file says that a device is in use.
+"""Remember in a file that a device is in use, so that a driver that kills the process does not do it at every start.
 
-It is written before a device is started and removed when the device is let go, at the end of the program too. A start
-that finds it knows that the program has died with the device in use, and leaves the device alone for a while. A file of
-an earlier boot says nothing: the power went.
+The file is written before a device is started and removed when the device is released, also at the end of the program.
+If a start finds the file, the program died while it used the device, and the device is not used for a while. A file
+from an earlier boot is ignored: the machine lost power.
 """
 
 import atexit
@@ -17,24 +17,26 @@ from camiohookd.labelers.onnx.runner import Runner, Tensor
 from camiohookd.system.clock import Clock, SystemClock
 
 STEADY_SECONDS = 1800.0
-"""Who has lived for so long with the device did not die of it as a habit."""
+"""If the process ran at least this long on the device, do not count its death against the device."""
 
 log = logging.getLogger("camiohookd.labeler")
 
 
 class Guard:
-    """The file of one daemon; `wish` is what it was set to use, of which alone the deaths count. None for a file:
-    nothing is remembered."""
+    """The file of one daemon. Only deaths with the same device setting, `wish`, count.
+
+    With None as `path`, nothing is remembered.
+    """
 
     def __init__(self, path: Path | None, wish: str, clock: Clock | None = None) -> None:
         self._path = path
         self._wish = wish
         self._clock = clock or SystemClock()
         self.deaths = self._deaths()
-        """How often in a row the program has died with the device in use."""
+        """How many times in a row the program died while it used the device."""
 
     def enter(self) -> None:
-        """The device is about to be used."""
+        """Write the file, before the device is used."""
         if self._path is None:
             return
         boot, seconds = self._clock.boot()
@@ -43,11 +45,11 @@ class Guard:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._path.write_text(text)
         except OSError as error:
-            log.warning("%s cannot be written, so that a crash of the device is not noticed: %s", self._path, error)
+            log.warning("cannot write %s, so a crash of the device will not be noticed: %s", self._path, error)
         atexit.register(self.leave)
 
     def leave(self) -> None:
-        """The device is not used any more, and nobody has died."""
+        """Remove the file, when the device is not used any more."""
         atexit.unregister(self.leave)
         if self._path is not None:
             with suppress(OSError):
@@ -71,7 +73,7 @@ class Guard:
 
 
 class GuardedRunner:
-    """A `Runner` on a device that has been entered, and is left when it is closed."""
+    """A `Runner` that calls `Guard.leave` when it is closed."""
 
     def __init__(self, runner: Runner, guard: Guard) -> None:
         self._runner = runner

@@ -1,4 +1,4 @@
-"""A device that may fail, with the CPU in its place: at the `Runner` seam, so that nothing above notices.
+"""A `Runner` on a device that may fail, which falls back to the CPU; its callers do not notice.
 
 run ─▶ device, within the deadline ─▶ sound? ─▶ its outputs
          │ raises, hangs                 │ no
@@ -18,10 +18,10 @@ from camiohookd.labelers.onnx.accelerators.output_check import batch_of, garbage
 from camiohookd.labelers.onnx.runner import Runner, Tensor
 
 WAITS = (60.0, 300.0, 1800.0)
-"""Seconds until a dropped device is tried again; the last one holds from then on."""
+"""Seconds until a dropped device is tried again; after the last one, it repeats."""
 
 MOST_HUNG = 3
-"""Runs that never came back; each has kept a thread, and after this many the device is left alone until a restart."""
+"""Hung runs, each of which keeps a thread, after which the device is not used again until a restart."""
 
 Later = Callable[[float, Callable[[], None]], None]
 """Call a function after that many seconds, on a thread of its own."""
@@ -30,19 +30,19 @@ log = logging.getLogger("camiohookd.labeler")
 
 
 def on_a_timer(seconds: float, function: Callable[[], None]) -> None:
-    """`Later`, for real; a pending one does not keep the program from ending."""
+    """Call a function later on a daemon thread, which does not keep the program from ending."""
     timer = threading.Timer(seconds, function)
     timer.daemon = True
     timer.start()
 
 
 class FallbackRunner:
-    """Runs a model on what `start` starts and, while that does not work, on `cpu`.
+    """Runs a model on the device that `start` opens, and on `cpu` while the device does not work.
 
-    `start` raises CamiohookdError when the device does not start; it may take its time when it is called again.
-    `deadline` is in seconds a picture. `on_degraded` is told True when the CPU has taken over and False when the device
-    is back; `name` is for people, until the device tells its own. With `trouble`, which says why, the device is not
-    even tried at first, but after the wait of so many `failures`.
+    `start` raises CamiohookdError when the device does not start; later calls of it may be slow. `deadline` is in
+    seconds for each picture. `on_degraded` is called with True when the CPU replaces the device, and with False when
+    the device works again. `name` is used in log lines until the device is open. If `trouble` is given, it says why the
+    device is not tried at first; the first try comes after the wait for so many `failures`.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class FallbackRunner:
             trouble = garbage(outputs, self.outputs, answer, batch) or ""
             if not trouble:
                 return answer
-        # If the CPU fails as well it is the model that does, or what it was given.
+        # If the CPU fails as well, the model or its input is wrong, not the device.
         right = self._cpu.run(outputs, feeds)
         if garbage(outputs, self.outputs, right, batch) is None:
             self._drop(primary, trouble)
@@ -118,7 +118,7 @@ class FallbackRunner:
         self._cpu.close()
 
     def _helper(self) -> Helper:
-        """The calling thread's own, always the same, because some providers keep things by thread."""
+        """Return the calling thread's helper, always the same one: some providers keep data by thread."""
         helper: Helper | None = getattr(self._helpers, "helper", None)
         if helper is None:
             helper = self._helpers.helper = Helper()
@@ -128,15 +128,15 @@ class FallbackRunner:
         with self._lock:
             self._hung += hung
             if self._primary is not primary:
-                return  # another thread was first
+                return  # another thread has dropped it already
             self._primary = None
         primary.close()
         if self._clock() - self._since >= WAITS[-1]:
-            self._failures = 0  # it has worked well for long
+            self._failures = 0  # it worked for a long time
         self._fall_back(primary.device, trouble)
 
     def _fall_back(self, name: str, trouble: str) -> None:
-        """Says so once, and arranges for the next try."""
+        """Log the fallback once, and schedule the next try."""
         self._on_degraded(True)
         log.warning("%s: %s; labelling on the CPU, %s", name, trouble, self._try_later())
 
@@ -157,7 +157,7 @@ class FallbackRunner:
             log.info("%s: still not usable: %s; %s", self._name, error, self._try_later())
             return
         except Exception:
-            log.exception("%s could not be tried for a reason that nobody thought of", self._name)
+            log.exception("unexpected error while trying %s again", self._name)
             self._try_later()
             return
         with self._lock:

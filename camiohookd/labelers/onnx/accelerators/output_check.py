@@ -1,4 +1,4 @@
-"""Outputs that no working device would give."""
+"""Detect outputs that a working device cannot return."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,8 +9,10 @@ from camiohookd.labelers.onnx.runner import Node, Runner, Tensor
 
 
 def garbage(names: Sequence[str], nodes: Sequence[Node], outputs: Sequence[Tensor], batch: int) -> str | None:
-    """What is wrong with the named outputs of a run of `batch` pictures, of a graph whose outputs are `nodes`; None
-    if they may be what the model says."""
+    """Return what is wrong with the named outputs of a run of `batch` pictures; None if they are plausible.
+
+    `nodes` are the outputs of the graph.
+    """
     if len(outputs) != len(names):
         return f"{len(outputs)} outputs instead of {len(names)}"
     shapes = {node.name: node.shape for node in nodes}
@@ -19,7 +21,7 @@ def garbage(names: Sequence[str], nodes: Sequence[Node], outputs: Sequence[Tenso
         if not _fits(output.shape, expected, batch):
             return f"output {name!r} of the shape {list(output.shape)}, expected {list(expected)}"
         if np.issubdtype(output.dtype, np.floating) and not np.isfinite(output).all():
-            return f"output {name!r} holds what is no number"
+            return f"output {name!r} contains NaN or infinite values"
     return None
 
 
@@ -31,7 +33,7 @@ def _fits(shape: Sequence[int], expected: Sequence[int | str | None], batch: int
 
 
 class StrictRunner:
-    """A `Runner` whose garbage is an error."""
+    """A `Runner` that raises LabelingError for implausible outputs."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
@@ -48,5 +50,5 @@ class StrictRunner:
 
 
 def batch_of(feeds: Mapping[str, Tensor]) -> int:
-    """How many pictures go into a run."""
+    """Return the number of pictures in a run."""
     return max((len(tensor) for tensor in feeds.values()), default=1)

@@ -1,9 +1,9 @@
-"""Devices are tried out in a process of its own, so that a driver that crashes or hangs takes nothing with it.
+"""Try out devices in a separate process, so that a driver that crashes or hangs does not affect this one.
 
-    `offers`, `try_out` ─▶ python3 -m camiohookd.labelers.onnx.probe ◀─ a request as JSON on stdin
-                        ◀─ an `ProbeResult` as JSON on what was its stdout ─┘
+    `offers`, `try_out` ─▶ python3 -m camiohookd.labelers.onnx.accelerators.probe ◀─ a request as JSON on stdin
+                        ◀─ a `ProbeResult` as JSON on its original stdout ─┘
 
-The process is ended when its time is up, by itself too if nobody is left to do so.
+The process is killed when its time is up; it also ends itself, in case its parent has died.
 """
 
 import os
@@ -19,9 +19,9 @@ from camiohookd.errors import CamiohookdError, ModelError
 from camiohookd.labelers.onnx.devices import Device, Library
 
 SECONDS = 60.0
-"""For one try: a big model's first start on a GPU takes half of that."""
+"""Seconds for one try: the first start of a big model on a GPU takes half of that."""
 
-_PRIVATE = ("CAMIO", "NOTIFY_SOCKET")  # how the names of variables begin that are not a driver's business
+_PRIVATE = ("CAMIO", "NOTIFY_SOCKET")  # prefixes of environment variables that drivers must not see
 _LAST_WORDS = 200
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -37,7 +37,7 @@ class Trial(msgspec.Struct, frozen=True, tag=True):
 
 
 class ProbeRequest(msgspec.Struct, frozen=True):
-    """What the model makes of a device, or which devices a plug-in has."""
+    """Ask how the model runs on a device, or which devices a plug-in has."""
 
     seconds: float
     subject: Trial | Library
@@ -53,7 +53,7 @@ class ProbeResult(msgspec.Struct, frozen=True):
 
 
 def offers(library: Library, seconds: float = SECONDS) -> list[Device]:
-    """The devices of a plug-in on this machine. Raises ModelError."""
+    """Return the devices of a plug-in on this machine. Raises ModelError."""
     answer = _ask(ProbeRequest(seconds, library))
     if answer.problem:
         raise ModelError(answer.problem)
@@ -61,7 +61,7 @@ def offers(library: Library, seconds: float = SECONDS) -> list[Device]:
 
 
 def try_out(trial: Trial, seconds: float = SECONDS) -> ProbeResult:
-    """Whether the model finds on the device what it finds on the CPU, and how fast."""
+    """Find out whether the model finds on the device what it finds on the CPU, and how fast."""
     return _ask(ProbeRequest(seconds, trial))
 
 
@@ -83,7 +83,7 @@ def _ask(request: ProbeRequest) -> ProbeResult:
         answer = msgspec.json.decode(stdout, type=ProbeResult)
     except msgspec.DecodeError:
         return ProbeResult(problem=_end(process.returncode) + last_words)
-    # Why a provider has not started is found nowhere but in what ONNX Runtime printed.
+    # Only ONNX Runtime's printed lines say why a provider did not start.
     return ProbeResult(problem=answer.problem + last_words) if answer.problem else answer
 
 
@@ -94,7 +94,7 @@ def _end(status: int) -> str:
 
 
 def _last_words(stderr: bytes) -> str:
-    """The end of the last line that tells of an error, if there is one."""
+    """Return the end of the last line about an error, empty if there is none."""
     lines = [line for line in stderr.decode(errors="replace").splitlines() if "[E:" in line or "Error" in line]
     return f" ({_COLOURS.sub('', lines[-1]).rpartition('] ')[2].strip()[:_LAST_WORDS]})" if lines else ""
 
@@ -103,17 +103,17 @@ def _last_words(stderr: bytes) -> str:
 
 
 def main() -> None:
-    """Answers one request and ends."""
+    """Answer one request and exit."""
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=ProbeRequest)
-    signal.setitimer(signal.ITIMER_REAL, request.seconds + 1)  # nobody handles its signal: it ends a hang, too
+    signal.setitimer(signal.ITIMER_REAL, request.seconds + 1)  # its signal is not handled, so it ends a hang, too
     with os.fdopen(os.dup(1), "wb") as answers:
-        os.dup2(2, 1)  # what drivers print is no answer
+        os.dup2(2, 1)  # keeps what drivers print out of the answer
         try:
             answer = _answer(request.subject)
         except CamiohookdError as error:
             answer = ProbeResult(problem=str(error))
         answers.write(msgspec.json.encode(answer))
-    # Some drivers crash when they are let go, and what they had to do is done.
+    # Some drivers crash when they are unloaded; the work is done by now.
     os._exit(0)
 
 

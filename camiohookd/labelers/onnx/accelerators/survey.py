@@ -1,4 +1,4 @@
-"""Which device a model runs on: of those that fit the setting, the fastest that sees what the CPU sees.
+"""Choose a device for a model: of those that fit the setting, the fastest that finds what the CPU finds.
 
 built-in providers, plug-ins ─▶ `Finding` of each ─▶ tried out in a process of its own ─▶ `best`
 """
@@ -16,12 +16,15 @@ from camiohookd.labelers.onnx.accelerators.probe import ProbeResult, Trial
 from camiohookd.labelers.onnx.devices import CPU, Device, Library, Wish
 
 START_SECONDS = 90.0
-"""For all that is tried out at a start: systemd has its patience."""
+"""Seconds for all tries at a start, which systemd limits."""
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """A device, or a plug-in that has none; `problem` says why the model does not run there, `ms` is a picture's time
-    and `nodes` how much of the graph the device itself runs."""
+    """A device, or a plug-in without one.
+
+    `problem` says why the model does not run there, `ms` is the time for one picture, `nodes` how much of the graph the
+    device itself runs.
+    """
 
     device: Device | None
     library: Library | None = None
@@ -31,7 +34,7 @@ class Finding(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """For people."""
+        """The name to show."""
         if self.device:
             return self.device.name
         return self.library.name if self.library else "?"
@@ -63,7 +66,7 @@ class Survey:
 
     @property
     def facts(self) -> dict[str, object]:
-        """What the outcome depends on, as far as it can be told without looking."""
+        """What the choice depends on, as far as it is known without trying."""
         return {
             "runtime": providers.version(),
             "wish": self._wish.text,
@@ -74,11 +77,11 @@ class Survey:
 
     @property
     def is_pointless(self) -> bool:
-        """Whether there is nothing but the CPU, which can be told without looking further."""
+        """Whether the CPU is the only device, which is known without trying."""
         return not self._plugins and all(device.is_cpu for device in self._built_in())
 
     def found(self, seconds: float = probe.SECONDS) -> Iterator[Finding]:
-        """Every device, whatever was wished for, and plug-ins that have none; nothing has been tried out yet."""
+        """Yield every device, whatever the setting, and plug-ins without one; nothing is tried out."""
         for device in self._built_in():
             yield Finding(device)
         for library in self._plugins:
@@ -93,7 +96,7 @@ class Survey:
                 yield Finding(device, library)
 
     def tried(self, finding: Finding, seconds: float = probe.SECONDS) -> Finding:
-        """The same, with what came out when the model was tried out there."""
+        """Try out the model on the device, and return the finding with the result."""
         if finding.device is None:
             return finding
         wanted = self._wish.options if self._wish.options and self._wish.fits(finding.device) else {}
@@ -102,7 +105,7 @@ class Survey:
         return Finding(finding.device, finding.library, answer.problem, answer.ms, answer.nodes)
 
     def choose(self, seconds: float = START_SECONDS) -> tuple[Device | None, list[Finding]]:
-        """The best device that fits, and what was found out; None if there is none. For "auto" that may be the CPU."""
+        """Return the best device that fits, None if there is none, and all findings. For "auto" it may be the CPU."""
         ends = time.monotonic() + seconds
 
         def left() -> float:
@@ -117,6 +120,6 @@ class Survey:
 
 
 def best(findings: Iterable[Finding]) -> Device | None:
-    """The fastest device that can be used."""
+    """Return the fastest device that can be used, None if there is none."""
     usable = [each for each in findings if each.problem is None and each.ms is not None]
     return min(usable, key=lambda each: each.ms or 0).device if usable else None

@@ -151,7 +151,7 @@ def test_a_model_that_gives_garbage_is_told(tmp_path: Path) -> None:
     model = constant_model({"scores": np.array([[np.nan, 0.5]], np.float32)})
     folder = model_folder(tmp_path, model, "classify", ["cat", "dog"])
     answer = probe.try_out(Trial(str(folder), CPU, {}, 1, False))
-    assert "holds what is no number" in str(answer.problem)
+    assert "contains NaN or infinite values" in str(answer.problem)
 
 
 def boxes(folder: Path, cat: float, dog: float, left: float = 0.1) -> OnnxLabeler:

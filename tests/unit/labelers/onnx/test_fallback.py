@@ -131,7 +131,7 @@ def gives_too_few_rows(device: Fake) -> None:
     ("breaks", "reason"),
     [
         (fails, "device lost"),
-        (gives_nan, "holds what is no number"),
+        (gives_nan, "contains NaN or infinite values"),
         (gives_another_shape, r"of the shape \[1, 3\], expected \['batch', 2\]"),
         (gives_too_few_rows, r"of the shape \[0, 2\]"),
     ],
