@@ -1,7 +1,7 @@
-"""Secrets out of what others wrote: an answer of Camio goes in, the same text with ``***`` for every secret comes out.
+"""Mask secrets in text that others wrote, such as Camio's answers: every secret becomes ``***``.
 
-Camio repeats what it was sent in an encoding of its own (its JSON has ``\\u003d`` for ``=``), and a page of a machine
-in between in another. So each character of a secret is looked for in each of its spellings, in any mixture.
+Camio repeats what it was sent in its own encoding (its JSON has ``\\u003d`` for ``=``), and proxies use others. So each
+character of a secret is matched in each of its spellings, in any mixture.
 """
 
 import html

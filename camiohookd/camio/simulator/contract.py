@@ -1,8 +1,7 @@
-"""Holds a reply, as it came, strictly against section 2 of the wire contract.
+"""Check a reply strictly against section 2 of the wire contract.
 
-Written from the contract and the standard library alone: what the service itself believes a reply to be
-(`camiohookd.payload`) must not be what it is measured by. Where it is known what a picture shows (`known`), an outline
-is held against that too.
+Uses nothing of the code that writes replies (`camiohookd.wire`), so that a mistake there is found. If the objects in
+a picture are known, outlines are compared with them, too.
 """
 
 import json
@@ -29,7 +28,7 @@ class Verdict:
 
 
 class _UnreadableError(Exception):
-    """What the reply holds here makes it pointless to look further; its text is the problem."""
+    """The reply cannot be checked any further; the text is the problem."""
 
 
 def check_reply(body: bytes, pictures: Mapping[str, Objects]) -> Verdict:
@@ -67,12 +66,12 @@ def _decode(body: bytes) -> Any:
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a key stands twice in one object")
+        raise ValueError("duplicate key in an object")
     return found
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _check_list(labels: list[Any]) -> Iterator[str]:
@@ -128,7 +127,7 @@ def _is_upright_box(polygon: list[list[float]]) -> bool:
 
 
 def _sightings(labels: dict[str, Any] | list[Any], pictures: Mapping[str, Objects]) -> Sightings:
-    """What a valid reply says of the known objects."""
+    """Return which known objects were shown and found, according to a valid reply."""
     found: set[KnownObject] = set()
     for timestamp, objects in pictures.items():
         here = labels if isinstance(labels, list) else labels[timestamp]

@@ -60,7 +60,7 @@ class SimulatedEvent:
 
 
 class Pictures(NamedTuple):
-    """Those that can be sent, and, a sentence each, those that cannot."""
+    """The pictures that can be sent, and for each of the others a sentence that says why not."""
 
     usable: list[PictureFile]
     left_out: list[str]
@@ -104,7 +104,7 @@ def make_events(pictures: Sequence[PictureFile], count: int) -> Iterator[Simulat
 
 
 def _timestamp(moment: datetime, nth: int) -> str:
-    # Camio is known to write both; a service that rewrites either is found out.
+    # Camio writes both forms; a service that changes either of them is found out.
     if nth % 2:
         return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03}-0000"
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%f")

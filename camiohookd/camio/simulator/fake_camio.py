@@ -1,7 +1,7 @@
-"""Camio's side of the wire: a server for the single-use callback URLs, and the POST of an event.
+"""Play Camio's side: post events, and serve the single-use callback URLs.
 
-An event is posted with `FakeCamio.post` → the hook delivers to the URL that `callback_url` gave out → `answer` decides
-what it is told → `labels_of` returns. Everything here belongs to the event loop that `listen` was called on.
+`FakeCamio.post` posts an event → the hook delivers to the URL from `callback_url` → `answer` decides the response →
+`labels_of` returns. Everything belongs to the event loop on which `listen` was called.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ MAX_POSTS = 1000
 
 
 class ScriptedResponse(NamedTuple):
-    """How a delivery is answered, after `delay` seconds."""
+    """The response to a delivery, sent after `delay` seconds."""
 
     status: int = 200
     headers: Mapping[str, str] = {}
@@ -30,12 +30,12 @@ class ScriptedResponse(NamedTuple):
 
 
 Answerer = Callable[[str, int], ScriptedResponse]
-"""The event's id and the number of its deliveries before this one → the answer to this one."""
+"""Returns the response to a delivery, given the event's id and the number of its earlier deliveries."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedReply:
-    """One POST to a callback URL; `at` is `time.monotonic()` of its arrival, `status` what it is answered."""
+    """One POST to a callback URL; `at` is `time.monotonic()` of its arrival, `status` that of the response."""
 
     event_id: str
     body: bytes
@@ -49,7 +49,7 @@ class ReceivedReply:
 
 
 class HookResponse(NamedTuple):
-    """What the hook answered to an event."""
+    """The hook's response to an event."""
 
     status: int
     headers: Mapping[str, str]
@@ -57,14 +57,14 @@ class HookResponse(NamedTuple):
 
 
 def always_accept(event_id: str, nth: int) -> ScriptedResponse:  # noqa: ARG001  # an `Answerer`
-    """Answer 200, a repeated delivery too: at least once is what the contract promises."""
+    """Respond 200 to every delivery; the contract allows repeated ones."""
     return ScriptedResponse()
 
 
 class FakeCamio:
-    """Receives labels, notes every delivery in `deliveries` by event in the order of arrival, and answers it.
+    """Receives labels, records every delivery in `deliveries` by event in the order of arrival, and responds to it.
 
-    A URL that `callback_url` has not given out is answered 404 and counted in `strays`. With `insecure` every
+    Deliveries to a URL that `callback_url` has not given out get 404 and are counted in `strays`. With `insecure` every
     certificate of a hook is accepted.
     """
 
@@ -77,7 +77,7 @@ class FakeCamio:
         self._accepted: dict[str, asyncio.Future[ReceivedReply]] = {}
 
     async def listen(self, host: str = "127.0.0.1", port: int = 0, public_host: str | None = None) -> None:
-        """Serve callbacks; `public_host` is what others call `host`, if it is not the same. Raises OSError."""
+        """Serve callbacks; `public_host` is the name of `host` in callback URLs, if it differs. Raises OSError."""
         routes = [(r"/callback/([0-9A-Za-z_-]+)", _CallbackHandler, {"camio": self})]
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family)
@@ -89,18 +89,18 @@ class FakeCamio:
         self._client = AsyncHTTPClient(force_instance=True, max_clients=MAX_POSTS, max_body_size=MAX_ANSWER_BYTES)
 
     async def close(self) -> None:
-        """Stop serving and drop the connections."""
+        """Stop serving, and close the connections."""
         self._client.close()
         self._server.stop()
         await self._server.close_all_connections()
 
     def callback_url(self, event_id: str) -> str:
-        """Give out the callback URL of an event."""
+        """Return the callback URL of an event."""
         self.deliveries.setdefault(event_id, [])
         return f"{self.origin}/callback/{event_id}"
 
     async def labels_of(self, event_id: str, timeout: float) -> ReceivedReply:
-        """Wait for the first delivery of an event that was answered with success; raises TimeoutError."""
+        """Wait for an event's first delivery that got a 2xx response. Raises TimeoutError."""
         return await asyncio.wait_for(asyncio.shield(self._future(event_id)), timeout)
 
     async def post(self, url: str, body: bytes, timeout: float) -> HookResponse:
@@ -131,19 +131,19 @@ class FakeCamio:
         return HookResponse(response.code, response.headers, response.body)
 
     async def receive(self, event_id: str, body: bytes, content_type: str) -> ScriptedResponse:
-        """Take one delivery and return the answer to it."""
+        """Record one delivery and return the response to it."""
         if event_id not in self.deliveries:
             self.strays += 1
             return ScriptedResponse(404)
         earlier = self.deliveries[event_id]
-        answer = self.answer(event_id, len(earlier))
-        delivery = ReceivedReply(event_id, body, content_type, time.monotonic(), answer.status)
+        response = self.answer(event_id, len(earlier))
+        delivery = ReceivedReply(event_id, body, content_type, time.monotonic(), response.status)
         earlier.append(delivery)
-        await asyncio.sleep(answer.delay)
+        await asyncio.sleep(response.delay)
         accepted = self._future(event_id)
         if delivery.accepted and not accepted.done():
             accepted.set_result(delivery)
-        return answer
+        return response
 
     def _future(self, event_id: str) -> asyncio.Future[ReceivedReply]:
         if event_id not in self._accepted:
@@ -157,11 +157,11 @@ class _CallbackHandler(RequestHandler):
 
     async def post(self, event_id: str) -> None:
         content_type = self.request.headers.get("Content-Type", "")
-        answer = await self.camio.receive(event_id, self.request.body, content_type)
-        self.set_status(answer.status)
-        for name, value in answer.headers.items():
+        response = await self.camio.receive(event_id, self.request.body, content_type)
+        self.set_status(response.status)
+        for name, value in response.headers.items():
             self.set_header(name, value)
 
 
 def _no_log(handler: RequestHandler) -> None:
-    """Say nothing of a request: the report does."""
+    """Log nothing; the report tells of every delivery."""

@@ -1,4 +1,4 @@
-"""The results of a run in words: `SimulationResult`s in, lines of text out."""
+"""Describe the results of a run: `SimulationResult`s in, lines of text out."""
 
 import json
 import statistics
@@ -13,7 +13,7 @@ HEADER = ("event", "images", "answer", "ms to 200", "ms to labels", "labels")
 
 
 def report(results: Sequence[SimulationResult], doubt: str | None, origin: str) -> Iterator[str]:
-    """Return the table, what is missing or wrong, and the summary with `doubt`; `origin` received the callbacks."""
+    """Return the table, the problems, and the summary with `doubt`; `origin` received the callbacks."""
     yield from _table([HEADER, *map(_row, results)])
     for result in results:
         yield from _problems(result)
@@ -24,7 +24,7 @@ def report(results: Sequence[SimulationResult], doubt: str | None, origin: str) 
     yield from _summary(results)
     if doubt:
         yield ""
-        yield f"NOT AS IT SHOULD BE: {doubt}"
+        yield f"WRONG: {doubt}"
 
 
 def how_to_allow(origin: str) -> Iterator[str]:
@@ -40,11 +40,11 @@ def how_to_allow(origin: str) -> Iterator[str]:
 
 
 def _row(result: SimulationResult) -> tuple[str, ...]:
-    answer = str(result.answer.status) if result.answer else "none"
+    status = str(result.response.status) if result.response else "none"
     return (
         result.event_id,
         str(result.images),
-        answer if result.posts < 2 else f"{answer} ({result.posts} posts)",
+        status if result.posts < 2 else f"{status} ({result.posts} posts)",
         _milliseconds(result.accepted_after),
         _milliseconds(result.labelled_after),
         _labels(result),
@@ -80,7 +80,7 @@ def _problems(result: SimulationResult) -> Iterator[str]:
 
 
 def _callback_refused(result: SimulationResult) -> bool:
-    return result.answer is not None and b"callback_not_allowed" in result.answer.body
+    return result.response is not None and b"callback_not_allowed" in result.response.body
 
 
 def _summary(results: Sequence[SimulationResult]) -> Iterator[str]:

@@ -1,11 +1,11 @@
-"""What is known of the bundled photographs, and what follows from it for the replies of a run.
+"""The objects in the bundled photographs, and what replies must therefore say.
 
-One reply (`misplaced`): an outline of a known object lies on the object, and not where it would if y were counted from
-the top. A single object that is not found is no fault: a weaker model, or one with other labels, may miss it.
+One reply (`misplaced`): the outline of a known object must lie on the object, and not where it would lie if y were
+counted from the top. A single object may be missing: a weaker model, or one with other labels, may not find it.
 
-All replies of a run that sent every bundled photograph (`doubt`): at least one of the objects is found by its name.
-The cup and the bench tell up from down; the others fill their photographs from top to bottom, so that the outlines of a
-hook that mixes up and down fit them as well.
+All replies of a run that sent every bundled photograph (`doubt`): at least one of the objects must be found.
+Only the cup and the bench tell up from down. The others fill their photographs from top to bottom, so that outlines
+that are upside down fit them, too.
 """
 
 from collections.abc import Collection, Iterable
@@ -15,7 +15,7 @@ from typing import NamedTuple
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 
 MIN_OVERLAP = 0.3
-"""Loose, since models differ in what belongs to an object: the saucer, the helmet."""
+"""Intersection over union; low, because models differ in what belongs to an object: the saucer, the helmet."""
 
 CLEARLY_MORE = 0.1
 
@@ -29,7 +29,7 @@ class Area(NamedTuple):
     top: float
 
     def mirrored(self) -> "Area":
-        """Where it lies with y counted from the other side."""
+        """Return the area with y counted from the other side."""
         return self._replace(bottom=1 - self.top, top=1 - self.bottom)
 
     def overlap(self, other: "Area") -> float:
@@ -71,7 +71,7 @@ NOTHING = Sightings(frozenset(), frozenset())
 
 
 def misplaced(known: KnownObject, outline: Collection[tuple[float, float]]) -> str | None:
-    """Say what is wrong with where the outline of `known` lies, as points in fractions; None if it lies on it."""
+    """Return what is wrong with the place of an outline of `known` (points in fractions); None if it lies on it."""
     columns, rows = zip(*outline, strict=True)
     area = Area(min(columns), min(rows), max(columns), max(rows))
     overlap = area.overlap(known.area)
@@ -83,7 +83,7 @@ def misplaced(known: KnownObject, outline: Collection[tuple[float, float]]) -> s
 
 
 def doubt(every: Iterable[Sightings], labels: Collection[str]) -> str | None:
-    """Say why the valid replies of a run are not those of a hook that works, None if they are.
+    """Return why the valid replies of a run cannot be those of a working hook; None if they can.
 
     `labels` are all that came.
     """

@@ -1,4 +1,4 @@
-"""One run of the simulator: each event is posted, tried again while the hook is busy, and its labels are awaited.
+"""Run the simulator: post each event, post it again while the hook is busy, and wait for its labels.
 
 `SimulatedEvent` → POST → 200 → the delivery of its labels → `SimulationResult`. Runs on one event loop.
 """
@@ -17,21 +17,22 @@ from camiohookd.camio.simulator.fake_camio import FakeCamio, HookResponse
 POSTS_AT_ONCE = 8
 DEFAULT_RETRY_SECONDS = 5.0
 MIN_RETRY_SECONDS = 0.1
-MAX_SHOWN_ANSWER = 500
+MAX_SHOWN_BODY = 500
 NO_RECEIPT = 'the body of the hook\'s 200 is not {"status": "queued" or "duplicate", "id": a string} but'
 
 
 @dataclass(frozen=True, slots=True)
 class SimulationResult:
-    """What came of one event; times are seconds since its first POST, None where it did not come so far.
+    """The result of one event.
 
-    `posts` counts the POSTs that the hook needed to take it, `deliveries` those of its labels.
+    Times are in seconds since its first POST; None if the event did not get that far. `response` is the hook's last
+    one. `posts` counts the POSTs of the event, `deliveries` those of its labels.
     """
 
     event_id: str
     images: int
     posts: int = 0
-    answer: HookResponse | None = None
+    response: HookResponse | None = None
     accepted_after: float | None = None
     labelled_after: float | None = None
     verdict: Verdict | None = None
@@ -45,7 +46,7 @@ class SimulationResult:
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """`hook_url` holds the key; `rate` is events a second, 0 for as fast as the hook takes them; `timeout` seconds."""
+    """`hook_url` holds the key; `rate` is events per second, 0: as fast as possible; `timeout` is in seconds."""
 
     camio: FakeCamio
     hook_url: str
@@ -53,7 +54,7 @@ class Simulation:
     timeout: float
 
     async def run(self, events: Iterable[SimulatedEvent], done: Callable[[], None]) -> list[SimulationResult]:
-        """Send all `events`, call `done` as each one ends, and return their results in the order of `events`."""
+        """Send all `events`, call `done` after each, and return the results in the order of `events`."""
         tasks: list[asyncio.Task[SimulationResult]] = []
         slots = asyncio.Semaphore(POSTS_AT_ONCE)
         starts = time.monotonic()
@@ -63,7 +64,7 @@ class Simulation:
             await slots.acquire()
             tasks.append(asyncio.create_task(self._send(event, slots, done)))
         results = await asyncio.gather(*tasks)
-        # Counted last: a second delivery may come at any time until now.
+        # Count at the end: a repeated delivery may come at any time.
         return [replace(one, deliveries=len(self.camio.deliveries[one.event_id])) for one in results]
 
     async def _send(
@@ -85,16 +86,16 @@ class Simulation:
         while True:
             left = max(started + self.timeout - time.monotonic(), 0.01)
             try:
-                answer = await self.camio.post(self.hook_url, body, left)
+                response = await self.camio.post(self.hook_url, body, left)
             except OSError as error:
                 return replace(result, posts=result.posts + 1, problems=(f"the hook did not answer: {error}",))
-            result = replace(result, posts=result.posts + 1, answer=answer)
-            if answer.status == 200:
-                problems = () if _is_receipt(answer.body) else (f"{NO_RECEIPT}: {_text(answer)}",)
+            result = replace(result, posts=result.posts + 1, response=response)
+            if response.status == 200:
+                problems = () if _is_receipt(response.body) else (f"{NO_RECEIPT}: {_text(response)}",)
                 return replace(result, accepted_after=time.monotonic() - started, problems=problems)
-            wait = _retry_after(answer)
-            if answer.status != 503 or time.monotonic() + wait > started + self.timeout:
-                return replace(result, problems=(f"the hook answered {answer.status}: {_text(answer)}",))
+            wait = _retry_after(response)
+            if response.status != 503 or time.monotonic() + wait > started + self.timeout:
+                return replace(result, problems=(f"the hook answered {response.status}: {_text(response)}",))
             await asyncio.sleep(wait)
 
     async def _labels(self, event: SimulatedEvent, result: SimulationResult, started: float) -> SimulationResult:
@@ -112,7 +113,7 @@ class Simulation:
 
 
 def doubt(results: Sequence[SimulationResult]) -> str | None:
-    """Say what speaks against the hook in all valid replies together, or what they leave open; None if nothing does."""
+    """Return what is wrong with all valid replies taken together, in words; None if nothing is."""
     verdicts = [result.verdict for result in results if result.verdict and result.valid]
     if not verdicts:
         return None
@@ -121,7 +122,7 @@ def doubt(results: Sequence[SimulationResult]) -> str | None:
 
 
 def _is_receipt(body: bytes) -> bool:
-    """`body` is what the hook's own endpoint answers to an event: section 3 of the wire contract."""
+    """Return whether `body` is a receipt as section 3 of the wire contract describes it."""
     try:
         receipt = json.loads(body)
     except (ValueError, RecursionError):
@@ -131,14 +132,14 @@ def _is_receipt(body: bytes) -> bool:
     return receipt["id"] != "" and receipt.get("status") in ("queued", "duplicate")
 
 
-def _retry_after(answer: HookResponse) -> float:
-    text = answer.headers.get("Retry-After", "")
+def _retry_after(response: HookResponse) -> float:
+    text = response.headers.get("Retry-After", "")
     return max(float(text), MIN_RETRY_SECONDS) if text.isascii() and text.isdigit() else DEFAULT_RETRY_SECONDS
 
 
-def _text(answer: HookResponse) -> str:
-    """Return the message of the hook's error, or, from another server, the beginning of what it said."""
+def _text(response: HookResponse) -> str:
+    """Return the message of the hook's error, or the beginning of the body if another server responded."""
     try:
-        return str(json.loads(answer.body)["error"]["message"])
+        return str(json.loads(response.body)["error"]["message"])
     except (ValueError, LookupError, TypeError, RecursionError):
-        return answer.body[:MAX_SHOWN_ANSWER].decode("utf-8", "replace")
+        return response.body[:MAX_SHOWN_BODY].decode("utf-8", "replace")
