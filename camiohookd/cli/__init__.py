@@ -77,6 +77,12 @@ def root() -> None:
 
     into ~/.bashrc.
 
+    \b
+    Examples:
+      sudo camiohookd check
+      camiohookd label photo.jpg
+      sudo camiohookd queue list --state failed
+
     Exit status: 0 fine, 1 failed, 2 wrong usage, 78 wrong configuration or model.
     """
 
