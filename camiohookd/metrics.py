@@ -45,6 +45,8 @@ class Metrics:
         self.delivery_retries = self._counter("delivery_retries", "Deliveries that will be tried again.")
         self.tasks_failed = self._counter("tasks_failed", "Events given up, by cause.", "reason")
 
+        self.tasks_leaked = self._counter("tasks_leaked", "Tasks given back that no part worked on: internal errors.")
+
         self.wait_seconds = self._histogram("wait", "From the 200 to the start of labelling.", _WAIT_BUCKETS)
         self.decode_seconds = self._histogram("decode", "Decoding one picture, from file to pixels.", _DECODE_BUCKETS)
         self.inference_seconds = self._histogram("inference", "One run of the model.", _INFERENCE_BUCKETS)

@@ -62,6 +62,13 @@ class DueDelivery(NamedTuple):
     flight: int
 
 
+class Holding(NamedTuple):
+    """A task that is given out: to be labelled (`flight` 0), or to be delivered by that flight."""
+
+    task_id: int
+    flight: int
+
+
 class TaskQueue:
     """The queue in the state folder `folder`.
 
@@ -300,6 +307,21 @@ class TaskQueue:
         """Forget a task, whatever its state."""
         self.get(task_id)
         self.store.remove(task_id)
+
+    def given_out(self) -> set[Holding]:
+        """Return the tasks in hand and in the air."""
+        in_air = self.tasks.in_air()
+        flights = {Holding(task_id, self.store.deliveries.flight(task_id)) for task_id in in_air}
+        return flights | {Holding(task_id, 0) for task_id in self.tasks.in_hand()}
+
+    def reclaim(self, holding: Holding) -> None:
+        """Take back a task that nothing works on, so that it is given out again; nothing if it is not given out."""
+        if holding not in self.given_out():
+            return
+        if holding.flight:
+            self.store.deliveries.landed(holding.task_id, self.store.elapsed.now(), success=None)
+        else:
+            self.give_back(holding.task_id)
 
     def set_aside(self, kind: Kind, task_id: int, data: bytes) -> None:
         """Keep the damaged record of a task in quarantine."""

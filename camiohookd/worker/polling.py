@@ -44,9 +44,14 @@ class Loops(Generic[Found]):
         # A token means "look again". It wakes one waiting loop; if none waits, the next loop does not begin to.
         self._token = asyncio.Queue[None](1)
         self._timer: asyncio.TimerHandle | None = None
+        self._held: dict[int, Found] = {}  # by loop
+
+    def held(self) -> list[Found]:
+        """Return the items that the loops work on now."""
+        return list(self._held.values())
 
     def start(self) -> list[asyncio.Task[None]]:
-        return [asyncio.create_task(self._run()) for _ in range(self._count)]
+        return [asyncio.create_task(self._run(number)) for number in range(self._count)]
 
     def look_again(self, seconds: float = 0.0) -> None:
         """Let one of the loops look in `seconds` seconds; at infinity none looks."""
@@ -69,10 +74,10 @@ class Loops(Generic[Found]):
         self._timer = None
         self.look_again()
 
-    async def _run(self) -> None:
+    async def _run(self, number: int) -> None:
         while not self._stopping.is_set():
             try:
-                await self._work()
+                await self._work(number)
             except CamiohookdError as error:
                 log.warning("%s; continuing in %g s", error, IDLE_SECONDS)
                 await within(IDLE_SECONDS, self._stopping.wait())
@@ -84,13 +89,17 @@ class Loops(Generic[Found]):
                     await within(IDLE_SECONDS, self._token.get())
         self.look_again()  # wake the next loop, which has to end as well
 
-    async def _work(self) -> None:
+    async def _work(self, number: int) -> None:
         """Find and do items until there is none."""
-        found, pause = await self._find()
-        self.look_again(pause)
-        while found is not None:
-            found, pause = await self._do(found)
+        try:
+            found, pause = await self._find()
             self.look_again(pause)
+            while found is not None:
+                self._held[number] = found
+                found, pause = await self._do(found)
+                self.look_again(pause)
+        finally:
+            self._held.pop(number, None)
 
 
 async def within(seconds: float, happening: Coroutine[Any, Any, object]) -> None:

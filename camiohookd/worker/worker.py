@@ -17,6 +17,7 @@ from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.worker.delivery_loop import DeliveryLoop
 from camiohookd.worker.event_labeler import EventLabeler
 from camiohookd.worker.label_loop import LabelLoop
+from camiohookd.worker.ownership import OwnershipCheck
 from camiohookd.worker.polling import Loops
 
 
@@ -43,10 +44,13 @@ class Worker:
         self._stopping = asyncio.Event()
         self._labels = LabelLoop(store, event_labeler, metrics, threads, labeler_deadline, self._stopping)
         self._deliveries = DeliveryLoop(store, sender, allow_list, metrics, deliveries, self._stopping)
+        self._ownership = OwnershipCheck(store, self._labels.loops, self._deliveries.loops, metrics)
         self._running: list[asyncio.Task[None]] = []
+        self._checking: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         self._running = [*self._labels.loops.start(), *self._deliveries.loops.start()]
+        self._checking = asyncio.create_task(self._ownership.run())
 
     def queue_changed(self, queue: TaskQueue) -> None:
         """Wake the loops that have something to do in the queue now; called on the store thread."""
@@ -60,6 +64,8 @@ class Worker:
     async def stop(self, grace: float) -> bool:
         """Take nothing new, and finish what is in hand within `grace` seconds; return whether all of it is finished."""
         self._stopping.set()
+        if self._checking is not None:
+            self._checking.cancel()
         self._labels.loops.look_again()
         self._deliveries.loops.look_again()
         _, running = await asyncio.wait(self._running, timeout=grace / 2)
