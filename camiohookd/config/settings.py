@@ -100,7 +100,7 @@ class QueueSettings(Struct, frozen=True):
     max_tasks: Annotated[Count, Meta(description="Most events waiting; over it the answer is 503.")] = 100_000
     max_bytes: Annotated[
         OptionalByteSize,
-        Meta(description="Most disk space; 0: half of what is free at the start, at most 20 GB."),
+        Meta(description="Most disk space. 0: all that is free except min_free_bytes, at most 20 GB."),
     ] = OptionalByteSize(0)
     min_free_bytes: Annotated[OptionalByteSize, Meta(description="Disk space that is left free.")] = OptionalByteSize(
         "200 MB"
