@@ -23,7 +23,7 @@ from PIL import Image
 
 from camiohookd.pictures.jpeg_file import MAX_SCANS
 from camiohookd.wire.event import parse_event
-from tests.support.daemon_process import SAMPLES, Daemon, event_body
+from tests.support.daemon_process import SAMPLES, Daemon, event_body, post_event
 from tests.support.threaded_simulator import FakeCamioThread
 
 PATIENCE = 60.0
@@ -334,3 +334,21 @@ def wait_until(condition: Callable[[], object], daemon: Daemon) -> None:
     while not condition():
         assert time.monotonic() < ends, daemon.log
         time.sleep(0.05)
+
+
+def test_a_daemon_labels_the_cat_in_each_damaged_file_and_names_what_is_no_picture(tmp_path: Path) -> None:
+    damaged = sorted((SAMPLES.parents[1] / "tests/unit/pictures/damaged").glob("*.jpg"))
+    page = b"<!DOCTYPE html><html><title>Log in</title></html>"
+    twice = base64.b64encode((SAMPLES / "chelsea.jpg").read_bytes())
+    with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin) as daemon:
+        for path in damaged:
+            post_event(daemon, camio, path.stem, pictures=[path.read_bytes()])
+        post_event(daemon, camio, "others", pictures=[page, twice, (SAMPLES / "chelsea.jpg").read_bytes()])
+        wait_until(lambda: daemon.metric("events_delivered_total") == len(damaged) + 1, daemon)
+        for path in damaged:
+            (labels,) = json.loads(camio.deliveries[path.stem][-1].body)["labels"].values()
+            assert "cat" in labels, path.name
+        assert "incomplete: 78 % of it" in daemon.log
+        assert "the file is not a JPEG picture but an HTML page" in daemon.log
+        assert "the file is not a JPEG picture but base64 text (the picture was encoded twice)" in daemon.log
+        assert re.search(r"labelled task=\d+ .* ms=\d+: cat 0\.\d\d\n", daemon.log)
