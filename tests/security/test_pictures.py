@@ -182,7 +182,7 @@ NOTHING_MUCH = zlib.compress(bytes(100_000_000), 9)
         ],
     ],
 )
-def test_it_is_refused_with_a_clear_reason_and_in_little_memory(data: bytes, reason: str) -> None:
+def test_refuses_with_a_clear_reason_and_in_little_memory(data: bytes, reason: str) -> None:
 
     seen = look_at(data)
     assert seen.size is None
@@ -228,7 +228,7 @@ def test_it_is_refused_with_a_clear_reason_and_in_little_memory(data: bytes, rea
         pytest.param(exif(*[(0x10E, 2, 60_000, b"\0\0\0\x08")] * 3000), (90, 60), id="EXIF of overlapping texts"),
     ],
 )
-def test_it_is_decoded_as_what_it_is_and_in_little_memory(data: bytes, size: tuple[int, int]) -> None:
+def test_decodes_in_little_memory(data: bytes, size: tuple[int, int]) -> None:
     seen = look_at(data)
     assert (seen.size, seen.reason) == (size, "")
     assert seen.grown < LITTLE
@@ -250,7 +250,7 @@ def test_it_is_decoded_as_what_it_is_and_in_little_memory(data: bytes, size: tup
         pytest.param(claiming(6300, 6300, exif((0x112, 3, 1, b"\0\5\0\0"))), (6300, 6300), id="turned"),
     ],
 )
-def test_one_of_as_many_pixels_as_are_allowed_takes_a_bounded_amount_of_memory(
+def test_a_picture_with_the_most_allowed_pixels_takes_bounded_memory(
     data: bytes, size: tuple[int, int], whole: bool
 ) -> None:
     seen = look_at(data, size=None if whole else (300, 300))
@@ -270,7 +270,7 @@ def test_one_of_as_many_pixels_as_are_allowed_takes_a_bounded_amount_of_memory(
         pytest.param(png(90, 60, png_chunk(b"iCCP", b"a\0\0" + NOTHING_MUCH)), "damaged|header", id="colour profile"),
     ],
 )
-def test_where_png_is_allowed_what_unpacks_to_much_is_refused_too(data: bytes, reason: str) -> None:
+def test_refuses_a_png_that_unpacks_to_too_much(data: bytes, reason: str) -> None:
 
     seen = look_at(data, "jpeg png")
     assert seen.size is None
@@ -287,7 +287,7 @@ def test_where_png_is_allowed_what_unpacks_to_much_is_refused_too(data: bytes, r
     ],
     ids=str,
 )  # fmt: skip
-def test_what_the_event_says_of_type_and_size_changes_nothing(fields: dict[str, Any]) -> None:
+def test_ignores_type_and_size_in_the_event(fields: dict[str, Any]) -> None:
     image = {"timestamp": "2017-05-05T01:31:13", "image_b64": base64.b64encode(JPEG).decode()}
     body = {"callback_url": "https://camio.com/cb", "images": [image | fields]}
     [picture] = parse_event(json.dumps(body).encode()).pictures

@@ -84,7 +84,7 @@ def test_a_progressive_jpeg_is_decoded_smaller_too() -> None:
 @pytest.mark.parametrize(
     ("size", "scale"), [((3000, 100), 2), ((100, 3000), 1), ((800, 100), 8)], ids=["wide", "tall", "small"]
 )
-def test_a_picture_lying_on_its_side_is_scaled_for_its_displayed_sides(size: tuple[int, int], scale: int) -> None:
+def test_scales_a_turned_picture_for_its_displayed_sides(size: tuple[int, int], scale: int) -> None:
     stored = encoded(Image.new("RGB", (800, 6400)), orientation=6)
     picture = decode(stored, PictureLimits(), size)
     assert (picture.width, picture.height) == (6400, 800)
@@ -109,7 +109,7 @@ def test_a_picture_lying_on_its_side_is_scaled_for_its_displayed_sides(size: tup
     ],
 )
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
-def test_the_picture_stands_upright_whatever_its_exif_orientation(
+def test_turns_the_picture_upright_for_every_exif_orientation(
     file_format: str, orientation: int, displayed: str
 ) -> None:
     data = encoded(four_colours(120, 80), file_format, orientation)
@@ -169,7 +169,7 @@ def test_of_an_animation_the_first_frame_is_used(file_format: str) -> None:
     ],
     ids=["empty", "text", "gif", "png", "webp", "no header", "cut off in the header", "cut off in the pixels"],
 )
-def test_what_is_no_whole_jpeg_is_refused_with_its_reason(data: bytes, reason: str) -> None:
+def test_refuses_what_is_not_a_jpeg_with_the_reason(data: bytes, reason: str) -> None:
     with pytest.raises(PictureError, match=reason):
         decode(data, PictureLimits(), SIZE)
 
@@ -237,7 +237,7 @@ def mutated(draw: st.DrawFn) -> bytes:
 @given(mutated())
 @example(b"\xff\xd8\xff")
 @example(b"RIFF\0\0\0\0WEBPVP8 ")
-def test_whatever_the_bytes_it_is_a_picture_or_a_picture_error(data: bytes) -> None:
+def test_any_bytes_give_a_picture_or_a_picture_error(data: bytes) -> None:
     limits = PictureLimits(("jpeg", "png", "webp"), max_pixels=1_000_000)
     try:
         picture = decode(data, limits, SIZE)

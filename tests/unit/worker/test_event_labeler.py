@@ -55,7 +55,7 @@ def rejected(metrics: Metrics) -> float | None:
     return metrics.registry.get_sample_value("camiohookd_pictures_rejected_total")
 
 
-def test_a_picture_that_cannot_be_decoded_is_left_out_with_its_reason_and_counted() -> None:
+def test_leaves_out_and_counts_a_picture_that_cannot_be_decoded() -> None:
     metrics = Metrics()
     outcome = label(EventLabeler(OneCat(), PictureLimits(), [], metrics), [GOOD, BAD, BAD])
     assert (len(outcome.pictures), outcome.objects) == (1, 1)
@@ -63,13 +63,13 @@ def test_a_picture_that_cannot_be_decoded_is_left_out_with_its_reason_and_counte
     assert rejected(metrics) == 2
 
 
-def test_the_pictures_of_an_event_that_nothing_is_left_of_are_counted_too() -> None:
+def test_counts_the_rejected_pictures_of_an_event_without_usable_ones() -> None:
     metrics = Metrics()
     assert label(EventLabeler(OneCat(), PictureLimits(), [], metrics), [BAD]).reply is None
     assert rejected(metrics) == 1
 
 
-def test_what_was_left_out_of_an_event_that_is_begun_anew_is_counted_once() -> None:
+def test_counts_a_rejected_picture_once_if_the_event_is_labelled_again() -> None:
     metrics, labeler = Metrics(), OneCat()
     event_labeler = EventLabeler(labeler, PictureLimits(), [], metrics)
     labeler.error = LabelingError("out of memory")
@@ -80,7 +80,7 @@ def test_what_was_left_out_of_an_event_that_is_begun_anew_is_counted_once() -> N
     assert rejected(metrics) == 1
 
 
-def test_what_is_interrupted_ends_as_that_also_where_the_labeler_fails_for_being_closed() -> None:
+def test_an_interrupted_event_ends_with_interrupted_even_if_the_closed_labeler_fails() -> None:
     metrics, labeler = Metrics(), OneCat()
     event_labeler = EventLabeler(labeler, PictureLimits(), [], metrics)
     with pytest.raises(Interrupted):
@@ -92,7 +92,7 @@ def test_what_is_interrupted_ends_as_that_also_where_the_labeler_fails_for_being
     assert rejected(metrics) == 0
 
 
-def test_a_labeler_that_is_down_is_told_until_it_answers_again() -> None:
+def test_reports_a_labeler_that_is_down_until_it_answers_again() -> None:
     labeler = OneCat()
     event_labeler = EventLabeler(labeler, PictureLimits(), [], Metrics())
     labeler.error = LabelerDown("no interpreter")
@@ -104,7 +104,7 @@ def test_a_labeler_that_is_down_is_told_until_it_answers_again() -> None:
     assert event_labeler.trouble is None
 
 
-def test_the_pictures_of_an_event_are_looked_at_by_as_many_threads_as_join_and_stay_in_order() -> None:
+def test_threads_that_join_share_the_pictures_and_keep_their_order() -> None:
     pictures = [Picture(f"t{nth}", b"no picture" if nth == 1 else CAT) for nth in range(4)]
     labeler, meeting = OneCat(), threading.Barrier(3)
     labeler.before_label = lambda: meeting.wait(PATIENCE)
@@ -118,7 +118,7 @@ def test_the_pictures_of_an_event_are_looked_at_by_as_many_threads_as_join_and_s
     assert outcome.rejected == ("t1: the file is not a JPEG picture",)
 
 
-def test_what_cannot_be_read_from_the_queue_is_what_the_event_ends_with() -> None:
+def test_an_event_ends_with_the_error_of_reading_its_pictures() -> None:
     def read() -> NoReturn:
         raise OSError("gone")
 
