@@ -46,7 +46,7 @@ class Shared(Generic[Part, Result, Whole]):
             while taken := self._take():
                 number, part = taken
                 self._results[number] = self._do(part)
-        except BaseException as error:  # noqa: BLE001  # `done` raises it
+        except BaseException as error:  # noqa: BLE001  # the future `done` raises it
             self._error = self._error or error
         with self._lock:
             self._at_work -= 1
