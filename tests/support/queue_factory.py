@@ -119,25 +119,43 @@ def crash(queue: TaskQueue) -> None:
     disk.die()
 
 
-def seed(folder: Path, waiting: int, reply: Reply = REPLY, *, labelled_of: int = 2) -> None:
-    """Write a state folder as a clean stop leaves it: `waiting` tasks, every `labelled_of`-th of them labelled."""
+def long_reply(pictures: int = 10, labels: int = 4) -> Reply:
+    """Return the labels of an event with many pictures."""
+    boxes = {f"label {number}": Label(0.5 + number / 100, ((0.1, 0.2), (0.4, 0.2), (0.4, 0.7), (0.1, 0.7)))
+             for number in range(labels)}  # fmt: skip
+    return Reply({f"2017-05-05T01:31:{number:02d}.738647": boxes for number in range(pictures)})
+
+
+def seed(
+    folder: Path, waiting: int, reply: Reply = REPLY, *, labelled_of: int = 2, done: int = 0, failed: int = 0
+) -> None:
+    """Write a state folder as a clean stop leaves it.
+
+    `waiting` tasks, every `labelled_of`-th of them labelled, then `done` delivered and `failed` labelled ones.
+    """
     folder.mkdir(exist_ok=True)
     disk = CountingDisk()
     replies = Segments(SegmentFolder(folder / "replies", "replies", reply_record.MAGIC), disk)
     documents = Documents()
-    for number in range(1, waiting + 1):
+    for number in range(1, waiting + done + failed + 1):
         document = Task(
-            digest=f"{number:032x}",
+            digest=f"{number * 2**90:032x}",
             received=1.5e9,
             images=3,
             camera=f"camera {number % 20}",
             user_id="user",
             callback_url=f"https://{HOST}/callbacks/{number}",
         ).to_document()
-        if number % labelled_of == 1 % labelled_of:
+        ended = number - waiting
+        if 0 < ended <= done:
+            del document["callback_url"]
+            document |= {"state": State.DONE.value, "ended": float(ended)}
+        elif ended > 0 or number % labelled_of == 1 % labelled_of:
             place = replies.append(reply_record.encode(number, document, reply))
             replies.need(place)
             document |= {"state": State.LABELLED.value, "reply": list(place)}
+            if ended > 0:
+                document |= {"state": State.FAILED.value, "ended": float(ended), "cause": "refused", "reason": "404"}
         else:
             document["payload"] = [1, 40 * number, 40]
         documents[str(number)] = document
