@@ -1,5 +1,6 @@
-"""A start with 100,000 tasks that are only in the journal, as after a crash."""
+"""A start after a crash, with a long backlog of labels, and with a damaged snapshot."""
 
+import os
 import shutil
 import statistics
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ from pathlib import Path
 from tests.bench import rig
 from tests.bench.harness import Bench, Result, at_most, result
 from tests.bench.pictures import jpegs
+from tests.support import opening
+from tests.support.queue_factory import long_reply, seed
 
 
 def run(bench: Bench) -> Iterator[Result]:
@@ -17,6 +20,28 @@ def run(bench: Bench) -> Iterator[Result]:
     times = [recovered(place, crashed) for _ in range(bench.count(5, 1))]
     metric = f"exec to READY=1, a journal of {waiting:,} tasks"
     yield result("recovery", metric, statistics.median(times), "s", target=at_most(3, 1))
+    yield from long_backlog(bench, place / "backlog", waiting)
+
+
+def long_backlog(bench: Bench, folder: Path, waiting: int) -> Iterator[Result]:
+    """As many events wait for the delivery of their labels, have been delivered, and a tenth as many have failed."""
+    seed(folder, waiting, long_reply(), labelled_of=1, done=waiting, failed=waiting // 10)
+    rounds = bench.count(5, 1)
+    good = [opening.measure(folder) for _ in range(rounds)]
+    seconds = statistics.median(each.seconds for each in good)
+    yield result("recovery", f"opening, {waiting:,} labelled and as many done", seconds, "s", target=at_most(5, 3))
+    peak = max(each.peak_bytes for each in good) / 1e6
+    yield result("recovery", "most memory meanwhile, no model", peak, "MB", target=at_most(220, 180))
+    snapshot = folder / "queue.json"
+    data = snapshot.read_bytes()
+    damaged = data[: len(data) // 2] + os.urandom(bench.count(64, 1) << 20) + data[len(data) // 2 :]
+    times = []
+    for _ in range(rounds):
+        shutil.rmtree(folder / "quarantine", ignore_errors=True)
+        snapshot.write_bytes(damaged)
+        times.append(opening.measure(folder).seconds)
+    metric, found = "the same with 64 MiB of garbage", statistics.median(times)
+    yield result("recovery", metric, found, "s", baseline=seconds, target=at_most(2, 1.5))
 
 
 def recovered(place: Path, crashed: Path) -> float:

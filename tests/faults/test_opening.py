@@ -176,12 +176,12 @@ def notices(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
 
 
 def test_a_long_start_asks_systemd_for_more_time_and_says_how_far_it_is(
-    full: Path, tmp_path: Path, notices: socket.socket, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, notices: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "FIRST_AFTER", 0.0)
     monkeypatch.setattr(progress, "EVERY", 0.0)
-    shutil.copytree(full, tmp_path / "state")
-    crash(open_queue(tmp_path / "state"))
+    seed(tmp_path, 5_000)
+    crash(open_queue(tmp_path))
     first, *_ = heard(notices)
     assert first.startswith("EXTEND_TIMEOUT_USEC=120000000\nSTATUS=Opening the queue: reading queue.json, ")
 
