@@ -24,9 +24,7 @@ EXAMPLES, LONG_EXAMPLES = 20, 500
 SECONDS = 1800
 
 
-def test_no_request_gets_an_answer_that_is_not_described(
-    tmp_path: Path, long_run: bool, print_figure: Callable[[str], None]
-) -> None:
+def test_every_response_is_described(tmp_path: Path, long_run: bool, print_figure: Callable[[str], None]) -> None:
     proxies = {"CAMIOHOOKD_HOOK_TRUSTED_PROXIES": '["127.0.0.1"]', "CAMIOHOOKD_HOOK_HEADER_TIMEOUT": "5s"}
     with Daemon(tmp_path, NOBODY, proxies) as daemon:
         report = schemathesis(daemon, tmp_path, LONG_EXAMPLES if long_run else EXAMPLES)

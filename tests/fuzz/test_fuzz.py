@@ -41,7 +41,7 @@ def temporary_files() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", inputs, ids=lambda path: f"{path.parent.name}-{path.name}")
-def test_every_seed_and_every_earlier_find_ends_as_documented(path: Path) -> None:
+def test_every_seed_and_earlier_find_is_handled_as_documented(path: Path) -> None:
     TARGETS[path.parent.name](path.read_bytes())
 
 

@@ -186,7 +186,7 @@ def error_of(answer: requests.Response) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", ["/", "/tasks", "/tasks/"])
-def test_the_service_says_that_it_is_up_and_nothing_else(box: Box, path: str) -> None:
+def test_the_status_says_only_that_the_service_is_up(box: Box, path: str) -> None:
     answer = requests.get(box.url + path, timeout=PATIENCE)
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
     assert "ornado" not in str(answer.headers)
@@ -194,7 +194,7 @@ def test_the_service_says_that_it_is_up_and_nothing_else(box: Box, path: str) ->
     assert (head_only.status_code, head_only.content) == (200, b"")
 
 
-def test_an_event_is_kept_and_answered_with_its_id(box: Box) -> None:
+def test_stores_an_event_and_returns_its_id(box: Box) -> None:
     answer = requests.post(box.tasks, event(), timeout=PATIENCE)
     assert answer.status_code == 200
     ((task, kept),) = box.intake.events.items()
@@ -202,7 +202,7 @@ def test_an_event_is_kept_and_answered_with_its_id(box: Box) -> None:
     assert (kept.camera, len(kept.pictures)) == ("front", 1)
 
 
-def test_the_same_event_again_is_a_duplicate(box: Box) -> None:
+def test_reports_the_same_event_again_as_a_duplicate(box: Box) -> None:
     first, second = (requests.post(box.tasks, event(), timeout=PATIENCE).json() for _ in range(2))
     assert second == {"status": "duplicate", "id": first["id"]}
     assert box.metrics.registry.get_sample_value("camiohookd_events_accepted_total") == 1
@@ -212,7 +212,7 @@ def test_the_same_event_again_is_a_duplicate(box: Box) -> None:
 @pytest.mark.parametrize(
     "body", [b"", iter(()), b" \r\n\t", b"\xef\xbb\xbf", b"\xef\xbb\xbf ", iter([b" " * BODY_LIMIT])]
 )
-def test_a_body_with_nothing_in_it_is_a_probe_and_queues_nothing(box: Box, body: Any) -> None:
+def test_a_blank_body_is_a_probe_and_queues_nothing(box: Box, body: Any) -> None:
     answer = requests.post(box.tasks, body, timeout=PATIENCE)
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
     assert not box.intake.events
@@ -226,13 +226,13 @@ def test_a_probe_may_be_in_gzip(box: Box, packed: bytes | None) -> None:
     assert not box.intake.events
 
 
-def test_a_slash_behind_the_key_is_taken(box: Box) -> None:
+def test_accepts_a_slash_after_the_key(box: Box) -> None:
     assert requests.post(f"{box.tasks}/", event(), timeout=PATIENCE).json()["status"] == "queued"
     assert requests.get(f"{box.tasks}/?limit=1", timeout=PATIENCE).json()["pending"] == 1
     assert requests.post(f"{box.url}/tasks/{WRONG}/", event(), timeout=PATIENCE).status_code == 403
 
 
-def test_a_head_of_the_pending_tasks_is_answered_as_a_get_without_its_body(box: Box) -> None:
+def test_head_of_the_pending_tasks_is_a_get_without_body(box: Box) -> None:
     requests.post(box.tasks, event(), timeout=PATIENCE)
     got, asked = requests.get(box.tasks, timeout=PATIENCE), requests.head(box.tasks, timeout=PATIENCE)
     assert (asked.status_code, asked.content) == (200, b"")
@@ -241,7 +241,7 @@ def test_a_head_of_the_pending_tasks_is_answered_as_a_get_without_its_body(box: 
 
 
 @pytest.mark.parametrize("path", ["//tasks/{}", "/Tasks/{}", "http://box/tasks/{}", "/tasks/{}/x", "/{}", "/hook/{}/"])
-def test_a_right_key_at_a_wrong_path_is_a_line_in_the_log_and_nothing_in_the_answer(
+def test_logs_a_right_key_at_a_wrong_path_without_telling_the_client(
     box: Box, path: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     answers = []
@@ -256,7 +256,7 @@ def test_a_right_key_at_a_wrong_path_is_a_line_in_the_log_and_nothing_in_the_ans
     assert "the URL must end in /tasks/ and the key" in lines[0]
 
 
-def test_two_pictures_with_one_timestamp_are_taken_with_a_line(box: Box, caplog: pytest.LogCaptureFixture) -> None:
+def test_logs_pictures_with_the_same_timestamp(box: Box, caplog: pytest.LogCaptureFixture) -> None:
     images = json.loads(event())["images"]
     assert requests.post(box.tasks, event(images=images * 3), timeout=PATIENCE).json()["status"] == "queued"
     assert any(
@@ -275,7 +275,7 @@ def chunked(body: bytes, extension: str = "", trailers: str = "") -> bytes:
     ["", ";a", ";a=b", " ; a = b;c", ';a="b;\\"c\r"'.replace("\r", " "), ";signature=" + "f" * 3000, ';a="\xe9"'],
 )
 @pytest.mark.parametrize("trailers", ["", "X-Sum: 7\r\n", "Digest: a=b\r\nX-More:\r\n" + "X: y\r\n" * 500])
-def test_chunk_extensions_and_trailer_fields_are_read_past(box: Box, extension: str, trailers: str) -> None:
+def test_ignores_chunk_extensions_and_trailer_fields(box: Box, extension: str, trailers: str) -> None:
     request = chunked(event(), extension, trailers)
     with box.connect() as connection:
         connection.sendall(request + request + head("GET", "/"))
@@ -283,7 +283,7 @@ def test_chunk_extensions_and_trailer_fields_are_read_past(box: Box, extension: 
 
 
 @pytest.mark.parametrize("extension", [";", "; ;a", ";a=", ";a=b\n", ';a="b', ";a\0", " ", ";a=" + "f" * 5000, ";\xe9"])
-def test_a_chunk_extension_that_is_not_well_formed_is_a_400(box: Box, extension: str) -> None:
+def test_a_malformed_chunk_extension_is_a_400(box: Box, extension: str) -> None:
     assert refused_chunks(box, chunked(b"{}", extension))
 
 
@@ -294,7 +294,7 @@ def test_a_chunk_extension_that_is_not_well_formed_is_a_400(box: Box, extension:
         *("transfer-encoding: chunked\r\n", "X: " + "y" * 20_000 + "\r\n", "X: y\r\n" * 5000),
     ],
 )
-def test_a_trailer_field_that_is_not_well_formed_or_frames_a_message_is_a_400(box: Box, trailers: str) -> None:
+def test_a_malformed_or_framing_trailer_field_is_a_400(box: Box, trailers: str) -> None:
     assert refused_chunks(box, chunked(b"{}", trailers=trailers))
 
 
@@ -322,7 +322,7 @@ def refused_chunks(box: Box, sent: bytes) -> bool:
         (chunked(b"{}", ";"), "bad_request"),
     ],
 )
-def test_every_refusal_is_a_line_in_the_log(box: Box, caplog: pytest.LogCaptureFixture, sent: bytes, code: str) -> None:
+def test_logs_every_refusal(box: Box, caplog: pytest.LogCaptureFixture, sent: bytes, code: str) -> None:
     with box.connect() as connection:
         connection.sendall(sent)
         status, _ = read_answer(connection)
@@ -330,13 +330,13 @@ def test_every_refusal_is_a_line_in_the_log(box: Box, caplog: pytest.LogCaptureF
     assert line.startswith(f"refused status={status} code={code} from=127.0.0.1 ")
 
 
-def test_a_chunked_body_is_taken_as_one(box: Box) -> None:
+def test_accepts_a_chunked_body(box: Box) -> None:
     body = event()
     parts = iter([body[:10], body[10:11], body[11:]])
     assert requests.post(box.tasks, parts, timeout=PATIENCE).json()["status"] == "queued"
 
 
-def test_a_client_that_waits_for_100_continue_is_told_to_go_on(box: Box) -> None:
+def test_sends_100_continue_to_a_client_that_waits_for_it(box: Box) -> None:
     body = event()
     with box.connect() as connection:
         connection.sendall(head("POST", f"/tasks/{KEY}", f"Content-Length: {len(body)}", "Expect: 100-continue"))
@@ -345,14 +345,12 @@ def test_a_client_that_waits_for_100_continue_is_told_to_go_on(box: Box) -> None
         assert read_answer(connection)[0] == 200
 
 
-def test_every_key_of_the_owner_is_good_percent_encoded_or_not(box: Box) -> None:
+def test_accepts_every_key_percent_encoded_or_not(box: Box) -> None:
     for path in ("an0ther-key", "%61n0ther%2Dkey"):
         assert requests.get(f"{box.url}/tasks/{path}", timeout=PATIENCE).status_code == 200
 
 
-def test_an_accepted_event_is_one_line_and_each_rejected_picture_another(
-    box: Box, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_logs_an_accepted_event_and_each_rejected_picture(box: Box, caplog: pytest.LogCaptureFixture) -> None:
     good = json.loads(event())["images"]
     bad = [{"timestamp": "2017-05-05T01:31:01", "image_b64": "*"}]
     body = event(images=good + bad, camera="front\ndoor", user_id=7)
@@ -372,7 +370,7 @@ def test_an_accepted_event_is_one_line_and_each_rejected_picture_another(
     assert box.metrics.registry.get_sample_value("camiohookd_pictures_rejected_total") == 1
 
 
-def test_an_event_with_many_bad_pictures_does_not_fill_the_log(box: Box, caplog: pytest.LogCaptureFixture) -> None:
+def test_logs_a_bounded_number_of_rejected_pictures(box: Box, caplog: pytest.LogCaptureFixture) -> None:
     good = json.loads(event())["images"]
     bad = [{"timestamp": f"2017-05-05T01:31:01.{number:06d}", "image_b64": "*"} for number in range(500)]
     assert requests.post(box.tasks, event(images=good + bad), timeout=PATIENCE).status_code == 200
@@ -381,7 +379,7 @@ def test_an_event_with_many_bad_pictures_does_not_fill_the_log(box: Box, caplog:
     assert lines[-1].endswith("and 480 more such lines")
 
 
-def test_a_body_that_takes_long_to_read_holds_up_nobody(box: Box) -> None:
+def test_serves_others_while_a_large_body_is_read(box: Box) -> None:
     parsing, go_on = threading.Event(), threading.Event()
 
     def slow_check(_url: str) -> None:
@@ -399,7 +397,7 @@ def test_a_body_that_takes_long_to_read_holds_up_nobody(box: Box) -> None:
 # --- the pending list
 
 
-def test_the_pending_tasks_are_listed_in_pages(box: Box) -> None:
+def test_lists_the_pending_tasks_in_pages(box: Box) -> None:
     for number in range(3):
         requests.post(box.tasks, event(number), timeout=PATIENCE)
     ids = list(box.intake.events)
@@ -436,7 +434,7 @@ def test_a_bad_parameter_is_a_400_that_names_it(box: Box, query: str, field: str
     [WRONG, KEY + "x", KEY[:-1], KEY.upper(), "%00", "%FF%FE", "%zz", "%", "\xe9\xff", "x" * 8000, KEY + "%00", ".."],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_wrong_key_is_a_403_however_odd_it_is(box: Box, path: str, method: str) -> None:
+def test_any_wrong_key_is_a_403(box: Box, path: str, method: str) -> None:
     with box.connect() as connection:
         connection.sendall(head(method, f"/tasks/{path}", "Content-Length: 0"))
         status, body = read_answer(connection)
@@ -451,7 +449,7 @@ def test_a_wrong_key_is_refused_before_its_body_is_sent(box: Box) -> None:
     assert box.refused("wrong_key") == 1
 
 
-def test_a_client_that_waits_for_100_continue_gets_the_refusal_instead(box: Box) -> None:
+def test_sends_a_refusal_instead_of_100_continue(box: Box) -> None:
     with box.connect() as connection:
         connection.sendall(head("POST", f"/tasks/{WRONG}", "Content-Length: 9", "Expect: 100-continue"))
         assert read_answer(connection)[0] == 403
@@ -459,7 +457,7 @@ def test_a_client_that_waits_for_100_continue_gets_the_refusal_instead(box: Box)
         assert read_all(connection) == b""
 
 
-def test_a_flood_of_wrong_keys_is_one_line(box: Box, caplog: pytest.LogCaptureFixture) -> None:
+def test_logs_a_flood_of_wrong_keys_once(box: Box, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(20):
         assert requests.post(f"{box.url}/tasks/{WRONG}", b"x", timeout=PATIENCE).status_code == 403
     assert len([record for record in caplog.records if "wrong_key" in record.getMessage()]) == 1
@@ -483,7 +481,7 @@ def test_an_unknown_path_is_a_404(box: Box, path: str) -> None:
         ("BREW", f"/tasks/{KEY}", "GET, HEAD, POST"),
     ],
 )
-def test_a_wrong_method_is_a_405_with_the_right_ones(box: Box, method: str, path: str, allow: str) -> None:
+def test_a_wrong_method_is_a_405_with_the_allowed_ones(box: Box, method: str, path: str, allow: str) -> None:
     answer = requests.request(method, box.url + path, timeout=PATIENCE)
     assert (answer.status_code, answer.headers["Allow"]) == (405, allow)
     assert error_of(answer)["code"] == "method_not_allowed"
@@ -500,7 +498,7 @@ def test_a_wrong_method_is_a_405_with_the_right_ones(box: Box, method: str, path
         (event(callback_url="http://localhost/labels"), "callback_url"),
     ],
 )
-def test_an_event_that_cannot_be_used_is_a_400_that_names_the_field(box: Box, body: bytes, field: str | None) -> None:
+def test_an_unusable_event_is_a_400_that_names_the_field(box: Box, body: bytes, field: str | None) -> None:
     answer = requests.post(box.tasks, body, timeout=PATIENCE)
     assert answer.status_code == 400
     error = error_of(answer)
@@ -513,7 +511,7 @@ def test_an_event_that_cannot_be_used_is_a_400_that_names_the_field(box: Box, bo
     ("error", "code"),
     [(QueueFull("full", 73), "queue_full"), (StoreUnavailable("I/O error"), "store_unavailable")],
 )
-def test_a_queue_that_cannot_take_it_is_a_503_with_retry_after(box: Box, error: Exception, code: str) -> None:
+def test_a_full_or_failed_queue_is_a_503_with_retry_after(box: Box, error: Exception, code: str) -> None:
     box.intake.error = error
     answer = requests.post(box.tasks, event(), timeout=PATIENCE)
     assert answer.status_code == 503
@@ -523,7 +521,7 @@ def test_a_queue_that_cannot_take_it_is_a_503_with_retry_after(box: Box, error: 
     assert requests.post(box.tasks, event(), timeout=PATIENCE).status_code == 200
 
 
-def test_a_fault_of_ours_is_a_503_and_its_traceback_goes_to_the_log(box: Box, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unexpected_error_is_a_503_with_a_traceback_in_the_log(box: Box, caplog: pytest.LogCaptureFixture) -> None:
     box.intake.error = RuntimeError("the cause")
     answer = requests.post(box.tasks, event(), timeout=PATIENCE)
     assert answer.status_code == 503
@@ -533,7 +531,7 @@ def test_a_fault_of_ours_is_a_503_and_its_traceback_goes_to_the_log(box: Box, ca
 
 
 @pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip", ""])
-def test_a_body_in_another_encoding_than_gzip_is_a_415(box: Box, encoding: str) -> None:
+def test_a_content_encoding_other_than_gzip_is_a_415(box: Box, encoding: str) -> None:
     answer = requests.post(box.tasks, event(), headers={"Content-Encoding": encoding}, timeout=PATIENCE)
     assert answer.status_code == 415
     assert error_of(answer)["code"] == "encoded_body"
@@ -542,7 +540,7 @@ def test_a_body_in_another_encoding_than_gzip_is_a_415(box: Box, encoding: str) 
 # --- bounds
 
 
-def test_a_declared_length_over_the_limit_is_a_413_before_any_of_it_is_sent(box: Box) -> None:
+def test_a_declared_length_over_the_limit_is_a_413_before_the_body_is_sent(box: Box) -> None:
     with box.connect() as connection:
         connection.sendall(head("POST", f"/tasks/{KEY}", f"Content-Length: {BODY_LIMIT + 1}"))
         status, body = read_answer(connection)
@@ -559,7 +557,7 @@ def test_a_declared_length_of_any_number_of_digits_is_a_413(box: Box, key: str, 
         assert read_all(connection) == b"", "one answer, and no second"
 
 
-def test_zeros_before_a_length_say_nothing(box: Box) -> None:
+def test_ignores_leading_zeros_of_a_length(box: Box) -> None:
     body = event()
     with box.connect() as connection:
         connection.sendall(head("POST", f"/tasks/{KEY}", f"Content-Length: {'0' * 30}{len(body)}") + body)
@@ -575,7 +573,7 @@ def test_a_chunked_body_is_a_413_as_soon_as_it_is_over_the_limit(box: Box) -> No
         assert read_answer(connection)[0] == 413
 
 
-def test_a_body_of_exactly_the_limit_is_taken(box: Box) -> None:
+def test_accepts_a_body_of_exactly_the_limit(box: Box) -> None:
     body = event()
     body += b" " * (BODY_LIMIT - len(body))
     assert requests.post(box.tasks, body, timeout=PATIENCE).status_code == 200
@@ -583,7 +581,7 @@ def test_a_body_of_exactly_the_limit_is_taken(box: Box) -> None:
 
 
 @pytest.mark.parametrize(("key", "status"), [(KEY, 413), (WRONG, 403)])
-def test_a_client_that_reads_only_after_it_has_sent_all_still_gets_the_refusal(box: Box, key: str, status: int) -> None:
+def test_a_client_that_sends_everything_first_still_gets_the_refusal(box: Box, key: str, status: int) -> None:
     body = b" " * (40 * BODY_LIMIT)
     with box.connect() as connection:
         connection.sendall(head("POST", f"/tasks/{key}", f"Content-Length: {len(body)}"))
@@ -593,7 +591,7 @@ def test_a_client_that_reads_only_after_it_has_sent_all_still_gets_the_refusal(b
 
 
 @pytest.mark.parametrize("method", ["PUT", "BREW", "TRACE", "post", "FINISH", "PREPARE"])
-def test_a_wrong_method_whose_body_is_sent_in_full_still_gets_its_405(
+def test_a_wrong_method_with_a_large_body_still_gets_its_405(
     box: Box, method: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     body = b" " * (40 * BODY_LIMIT)
@@ -624,7 +622,7 @@ def test_curl_gets_the_413_whether_or_not_it_asks_first(box: Box, tmp_path: Path
     assert json.loads((tmp_path / "answer").read_bytes())["error"]["code"] == "too_large"
 
 
-def test_after_a_refusal_only_a_bounded_amount_is_read() -> None:
+def test_reads_a_bounded_number_of_bytes_after_a_refusal() -> None:
     limits = ListenerLimits(body_bytes=1000, discard_bytes=100_000, discard_seconds=600)
     with Box(limits=limits).running() as box, box.connect() as connection:
         connection.sendall(head("POST", f"/tasks/{KEY}", f"Content-Length: {10**12}"))
@@ -633,13 +631,13 @@ def test_after_a_refusal_only_a_bounded_amount_is_read() -> None:
                 connection.sendall(b" " * 65536)
 
 
-def test_after_a_refusal_the_rest_is_waited_for_only_so_long() -> None:
+def test_waits_a_bounded_time_after_a_refusal() -> None:
     with Box(limits=ListenerLimits(body_bytes=1000, discard_seconds=0.1)).running() as box, box.connect() as connection:
         connection.sendall(head("POST", f"/tasks/{KEY}", "Content-Length: 1001"))
         assert read_all(connection).startswith(b"HTTP/1.1 413 ")
 
 
-def test_bodies_in_flight_are_bounded_and_room_comes_back() -> None:
+def test_limits_the_memory_of_bodies_and_frees_it() -> None:
     limits = ListenerLimits(body_bytes=1000, bodies_bytes=1500, memory_seconds=0.1)
     body = event()
     with Box(limits=limits).running() as box:
@@ -673,7 +671,7 @@ def answers_again(box: Box) -> bool:
         return False
 
 
-def test_connections_over_the_bound_are_closed_and_those_that_have_shown_a_key_go_on() -> None:
+def test_closes_connections_over_the_limit_but_no_authenticated_one() -> None:
     with Box(limits=ListenerLimits(connections=2)).running() as box:
         with box.connect() as first, box.connect() as second:
             for connection in (first, second):
@@ -686,7 +684,7 @@ def test_connections_over_the_bound_are_closed_and_those_that_have_shown_a_key_g
         until(lambda: answers_again(box))
 
 
-def test_where_all_places_are_taken_the_oldest_connection_without_a_key_gives_way() -> None:
+def test_closes_the_oldest_unauthenticated_connection_at_the_limit() -> None:
     limits = ListenerLimits(connections=3)
     with (
         Box(limits=limits).running() as box,
@@ -707,13 +705,13 @@ def test_where_all_places_are_taken_the_oldest_connection_without_a_key_gives_wa
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", head("GET", "/"), head("GET", "/") + b"G"])
-def test_an_idle_connection_is_closed(sent: bytes) -> None:
+def test_closes_an_idle_connection(sent: bytes) -> None:
     with Box(limits=ListenerLimits(header_seconds=0.1, idle_seconds=0.1)).running() as box, box.connect() as connection:
         connection.sendall(sent)
         read_all(connection)
 
 
-def test_a_body_that_does_not_come_is_a_408() -> None:
+def test_a_body_that_does_not_arrive_is_a_408() -> None:
     limits = ListenerLimits(header_seconds=0.1, discard_seconds=0.1)
     with Box(limits=limits).running() as box, box.connect() as connection:
         connection.sendall(head("POST", f"/tasks/{KEY}", "Content-Length: 1000") + b"{")
@@ -722,7 +720,7 @@ def test_a_body_that_does_not_come_is_a_408() -> None:
         assert b"body_late" in answer
 
 
-def test_a_client_that_does_not_read_its_answer_does_not_keep_its_connection() -> None:
+def test_closes_the_connection_of_a_client_that_does_not_read() -> None:
     with Box(limits=ListenerLimits(connections=1, answer_seconds=0.1)).running() as box:
         box.intake.padding = "0" * 50_000_000
         with box.connect() as connection:
@@ -746,9 +744,7 @@ def test_a_client_that_does_not_read_its_answer_does_not_keep_its_connection() -
     ],
 )
 @pytest.mark.parametrize("key", [KEY, WRONG])
-def test_a_length_with_two_readings_is_a_400_and_the_connection_ends(
-    box: Box, headers: tuple[str, ...], key: str
-) -> None:
+def test_an_ambiguous_length_is_a_400_and_closes_the_connection(box: Box, headers: tuple[str, ...], key: str) -> None:
     with box.connect() as connection:
         connection.sendall(head("POST", f"/tasks/{key}", *headers))
         answer = read_all(connection)
@@ -775,7 +771,7 @@ def test_a_length_with_two_readings_is_a_400_and_the_connection_ends(
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
     ],
 )
-def test_what_is_not_http_is_a_400_and_the_connection_ends(box: Box, sent: bytes) -> None:
+def test_malformed_http_is_a_400_and_closes_the_connection(box: Box, sent: bytes) -> None:
     with box.connect() as connection:
         connection.sendall(sent)
         connection.shutdown(socket.SHUT_WR)
@@ -796,7 +792,7 @@ def test_what_is_not_http_is_a_400_and_the_connection_ends(box: Box, sent: bytes
         head("POST", f"/tasks/{KEY}", "Transfer-Encoding: chunked") + b"1\r\n{ }",
     ],
 )
-def test_what_tornado_refuses_by_itself_gets_json_as_everything_else(box: Box, sent: bytes) -> None:
+def test_refusals_by_tornado_are_json_too(box: Box, sent: bytes) -> None:
     with box.connect() as connection:
         connection.sendall(sent)
         headers, body = read_all(connection).split(b"\r\n\r\n")
@@ -807,7 +803,7 @@ def test_what_tornado_refuses_by_itself_gets_json_as_everything_else(box: Box, s
     assert json.loads(body)["error"]["code"] == "bad_request"
 
 
-def test_a_header_without_end_is_cut_off(box: Box) -> None:
+def test_an_endless_header_closes_the_connection(box: Box) -> None:
     with box.connect() as connection:
         connection.sendall(head("GET", f"/tasks/{KEY}")[:-2] + b"X: ")
         with pytest.raises(OSError, match=r"reset|[Bb]roken"):
@@ -816,14 +812,14 @@ def test_a_header_without_end_is_cut_off(box: Box) -> None:
     assert answers_again(box)
 
 
-def test_a_client_that_leaves_in_the_middle_of_its_body_leaves_nothing_behind(box: Box) -> None:
+def test_a_client_that_disconnects_during_its_body_leaves_nothing_behind(box: Box) -> None:
     with box.connect() as connection:
         connection.sendall(head("POST", f"/tasks/{KEY}", "Content-Length: 1000") + event())
     assert answers_again(box)
     assert not box.intake.events
 
 
-def test_a_client_that_leaves_before_its_answer_has_still_been_kept(box: Box) -> None:
+def test_stores_the_event_of_a_client_that_disconnects_before_the_response(box: Box) -> None:
     box.intake.gate.clear()
     body = event()
     with box.connect() as connection:
@@ -833,7 +829,7 @@ def test_a_client_that_leaves_before_its_answer_has_still_been_kept(box: Box) ->
     until(lambda: len(box.intake.events) == 1)
 
 
-def test_requests_in_one_go_are_answered_in_order(box: Box) -> None:
+def test_answers_pipelined_requests_in_order(box: Box) -> None:
     body = event()
     post = head("POST", f"/tasks/{KEY}", f"Content-Length: {len(body)}") + body
     with box.connect() as connection:
@@ -866,7 +862,7 @@ MESSAGES = st.one_of(
 )
 
 
-def test_nothing_an_outsider_sends_gives_a_500_or_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
+def test_no_request_causes_a_500_or_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
     limits = ListenerLimits(body_bytes=1000, header_seconds=0.03, idle_seconds=0.03, discard_seconds=0.03)
     statuses = set()
     with Box(limits=limits).running() as box:
@@ -896,7 +892,7 @@ def test_nothing_an_outsider_sends_gives_a_500_or_a_traceback(caplog: pytest.Log
 # --- the end
 
 
-def test_a_drain_lets_the_running_request_finish_and_takes_no_new_one() -> None:
+def test_a_drain_finishes_running_requests_and_accepts_no_new_connection() -> None:
     with Box().running() as box, ThreadPoolExecutor(2) as pool, box.connect() as idle:
         idle.sendall(head("GET", "/"))
         assert read_answer(idle)[0] == 200
@@ -913,7 +909,7 @@ def test_a_drain_lets_the_running_request_finish_and_takes_no_new_one() -> None:
 
 
 @pytest.mark.parametrize("sent_before", [0, 1, 200])
-def test_who_was_let_in_before_a_drain_is_served_in_it_and_told_to_come_anew(sent_before: int) -> None:
+def test_a_drain_serves_open_connections_and_closes_them(sent_before: int) -> None:
     body = event()
     request = head("POST", f"/tasks/{KEY}", f"Content-Length: {len(body)}") + body
     with Box().running() as box, ThreadPoolExecutor(1) as pool, box.connect() as connection:
@@ -930,7 +926,7 @@ def test_who_was_let_in_before_a_drain_is_served_in_it_and_told_to_come_anew(sen
     assert b'"queued"' in answer
 
 
-def test_a_drain_does_not_wait_for_ever() -> None:
+def test_a_drain_ends_after_its_grace_time() -> None:
     with Box().running() as box, box.connect() as connection:
         connection.sendall(head("POST", f"/tasks/{KEY}", "Content-Length: 1000", "Expect: 100-continue"))
         assert connection.recv(4096).startswith(b"HTTP/1.1 100 ")

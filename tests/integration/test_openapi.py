@@ -109,7 +109,7 @@ def of_an_event(box: Box, path: str) -> Iterator[Had]:
     ("path", "method"),
     [("/", "get"), ("/tasks", "get"), ("/tasks/", "get"), ("/tasks/{api_key}", "get"), ("/tasks/{api_key}", "post")],
 )
-def test_the_answers_that_are_described_are_exactly_those_that_can_be_had(path: str, method: str) -> None:
+def test_describes_exactly_the_responses_that_occur(path: str, method: str) -> None:
     verb, real = method.upper(), path.format(api_key=KEY)
     with Box(limits=SMALL).running() as box:
         had = set(of_any_request(box, verb, real))
@@ -125,13 +125,13 @@ def test_only_the_paths_and_methods_of_the_public_listener_are_described() -> No
     assert methods == {"/": status, "/tasks": status, "/tasks/": status, "/tasks/{api_key}": {"get", "head", "post"}}
 
 
-def test_every_answer_that_the_code_has_is_described_or_is_of_another_listener() -> None:
+def test_every_error_response_is_described_or_belongs_to_another_listener() -> None:
     constants = {each.code for each in vars(error_responses).values() if isinstance(each, ErrorResponse)}
     lists = (openapi.OF_THE_STATUS, openapi.OF_A_PAGE, openapi.OF_AN_EVENT)
     assert constants <= {each.code for answers_of in lists for each in answers_of} | OF_OTHERS
 
 
-def test_the_private_listener_serves_it_with_this_programs_version() -> None:
+def test_the_private_listener_serves_the_description() -> None:
     answer = with_admin(get("/openapi.json"))
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
     served = answer.json()

@@ -77,7 +77,7 @@ def is_well(daemon: Daemon) -> bool:
 # --- gzip
 
 
-def test_an_event_in_gzip_is_the_event(daemon: Daemon) -> None:
+def test_accepts_an_event_in_gzip(daemon: Daemon) -> None:
     body = event()
     assert post(daemon, gzip.compress(body), Content_Encoding="gzip") == (200, "queued")
     assert post(daemon, gzip.compress(body), Content_Encoding="X-GZip") == (200, "duplicate")
@@ -88,7 +88,7 @@ def test_an_event_in_gzip_is_the_event(daemon: Daemon) -> None:
     assert chunked.json()["status"] == "duplicate"
 
 
-def test_the_limit_holds_for_what_is_in_the_gzip_to_the_byte(daemon: Daemon) -> None:
+def test_the_limit_applies_to_the_unpacked_bytes(daemon: Daemon) -> None:
     body = event()
     largest = body.ljust(LIMIT)
     assert post(daemon, gzip.compress(largest), Content_Encoding="gzip") == (200, "queued")
@@ -103,14 +103,14 @@ def bomb() -> bytes:
     return b"".join([*(packer.compress(some) for _ in range(1024)), packer.flush()])
 
 
-def test_a_gzip_bomb_is_a_413_and_is_never_unpacked(bounded: Daemon) -> None:
+def test_a_gzip_bomb_is_a_413_and_is_not_unpacked(bounded: Daemon) -> None:
     assert len(bomb()) < LIMIT
     for _ in range(5):
         assert post(bounded, bomb(), Content_Encoding="gzip") == (413, "too_large")
     assert is_well(bounded)
 
 
-def test_a_bomb_within_a_bomb_is_no_json(bounded: Daemon) -> None:
+def test_a_bomb_within_a_bomb_is_not_json(bounded: Daemon) -> None:
     assert post(bounded, gzip.compress(bomb()), Content_Encoding="gzip") == (400, "not_json")
 
 
@@ -128,12 +128,12 @@ def test_a_bomb_within_a_bomb_is_no_json(bounded: Daemon) -> None:
         lambda packed: b"\x1f\x8b",
     ],
 )
-def test_what_is_no_gzip_though_it_says_so_is_a_400(daemon: Daemon, spoil: Callable[[bytes], bytes]) -> None:
+def test_a_malformed_gzip_body_is_a_400(daemon: Daemon, spoil: Callable[[bytes], bytes]) -> None:
     assert post(daemon, spoil(gzip.compress(event())), Content_Encoding="gzip") == (400, "bad_gzip")
 
 
 @pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip", "gzip;q=1", "zstd", "GZIP2"])
-def test_what_is_packed_in_another_way_is_a_415(daemon: Daemon, encoding: str) -> None:
+def test_another_content_encoding_is_a_415(daemon: Daemon, encoding: str) -> None:
     assert post(daemon, gzip.compress(event()), Content_Encoding=encoding) == (415, "encoded_body")
 
 
@@ -141,12 +141,12 @@ def test_what_is_packed_in_another_way_is_a_415(daemon: Daemon, encoding: str) -
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":', b'[{"a":['])
-def test_a_json_bomb_is_a_400_and_costs_nothing(bounded: Daemon, opening: bytes) -> None:
+def test_a_json_bomb_is_a_400_without_memory_growth(bounded: Daemon, opening: bytes) -> None:
     assert post(bounded, opening * (LIMIT // len(opening)))[0] == 400
     assert is_well(bounded)
 
 
-def test_nesting_images_and_base64_have_their_limits(bounded: Daemon) -> None:
+def test_limits_nesting_images_and_base64(bounded: Daemon) -> None:
     assert post(bounded, event(deep=[[[[[[[[[]]]]]]]]])) == (200, "queued")
     assert post(bounded, event(deep=[[[[[[[[[[]]]]]]]]]])) == (400, "too_deep")
     image = {"timestamp": "2017-05-05T01:31:00", "image_b64": base64.b64encode(b"none").decode()}
@@ -161,7 +161,7 @@ def test_nesting_images_and_base64_have_their_limits(bounded: Daemon) -> None:
 @pytest.mark.parametrize(
     ("picture_bytes", "status", "code"), [("20 MB", 400, "no_usable_picture"), ("30 MB", 200, "queued")]
 )
-def test_base64_of_32_mb_of_one_letter_costs_a_few_copies_of_it_and_leaves_none(
+def test_32_mb_of_base64_take_a_few_copies_and_are_freed(
     tmp_path: Path, picture_bytes: str, status: int, code: str
 ) -> None:
     """Where it is longer than a picture may be, and where it is not: then it is no picture."""
@@ -183,7 +183,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_a_picture_of_more_pixels_than_are_let_in_is_left_out_before_it_is_decoded(bounded: Daemon) -> None:
+def test_a_picture_with_too_many_pixels_is_not_decoded(bounded: Daemon) -> None:
     file = io.BytesIO()
     Image.new("RGB", (16, 16)).save(file, "JPEG")
     picture = bytearray(file.getvalue())
@@ -197,7 +197,7 @@ def test_a_picture_of_more_pixels_than_are_let_in_is_left_out_before_it_is_decod
 # --- lengths and framing
 
 
-def test_a_body_that_is_shorter_than_it_says_is_a_408_and_longer_is_no_request(daemon: Daemon) -> None:
+def test_a_body_shorter_than_declared_is_a_408_and_a_longer_one_a_bad_request(daemon: Daemon) -> None:
     body = event()
     with connect(daemon) as connection:
         connection.sendall(head("POST", f"/tasks/{KEY}", f"Content-Length: {len(body) + 1}") + body)
@@ -209,14 +209,14 @@ def test_a_body_that_is_shorter_than_it_says_is_a_408_and_longer_is_no_request(d
         assert read_all(connection)[:12] in (b"", b"HTTP/1.1 400")
 
 
-def test_a_body_over_the_limit_is_refused_by_its_declared_length_alone(bounded: Daemon) -> None:
+def test_a_declared_length_over_the_limit_is_a_413(bounded: Daemon) -> None:
     for length in (LIMIT + 1, 1 << 40, 10**300):
         with connect(bounded) as connection:
             connection.sendall(head("POST", f"/tasks/{KEY}", f"Content-Length: {length}"))
             assert read_answer(connection)[0] == 413
 
 
-def test_a_chunked_body_over_the_limit_is_refused_where_it_is(bounded: Daemon) -> None:
+def test_a_chunked_body_over_the_limit_is_a_413(bounded: Daemon) -> None:
     with connect(bounded) as connection:
         connection.sendall(head("POST", f"/tasks/{KEY}", "Transfer-Encoding: chunked"))
         for _ in range(LIMIT // 65536 + 1):
@@ -287,16 +287,14 @@ ODD_HEADS = [
 
 
 @pytest.mark.parametrize("sent", [*TWO_LENGTHS, *ODD_LENGTHS, *ODD_CHUNKS, *ODD_HEADS])
-def test_a_request_with_two_readings_is_no_door_for_another_behind_it(daemon: Daemon, sent: bytes) -> None:
+def test_an_ambiguous_request_cannot_smuggle_another(daemon: Daemon, sent: bytes) -> None:
     answer = everything_after(daemon, sent + SMUGGLED)
     assert b'"pending"' not in answer
     assert re.findall(rb"HTTP/1\.1 ([0-9]{3})", answer) in ([], [b"400"], [b"413"])
 
 
 @pytest.mark.parametrize("sound", [head("GET", "/"), head("POST", TASKS, "Content-Length: 0"), CHUNKED + b"0\r\n\r\n"])
-def test_a_request_behind_a_sound_one_is_answered_which_is_what_the_rows_above_rest_on(
-    daemon: Daemon, sound: bytes
-) -> None:
+def test_a_request_behind_a_well_formed_one_is_served(daemon: Daemon, sound: bytes) -> None:
     assert b'"pending"' in everything_after(daemon, sound + SMUGGLED)
 
 
@@ -312,7 +310,7 @@ def everything_after(daemon: Daemon, sent: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("line", [b"X: y\r\n", b"X" * 100 + b": y\r\n", b"X: " + b"y" * 60000 + b"\r\n"])
-def test_a_flood_of_headers_is_cut_off(bounded: Daemon, line: bytes) -> None:
+def test_a_flood_of_headers_closes_the_connection(bounded: Daemon, line: bytes) -> None:
     with connect(bounded) as connection:
         connection.sendall(head("GET", f"/tasks/{KEY}")[:-2])
         with pytest.raises(OSError, match=r"reset|[Bb]roken"):
@@ -321,7 +319,7 @@ def test_a_flood_of_headers_is_cut_off(bounded: Daemon, line: bytes) -> None:
     assert is_well(bounded)
 
 
-def test_a_flood_of_requests_in_one_go_is_answered_one_after_the_other(bounded: Daemon) -> None:
+def test_pipelined_requests_are_all_served(bounded: Daemon) -> None:
     with connect(bounded) as connection:
         connection.sendall(head("GET", "/") * 500)
         assert {read_answer(connection)[0] for _ in range(500)} == {200}

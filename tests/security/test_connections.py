@@ -59,7 +59,7 @@ def files() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("most", [256, 1200])
-def test_beside_a_thousand_slow_connections_every_honest_event_is_accepted_at_once(
+def test_accepts_events_beside_a_thousand_slow_connections(
     tmp_path: Path, files: None, print_figure: Callable[[str], None], most: int
 ) -> None:
     """Where there is no place for all of them (256), and where there is (1200)."""
@@ -79,7 +79,7 @@ def test_beside_a_thousand_slow_connections_every_honest_event_is_accepted_at_on
     )
 
 
-def test_whose_key_is_there_is_answered_however_many_come_behind(tmp_path: Path, files: None) -> None:
+def test_serves_a_connection_whose_key_has_arrived_before_a_flood(tmp_path: Path, files: None) -> None:
     """All of them at once, as after a moment in which the daemon had no processor."""
     asked = head("GET", f"/tasks/{KEY}")
     with Daemon(tmp_path, NOBODY, {"CAMIOHOOKD_HOOK_MAX_CONNECTIONS": "128"}) as daemon, ExitStack() as opened:
@@ -168,15 +168,13 @@ DRIBBLES = [b"", b"G", head("GET", "/", f"X: {'x' * 2000}")]
 
 
 @pytest.mark.parametrize("letters", DRIBBLES)
-def test_a_head_has_its_time_however_it_is_dribbled(impatient: Daemon, letters: bytes) -> None:
+def test_a_slow_head_is_cut_off(impatient: Daemon, letters: bytes) -> None:
     with connect(impatient) as connection:
         dribble_until_closed(connection, letters)
 
 
 @pytest.mark.parametrize("letters", DRIBBLES[1:])
-def test_between_two_requests_a_connection_may_be_idle_for_longer_but_the_next_head_has_its_time(
-    impatient: Daemon, letters: bytes
-) -> None:
+def test_an_idle_connection_may_wait_longer_than_a_head_may_take(impatient: Daemon, letters: bytes) -> None:
     with connect(impatient) as connection:
         for _ in range(2):
             connection.sendall(head("GET", "/"))
@@ -185,7 +183,7 @@ def test_between_two_requests_a_connection_may_be_idle_for_longer_but_the_next_h
         dribble_until_closed(connection, letters)
 
 
-def test_a_connection_that_is_idle_for_too_long_is_closed(tmp_path: Path) -> None:
+def test_closes_a_connection_that_is_idle_for_too_long(tmp_path: Path) -> None:
     settings = {"CAMIOHOOKD_HOOK_HEADER_TIMEOUT": "1h", "CAMIOHOOKD_HOOK_IDLE_TIMEOUT": "1s"}
     with Daemon(tmp_path, NOBODY, settings) as daemon, connect(daemon) as connection:
         connection.sendall(head("GET", "/"))
@@ -193,7 +191,7 @@ def test_a_connection_that_is_idle_for_too_long_is_closed(tmp_path: Path) -> Non
         assert read_all(connection) == b""
 
 
-def test_a_body_that_dribbles_is_a_408(impatient: Daemon) -> None:
+def test_a_slow_body_is_a_408(impatient: Daemon) -> None:
     with connect(impatient) as connection:
         connection.sendall(head("POST", f"/tasks/{KEY}", "Content-Length: 100000"))
         for _ in range(30):  # ten bytes a second, a tenth of the rate that is asked for
@@ -202,7 +200,7 @@ def test_a_body_that_dribbles_is_a_408(impatient: Daemon) -> None:
         assert read_answer(connection)[0] == 408
 
 
-def test_a_body_that_comes_slowly_but_fast_enough_passes(impatient: Daemon) -> None:
+def test_accepts_a_body_that_is_just_fast_enough(impatient: Daemon) -> None:
     """It takes longer than a head may, at twenty times the rate that is asked for."""
     body = event_body(f"{NOBODY}/{next(numbers)}", pictures=[os.urandom(3000)])
     with connect(impatient) as connection:
@@ -215,7 +213,7 @@ def test_a_body_that_comes_slowly_but_fast_enough_passes(impatient: Daemon) -> N
 
 @pytest.mark.parametrize("sent", [b"", b"1\r\nx\r\n", b"FFFFFFFFFFFFFFFF\r\n", b"ffff"])
 @pytest.mark.parametrize("path", ["/", "/tasks/", "/tasks/wrong-key", f"/tasks/{KEY}"])
-def test_a_chunked_body_without_end_holds_no_connection(impatient: Daemon, path: str, sent: bytes) -> None:
+def test_an_endless_chunked_body_is_cut_off(impatient: Daemon, path: str, sent: bytes) -> None:
     with connect(impatient) as connection:
         connection.sendall(head("GET", path, "Transfer-Encoding: chunked") + sent)
         assert read_answer(connection)[0] in (400, 403, 408, 413)
@@ -224,7 +222,7 @@ def test_a_chunked_body_without_end_holds_no_connection(impatient: Daemon, path:
 # --- many from one address
 
 
-def test_whoever_a_proxy_speaks_for_has_so_many_places_and_the_oldest_gives_way(patient: Daemon) -> None:
+def test_limits_the_connections_of_a_forwarded_address(patient: Daemon) -> None:
     unfinished = head("GET", "/", "Transfer-Encoding: chunked", "X-Forwarded-For: 203.0.113.9")
     with connect(patient) as oldest, connect(patient) as other:
         oldest.sendall(unfinished)
@@ -240,7 +238,7 @@ def test_whoever_a_proxy_speaks_for_has_so_many_places_and_the_oldest_gives_way(
             connection.close()
 
 
-def test_an_address_with_all_its_places_in_use_by_right_keys_gets_no_more(patient: Daemon) -> None:
+def test_refuses_connections_of_an_address_whose_limit_is_used_by_right_keys(patient: Daemon) -> None:
     asked = head("GET", f"/tasks/{KEY}", "X-Forwarded-For: 203.0.113.20")
     held = [connect(patient) for _ in range(5)]
     for connection in held:
@@ -258,9 +256,7 @@ def status_of(daemon: Daemon, sent: bytes) -> int:
 
 
 @pytest.mark.parametrize("forwarded", [[], ["X-Forwarded-For: unknown"], ["X-Forwarded-For: 127.0.0.1"]])
-def test_behind_a_tunnel_that_forwards_no_address_only_the_number_of_all_is_bounded(
-    patient: Daemon, forwarded: list[str]
-) -> None:
+def test_behind_a_tunnel_only_the_total_is_limited(patient: Daemon, forwarded: list[str]) -> None:
     held = [connect(patient) for _ in range(20)]
     for connection in held:
         connection.sendall(head("GET", "/", *forwarded))
@@ -269,7 +265,7 @@ def test_behind_a_tunnel_that_forwards_no_address_only_the_number_of_all_is_boun
         connection.close()
 
 
-def test_one_address_has_so_many_places_and_the_loopback_more(tmp_path: Path) -> None:
+def test_limits_the_connections_of_one_address_but_not_of_the_loopback(tmp_path: Path) -> None:
     address = outward_address()
     daemon = Daemon(tmp_path, NOBODY, {"CAMIOHOOKD_HOOK_MAX_CONNECTIONS_PER_ADDRESS": "4"})
     daemon.environ["CAMIOHOOKD_HOOK_LISTEN"] = f"0.0.0.0:{daemon.port}"
@@ -287,7 +283,7 @@ def test_one_address_has_so_many_places_and_the_loopback_more(tmp_path: Path) ->
 # --- files
 
 
-def test_where_there_is_no_file_left_for_a_connection_it_waits_and_the_log_says_so_once(tmp_path: Path) -> None:
+def test_waits_and_logs_once_when_no_file_is_left_for_a_connection(tmp_path: Path) -> None:
     with Daemon(tmp_path, NOBODY) as daemon, connect(daemon) as known, ExitStack() as opened:
         known.sendall(head("GET", f"/tasks/{KEY}"))
         assert read_answer(known)[0] == 200
@@ -305,7 +301,7 @@ def test_where_there_is_no_file_left_for_a_connection_it_waits_and_the_log_says_
         assert "Traceback" not in daemon.log
 
 
-def test_more_connections_than_this_process_may_open_files_are_an_error_of_the_configuration(tmp_path: Path) -> None:
+def test_refuses_to_start_with_more_connections_than_open_files(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path, NOBODY, {"CAMIOHOOKD_HOOK_MAX_CONNECTIONS": "900000000"})
     refused = daemon.command("serve", check=False)
     assert refused.returncode == 78

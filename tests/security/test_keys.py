@@ -47,19 +47,19 @@ def right(daemon: Daemon, address: str) -> int:
 # --- before the body
 
 
-def test_a_wrong_key_is_answered_before_any_of_the_body_is_there(daemon: Daemon) -> None:
+def test_refuses_a_wrong_key_before_the_body_arrives(daemon: Daemon) -> None:
     with connect(daemon) as connection:
         connection.sendall(head("POST", "/tasks/wrong-key", f"Content-Length: {30 * MEGABYTE}"))
         assert read_answer(connection)[0] == 403
 
 
-def test_a_client_that_asks_first_is_never_told_to_go_on_with_a_wrong_key(daemon: Daemon) -> None:
+def test_never_sends_100_continue_for_a_wrong_key(daemon: Daemon) -> None:
     with connect(daemon) as connection:
         connection.sendall(head("POST", "/tasks/wrong-key", "Content-Length: 1000", "Expect: 100-continue"))
         assert read_answer(connection)[0] == 403
 
 
-def test_bodies_behind_wrong_keys_cost_no_memory(daemon: Daemon) -> None:
+def test_bodies_with_wrong_keys_take_no_memory(daemon: Daemon) -> None:
     before = daemon.memory()
     body = b" " * MEGABYTE
     connections = [connect(daemon) for _ in range(30)]
@@ -110,7 +110,7 @@ ODD_PATHS = [
 
 
 @pytest.mark.parametrize("path", ODD_PATHS)
-def test_a_path_that_only_looks_like_the_hooks_opens_nothing(daemon: Daemon, path: str) -> None:
+def test_a_path_that_only_resembles_the_hooks_is_refused(daemon: Daemon, path: str) -> None:
     with connect(daemon) as connection:
         connection.sendall(head("GET", path))
         status, told = read_answer(connection)
@@ -126,9 +126,7 @@ OFFERED = [
 
 
 @pytest.mark.parametrize("offered", OFFERED)
-def test_every_key_that_is_given_is_compared_with_every_valid_one_and_nothing_ends_it_early(
-    monkeypatch: pytest.MonkeyPatch, offered: bytes
-) -> None:
+def test_compares_every_offered_key_with_every_valid_one(monkeypatch: pytest.MonkeyPatch, offered: bytes) -> None:
     compared: list[tuple[bytes, bytes]] = []
     really = hmac.compare_digest
 
@@ -145,7 +143,7 @@ def test_every_key_that_is_given_is_compared_with_every_valid_one_and_nothing_en
 # --- guessing
 
 
-def test_who_guesses_is_told_to_wait_twice_as_long_each_time_and_a_right_key_is_taken_at_once(daemon: Daemon) -> None:
+def test_a_guessing_client_has_to_wait_but_a_right_key_is_accepted(daemon: Daemon) -> None:
     answers = [wrong(daemon, "198.51.100.1") for _ in range(8)]
     assert [answer.status_code for answer in answers] == [403] * 3 + [429] * 5
     assert [answer.headers.get("Retry-After") for answer in answers[3:]] == ["1", "2", "4", "8", "16"]
@@ -154,31 +152,31 @@ def test_who_guesses_is_told_to_wait_twice_as_long_each_time_and_a_right_key_is_
     assert wrong(daemon, "198.51.100.1").status_code == 429, "a right key from the same address forgives nothing"
 
 
-def test_others_do_not_wait_for_who_guesses(daemon: Daemon) -> None:
+def test_other_clients_do_not_wait_for_a_guessing_one(daemon: Daemon) -> None:
     for _ in range(5):
         wrong(daemon, "198.51.100.2")
     assert wrong(daemon, "198.51.100.3").status_code == 403
 
 
-def test_the_addresses_of_one_ipv6_customer_are_one(daemon: Daemon) -> None:
+def test_counts_the_ipv6_addresses_of_one_customer_together(daemon: Daemon) -> None:
     for number in range(5):
         last = wrong(daemon, f"2001:db8:5:5::{number + 1}")
     assert last.status_code == 429
 
 
 @pytest.mark.parametrize("address", [None, "unknown", "127.0.0.1"])
-def test_a_proxy_that_forwards_no_address_is_never_told_to_wait(daemon: Daemon, address: str | None) -> None:
+def test_a_proxy_that_forwards_no_address_never_has_to_wait(daemon: Daemon, address: str | None) -> None:
     assert {wrong(daemon, address).status_code for _ in range(20)} == {403}
 
 
-def test_the_loopback_is_not_believed_unless_it_is_a_trusted_proxy_and_never_waits(tmp_path: Path) -> None:
+def test_ignores_addresses_forwarded_by_an_untrusted_loopback(tmp_path: Path) -> None:
     with Daemon(tmp_path, NOBODY, {"CAMIOHOOKD_HOOK_MAX_WRONG_KEYS": "1"}) as plain:
         assert {wrong(plain, "198.51.100.1").status_code for _ in range(20)} == {403}
         assert "from=127.0.0.1 " in plain.log
         assert "198.51.100.1" not in plain.log
 
 
-def test_who_guesses_without_a_proxy_is_told_to_wait_too(tmp_path: Path) -> None:
+def test_a_guessing_client_without_a_proxy_has_to_wait(tmp_path: Path) -> None:
     address = outward_address()
     daemon = Daemon(tmp_path, NOBODY, {"CAMIOHOOKD_HOOK_MAX_WRONG_KEYS": "2"})
     daemon.environ["CAMIOHOOKD_HOOK_LISTEN"] = f"0.0.0.0:{daemon.port}"
@@ -221,7 +219,7 @@ class Poster(threading.Thread):
         self.join()
 
 
-def test_a_key_is_replaced_under_load_without_one_refused_event(tmp_path: Path) -> None:
+def test_replaces_a_key_under_load_without_refusing_an_event(tmp_path: Path) -> None:
     with FakeCamioThread() as camio:
         daemon = Daemon(tmp_path, camio.origin, {"CAMIOHOOKD_HOOK_API_KEY": ""})
         old = daemon.command("key", "new", "old").stdout.strip()
@@ -251,7 +249,7 @@ def test_a_key_is_replaced_under_load_without_one_refused_event(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("key", ["password", "1234567890123456"])
-def test_a_weak_key_is_warned_of_at_the_start_and_at_a_reload_and_is_not_shown(tmp_path: Path, key: str) -> None:
+def test_warns_of_a_weak_key_without_showing_it(tmp_path: Path, key: str) -> None:
     with Daemon(tmp_path, NOBODY) as daemon:
         assert "is weak" not in daemon.log
         (tmp_path / "api-keys").write_text(f"mine {key}\n")

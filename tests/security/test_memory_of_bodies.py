@@ -96,14 +96,14 @@ CROWDS: dict[str, tuple[Callable[[bytes], Body], str]] = {
 }
 
 
-def test_small_events_are_taken_in_a_crowd_however_they_are_sent(tmp_path: Path) -> None:
+def test_accepts_many_small_events_at_once_chunked_or_packed(tmp_path: Path) -> None:
     with measured(tmp_path) as daemon:
         for name, (form, encoding) in CROWDS.items():
             bodies = [form(event(f"{name}-{number}", 60_000)) for number in range(20)]
             assert post_all(daemon, bodies, encoding) == {(200, "queued"): 20}, name
 
 
-def test_a_crowd_of_the_largest_events_is_taken_within_the_bound(tmp_path: Path, long_run: bool) -> None:
+def test_accepts_many_of_the_largest_events_at_once_within_the_bound(tmp_path: Path, long_run: bool) -> None:
     with measured(tmp_path) as daemon:
         for pictures in (2, 1000) if long_run else (2,):
             bodies: list[Body] = [
@@ -134,7 +134,7 @@ ODD: dict[str, tuple[bytes, tuple[int, str]]] = {
 }
 
 
-def test_a_crowd_of_bodies_that_would_explode_stays_within_the_bound(tmp_path: Path, long_run: bool) -> None:
+def test_many_exploding_bodies_at_once_stay_within_the_bound(tmp_path: Path, long_run: bool) -> None:
     """As many at once as the bound is for where all is asked for, a few otherwise."""
     with measured(tmp_path) as daemon:
         post(daemon, ODD["escapes"][0])
@@ -145,7 +145,7 @@ def test_a_crowd_of_bodies_that_would_explode_stays_within_the_bound(tmp_path: P
                 assert post_all(daemon, [gzip.compress(body)] * SENDERS, "gzip") == {answer: SENDERS}, name
 
 
-def test_the_bound_on_what_is_not_a_picture_is_a_setting(tmp_path: Path) -> None:
+def test_the_limit_of_json_beside_pictures_is_a_setting(tmp_path: Path) -> None:
     body = json.loads(event("setting", 1000))
     with Daemon(tmp_path, NOBODY, {"CAMIOHOOKD_HOOK_MAX_JSON_BYTES": "2 kB"}) as daemon:
         assert post(daemon, json.dumps(body | {"more": "x" * 3000}).encode()) == (400, "too_large")

@@ -76,7 +76,7 @@ def offered(daemon: Daemon, *options: str) -> str:
 # --- what it speaks
 
 
-def test_an_event_comes_in_by_https(daemon: Daemon) -> None:
+def test_accepts_an_event_over_https(daemon: Daemon) -> None:
     context = trusting(Pair(daemon.state.parent / "box.pem", Path()))
     connection = HTTPSConnection("127.0.0.1", daemon.port, timeout=PATIENCE, context=context)
     assert post(connection) == 200
@@ -87,7 +87,7 @@ def test_an_event_comes_in_by_https(daemon: Daemon) -> None:
 
 
 @pytest.mark.parametrize("option", ["-tls1_2", "-tls1_3"])
-def test_tls_from_1_2_on_is_spoken(daemon: Daemon, option: str) -> None:
+def test_accepts_tls_1_2_and_1_3(daemon: Daemon, option: str) -> None:
     assert "Cipher is (NONE)" not in offered(daemon, option)
 
 
@@ -100,7 +100,7 @@ def test_tls_from_1_2_on_is_spoken(daemon: Daemon, option: str) -> None:
         ("-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA384:@SECLEVEL=0"),
     ],
 )
-def test_older_versions_and_ciphers_are_refused(daemon: Daemon, options: tuple[str, ...]) -> None:
+def test_refuses_older_tls_versions_and_ciphers(daemon: Daemon, options: tuple[str, ...]) -> None:
     assert "Cipher is (NONE)" in offered(daemon, *options)
 
 
@@ -114,9 +114,7 @@ def test_older_versions_and_ciphers_are_refused(daemon: Daemon, options: tuple[s
         ("-tls1_2", "P-256", "prime256v1"),
     ],
 )
-def test_the_groups_of_mozillas_intermediate_list_are_spoken(
-    daemon: Daemon, version: str, groups: str, name: str
-) -> None:
+def test_accepts_the_groups_of_mozillas_intermediate_list(daemon: Daemon, version: str, groups: str, name: str) -> None:
     assert re.search(f"Server Temp Key: .*{name}", offered(daemon, version, "-groups", groups))
 
 
@@ -127,16 +125,16 @@ def test_the_groups_of_mozillas_intermediate_list_are_spoken(
         *(("-tls1_3", group) for group in ("X448", "P-521", "ffdhe2048", "ffdhe8192")),
     ],
 )
-def test_other_groups_are_refused(daemon: Daemon, version: str, group: str) -> None:
+def test_refuses_other_groups(daemon: Daemon, version: str, group: str) -> None:
     assert "Cipher is (NONE)" in offered(daemon, version, "-groups", group)
 
 
-def test_the_group_that_both_sides_like_best_is_agreed_on(daemon: Daemon) -> None:
+def test_prefers_the_first_group_of_its_list(daemon: Daemon) -> None:
     assert "X25519, 253 bits" in offered(daemon, "-groups", "P-521:X448:P-384:X25519")
 
 
 @pytest.mark.parametrize("sent", [head("GET", f"/tasks/{KEY}"), b"\x16\x03\x01\x00\x05hello", b"\0" * 300])
-def test_who_speaks_no_tls_gets_no_answer(daemon: Daemon, sent: bytes) -> None:
+def test_sends_nothing_to_a_client_without_tls(daemon: Daemon, sent: bytes) -> None:
     with connect(daemon) as connection:
         connection.sendall(sent)
         answer = b""
@@ -146,14 +144,14 @@ def test_who_speaks_no_tls_gets_no_answer(daemon: Daemon, sent: bytes) -> None:
     assert KEY not in daemon.log
 
 
-def test_a_handshake_that_does_not_come_has_the_time_of_a_head(daemon: Daemon) -> None:
+def test_closes_a_connection_without_a_handshake_in_time(daemon: Daemon) -> None:
     for sent in (b"", b"\x16"):
         with connect(daemon) as connection:
             connection.sendall(sent)
             assert read_all(connection) == b"", "and nothing but its time ends it"
 
 
-def test_scanners_leave_a_line_a_minute_and_no_traceback(tmp_path: Path) -> None:
+def test_scanners_cause_one_line_a_minute_and_no_traceback(tmp_path: Path) -> None:
     with with_tls(tmp_path, make_certificate(tmp_path)) as daemon:
         for number in range(200):
             with connect(daemon) as connection:
@@ -218,7 +216,7 @@ class Poster(threading.Thread):
         assert self.error is None, self.error
 
 
-def test_certificates_are_swapped_under_load_and_no_connection_is_dropped(tmp_path: Path) -> None:
+def test_replaces_certificates_under_load_without_dropping_a_connection(tmp_path: Path) -> None:
     pairs = [make_certificate(tmp_path, f"box-{number}") for number in range(4)]
     context = trusting(*pairs)
     with with_tls(tmp_path, pairs[0]) as daemon:
@@ -236,7 +234,7 @@ def test_certificates_are_swapped_under_load_and_no_connection_is_dropped(tmp_pa
         assert "Traceback" not in daemon.log
 
 
-def test_a_bad_certificate_is_told_and_the_old_one_stays(tmp_path: Path) -> None:
+def test_keeps_the_old_certificate_if_the_new_one_is_bad(tmp_path: Path) -> None:
     good, other = make_certificate(tmp_path, "good"), make_certificate(tmp_path, "other")
     in_use = Pair(tmp_path / "in-use.pem", tmp_path / "in-use.key")
     with with_tls(tmp_path, good) as daemon:
@@ -255,7 +253,7 @@ def test_a_bad_certificate_is_told_and_the_old_one_stays(tmp_path: Path) -> None
         assert "CN = other" in offered(daemon)
 
 
-def test_a_bad_certificate_ends_the_start_with_78_and_check_says_it_too(tmp_path: Path) -> None:
+def test_a_bad_certificate_ends_serve_and_check_with_status_78(tmp_path: Path) -> None:
     daemon = with_tls(tmp_path, make_certificate(tmp_path))
     (tmp_path / "in-use.key").unlink()
     for command in ("serve", "check"):
@@ -264,7 +262,7 @@ def test_a_bad_certificate_ends_the_start_with_78_and_check_says_it_too(tmp_path
         assert "hook.tls_key: " in refused.stderr
 
 
-def test_when_the_certificate_ends_is_a_metric_and_soon_a_warning(tmp_path: Path) -> None:
+def test_the_certificates_expiry_is_a_metric_and_a_warning(tmp_path: Path) -> None:
     sample = 'certificate_expires_timestamp_seconds{listener="hook"}'
     later, soon = make_certificate(tmp_path, "later", days=90), make_certificate(tmp_path, "soon", days=10)
     with with_tls(tmp_path, later) as daemon:
@@ -277,7 +275,7 @@ def test_when_the_certificate_ends_is_a_metric_and_soon_a_warning(tmp_path: Path
         assert plain.metric(sample) is None
 
 
-def test_the_private_key_is_never_shown(tmp_path: Path) -> None:
+def test_never_shows_the_private_key(tmp_path: Path) -> None:
     pair = make_certificate(tmp_path)
     secret = pair.key.read_text().splitlines()[1]
     with with_tls(tmp_path, pair) as daemon:

@@ -16,7 +16,7 @@ def opened(memory: BodyMemory, *sizes: int) -> list[BodyShare]:
     return shares
 
 
-def test_a_share_that_finds_no_memory_is_refused_after_its_patience() -> None:
+def test_refuses_a_body_that_waits_too_long_for_memory() -> None:
     async def scenario() -> None:
         memory = BodyMemory(100, 60, patience=0.01)
         opened(memory, 60)
@@ -30,7 +30,7 @@ def test_a_share_that_finds_no_memory_is_refused_after_its_patience() -> None:
     asyncio.run(scenario())
 
 
-def test_what_is_given_back_goes_to_those_that_wait_the_oldest_first() -> None:
+def test_gives_freed_memory_to_the_oldest_waiting_body() -> None:
     async def scenario() -> None:
         memory = BodyMemory(100, 50, patience=60)
         first, second = opened(memory, 50, 50)
@@ -82,7 +82,7 @@ def test_the_oldest_body_always_gets_what_it_needs() -> None:
     assert 200 <= asyncio.run(scenario()) <= 250
 
 
-def test_a_share_that_is_closed_while_it_waits_goes_on_with_nothing() -> None:
+def test_closing_a_waiting_share_ends_its_wait() -> None:
     async def scenario() -> None:
         memory = BodyMemory(100, 100, patience=60)
         opened(memory, 100)
@@ -98,7 +98,7 @@ def test_a_share_that_is_closed_while_it_waits_goes_on_with_nothing() -> None:
     asyncio.run(scenario())
 
 
-def test_the_next_body_takes_the_place_of_the_oldest_once_that_has_arrived() -> None:
+def test_reserves_memory_for_the_next_oldest_body_once_the_oldest_has_arrived() -> None:
     memory = BodyMemory(100, 60, patience=60)
     first, second = opened(memory, 10, 20)
     first.settle(5)

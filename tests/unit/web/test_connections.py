@@ -40,28 +40,28 @@ def closed(streams: list[FakeStream]) -> list[int]:
     return [number for number, each in enumerate(streams) if each.is_closed]
 
 
-def test_the_oldest_of_the_address_with_the_most_strangers_gives_way_and_not_the_oldest_of_all() -> None:
+def test_closes_the_oldest_connection_of_the_address_with_the_most_unauthenticated_ones() -> None:
     full = crowd(6)
     streams = enter(full, "192.0.2.1", *["198.51.100.1"] * 3, "192.0.2.2", "203.0.113.1")
     enter(full, "203.0.113.2", "203.0.113.3")
     assert closed(streams) == [1, 2]
 
 
-def test_where_no_address_has_two_the_oldest_of_all_gives_way() -> None:
+def test_closes_the_oldest_connection_if_no_address_has_two() -> None:
     full = crowd(3)
     streams = enter(full, "192.0.2.1", "192.0.2.2", "192.0.2.3")
     enter(full, "192.0.2.4")
     assert closed(streams) == [0]
 
 
-def test_of_the_loopback_which_has_no_limit_of_its_own_the_oldest_gives_way() -> None:
+def test_closes_the_oldest_loopback_connection() -> None:
     full = crowd(3)
     streams = enter(full, *["127.0.0.1"] * 3)
     enter(full, "127.0.0.1")
     assert closed(streams) == [0]
 
 
-def test_who_has_shown_a_key_or_is_being_answered_never_gives_way() -> None:
+def test_never_closes_a_connection_that_is_authenticated_or_being_served() -> None:
     full = crowd(3)
     streams = enter(full, *["192.0.2.1"] * 2, "192.0.2.2")
     authenticate(full, streams[0])
@@ -75,7 +75,7 @@ def test_who_has_shown_a_key_or_is_being_answered_never_gives_way() -> None:
     assert closed(streams) == [1, 2]
 
 
-def test_known_connections_do_not_make_an_address_the_one_with_the_most() -> None:
+def test_authenticated_connections_do_not_count_when_choosing_the_address() -> None:
     full = crowd(6)
     streams = enter(full, *["192.0.2.1"] * 4, *["198.51.100.1"] * 2)
     authenticate(full, *streams[:3])
@@ -83,13 +83,13 @@ def test_known_connections_do_not_make_an_address_the_one_with_the_most() -> Non
     assert closed(streams) == [4]
 
 
-def test_where_nobody_may_be_closed_the_new_one_is_not_let_in() -> None:
+def test_refuses_a_new_connection_if_none_may_be_closed() -> None:
     full = crowd(2)
     authenticate(full, *enter(full, "192.0.2.1", "192.0.2.2"))
     assert not full.enter(cast("Stream", FakeStream("192.0.2.3")))
 
 
-def test_a_place_is_free_again_when_its_connection_has_left() -> None:
+def test_a_closed_connection_makes_room_for_another() -> None:
     full = crowd(1)
     (first,) = enter(full, "192.0.2.1")
     authenticate(full, first)

@@ -30,7 +30,7 @@ def test_a_full_queue_says_when_to_try_again() -> None:
     assert (answer.status, answer.headers()) == (503, {"Retry-After": "73"})
 
 
-def test_a_store_that_fails_is_a_503_that_keeps_its_reason_to_itself() -> None:
+def test_a_storage_failure_is_a_503_that_hides_the_reason() -> None:
     answer = response_for(StoreUnavailable("/var/lib/camiohookd: I/O error"))
     assert answer.status == 503
     assert "Retry-After" in answer.headers()
@@ -41,29 +41,29 @@ UNKNOWN = [None, RuntimeError("secret"), KeyError("secret"), HTTPError(500)]
 
 
 @pytest.mark.parametrize("error", UNKNOWN)
-def test_what_nobody_expected_is_a_503_that_tells_nothing(error: BaseException | None) -> None:
+def test_an_unexpected_error_is_a_503_that_hides_the_reason(error: BaseException | None) -> None:
     answer = response_for(error)
     assert (answer.status, answer.code) == (503, "unavailable")
     assert "Retry-After" in answer.headers()
     assert b"secret" not in answer.body()
 
 
-def test_a_task_that_is_not_there_or_not_in_that_state_is_told_apart() -> None:
+def test_a_missing_task_is_a_404_and_a_wrong_state_a_409() -> None:
     missing, wrong = response_for(NoSuchTask("no task 7")), response_for(WrongState("task 7 is done"))
     assert (missing.status, missing.code, missing.message) == (404, "no_such_task", "no task 7")
     assert (wrong.status, wrong.code, wrong.message) == (409, "wrong_state", "task 7 is done")
 
 
-def test_a_wrong_method_names_those_that_the_path_takes() -> None:
+def test_a_wrong_method_is_a_405_with_the_allowed_methods() -> None:
     answer = response_for(HTTPError(405), ("GET", "POST"))
     assert (answer.status, answer.headers()) == (405, {"Allow": "GET, POST"})
 
 
-def test_a_wrong_method_on_a_path_that_does_not_exist_is_a_404() -> None:
+def test_a_wrong_method_on_a_missing_path_is_a_404() -> None:
     assert response_for(HTTPError(405), ()) is error_responses.UNKNOWN_PATH
 
 
-def test_a_refusal_is_answered_as_it_says() -> None:
+def test_a_refusal_has_its_own_response() -> None:
     answer = ErrorResponse(415, "encoded_body", "no")
     assert response_for(Refused(answer)) is answer
 
@@ -100,7 +100,7 @@ def test_the_length_of_a_body_is_read_from_its_headers(headers: dict[str, str], 
         {"Transfer-Encoding": ""},
     ],
 )
-def test_headers_that_leave_room_for_two_readings_are_refused(headers: dict[str, str]) -> None:
+def test_refuses_ambiguous_framing_headers(headers: dict[str, str]) -> None:
     with pytest.raises(Refused) as refusal:
         declared_length(HTTPHeaders(headers))
     assert refusal.value.response.status == 400

@@ -12,12 +12,12 @@ def test_each_key_is_known_by_its_name() -> None:
 
 
 @pytest.mark.parametrize("offered", [b"", b"first-ke", b"first-key ", b"FIRST-KEY", b"\xff\x00", b"x" * 10_000])
-def test_anything_else_is_no_key(offered: bytes) -> None:
+def test_rejects_any_other_key(offered: bytes) -> None:
     assert Keys({"home": "first-key"}).name_of(offered) is None
     assert Keys({}).name_of(offered) is None
 
 
-def test_whether_a_key_fits_is_decided_by_the_comparison_whose_time_tells_nothing(
+def test_compares_keys_in_constant_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     compared: list[tuple[bytes, bytes]] = []
@@ -32,7 +32,7 @@ def test_whether_a_key_fits_is_decided_by_the_comparison_whose_time_tells_nothin
     assert compared == [(b"first", b"third"), (b"second", b"third"), (b"third", b"third")], "it goes on after a hit"
 
 
-def test_keys_that_are_replaced_hold_no_longer() -> None:
+def test_replaced_keys_are_rejected() -> None:
     keys = Keys({"home": "first-key"})
     keys.replace({"barn": "second-key"})
     assert keys.name_of(b"first-key") is None
@@ -56,13 +56,13 @@ def test_the_wait_doubles_with_every_wrong_key_over_the_allowed_ones_up_to_an_ho
     assert guesses.count("others") == 0
 
 
-def test_of_whom_nobody_knows_nothing_is_counted() -> None:
+def test_does_not_count_unknown_clients() -> None:
     guesses = WrongKeyLimiter(0)
     assert [guesses.count(None) for _ in range(5)] == [0] * 5
     assert len(guesses) == 0
 
 
-def test_a_guesser_is_forgotten_an_hour_after_its_wait() -> None:
+def test_forgets_a_client_an_hour_after_its_wait() -> None:
     clock = Clock()
     guesses = WrongKeyLimiter(1, clock=clock)
     assert [guesses.count("them") for _ in range(4)] == [0, 1, 2, 4]
@@ -72,7 +72,7 @@ def test_a_guesser_is_forgotten_an_hour_after_its_wait() -> None:
     assert guesses.count("them") == 0
 
 
-def test_only_so_many_guessers_are_remembered_and_the_latest_are() -> None:
+def test_remembers_only_the_latest_clients() -> None:
     guesses = WrongKeyLimiter(1, remembered=100)
     for number in range(10_000):
         guesses.count(f"10.0.{number >> 8}.{number & 255}")

@@ -18,7 +18,7 @@ class Clock:
         return self.now
 
 
-def test_a_flood_of_one_kind_is_one_line_until_the_time_is_over(caplog: pytest.LogCaptureFixture) -> None:
+def test_logs_one_warning_of_a_kind_per_interval(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
     throttle = Throttle(log, seconds=60, clock=clock)
     for _ in range(1000):
@@ -29,14 +29,14 @@ def test_a_flood_of_one_kind_is_one_line_until_the_time_is_over(caplog: pytest.L
     assert caplog.messages[1:] == ["refused from=192.0.2.2; 999 more of this kind since the last such line"]
 
 
-def test_one_kind_does_not_silence_another(caplog: pytest.LogCaptureFixture) -> None:
+def test_kinds_are_throttled_separately(caplog: pytest.LogCaptureFixture) -> None:
     throttle = Throttle(log, clock=Clock())
     throttle.warning("wrong_key", "a")
     throttle.warning("too_large", "b")
     assert caplog.messages == ["a", "b"]
 
 
-def test_what_outsiders_make_tornado_say_is_one_line_and_what_it_calls_an_error_is_said(
+def test_throttles_tornados_warnings_and_passes_its_errors(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     tornado = logging.getLogger("tornado.general")
@@ -50,12 +50,12 @@ def test_what_outsiders_make_tornado_say_is_one_line_and_what_it_calls_an_error_
 
 
 @pytest.mark.parametrize("text", ["one\ntwo", "one\r<3>two", "one\x85two", "one\u2028two", "one\x1b[2Jtwo", "a\0b"])
-def test_what_came_in_cannot_start_a_line_of_its_own(text: str) -> None:
+def test_input_cannot_start_a_new_log_line(text: str) -> None:
     assert len(printable(text).splitlines()) == 1
     assert printable(text).isprintable()
 
 
-def test_a_long_text_is_cut_and_says_so() -> None:
+def test_shortens_a_long_text_with_an_ellipsis() -> None:
     assert len(printable("x" * 100_000)) == 200
     assert printable("x" * 100_000).endswith("…")
     assert printable("front door é") == "front door é"

@@ -10,17 +10,17 @@ PROXIED = Peers(["192.0.2.0/24", "127.0.0.1/32", "fd00::/8"])
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", ""])
-def test_this_machine_is_held_to_no_limit_of_one_address(address: str) -> None:
+def test_limits_of_one_address_do_not_apply_to_this_machine(address: str) -> None:
     assert Peers().connected(address).group is None
     assert Peers().client(address, "198.51.100.7").group is None, "nobody said that its word counts"
 
 
-def test_an_address_is_counted_by_itself_however_it_is_written() -> None:
+def test_groups_an_address_in_any_notation() -> None:
     assert Peers().connected("198.51.100.7") == Peer("198.51.100.7", "198.51.100.7")
     assert Peers().connected("::ffff:198.51.100.7").group == "198.51.100.7"
 
 
-def test_all_ipv6_addresses_of_one_customer_are_counted_together() -> None:
+def test_groups_ipv6_addresses_by_their_first_64_bits() -> None:
     one, two = (Peers().connected(f"2001:db8:1:2:{end}") for end in (":1", "dead:beef:0:1"))
     assert one.group == two.group == "2001:db8:1:2::/64"
     assert one.name == "2001:db8:1:2::1"
@@ -28,7 +28,7 @@ def test_all_ipv6_addresses_of_one_customer_are_counted_together() -> None:
     assert Peers().connected("fe80::1%eth0").group == "fe80::/64"
 
 
-def test_a_stranger_is_not_believed_what_it_forwards() -> None:
+def test_ignores_forwarded_addresses_of_untrusted_peers() -> None:
     assert PROXIED.client("198.51.100.7", "203.0.113.1") == Peer("198.51.100.7", "198.51.100.7")
 
 
@@ -46,7 +46,7 @@ def test_a_stranger_is_not_believed_what_it_forwards() -> None:
     ],
 )
 @pytest.mark.parametrize("proxy", ["192.0.2.1", "127.0.0.1", "fd00::1", "::ffff:192.0.2.1"])
-def test_of_what_a_trusted_proxy_forwards_the_last_address_that_is_no_proxy_is_the_client(
+def test_the_client_is_the_last_forwarded_address_that_is_not_a_trusted_proxy(
     proxy: str, forwarded: str, client: str
 ) -> None:
     assert PROXIED.client(proxy, forwarded).group == client
@@ -55,12 +55,12 @@ def test_of_what_a_trusted_proxy_forwards_the_last_address_that_is_no_proxy_is_t
 @pytest.mark.parametrize(
     "forwarded", ["", "unknown", "1.2.3.4, unknown", "1.2.3.4, 192.0.2.1x, 192.0.2.9", "192.0.2.9"]
 )
-def test_a_trusted_proxy_that_forwards_no_address_is_held_to_no_limit(forwarded: str) -> None:
+def test_limits_do_not_apply_to_a_trusted_proxy_that_forwards_no_address(forwarded: str) -> None:
     assert PROXIED.client("192.0.2.1", forwarded) == Peer("192.0.2.1", None)
     assert PROXIED.connected("192.0.2.1").group is None
 
 
 @given(st.text(), st.text())
-def test_whatever_a_header_holds_there_is_an_answer(address: str, forwarded: str) -> None:
+def test_any_header_gives_a_peer(address: str, forwarded: str) -> None:
     assert isinstance(PROXIED.client(address, forwarded), Peer)
     assert isinstance(PROXIED.client("192.0.2.1", forwarded), Peer)

@@ -33,30 +33,30 @@ def load(cert: Path, key: Path | str = "") -> tls.Certificate:
     return loaded
 
 
-def test_without_a_certificate_it_is_plain_http() -> None:
+def test_serves_plain_http_without_a_certificate() -> None:
     assert tls.load("", "") is None
 
 
 @pytest.mark.parametrize("days", [1, 365, 365 * 40])  # from 2050 on, a certificate writes its dates in another way
-def test_the_end_is_the_one_that_openssl_reads(tmp_path: Path, days: int) -> None:
+def test_reads_the_same_expiry_as_openssl(tmp_path: Path, days: int) -> None:
     pair = make_certificate(tmp_path, days=days)
     assert load(*pair).expires == openssls_end_of(pair.cert)
 
 
-def test_of_a_chain_the_first_ones_end_counts(tmp_path: Path, pair: Pair) -> None:
+def test_reads_the_expiry_of_the_first_certificate_in_a_chain(tmp_path: Path, pair: Pair) -> None:
     issuer = make_certificate(tmp_path, "issuer", days=3000)
     chain = tmp_path / "chain.pem"
     chain.write_text("The box's own, then its issuer's.\n" + pair.cert.read_text() + issuer.cert.read_text())
     assert load(chain, pair.key).expires == openssls_end_of(pair.cert)
 
 
-def test_the_key_may_stand_in_the_certificates_file(tmp_path: Path, pair: Pair) -> None:
+def test_the_key_may_be_in_the_certificates_file(tmp_path: Path, pair: Pair) -> None:
     both = tmp_path / "both.pem"
     both.write_text(pair.key.read_text() + pair.cert.read_text())
     assert load(both).expires == openssls_end_of(pair.cert)
 
 
-def test_only_tls_of_today_is_spoken(pair: Pair) -> None:
+def test_allows_only_current_tls_versions_and_ciphers(pair: Pair) -> None:
     context = load(*pair).context
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2
     names = [cipher["name"] for cipher in context.get_ciphers()]
@@ -71,17 +71,17 @@ def refusal(cert: Path | str, key: Path | str = "") -> str:
     return str(refused.value)
 
 
-def test_a_key_without_a_certificate_is_refused(pair: Pair) -> None:
+def test_refuses_a_key_without_a_certificate(pair: Pair) -> None:
     assert "hook.tls_key is set but hook.tls_cert is not" in refusal("", pair.key)
 
 
-def test_a_file_that_is_not_there_is_named_with_its_setting(tmp_path: Path, pair: Pair) -> None:
+def test_names_a_missing_file_with_its_setting(tmp_path: Path, pair: Pair) -> None:
     missing = tmp_path / "missing"
     assert refusal(missing) == f"hook.tls_cert: {missing}: cannot be read: No such file or directory"
     assert refusal(pair.cert, missing) == f"hook.tls_key: {missing}: cannot be read: No such file or directory"
 
 
-def test_who_must_be_allowed_to_read_it_is_told() -> None:
+def test_says_who_must_be_able_to_read_the_key() -> None:
     with open_folder() as folder:
         pair = make_certificate(folder)
         pair.key.chmod(0)
@@ -92,13 +92,13 @@ def test_who_must_be_allowed_to_read_it_is_told() -> None:
             )
 
 
-def test_a_key_of_another_certificate_is_refused(tmp_path: Path, pair: Pair) -> None:
+def test_refuses_the_key_of_another_certificate(tmp_path: Path, pair: Pair) -> None:
     other = make_certificate(tmp_path, "other")
     reason = f"hook.tls_key: {other.key}: the key does not belong to the certificate in {pair.cert}"
     assert refusal(pair.cert, other.key) == reason
 
 
-def test_a_key_with_a_password_is_refused_and_none_is_asked_for(tmp_path: Path, pair: Pair) -> None:
+def test_refuses_a_key_with_a_password_without_asking_for_it(tmp_path: Path, pair: Pair) -> None:
     locked = tmp_path / "locked.key"
     command = ["openssl", "pkey", "-aes256", "-passout", "pass:secret", "-in", str(pair.key), "-out", str(locked)]
     subprocess.run(command, check=True, capture_output=True)
@@ -106,14 +106,14 @@ def test_a_key_with_a_password_is_refused_and_none_is_asked_for(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("text", ["", "no PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
-def test_what_is_no_certificate_is_refused(tmp_path: Path, pair: Pair, text: str) -> None:
+def test_refuses_a_file_that_is_not_a_certificate(tmp_path: Path, pair: Pair, text: str) -> None:
     (tmp_path / "bad.pem").write_text(text)
     assert f"hook.tls_cert: {tmp_path}/bad.pem: cannot read a certificate" in refusal(tmp_path / "bad.pem", pair.key)
     assert refusal(tmp_path / "bad.pem").startswith(f"hook.tls_cert: {tmp_path}/bad.pem: ")
 
 
 @given(st.binary(max_size=100))
-def test_what_is_no_der_has_no_end(der: bytes) -> None:
+def test_expiry_of_malformed_der_is_an_error(der: bytes) -> None:
     with pytest.raises((ValueError, IndexError)):
         tls.expiry(der)
 
@@ -127,7 +127,7 @@ def test_what_is_no_der_has_no_end(der: bytes) -> None:
         (-timedelta(seconds=1), logging.ERROR, "expired on "),
     ],
 )
-def test_the_log_says_when_it_ends_within_a_month(
+def test_warns_of_a_certificate_that_expires_within_a_month(
     pair: Pair, caplog: pytest.LogCaptureFixture, left: timedelta, level: int | None, words: str
 ) -> None:
     certificate = load(*pair)

@@ -38,7 +38,7 @@ def refusal(body: bytes) -> PayloadError:
     return caught.value
 
 
-def test_a_whole_event_comes_back_with_every_field() -> None:
+def test_parses_every_field_of_an_event() -> None:
     value = payload(image(type="image/jpeg", size=[640, 480]), camera="front", user_id="u1", extra={"a": [1, None]})
     event = parse(value)
     assert (event.callback_url, event.camera, event.user_id) == (URL, "front", "u1")
@@ -48,7 +48,7 @@ def test_a_whole_event_comes_back_with_every_field() -> None:
     assert event.rest == value
 
 
-def test_the_digest_names_the_body() -> None:
+def test_the_digest_identifies_the_body() -> None:
     body = json.dumps(payload()).encode()
     assert parse_event(body).digest == parse_event(body).digest
     assert len(parse_event(body).digest) == 32
@@ -74,7 +74,7 @@ def test_the_digest_names_the_body() -> None:
         (b"7", "not_an_object"),
     ],
 )
-def test_a_body_that_is_no_json_object_is_refused(body: bytes, code: str) -> None:
+def test_refuses_a_body_that_is_not_a_json_object(body: bytes, code: str) -> None:
     error = refusal(body)
     assert (error.code, error.field) == (code, None)
     assert len(error.message) < 200
@@ -97,37 +97,35 @@ def test_a_body_that_is_no_json_object_is_refused(body: bytes, code: str) -> Non
         ({"large": "x" * 1_000_001}, "too_large", None),
     ],
 )
-def test_an_unusable_event_is_refused_and_the_field_is_named(
-    fields: dict[str, Any], code: str, field: str | None
-) -> None:
+def test_refuses_an_unusable_event_and_names_the_field(fields: dict[str, Any], code: str, field: str | None) -> None:
     error = refusal(json.dumps(payload(**fields)).encode())
     assert (error.code, error.field) == (code, field)
     assert (field or "the event").split("[")[0] in error.message
 
 
 @pytest.mark.parametrize("field", ["callback_url", "images"])
-def test_a_required_field_that_is_left_out_is_missing(field: str) -> None:
+def test_refuses_an_event_without_a_required_field(field: str) -> None:
     value = payload()
     del value[field]
     error = refusal(json.dumps(value).encode())
     assert (error.code, error.field) == ("missing", field)
 
 
-def test_the_bound_on_images_can_be_set() -> None:
+def test_the_limit_of_images_can_be_set() -> None:
     body = json.dumps(payload(image(), image())).encode()
     assert len(parse_event(body, EventLimits(max_images=2)).pictures) == 2
     with pytest.raises(PayloadError, match="limit of 1"):
         parse_event(body, EventLimits(max_images=1))
 
 
-def test_the_bound_on_nesting_can_be_set() -> None:
+def test_the_limit_of_nesting_can_be_set() -> None:
     body = json.dumps(payload(deep=[[[]]])).encode()
     assert parse_event(body, EventLimits(max_depth=4)).rest["deep"] == [[[]]]
     with pytest.raises(PayloadError, match="deeper than 3 levels"):
         parse_event(body, EventLimits(max_depth=3))
 
 
-def test_base64_of_more_bytes_than_a_picture_may_have_is_not_even_decoded_however_it_is_broken_into_lines() -> None:
+def test_does_not_decode_base64_of_too_many_bytes() -> None:
     for lines in (False, True):
         encode = base64.encodebytes if lines else base64.b64encode
         text = encode(b"x" * 3000).decode().replace("\n", "\r\n")
@@ -160,7 +158,7 @@ def test_base64_of_more_bytes_than_a_picture_may_have_is_not_even_decoded_howeve
         ({"timestamp": TIME, "image_b64": "QUJ\u00e4"}, "images[1].image_b64", "not base64"),
     ],
 )
-def test_one_bad_picture_never_costs_the_event(bad: Any, field: str, reason: str) -> None:
+def test_rejects_only_the_bad_picture_of_an_event(bad: Any, field: str, reason: str) -> None:
     event = parse(payload(image(b"first"), bad, image(b"last")))
     assert [one.data for one in event.pictures] == [b"first", b"last"]
     [rejected] = event.rejected
@@ -168,7 +166,7 @@ def test_one_bad_picture_never_costs_the_event(bad: Any, field: str, reason: str
     assert reason in rejected.reason
 
 
-def test_base64_in_lines_as_mime_writes_it_is_accepted() -> None:
+def test_accepts_base64_in_mime_lines() -> None:
     data = bytes(range(256))
     text = base64.encodebytes(data).decode()
     for folded in (text, text.replace("\n", "\r\n")):
@@ -177,7 +175,7 @@ def test_base64_in_lines_as_mime_writes_it_is_accepted() -> None:
 
 
 @pytest.mark.parametrize("text", ["QUI", "QUI=", "QU\nI", "QU\r\nI=\r\n"])
-def test_base64_without_its_padding_is_accepted(text: str) -> None:
+def test_accepts_base64_without_padding(text: str) -> None:
     assert parse(payload(image() | {"image_b64": text})).pictures[0].data == b"AB"
 
 
@@ -216,7 +214,7 @@ def test_names_what_was_sent_instead_of_base64(text: str, kind: str) -> None:
     assert rejected.reason == f"it is not base64 but {kind}"
 
 
-def test_without_a_usable_picture_the_reasons_are_listed_within_a_bound() -> None:
+def test_lists_a_bounded_number_of_reasons_if_no_picture_can_be_used() -> None:
     error = refusal(json.dumps(payload(*[{"timestamp": TIME, "image_b64": "%"}] * 900)).encode())
     assert error.field == "images[0].image_b64"
     assert "images[1].image_b64: it is not base64" in error.message
@@ -225,26 +223,26 @@ def test_without_a_usable_picture_the_reasons_are_listed_within_a_bound() -> Non
 
 
 @pytest.mark.parametrize("timestamp", ["2016-10-09T06:17:36.923-0000", "2017-05-05T01:31:13Z", TIME])
-def test_a_timestamp_of_camio_is_kept_as_it_is(timestamp: str) -> None:
+def test_keeps_camios_timestamps_unchanged(timestamp: str) -> None:
     event = parse(payload(image(timestamp=timestamp)))
     assert event.pictures[0].timestamp == timestamp
     assert event.warnings == ()
 
 
-def test_a_timestamp_that_is_no_time_is_an_opaque_key_with_a_warning() -> None:
+def test_warns_of_a_timestamp_that_is_not_a_time_and_keeps_it() -> None:
     event = parse(payload(image(timestamp="frame 7 \u2603")))
     assert event.pictures[0].timestamp == "frame 7 \u2603"
     assert event.warnings == ("images[0].timestamp is not an ISO 8601 time; it is used as it is",)
 
 
-def test_timestamps_that_are_no_times_are_opaque_keys_with_one_warning_for_the_event() -> None:
+def test_warns_once_of_all_timestamps_that_are_not_times() -> None:
     event = parse(payload(image(), *[image(timestamp=f"frame {nth}") for nth in range(30)]))
     assert [one.timestamp for one in event.pictures] == [TIME, *[f"frame {nth}" for nth in range(30)]]
     assert event.warnings == ("images[1].timestamp and 29 more are not ISO 8601 times; they are used as they are",)
 
 
 @pytest.mark.parametrize("wrong", [5, ["a"], {"a": 1}, False])
-def test_optional_fields_of_a_wrong_type_are_ignored_with_a_warning(wrong: Any) -> None:
+def test_ignores_optional_fields_of_a_wrong_type_with_a_warning(wrong: Any) -> None:
     event = parse(payload(image(type=wrong, size=wrong), camera=wrong, user_id=wrong))
     assert (event.camera, event.user_id) == (None, None)
     assert len(event.pictures) == 1
@@ -254,26 +252,26 @@ def test_optional_fields_of_a_wrong_type_are_ignored_with_a_warning(wrong: Any) 
 
 
 @pytest.mark.parametrize("size", [[640], [640, 480, 3], [0, 480], [640.5, 480], [True, 480], "640x480", None])
-def test_a_size_that_is_not_two_whole_numbers_is_ignored_with_a_warning(size: Any) -> None:
+def test_ignores_a_size_that_is_not_two_integers_with_a_warning(size: Any) -> None:
     assert parse(payload(image(size=size))).warnings == (
         "images[0].size is not [width, height] in pixels; it is ignored",
     )
 
 
-def test_a_long_camera_name_is_cut_with_a_warning() -> None:
+def test_shortens_a_long_camera_name_with_a_warning() -> None:
     event = parse(payload(camera="c" * 300))
     assert event.camera == "c" * 200
     assert event.rest["camera"] == "c" * 300
     assert event.warnings == ("camera is longer than 200 characters; only those are used",)
 
 
-def test_warnings_are_bounded() -> None:
+def test_the_number_of_warnings_is_bounded() -> None:
     event = parse(payload(*[image(type=1)] * 500))
     assert len(event.warnings) == 11
     assert event.warnings[-1] == "and 491 more"
 
 
-def test_pictures_with_one_timestamp_are_all_kept_for_their_labels_to_be_merged_with_a_warning() -> None:
+def test_keeps_pictures_with_the_same_timestamp_and_warns() -> None:
     event = parse(payload(image(b"a"), image(b"b"), image(b"c", timestamp="2017-05-05T01:31:14")))
     assert len(event.pictures) == 3
     assert event.warnings == (
@@ -281,7 +279,7 @@ def test_pictures_with_one_timestamp_are_all_kept_for_their_labels_to_be_merged_
     )
 
 
-def test_a_number_of_more_than_64_bits_is_kept_and_can_be_written_again() -> None:
+def test_keeps_a_number_of_more_than_64_bits() -> None:
     event = parse(payload(number=10**22))
     assert msgspec.json.decode(msgspec.json.encode(event.rest))["number"] == 10**22
 
@@ -296,7 +294,7 @@ def test_a_number_of_more_than_64_bits_is_kept_and_can_be_written_again() -> Non
         (r'{"\udc00": ["\ud83d\ude00 \ude00"]}', {"\ufffd": ["\U0001f600 \ufffd"]}),
     ],
 )
-def test_an_odd_value_in_a_field_that_nobody_reads_does_not_cost_the_event(value: str, kept: Any) -> None:
+def test_accepts_odd_values_in_unused_fields(value: str, kept: Any) -> None:
     body = json.dumps(payload(image(size=[1, 2]), camera="front", extra=0)).encode()
     event = parse_event(body.replace(b'"extra": 0', f'"extra": {value}'.encode()))
     assert (event.camera, len(event.pictures)) == ("front", 1)
@@ -304,7 +302,7 @@ def test_an_odd_value_in_a_field_that_nobody_reads_does_not_cost_the_event(value
     assert [" surrogate pair" in warning for warning in event.warnings] == ["\\u" in value] * ("\\u" in value)
 
 
-def test_an_odd_value_in_an_optional_field_is_what_its_kind_is_there() -> None:
+def test_treats_odd_values_in_optional_fields_by_their_type() -> None:
     body = json.dumps(payload(image(size=[1, 2]), camera=0, user_id="\ud800 me")).encode()
     body = body.replace(b'"camera": 0', b'"camera": 1e999').replace(b"[1, 2]", b"[1e999, 2]")
     event = parse_event(body)
@@ -316,24 +314,24 @@ def test_an_odd_value_in_an_optional_field_is_what_its_kind_is_there() -> None:
     assert "surrogate pair" in event.warnings[2]
 
 
-def test_a_timestamp_that_cannot_be_echoed_costs_its_picture_and_not_the_event() -> None:
+def test_rejects_a_picture_whose_timestamp_cannot_be_sent_back() -> None:
     event = parse(payload(image(timestamp="\ud800"), image()))
     assert [one.timestamp for one in event.pictures] == [TIME]
     assert event.rejected[0].field == "images[0].timestamp"
     assert event.rest["images"][0]["timestamp"] == "\ufffd"
 
 
-def test_a_callback_url_with_half_a_surrogate_pair_is_malformed() -> None:
+def test_refuses_a_callback_url_with_half_a_surrogate_pair() -> None:
     error = refusal(json.dumps(payload(callback_url=URL + "\ud800")).encode())
     assert (error.code, error.field) == ("malformed_url", "callback_url")
 
 
-def test_half_a_surrogate_pair_far_down_is_too_deep_and_no_error_of_ours() -> None:
+def test_refuses_deep_nesting_around_half_a_surrogate_pair() -> None:
     deep = "[" * 900 + r'"\ud800"' + "]" * 900
     assert refusal(json.dumps(payload(deep=0)).replace('"deep": 0', f'"deep": {deep}').encode()).code == "too_deep"
 
 
-def test_a_byte_order_mark_is_no_part_of_the_json() -> None:
+def test_ignores_a_byte_order_mark() -> None:
     event = parse_event(b"\xef\xbb\xbf" + json.dumps(payload(extra="\ud800")).encode())
     assert event.callback_url == URL
 
@@ -351,13 +349,13 @@ def test_a_byte_order_mark_is_no_part_of_the_json() -> None:
         (b"\xff\xfe{\0}\0", "it is not UTF-8"),
     ],
 )
-def test_what_is_not_json_is_refused_with_the_place(body: bytes, reason: str) -> None:
+def test_says_where_the_json_is_wrong(body: bytes, reason: str) -> None:
     message = refusal(body).message
     assert message.startswith("the body is not JSON: ")
     assert reason in message
 
 
-def test_of_a_key_given_twice_the_last_counts() -> None:
+def test_the_last_of_duplicate_members_counts() -> None:
     body = json.dumps(payload()).encode().replace(b'{"callback_url"', b'{"callback_url": 5, "callback_url"', 1)
     assert parse_event(body).callback_url == URL
 
@@ -404,19 +402,19 @@ def parses_or_is_refused(body: bytes) -> None:
 
 @unhurried
 @given(st.binary())
-def test_any_bytes_are_an_event_or_refused(body: bytes) -> None:
+def test_any_bytes_are_parsed_or_refused(body: bytes) -> None:
     parses_or_is_refused(body)
 
 
 @unhurried
 @given(json_payloads)
-def test_any_json_is_an_event_or_refused_and_what_is_kept_can_be_written_again(value: Any) -> None:
+def test_any_json_is_parsed_or_refused_and_can_be_written_again(value: Any) -> None:
     parses_or_is_refused(json.dumps(value).encode())
 
 
 @unhurried
 @given(st.integers(min_value=0), st.binary(max_size=3), st.integers(0, 3))
-def test_any_damage_to_a_good_event_is_an_event_or_refused(place: int, inserted: bytes, removed: int) -> None:
+def test_any_damaged_event_is_parsed_or_refused(place: int, inserted: bytes, removed: int) -> None:
     body = json.dumps(payload(image(size=[1, 2]), camera="front")).encode()
     place %= len(body)
     parses_or_is_refused(body[:place] + inserted + body[place + removed :])
@@ -424,7 +422,7 @@ def test_any_damage_to_a_good_event_is_an_event_or_refused(place: int, inserted:
 
 @unhurried
 @given(st.lists(st.tuples(st.binary(min_size=1), st.sampled_from(["good", "folded", "broken"])), max_size=8))
-def test_every_good_picture_comes_back_byte_for_byte(pictures: list[tuple[bytes, str]]) -> None:
+def test_decodes_every_good_picture_byte_for_byte(pictures: list[tuple[bytes, str]]) -> None:
     def picture(nth: int, data: bytes, form: str) -> dict[str, Any]:
         text = base64.encodebytes(data).decode() if form == "folded" else base64.b64encode(data).decode()
         return {"timestamp": str(nth), "image_b64": "*" + text if form == "broken" else text}
@@ -438,7 +436,7 @@ def test_every_good_picture_comes_back_byte_for_byte(pictures: list[tuple[bytes,
 
 @unhurried
 @given(json_payloads, st.integers(0, 8), st.booleans())
-def test_cutting_texts_out_of_a_body_changes_nothing(value: Any, shortest: int, escapes: bool) -> None:
+def test_cutting_texts_out_of_a_body_does_not_change_the_event(value: Any, shortest: int, escapes: bool) -> None:
     """Texts of any length, in images and elsewhere, some escaped, are what they are in the body as a whole."""
     body = json.dumps(value | {"more": {"image_b64": "x" * 9, "y": [{"image_b64": "\u2603 and more"}]}}).encode()
     if escapes:
@@ -458,7 +456,7 @@ def long_text(size: int = 3000) -> str:
     return base64.b64encode(b"x" * size).decode()
 
 
-def test_a_long_text_that_is_no_picture_stays_where_it_is_and_counts() -> None:
+def test_a_long_text_outside_the_images_stays_and_counts_as_json() -> None:
     extra = {"image_b64": long_text()}
     event = parse(payload(image(b"y" * 3000), extra=extra))
     assert event.pictures[0].data == b"y" * 3000
@@ -466,7 +464,7 @@ def test_a_long_text_that_is_no_picture_stays_where_it_is_and_counts() -> None:
     assert refusal(json.dumps(payload(extra={"image_b64": long_text(400_000)})).encode()).code == "too_large"
 
 
-def test_of_a_text_given_twice_the_last_counts() -> None:
+def test_the_last_of_two_texts_of_an_image_counts() -> None:
     first, last = (json.dumps({"image_b64": base64.b64encode(data * 3000).decode()})[1:-1] for data in (b"a", b"b"))
     body = json.dumps(payload({"timestamp": TIME, "x": 1})).encode().replace(b'"x": 1', f"{first}, {last}".encode())
     assert parse_event(body).pictures[0].data == b"b" * 3000
@@ -481,7 +479,7 @@ def test_of_a_text_given_twice_the_last_counts() -> None:
         (lambda text: "".join(f"\\u{ord(letter):04x}" for letter in text), 3000),
     ],
 )
-def test_a_picture_may_be_escaped_as_json_allows(form: Callable[[str], str], length: int) -> None:
+def test_accepts_json_escapes_in_a_picture(form: Callable[[str], str], length: int) -> None:
     data = bytes(range(256)) * 12
     text = form(base64.b64encode(data[:length]).decode())
     body = json.dumps(payload({"timestamp": TIME, "image_b64": "?"})).encode().replace(b'"?"', f'"{text}"'.encode())
@@ -489,27 +487,27 @@ def test_a_picture_may_be_escaped_as_json_allows(form: Callable[[str], str], len
 
 
 @pytest.mark.parametrize("bad", [b"\n", b"\x00", b"\xff", b"\\q", b"\\u12"])
-def test_a_picture_that_is_no_json_string_makes_the_body_no_json(bad: bytes) -> None:
+def test_refuses_a_picture_that_is_not_a_json_string(bad: bytes) -> None:
     body = json.dumps(payload({"timestamp": TIME, "image_b64": "?"})).encode()
     assert refusal(body.replace(b"?", long_text().encode() + bad)).code == "not_json"
 
 
 @pytest.mark.parametrize("bad", [r"\\", r"\"", r"\ud83d\ude00", "\N{SNOWMAN}", r"\u005c", "*"])
-def test_a_picture_that_is_no_base64_costs_only_itself(bad: str) -> None:
+def test_rejects_only_the_picture_that_is_not_base64(bad: str) -> None:
     other = {"timestamp": TIME, "image_b64": "?"}
     body = json.dumps(payload(image(), other)).encode().replace(b"?", (long_text() + bad).encode())
     [rejected] = parse_event(body).rejected
     assert (rejected.field, rejected.reason) == ("images[1].image_b64", "it is not base64")
 
 
-def test_a_text_that_looks_like_a_mark_is_only_a_text() -> None:
+def test_a_text_like_a_mark_is_not_taken_for_one() -> None:
     body = CutBody("", [], [b""])
     [rejected] = parse(payload(image(), image() | {"image_b64": "picture 0123456789abcdef 12"})).rejected
     assert rejected.reason == "it is not base64"
     assert body.text_of("picture 0123456789abcdef 12") is None
 
 
-def test_the_place_of_an_error_is_that_in_the_body() -> None:
+def test_errors_name_the_offset_in_the_whole_body() -> None:
     body = json.dumps(payload(image(b"x" * 3000), image(b"y" * 3000))).encode()[:-1] + b", ]"
     assert f"(byte {len(body) - 1})" in refusal(body).message
     assert f"it ends too early, at byte {len(body) - 3}" in refusal(body[:-3]).message
@@ -528,7 +526,7 @@ EXPLODING = {
 
 
 @pytest.mark.parametrize("name", EXPLODING)
-def test_json_that_would_explode_is_refused_before_any_object_is_built(name: str) -> None:
+def test_refuses_json_that_would_explode_before_decoding_it(name: str) -> None:
     body = EXPLODING[name]
     tracemalloc.start()
     try:
@@ -538,11 +536,11 @@ def test_json_that_would_explode_is_refused_before_any_object_is_built(name: str
         tracemalloc.stop()
 
 
-def test_blanks_around_an_event_do_not_count() -> None:
+def test_blanks_around_an_event_do_not_count_as_json() -> None:
     assert parse_event(b" " * 1000 + json.dumps(payload()).encode().ljust(2_000_000)).callback_url == URL
 
 
-def test_a_reply_is_written_as_the_contract_shows_it() -> None:
+def test_writes_a_reply_as_in_the_contract() -> None:
     box = ((0.1, 0.2), (0.4, 0.2), (0.4, 0.7), (0.1, 0.7))
     reply = Reply({TIME: {"cat": Label(0.93, box), "dog": Label(0.88)}, "2017-05-05T01:31:14.102000": {}})
     assert encode_reply(reply) == (
@@ -552,7 +550,7 @@ def test_a_reply_is_written_as_the_contract_shows_it() -> None:
     )
 
 
-def test_a_reply_in_the_older_form_is_a_flat_list() -> None:
+def test_writes_a_reply_in_the_older_form_as_a_flat_list() -> None:
     assert encode_reply(Reply(["cat", "dog"])) == b'{"status":"success","labels":["cat","dog"]}'
 
 
@@ -562,7 +560,7 @@ labels = st.builds(Label, fractions, st.lists(st.tuples(fractions, fractions), m
 
 @unhurried
 @given(st.dictionaries(st.text(), st.dictionaries(st.text(), labels, max_size=3), max_size=3))
-def test_every_reply_reads_back_as_it_was(given_labels: dict[str, dict[str, Label]]) -> None:
+def test_every_reply_can_be_read_back(given_labels: dict[str, dict[str, Label]]) -> None:
     read = json.loads(encode_reply(Reply(given_labels)))
     assert read["status"] == "success"
     assert read["labels"] == {
