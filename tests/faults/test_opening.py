@@ -78,11 +78,11 @@ def add_garbage(path: Path, length: int) -> None:
 def test_garbage_in_the_snapshot_costs_one_file_of_the_quarantine_and_one_sync(damaged: Path) -> None:
     disk = CountingDisk()
     queue = open_queue(damaged, disk=disk)
-    [kept] = queue.quarantine.files()
+    [kept] = queue.store.quarantine.files()
     assert disk.syncs["snapshot"] <= 3, "the format, the quarantine and no more"
     assert kept.stat().st_size <= quarantine.MAX_FILE_BYTES + MIB
-    assert queue.quarantine.counts == {"snapshot": 1}
-    assert queue.index.counts[State.LABELLED] >= 4_998, "the lines beside the garbage are whole"
+    assert queue.store.quarantine.counts == {"snapshot": 1}
+    assert queue.store.index.counts[State.LABELLED] >= 4_998, "the lines beside the garbage are whole"
     crash(queue)
 
 
@@ -113,8 +113,8 @@ def test_every_other_line_damaged_costs_those_lines_and_no_more_work_a_line(tmp_
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(line.replace(b"digest", b"d1gest") if n % 2 else line for n, line in enumerate(lines)))
     queue = open_queue(tmp_path / "state")
-    assert queue.index.counts[State.LABELLED] == 6_000, "the records of the labels tell of the lost ones"
-    assert len(queue.quarantine.files()) == 1
+    assert queue.store.index.counts[State.LABELLED] == 6_000, "the records of the labels tell of the lost ones"
+    assert len(queue.store.quarantine.files()) == 1
     crash(queue)
 
 
@@ -125,15 +125,15 @@ def test_an_unreadable_piece_of_the_snapshot_costs_nothing_that_waits(
     assert (tmp_path / "queue.json").stat().st_size > 3 * line_reader.PIECE_BYTES
     bad = range(line_reader.PIECE_BYTES + 1000, line_reader.PIECE_BYTES + 1100)
     queue = open_queue(tmp_path, disk=UnreadableDisk({"queue.json": bad}))
-    assert queue.index.counts[State.LABELLED] == 4_000
+    assert queue.store.index.counts[State.LABELLED] == 4_000
     assert "queue.json: [Errno 5] Input/output error" in caplog.text
     assert "bytes that the disk could not read" in caplog.text
-    while not queue.storage.compact_step():
+    while not queue.store.storage.compact_step():
         pass
     crash(queue)
     caplog.clear()
     again = open_queue(tmp_path)
-    assert again.index.counts[State.LABELLED] == 4_000
+    assert again.store.index.counts[State.LABELLED] == 4_000
     assert "could not read" not in caplog.text, "the next start is a good one"
     crash(again)
 
@@ -145,7 +145,7 @@ def test_a_file_that_cannot_be_read_at_all_does_not_end_the_start(
     seed(tmp_path, 40, labelled_of=1)
     crash(open_queue(tmp_path))
     queue = open_queue(tmp_path, disk=UnreadableDisk({name: range(10**9)}))
-    assert queue.index.counts[State.LABELLED] == 40
+    assert queue.store.index.counts[State.LABELLED] == 40
     assert f"{name}: [Errno 5] Input/output error" in caplog.text
     crash(queue)
 
@@ -157,11 +157,11 @@ def test_the_kernel_itself_says_that_a_snapshot_cannot_be_read(tmp_path: Path) -
     (tmp_path / "queue.json").unlink()
     (tmp_path / "queue.json").symlink_to("/proc/self/mem")
     queue = TaskQueue(tmp_path, backoff=backoff, bounds=ROOMY)
-    assert queue.index.counts[State.LABELLED] == 40
+    assert queue.store.index.counts[State.LABELLED] == 40
     queue.close()
     assert not (tmp_path / "queue.json").is_symlink(), "a new snapshot took its place"
     queue = TaskQueue(tmp_path, backoff=backoff, bounds=ROOMY)
-    assert queue.index.counts[State.LABELLED] == 40
+    assert queue.store.index.counts[State.LABELLED] == 40
     queue.close()
 
 
