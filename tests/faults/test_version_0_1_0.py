@@ -56,7 +56,7 @@ def test_every_task_is_there_with_its_pictures_and_labels(folder: Path, caplog: 
     caplog.set_level(logging.INFO)
     queue = open_queue(folder)
     assert {digest: seen for digest, (_, seen) in see_all(queue).items()} == BY_DIGEST
-    assert queue.index.suspects.first() == 1, "it was in hand when the last run was killed"
+    assert queue.store.index.suspects.first() == 1, "it was in hand when the last run was killed"
     assert "moved the labels of 4 tasks" in caplog.text
     assert (folder / "format").read_text() == "3\n"
     kill(queue)
