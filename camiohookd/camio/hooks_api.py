@@ -1,4 +1,4 @@
-"""Camio's hooks API: a hook's callback URL, type and query go out, Camio's answer comes back as it is.
+"""Call Camio's hooks API, and return Camio's answers unchanged.
 
     HooksApi.create ──POST──▶ {base}/api/users/me/hooks          list, find ──GET──▶ …/hooks
                                                                  delete ──DELETE──▶ …/hooks/{id}
@@ -8,7 +8,7 @@
 https://api.camio.com describes what Camio offers.
 
 The requests ignore ``~/.netrc``, which could replace the Authorization header, and proxy variables, which would send
-the token another way.
+the token to a proxy.
 """
 
 import json
@@ -28,19 +28,19 @@ TIMEOUT = (10.0, 30.0)
 """Seconds to connect, and to wait for the next bytes of the answer."""
 
 MAX_ANSWER = 1_048_576
-"""Bytes of an answer: thousands of hooks."""
+"""The largest answer in bytes: enough for thousands of hooks."""
 
 _TOKEN = re.compile(r"[!-~]{1,4096}")
 _ADVICE = {
-    401: "Is the token right? https://camio.com/settings/integrations#api makes a new one.",
-    403: "Is the token right? https://camio.com/settings/integrations#api makes a new one.",
-    404: "https://api.camio.com says what Camio's API offers.",
-    405: "https://api.camio.com says what Camio's API offers.",
+    401: "Check the token; to make a new one, open https://camio.com/settings/integrations#api",
+    403: "Check the token; to make a new one, open https://camio.com/settings/integrations#api",
+    404: "See https://api.camio.com for what Camio's API offers.",
+    405: "See https://api.camio.com for what Camio's API offers.",
 }
 
 
 class ApiResponse(NamedTuple):
-    """Camio's answer to a request that it took: an HTTP `status` from 200 to 299, and the body."""
+    """Camio's answer to a request that it accepted: an HTTP `status` from 200 to 299, and the body."""
 
     status: int
     text: str
@@ -52,13 +52,13 @@ class ApiResponse(NamedTuple):
 
     @property
     def hook_id(self) -> str | None:
-        """The hook's id, where the body is an object that names one."""
+        """The hook's id; None if the body is not an object with one."""
         answer = _parsed(self.text)
         return str(answer["id"]) if isinstance(answer, dict) and "id" in answer else None
 
 
 class RegisteredHook(NamedTuple):
-    """A hook of the account; None where Camio does not say."""
+    """A hook of the account; None for what Camio's answer leaves out."""
 
     id: str | None
     type: str | None
@@ -69,15 +69,15 @@ class HooksApi:
     """The hooks of the account that `token` belongs to, at `base_url` (``https://camio.com``).
 
     Raises `CamioRequestError` if `base_url` is not an https address (http is accepted for the loopback only) or `token`
-    holds characters that a header cannot. `create`, `list` and `delete` raise `CamioRefused` for an answer other than
-    2xx, a redirect included, and `CamioUnreachable` if no usable answer comes.
+    holds characters that a header cannot hold. `create`, `list` and `delete` raise `CamioRefused` for an answer other
+    than 2xx, a redirect included, and `CamioUnreachable` if no usable answer comes.
     """
 
     def __init__(self, base_url: str, token: str) -> None:
         _check_base(base_url)
         # requests would quote a header that it cannot send, and the token with it, in its error.
         if not _TOKEN.fullmatch(token):
-            raise CamioRequestError("the token is empty, or holds a space or a character that no token has")
+            raise CamioRequestError("the token is empty, or contains a space or a character that no token has")
         self._collection = base_url.rstrip("/") + COLLECTION
         self._headers = {
             "Accept": "*/*",
@@ -92,7 +92,7 @@ class HooksApi:
         try:
             body = json.dumps(hook, ensure_ascii=False).encode()
         except UnicodeEncodeError:
-            raise CamioRequestError("the callback URL or the query holds a byte that is not UTF-8") from None
+            raise CamioRequestError("the callback URL or the query contains a byte that is not UTF-8") from None
         return self._request("POST", self._collection, body)
 
     def list(self) -> ApiResponse:
@@ -100,22 +100,22 @@ class HooksApi:
         return self._request("GET", self._collection)
 
     def find(self, callback_url: str) -> Sequence[RegisteredHook]:
-        """Return the account's hooks that post to `callback_url`; none where Camio does not list hooks."""
+        """Return the account's hooks that post to `callback_url`; none if Camio does not list hooks."""
         try:
             listed = _parsed(self.list().text)
         except (CamioRefused, CamioUnreachable):
-            return ()  # Camio may offer no list; what is wrong beyond that shows at the next request
+            return ()  # Camio may not list hooks; any other fault shows at the next request
         return [_registered(hook) for hook in _objects(listed) if hook.get("callback_url") == callback_url]
 
     def delete(self, hook_id: str) -> ApiResponse:
         """Delete a hook."""
-        # Dots are resolved as in any path: DELETE …/hooks/.. would be meant for the account.
+        # Dots are resolved as in any path: DELETE …/hooks/.. would address the account.
         if hook_id in ("", ".", ".."):
-            raise CamioRequestError("that is not the id of a hook")
+            raise CamioRequestError(f"{hook_id!r} is not the id of a hook")
         try:
             return self._request("DELETE", f"{self._collection}/{quote(hook_id, safe='')}")
         except UnicodeEncodeError:
-            raise CamioRequestError("the hook's id holds a byte that is not UTF-8") from None
+            raise CamioRequestError("the hook's id contains a byte that is not UTF-8") from None
 
     def _request(self, method: str, url: str, body: bytes | None = None) -> ApiResponse:
         headers = self._headers | ({} if body is None else {"Content-Type": "application/json"})
@@ -127,14 +127,14 @@ class HooksApi:
                 )
                 text = _text(response)
             except requests.RequestException as error:
-                raise CamioUnreachable(f"no answer of Camio's API at {url}: {_reason(error, method)}") from error
+                raise CamioUnreachable(f"no answer from Camio's API at {url}: {_reason(error, method)}") from error
         if not 200 <= response.status_code < 300:
             raise _refusal(response, text)
         return ApiResponse(response.status_code, text)
 
 
 def _parsed(text: str) -> Any:
-    """Return the JSON value in `text`, None where it holds none."""
+    """Return the JSON value in `text`; None if it is not JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -142,7 +142,7 @@ def _parsed(text: str) -> Any:
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:
-    """Yield the objects in a list, bare or as a member of an object: Camio does not document which it sends."""
+    """Yield the objects in a list, which may be a member of an object: Camio does not document which it sends."""
     lists = [value, *value.values()] if isinstance(value, dict) else [value]
     yield from (item for each in lists if isinstance(each, list) for item in each if isinstance(item, dict))
 
@@ -153,10 +153,10 @@ def _registered(hook: dict[str, Any]) -> RegisteredHook:
 
 
 class _HttpSession(requests.Session):
-    """A session that trusts nothing of the environment and never looks at where a redirect leads.
+    """A session that ignores the environment and the target of a redirect.
 
-    ``allow_redirects=False`` alone is not enough: requests then reads the whole body of a redirect, however long, to
-    prepare a request that nobody sends.
+    ``allow_redirects=False`` is not enough: requests then reads the whole body of a redirect, however long, to
+    prepare a request that is never sent.
     """
 
     def __init__(self) -> None:
@@ -173,9 +173,9 @@ def _check_base(base_url: str) -> None:
     except MalformedUrl as error:
         raise CamioRequestError(f"the address of Camio's API cannot be used: {error}") from None
     if "?" in rest or "#" in rest:
-        raise CamioRequestError("the address of Camio's API has no ? and no # in it")
+        raise CamioRequestError("the address of Camio's API must not contain ? or #")
     if origin.scheme != "https" and not is_loopback(origin.host):
-        raise CamioRequestError("the address of Camio's API begins with https://, or the token would travel in clear")
+        raise CamioRequestError("the address of Camio's API must begin with https://: http does not encrypt the token")
 
 
 def _text(response: requests.Response) -> str:
@@ -183,7 +183,7 @@ def _text(response: requests.Response) -> str:
     for chunk in response.iter_content(65536):
         body += chunk
         if len(body) > MAX_ANSWER:
-            raise CamioUnreachable(f"Camio's API answered with more than {MAX_ANSWER} bytes, which are not shown")
+            raise CamioUnreachable(f"Camio's API answered with more than {MAX_ANSWER} bytes; the answer is not shown")
     return body.decode("utf-8", "replace")
 
 
@@ -191,25 +191,25 @@ def _refusal(response: requests.Response, answer: str) -> CamioRefused:
     status = response.status_code
     lines = [f"Camio answered {status} {response.reason}".rstrip(), answer.strip()]
     if target := response.headers.get("Location"):
-        lines.append(f"It points to {target}. That is not followed: the token would go along. See --api.")
+        lines.append(f"It redirects to {target}. The token is not sent there; to use that address, see --api.")
     lines.append(_ADVICE.get(status, ""))
     return CamioRefused("\n".join(filter(None, lines)), status, answer)
 
 
 def _reason(error: requests.RequestException, method: str) -> str:
-    """What the system said, out of the chain of wrappers around it."""
+    """Return the system's reason from the chain of exceptions that wrap it."""
     chain = list(_chain(error))
     if isinstance(error, requests.ConnectTimeout):
-        return f"nobody answered within {TIMEOUT[0]:g} s"
+        return f"no connection within {TIMEOUT[0]:g} s"
     if any("handshake" in str(inner) and isinstance(inner, TimeoutError) for inner in chain):
-        return "it was reached, but stayed silent when it was asked for TLS; nothing was sent"
+        return "connected, but the server did not answer the TLS handshake; nothing was sent"
     if isinstance(error, requests.ReadTimeout):
-        doubt = "" if method == "GET" else "; camiohookd hooks list shows whether it did what was asked"
-        return f"it was reached and stayed silent{doubt}"
+        doubt = "" if method == "GET" else "; run camiohookd hooks list to see whether the request was carried out"
+        return f"connected, but the server did not answer{doubt}"
     for inner in chain:
         if isinstance(inner, OSError) and inner.strerror:
             return inner.strerror
-    return "the connection broke off, or the answer is not HTTP"
+    return "the connection was closed early, or the answer is not HTTP"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

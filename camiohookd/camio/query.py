@@ -21,7 +21,7 @@ from camiohookd.camio import query_hints
 from camiohookd.errors import QueryError
 
 MAX_LENGTH = 4096
-"""The most characters of a query: more than any real filter has, and few enough to parse hostile text cheaply."""
+"""The longest query in characters: longer than any real filter, and short enough to parse hostile text cheaply."""
 
 MAX_DEPTH = 50
 """How deep brackets, `not` and comparisons may be nested."""
@@ -60,7 +60,7 @@ _KINDS: dict[type, str] = {
     type(None): "None",
 }
 
-# What may come between an operand and its operator, or between `date` and the name of its part.
+# Matches what may come between an operand and its operator, or between `date` and the name of its part.
 _NOTHING = re.compile(r"(?:[\s).\\]|#[^\n]*)*")
 
 _Facts = Mapping[str, Any]
@@ -75,7 +75,7 @@ def check(text: str) -> None:
 def evaluate(text: str, *, camera: str, labels: Sequence[str], date: datetime) -> bool:
     """Return whether an event of `camera`, with `labels` on it, that began at `date` matches the query.
 
-    Every part has the value that it has in Python. Raises QueryError for a query that `check` refuses, and for values
+    Every part is evaluated as in Python. Raises QueryError for a query that `check` refuses, and for values
     that cannot be compared, as in ``camera < 3``.
     """
     return bool(_meaning(text)({"camera": camera, "labels": list(labels), "date": date}))
@@ -89,12 +89,12 @@ def _meaning(text: str) -> _Meaning:
 
 def _refuse_unreadable(text: str) -> None:
     if len(text) > MAX_LENGTH:
-        raise QueryError(f"the query has {len(text)} characters; {MAX_LENGTH} is the most", MAX_LENGTH)
+        raise QueryError(f"the query has {len(text)} characters; the limit is {MAX_LENGTH}", MAX_LENGTH)
     if not text.strip():
-        raise QueryError("the query is empty; 1==1 matches every event", 0)
+        raise QueryError("the query is empty; to match every event, write 1==1", 0)
     for offset, char in enumerate(text):
         if unicodedata.category(char) in ("Cc", "Cs") and char not in "\t\n":
-            raise QueryError("a query cannot hold a control character, nor one that is not Unicode", offset)
+            raise QueryError("a query must not contain a control character or a byte that is not Unicode", offset)
 
 
 class _Step(NamedTuple):
@@ -111,8 +111,8 @@ class _Step(NamedTuple):
         except TypeError:
             one, other = _KINDS[type(left)], _KINDS[type(right)]
             if self.compare in (_is_in, _is_not_in):
-                raise QueryError(f"{one} cannot be looked for in {other}", self.offset) from None
-            raise QueryError(f"{one} cannot be compared with {other} by {self.symbol}", self.offset) from None
+                raise QueryError(f"cannot look for {one} in {other}", self.offset) from None
+            raise QueryError(f"cannot compare {one} with {other} by {self.symbol}", self.offset) from None
 
 
 class _Reader:
@@ -127,7 +127,7 @@ class _Reader:
     def tree(self) -> ast.expr:
         try:
             with warnings.catch_warnings():
-                # What Python only warns of, such as an unknown escape within quotes, Camio may read in another way.
+                # Camio may read in another way what Python only warns of, such as an unknown escape within quotes.
                 warnings.simplefilter("error")
                 return ast.parse(self._body, mode="eval").body
         except SyntaxError as error:

@@ -41,7 +41,7 @@ _SLIP = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _SLIP_HINTS = {
-    "=": "= does not compare; write ==",
+    "=": "= is not a comparison; write ==",
     "&&": "&& is not known; write and",
     "||": "|| is not known; write or",
     "!": "! is not known; write not",

@@ -1,4 +1,4 @@
-"""Draw detections and zones on a picture: boxes, names, scores, outlines, and why something is left out."""
+"""Draw detections and zones on a picture: boxes, labels, probabilities, outlines, and why an object is left out."""
 
 import colorsys
 import math
@@ -13,7 +13,7 @@ from camiohookd.pictures.detections import Box, Detection
 _Color = tuple[int, int, int]
 _Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 _Drawn = tuple[Detection, str, int, _Font | None]
-"""A detection, what its caption says besides, the width of its box in pixels, and the caption's font."""
+"""A detection, the end of its caption, the width of its box's line in pixels, and the caption's font."""
 
 _ZONE_COLORS: dict[str, _Color] = {"include": (80, 230, 120), "exclude": (255, 110, 110)}
 _TINT = 40  # of 255
@@ -27,9 +27,9 @@ def annotate(
 ) -> Image.Image:
     """Return a copy of `image` (RGB, full size: boxes are in its pixels) with each box, its label and probability.
 
-    Lines and letters grow with the picture; a label has the same colour in every picture. Zones are outlined and
-    tinted: green if included, red if excluded. What is `left_out` has a thin box and its reason. No caption covers
-    another one or the name of a zone while there is room elsewhere.
+    Lines and letters grow with the picture. A label has the same colour in every picture. Zones are outlined and
+    tinted: green if included, red if excluded. Detections that are `left_out` have a thin box and the reason. Captions
+    and names of zones do not cover each other while there is room elsewhere.
     """
     canvas = image.copy()
     draw = ImageDraw.Draw(canvas, "RGBA")
@@ -64,14 +64,14 @@ def _draw_zone(draw: ImageDraw.ImageDraw, zone: Zone, line: int) -> Box:
 
 
 def _within(box: Box | None, size: tuple[int, int]) -> Box:
-    """Return the box with all of its lines in the picture; without a box, the whole picture."""
+    """Return the box, moved so that all its lines are in the picture; the whole picture if there is no box."""
     last_x, last_y = size[0] - 1, size[1] - 1
     left, top, right, bottom = box or (0, 0, last_x, last_y)
     return Box(min(left, last_x), min(top, last_y), min(right, last_x), min(bottom, last_y))
 
 
 class _Captions:
-    """Captions of one picture: `add` places them, the first ones first, and `draw` draws them over all lines."""
+    """The captions of one picture: `add` places one, and `draw` draws them all over the boxes' lines."""
 
     def __init__(self, draw: ImageDraw.ImageDraw, font: _Font) -> None:
         self._draw = draw
@@ -79,7 +79,7 @@ class _Captions:
         self._placed: list[tuple[str, Box, _Color, _Font]] = []
 
     def add(self, text: str, box: Box, color: _Color, font: _Font | None = None) -> None:
-        """Place `text` above `box` if there is room, else in it or further down, always within the picture."""
+        """Place `text` above `box` if there is room, else in it or below, always within the picture."""
         font = font or self._font
         left, top, right, bottom = self._draw.textbbox((0, 0), text, font=font)
         margin = (bottom - top) / 4
@@ -96,12 +96,12 @@ class _Captions:
         self._placed.append((text, next(free, Box(x, first, x + width, first + height)), color, font))
 
     def draw(self) -> None:
-        """Draw all captions; the first ones last, so that no other covers them where there was no room."""
+        """Draw all captions; the first ones last, so that others do not cover them if there was no room."""
         for text, place, color, font in reversed(self._placed):
             left, top, _, bottom = self._draw.textbbox((0, 0), text, font=font)
             margin = (bottom - top) / 4
             self._draw.rectangle(place, fill=color)
-            # Of a letter at a fraction of a pixel above the edge of the picture Pillow leaves out the top.
+            # Pillow cuts the top off a letter that begins a fraction of a pixel above the picture's edge.
             position = round(place.left + margin - left), round(place.top + margin - top)
             self._draw.text(position, text, fill="black", font=font)
 
@@ -111,7 +111,7 @@ def _overlap(one: Box, other: Box) -> bool:
 
 
 def _color(label: str) -> _Color:
-    """Return a bright colour, on which black letters can be read."""
+    """Return a colour for `label` that is bright enough for black letters."""
     hue = crc32(label.encode()) / 2**32
     red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.55, 1.0))
     return red, green, blue

@@ -1,7 +1,7 @@
-"""`camiohookd label`: picture files → what the daemon would see and send, as a table, JSON or drawn pictures.
+"""`camiohookd label`: print or draw what the daemon would find in picture files, and send.
 
-file ──▶ EventLabeler, the daemon's own way ──▶ a row an object │ a JSON object a file
-                                             └──▶ annotate ──▶ DIR/name.jpg
+file ──▶ EventLabeler, as in the daemon ──▶ one row per object │ one JSON object per file
+                                          └──▶ annotate ──▶ DIR/name.jpg
 """
 
 import logging
@@ -27,35 +27,33 @@ if TYPE_CHECKING:
     from camiohookd.rules import RuledLabels
 
 _EXPLAINED = 0.25
-_EXPLAINED_OF_ALL = 0.01  # a model gives every place of the picture some probability
+_EXPLAINED_OF_ALL = 0.01  # a model gives some probability to every place in the picture
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a picture and line instead of a table.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per picture instead of a table.")
 @click.option(
     "--annotate",
     "annotate_folder",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
     help="Also write each picture into DIR as a JPEG with boxes, names and scores drawn on it, and the zones "
-    "of the camera's rule. What is left out has a thin box with the reason. DIR is created if needed; files of an "
-    "earlier run are replaced, the given pictures never are.",
+    "of the camera's rule. Objects that are left out have a thin box and the reason. DIR is created if needed. Files "
+    "of an earlier run are replaced; the given pictures never are.",
 )
 @click.option(
     "--model",
     metavar="DIR",
-    help="The model: the folder with its model.toml, or a name under /usr/share/camiohookd/models or "
+    help="Use this model: the folder with its model.toml, or a name under /usr/share/camiohookd/models or "
     "/var/lib/camiohookd/models.  [default: the daemon's labeler]",
 )
 @click.option(
     "--camera",
     metavar="NAME",
-    help="As if the pictures came from this camera: which rule holds.  [default: a camera without a name]",
+    help="Apply the rule of this camera.  [default: a camera without a name]",
 )
-@click.option(
-    "--explain", is_flag=True, help="Also show what is left out, if its probability is 0.25 or more, and why."
-)
-@click.option("--all", "explain_all", is_flag=True, help="As --explain, also for probabilities from 0.01 to 0.25.")
+@click.option("--explain", is_flag=True, help="Also show objects that are left out and why, from probability 0.25 on.")
+@click.option("--all", "explain_all", is_flag=True, help="As --explain, from probability 0.01 on.")
 @click.argument("pictures", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 def label(
     as_json: bool,
@@ -68,20 +66,20 @@ def label(
 ) -> None:
     """Label picture files on this machine as the daemon would, without the daemon and without Camio.
 
-    The table has a row for each object that is sent, most probable first: file, label, probability from 0 to 1, and
-    its box as left, top, right, bottom in pixels, counted from the picture's top left corner. (Of several objects
-    with one label Camio gets the most probable.)
+    The table has one row per object that is sent, most probable first: file, label, probability from 0 to 1, and
+    the box as left, top, right, bottom in pixels from the picture's top left corner. If several objects have the
+    same label, Camio gets the most probable one.
 
-    A JSON object is {"file", "labels" (in the form that Camio gets), "detections": [{"label", "probability",
+    A JSON object is {"file", "labels" (as sent to Camio), "detections": [{"label", "probability",
     "box": [left, top, right, bottom]}], "ms": {"decode", "infer", "total"}}; with
     --explain each detection also has a "verdict".
 
-    The daemon's settings hold here too, from camiohookd.toml in $CONFIGURATION_DIRECTORY (else in /etc/camiohookd) if
-    you may read it and from CAMIOHOOKD_* variables: which file formats are opened
-    (CAMIOHOOKD_IMAGES_FORMATS='["jpeg", "png", "webp"]'), how large a picture may be, the labeler and the rules.
+    The command uses the daemon's settings for file formats (CAMIOHOOKD_IMAGES_FORMATS='["jpeg", "png", "webp"]'),
+    the size of pictures, the labeler and the rules. It reads them from camiohookd.toml in $CONFIGURATION_DIRECTORY
+    (default: /etc/camiohookd), if you may read that file, and from CAMIOHOOKD_* variables.
 
-    A picture that cannot be used costs a line on standard error; the others are labelled all the same, and the exit
-    status is 1.
+    A picture that cannot be used is reported on standard error. The others are still labelled, and the exit status
+    is 1.
 
     \b
     Examples:
@@ -103,7 +101,7 @@ def label(
     rule = rules.match(settings.rule, camera)
     wanted = replace(settings.labeler, kind="onnx", model=model) if model else settings.labeler
     if wanted.kind != "onnx":
-        logging.basicConfig(level=logging.INFO, format="%(message)s")  # what code of the owner's prints
+        logging.basicConfig(level=logging.INFO, format="%(message)s")  # shows what the owner's code prints
     labeler, _ = open_labeler(replace(wanted, threads=1), None, lambda _degraded: None)
     drawings = Drawings(annotate_folder, pictures, limits, rule.zone) if annotate_folder else None
     table = None if as_json else Table(pictures, explain)
@@ -138,10 +136,10 @@ def _read(path: Path, limits: "PictureLimits") -> bytes:
 
 
 class _FileLabeler:
-    """Labels files the daemon's own way, as pictures of one camera.
+    """Labels files as the daemon does, as pictures of one camera.
 
-    What has a probability of `lowest` or more is found even if the rule leaves it out. `whose_threshold` names where
-    the least probability comes from that holds for labels without their own.
+    Objects of probability `lowest` or more are found even if the rule leaves them out. `whose_threshold` names the
+    setting with the threshold of labels that have no threshold of their own.
     """
 
     def __init__(
@@ -162,7 +160,7 @@ class _FileLabeler:
         self._whose_threshold = whose_threshold
 
     def label(self, path: Path, data: bytes) -> LabelledFile:
-        """Raises PictureError, LabelingError."""
+        """Label the picture in `data`; raise PictureError or LabelingError."""
         from camiohookd.pictures.detections import Detection
         from camiohookd.wire.images import Picture
 
@@ -201,7 +199,7 @@ class _FileLabeler:
         ]
 
     def _why_left_out(self, rule: "Rule", found: "Detection", picture: "RuledLabels") -> str | None:
-        """Return the rule's reason; of a threshold also whose it is."""
+        """Return why the rule leaves `found` out, with the setting of a threshold; None if it is sent."""
         from camiohookd import rules
 
         reason = rules.objection(rule, found, picture.width, picture.height)

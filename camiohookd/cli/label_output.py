@@ -1,4 +1,4 @@
-"""A labelled picture, shown: `LabelledFile` → rows of a table, a JSON object, a drawn picture."""
+"""Show a labelled picture: `LabelledFile` → rows of a table, a JSON object or a drawn picture."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _ROW = "{file:<{width}}  {label:<16}  {probability:>11}  {box:<22}  {verdict}"
 
 
 class Seen(NamedTuple):
-    """One object as it was found, what it is called in the reply, and why it is left out, if it is."""
+    """One object: as it was found, its label in the reply, and why it is left out (None: it is sent)."""
 
     found: "Detection"
     sent_as: str
@@ -34,7 +34,7 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LabelledFile:
-    """One labelled picture; times in milliseconds, `total_ms` from the file's bytes to the detections."""
+    """One labelled picture; times are in milliseconds, `total_ms` from the file's bytes to the detections."""
 
     file: str
     labels: "dict[str, Label] | list[str]"
@@ -43,7 +43,7 @@ class LabelledFile:
     infer_ms: float
     total_ms: float
     incomplete: str | None = None
-    """How much of the picture is there, in words; None for a complete one."""
+    """Says how much of the picture is missing; None if it is complete."""
 
     @property
     def sent(self) -> "list[Detection]":
@@ -51,9 +51,9 @@ class LabelledFile:
 
 
 class Table:
-    """Rows that fit the longest file name, so that each picture's can be printed as soon as it is labelled.
+    """Formats rows as wide as the longest file name, so that each can be printed as soon as its picture is labelled.
 
-    With `verdicts` each row says whether the object is sent and why not, and objects that are left out have rows, too.
+    With `verdicts`, objects that are left out have rows, too, and each row says whether the object is sent and why not.
     """
 
     def __init__(self, pictures: Iterable[Path], verdicts: bool) -> None:
@@ -62,12 +62,12 @@ class Table:
         self._has_header = False
 
     def rows(self, result: LabelledFile) -> str:
-        """Return the rows of one picture; before the first ones the header, so that errors at the start precede it."""
+        """Return the rows of one picture; the header comes with the first ones, after any errors at the start."""
         rows = self._rows(result)
         if self._has_header:
             return rows
         self._has_header = True
-        header = self._row("FILE", "LABEL", "PROBABILITY", "BOX", "WHAT BECAME OF IT" if self._verdicts else "")
+        header = self._row("FILE", "LABEL", "PROBABILITY", "BOX", "RESULT" if self._verdicts else "")
         return f"{header}\n{rows}"
 
     def _rows(self, result: LabelledFile) -> str:
@@ -88,7 +88,7 @@ class Table:
 
 
 class Drawings:
-    """Where annotated pictures go: under the picture's own name, numbered where two have the same."""
+    """Writes annotated pictures into `folder` under the pictures' names, with a number if two have the same name."""
 
     def __init__(
         self, folder: Path, pictures: Iterable[Path], limits: "PictureLimits", zones: "Iterable[Zone]"
@@ -100,7 +100,7 @@ class Drawings:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise CamiohookdError(f"cannot make the folder {folder}: {error.strerror}") from error
+            raise CamiohookdError(f"cannot create the folder {folder}: {error.strerror}") from error
 
     def write(self, path: Path, data: bytes, seen: Iterable[Seen]) -> None:
         """Write the picture of `path`, whose bytes are `data`, with what was seen in it. Raises CamiohookdError."""
@@ -137,7 +137,7 @@ def _verdict(seen: Seen) -> str:
 
 
 def as_json(result: LabelledFile, verdicts: bool) -> bytes:
-    """One line; with `verdicts` what is left out is there too, and each detection has `verdict`."""
+    """Return one line of JSON; with `verdicts` also objects that are left out, and a `verdict` for each."""
     import msgspec
 
     if verdicts:

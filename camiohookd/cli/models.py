@@ -1,7 +1,7 @@
-"""`camiohookd models`: what is installed, and a new model's way in.
+"""`camiohookd models`: list the installed models, and add one.
 
-FILE.onnx ─▶ `graph` ─▶ `contract` (and what the options say) ─▶ `library.adding` ─▶ one picture, in every colour order
-and range ─▶ a table to see whether they are right
+FILE.onnx ─▶ `graph` ─▶ `contract` (options override it) ─▶ `library.adding` ─▶ label one picture in every colour order
+and range ─▶ a table that shows which of them are right
 """
 
 from collections.abc import Mapping
@@ -24,13 +24,13 @@ _SAMPLE = Path(__file__).parents[1] / "samples" / "chelsea.jpg"
 
 
 @click.group(invoke_without_command=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a model and line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per model instead of a table.")
 @click.pass_context
 def models(context: click.Context, as_json: bool) -> None:
-    """List the installed models, and add one.
+    """List the installed models, or add one.
 
-    "verified" means that the model's file is the one that its model.toml describes, to the byte. The model that the
-    daemon uses is named in camiohookd.toml: model = "NAME" under [labeler].
+    "verified" means that the model's file has the checksum in its model.toml. To choose the daemon's model, write
+    model = "NAME" under [labeler] in camiohookd.toml.
 
     \b
     Examples:
@@ -49,7 +49,7 @@ def models(context: click.Context, as_json: bool) -> None:
             click.echo(_ROW.format("NAME", "TASK", "SIZE", "LICENCE", "STATE"))
         click.echo(msgspec.json.encode(_as_object(each)) if as_json else _row(each))
     if not nth and not as_json:
-        click.echo('there are no models; add one with "sudo camiohookd models add FILE.onnx"')
+        click.echo('no models are installed; add one with "sudo camiohookd models add FILE.onnx"')
 
 
 def _row(model: "InstalledModel") -> str:
@@ -92,41 +92,52 @@ def _size(_context: click.Context, parameter: click.Parameter, text: str | None)
 
 @models.command()
 @click.argument("file", metavar="FILE.onnx", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--name", help="The model's name.  [default: the file's]")
-@click.option("--decoder", type=click.Choice(_DECODERS), help="How its outputs are read.  [default: found out]")
+@click.option("--name", help="The model's name.  [default: the file's name]")
+@click.option(
+    "--decoder", type=click.Choice(_DECODERS), help="How to read the outputs.  [default: found by their shapes]"
+)
 @click.option(
     "--labels",
     "labels_file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     metavar="FILE",
-    help="The names of its labels, a line each; an empty line is a label that is not reported.",
+    help="The labels' names, one per line; a label with an empty line is not reported.",
 )
-@click.option("--color-order", type=click.Choice(["RGB", "BGR"]), help="Which colour comes first.")
-@click.option("--range", "value_range", type=click.Choice(["0..255", "0..1", "-1..1"]), help="What a colour runs from.")
+@click.option("--color-order", type=click.Choice(["RGB", "BGR"]), help="The order of the colours.")
+@click.option("--range", "value_range", type=click.Choice(["0..255", "0..1", "-1..1"]), help="The range of values.")
 @click.option(
     "--resize",
     type=click.Choice(["stretch", "letterbox", "letterbox-centred", "crop"]),
-    help="How a picture is fitted in.",
+    help="How to fit a picture into the input.",
 )
 @click.option(
     "--mean", callback=_numbers, metavar="A,B,C", help="Subtracted from each colour, in the units of --range."
 )
-@click.option("--std", callback=_numbers, metavar="A,B,C", help="What each colour is then divided by.")
-@click.option("--size", callback=_size, metavar="WxH", help="Where the model leaves it open.  [default: 640x640]")
+@click.option("--std", callback=_numbers, metavar="A,B,C", help="What each colour is divided by after --mean.")
 @click.option(
-    "--score", type=click.FloatRange(0, 1), default=0.4, show_default=True, help="Less probable is not reported."
+    "--size", callback=_size, metavar="WxH", help="Input size of a model that accepts any.  [default: 640x640]"
+)
+@click.option(
+    "--score",
+    type=click.FloatRange(0, 1),
+    default=0.4,
+    show_default=True,
+    help="Report objects from this probability on.",
 )
 @click.option("--licence", default="unknown", show_default=True, help="The licence's short name.")
 @click.option(
-    "--licence-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE", help="Its text."
+    "--licence-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="The licence's text.",
 )
-@click.option("--source", default="", help="Where it is from.")
+@click.option("--source", default="", help="Where the model comes from.")
 @click.option(
     "--picture",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     default=_SAMPLE,
     metavar="IMAGE",
-    help="What it is tried out with.  [default: a photograph of a cat]",
+    help="The picture to try the model with.  [default: a photograph of a cat]",
 )
 @click.option(
     "--into",
@@ -134,14 +145,14 @@ def _size(_context: click.Context, parameter: click.Parameter, text: str | None)
     default=Path("/var/lib/camiohookd/models"),
     show_default=True,
     metavar="DIR",
-    help="The folder of models.",
+    help="The folder to add the model to.",
 )
 def add(file: Path, name: str | None, picture: Path, into: Path, licence_file: Path | None, **given: Any) -> None:
-    """Add a model: find out how it is used, write that down in a model.toml, and show what it sees.
+    """Add a model: work out how to use it, write its model.toml, and show what it finds in a picture.
 
-    A model's file does not say in which order it takes the colours and which range their values have. The picture is
-    therefore labelled in each order and range: the line marked "used" should be the one with the best labels. If it is
-    not, set --color-order and --range, or change the model.toml.
+    A model's file does not say the order and the range of the colours. The command therefore labels the picture in
+    each order and range. The line marked "used" should have the best labels. If another line is better, set
+    --color-order and --range, or change the model.toml.
 
     A model of the same name is replaced.
 
@@ -156,7 +167,7 @@ def add(file: Path, name: str | None, picture: Path, into: Path, licence_file: P
 
     name = name or file.stem
     if name.startswith(".") or "/" in name:
-        raise click.BadParameter(f"{name!r} cannot be a folder's name; give another --name")
+        raise click.BadParameter(f"{name!r} cannot be the name of a folder; choose another --name")
     model = read_file(file)
     tables = _tables(file, model, given)
     with adding(into / name, model, read_file(licence_file) if licence_file else None) as folder:
@@ -170,7 +181,7 @@ def add(file: Path, name: str | None, picture: Path, into: Path, licence_file: P
 
 
 def _tables(file: Path, model: bytes, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What is to stand in the `model.toml`: worked out from the graph, unless it was given."""
+    """Return the contents of the `model.toml`: options where given, else derived from the graph."""
     import hashlib
 
     from camiohookd.labelers.library import MODEL_FILE
@@ -205,7 +216,7 @@ def _tables(file: Path, model: bytes, given: Mapping[str, Any]) -> dict[str, Any
 def _labels(
     contract: "Contract", file: Path | None, metadata: Mapping[str, str]
 ) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """The labels' names, and the decoder's options, which for a DETR depend on their number."""
+    """Return the labels' names and the decoder's options, which for a DETR depend on the number of labels."""
     from camiohookd.labelers.model import find, load_description
     from camiohookd.labelers.onnx.graph_guess import label_names
 
@@ -220,7 +231,7 @@ def _labels(
     for count, its_options in counts.items():
         if names := label_names(count, metadata, coco) or ():
             return names, its_options
-    raise ModelError(f"the names of the model's {contract.labels or ''} labels are not in it: give them with --labels")
+    raise ModelError(f"the model's file does not name its {contract.labels or ''} labels; give them with --labels")
 
 
 def _to_be_written(into: Path, name: str) -> str:

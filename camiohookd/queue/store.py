@@ -257,7 +257,7 @@ class QueueStore:
         """Raises NoSuchTask."""
         document = self.table.get(doc_id=task_id)
         if document is None:
-            raise NoSuchTask(f"there is no task {task_id}: it was never there, or it is done and forgotten")
+            raise NoSuchTask(f"no task {task_id}: it never existed, or it was deleted after its delivery")
         return Task.from_document(str(task_id), document)
 
     def delete_oldest_pictures(self, missing: int) -> int:

@@ -15,6 +15,7 @@ from tornado.web import url
 from camiohookd.errors import PayloadError
 from camiohookd.queue import commands
 from camiohookd.web.server.endpoint import Endpoint, UnknownPath
+from camiohookd.web.server.error_responses import ErrorResponse
 from camiohookd.web.server.listener import ListenerLimits, Site
 
 SOCKET_NAME = "control.sock"
@@ -41,6 +42,9 @@ class CommandEndpoint(Endpoint):
             message = f"unknown command: {error}; restart the daemon if it is older than this program"
             raise PayloadError("unknown_request", message) from error
         self.reply(200, await self._perform(request))
+
+    def refused(self, response: ErrorResponse) -> None:
+        """Log nothing: the command prints the refusal."""
 
 
 def control_application(perform: Perform) -> Site:

@@ -41,7 +41,7 @@ def emulator(_can_boot: None, long_run: bool) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("emulator")
-def test_it_installs_starts_and_labels_pictures_rightly(boot: Boot, print_figure: Callable[[str], None]) -> None:
+def test_installs_starts_and_labels_pictures_correctly(boot: Boot, print_figure: Callable[[str], None]) -> None:
     deb = built("arm64")
     if deb is None:
         not_here("the package for arm64", "there is none in dist/: ./build.sh deb --arch arm64 makes it")

@@ -29,7 +29,7 @@ def control(deb: Deb, folder: Path) -> dict[str, str]:
     return {file.name: BY_DEBHELPER.sub(r"\1", file.read_text()) for file in folder.iterdir()}
 
 
-def test_a_clean_clone_becomes_the_same_package_on_each(
+def test_a_clean_clone_builds_the_same_package_on_each(
     _can_boot: None, long_run: bool, tmp_path: Path, print_figure: Callable[[str], None]
 ) -> None:
     if not long_run:

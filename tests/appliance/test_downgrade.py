@@ -59,7 +59,7 @@ def waiting_is_delivered(box: Appliance) -> None:
         camio.wait_until(lambda arrived: any(each.accepted for each in arrived["waiting"]), PATIENCE)
 
 
-def test_it_is_refused_before_anything_changes_and_the_newer_one_goes_on(box: Appliance) -> None:
+def test_refuses_before_anything_changes_and_the_newer_version_keeps_running(box: Appliance) -> None:
     status, said = downgrade(box)
     assert status != 0
     assert "Packages were downgraded and -y was used without --allow-downgrades" in said, "apt's own refusal"
@@ -73,7 +73,7 @@ def test_it_is_refused_before_anything_changes_and_the_newer_one_goes_on(box: Ap
     waiting_is_delivered(box)
 
 
-def test_with_the_queue_put_away_as_it_says_the_older_one_works_and_leaves_a_newer_queue_alone(
+def test_the_older_version_works_after_moving_the_queue_away_and_never_changes_a_newer_queue(
     box: Appliance, deb: Deb, newer_deb: Deb
 ) -> None:
     machine = box.machine
@@ -104,7 +104,7 @@ def test_with_the_queue_put_away_as_it_says_the_older_one_works_and_leaves_a_new
     waiting_is_delivered(box)
 
 
-def test_over_a_newer_queue_that_a_removed_package_left_it_is_refused_too(box: Appliance, newer_deb: Deb) -> None:
+def test_refuses_over_a_newer_queue_of_a_removed_package(box: Appliance, newer_deb: Deb) -> None:
     box.machine.run("apt-get", "remove", "--yes", "camiohookd")
     before = contents(box.machine.path(STATE))
     status, said = downgrade(box)

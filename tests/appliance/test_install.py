@@ -29,37 +29,37 @@ def test_the_service_is_enabled_and_ready_when_apt_ends(
     )
 
 
-def test_it_answers_when_apt_ends_after_less_than_five_seconds_of_work(installed: Appliance) -> None:
+def test_answers_when_apt_ends_after_under_five_seconds_of_cpu_time(installed: Appliance) -> None:
     """Work, because what the clock says depends on who else uses this host; the figure above is the clock's."""
     assert installed.at_install.answered == 200
     assert int(installed.at_install.service["CPUUsageNSec"]) / 1e9 < START_LIMIT
 
 
-def test_the_last_lines_of_apt_say_what_to_do_and_hold_no_key(installed: Appliance) -> None:
+def test_the_last_lines_of_apt_say_what_to_do_without_the_key(installed: Appliance) -> None:
     last = installed.apt_output.rstrip().splitlines()[-4:]
     assert any(re.match(r"\s*sudo camiohookd hooks create --public-url \S+", line) for line in last), last
     assert installed.key not in installed.apt_output
 
 
-def test_the_key_is_strong_and_readable_to_root_and_the_daemon_alone(installed: Appliance) -> None:
+def test_the_key_is_strong_and_only_root_and_the_daemon_can_read_it(installed: Appliance) -> None:
     assert re.fullmatch("[0-9a-f]{48}", installed.key)
     assert owner(installed, KEYS) == "root:camiohookd 640"
 
 
-def test_the_user_is_a_systems_user_who_cannot_log_in(installed: Appliance) -> None:
+def test_the_user_is_a_system_user_without_a_login(installed: Appliance) -> None:
     entry = installed.machine.output("getent", "passwd", "camiohookd").strip().split(":")
     assert int(entry[2]) < 1000
     assert entry[6] in ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false")
 
 
-def test_the_state_is_readable_to_the_daemon_alone(installed: Appliance) -> None:
+def test_only_the_daemon_can_read_the_state(installed: Appliance) -> None:
     assert owner(installed, STATE) == "camiohookd:camiohookd 700"
     files = [file for file in installed.machine.path(STATE).rglob("*") if file.is_file()]
     assert files
     assert {file.name: oct(file.stat().st_mode & 0o077) for file in files} == {file.name: "0o0" for file in files}
 
 
-def test_the_settings_are_all_there_with_a_word_on_each(installed: Appliance) -> None:
+def test_the_settings_file_lists_and_describes_every_setting(installed: Appliance) -> None:
     example = installed.machine.output("camiohookd", "example-config")
     assert installed.at_install.settings == example
     assert stat.S_IMODE(installed.machine.path(SETTINGS).stat().st_mode) & 0o002 == 0
@@ -71,7 +71,7 @@ def test_an_event_from_the_simulator_comes_back_labelled(installed: Appliance) -
     assert "cat 0." in done.stdout
 
 
-def test_what_the_owner_looks_at_works(installed: Appliance, camio: FakeCamioThread) -> None:
+def test_the_owners_commands_work(installed: Appliance, camio: FakeCamioThread) -> None:
     assert installed.status(f"{ADMIN}/readyz") == 200
     assert installed.status(f"{HOOK}/tasks/") == 200
     installed.post(camio, "one")
@@ -81,7 +81,7 @@ def test_what_the_owner_looks_at_works(installed: Appliance, camio: FakeCamioThr
     assert owner(installed, STATE) == "camiohookd:camiohookd 700", "as root, the commands keep the folder's owner"
 
 
-def test_as_root_serve_warns(installed: Appliance) -> None:
+def test_serve_warns_root(installed: Appliance) -> None:
     """It ends at once, because the port and the state are the service's."""
     assert installed.service["ActiveState"] == "active", UNIT
     done = installed.machine.run("camiohookd", "serve", check=False)

@@ -82,7 +82,7 @@ def camios_api() -> Iterator[str]:
             thread.join()
 
 
-def test_the_page_makes_a_box_that_works_and_takes_it_away_again(release: str, boot: Boot, deb: Deb) -> None:
+def test_following_the_page_installs_and_removes_a_working_box(release: str, boot: Boot, deb: Deb) -> None:
     install, create, remove, purge = typed_on_the_box()
     install = re.sub(r"camiohookd_\S+_(amd64|arm64)\.deb", deb.path.name, install)
     assert own_architecture() in install

@@ -38,7 +38,7 @@ def watched(installed: Appliance) -> Iterator[None]:
     installed.restart()
 
 
-def test_a_good_reload_holds_at_once_without_a_restart(installed: Appliance, camio: FakeCamioThread) -> None:
+def test_a_good_reload_takes_effect_without_a_restart(installed: Appliance, camio: FakeCamioThread) -> None:
     pid = installed.pid
     installed.configure(NOTHING)
     installed.machine.run("systemctl", "reload", UNIT)
@@ -52,9 +52,7 @@ def test_a_good_reload_holds_at_once_without_a_restart(installed: Appliance, cam
     assert installed.pid == pid
 
 
-def test_a_bad_reload_fails_where_its_caller_sees_it_and_changes_nothing(
-    installed: Appliance, camio: FakeCamioThread
-) -> None:
+def test_systemctl_reports_a_bad_reload_and_nothing_changes(installed: Appliance, camio: FakeCamioThread) -> None:
     pid = installed.pid
     installed.configure("[hook]\nlissten = '0.0.0.0:80'\n")
     done = installed.machine.run("systemctl", "reload", UNIT, check=False)
@@ -67,9 +65,7 @@ def test_a_bad_reload_fails_where_its_caller_sees_it_and_changes_nothing(
 
 
 @pytest.mark.usefixtures("watched")
-def test_a_daemon_that_stands_still_is_started_again_and_no_event_is_lost(
-    installed: Appliance, camio: FakeCamioThread
-) -> None:
+def test_restarts_a_hanging_daemon_and_loses_no_event(installed: Appliance, camio: FakeCamioThread) -> None:
     camio.answer_with(unreachable)
     installed.post(camio, "waiting")
     before = installed.pid
@@ -82,7 +78,7 @@ def test_a_daemon_that_stands_still_is_started_again_and_no_event_is_lost(
 
 
 @pytest.mark.usefixtures("watched")
-def test_kills_under_load_lose_no_event_that_was_accepted(
+def test_kills_under_load_lose_no_accepted_event(
     installed: Appliance, camio: FakeCamioThread, print_figure: Callable[[str], None], release: str
 ) -> None:
     with Load(camio, installed.url) as load:
@@ -96,7 +92,7 @@ def test_kills_under_load_lose_no_event_that_was_accepted(
 
 
 @pytest.mark.usefixtures("watched")
-def test_who_ends_badly_again_and_again_waits_before_it_starts_and_a_restart_by_the_owner_does_not(
+def test_repeated_failures_delay_the_restart_except_by_the_owner(
     installed: Appliance,
 ) -> None:
     for _ in range(6):
@@ -112,7 +108,7 @@ def test_who_ends_badly_again_and_again_waits_before_it_starts_and_a_restart_by_
     assert "before this start" not in "".join(installed.log().splitlines()[lines:])
 
 
-def test_what_waits_when_the_machine_reboots_is_delivered_after(installed: Appliance) -> None:
+def test_delivers_the_backlog_after_a_reboot(installed: Appliance) -> None:
     names = [f"waiting-{number}" for number in range(5)]
     with installed.machine.network(), FakeCamioThread(unreachable, CAMIO_PORT) as camio:
         for name in names:
@@ -127,7 +123,7 @@ def test_what_waits_when_the_machine_reboots_is_delivered_after(installed: Appli
         assert installed.status(f"{HOOK}/tasks/") == 200
 
 
-def test_a_changed_address_is_listened_on_after_a_restart_and_the_old_one_is_let_go(installed: Appliance) -> None:
+def test_a_restart_listens_on_a_changed_address_and_closes_the_old_one(installed: Appliance) -> None:
     """Though systemd keeps the sockets over a restart."""
     installed.configure("[hook]\nlisten = '127.0.0.1:8080'\n")
     installed.restart()
@@ -139,7 +135,7 @@ def test_a_changed_address_is_listened_on_after_a_restart_and_the_old_one_is_let
         assert [installed.status(f"http://127.0.0.1:{port}/tasks/") for port in (8000, 8080)] == [200, 0]
 
 
-def test_a_bad_config_ends_with_78_once_and_a_restart_with_a_mended_one_answers(installed: Appliance) -> None:
+def test_a_bad_config_exits_with_78_once_and_a_restart_with_a_repaired_one_works(installed: Appliance) -> None:
     installed.configure("[hook]\nlisten = 'nonsense'\n")
     installed.machine.run("systemctl", "restart", UNIT, check=False)
     wait_until(lambda: installed.service["ActiveState"] == "failed", "the service has failed")
@@ -154,14 +150,14 @@ def test_a_bad_config_ends_with_78_once_and_a_restart_with_a_mended_one_answers(
         assert installed.status(f"{HOOK}/tasks/") == 200
 
 
-def test_the_journal_holds_no_secret(installed: Appliance) -> None:
+def test_the_journal_contains_no_secret(installed: Appliance) -> None:
     """All of it, of every boot and unit, after all of the above."""
     journal = installed.machine.output("journalctl", "--output=export", "--no-pager", "--all")
     assert "camiohookd" in journal
     assert installed.key not in journal
 
 
-def test_the_units_journal_has_one_identifier_priorities_and_lines_fit_for_a_phone(installed: Appliance) -> None:
+def test_the_journal_has_one_identifier_priorities_and_short_lines(installed: Appliance) -> None:
     entries = [entry for entry in installed.entries("--unit", UNIT) if entry.get("_PID") != "1"]
     assert {entry["SYSLOG_IDENTIFIER"] for entry in entries} == {"camiohookd"}
     assert {entry["PRIORITY"] for entry in entries} >= {"3", "6"}, "errors, and what is usual"

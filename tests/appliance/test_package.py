@@ -18,14 +18,14 @@ INSTANCES = (UNIT, "camiohookd-tunnel@test.service")
 EXPOSURE = re.compile(r"Overall exposure level for \S+: ([0-9.]+)")
 
 
-def test_it_is_small(deb: Deb, print_figure: PrintFigure) -> None:
+def test_the_package_is_small(deb: Deb, print_figure: PrintFigure) -> None:
     size, unpacked = deb.path.stat().st_size, int(deb.field("Installed-Size")) * 1024
     print_figure(f"{deb.path.name}: {size / 1e6:.1f} MB, installed {unpacked / 1e6:.1f} MB")
     assert size <= MAX_DEB
     assert unpacked <= MAX_INSTALLED
 
 
-def test_lintian_has_nothing_to_say(deb: Deb, print_figure: PrintFigure) -> None:
+def test_lintian_reports_nothing(deb: Deb, print_figure: PrintFigure) -> None:
     if shutil.which("lintian") is None:
         not_here("what lintian says", "there is no lintian: apt install lintian")
     done = subprocess.run(
@@ -37,7 +37,7 @@ def test_lintian_has_nothing_to_say(deb: Deb, print_figure: PrintFigure) -> None
     assert done.returncode == 0, done.stderr
 
 
-def test_piuparts_finds_nothing_left(deb: Deb, release: str, _can_boot: None, print_figure: PrintFigure) -> None:
+def test_piuparts_finds_no_leftover_files(deb: Deb, release: str, _can_boot: None, print_figure: PrintFigure) -> None:
     """Install, remove, purge, in a root folder that does not run: what is on the disk after is what was before."""
     if shutil.which("piuparts") is None:
         not_here("what piuparts says", "there is no piuparts: apt install piuparts")
@@ -52,13 +52,13 @@ def test_piuparts_finds_nothing_left(deb: Deb, release: str, _can_boot: None, pr
 
 
 @pytest.mark.parametrize("unit", INSTANCES)
-def test_systemd_finds_no_fault_in_the_units(installed: Appliance, unit: str) -> None:
+def test_systemd_analyze_accepts_the_units(installed: Appliance, unit: str) -> None:
     # A small Debian has no man; that the pages are there is seen to by the next test.
     done = installed.machine.run("systemd-analyze", "verify", "--man=no", unit)
     assert done.stdout + done.stderr == ""
 
 
-def test_what_the_units_say_is_documentation_is_there(installed: Appliance) -> None:
+def test_the_documentation_named_by_the_units_exists(installed: Appliance) -> None:
     for page in re.findall(r"man:(\S+?)\((\d)\)", installed.machine.output("systemctl", "cat", *INSTANCES)):
         assert installed.machine.path("/usr/share/man/man{1}/{0}.{1}.gz".format(*page)).exists(), page
 
@@ -68,7 +68,7 @@ def exposure(installed: Appliance, unit: str = UNIT) -> float:
     return float(EXPOSURE.findall(text)[0])
 
 
-def test_the_service_is_exposed_little(installed: Appliance, release: str, print_figure: PrintFigure) -> None:
+def test_the_services_exposure_is_low(installed: Appliance, release: str, print_figure: PrintFigure) -> None:
     base = exposure(installed)
     file = "/usr/share/camiohookd/accelerator.conf"
     installed.machine.run("groupadd", "--force", "--system", "render")  # udev's, which a container has none of

@@ -49,7 +49,7 @@ def before(release: str, boot: Boot) -> Iterator[Before]:
         yield Before(machine)
 
 
-def test_removing_keeps_settings_key_and_queue_and_purging_leaves_nothing(before: Before, deb: Deb) -> None:
+def test_remove_keeps_settings_key_and_queue_and_purge_leaves_nothing(before: Before, deb: Deb) -> None:
     machine, appliance = before.machine, Appliance(before.machine)
     appliance.install(deb.path)
     appliance.configure()
@@ -67,9 +67,7 @@ def test_removing_keeps_settings_key_and_queue_and_purging_leaves_nothing(before
     before.is_now()
 
 
-def test_a_purge_leaves_nothing_of_a_tunnel_that_runs_and_of_drop_ins_in_use(
-    before: Before, release: str, boot: Boot, deb: Deb
-) -> None:
+def test_purge_removes_running_tunnels_and_drop_ins(before: Before, release: str, boot: Boot, deb: Deb) -> None:
     machine, appliance = before.machine, Appliance(before.machine)
     appliance.install(deb.path)
     for name in ("accelerator", "own-code"):
@@ -88,7 +86,7 @@ def test_a_purge_leaves_nothing_of_a_tunnel_that_runs_and_of_drop_ins_in_use(
     before.is_now()
 
 
-def test_a_purge_of_a_service_that_has_failed_leaves_no_failed_unit(before: Before, deb: Deb) -> None:
+def test_purge_of_a_failed_service_leaves_no_failed_unit(before: Before, deb: Deb) -> None:
     appliance = Appliance(before.machine)
     appliance.install(deb.path)
     appliance.configure("[hook]\nlisten = 'nonsense'\n")

@@ -20,7 +20,7 @@ MAY = {
 """Labels of what the service needs; the probe can tell what works from what does not."""
 
 
-def test_code_in_the_service_can_do_what_it_must_and_nothing_else(installed: Appliance, camio: FakeCamioThread) -> None:
+def test_code_in_the_service_has_only_the_rights_it_needs(installed: Appliance, camio: FakeCamioThread) -> None:
     machine = installed.machine
     machine.write("/etc/camiohookd/labeler.py", PROBE.read_text())
     machine.write("/home/owner/public", "readable to everyone")

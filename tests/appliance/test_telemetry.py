@@ -45,7 +45,7 @@ def is_ours(packet: Packet) -> bool:
     return loopback and not OUR_PORTS.isdisjoint(packet.ports)
 
 
-def test_the_service_looks_up_no_name_sends_no_packet_and_leaves_no_file(installed: Appliance) -> None:
+def test_looks_up_no_name_sends_no_packet_and_leaves_no_file(installed: Appliance) -> None:
     machine = installed.machine
     with (
         leading_somewhere(machine.leader),

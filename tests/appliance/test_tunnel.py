@@ -43,7 +43,7 @@ def comes_back_labelled(installed: Appliance, relay: Machine, camio: FakeCamioTh
     return "cat" in installed.labels(camio, name)
 
 
-def test_an_event_through_the_tunnel_comes_back_labelled_and_a_cut_link_is_mended(
+def test_labels_an_event_through_the_tunnel_and_reconnects_after_a_cut(
     installed: Appliance, relay: Machine, tunnel: Cable, camio: FakeCamioThread, release: str, long_run: bool
 ) -> None:
     def why() -> str:

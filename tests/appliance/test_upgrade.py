@@ -58,7 +58,7 @@ def old(release: str, boot: Boot, older_deb: Deb) -> Iterator[Appliance]:
         yield appliance
 
 
-def test_an_upgrade_under_load_turns_nobody_away_and_takes_the_old_state_along(
+def test_an_upgrade_under_load_refuses_no_event_and_keeps_the_state(
     old: Appliance, deb: Deb, release: str, print_figure: Callable[[str], None]
 ) -> None:
     old.machine.write("/root/old_state.py", Path(__file__).with_name("old_state.py").read_text())
@@ -89,7 +89,7 @@ def accepted(deliveries: list[ReceivedReply]) -> bool:
     return any(each.accepted for each in deliveries)
 
 
-def test_a_state_of_a_newer_version_is_left_alone_and_the_journal_says_what_to_do(installed: Appliance) -> None:
+def test_never_changes_the_state_of_a_newer_version_and_logs_what_to_do(installed: Appliance) -> None:
     installed.machine.run("systemctl", "stop", UNIT)
     state = installed.machine.path(STATE)
     (state / "format").write_text("99\n")

@@ -1,9 +1,9 @@
-"""Feeds one target with what libFuzzer thinks up from the seeds, guided by the lines that each input reaches.
+"""Fuzz one target with libFuzzer, from the seeds on and guided by the lines that each input reaches.
 
     .venv/bin/python tests/fuzz/run.py TARGET [--seconds S] [--runs N] [--keep DIR]
 
-A find ends it with a status other than 0, a traceback, and the input in a file under DIR, which is also where the
-inputs that reached something new are kept.
+A find exits with a status other than 0, prints a traceback, and writes the input to a file under DIR. Inputs that reach
+new lines are kept there, too.
 """
 
 import argparse

@@ -1,7 +1,6 @@
-"""What the fuzzer calls: bytes in, and any exception but the documented one is a find.
+"""The targets of the fuzzer: each takes bytes, and any exception other than the documented one is a find.
 
-A target takes any bytes at all. None of them sleeps, talks to a network or leaves anything behind but a folder in
-memory.
+Targets do not sleep and do not use a network. They write only to a folder in memory.
 """
 
 import contextlib
@@ -55,7 +54,7 @@ def picture(data: bytes) -> None:
 
 
 def gzip_payload(data: bytes) -> None:
-    """A body in gzip; what begins with an @ is put into a right header and a right end, which no fuzzer would find."""
+    """Unpack a body in gzip; after an @ the rest gets a valid header and trailer, which a fuzzer would not find."""
     body = _in_gzip(data[1:]) if data.startswith(b"@") else data
     with contextlib.suppress(Refused):
         unpacked = gzip_body.unpack(body, _UNPACKED)
@@ -71,7 +70,7 @@ def _in_gzip(deflated: bytes) -> bytes:
 
 
 def forwarded(data: bytes) -> None:
-    """An X-Forwarded-For: from a trusted proxy it is somebody's address or nobody's, from others it says nothing."""
+    """Read X-Forwarded-For: an address or none from a trusted proxy, ignored from others."""
     header = data.decode("latin-1")
     peer = _PEERS.client("127.0.0.1", header)
     assert peer.name.isascii()
@@ -80,7 +79,7 @@ def forwarded(data: bytes) -> None:
 
 
 def keys_file(data: bytes) -> None:
-    """A file of keys, to which one is added, and taken out again: the others stay as they were."""
+    """Read a file of keys, add a key and remove it again: the others stay unchanged."""
     file = _folder() / "api-keys"
     file.write_bytes(data)
     with contextlib.suppress(ConfigError):
@@ -94,7 +93,7 @@ def keys_file(data: bytes) -> None:
 
 
 def settings(data: bytes) -> None:
-    """A camiohookd.toml."""
+    """Read a camiohookd.toml."""
     file = _folder() / "camiohookd.toml"
     file.write_bytes(data)
     with contextlib.suppress(ConfigError):
@@ -102,7 +101,7 @@ def settings(data: bytes) -> None:
 
 
 def model_toml(data: bytes) -> None:
-    """A model's description, and the decoder that it asks for."""
+    """Read a model's description, and make its decoder."""
     (_folder() / "model.toml").write_bytes(data)
     with contextlib.suppress(ModelError):
         found = model.load_description(_folder())
@@ -110,7 +109,7 @@ def model_toml(data: bytes) -> None:
 
 
 def journal_lines(data: bytes) -> None:
-    """A journal of any lines. Those that begin with an @ are given a right checksum, which no fuzzer would find."""
+    """Read a journal of any lines. Lines that begin with an @ get a valid checksum, which a fuzzer would not find."""
     lines = [
         b"%08x %b\n" % (zlib.crc32(line[1:]), line[1:]) if line.startswith(b"@") else line + b"\n"
         for line in data.split(b"\n")
@@ -120,9 +119,9 @@ def journal_lines(data: bytes) -> None:
 
 
 def recovery(data: bytes) -> None:
-    """A queue's folder in which bytes were changed, lost or put in, opened again: it opens, and holds nothing new.
+    """Open a queue's folder after bytes were changed, lost or inserted: it opens, and has no new tasks.
 
-    Each eight bytes are one change: the file (1), what is done (1), the offset (4), two bytes.
+    Each eight bytes are one change: the file (1), the kind of change (1), the offset (4), two bytes.
     """
     folder = _folder() / "state"
     shutil.rmtree(folder, ignore_errors=True)
@@ -138,13 +137,13 @@ def recovery(data: bytes) -> None:
 
 
 def _changed(data: bytes, what: int, offset: int, new: bytes) -> bytes:
-    """Bytes written over, left out, or put in."""
+    """Return `content` with bytes overwritten, removed or inserted."""
     offset %= len(data) + 1
     return data[:offset] + (b"" if what == 1 else new) + data[offset + (0 if what == 2 else 2) :]
 
 
 class _Unsynced(Disk):
-    """Nothing here has to survive a power cut."""
+    """Skip syncing: nothing here has to survive a power cut."""
 
     def sync(self, fd: int) -> None:
         pass

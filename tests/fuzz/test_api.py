@@ -1,7 +1,7 @@
-"""Schemathesis makes requests out of the OpenAPI description that the daemon serves, and posts them to the daemon.
+"""Schemathesis generates requests from the daemon's OpenAPI description, and sends them to the daemon.
 
-Those that the description allows and those that it does not: no answer is of a status, a form or with headers that are
-not described, and none is a 5xx but the 503.
+It sends valid and invalid requests. Each answer must have a described status, form and headers; the only 5xx allowed is
+503.
 """
 
 import json
@@ -40,7 +40,7 @@ def test_every_response_is_described(tmp_path: Path, long_run: bool, print_figur
 
 
 def schemathesis(daemon: Daemon, folder: Path, examples: int) -> Path:
-    """Its report."""
+    """Run schemathesis; return its report."""
     (folder / "openapi.json").write_text(json.dumps(narrowed(json.loads(daemon.admin("/openapi.json")[1]))))
     (folder / "schemathesis.toml").write_text(CONFIG)
     report = folder / "report.ndjson"
@@ -54,7 +54,7 @@ def schemathesis(daemon: Daemon, folder: Path, examples: int) -> Path:
 
 
 def narrowed(description: dict[str, Any]) -> dict[str, Any]:
-    """With hints of what this daemon lets in: its key, an address that guesses, where labels may go, base64."""
+    """Narrow the description to what this daemon accepts: its key, a forwarded address, allowed callbacks, base64."""
     key, forwarded = description["paths"]["/tasks/{api_key}"]["parameters"]
     event, image = (description["components"]["schemas"][name]["properties"] for name in ("Event", "Image"))
     event["callback_url"] = {"const": f"{NOBODY}/labels"}

@@ -1,7 +1,7 @@
-"""What comes from outside, thought up by a fuzzer: nothing but the documented errors comes out.
+"""Fuzz everything that reads input from outside: only the documented errors may be raised.
 
-A bounded run in continuous integration, a million inputs and more with --long. What is found becomes a file under
-`found/`, which is tried in every run, and on every machine.
+Continuous integration runs a limited number of inputs, --long a million and more. Each find becomes a file under
+`found/`, which every run tries again.
 """
 
 import importlib.util
@@ -33,7 +33,7 @@ inputs = sorted(path for folder in ("seeds", "found") for path in (HERE / folder
 
 @pytest.fixture(autouse=True, scope="module")
 def temporary_files() -> Iterator[str]:
-    """A folder for them, in memory if possible; removed at the end, because libFuzzer exits without cleaning up."""
+    """Use a temporary folder, in memory if possible, and remove it: libFuzzer exits without cleaning up."""
     before = tempfile.tempdir
     with TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as tempfile.tempdir:
         yield tempfile.tempdir
@@ -46,7 +46,7 @@ def test_every_seed_and_earlier_find_is_handled_as_documented(path: Path) -> Non
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_the_fuzzer_finds_nothing(
+def test_fuzzing_finds_no_fault(
     target: str, tmp_path: Path, long_run: bool, sums: Counter[str], temporary_files: str
 ) -> None:
     if importlib.util.find_spec("atheris") is None:

@@ -1,8 +1,8 @@
-"""Runs a command in a network of its own, and prints each name that it looks up as `asked NAME`.
+"""Run a command in its own network, and print each name that it looks up as `asked NAME`.
 
-The network has nothing but a name server, this program, which never answers. To be started with
-``unshare --net --mount``, where it is root: it brings up the loopback and mounts its own resolver configuration.
-The command's standard input and output are this program's.
+The network contains only this program, a name server that never answers. Start it as root with
+``unshare --net --mount``: it brings up the loopback and mounts its own resolver configuration. The command gets this
+program's standard input and output.
 """
 
 import fcntl
@@ -38,7 +38,7 @@ def mount(file: Path, text: str, target: Path) -> None:
 
 
 def question(query: bytes) -> str:
-    """The name in a query: RFC 1035, 4.1.2, after a header of 12 bytes, a length before each label."""
+    """Return the name in a query (RFC 1035, 4.1.2): after a header of 12 bytes, each label follows its length."""
     labels, position = [], 12
     while length := query[position]:
         labels.append(query[position + 1 : position + 1 + length].decode())

@@ -1,6 +1,6 @@
 """The daemon with devices that do not work, and with real execution providers.
 
-The latter are installed into environments of their own, which is done in a long run only: they are large.
+Real providers are large: only a long run installs them, each into its own environment.
 """
 
 import json
@@ -32,7 +32,7 @@ def camio() -> Iterator[FakeCamioThread]:
 
 
 def label(daemon: Daemon, camio: FakeCamioThread, name: str) -> bool:
-    """Whether the cat of an event is seen."""
+    """Post an event; return whether its cat was found."""
     post_event(daemon, camio, name)
     camio.wait_until(lambda arrived: len(arrived[name]) == 1, PATIENCE)
     return b'"cat"' in camio.deliveries[name][0].body
@@ -47,9 +47,7 @@ def lines_with(daemon: Daemon, text: str) -> list[str]:
     return [line for line in daemon.log.splitlines() if text in line]
 
 
-def test_a_device_that_is_not_there_costs_a_line_and_a_metric_and_no_event(
-    tmp_path: Path, camio: FakeCamioThread
-) -> None:
+def test_logs_and_counts_a_missing_device_and_labels_on_the_cpu(tmp_path: Path, camio: FakeCamioThread) -> None:
     with Daemon(tmp_path, camio.origin, {"CAMIOHOOKD_LABELER_DEVICE": "npu"}) as daemon:
         assert label(daemon, camio, "one")
         assert degraded(daemon) == 1
@@ -57,7 +55,7 @@ def test_a_device_that_is_not_there_costs_a_line_and_a_metric_and_no_event(
         assert daemon.stop() == 0
 
 
-def test_the_second_start_takes_what_the_first_has_kept(tmp_path: Path, camio: FakeCamioThread) -> None:
+def test_the_second_start_uses_the_cached_device_choice(tmp_path: Path, camio: FakeCamioThread) -> None:
     with Daemon(tmp_path, camio.origin, {"CAMIOHOOKD_LABELER_THREADS": "auto"}) as daemon:
         kept = {file.name: file.stat().st_ino for file in (daemon.state / "graphs").iterdir()}
         assert {name.partition("-")[0] for name in kept} == {"graph"}
@@ -68,7 +66,7 @@ def test_the_second_start_takes_what_the_first_has_kept(tmp_path: Path, camio: F
         assert degraded(daemon) == 0
 
 
-def test_a_setting_that_means_no_device_stops_the_start(tmp_path: Path) -> None:
+def test_an_invalid_device_setting_stops_the_start(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path, "http://127.0.0.1:9", {"CAMIOHOOKD_LABELER_DEVICE": "auto fast"})
     complaint = 'labeler.device: given "auto fast", expected options as key=value'
     daemon.start(wait=False)
@@ -78,12 +76,12 @@ def test_a_setting_that_means_no_device_stops_the_start(tmp_path: Path) -> None:
     assert (checked.returncode, complaint in checked.stderr) == (78, True)
 
 
-# Real ones.
+# Real execution providers
 
 
 @pytest.fixture(scope="module")
 def environment(long_run: bool, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """The Python of an environment with all that this one has and, before it, what the named lock file lists."""
+    """Return the Python of an environment with this one's packages and, before them, those of the named lock file."""
     if not long_run:
         pytest.skip("NOT TESTED: real execution providers, which are installed in a long run (--long) only")
     if platform.machine() != "x86_64" or sys.version_info >= (3, 14):
@@ -115,7 +113,7 @@ def with_flavour(environment: Callable[[str], str]) -> str:
 
 
 def devices(python: str, home: Path, **environ: str) -> list[dict[str, object]]:
-    """What ``camiohookd devices`` prints; it leaves no file in its home."""
+    """Return the output of ``camiohookd devices``; check that it leaves no file in its home."""
     home.mkdir(exist_ok=True)
     places = {"HOME": str(home), "TMPDIR": str(home), "CONFIGURATION_DIRECTORY": str(home), "PATH": "/usr/bin:/bin"}
     command = [python, "-m", "camiohookd", "devices", "--json"]
@@ -124,7 +122,7 @@ def devices(python: str, home: Path, **environ: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_a_real_plugin_that_finds_no_device_is_a_line_and_the_cpu(
+def test_a_real_plugin_without_a_device_is_logged_and_the_cpu_used(
     tmp_path: Path, camio: FakeCamioThread, with_plugin: str
 ) -> None:
     cpu, *others = devices(with_plugin, tmp_path / "home")
@@ -147,7 +145,7 @@ def test_a_real_plugin_that_finds_no_device_is_a_line_and_the_cpu(
         assert degraded(daemon) == 1
 
 
-def test_a_real_plugin_s_library_is_found_in_the_settings_too(tmp_path: Path, with_plugin: str) -> None:
+def test_finds_a_real_plugins_library_by_the_settings(tmp_path: Path, with_plugin: str) -> None:
     query = "import onnxruntime_ep_openvino as plugin; print(plugin.get_library_path())"
     path = subprocess.run([with_plugin, "-c", query], capture_output=True, text=True, check=True).stdout.strip()
     found = devices(sys.executable, tmp_path / "home", CAMIOHOOKD_LABELER_PLUGINS=json.dumps([path]))
@@ -155,7 +153,7 @@ def test_a_real_plugin_s_library_is_found_in_the_settings_too(tmp_path: Path, wi
     assert not [each for each in found if "loaded" in str(each["problem"])]
 
 
-def test_a_real_built_in_provider_is_found_tried_out_and_used(
+def test_finds_tries_and_uses_a_real_built_in_provider(
     tmp_path: Path, camio: FakeCamioThread, with_flavour: str, print_figure: Callable[[str], None]
 ) -> None:
     cpu, device = devices(with_flavour, tmp_path / "home")
@@ -173,7 +171,7 @@ def test_a_real_built_in_provider_is_found_tried_out_and_used(
         assert len(lines_with(daemon, "OpenVINOExecutionProvider: ")) == 1, "it is tried out once"
 
 
-def test_a_real_device_that_is_not_there_is_a_line_and_the_cpu(
+def test_a_missing_real_device_is_logged_and_the_cpu_used(
     tmp_path: Path, camio: FakeCamioThread, with_flavour: str
 ) -> None:
     settings = {"CAMIOHOOKD_LABELER_DEVICE": "openvino device_type=NPU"}
@@ -186,7 +184,7 @@ def test_a_real_device_that_is_not_there_is_a_line_and_the_cpu(
         assert "Device NPU is not available" in line
 
 
-def test_killed_with_a_real_device_in_use_it_starts_on_the_cpu_and_goes_back(
+def test_after_a_kill_on_a_real_device_starts_on_the_cpu_and_returns_to_the_device(
     tmp_path: Path, camio: FakeCamioThread, with_flavour: str
 ) -> None:
     settings = {"CAMIOHOOKD_LABELER_DEVICE": "openvino"}

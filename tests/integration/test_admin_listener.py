@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 def with_admin(
     client: Callable[[str], Result], metrics: Metrics | None = None, checks: Mapping[str, Check] | None = None
 ) -> Result:
-    """What `client` returns, given the address of a running admin listener."""
+    """Start an admin listener and return what `client` returns for its address."""
 
     async def serve() -> Result:
         bound = socket.create_server(("127.0.0.1", 0))
@@ -70,7 +70,7 @@ def test_is_not_ready_if_a_check_raises(caplog: pytest.LogCaptureFixture) -> Non
     assert "the cause" in caplog.text
 
 
-def test_prometheus_gets_the_metrics_with_the_queue_of_this_moment() -> None:
+def test_metrics_show_the_current_queue() -> None:
     metrics = Metrics()
     metrics.events_accepted.inc(3)
     metrics.watch_queue(lambda: QueueSnapshot({"pending": 5}, 1.5, 0, 0, 0, 0, {}))
@@ -83,7 +83,7 @@ def test_prometheus_gets_the_metrics_with_the_queue_of_this_moment() -> None:
     assert values["camiohookd_queue_tasks"] == 5
 
 
-def test_prometheus_gets_openmetrics_where_it_asks_for_it() -> None:
+def test_metrics_come_as_openmetrics_on_request() -> None:
     answer = with_admin(get("/metrics", Accept=OPENMETRICS))
     assert answer.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
     assert "camiohookd_degraded 0.0\n" in answer.text
@@ -94,38 +94,38 @@ ODD_ACCEPTS = ["*/*", "", "application/openmetrics-text;version=abc", "text/plai
 
 
 @pytest.mark.parametrize("accept", ODD_ACCEPTS)
-def test_whatever_is_asked_for_the_metrics_come(accept: str) -> None:
+def test_metrics_come_for_any_accept_header(accept: str) -> None:
     assert with_admin(get("/metrics", Accept=accept)).status_code == 200
 
 
 @pytest.mark.parametrize("host", ["attacker.example", "127.0.0.1.attacker.example:8001", "localhost.attacker.example"])
 @pytest.mark.parametrize("path", ["/metrics", "/healthz", "/readyz"])
-def test_a_web_page_that_calls_this_machine_by_a_name_of_its_own_gets_nothing(host: str, path: str) -> None:
+def test_refuses_a_web_page_that_uses_another_host_name(host: str, path: str) -> None:
     answer = with_admin(get(path, Host=host))
     assert answer.status_code == 403
     assert answer.json()["error"]["code"] == "foreign_host"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8001", "localhost", "LOCALHOST:1", "[::1]:8001", "192.0.2.7"])
-def test_an_address_is_a_good_host(host: str) -> None:
+def test_accepts_an_address_as_host(host: str) -> None:
     assert with_admin(get("/healthz", Host=host)).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/", "/tasks/", "/tasks/some-key", "/metrics/"])
-def test_an_unknown_path_is_a_404(path: str) -> None:
+def test_an_unknown_path_gets_404(path: str) -> None:
     answer = with_admin(get(path))
     assert answer.status_code == 404
     assert answer.json()["error"]["code"] == "unknown_path"
 
 
-def test_nothing_can_be_posted() -> None:
+def test_refuses_posts() -> None:
     answer = with_admin(lambda url: requests.post(f"{url}/readyz", b"{}", timeout=PATIENCE))
     assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD")
     answer = with_admin(lambda url: requests.request("GET", f"{url}/readyz", data=b"{}", timeout=PATIENCE))
     assert answer.status_code == 413
 
 
-def test_a_connection_too_many_is_closed_on_a_unix_socket_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_closes_connections_over_the_limit_on_a_unix_socket(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def connect() -> bytes:
         bound = bind_unix_socket(str(tmp_path / "socket"))
         listener = listen(admin_application(Metrics(), {}, ListenerLimits(connections=0)), [bound])
@@ -139,7 +139,7 @@ def test_a_connection_too_many_is_closed_on_a_unix_socket_too(tmp_path: Path, ca
     assert "connection limit reached: closed a new connection from this machine (the limit is 0)" in caplog.text
 
 
-def test_a_probe_every_few_seconds_leaves_no_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_does_not_log_probes(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with_admin(get("/readyz"))
     with_admin(get("/metrics"))

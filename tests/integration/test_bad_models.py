@@ -1,4 +1,4 @@
-"""A model that cannot be used ends the daemon's start: one line, status 78, nothing of Python's."""
+"""A model that cannot be used stops the daemon's start with one line and status 78, without a traceback."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -61,7 +61,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_a_model_that_cannot_be_used_ends_the_start_with_78_and_one_line(tmp_path: Path, what: str) -> None:
+def test_an_unusable_model_exits_with_78_and_one_line(tmp_path: Path, what: str) -> None:
     make, complaint = BAD[what]
     make(tmp_path / "model")
     daemon = Daemon(tmp_path, "http://127.0.0.1:1", {"CAMIOHOOKD_LABELER_MODEL": str(tmp_path / "model")})

@@ -1,4 +1,4 @@
-"""What a checkout is built, pinned and run with: build.sh, the lock files, the unit."""
+"""The files that build, pin and run a checkout: build.sh, the lock files, the unit."""
 
 import os
 import re
@@ -17,14 +17,14 @@ from camiohookd.cli import ExitStatus
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "systemd/camiohookd.service"
 LOCKS = ("requirements.lock", "tests/requirements.lock", "tests/bench/requirements.lock")
-# A stand-in for Debian's python3 without the package python3-venv, and for one that is too old.
+# Imitates Debian's python3 without the package python3-venv, and one that is too old.
 WITHOUT_VENV = '#!/bin/sh\ncase "$2" in *ensurepip*) exit 1;; esac\n'
 TOO_OLD = "#!/bin/sh\nexit 1\n"
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of what build.sh looks at before it makes an environment."""
+    """Copy the files that build.sh reads before it makes an environment."""
     for name in ("build.sh", "pyproject.toml", "debian/changelog", *LOCKS):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, tmp_path / name)
@@ -46,21 +46,21 @@ def build(checkout: Path, *arguments: str, python: str = "") -> subprocess.Compl
     "arguments",
     [["nonsense"], ["venv", "nonsense"], ["demo", "--long"], ["main"], ["deb", "--arch"], ["--arch", "riscv64"]],
 )
-def test_wrong_usage_is_answered_with_the_usage(checkout: Path, arguments: list[str]) -> None:
+def test_a_usage_error_prints_the_usage(checkout: Path, arguments: list[str]) -> None:
     done = build(checkout, *arguments)
     assert (done.returncode, done.stdout) == (ExitStatus.USAGE, "")
     assert "./build.sh test [--long]" in done.stderr
 
 
-def test_help_is_no_error(checkout: Path) -> None:
+def test_help_exits_with_0(checkout: Path) -> None:
     done = build(checkout, "--help")
     assert (done.returncode, done.stderr) == (ExitStatus.FINE, "")
     assert done.stdout.startswith("Usage: ./build.sh [deb] [--arch amd64|arm64] [--install-deps]")
 
 
-def test_the_demonstration_runs_with_ten_lines_of_the_owners() -> None:
+def test_the_demonstration_runs_with_ten_lines_of_owner_code() -> None:
     script = ROOT / "camiohookd/examples/labeler.py"
-    # Not by build.sh, which may make the environment anew that this test runs in.
+    # Does not call build.sh, which may rebuild the environment that this test runs in.
     command = [ROOT / "tests/demonstration", Path(sys.executable).parent, script]
     with TemporaryDirectory() as folder:  # tmp_path is too long for the path of a socket
         done = subprocess.run(command, env=os.environ | {"TMPDIR": folder}, capture_output=True, text=True)
@@ -73,16 +73,14 @@ def test_the_demonstration_runs_with_ten_lines_of_the_owners() -> None:
     ("python", "advice"),
     [(WITHOUT_VENV, "sudo apt install python3-venv"), (TOO_OLD, "sudo apt install python3 python3-venv")],
 )
-def test_a_machine_without_a_usable_python_is_told_which_package_to_install(
-    checkout: Path, python: str, advice: str
-) -> None:
+def test_names_the_package_to_install_if_python_is_unusable(checkout: Path, python: str, advice: str) -> None:
     done = build(checkout, "venv", python=python)
     assert done.returncode == ExitStatus.FAILED
     assert done.stderr.strip().endswith(advice)
     assert not (checkout / ".venv").exists()
 
 
-def test_the_demonstration_says_which_file_it_cannot_read(checkout: Path) -> None:
+def test_the_demonstration_names_a_file_that_it_cannot_read(checkout: Path) -> None:
     done = build(checkout, "demo", "missing.py")
     assert (done.returncode, done.stderr) == (
         ExitStatus.FAILED,
@@ -101,8 +99,8 @@ def test_every_shell_script_passes_shellcheck() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_the_hooks_of_pre_commit_run_programs_that_exist() -> None:
-    """Those of .venv have to be there; shellcheck need not be installed."""
+def test_pre_commit_hooks_run_existing_programs() -> None:
+    """Programs of .venv must exist; shellcheck may be missing."""
     config = import_module("yaml").safe_load((ROOT / ".pre-commit-config.yaml").read_text())
     (repository,) = config["repos"]
     assert repository["repo"] == "local"
@@ -116,7 +114,7 @@ def test_the_hooks_of_pre_commit_run_programs_that_exist() -> None:
 
 
 def pins(lock: str) -> dict[str, str]:
-    """name and marker → the rest of its entry: version and hashes."""
+    """Return name and marker → version and hashes."""
     entries = re.split(r"\n(?=\S)", (ROOT / lock).read_text().strip())
     parts = [re.fullmatch(r"([\w.-]+)==(\S+)( ; .*?)?( \\\n.*)?", entry, flags=re.DOTALL) for entry in entries]
     assert all(parts)
@@ -129,21 +127,21 @@ def test_everything_is_pinned_with_hashes(lock: str) -> None:
 
 
 @pytest.mark.parametrize("lock", LOCKS[1:])
-def test_tests_and_benchmarks_run_on_the_versions_that_are_shipped(lock: str) -> None:
+def test_tests_and_benchmarks_use_the_shipped_versions(lock: str) -> None:
     shipped, tested = pins(LOCKS[0]), pins(lock)
-    # What is shipped for some Pythons alone, the tests may need on all of them.
+    # The tests may need a package on every Python that is shipped for some Pythons only.
     assert {name: tested.get(name) or tested.get(name.partition(" ;")[0]) for name in shipped} == shipped
 
 
-def test_no_lock_says_where_the_packages_were_taken_from() -> None:
+def test_no_lock_file_names_a_package_index() -> None:
     locks = [ROOT / lock for lock in LOCKS] + list((ROOT / "tests/accelerators").glob("*.lock"))
     assert len(locks) > len(LOCKS)
     for lock in locks:
         assert "://" not in lock.read_text()
 
 
-def test_every_exception_to_a_check_says_why_beside_it() -> None:
-    """``noqa: CODE  # reason``, ``type: ignore[code]  # reason``, and in pyproject.toml ``"CODE",  # reason``."""
+def test_every_exception_to_a_check_has_a_reason_beside_it() -> None:
+    """Check ``noqa: CODE  # reason``, ``type: ignore[code]  # reason``, and ``"CODE",  # reason`` in pyproject.toml."""
     files = [path for folder in ("camiohookd", "debian", "models", "tests") for path in (ROOT / folder).rglob("*.py")]
     lines = [line for path in files for line in path.read_text().splitlines()]
     found = [line for line in lines if re.search(r"#\s*(noqa|type: ignore)", line)]
@@ -158,8 +156,8 @@ def test_every_exception_to_a_check_says_why_beside_it() -> None:
 
 
 def unit() -> RawConfigParser:
-    parser = RawConfigParser(strict=False)  # a unit may say one setting twice
-    parser.optionxform = str  # type: ignore[assignment,method-assign]  # configparser's own way to keep the case
+    parser = RawConfigParser(strict=False)  # a unit may repeat a setting
+    parser.optionxform = str  # type: ignore[assignment,method-assign]  # configparser's documented way to keep the case
     parser.read(UNIT)
     return parser
 
@@ -168,7 +166,7 @@ def test_the_unit_does_not_restart_after_a_wrong_configuration() -> None:
     assert int(unit()["Service"]["RestartPreventExitStatus"]) == ExitStatus.CONFIG
 
 
-def test_the_unit_runs_the_command_that_tells_systemd_when_it_is_ready() -> None:
+def test_the_unit_runs_serve_and_waits_for_its_ready_message() -> None:
     service = unit()["Service"]
     assert (service["Type"], service["ExecStart"]) == ("notify", "/usr/bin/camiohookd serve")
     assert service["ExecReload"] == "/bin/kill -HUP $MAINPID"
@@ -176,6 +174,6 @@ def test_the_unit_runs_the_command_that_tells_systemd_when_it_is_ready() -> None
     assert "Environment=ORT_DISABLE_TELEMETRY=1\n" in UNIT.read_text()
 
 
-def test_the_unit_is_started_again_however_often_it_fails() -> None:
+def test_the_unit_restarts_without_limit() -> None:
     assert unit()["Unit"]["StartLimitIntervalSec"] == "0"
     assert unit()["Service"]["Restart"] == "on-failure"

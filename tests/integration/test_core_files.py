@@ -1,6 +1,6 @@
-"""An ordinary user's daemon works though its /proc belongs to root, because no core file may be made of it.
+"""The daemon works although it disables core files, which makes its /proc belong to root.
 
-Run by root, the daemon is the user nobody's; run by anybody else, it is their own.
+If root runs the test, the daemon runs as the user nobody; otherwise as the same user.
 """
 
 import json
@@ -20,7 +20,7 @@ from tests.support.threaded_simulator import FakeCamioThread
 PATIENCE = 60.0
 NOBODY = 65534
 AS_NOBODY = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-SYSTEMS_PYTHON = "/usr/bin/python3"  # for the labeler: this one may be out of nobody's reach
+SYSTEMS_PYTHON = "/usr/bin/python3"  # for the labeler: the user nobody may have no access to this one
 LABELER = f"""#!{SYSTEMS_PYTHON}
 import json, struct, sys
 
@@ -35,7 +35,7 @@ while size := sys.stdin.buffer.read(4):
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder of the daemon's user."""
+    """Make a folder that belongs to the daemon's user."""
     made = Path(tempfile.mkdtemp())
     if os.geteuid() == 0:
         os.chown(made, NOBODY, NOBODY)
@@ -45,7 +45,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def python(folder: Path) -> str:
-    """This interpreter, run by an ordinary user."""
+    """Return this interpreter, which an ordinary user runs."""
     if os.geteuid() != 0:
         return sys.executable
     probe = [*AS_NOBODY, sys.executable, "-c", "import camiohookd.cli"]
@@ -58,7 +58,7 @@ def python(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("kind", ["onnx", "command"])
-def test_it_labels_and_tells_its_metrics_and_can_be_asked(kind: str, folder: Path, python: str) -> None:
+def test_labels_and_serves_metrics_and_commands(kind: str, folder: Path, python: str) -> None:
     if kind == "command" and not Path(SYSTEMS_PYTHON).exists():
         pytest.skip(f"NOT TESTED: own code of an ordinary user, because there is no {SYSTEMS_PYTHON}")
     command = folder / "labeler"

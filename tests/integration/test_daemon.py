@@ -1,4 +1,4 @@
-"""The daemon as a process: an event in, labels out, whatever happens in between."""
+"""The daemon as a process: it receives events and delivers labels, despite kills, errors and restarts."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def test_an_event_comes_back_labelled_by_the_real_model(tmp_path: Path) -> None:
     assert "cat" in labels["2017-05-05T01:31:00.738647"]
 
 
-def test_killed_between_the_200_and_the_delivery_it_delivers_after_the_next_start(tmp_path: Path) -> None:
+def test_delivers_after_a_restart_if_killed_between_the_200_and_the_delivery(tmp_path: Path) -> None:
     with FakeCamioThread(lambda _name, _nth: ScriptedResponse(503)) as camio, Daemon(tmp_path, camio.origin) as daemon:
         post_event(daemon, camio, "one")
         daemon.kill()
@@ -45,7 +45,7 @@ def test_killed_between_the_200_and_the_delivery_it_delivers_after_the_next_star
         assert "cat" in json.dumps(_labels(camio.deliveries["one"][-1].body))
 
 
-def test_labels_are_computed_once_however_often_delivery_is_tried_and_the_daemon_killed(tmp_path: Path) -> None:
+def test_labels_once_despite_several_delivery_attempts_and_kills(tmp_path: Path) -> None:
     refusing = {"yes": True}
     with (
         FakeCamioThread(lambda _name, _nth: ScriptedResponse(503 if refusing["yes"] else 200)) as camio,
@@ -62,7 +62,7 @@ def test_labels_are_computed_once_however_often_delivery_is_tried_and_the_daemon
         assert len(bodies) == 1, "the same labels every time"
 
 
-def test_a_retry_after_is_honoured_also_over_a_restart(tmp_path: Path) -> None:
+def test_obeys_retry_after_across_a_restart(tmp_path: Path) -> None:
     with (
         FakeCamioThread(lambda _name, _nth: ScriptedResponse(503, {"Retry-After": "3600"})) as camio,
         Daemon(tmp_path, camio.origin) as daemon,
@@ -84,7 +84,7 @@ def _seconds(text: str) -> float:
     return time.mktime(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ"))
 
 
-def test_when_one_delivery_succeeds_the_others_that_wait_for_the_host_become_due(tmp_path: Path) -> None:
+def test_a_successful_delivery_makes_others_for_the_same_host_due(tmp_path: Path) -> None:
     down = {"yes": True}
     settings = {"CAMIOHOOKD_CALLBACK_RETRY_MIN": "10min", "CAMIOHOOKD_CALLBACK_RETRY_MAX": "10min"}
     settings["CAMIOHOOKD_CALLBACK_CONCURRENCY"] = "8"
@@ -96,7 +96,7 @@ def test_when_one_delivery_succeeds_the_others_that_wait_for_the_host_become_due
             post_event(daemon, camio, f"early-{number}", camera=f"camera-{number}")
         _wait_for(lambda: [task["state"] for task in daemon.pending()["tasks"]] == ["labelled"] * 4)
         _wait_for(lambda: any(task["attempts"] for task in daemon.pending()["tasks"]))
-        # As the pause of a full jitter is any part of ten minutes, the owner's retry stands in for its end.
+        # Full jitter waits for a random part of ten minutes; the owner's retry replaces the end of the wait.
         daemon.stop()
         down["yes"] = False
         _make_due(daemon)
@@ -117,7 +117,7 @@ def _make_due(daemon: Daemon) -> None:
     queue.close()
 
 
-def test_a_final_answer_fails_the_task_with_its_reason_and_it_can_be_redriven(tmp_path: Path) -> None:
+def test_a_final_answer_fails_the_task_with_a_reason_and_a_retry_delivers_it(tmp_path: Path) -> None:
     with FakeCamioThread(lambda _name, _nth: ScriptedResponse(410)) as camio, Daemon(tmp_path, camio.origin) as daemon:
         post_event(daemon, camio, "one")
         _wait_for(lambda: 'tasks_failed_total{reason="refused"} 1.0' in daemon.admin("/metrics")[1])
@@ -130,7 +130,7 @@ def test_a_final_answer_fails_the_task_with_its_reason_and_it_can_be_redriven(tm
 
 
 @pytest.mark.parametrize("status", [404, 409, 410])
-def test_gone_on_the_first_try_after_a_crash_is_noted_as_probably_delivered(tmp_path: Path, status: int) -> None:
+def test_a_410_after_a_crash_is_recorded_as_probably_delivered(tmp_path: Path, status: int) -> None:
     with (
         FakeCamioThread(lambda _name, _nth: ScriptedResponse(200, {}, 5.0)) as camio,
         Daemon(tmp_path, camio.origin) as daemon,
@@ -144,7 +144,7 @@ def test_gone_on_the_first_try_after_a_crash_is_noted_as_probably_delivered(tmp_
         assert "probably delivered before the crash" in daemon.command("queue", "show", "1").stdout
 
 
-def test_one_bad_picture_costs_only_itself(tmp_path: Path) -> None:
+def test_one_bad_picture_does_not_affect_the_others(tmp_path: Path) -> None:
     cat = (SAMPLES / "chelsea.jpg").read_bytes()
     pictures = [b"this is no picture", cat, cat[:1000]]
     with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin) as daemon:
@@ -160,7 +160,7 @@ def test_one_bad_picture_costs_only_itself(tmp_path: Path) -> None:
             assert reason in daemon.log
 
 
-def test_an_event_without_a_usable_picture_fails_and_nothing_is_posted(tmp_path: Path) -> None:
+def test_an_event_without_usable_pictures_fails_without_a_delivery(tmp_path: Path) -> None:
     with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin) as daemon:
         post_event(daemon, camio, "one", pictures=[b"no", b"neither"])
         _wait_for(lambda: 'tasks_failed_total{reason="no-picture"} 1.0' in daemon.admin("/metrics")[1])
@@ -170,7 +170,7 @@ def test_an_event_without_a_usable_picture_fails_and_nothing_is_posted(tmp_path:
         assert (exported / "picture-002.jpg").read_bytes() == b"neither"
 
 
-def test_a_delivery_that_hangs_holds_up_neither_labelling_nor_other_deliveries(tmp_path: Path) -> None:
+def test_a_hanging_delivery_delays_neither_labelling_nor_other_deliveries(tmp_path: Path) -> None:
     def slow_once(name: str, _nth: int) -> ScriptedResponse:
         return ScriptedResponse(200, {}, 600.0 if name == "slow" else 0.0)
 
@@ -183,7 +183,7 @@ def test_a_delivery_that_hangs_holds_up_neither_labelling_nor_other_deliveries(t
         camio.wait_until(lambda arrived: sum(len(each) for each in arrived.values()) == 4, PATIENCE)
 
 
-def test_sigterm_finishes_what_is_in_hand_keeps_the_rest_and_ends_with_0(tmp_path: Path) -> None:
+def test_sigterm_finishes_running_work_keeps_the_rest_and_exits_with_0(tmp_path: Path) -> None:
     with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin) as daemon:
         pictures = [(SAMPLES / "motorcycle_left.jpg").read_bytes()] * 20
         for number in range(6):
@@ -194,12 +194,12 @@ def test_sigterm_finishes_what_is_in_hand_keeps_the_rest_and_ends_with_0(tmp_pat
         assert all(len(each) == 1 for each in camio.deliveries.values()), "a clean stop repeats nothing"
 
 
-def test_sigterm_before_it_is_ready_ends_with_0_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_sigterm_before_ready_exits_with_0_and_loses_nothing(tmp_path: Path) -> None:
     with FakeCamioThread(lambda _name, _nth: ScriptedResponse(503)) as camio, Daemon(tmp_path, camio.origin) as daemon:
         for number in range(3):
             post_event(daemon, camio, f"event-{number}")
         daemon.kill()
-        # From its first moment on, then while it imports, loads the model, opens the queue and binds its sockets.
+        # Send SIGTERM at the start, then while it imports, loads the model, opens the queue and binds its sockets.
         for pause in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0):
             daemon.start(wait=False)
             _wait_for(lambda: _catches_sigterm(daemon.process.pid))
@@ -217,7 +217,7 @@ def _catches_sigterm(pid: int) -> bool:
     return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
 
 
-def test_sigterm_ends_within_ten_seconds_while_a_callback_hangs(tmp_path: Path) -> None:
+def test_sigterm_exits_within_ten_seconds_despite_a_hanging_callback(tmp_path: Path) -> None:
     with (
         FakeCamioThread(lambda _name, _nth: ScriptedResponse(200, {}, 25.0)) as camio,
         Daemon(tmp_path, camio.origin) as daemon,
@@ -262,7 +262,7 @@ def test_metrics_count_what_happened(tmp_path: Path) -> None:
         assert line in metrics
 
 
-def test_a_second_daemon_on_one_state_folder_ends_with_78(tmp_path: Path) -> None:
+def test_a_second_daemon_on_the_same_state_folder_exits_with_78(tmp_path: Path) -> None:
     with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin) as daemon:
         second = Daemon(tmp_path, camio.origin)
         result = second.command("serve", check=False)
@@ -279,7 +279,7 @@ def test_a_second_daemon_on_one_state_folder_ends_with_78(tmp_path: Path) -> Non
         ("CAMIOHOOKD_LABELER_MODEL", "no-such-model", "no-such-model"),
     ],
 )
-def test_a_wrong_configuration_or_model_ends_the_start_with_78_and_one_line(
+def test_a_wrong_configuration_or_model_exits_with_78_and_one_line(
     tmp_path: Path, name: str, value: str, words: str
 ) -> None:
     daemon = Daemon(tmp_path, "http://127.0.0.1:1", {name: value})
@@ -290,7 +290,7 @@ def test_a_wrong_configuration_or_model_ends_the_start_with_78_and_one_line(
     assert words in error[0]
 
 
-def test_a_port_in_use_is_named_with_its_setting(tmp_path: Path) -> None:
+def test_names_a_port_in_use_and_its_setting(tmp_path: Path) -> None:
     with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin) as daemon:
         other = Daemon(tmp_path / "other", camio.origin, {"CAMIOHOOKD_HOOK_LISTEN": f"127.0.0.1:{daemon.port}"})
         (tmp_path / "other").mkdir()
@@ -302,13 +302,11 @@ def test_a_port_in_use_is_named_with_its_setting(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("address", "reason"),
     [
-        ("192.0.2.1:8000", "Cannot assign requested address"),  # an address for documentation: nobody has it
-        ("no-such-host.invalid:8000", ""),  # whatever the resolver says of it
+        ("192.0.2.1:8000", "Cannot assign requested address"),  # an address for documentation, which no machine has
+        ("no-such-host.invalid:8000", ""),  # whatever the resolver answers
     ],
 )
-def test_an_address_that_this_machine_does_not_have_is_not_taken_for_a_port_in_use(
-    tmp_path: Path, address: str, reason: str
-) -> None:
+def test_does_not_report_a_foreign_address_as_a_port_in_use(tmp_path: Path, address: str, reason: str) -> None:
     daemon = Daemon(tmp_path, "http://127.0.0.1:1", {"CAMIOHOOKD_HOOK_LISTEN": address})
     result = daemon.command("serve", check=False)
     assert result.returncode == 1
@@ -316,7 +314,7 @@ def test_an_address_that_this_machine_does_not_have_is_not_taken_for_a_port_in_u
     assert "Another program" not in result.stderr
 
 
-def test_a_start_says_what_waits_which_model_it_uses_and_how_the_last_run_ended(tmp_path: Path) -> None:
+def test_logs_backlog_model_and_end_of_the_last_run_at_the_start(tmp_path: Path) -> None:
     settings = {"CAMIOHOOKD_LABELER_THREADS": "2"}
     with (
         FakeCamioThread(lambda _name, _nth: ScriptedResponse(503)) as camio,
@@ -335,7 +333,7 @@ def test_a_start_says_what_waits_which_model_it_uses_and_how_the_last_run_ended(
         assert f"queue: 0 pending, 1 labelled, 1 failed; {model}\n" in daemon.log
 
 
-def test_systemd_is_told_what_to_keep_when_it_is_ready_how_it_does_and_when_it_stops(tmp_path: Path) -> None:
+def test_notifies_systemd_of_sockets_readiness_status_and_stop(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
         notices.bind(str(tmp_path / "notify"))
         notices.settimeout(PATIENCE)

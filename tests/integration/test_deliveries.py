@@ -1,4 +1,4 @@
-"""The settings under ``[callback]``, seen from the other side of a delivery."""
+"""The settings under ``[callback]``, as the receiver of a delivery sees them."""
 
 import socket
 import ssl
@@ -18,7 +18,7 @@ PATIENCE = 60.0
 
 
 def silent(_connection: object) -> None:
-    """No answer; the connection stays open."""
+    """Send no answer, and keep the connection open."""
 
 
 @pytest.mark.parametrize(
@@ -28,16 +28,16 @@ def silent(_connection: object) -> None:
         ("TIMEOUT", dripping(b"HTTP/1.1 2"), "no whole answer within 0.4 s"),
     ],
 )
-def test_an_answer_has_its_time_limits(setting: str, script: Script, reason: str, tmp_path: Path) -> None:
+def test_limits_the_time_for_an_answer(setting: str, script: Script, reason: str, tmp_path: Path) -> None:
     with closing(Peer(script)) as peer, daemon_for(tmp_path, peer, **{setting: "0.4s"}) as daemon:
         post(daemon, peer)
         wait_until(lambda: f"not delivered, next try in 0 s: {reason}\n" in daemon.log, daemon)
 
 
-def test_an_address_has_its_time_limit(tmp_path: Path) -> None:
+def test_limits_the_time_for_an_address(tmp_path: Path) -> None:
     with ExitStack() as open_sockets:
         full = open_sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        for _ in range(4):  # nobody takes them, so that no other gets through
+        for _ in range(4):  # they are never accepted, so that no other connection gets through
             waiting = open_sockets.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(full.getsockname())
@@ -47,7 +47,7 @@ def test_an_address_has_its_time_limit(tmp_path: Path) -> None:
             wait_until(lambda: "not delivered, next try in 0 s: no connection within the time" in daemon.log, daemon)
 
 
-def test_a_file_of_the_owners_vouches_for_a_host_and_nobody_else_does(tmp_path: Path) -> None:
+def test_trusts_only_the_certificates_in_the_owners_file(tmp_path: Path) -> None:
     pair = make_certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*pair)
@@ -61,7 +61,7 @@ def test_a_file_of_the_owners_vouches_for_a_host_and_nobody_else_does(tmp_path: 
         wait_until(lambda: len(peer.requests) == 1, daemon)
 
 
-def test_certificates_that_cannot_be_read_end_the_start(tmp_path: Path) -> None:
+def test_unreadable_certificates_stop_the_start(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path, "https://hook.example", {"CAMIOHOOKD_CALLBACK_CA": "/nowhere.pem"})
     for command in ("check", "serve"):
         ended = daemon.command(command, check=False)

@@ -1,4 +1,4 @@
-"""The public listener over real sockets: what Camio gets, what everybody else gets, and what is never said."""
+"""The public listener over real sockets: answers to Camio, refusals for others, and secrets that never appear."""
 
 import asyncio
 import base64
@@ -47,9 +47,9 @@ LIMITS = ListenerLimits(body_bytes=BODY_LIMIT, bodies_bytes=4 * BODY_LIMIT, disc
 
 
 class HeldIntake(Intake):
-    """The real one, on a real queue; `error` is raised by the next `keep`, which waits while `gate` is not set.
+    """The real intake on a real queue; the next `keep` waits for `gate` and raises `error`.
 
-    `events` are those that were kept, by id.
+    `events` are the events that were kept, by id.
     """
 
     def __init__(self, store: StoreThread, check_callback: Callable[[str], None], max_bytes: int) -> None:
@@ -78,7 +78,7 @@ class HeldIntake(Intake):
 
 @dataclass
 class Box:
-    """A running listener and what is behind it."""
+    """A running listener and the objects behind it."""
 
     limits: ListenerLimits = LIMITS
     check_callback: Callable[[str], None] = AllowList(["camio.com"]).refuse_private
@@ -153,7 +153,7 @@ def box() -> Iterator[Box]:
 
 @pytest.fixture(autouse=True)
 def no_secret_in_the_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Whatever a test of this file does: no line, of ours or of Tornado, at any level, holds a key or a path."""
+    """Check after each test that no log line, ours or Tornado's, contains a key or a path."""
     caplog.set_level(logging.DEBUG)
     yield
     for record in caplog.get_records("call"):
@@ -219,7 +219,7 @@ def test_a_blank_body_is_a_probe_and_queues_nothing(box: Box, body: Any) -> None
 
 
 @pytest.mark.parametrize("packed", [None, b"", b"\n", b"\xef\xbb\xbf"])
-def test_a_probe_may_be_in_gzip(box: Box, packed: bytes | None) -> None:
+def test_accepts_a_gzip_probe(box: Box, packed: bytes | None) -> None:
     body = b"" if packed is None else gzip.compress(packed)
     answer = requests.post(box.tasks, body, headers={"Content-Encoding": "gzip"}, timeout=PATIENCE)
     assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
@@ -299,7 +299,7 @@ def test_a_malformed_or_framing_trailer_field_is_a_400(box: Box, trailers: str) 
 
 
 def refused_chunks(box: Box, sent: bytes) -> bool:
-    """What is refused is the last that is read of the connection."""
+    """Check that a refusal ends the reading of the connection."""
     with box.connect() as connection:
         answer = b""
         with suppress(ConnectionError):
@@ -420,7 +420,7 @@ def test_lists_the_pending_tasks_in_pages(box: Box) -> None:
         ("after=a&after=b", "after"),
     ],
 )
-def test_a_bad_parameter_is_a_400_that_names_it(box: Box, query: str, field: str) -> None:
+def test_a_bad_parameter_gets_400_with_its_name(box: Box, query: str, field: str) -> None:
     answer = requests.get(f"{box.tasks}?{query}", timeout=PATIENCE)
     assert answer.status_code == 400
     assert error_of(answer)["field"] == field
@@ -442,7 +442,7 @@ def test_any_wrong_key_is_a_403(box: Box, path: str, method: str) -> None:
         assert connection.recv(1) == b"", "the connection is closed"
 
 
-def test_a_wrong_key_is_refused_before_its_body_is_sent(box: Box) -> None:
+def test_refuses_a_wrong_key_before_the_body_is_sent(box: Box) -> None:
     with box.connect() as connection:
         connection.sendall(head("POST", f"/tasks/{WRONG}", f"Content-Length: {BODY_LIMIT}"))
         assert read_answer(connection)[0] == 403
@@ -465,7 +465,7 @@ def test_logs_a_flood_of_wrong_keys_once(box: Box, caplog: pytest.LogCaptureFixt
 
 
 @pytest.mark.parametrize("path", [f"/tasks/{KEY}//", f"/tasks/{KEY}/x", "/metrics", "/healthz", "//", "/%2e"])
-def test_an_unknown_path_is_a_404(box: Box, path: str) -> None:
+def test_an_unknown_path_gets_404(box: Box, path: str) -> None:
     answer = requests.get(box.url + path, timeout=PATIENCE)
     assert answer.status_code == 404
     assert error_of(answer)["code"] == "unknown_path"
@@ -549,7 +549,7 @@ def test_a_declared_length_over_the_limit_is_a_413_before_the_body_is_sent(box: 
 
 @pytest.mark.parametrize("digits", [16, 19, 20, 5000])
 @pytest.mark.parametrize(("key", "status"), [(KEY, 413), (WRONG, 403)])
-def test_a_declared_length_of_any_number_of_digits_is_a_413(box: Box, key: str, status: int, digits: int) -> None:
+def test_a_declared_length_of_many_digits_gets_413(box: Box, key: str, status: int, digits: int) -> None:
     with box.connect() as connection:
         connection.sendall(head("POST", f"/tasks/{key}", f"Content-Length: {'9' * digits}"))
         assert read_answer(connection)[0] == status
@@ -564,7 +564,7 @@ def test_ignores_leading_zeros_of_a_length(box: Box) -> None:
         assert read_answer(connection)[0] == 200
 
 
-def test_a_chunked_body_is_a_413_as_soon_as_it_is_over_the_limit(box: Box) -> None:
+def test_a_chunked_body_gets_413_as_soon_as_it_exceeds_the_limit(box: Box) -> None:
     chunk = b"8000\r\n" + b" " * 0x8000 + b"\r\n"
     with box.connect() as connection:
         connection.sendall(head("POST", f"/tasks/{KEY}", "Transfer-Encoding: chunked"))
@@ -657,7 +657,7 @@ def test_limits_the_memory_of_bodies_and_frees_it() -> None:
 
 
 def until(true: Callable[[], bool]) -> None:
-    """Wait for what another thread brings about."""
+    """Wait until another thread makes `holds()` true."""
     deadline = time.monotonic() + PATIENCE
     while not true():
         assert time.monotonic() < deadline, "it did not come about"

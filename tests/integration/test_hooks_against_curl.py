@@ -1,4 +1,4 @@
-"""The request of `hooks create` beside that of curl, as Camio's instructions have it, on a loopback server."""
+"""Compare the request of `hooks create` with that of curl from Camio's instructions, on a loopback server."""
 
 import json
 import os
@@ -24,14 +24,14 @@ class Request(NamedTuple):
 
 
 def record_post(listener: socket.socket) -> Request:
-    """Take requests until a POST comes, and return it; all are answered."""
+    """Answer requests until a POST arrives, and return it."""
     while (request := record_one(listener)).method != "POST":
         pass
     return request
 
 
 def record_one(listener: socket.socket) -> Request:
-    """Take one request, byte by byte as it is on the wire, and answer it."""
+    """Answer one request, and return its bytes."""
     connection, _ = listener.accept()
     with connection, connection.makefile("rb") as stream:
         method, path, version = stream.readline().decode().split()
@@ -59,7 +59,7 @@ def test_hooks_create_sends_what_curl_sends(query: str, hook_type: str) -> None:
     curl = shutil.which("curl")
     if curl is None:
         pytest.skip("NOT TESTED: `hooks create` beside curl, because curl is not installed (apt install curl)")
-    # Written by hand, as in Camio's instructions; only the query needs its quotes escaped.
+    # Written as in Camio's instructions, with escaped quotes in the query.
     quoted = json.dumps(query, ensure_ascii=False)
     data = f'{{"callback_url": "{CALLBACK}", "type": "{hook_type}", "parsed_query": {quoted}}}'
     content_type, authorization = "Content-Type: application/json", f"Authorization: token {TOKEN}"
@@ -67,7 +67,7 @@ def test_hooks_create_sends_what_curl_sends(query: str, hook_type: str) -> None:
         listener.settimeout(60)
         base = f"http://127.0.0.1:{listener.getsockname()[1]}"
         url = f"{base}/api/users/me/hooks"
-        # --disable: without the settings in somebody's ~/.curlrc.
+        # --disable ignores the settings in ~/.curlrc.
         theirs = request_of(
             listener, [curl, "--disable", "--silent", "-H", content_type, "-H", authorization, "-d", data, url]
         )
@@ -78,7 +78,7 @@ def test_hooks_create_sends_what_curl_sends(query: str, hook_type: str) -> None:
     assert ours.headers["authorization"] == theirs.headers["authorization"] == f"token {TOKEN}"
     assert json.loads(ours.body) == json.loads(theirs.body)
     assert ours.body == theirs.body
-    # Beyond what is asked for: no header more than curl's, but for the wish that the answer be not compressed.
+    # Stricter than required: the only header beyond curl's is the one against compression.
     assert ours.headers.pop("accept-encoding") == "identity"
     assert ours.headers.pop("user-agent") != theirs.headers.pop("user-agent")
     assert ours.headers == theirs.headers

@@ -1,4 +1,4 @@
-"""The commands of docs/install.md, typed in their order by a user who has just cloned the project."""
+"""Run the commands of docs/install.md in their order, as a user who has just cloned the project."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def typed_commands() -> list[str]:
     return [line for line in lines if not line.startswith(("#", "./build.sh"))]
 
 
-# For a machine without curl: does `curl URL`, and fails at every option.
+# Replaces a missing curl: does `curl URL`, and fails at every option.
 PLAIN_CURL = """
 import sys
 import urllib.request
@@ -44,7 +44,7 @@ sys.stdout.buffer.write(urllib.request.urlopen(url, timeout=30).read())
 
 
 class Terminal:
-    """A user's shell with a home of its own, in the checkout; `ports` are used in place of the page's."""
+    """A user's shell in the checkout with its own home; `ports` replace the ports on the page."""
 
     def __init__(self, home: Path, ports: dict[str, int]) -> None:
         self._ports = ports
@@ -90,7 +90,7 @@ class Terminal:
 
     @contextmanager
     def running(self, command: str) -> Iterator[None]:
-        """The daemon, from when it is ready until Ctrl-C is pressed."""
+        """Run the daemon; enter the block when it is ready, and press Ctrl-C at the end."""
         process = self.start(command)
         try:
             self._wait_until_ready(process)
@@ -116,7 +116,7 @@ class Terminal:
 
 
 class CamiosApi(BaseHTTPRequestHandler):
-    """Takes a hook and gives it back in the list; keeps what it was sent in `received`."""
+    """Accepts a hook and lists it; records what it was sent in `received`."""
 
     received: list[dict[str, str]]
 
@@ -133,7 +133,7 @@ class CamiosApi(BaseHTTPRequestHandler):
         self.wfile.write(json.dumps(self.received).encode())
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # http.server's name
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_the_commands_of_the_page_work_as_written(tmp_path: Path, api: tuple[str
         assert between == []
     with terminal.running(daemons[1]):
         for command in after:
-            # The one thing that cannot be had here is Camio's own API.
+            # Camio's own API is the only thing that the test replaces.
             elsewhere = f" --api {url}" if re.match("camiohookd hooks (create|list)", command) else ""
             outputs[command] = terminal.type(command + elsewhere)
 

@@ -1,4 +1,4 @@
-"""The OpenAPI description against the listener that it describes: what it names can be had, and nothing else."""
+"""Compare the OpenAPI description with its listener: both have the same paths, methods and answers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from tests.support.raw_http import head, read_answer
 DESCRIPTION = openapi.describe("1.2.3")
 SMALL = ListenerLimits(body_bytes=2000, bodies_bytes=3000, header_seconds=0.2, discard_seconds=0.2)
 FROM_ONE = "X-Forwarded-For: 192.0.2.1"
-# What a path or a method that is not described gets, and what the other listeners answer.
+# The answers to undescribed paths and methods, and those of the other listeners.
 OF_OTHERS = {"method_not_allowed", "foreign_host", "no_such_task", "wrong_state"}
 
 Had = tuple[int, str]
@@ -49,7 +49,7 @@ def post(box: Box, path: str, body: bytes, *headers: str) -> Had:
 
 @contextmanager
 def failing(box: Box, error: Exception) -> Iterator[None]:
-    """Whatever is asked of the queue meanwhile ends in `error`."""
+    """Make every call of the queue raise `error` in the block."""
 
     async def page(_limit: int, _after: str | None) -> Any:
         raise error
@@ -65,7 +65,7 @@ def of_any_request(box: Box, method: str, path: str) -> Iterator[Had]:
     yield ask(box, f"{method} {path} HTTP/1.1\n\n\r\n\r\n".encode())
     yield ask(box, head(method, path, "Content-Length: 5, 5"))
     yield ask(box, head(method, path, "Content-Length: 5000"))
-    yield ask(box, head(method, path, "Transfer-Encoding: chunked"))  # and nothing of it comes
+    yield ask(box, head(method, path, "Transfer-Encoding: chunked"))  # and send nothing of it
     with (
         Box(limits=ListenerLimits(connections_of_one=1), proxies=("127.0.0.1",)).running() as crowded,
         crowded.connect() as first,
@@ -75,7 +75,7 @@ def of_any_request(box: Box, method: str, path: str) -> Iterator[Had]:
         yield ask(crowded, head(method, path, FROM_ONE))
     with pytest.MonkeyPatch.context() as patch:
         for endpoint in ("Status", "Tasks"):
-            patch.delattr(f"camiohookd.web.hook.{endpoint}.serve")  # a fault that nobody thought of
+            patch.delattr(f"camiohookd.web.hook.{endpoint}.serve")  # an unexpected exception
         yield ask(box, head(method, path, "Content-Length: 0"))
 
 
@@ -119,7 +119,7 @@ def test_describes_exactly_the_responses_that_occur(path: str, method: str) -> N
     assert had == described(path, method)
 
 
-def test_only_the_paths_and_methods_of_the_public_listener_are_described() -> None:
+def test_describes_only_the_public_listener() -> None:
     methods = {path: set(item) - {"parameters"} for path, item in DESCRIPTION["paths"].items()}
     status = {"get", "head"}
     assert methods == {"/": status, "/tasks": status, "/tasks/": status, "/tasks/{api_key}": {"get", "head", "post"}}

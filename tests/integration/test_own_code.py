@@ -1,4 +1,4 @@
-"""The daemon with the owner's own labels: whatever that code does, no event is lost and none is wrongly labelled."""
+"""The daemon with the owner's labeling code: faults of that code lose no event and mislabel none."""
 
 import json
 import os
@@ -22,7 +22,7 @@ PATIENCE = 30.0
 
 
 def own(folder: Path, text: str, **more: str) -> dict[str, str]:
-    """The settings for a script of that text."""
+    """Return the settings for a script with that text."""
     script = folder / "labeler.py"
     script.write_text(dedent(text))
     return {"CAMIOHOOKD_LABELER_KIND": "python", "CAMIOHOOKD_LABELER_SCRIPT": str(script), **more}
@@ -51,7 +51,7 @@ def test_the_bundled_program_labels_events(tmp_path: Path) -> None:
         assert list(labels) == ["landscape"]
 
 
-def test_killing_the_helper_in_the_middle_of_an_event_costs_a_retry_and_nothing_else(tmp_path: Path) -> None:
+def test_killing_the_helper_during_an_event_causes_only_a_retry(tmp_path: Path) -> None:
     settings = own(
         tmp_path,
         f"""
@@ -79,7 +79,7 @@ def test_killing_the_helper_in_the_middle_of_an_event_costs_a_retry_and_nothing_
         assert daemon.pending()["pending"] == 0
 
 
-def test_wrong_labels_fail_the_event_after_its_tries_with_file_and_line_and_nothing_is_posted(tmp_path: Path) -> None:
+def test_wrong_labels_fail_the_event_after_retries_with_file_and_line(tmp_path: Path) -> None:
     settings = own(
         tmp_path,
         """
@@ -102,7 +102,7 @@ def test_wrong_labels_fail_the_event_after_its_tries_with_file_and_line_and_noth
         assert labels_of(camio, "one") == ["mended"]
 
 
-def test_while_the_labeler_cannot_be_started_events_wait_and_the_status_says_why(tmp_path: Path) -> None:
+def test_events_wait_while_the_labeler_cannot_start_and_the_status_says_why(tmp_path: Path) -> None:
     interpreter = tmp_path / "python"
     interpreter.symlink_to(sys.executable)
     settings = own(tmp_path, "import os\ndef compute_labels(images): return [str(os.getpid())]")
@@ -122,7 +122,7 @@ def test_while_the_labeler_cannot_be_started_events_wait_and_the_status_says_why
         assert "the queue waits: " in daemon.log
 
 
-def test_a_stop_in_the_middle_of_an_event_leaves_it_for_the_next_start_and_no_process_behind(tmp_path: Path) -> None:
+def test_a_stop_during_an_event_keeps_it_and_leaves_no_process(tmp_path: Path) -> None:
     settings = own(
         tmp_path,
         f"""
@@ -135,7 +135,7 @@ def test_a_stop_in_the_middle_of_an_event_leaves_it_for_the_next_start_and_no_pr
         CAMIOHOOKD_LABELER_DEADLINE="10min",
     )
     with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin, settings) as daemon:
-        for _ in range(4):  # more often than a poisonous event may be begun
+        for _ in range(4):  # more often than the poison limit allows
             post_event(daemon, camio, "one")
             _wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
             helper = int((tmp_path / "pid").read_text())
@@ -159,7 +159,7 @@ def test_a_stop_in_the_middle_of_an_event_leaves_it_for_the_next_start_and_no_pr
         ({"CAMIOHOOKD_LABELER_INTERPRETER": "/nowhere"}, "cannot be started: /nowhere: No such file or directory"),
     ],
 )
-def test_what_cannot_be_started_ends_the_start_with_78_and_one_line(
+def test_owner_code_that_cannot_start_exits_with_78_and_one_line(
     tmp_path: Path, settings: dict[str, str], complaint: str
 ) -> None:
     daemon = Daemon(tmp_path, "http://127.0.0.1:9", own(tmp_path, "compute_labels = print") | settings)
@@ -172,7 +172,7 @@ def test_what_cannot_be_started_ends_the_start_with_78_and_one_line(
     assert "Traceback" not in done.stderr
 
 
-def test_the_code_sees_no_key_in_its_environment_its_arguments_or_its_open_files(tmp_path: Path) -> None:
+def test_owner_code_sees_no_key_in_environment_arguments_or_open_files(tmp_path: Path) -> None:
     settings = own(
         tmp_path,
         """
@@ -201,7 +201,7 @@ def _wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_an_exception_in_own_code_is_one_traceback_for_each_event(tmp_path: Path) -> None:
+def test_logs_one_traceback_per_event_for_an_exception_in_owner_code(tmp_path: Path) -> None:
     settings = own(
         tmp_path,
         """

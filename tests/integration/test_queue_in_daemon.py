@@ -1,4 +1,4 @@
-"""What the queue promises, seen from outside of the daemon: bounds, order, damage, figures, formats."""
+"""The queue's guarantees, seen from outside the daemon: limits, order, damage, metrics, formats."""
 
 import re
 import time
@@ -21,7 +21,7 @@ def _wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_over_max_tasks_an_event_is_told_when_to_come_again_and_then_taken(tmp_path: Path) -> None:
+def test_refuses_events_over_max_tasks_with_retry_after_and_accepts_them_later(tmp_path: Path) -> None:
     with (
         FakeCamioThread(lambda _name, _nth: ScriptedResponse(503)) as camio,
         Daemon(tmp_path, camio.origin, {"CAMIOHOOKD_QUEUE_MAX_TASKS": "2"}) as daemon,
@@ -37,10 +37,10 @@ def test_over_max_tasks_an_event_is_told_when_to_come_again_and_then_taken(tmp_p
         camio.wait_until(lambda arrived: all(any(each.accepted for each in every) for every in arrived.values()), 60)
 
 
-def test_with_order_newest_a_fresh_event_is_labelled_before_the_backlog(tmp_path: Path) -> None:
+def test_order_newest_labels_a_new_event_before_the_backlog(tmp_path: Path) -> None:
     settings = {"CAMIOHOOKD_QUEUE_ORDER": "newest", "CAMIOHOOKD_LABELER_THREADS": "1"}
     with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin, settings) as daemon:
-        # While the first is labelled and the second is in hand already, the others become a backlog.
+        # While the first is labelled and the second is claimed, the others become a backlog.
         post_event(daemon, camio, "slow", pictures=[CAT] * 100)
         for name in ("next", "old", "older-than-new", "new"):
             post_event(daemon, camio, name)
@@ -49,7 +49,7 @@ def test_with_order_newest_a_fresh_event_is_labelled_before_the_backlog(tmp_path
     assert re.findall(r"labelled task=(\d+)", log) == ["1", "2", "5", "4", "3"]
 
 
-def test_a_damaged_record_is_a_metric_and_a_line_in_the_log_and_costs_no_event(tmp_path: Path) -> None:
+def test_counts_and_logs_a_damaged_record_and_loses_no_event(tmp_path: Path) -> None:
     with FakeCamioThread(lambda _name, _nth: ScriptedResponse(503)) as camio, Daemon(tmp_path, camio.origin) as daemon:
         for name in ("one", "two"):
             post_event(daemon, camio, name)
@@ -63,7 +63,7 @@ def test_a_damaged_record_is_a_metric_and_a_line_in_the_log_and_costs_no_event(t
         camio.wait_until(lambda arrived: all(any(each.accepted for each in every) for every in arrived.values()), 60)
 
 
-def test_the_bytes_written_for_an_event_are_a_metric_and_few(tmp_path: Path) -> None:
+def test_counts_the_bytes_written_for_an_event_and_writes_few(tmp_path: Path) -> None:
     with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin) as daemon:
         for number in range(5):
             post_event(daemon, camio, f"event-{number}")
@@ -73,7 +73,7 @@ def test_the_bytes_written_for_an_event_are_a_metric_and_few(tmp_path: Path) -> 
     assert len(CAT) < written <= 1.1 * len(CAT) + 2048
 
 
-def test_a_state_folder_of_a_newer_format_ends_the_start_with_78_and_is_left_alone(tmp_path: Path) -> None:
+def test_a_state_folder_of_a_newer_format_exits_with_78_unchanged(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path, "http://127.0.0.1:1")
     daemon.state.mkdir()
     (daemon.state / "format").write_text("4\n")
@@ -84,7 +84,7 @@ def test_a_state_folder_of_a_newer_format_ends_the_start_with_78_and_is_left_alo
     assert not list(daemon.state.glob("queue*"))
 
 
-def test_is_not_ready_if_labels_may_be_sent_nowhere(tmp_path: Path) -> None:
+def test_is_not_ready_if_no_callback_host_is_allowed(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path, "http://127.0.0.1:1", {"CAMIOHOOKD_CALLBACK_ALLOW_HOSTS": "[]"})
     daemon.start(wait=False)
     try:

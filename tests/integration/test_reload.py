@@ -1,4 +1,4 @@
-"""SIGHUP: settings, rules, keys and log level again, all of it or none of it, and what has to wait for a restart."""
+"""SIGHUP reloads settings, rules, keys and log level, all or none, and reports what needs a restart."""
 
 import json
 import signal
@@ -37,7 +37,7 @@ def status_of(daemon: Daemon, key: str) -> int:
     return requests.get(f"http://127.0.0.1:{daemon.port}/tasks/{key}", timeout=PATIENCE).status_code
 
 
-def test_rules_hold_from_the_next_event_on(tmp_path: Path, camio: FakeCamioThread) -> None:
+def test_new_rules_apply_from_the_next_event(tmp_path: Path, camio: FakeCamioThread) -> None:
     with Daemon(tmp_path, camio.origin) as daemon:
         assert "cat" in labels_of(daemon, camio, "one")
         (tmp_path / "camiohookd.toml").write_text(NOTHING)
@@ -48,7 +48,7 @@ def test_rules_hold_from_the_next_event_on(tmp_path: Path, camio: FakeCamioThrea
         assert "cat" in labels_of(daemon, camio, "three")
 
 
-def test_a_key_from_the_settings_and_the_log_level_hold_at_once(tmp_path: Path, camio: FakeCamioThread) -> None:
+def test_a_new_key_and_log_level_apply_at_once(tmp_path: Path, camio: FakeCamioThread) -> None:
     daemon = Daemon(tmp_path, camio.origin)
     del daemon.environ["CAMIOHOOKD_HOOK_API_KEY"]
     config = tmp_path / "camiohookd.toml"
@@ -86,7 +86,7 @@ def wait_until(condition: object) -> None:
         (NOTHING, f"{OTHER}\n", "line 1: expected a name"),
     ],
 )
-def test_one_thing_that_is_bad_keeps_everything_as_it_was(
+def test_one_bad_setting_leaves_everything_unchanged(
     tmp_path: Path, camio: FakeCamioThread, settings: str, keys: str, words: str
 ) -> None:
     daemon = Daemon(tmp_path, camio.origin)
@@ -107,7 +107,7 @@ def test_one_thing_that_is_bad_keeps_everything_as_it_was(
         assert status_of(daemon, OTHER) == 200
 
 
-def test_what_needs_a_restart_says_so_until_it_is_as_it_was(tmp_path: Path, camio: FakeCamioThread) -> None:
+def test_reports_settings_that_need_a_restart_until_they_are_reverted(tmp_path: Path, camio: FakeCamioThread) -> None:
     config = tmp_path / "camiohookd.toml"
     with Daemon(tmp_path, camio.origin) as daemon:
         config.write_text("[queue]\nmax_tasks = 5\n[hook]\nmax_images = 7\n")
@@ -118,7 +118,7 @@ def test_what_needs_a_restart_says_so_until_it_is_as_it_was(tmp_path: Path, cami
         assert "needs a restart" not in daemon.reload()
 
 
-def test_the_service_manager_is_told_of_each_reload_and_how_it_ended(tmp_path: Path) -> None:
+def test_notifies_systemd_of_each_reload_and_its_result(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
         notices.bind(str(tmp_path / "notify"))
         notices.settimeout(PATIENCE)
@@ -131,11 +131,11 @@ def test_the_service_manager_is_told_of_each_reload_and_how_it_ended(tmp_path: P
                 next_of(notices, status)
 
 
-def test_that_the_last_reload_failed_stays_to_be_seen_until_one_succeeds(tmp_path: Path) -> None:
+def test_shows_a_failed_reload_until_one_succeeds(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
         notices.bind(str(tmp_path / "notify"))
         notices.settimeout(PATIENCE)
-        systemd = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "300000"}  # a beat every 0.1 s
+        systemd = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "300000"}  # a heartbeat every 0.1 s
         with Daemon(tmp_path, "http://127.0.0.1:1", systemd) as daemon:
             for text, failed in (("[x]", True), ("", False)):
                 (tmp_path / "camiohookd.toml").write_text(text)
@@ -148,7 +148,7 @@ def test_that_the_last_reload_failed_stays_to_be_seen_until_one_succeeds(tmp_pat
 
 
 def next_of(notices: socket.socket, beginning: bytes) -> None:
-    """The next notice, which begins so; those of the sockets that are kept and of the heart that beats do not count."""
+    """Return the next notice, which must start with `beginning`; skip those of stored sockets and of the watchdog."""
     while (notice := notices.recv(4096)).startswith((b"FDSTORE", b"STATUS=")):
         pass
     assert notice.startswith(beginning)
@@ -176,7 +176,7 @@ def test_reloads_while_events_come_lose_none(tmp_path: Path, camio: FakeCamioThr
         assert daemon.stop() == 0
 
 
-def test_a_reload_asked_for_before_it_is_ready_is_done_then(tmp_path: Path) -> None:
+def test_does_a_reload_that_was_requested_before_ready(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path, "http://127.0.0.1:1")
     daemon.start(wait=False)
     try:

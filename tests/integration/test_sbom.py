@@ -1,4 +1,4 @@
-"""The bill of materials: all that is shipped, none of the tools, and the same bytes every time."""
+"""The bill of materials lists everything that is shipped and no build tools, in the same bytes every time."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def locked() -> set[tuple[str, str]]:
     return set(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
 
 
-def test_it_is_cyclonedx(bill: dict[str, Any]) -> None:
+def test_is_valid_cyclonedx(bill: dict[str, Any]) -> None:
     names = [f"{name}.SNAPSHOT.schema.json" for name in ("bom-1.6", "spdx", "jsf-0.82")]
     schema, *others = [json.loads((SCHEMAS / name).read_text()) for name in names]
     base = schema["$id"].rpartition("/")[0]
@@ -45,14 +45,14 @@ def test_it_is_cyclonedx(bill: dict[str, Any]) -> None:
     assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
 
 
-def test_what_is_in_it_is_of_the_locks_versions_and_no_tool(bill: dict[str, Any]) -> None:
+def test_has_the_locked_versions_and_no_build_tools(bill: dict[str, Any]) -> None:
     shipped = {each["name"]: each["version"] for each in bill["components"] if "purl" in each}
     assert shipped.items() <= locked()
     assert {"numpy", "onnxruntime", "pillow", "requests", "tornado", "certifi", "urllib3"} <= shipped.keys()
     assert not TOOLS & shipped.keys()
 
 
-def test_every_package_has_a_licence_and_the_hashes_of_the_lock(bill: dict[str, Any]) -> None:
+def test_every_package_has_a_licence_and_the_locked_hashes(bill: dict[str, Any]) -> None:
     lock = (ROOT / "requirements.lock").read_text()
     for each in bill["components"]:
         assert each["licenses"], each["name"]
@@ -61,13 +61,13 @@ def test_every_package_has_a_licence_and_the_hashes_of_the_lock(bill: dict[str, 
         assert "purl" not in each or all(f"sha256:{one['content']}" in lock for one in hashes)
 
 
-def test_the_model_is_in_it_with_its_hash(bill: dict[str, Any]) -> None:
+def test_lists_the_model_with_its_hash(bill: dict[str, Any]) -> None:
     (model,) = [each for each in bill["components"] if each["type"] == "machine-learning-model"]
     description = (ROOT / "models" / model["name"] / "model.toml").read_text()
     assert model["hashes"][0]["content"] in description
 
 
-def test_what_depends_on_what_leads_from_the_program_to_everything(bill: dict[str, Any]) -> None:
+def test_dependencies_lead_from_the_program_to_every_component(bill: dict[str, Any]) -> None:
     needs = {each["ref"]: each.get("dependsOn", []) for each in bill["dependencies"]}
     reached, ahead = set(), [bill["metadata"]["component"]["bom-ref"]]
     while ahead:
@@ -76,7 +76,7 @@ def test_what_depends_on_what_leads_from_the_program_to_everything(bill: dict[st
     assert reached == {"camiohookd", *(each["bom-ref"] for each in bill["components"])}
 
 
-def test_the_same_checkout_gives_the_same_bytes_and_the_only_time_is_the_one_that_is_set(tmp_path: Path) -> None:
+def test_is_reproducible_and_has_no_time_but_source_date_epoch(tmp_path: Path) -> None:
     first, second, later = (tmp_path / name for name in ("first", "second", "later"))
     sbom(first)
     sbom(second, PYTHONHASHSEED="7", TZ="Asia/Tokyo")
@@ -86,7 +86,7 @@ def test_the_same_checkout_gives_the_same_bytes_and_the_only_time_is_the_one_tha
     assert json.loads(later.read_text())["metadata"]["timestamp"] == "2026-11-22T22:00:00+00:00"
 
 
-def test_a_packager_names_the_folder_of_packages_and_what_came_from_debian(tmp_path: Path) -> None:
+def test_accepts_a_folder_of_packages_and_debian_versions(tmp_path: Path) -> None:
     output = tmp_path / "bill.json"
     assert sbom(output, "--debian", "python3.11=3.11.2-6+deb12u6").returncode == 0
     assert "pkg:deb/debian/python3.11@3.11.2-6%2Bdeb12u6?arch=source" in output.read_text()
@@ -95,7 +95,7 @@ def test_a_packager_names_the_folder_of_packages_and_what_came_from_debian(tmp_p
     assert "is not installed; ./build.sh venv installs" in refused.stderr
 
 
-def test_build_sh_writes_it_under_the_version_of_the_changelog() -> None:
+def test_build_sh_names_it_by_the_version_in_the_changelog() -> None:
     done = subprocess.run([str(ROOT / "build.sh"), "sbom"], capture_output=True, text=True, check=True)
     written = Path(done.stdout.strip())
     assert written.parent == ROOT / "dist"

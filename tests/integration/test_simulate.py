@@ -1,4 +1,4 @@
-"""The simulator against the daemon, both as the processes a user starts, with the model that is shipped."""
+"""The simulator and the daemon as the processes that a user starts, with the shipped model."""
 
 import os
 import socket
@@ -22,7 +22,7 @@ def free_address() -> str:
 
 @pytest.fixture
 def callbacks() -> str:
-    """Where the simulator listens, which the daemon must know before it starts."""
+    """Return the address for the simulator, which the daemon must know before it starts."""
     return free_address()
 
 
@@ -80,7 +80,7 @@ def test_real_pictures_come_back_labelled_and_valid(daemon: str, callbacks: str)
     assert KEY not in run.stdout + run.stderr
 
 
-def test_a_picture_that_cannot_be_labelled_is_reported_missing(daemon: str, callbacks: str, tmp_path: Path) -> None:
+def test_reports_an_event_without_labels_as_missing(daemon: str, callbacks: str, tmp_path: Path) -> None:
     png = bytes.fromhex(
         "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
         "1f15c4890000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082"
@@ -92,14 +92,14 @@ def test_a_picture_that_cannot_be_labelled_is_reported_missing(daemon: str, call
     assert "is missing" in run.stdout
 
 
-def test_a_simulator_the_daemon_does_not_allow_is_told_the_setting_to_add(daemon: str, callbacks: str) -> None:
+def test_shows_the_setting_to_add_if_the_daemon_does_not_allow_the_simulator(daemon: str, callbacks: str) -> None:
     other = free_address()
     run = simulate(daemon, "--listen", other)
     assert run.returncode == 1
     assert f'allow_hosts = ["camio.com", "*.camio.com", "http://{other}"]' in run.stdout
 
 
-def test_a_wrong_key_is_refused(daemon: str, callbacks: str, tmp_path: Path) -> None:
+def test_refuses_a_wrong_key(daemon: str, callbacks: str, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("not-the-key-at-all")
     run = simulate(daemon, "--listen", callbacks, "--key-file", str(tmp_path / "key"))
     assert run.returncode == 1

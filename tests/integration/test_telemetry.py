@@ -1,7 +1,7 @@
-"""ONNX Runtime, which reports home unless told not to, leaves no file behind and looks up no name.
+"""ONNX Runtime sends telemetry by default; here it leaves no file and looks up no name.
 
-Each test has a control, the same work without this package, to show that it would see what it looks for. The
-environments are made from nothing: ONNX Runtime keeps quiet when a variable says that it runs in a CI.
+Each test has a control, the same work without this package, which shows that the test can see telemetry. The
+environments have no variables of CI systems, because ONNX Runtime sends nothing there.
 """
 
 import os
@@ -32,7 +32,7 @@ session.run(None, {{"images": numpy.zeros((1, 3, 300, 300), "float32")}})
 
 
 class Running:
-    """A Python program in a home of its own; `prefix` is the command that it is given to."""
+    """A Python program with its own home; `prefix` is the command that runs it."""
 
     def __init__(self, program: str, home: Path, *prefix: str) -> None:
         home.mkdir()
@@ -52,7 +52,7 @@ class Running:
             self._process.communicate()
 
     def printed_until(self, start: str) -> list[str]:
-        """Its lines up to the first one that starts so, or to its end if there is none."""
+        """Return the lines up to the first one with that start, or up to the end."""
         assert self._process.stdout
         lines: list[str] = []
         while (not lines or not lines[-1].startswith(start)) and (line := self._process.stdout.readline()):
@@ -60,7 +60,7 @@ class Running:
         return lines
 
     def end(self) -> str:
-        """What it has printed since, and its exit status was 0."""
+        """Return the rest of its output; check that its exit status is 0."""
         rest, _ = self._process.communicate()
         assert self._process.returncode == 0
         return rest
@@ -71,7 +71,7 @@ def files_in(folder: Path) -> list[str]:
 
 
 def private_network() -> list[str]:
-    """The command that gives another command a network and mounts of its own."""
+    """Return the command that runs another command with its own network and mounts."""
     try_out = ["mount", "--bind", "/etc/resolv.conf", "/etc/resolv.conf"]
     complaint = ""
     for command in (["unshare", "--net", "--mount"], ["unshare", "--map-root-user", "--net", "--mount"]):
@@ -82,7 +82,7 @@ def private_network() -> list[str]:
     pytest.skip(f"NOT TESTED: that ONNX Runtime looks up no name; no private network can be made here: {complaint}")
 
 
-def test_no_file_is_left_behind(tmp_path: Path) -> None:
+def test_leaves_no_file(tmp_path: Path) -> None:
     for name, program in (("ours", OURS), ("control", CONTROL)):
         with Running(program, tmp_path / name) as running:
             assert running.printed_until("done")[-1] == "done\n"
@@ -91,11 +91,11 @@ def test_no_file_is_left_behind(tmp_path: Path) -> None:
     assert files_in(tmp_path / "ours") == []
 
 
-def test_no_name_is_looked_up(tmp_path: Path) -> None:
+def test_looks_up_no_name(tmp_path: Path) -> None:
     watched = [*private_network(), sys.executable, str(WATCHER)]
     with Running(OURS, tmp_path / "ours", *watched) as ours:
         printed = ours.printed_until("done")
-        # Ours waits already when the control starts, so it has had the longer time when the control has asked.
+        # Ours waits before the control starts, so it has had more time when the control looks up a name.
         with Running(CONTROL, tmp_path / "control", *watched) as control:
             asked = control.printed_until("asked")[-1]
         assert asked.startswith("asked"), "ONNX Runtime looks up no name without us either: this test sees nothing"

@@ -108,7 +108,7 @@ FILES: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_decoding_takes_no_more_bytes_than_were_reserved(kind: str) -> None:
+def test_decoding_takes_at_most_the_reserved_bytes(kind: str) -> None:
     data = FILES[kind]()
     for size in (None, (300, 300)) if kind.startswith("JPEG") else (None,):
         run = decode_in_a_process(data, size=size)
@@ -117,7 +117,7 @@ def test_decoding_takes_no_more_bytes_than_were_reserved(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG, progressive", "PNG, transparent", "WebP"])
-def test_four_threads_together_stay_within_the_bound(kind: str) -> None:
+def test_four_threads_together_stay_within_the_limit(kind: str) -> None:
     data = FILES[kind]()
     alone = decode_in_a_process(data)
     limit = alone.reserved * 3 // 2
@@ -127,7 +127,7 @@ def test_four_threads_together_stay_within_the_bound(kind: str) -> None:
     assert run.grown <= limit + 4 * SLACK
 
 
-def test_a_small_file_that_unpacks_to_much_is_refused_before_it_takes_memory() -> None:
+def test_refuses_a_small_file_that_unpacks_to_much_before_allocating() -> None:
     """38 bytes of WebP, 6324 x 6324 pixels, took 617 MB in each thread."""
     bits = (6324 - 1) | (6324 - 1) << 14
     body = b"\x2f" + bits.to_bytes(4, "little") + b"\x07\x10\xfd\x8f\xfe\x07\x22\xa2\xff\x01" + bytes(3)

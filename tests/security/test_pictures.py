@@ -294,7 +294,7 @@ def test_ignores_type_and_size_in_the_event(fields: dict[str, Any]) -> None:
     assert look_at(picture.data).size == (90, 60)
 
 
-def test_a_daemon_labels_what_it_can_of_an_event_of_bombs_and_its_memory_does_not_grow(tmp_path: Path) -> None:
+def test_labels_the_usable_pictures_of_an_event_of_bombs_without_memory_growth(tmp_path: Path) -> None:
     bombs = [
         claiming(65500, 65500),
         claiming(6300, 6300, PROGRESSIVE, PROGRESSIVE_FRAME),
@@ -336,7 +336,7 @@ def wait_until(condition: Callable[[], object], daemon: Daemon) -> None:
         time.sleep(0.05)
 
 
-def test_a_daemon_labels_the_cat_in_each_damaged_file_and_names_what_is_no_picture(tmp_path: Path) -> None:
+def test_labels_the_cat_in_each_damaged_file_and_names_other_files(tmp_path: Path) -> None:
     damaged = sorted((SAMPLES.parents[1] / "tests/unit/pictures/damaged").glob("*.jpg"))
     page = b"<!DOCTYPE html><html><title>Log in</title></html>"
     twice = base64.b64encode((SAMPLES / "chelsea.jpg").read_bytes())

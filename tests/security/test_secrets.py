@@ -405,23 +405,23 @@ def wait_until(condition: Callable[[], object], daemon: Daemon) -> None:
 @pytest.mark.parametrize(
     "secret", [API_KEY, SECOND_KEY, BAD_KEY, TOKEN, QUERY], ids=["key", "second key", "bad key", "token", "query"]
 )
-def test_a_secret_comes_out_nowhere_in_no_spelling(secret: str, everything: Everything) -> None:
+def test_no_output_contains_a_secret_in_any_spelling(secret: str, everything: Everything) -> None:
     assert len(everything.texts) > 250
     assert everything.places_of(secret) == []
 
 
-def test_no_line_of_the_tls_key_comes_out(everything: Everything) -> None:
+def test_no_output_contains_a_line_of_the_tls_key(everything: Everything) -> None:
     assert everything.tls_key_lines
     assert [place for line in everything.tls_key_lines for place in everything.places_of(line)] == []
 
 
-def test_nothing_that_is_marked_comes_out_in_parts(everything: Everything) -> None:
+def test_no_output_contains_part_of_a_secret(everything: Everything) -> None:
     allowed = b"MARKED"
     assert [where for where, text in everything.texts if allowed in text] == []
 
 
 @pytest.mark.parametrize("secret", [API_KEY, TOKEN, QUERY], ids=["key", "token", "query"])
-def test_the_search_finds_a_secret_however_it_is_written(secret: str) -> None:
+def test_the_search_finds_a_secret_in_every_spelling(secret: str) -> None:
     data = secret.encode()
     written = [data, quote(secret, safe="").encode(), json.dumps([secret]).encode(), html.escape(secret).encode()]
     written += [base64.b64encode(before + data + b"/behind") for before in (b"", b"x", b"xy", b"xyz")]
@@ -432,7 +432,7 @@ def test_the_search_finds_a_secret_however_it_is_written(secret: str) -> None:
         assert one.places_of(secret) == ["somewhere"], text
 
 
-def test_a_traceback_of_a_library_that_repeats_the_url_shows_neither_key_nor_query() -> None:
+def test_masks_key_and_query_in_a_traceback_that_repeats_the_url() -> None:
     try:
         try:
             requests.post(f"http://127.0.0.1:1/tasks/{API_KEY}?{QUERY}", timeout=PATIENCE)

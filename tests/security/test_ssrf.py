@@ -220,7 +220,7 @@ CAMIO = AllowList(["*.camio.com"]).check("https://a.b.c.camio.com/cb?secret")
     ],
     ids=" ".join,
 )  # fmt: skip
-def test_a_listed_name_with_a_private_address_is_not_called_but_tried_again_later(
+def test_retries_a_listed_name_with_a_private_address_without_calling_it(
     answer: list[str], connects: list[tuple[str, int]]
 ) -> None:
     outcome = deliver(Dns(answer), CAMIO)
@@ -255,7 +255,7 @@ def test_dns_rebinding_fails_because_the_checked_address_is_called(
     assert len(connects) == 2, "the next delivery looks the name up again and is refused"
 
 
-def test_a_connection_goes_to_the_address_of_the_first_answer_and_to_no_later_one(
+def test_connects_only_to_the_address_of_the_first_answer(
     peer: Callable[..., Peer],
 ) -> None:
     camio = peer(answering(200))
@@ -286,13 +286,13 @@ def test_checks_a_literal_address_when_it_connects(connects: list[tuple[str, int
     assert connects == []
 
 
-def test_a_name_without_an_address_is_tried_again_later(connects: list[tuple[str, int]]) -> None:
+def test_retries_a_name_without_an_address(connects: list[tuple[str, int]]) -> None:
     assert deliver(Dns([]), CAMIO) == DeliveryOutcome(
         OutcomeKind.TRANSIENT, None, "the connection failed (its name has no address)"
     )
 
 
-def test_a_resolver_that_never_answers_costs_a_bounded_time_and_number_of_threads() -> None:
+def test_limits_time_and_threads_for_a_resolver_that_never_answers() -> None:
     release = threading.Event()
 
     def never(_host: str, _port: int) -> list[SocketAddress]:
@@ -393,7 +393,7 @@ def flooding(beginning: bytes, again: bytes) -> Script:
     ],
     ids=["length", "chunks", "chunk size", "gzip", "no length", "headers", "header", "status", "100", "text", "zeros"],
 )  # fmt: skip
-def test_an_endless_answer_costs_little_memory_and_ends(script: Script, peer: Callable[..., Peer]) -> None:
+def test_stops_reading_an_endless_answer_with_little_memory(script: Script, peer: Callable[..., Peer]) -> None:
     camio = peer(script)
     with closing(Sender("1", deadline=2.0)) as sender:
         tracemalloc.start()
@@ -404,14 +404,14 @@ def test_an_endless_answer_costs_little_memory_and_ends(script: Script, peer: Ca
     assert peak < 10_000_000
 
 
-def test_a_handshake_that_drips_ends_at_the_deadline(peer: Callable[..., Peer]) -> None:
+def test_a_slow_handshake_ends_at_the_deadline(peer: Callable[..., Peer]) -> None:
     silent = peer(answering(200), greet=dripping(b"\x16\x03\x03\x40\x00"))
     with closing(Sender("1", connect_timeout=20, read_timeout=20, deadline=0.5)) as sender:
         outcome = sender.deliver(listed(f"https://127.0.0.1:{silent.port}/"), b"{}")
     assert outcome == DeliveryOutcome(OutcomeKind.TRANSIENT, None, "no whole answer within 0.5 s")
 
 
-def test_a_kept_connection_that_takes_no_more_ends_at_the_deadline(peer: Callable[..., Peer]) -> None:
+def test_a_kept_connection_that_stops_reading_ends_at_the_deadline(peer: Callable[..., Peer]) -> None:
     def deaf(connection: socket.socket) -> None:
         sending(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")(connection)
         threading.Event().wait(PATIENCE)
@@ -448,7 +448,7 @@ def test_tls_verifies_the_name_and_sends_it_as_sni_and_host(peer: Callable[..., 
 
 
 @pytest.mark.parametrize("of", ["DNS:evil.example", "IP:127.0.0.1", "DNS:*.hook.example", "DNS:example"])
-def test_a_certificate_for_another_name_gets_no_labels(of: str, peer: Callable[..., Peer], tmp_path: Path) -> None:
+def test_sends_no_labels_to_a_certificate_for_another_name(of: str, peer: Callable[..., Peer], tmp_path: Path) -> None:
     pair = make_certificate(tmp_path, of=of)
     camio = peer(answering(200), tls_of(pair, []))
     outcome = deliver(Dns(["127.0.0.1"]), listed(f"https://hook.example:{camio.port}/"), certificates=str(pair.cert))
@@ -457,7 +457,7 @@ def test_a_certificate_for_another_name_gets_no_labels(of: str, peer: Callable[.
     assert camio.requests == []
 
 
-def test_a_certificate_of_an_unknown_authority_gets_no_labels(peer: Callable[..., Peer], tmp_path: Path) -> None:
+def test_sends_no_labels_to_a_certificate_of_an_unknown_authority(peer: Callable[..., Peer], tmp_path: Path) -> None:
     camio = peer(answering(200), tls_of(make_certificate(tmp_path, of="DNS:hook.example"), []))
     other = make_certificate(tmp_path, "other", of="DNS:hook.example")
     outcome = deliver(Dns(["127.0.0.1"]), listed(f"https://hook.example:{camio.port}/"), certificates=str(other.cert))

@@ -1,4 +1,4 @@
-"""What a graph's shapes tell of how it is to be used."""
+"""Derive from a graph's shapes how to use the model."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def node(*shape: int | str | None, name: str = "x", kind: str = "tensor(float)")
         (("batch", 3, "height", None), ImageInput("x", "NCHW", 640, 640)),
     ],
 )
-def test_the_layout_and_the_size_are_read_off_the_input(shape: Shape, expected: ImageInput) -> None:
+def test_reads_layout_and_size_from_the_input(shape: Shape, expected: ImageInput) -> None:
     assert image_input([node(*shape)]) == expected
 
 
@@ -36,7 +36,7 @@ def test_the_layout_and_the_size_are_read_off_the_input(shape: Shape, expected: 
         [node(1, 3, 9, 9, kind="tensor(int64)")],
     ],
 )
-def test_an_input_that_is_no_picture_is_refused(inputs: list[Node]) -> None:
+def test_refuses_an_input_that_is_not_a_picture(inputs: list[Node]) -> None:
     with pytest.raises(ModelError, match="supported"):
         image_input(inputs)
 
@@ -58,20 +58,20 @@ SQUARE = (416, 416)  # cells of 8, 16 and 32 pixels: 3549; with 64: 3598
         ([node(1, 1000)], "classify", 1000),
     ],
 )
-def test_the_decoder_and_the_number_of_labels_are_worked_out(outputs: list[Node], decoder: str, labels: int) -> None:
+def test_derives_the_decoder_and_the_number_of_labels(outputs: list[Node], decoder: str, labels: int) -> None:
     contract = guess(outputs, SQUARE)
     assert (contract.decoder, contract.labels) == (decoder, labels)
     assert set(contract.outputs.values()) == {each.name for each in outputs}
     assert contract.task == ("classification" if decoder == "classify" else "detection")
 
 
-def test_a_decoder_that_was_asked_for_is_taken_where_several_fit() -> None:
+def test_uses_the_requested_decoder_if_several_fit() -> None:
     outputs = [node(1, 3549, 112)]
     assert guess(outputs, SQUARE).decoder == "yolox"
     assert guess(outputs, SQUARE, "nanodet").options["strides"] == [8, 16, 32]
 
 
-def test_outputs_that_nothing_can_read_are_named() -> None:
+def test_names_outputs_that_no_decoder_reads() -> None:
     with pytest.raises(ModelError, match=r"outputs are x tensor\(float\) \[1, 2, 3, 4\], which fit none of"):
         guess([node(1, 2, 3, 4)], SQUARE)
     with pytest.raises(ModelError, match="which the decoder ssd cannot read"):
@@ -90,7 +90,7 @@ def test_outputs_that_nothing_can_read_are_named() -> None:
         (2, {}, None),
     ],
 )
-def test_labels_are_named_by_the_exporter_or_by_coco(
+def test_takes_label_names_from_the_exporter_or_coco(
     count: int, metadata: dict[str, str], expected: tuple[str, ...] | None
 ) -> None:
     assert label_names(count, metadata, COCO) == expected

@@ -38,7 +38,7 @@ BOX = [[0.1, 0.2], [0.4, 0.2], [0.4, 0.7], [0.1, 0.7]]
 PICTURES: dict[str, Objects] = {TIME: (), LATER: ()}
 OBJECTS = {one.label: one for objects in KNOWN.values() for one in objects}
 
-# What the shipped model finds, and the truth of the bench, which it does not find.
+# The objects that the shipped model finds, and the bench, which it misses.
 FOUND = {
     "person": Area(0.0326, 0.0083, 0.7931, 0.9732),
     "cat": Area(0.0014, 0.0026, 0.8911, 0.9974),
@@ -57,7 +57,7 @@ def check(value: Any) -> Verdict:
     return check_reply(json.dumps(value).encode(), PICTURES)
 
 
-def test_the_contracts_own_example_is_valid() -> None:
+def test_the_example_of_the_contract_is_valid() -> None:
     assert check(reply()) == Verdict("image", {"cat": 0.93}, ())
 
 
@@ -67,7 +67,7 @@ def test_a_label_within_the_ranges_is_valid(probability: Any, polygon: Any) -> N
     assert check(reply(polygon, probability)).problems == ()
 
 
-def test_a_flat_list_is_valid_and_said_to_be_the_older_form() -> None:
+def test_a_flat_list_is_valid_and_reported_as_the_older_form() -> None:
     assert check(reply(labels=["cat", "dog"])) == Verdict("event", {"cat": None, "dog": None}, ())
 
 
@@ -102,7 +102,7 @@ def test_a_flat_list_is_valid_and_said_to_be_the_older_form() -> None:
         (reply([[0.1, 0.2], [0.1, 0.2], [0.1, 0.7], [0.1, 0.7]]), "upright box"),
     ],
 )
-def test_every_departure_from_the_contract_is_found(value: Any, problem: str) -> None:
+def test_finds_every_departure_from_the_contract(value: Any, problem: str) -> None:
     problems = check(value).problems
     assert any(problem in one for one in problems), problems
 
@@ -112,7 +112,7 @@ def test_every_departure_from_the_contract_is_found(value: Any, problem: str) ->
     [b"", b"\xff", b"{", b"[" * 100_000, b'{"status": "success", "status": "success", "labels": {}}',
      b'{"status": "success", "labels": [NaN]}'],
 )  # fmt: skip
-def test_a_reply_that_is_no_strict_json_is_a_problem(body: bytes) -> None:
+def test_reports_a_reply_that_is_not_strict_json(body: bytes) -> None:
     assert "not JSON" in check_reply(body, PICTURES).problems[0]
 
 
@@ -127,13 +127,13 @@ def problems_of(label: str, area: Area, known: KnownObject) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("label", OBJECTS)
-def test_a_box_on_the_object_that_is_known_to_be_there_is_valid(label: str) -> None:
+def test_a_box_on_a_known_object_is_valid(label: str) -> None:
     assert problems_of(label, FOUND[label], OBJECTS[label]) == ()
     assert problems_of(label.upper(), FOUND[label], OBJECTS[label]) == ()
 
 
 @pytest.mark.parametrize("label", OBJECTS)
-def test_a_box_counted_from_the_top_is_found_out_where_the_object_tells_up_from_down(label: str) -> None:
+def test_finds_a_box_with_y_from_the_top_if_the_object_shows_the_difference(label: str) -> None:
     right, wrong = FOUND[label], FOUND[label].mirrored()
     distance = abs((right.bottom + right.top) / 2 - (wrong.bottom + wrong.top) / 2)
     problems = problems_of(label, wrong, OBJECTS[label])
@@ -142,14 +142,14 @@ def test_a_box_counted_from_the_top_is_found_out_where_the_object_tells_up_from_
 
 
 @pytest.mark.parametrize("label", OBJECTS)
-def test_a_box_beside_the_object_is_found_out(label: str) -> None:
+def test_finds_a_box_beside_the_object(label: str) -> None:
     [problem] = problems_of(label, Area(0.9, 0.0, 1.0, 0.1), OBJECTS[label])
     assert f"does not lie on the {label}" in problem or "bottom-left corner" in problem
     assert problems_of("else", Area(0.9, 0.0, 1.0, 0.1), OBJECTS[label]) == ()
 
 
 @given(st.binary() | st.recursive(st.none() | st.text() | st.floats() | st.booleans(), st.lists).map(json.dumps))
-def test_any_reply_is_checked_without_an_error(body: bytes | str) -> None:
+def test_checks_any_reply_without_an_exception(body: bytes | str) -> None:
     body = body.encode() if isinstance(body, str) else body
     assert check_reply(body, PICTURES).problems
 
@@ -164,7 +164,7 @@ def boxes(draw: st.DrawFn) -> tuple[tuple[float, float], ...]:
 @given(
     st.dictionaries(st.text(min_size=1), st.builds(Label, st.floats(0, 1), st.just(()) | boxes()), max_size=3),
 )
-def test_what_the_service_writes_passes_the_check_that_was_written_without_it(found: dict[str, Label]) -> None:
+def test_replies_of_the_service_pass_the_independent_check(found: dict[str, Label]) -> None:
     labels: ImageLabels = {TIME: found, LATER: {}}
     verdict = check_reply(encode_reply(Reply(labels)), PICTURES)
     assert verdict.problems == ()
@@ -178,7 +178,7 @@ def test_the_bundled_pictures_make_one_event_by_default() -> None:
 
 
 @pytest.mark.parametrize(("pictures", "events"), [(1, 1), (4, 1), (5, 2), (10, 4), (11, 5), (100, 40)])
-def test_by_default_there_are_as_many_events_as_it_takes_to_send_every_picture(pictures: int, events: int) -> None:
+def test_sends_every_picture_by_default(pictures: int, events: int) -> None:
     assert enough_events(pictures) == events
 
 
@@ -194,7 +194,7 @@ def test_events_take_the_pictures_in_turn_with_distinct_timestamps_and_ids() -> 
     assert any(one.endswith("-0000") for one in timestamps)
 
 
-def test_an_event_is_one_that_the_service_can_read() -> None:
+def test_the_service_can_read_an_event() -> None:
     [event] = make_events(read_pictures([]).usable, 1)
     read = parse_event(event.body("https://camio.com/cb/1"))
     assert (read.rejected, read.warnings) == ((), ())
@@ -203,7 +203,7 @@ def test_an_event_is_one_that_the_service_can_read() -> None:
     }
 
 
-def test_a_folder_gives_its_jpeg_files_and_a_file_is_taken_whatever_it_is_called(tmp_path: Path) -> None:
+def test_takes_the_jpeg_files_of_a_folder_and_a_file_of_any_name(tmp_path: Path) -> None:
     sample = (SAMPLES / "coffee.jpg").read_bytes()
     for name in ("b.JPG", "a.jpeg", "notes.txt", "c.odd"):
         (tmp_path / name).write_bytes(sample)
@@ -212,7 +212,7 @@ def test_a_folder_gives_its_jpeg_files_and_a_file_is_taken_whatever_it_is_called
     assert pictures.left_out == []
 
 
-def test_a_folder_without_pictures_and_a_file_that_is_none_are_named(tmp_path: Path) -> None:
+def test_names_a_folder_without_pictures_and_a_file_that_is_not_one(tmp_path: Path) -> None:
     with pytest.raises(CamiohookdError, match=r"no \.jpg file"):
         read_pictures([tmp_path])
     (tmp_path / "a.jpg").write_bytes(b"text")
@@ -230,7 +230,7 @@ def post(url: str, body: bytes) -> int:
             return error.code
 
 
-def test_the_fake_camio_counts_every_delivery_and_answers_as_told() -> None:
+def test_the_fake_camio_counts_deliveries_and_answers_as_scripted() -> None:
     answers = [ScriptedResponse(503, {"Retry-After": "1"}), ScriptedResponse(), ScriptedResponse()]
     with FakeCamioThread(lambda event_id, nth: answers[nth]) as camio:
         url = camio.callback_url("e1")
@@ -241,7 +241,7 @@ def test_the_fake_camio_counts_every_delivery_and_answers_as_told() -> None:
         assert post(url, b"4") == 410
 
 
-def test_the_fake_camio_answers_404_to_a_url_it_never_gave_out_and_405_to_a_get() -> None:
+def test_the_fake_camio_answers_404_to_an_unknown_url_and_405_to_a_get() -> None:
     with FakeCamioThread() as camio:
         assert post(f"{camio.origin}/callback/unknown", b"{}") == 404
         assert camio.strays == 1
@@ -250,14 +250,14 @@ def test_the_fake_camio_answers_404_to_a_url_it_never_gave_out_and_405_to_a_get(
         caught.value.close()
 
 
-def test_the_fake_camio_comes_back_at_the_same_address() -> None:
+def test_the_fake_camio_restarts_at_the_same_address() -> None:
     with FakeCamioThread() as camio:
         origin = camio.origin
     with FakeCamioThread(port=int(origin.rpartition(":")[2])) as camio:
         assert camio.origin == origin
 
 
-def test_waiting_in_vain_says_what_came() -> None:
+def test_a_timeout_says_what_arrived() -> None:
     with FakeCamioThread() as camio:
         post(camio.callback_url("e1"), b"{}")
         with pytest.raises(TimeoutError, match=r"'e1': 1"):
@@ -268,7 +268,7 @@ RECEIPT = b'{"status": "queued", "id": "17"}'
 
 
 class TinyHook:
-    """A hook of a few lines: `answers` are what it gives before it takes an event, `reply_to` makes its reply."""
+    """A small hook: it gives `answers` before it accepts an event, and sends the reply from `reply_to`."""
 
     def __init__(self) -> None:
         self.answers: list[tuple[int, dict[str, str], bytes]] = []
@@ -350,7 +350,7 @@ def simulate(
 Simulate = Callable[..., tuple[int, str]]
 
 
-def test_events_that_all_come_back_valid_end_with_status_0(hook: TinyHook, simulate: Simulate) -> None:
+def test_exits_with_0_if_every_event_comes_back_valid(hook: TinyHook, simulate: Simulate) -> None:
     status, text = simulate("--events", 6, "--rate", 100)
     assert status == 0
     assert "6 of 6 events came back valid" in text
@@ -376,13 +376,13 @@ def test_images_may_be_several_files_and_folders(hook: TinyHook, simulate: Simul
     assert len(hook.events[0]["images"]) == 3
 
 
-def test_an_image_without_the_option_is_wrong_usage(simulate: Simulate) -> None:
+def test_an_image_without_the_option_is_a_usage_error(simulate: Simulate) -> None:
     status, text = simulate(SAMPLES / "chelsea.jpg")
     assert status == 2
     assert "--images" in text
 
 
-def test_an_invalid_reply_ends_with_status_1_and_says_what_is_wrong(hook: TinyHook, simulate: Simulate) -> None:
+def test_an_invalid_reply_exits_with_1_and_the_problem(hook: TinyHook, simulate: Simulate) -> None:
     hook.reply_to = lambda event: b'{"status": "success", "labels": {}}'
     status, text = simulate("--events", 2)
     assert status == 1
@@ -391,7 +391,7 @@ def test_an_invalid_reply_ends_with_status_1_and_says_what_is_wrong(hook: TinyHo
     assert "INVALID" in text
 
 
-def test_a_reply_of_another_content_type_is_invalid(hook: TinyHook, simulate: Simulate) -> None:
+def test_a_reply_with_another_content_type_is_invalid(hook: TinyHook, simulate: Simulate) -> None:
     hook.content_type = "text/plain"
     status, text = simulate()
     assert status == 1
@@ -399,7 +399,7 @@ def test_a_reply_of_another_content_type_is_invalid(hook: TinyHook, simulate: Si
 
 
 def replies_with(areas: dict[str, Area]) -> Callable[[dict[str, Any]], bytes]:
-    """What finds these objects on the bundled pictures, which it knows by their bytes."""
+    """Return a function that replies with these objects; it recognises the bundled pictures by their bytes."""
     known = {base64.b64encode(path.read_bytes()).decode(): objects for path, objects in KNOWN.items()}
 
     def reply_to(event: dict[str, Any]) -> bytes:
@@ -420,7 +420,7 @@ SHIPPED = {label: area for label, area in FOUND.items() if label != "bench"}
 
 
 @pytest.mark.parametrize("missing", [set(), {"cat"}, {"person", "motorcycle"}, {"person", "cat", "motorcycle"}])
-def test_a_model_may_miss_objects_of_the_bundled_pictures(
+def test_accepts_a_model_that_misses_objects_in_the_bundled_pictures(
     missing: set[str], hook: TinyHook, simulate: Simulate
 ) -> None:
     hook.reply_to = replies_with({label: area for label, area in SHIPPED.items() if label not in missing})
@@ -429,7 +429,7 @@ def test_a_model_may_miss_objects_of_the_bundled_pictures(
 
 
 @pytest.mark.parametrize("missing", [set(), {"cup"}, {"bench"}, {"person", "cat", "motorcycle"}])
-def test_a_hook_that_counts_y_from_the_top_always_fails_on_the_bundled_pictures(
+def test_fails_a_hook_that_counts_y_from_the_top_on_the_bundled_pictures(
     missing: set[str], hook: TinyHook, simulate: Simulate
 ) -> None:
     hook.reply_to = replies_with({label: area.mirrored() for label, area in FOUND.items() if label not in missing})
@@ -439,7 +439,7 @@ def test_a_hook_that_counts_y_from_the_top_always_fails_on_the_bundled_pictures(
 
 
 @pytest.mark.parametrize("event_form", [False, True])
-def test_a_hook_that_finds_nothing_on_the_bundled_pictures_fails(
+def test_fails_a_hook_that_finds_nothing_in_the_bundled_pictures(
     event_form: bool, hook: TinyHook, simulate: Simulate
 ) -> None:
     hook.reply_to = (lambda event: b'{"status": "success", "labels": []}') if event_form else replies_with({})
@@ -448,14 +448,14 @@ def test_a_hook_that_finds_nothing_on_the_bundled_pictures_fails(
     assert "nothing was found on the bundled pictures, which show a person, a cat, a cup, a motorcycle, a bench" in text
 
 
-def test_a_hook_that_mixes_up_its_labels_fails_on_the_bundled_pictures(hook: TinyHook, simulate: Simulate) -> None:
+def test_fails_a_hook_that_mixes_up_its_labels_on_the_bundled_pictures(hook: TinyHook, simulate: Simulate) -> None:
     hook.reply_to = lambda event: b'{"status": "success", "labels": ["zebra", "broccoli"]}'
     status, text = simulate()
     assert status == 1
     assert "only broccoli, zebra was found on the bundled pictures" in text
 
 
-def test_nothing_is_asked_of_other_pictures(hook: TinyHook, simulate: Simulate, tmp_path: Path) -> None:
+def test_expects_no_objects_in_other_pictures(hook: TinyHook, simulate: Simulate, tmp_path: Path) -> None:
     (tmp_path / "one.jpg").write_bytes((SAMPLES / "coffee.jpg").read_bytes())
     hook.reply_to = replies_with({})
     assert simulate("--images", tmp_path)[0] == 0
@@ -467,7 +467,7 @@ def test_nothing_is_asked_of_other_pictures(hook: TinyHook, simulate: Simulate, 
     [b"", b"ok", b"[]", b"{}", b'{"status": "ok"}', b'{"status": "queued"}', b'{"status": "queued", "id": 5}',
      b'{"status": "queued", "id": ""}', b'{"status": [], "id": "5"}', b"[" * 100_000],
 )  # fmt: skip
-def test_a_200_that_is_no_receipt_is_a_fault_though_the_labels_are_good(
+def test_a_200_without_a_receipt_is_a_fault_even_if_the_labels_are_good(
     body: bytes, hook: TinyHook, simulate: Simulate
 ) -> None:
     hook.answers = [(200, {}, body)]
@@ -479,14 +479,12 @@ def test_a_200_that_is_no_receipt_is_a_fault_though_the_labels_are_good(
 
 
 @pytest.mark.parametrize("status", ["queued", "duplicate"])
-def test_both_receipts_of_an_event_are_good(status: str, hook: TinyHook, simulate: Simulate) -> None:
+def test_accepts_both_receipts_of_an_event(status: str, hook: TinyHook, simulate: Simulate) -> None:
     hook.answers = [(200, {}, json.dumps({"status": status, "id": "5", "more": 1}).encode())]
     assert simulate()[0] == 0
 
 
-def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_sent(
-    hook: TinyHook, simulate: Simulate, tmp_path: Path
-) -> None:
+def test_names_an_unreadable_picture_and_sends_the_others(hook: TinyHook, simulate: Simulate, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"text")
     (tmp_path / "b.jpg").write_bytes((SAMPLES / "coffee.jpg").read_bytes())
     status, text = simulate("--images", tmp_path)
@@ -497,7 +495,7 @@ def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_sent(
 
 
 def on_a_terminal(url: str, *arguments: str) -> str:
-    """What `simulate` writes to its standard error, when that is a terminal."""
+    """Return what `simulate` writes to standard error if that is a terminal."""
     terminal, end = pty.openpty()
     command = [sys.executable, "-m", "camiohookd", "simulate", "--url", url, *arguments]
     environment = os.environ | {"CAMIOHOOKD_HOOK_API_KEY": KEY, "TERM": "xterm"}
@@ -512,18 +510,18 @@ def on_a_terminal(url: str, *arguments: str) -> str:
     return written.decode()
 
 
-def test_on_a_terminal_many_events_have_a_progress_bar_and_few_have_none(hook: TinyHook) -> None:
+def test_shows_a_progress_bar_on_a_terminal_for_many_events_only(hook: TinyHook) -> None:
     shown = on_a_terminal(hook.url, "--events", "6")
     assert "events" in shown
     assert "100%" in shown
     assert on_a_terminal(hook.url, "--events", "5") == ""
 
 
-def test_without_a_terminal_there_is_no_progress_bar(simulate: Simulate) -> None:
+def test_shows_no_progress_bar_without_a_terminal(simulate: Simulate) -> None:
     assert "%" not in simulate("--events", 6)[1]
 
 
-def test_labels_that_never_come_end_with_status_1_and_are_named_missing(hook: TinyHook, simulate: Simulate) -> None:
+def test_exits_with_1_and_reports_labels_that_never_arrive(hook: TinyHook, simulate: Simulate) -> None:
     hook.reply_to = lambda event: None if len(event["images"]) == 1 else labels_for(event)
     status, text = simulate("--events", 2, "--timeout", 0.5)
     assert status == 1
@@ -532,35 +530,35 @@ def test_labels_that_never_come_end_with_status_1_and_are_named_missing(hook: Ti
     assert "no labels came within 0.5 s" in text
 
 
-def test_the_older_form_is_valid_and_said(hook: TinyHook, simulate: Simulate) -> None:
+def test_the_older_form_is_valid_and_reported(hook: TinyHook, simulate: Simulate) -> None:
     hook.reply_to = lambda event: b'{"status": "success", "labels": ["cat"]}'
     status, text = simulate()
     assert status == 0
     assert "1 of the replies were in the older form" in text
 
 
-def test_a_busy_hook_is_asked_again_after_its_retry_after(hook: TinyHook, simulate: Simulate) -> None:
+def test_posts_to_a_busy_hook_again_after_its_retry_after(hook: TinyHook, simulate: Simulate) -> None:
     hook.answers = [(503, {"Retry-After": "0"}, b"{}")] * 2
     status, text = simulate()
     assert status == 0
     assert "200 (3 posts)" in text
 
 
-def test_a_hook_that_stays_busy_over_the_timeout_fails(hook: TinyHook, simulate: Simulate) -> None:
+def test_fails_a_hook_that_is_busy_past_the_timeout(hook: TinyHook, simulate: Simulate) -> None:
     hook.answers = [(503, {"Retry-After": "3600"}, b"queue_full")]
     status, text = simulate()
     assert status == 1
     assert "the hook answered 503: queue_full" in text
 
 
-def test_a_repeated_delivery_is_accepted_and_reported(hook: TinyHook, simulate: Simulate) -> None:
+def test_accepts_and_reports_a_repeated_delivery(hook: TinyHook, simulate: Simulate) -> None:
     hook.deliveries = 2
     repeated = threading.Event()
     hook.after_delivery = repeated.set
 
     def reply_to(event: dict[str, Any]) -> bytes:
         if len(event["images"]) == 1:
-            # The second event is held back until the first one's labels have come twice.
+            # The second event waits until the first one's labels have arrived twice.
             repeated.wait(10)
         return labels_for(event)
 
@@ -570,7 +568,7 @@ def test_a_repeated_delivery_is_accepted_and_reported(hook: TinyHook, simulate: 
     assert "repetitions, which the contract allows" in text
 
 
-def test_a_refused_callback_shows_the_setting_to_add(hook: TinyHook, simulate: Simulate) -> None:
+def test_shows_the_setting_to_add_if_the_callback_is_refused(hook: TinyHook, simulate: Simulate) -> None:
     error = {"code": "callback_not_allowed", "message": "callbacks to 127.0.0.1 are not allowed", "field": None}
     hook.answers = [(400, {}, json.dumps({"error": error}).encode())]
     status, text = simulate("--listen", "127.0.0.1:0")
@@ -580,14 +578,14 @@ def test_a_refused_callback_shows_the_setting_to_add(hook: TinyHook, simulate: S
     assert "CAMIOHOOKD_CALLBACK_ALLOW_HOSTS='[" in text
 
 
-def test_an_answer_that_repeats_the_key_is_shown_without_it(hook: TinyHook, simulate: Simulate) -> None:
+def test_masks_the_key_in_an_answer_that_repeats_it(hook: TinyHook, simulate: Simulate) -> None:
     hook.answers = [(404, {}, f"there is no /tasks/{KEY}".encode())]
     status, text = simulate()
     assert status == 1
     assert "/tasks/***" in text
 
 
-def test_a_hook_that_is_not_there_ends_with_status_1(simulate: Simulate) -> None:
+def test_exits_with_1_if_no_hook_listens(simulate: Simulate) -> None:
     status, text = simulate(url="http://127.0.0.1:9")
     assert status == 1
     assert "no answer from http://127.0.0.1:9: Connection refused; is the daemon running?" in text
@@ -595,7 +593,7 @@ def test_a_hook_that_is_not_there_ends_with_status_1(simulate: Simulate) -> None
 
 @pytest.fixture
 def https_hook(hook: TinyHook, tmp_path: Path) -> str:
-    """The address of the hook, which speaks https with a self-made certificate for 127.0.0.1."""
+    """Return the address of a hook with https and a self-signed certificate for 127.0.0.1."""
     certificate, key = make_certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
@@ -603,15 +601,15 @@ def https_hook(hook: TinyHook, tmp_path: Path) -> str:
     return hook.url.replace("http:", "https:")
 
 
-def test_https_at_a_plain_http_port_is_told(hook: TinyHook, simulate: Simulate) -> None:
+def test_reports_https_to_a_plain_http_port(hook: TinyHook, simulate: Simulate) -> None:
     https = hook.url.replace("http:", "https:")
     status, text = simulate(url=https)
     assert status == 1
     assert f"{https} does not speak https: use --url {hook.url}" in text
 
 
-def test_https_at_a_port_that_stays_silent_is_told(simulate: Simulate, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The daemon waits for the rest of what it takes for a request."""
+def test_reports_https_to_a_port_that_does_not_answer(simulate: Simulate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon takes the TLS handshake for the beginning of a request, and waits for the rest."""
     monkeypatch.setattr(reach, "PROBE_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"https://127.0.0.1:{listener.getsockname()[1]}"
@@ -620,13 +618,13 @@ def test_https_at_a_port_that_stays_silent_is_told(simulate: Simulate, monkeypat
     assert f"{url} does not speak https" in text
 
 
-def test_plain_http_at_an_https_port_is_told(hook: TinyHook, simulate: Simulate, https_hook: str) -> None:
+def test_reports_plain_http_to_an_https_port(hook: TinyHook, simulate: Simulate, https_hook: str) -> None:
     status, text = simulate(url=hook.url)
     assert status == 1
     assert f"{hook.url} speaks https, not plain http: use --url {https_hook}" in text
 
 
-def test_a_self_made_certificate_is_refused_unless_insecure_is_given(
+def test_refuses_a_self_signed_certificate_without_insecure(
     hook: TinyHook, simulate: Simulate, https_hook: str
 ) -> None:
     status, text = simulate(url=https_hook)
@@ -638,7 +636,7 @@ def test_a_self_made_certificate_is_refused_unless_insecure_is_given(
 
 
 @pytest.mark.parametrize("any_address", [False, True])
-def test_without_a_url_the_address_comes_from_the_settings(
+def test_takes_the_address_from_the_settings_by_default(
     hook: TinyHook, simulate: Simulate, monkeypatch: pytest.MonkeyPatch, any_address: bool
 ) -> None:
     listen = hook.url.removeprefix("http://")
@@ -648,7 +646,7 @@ def test_without_a_url_the_address_comes_from_the_settings(
     assert hook.paths == {f"/tasks/{KEY}"}
 
 
-def test_without_a_url_a_hook_with_a_certificate_is_reached_by_https_whatever_the_certificates_name(
+def test_uses_https_by_default_if_the_hook_has_a_certificate_for_any_name(
     hook: TinyHook, simulate: Simulate, https_hook: str, tmp_path: Path
 ) -> None:
     listen = hook.url.removeprefix("http://")
@@ -657,7 +655,7 @@ def test_without_a_url_a_hook_with_a_certificate_is_reached_by_https_whatever_th
     assert status == 0, text
 
 
-def test_listening_everywhere_gives_out_the_address_that_the_hook_sees(hook: TinyHook, simulate: Simulate) -> None:
+def test_listening_on_all_addresses_uses_the_address_that_the_hook_sees(hook: TinyHook, simulate: Simulate) -> None:
     status, _ = simulate("--listen", "0.0.0.0:0")
     assert status == 0
     assert hook.events[0]["callback_url"].startswith("http://127.0.0.1:")
@@ -682,7 +680,7 @@ def test_the_key_can_come_from_the_configuration(
     assert hook.paths == {f"/tasks/{KEY}"}
 
 
-def test_without_a_key_the_configuration_is_wrong(
+def test_reports_a_configuration_error_without_a_key(
     simulate: Simulate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CAMIOHOOKD_HOOK_API_KEY")
@@ -708,13 +706,13 @@ def test_without_a_key_the_configuration_is_wrong(
         ("--images", "/nowhere"),
     ],
 )
-def test_a_wrong_option_is_wrong_usage(arguments: tuple[str, str], simulate: Simulate) -> None:
+def test_a_wrong_option_is_a_usage_error(arguments: tuple[str, str], simulate: Simulate) -> None:
     status, text = simulate(*arguments)
     assert status == 2
     assert arguments[0] in text
 
 
-def test_a_listening_address_in_use_ends_with_status_1(hook: TinyHook, simulate: Simulate) -> None:
+def test_exits_with_1_if_the_listening_address_is_in_use(hook: TinyHook, simulate: Simulate) -> None:
     status, text = simulate("--listen", hook.url.removeprefix("http://"))
     assert status == 1
     assert "--listen 127.0.0.1:" in text

@@ -1,4 +1,4 @@
-"""Captions can be read wherever an object is."""
+"""Captions are readable wherever an object is."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -13,19 +13,19 @@ from camiohookd.pictures.detections import Box, Detection
 
 
 def letter_rows(box: Box) -> int:
-    """How many rows of pixels the letters of the caption take, on white."""
+    """Return the number of pixel rows with letters of the caption, on white."""
     drawn = annotate(Image.new("RGB", (450, 300), "white"), [Detection("cat", 0.92, box)])
     return int((np.asarray(drawn).max(axis=2) < 60).any(axis=1).sum())
 
 
 @pytest.mark.parametrize("top", [0.0, 0.3, 0.6, 1.2, 2.7, 11.4, 60.5])
-def test_a_caption_has_all_of_its_letters_also_at_the_upper_edge(top: float) -> None:
+def test_draws_whole_letters_at_the_upper_edge(top: float) -> None:
     assert letter_rows(Box(0.4, top, 200, 290)) == letter_rows(Box(100, 100, 200, 290))
 
 
 @pytest.mark.parametrize("count", [1, 2, 6])
-def test_no_caption_covers_the_name_of_a_zone(count: int) -> None:
-    """The zone's name alone has its colour in full; it has as many of these pixels with objects as without."""
+def test_captions_do_not_cover_the_name_of_a_zone(count: int) -> None:
+    """Only the zone's name has the zone's full colour; objects leave the number of these pixels unchanged."""
     zone = Zone(name="drive", polygon=((0.2, 0.3), (0.9, 0.3), (0.9, 0.9), (0.2, 0.9)))
     objects = [Detection("cat", 0.9 - number / 10, Box(90, 91 + number, 400, 270)) for number in range(count)]
     reasons = [(found, "outside zone drive") for found in objects]

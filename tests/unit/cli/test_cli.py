@@ -29,7 +29,7 @@ def camiohookd(*arguments: str, **environ: str) -> subprocess.CompletedProcess[s
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], int]:
-    """Runs a function as a command of the program and gives the exit status."""
+    """Run a function as a command of the program; return the exit status."""
 
     def run(body: Callable[[], object]) -> int:
         monkeypatch.setattr(cli.LazyGroup, "get_command", lambda *_: click.Command("try", callback=body))
@@ -61,20 +61,20 @@ def raising(error: BaseException) -> Callable[[], object]:
         (raising(KeyboardInterrupt()), ExitStatus.INTERRUPTED),
     ],
 )
-def test_however_a_command_ends_the_exit_status_says_it(
+def test_the_exit_status_says_how_a_command_ended(
     command: Callable[[Callable[[], object]], int], body: Callable[[], object], status: ExitStatus
 ) -> None:
     assert command(body) == status
 
 
-def test_an_error_of_ours_is_one_line_on_stderr(
+def test_a_known_error_is_one_line_on_stderr(
     command: Callable[[Callable[[], object]], int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     command(raising(ConfigError("the file is wrong")))
     assert capsys.readouterr() == ("", "camiohookd: error: the file is wrong\n")
 
 
-def test_help_names_every_command_and_the_way_to_completion() -> None:
+def test_help_names_every_command_and_how_to_get_completion() -> None:
     done = camiohookd("--help")
     assert done.returncode == ExitStatus.FINE
     for name in ("serve", "check", "example-config", "label", "simulate", "key", "hooks", "queue"):
@@ -83,7 +83,7 @@ def test_help_names_every_command_and_the_way_to_completion() -> None:
 
 
 @pytest.mark.parametrize("name", ["serve", "check", "example-config", "label", "simulate", "key", "hooks", "queue"])
-def test_every_command_explains_itself(name: str) -> None:
+def test_every_command_has_help(name: str) -> None:
     done = camiohookd(name, "--help")
     assert done.returncode == ExitStatus.FINE
     assert done.stdout.startswith(f"Usage: camiohookd {name} ")
@@ -100,18 +100,18 @@ def test_completion_comes_from_click() -> None:
     assert done.stdout == "plain,example-config\n"
 
 
-def test_the_version_is_the_packages() -> None:
+def test_prints_the_version_of_the_package() -> None:
     assert camiohookd("--version").stdout == f"camiohookd, version {version('camiohookd')}\n"
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["check", "--nonsense"], ["check", "nonsense"]])
-def test_wrong_usage_ends_with_2(arguments: list[str]) -> None:
+def test_a_usage_error_exits_with_2(arguments: list[str]) -> None:
     done = camiohookd(*arguments)
     assert (done.returncode, done.stdout) == (ExitStatus.USAGE, "")
     assert "--help" in done.stderr
 
 
-def test_check_says_ok(tmp_path: Path) -> None:
+def test_check_prints_ok(tmp_path: Path) -> None:
     path = tmp_path / "c.toml"
     path.write_text('[log]\nlevel = "debug"\n')
     done = camiohookd("check", "--config", str(path))
@@ -122,7 +122,7 @@ def test_check_says_ok(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["[log]\nlevel = 'loud'\n", "[hook]\nkey = 1\n", "[hook", '[hook]\napi_keys_file = "/x"']
 )
-def test_check_and_serve_alike_refuse_a_bad_configuration_with_78(tmp_path: Path, name: str, text: str) -> None:
+def test_check_and_serve_exit_with_78_for_a_bad_configuration(tmp_path: Path, name: str, text: str) -> None:
     path = tmp_path / "c.toml"
     path.write_text(text)
     done = camiohookd(name, "--config", str(path))
@@ -133,7 +133,7 @@ def test_check_and_serve_alike_refuse_a_bad_configuration_with_78(tmp_path: Path
 
 @pytest.fixture(params=["missing", "no description", "broken description", "no model file", "wrong checksum", "empty"])
 def bad_model(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The setting of a model that cannot be used."""
+    """Set a model that cannot be used."""
     model = tmp_path / "model"
     match request.param:
         case "missing":
@@ -154,7 +154,7 @@ def bad_model(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(model)
 
 
-def test_check_and_serve_refuse_an_unusable_model_with_78_and_the_same_words(tmp_path: Path, bad_model: str) -> None:
+def test_check_and_serve_exit_with_78_and_the_same_error_for_an_unusable_model(tmp_path: Path, bad_model: str) -> None:
     environ = {"CAMIOHOOKD_LABELER_MODEL": bad_model, "STATE_DIRECTORY": str(tmp_path / "state")}
     check, serve = (camiohookd(name, "--config", os.devnull, **environ) for name in ("check", "serve"))
     assert (check.returncode, check.stdout) == (serve.returncode, serve.stdout) == (ExitStatus.CONFIG, "")
@@ -163,13 +163,13 @@ def test_check_and_serve_refuse_an_unusable_model_with_78_and_the_same_words(tmp
 
 
 @pytest.mark.parametrize("name", ["check", "serve"])
-def test_without_a_key_neither_is_fine(name: str) -> None:
+def test_check_and_serve_fail_without_a_key(name: str) -> None:
     done = camiohookd(name, "--config", os.devnull, CAMIOHOOKD_HOOK_API_KEY="")
     assert done.returncode == ExitStatus.CONFIG
     assert "openssl rand -hex 24" in done.stderr
 
 
-def test_a_reader_that_goes_away_gets_no_complaint() -> None:
+def test_prints_no_error_if_the_reader_closes_the_pipe() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     command = [sys.executable, "-m", "camiohookd", "example-config"]
@@ -179,7 +179,7 @@ def test_a_reader_that_goes_away_gets_no_complaint() -> None:
 
 
 @pytest.mark.parametrize("arguments", [["check"], ["example-config"], ["--help"], ["label", SAMPLE]])
-def test_output_that_cannot_be_written_is_one_clear_line(arguments: list[str]) -> None:
+def test_reports_output_that_cannot_be_written_in_one_line(arguments: list[str]) -> None:
     command = [sys.executable, "-m", "camiohookd", *arguments]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command, env=ENVIRONMENT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
@@ -187,7 +187,7 @@ def test_output_that_cannot_be_written_is_one_clear_line(arguments: list[str]) -
     assert done.stderr == "camiohookd: error: cannot write to standard output: No space left on device\n"
 
 
-def test_an_error_of_the_system_that_nobody_expected_is_not_taken_for_one_of_the_output(
+def test_does_not_report_another_system_error_as_an_output_error(
     command: Callable[[Callable[[], object]], int],
 ) -> None:
     with pytest.raises(ConnectionRefusedError):
@@ -196,18 +196,18 @@ def test_an_error_of_the_system_that_nobody_expected_is_not_taken_for_one_of_the
         command(raising(OSError(errno.ENOSPC, "No space left on device", "/somewhere")))
 
 
-def test_a_command_whose_output_was_closed_from_the_start_does_its_work() -> None:
+def test_runs_with_closed_standard_output() -> None:
     script = f"exec {sys.executable} -m camiohookd check --config /dev/null >&-"
     done = subprocess.run(["sh", "-c", script], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (ExitStatus.FINE, "")
 
 
-def test_under_systemd_an_error_has_the_priority_that_journalctl_filters_by() -> None:
+def test_prefixes_an_error_with_its_priority_under_systemd() -> None:
     done = camiohookd("check", "--config", "/nowhere", JOURNAL_STREAM="8:1234")
     assert done.stderr == "<3>camiohookd: error: /nowhere: there is no such file\n"
 
 
-def test_on_a_terminal_an_error_has_no_priority() -> None:
+def test_prefixes_no_priority_on_a_terminal() -> None:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "camiohookd", "check", "--config", "/nowhere"]
     subprocess.run(command, env=ENVIRONMENT | {"JOURNAL_STREAM": "8:1234"}, stderr=theirs, check=False)
@@ -216,12 +216,12 @@ def test_on_a_terminal_an_error_has_no_priority() -> None:
     os.close(ours)
 
 
-def test_ctrl_c_ends_a_command_with_130_and_without_a_traceback(tmp_path: Path) -> None:
+def test_ctrl_c_exits_with_130_and_no_traceback(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     command = [sys.executable, "-m", "camiohookd", "check", "--config", str(fifo)]
     process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
-    # RunnerOpener returns when the command has opened its end: from then on it waits for a configuration.
+    # The open returns when the command has opened its end; the command then waits for a configuration.
     with fifo.open("w"):
         process.send_signal(signal.SIGINT)
         _, complaint = process.communicate(timeout=30)

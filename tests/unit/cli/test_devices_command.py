@@ -1,4 +1,4 @@
-"""`camiohookd devices`: a table of what the model can run on."""
+"""`camiohookd devices`: list the devices that can run the model."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ CPU, FANCY, SLOW = Device("CPUExecutionProvider", "cpu", "AMD"), Device("FancyEx
 
 @pytest.fixture
 def output(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Output:
-    """What was printed since the last call, on standard output and standard error."""
+    """Return what was printed since the last call, on standard output and standard error."""
     monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(tmp_path))
 
     def read() -> tuple[str, str]:
@@ -32,7 +32,7 @@ def output(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytes
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> dict[Device, ProbeResult]:
-    """Built-in devices and what is answered for each, instead of this machine's."""
+    """Replace this machine's devices with others, and their trials with given results."""
     answers = {
         CPU: ProbeResult(ms=8.04),
         FANCY: ProbeResult(ms=2.5, nodes="620 of 625"),
@@ -47,7 +47,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> dict[Device, ProbeResult]:
     return answers
 
 
-def test_this_machine_s_cpu_runs_the_model(output: Output) -> None:
+def test_the_cpu_runs_the_model(output: Output) -> None:
     assert run(["devices"]) == ExitStatus.FINE
     head, cpu, *_ = output()[0].splitlines()
     assert head.split() == ["DEVICE", "HARDWARE", "VENDOR", "FROM", "MS", "RUNS"]
@@ -55,7 +55,7 @@ def test_this_machine_s_cpu_runs_the_model(output: Output) -> None:
     assert cpu.endswith("  yes")
 
 
-def test_the_table_shows_what_runs_how_fast_and_which_one_auto_picks(
+def test_the_table_shows_what_runs_how_fast_and_which_device_auto_chooses(
     output: Output, machine: dict[Device, ProbeResult]
 ) -> None:
     assert run(["devices"]) == ExitStatus.FINE
@@ -68,7 +68,7 @@ def test_the_table_shows_what_runs_how_fast_and_which_one_auto_picks(
     assert (nothing, last) == ("", "auto picks FancyExecutionProvider")
 
 
-def test_json_says_the_same(output: Output, machine: dict[Device, ProbeResult]) -> None:
+def test_json_has_the_same_data(output: Output, machine: dict[Device, ProbeResult]) -> None:
     assert run(["devices", "--json"]) == ExitStatus.FINE
     cpu, fancy, slow, *_ = map(json.loads, output()[0].splitlines())
     assert fancy == {
@@ -87,9 +87,7 @@ def test_json_says_the_same(output: Output, machine: dict[Device, ProbeResult]) 
     assert (slow["runs"], slow["problem"], slow["ms"], slow["hardware"]) == (False, "crashed (SIGSEGV)", None, None)
 
 
-def test_a_plugin_that_cannot_be_loaded_has_a_row(
-    tmp_path: Path, output: Output, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lists_a_plugin_that_cannot_be_loaded(tmp_path: Path, output: Output, monkeypatch: pytest.MonkeyPatch) -> None:
     missing = str(tmp_path / "missing.so")
     monkeypatch.setenv("CAMIOHOOKD_LABELER_PLUGINS", json.dumps([missing]))
     assert run(["devices"]) == ExitStatus.FINE
@@ -106,9 +104,7 @@ def test_another_model_can_be_tried(tmp_path: Path, output: Output) -> None:
 
 
 @pytest.mark.parametrize("broken", ["model.toml", "model.onnx"])
-def test_a_model_that_is_wrong_is_the_model_s_fault_and_no_device_s(
-    tmp_path: Path, output: Output, broken: str
-) -> None:
+def test_reports_a_broken_model_and_not_a_broken_device(tmp_path: Path, output: Output, broken: str) -> None:
     folder = model_folder(tmp_path / "weather", b"no model", "classify", ["wet", "dry"])
     (folder / broken).write_bytes(b"damaged")
     assert run(["devices", "--model", str(folder)]) == ExitStatus.CONFIG

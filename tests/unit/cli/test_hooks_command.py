@@ -40,7 +40,7 @@ def run(*arguments: str, stdin: str | None = None) -> Result:
 
 
 def shown(result: Result) -> str:
-    """All that a user gets to see, the error that the program's outermost layer prints included."""
+    """Return all output that a user sees, including the error that the program prints at the end."""
     return f"{result.output}{result.exception if isinstance(result.exception, CamiohookdError) else ''}"
 
 
@@ -59,7 +59,7 @@ def create(camio: "FakeCamio", *arguments: str, query: str = "camera == 'front'"
     return run("create", "--api", camio.url, "--query", query, *arguments, stdin=stdin)
 
 
-def test_create_puts_tasks_and_the_configs_key_behind_the_public_url(fake_camio: "FakeCamio", config: str) -> None:
+def test_create_appends_tasks_and_the_configured_key_to_the_public_url(fake_camio: "FakeCamio", config: str) -> None:
     result = create(fake_camio, "--public-url", PUBLIC, "--config", config)
     assert result.exit_code == 0, result.output
     assert sent(fake_camio) == {"callback_url": CALLBACK, "type": "query_match", "parsed_query": "camera == 'front'"}
@@ -70,7 +70,7 @@ def test_create_puts_tasks_and_the_configs_key_behind_the_public_url(fake_camio:
     assert create(fake_camio, "--public-url", PUBLIC, "--config", config, "--json").stdout == '{"id": "h1"}\n'
 
 
-def test_the_key_can_come_from_the_environment_as_for_the_daemon(
+def test_takes_the_key_from_the_environment_as_the_daemon_does(
     fake_camio: "FakeCamio", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CAMIOHOOKD_HOOK_API_KEY", KEY)
@@ -78,7 +78,7 @@ def test_the_key_can_come_from_the_environment_as_for_the_daemon(
     assert sent(fake_camio)["callback_url"] == f"{PUBLIC}/behind/a/proxy/tasks/{KEY}"
 
 
-def test_the_first_of_several_keys_is_registered_and_all_are_masked(fake_camio: "FakeCamio", tmp_path: Path) -> None:
+def test_registers_the_first_of_several_keys_and_masks_all(fake_camio: "FakeCamio", tmp_path: Path) -> None:
     keys, file = tmp_path / "keys", tmp_path / "c.toml"
     keys.write_text("camio first-key-1\nspare second-key-2\n")
     file.write_text(f'[hook]\napi_keys_file = "{keys}"\n')
@@ -88,7 +88,7 @@ def test_the_first_of_several_keys_is_registered_and_all_are_masked(fake_camio: 
     assert result.stdout == "Camio answered 200, but not in JSON. Its answer:\n*** ***\n"
 
 
-def test_another_key_than_the_first_is_registered_by_its_name(fake_camio: "FakeCamio", tmp_path: Path) -> None:
+def test_registers_the_key_of_a_given_name(fake_camio: "FakeCamio", tmp_path: Path) -> None:
     (tmp_path / "api-keys").write_text("old first-key-1\nnew second-key-2\n")
     (tmp_path / "c.toml").write_text("")
     arguments = ("--public-url", PUBLIC, "--config", str(tmp_path / "c.toml"), "--key-name")
@@ -100,14 +100,14 @@ def test_another_key_than_the_first_is_registered_by_its_name(fake_camio: "FakeC
     assert create(fake_camio, "--callback-url", CALLBACK, "--key-name", "new").exit_code == 2
 
 
-def test_the_type_is_one_of_camios_and_goes_out_as_it_is(fake_camio: "FakeCamio") -> None:
+def test_sends_one_of_camios_types_unchanged(fake_camio: "FakeCamio") -> None:
     assert create(fake_camio, "--callback-url", CALLBACK, "--type", "every_event").exit_code == 2
     assert create(fake_camio, "--callback-url", CALLBACK, "--type", "label_hit").exit_code == 0
     assert sent(fake_camio)["type"] == "label_hit"
 
 
 @pytest.mark.parametrize("arguments", [["--callback-url", CALLBACK], ["--callback-url", "-"]])
-def test_a_callback_url_given_whole_goes_out_as_it_is(fake_camio: "FakeCamio", arguments: list[str]) -> None:
+def test_sends_a_complete_callback_url_unchanged(fake_camio: "FakeCamio", arguments: list[str]) -> None:
     assert create(fake_camio, *arguments, stdin=f"{CALLBACK}\n").exit_code == 0
     assert sent(fake_camio)["callback_url"] == CALLBACK
 
@@ -123,10 +123,10 @@ def test_a_callback_url_given_whole_goes_out_as_it_is(fake_camio: "FakeCamio", a
         (["--public-url", "hook.example.org"], "http:// or https://"),
         (["--callback-url", f"ftp://hook.example.org/tasks/{KEY}"], "http:// or https://"),
         (["--callback-url", f"https://me:{KEY}@hook.example.org/tasks/{KEY}"], "a user name"),
-        (["--callback-url", CALLBACK, "--api", "http://camio.com"], "begins with https://"),
+        (["--callback-url", CALLBACK, "--api", "http://camio.com"], "begin with https://"),
     ],
 )
-def test_wrong_usage_is_told_without_a_secret_and_sends_nothing(
+def test_reports_a_usage_error_without_secrets_and_sends_nothing(
     fake_camio: "FakeCamio", config: str, arguments: list[str], says: str
 ) -> None:
     result = create(fake_camio, "--config", config, *arguments)
@@ -170,9 +170,7 @@ def hook(query: str = "camera == 'front'", url: str = CALLBACK) -> dict[str, str
 
 
 @pytest.mark.parametrize("answer", [[hook("1==1"), hook()], {"hooks": [hook()]}])
-def test_refuses_to_register_the_same_hook_twice_unless_told_to_do_it_anyway(
-    fake_camio: "FakeCamio", answer: object
-) -> None:
+def test_refuses_to_register_the_same_hook_twice_unless_forced(fake_camio: "FakeCamio", answer: object) -> None:
     fake_camio.answers("200 OK", json.dumps(answer).encode())
     result = create(fake_camio, "--callback-url", CALLBACK)
     assert isinstance(result.exception, CamiohookdError)
@@ -183,7 +181,7 @@ def test_refuses_to_register_the_same_hook_twice_unless_told_to_do_it_anyway(
     assert sent(fake_camio)["callback_url"] == CALLBACK
 
 
-def test_tells_of_a_hook_with_the_same_url_and_another_query(fake_camio: "FakeCamio") -> None:
+def test_reports_a_hook_with_the_same_url_and_another_query(fake_camio: "FakeCamio") -> None:
     fake_camio.answers("200 OK", json.dumps([hook("1==1"), hook(url="https://other.example/tasks/x")]).encode())
     result = create(fake_camio, "--callback-url", CALLBACK)
     assert result.stderr == "Note: the hook h7 posts to this URL too, with the query 1==1\n"
@@ -191,32 +189,32 @@ def test_tells_of_a_hook_with_the_same_url_and_another_query(fake_camio: "FakeCa
 
 
 @pytest.mark.parametrize("answer", [("404 Not Found", b"{}"), ("200 OK", b"<html>"), ("200 OK", b"[[1], null]")])
-def test_registers_where_camio_does_not_list_hooks(fake_camio: "FakeCamio", answer: tuple[str, bytes]) -> None:
+def test_registers_if_camio_does_not_list_hooks(fake_camio: "FakeCamio", answer: tuple[str, bytes]) -> None:
     fake_camio.answers(*answer)
     create(fake_camio, "--callback-url", CALLBACK)
     assert sent(fake_camio)["callback_url"] == CALLBACK
 
 
-def test_without_a_key_a_public_url_is_not_enough(fake_camio: "FakeCamio", tmp_path: Path) -> None:
+def test_refuses_a_public_url_without_a_key(fake_camio: "FakeCamio", tmp_path: Path) -> None:
     (tmp_path / "empty.toml").write_text("")
     result = create(fake_camio, "--public-url", PUBLIC, "--config", str(tmp_path / "empty.toml"))
     assert isinstance(result.exception, ConfigError)
     assert "hook.api_key is not set" in shown(result)
 
 
-def test_a_wrong_query_is_shown_with_a_caret_and_not_sent(fake_camio: "FakeCamio") -> None:
+def test_shows_a_wrong_query_with_a_caret_and_does_not_send_it(fake_camio: "FakeCamio") -> None:
     result = create(fake_camio, "--callback-url", CALLBACK, query="camera = 'front'")
     assert result.exit_code == 2
-    assert result.stderr == "camera = 'front'\n       ^\nError: --query: = does not compare; write ==\n"
+    assert result.stderr == "camera = 'front'\n       ^\nError: --query: = is not a comparison; write ==\n"
     assert fake_camio.requests == []
 
 
-def test_no_check_sends_a_query_that_this_program_does_not_know(fake_camio: "FakeCamio") -> None:
+def test_no_check_sends_a_query_that_the_check_refuses(fake_camio: "FakeCamio") -> None:
     assert create(fake_camio, "--callback-url", CALLBACK, "--no-check", query="camera ~ 'front*'").exit_code == 0
     assert sent(fake_camio)["parsed_query"] == "camera ~ 'front*'"
 
 
-def test_the_token_file_wins_over_the_variable(fake_camio: "FakeCamio", tmp_path: Path) -> None:
+def test_prefers_the_token_file_to_the_variable(fake_camio: "FakeCamio", tmp_path: Path) -> None:
     (tmp_path / "token").write_text("from-a-file\n")
     assert run("list", "--api", fake_camio.url, "--token-file", str(tmp_path / "token")).exit_code == 0
     assert run("list", "--api", fake_camio.url, "--token-file", "-", stdin="from-standard-input\n").exit_code == 0
@@ -225,14 +223,14 @@ def test_the_token_file_wins_over_the_variable(fake_camio: "FakeCamio", tmp_path
     assert tokens == [b"from-a-file", b"from-standard-input", TOKEN.encode()]
 
 
-def test_a_token_file_that_is_not_there_is_told(fake_camio: "FakeCamio", tmp_path: Path) -> None:
+def test_reports_a_missing_token_file(fake_camio: "FakeCamio", tmp_path: Path) -> None:
     result = run("list", "--api", fake_camio.url, "--token-file", str(tmp_path / "none"))
     assert result.exit_code == 1
     assert "No such file or directory" in result.stderr
 
 
 @pytest.mark.parametrize("token", ["", "  "])
-def test_without_a_token_and_a_terminal_the_usage_is_told(
+def test_reports_a_usage_error_without_a_token_and_a_terminal(
     fake_camio: "FakeCamio", monkeypatch: pytest.MonkeyPatch, token: str
 ) -> None:
     monkeypatch.setenv("CAMIO_OAUTH_TOKEN", token)
@@ -241,18 +239,18 @@ def test_without_a_token_and_a_terminal_the_usage_is_told(
     assert "set CAMIO_OAUTH_TOKEN, or give --token-file" in result.stderr
 
 
-def test_a_token_that_cannot_be_one_is_refused_without_showing_it(fake_camio: "FakeCamio") -> None:
+def test_refuses_an_impossible_token_without_showing_it(fake_camio: "FakeCamio") -> None:
     result = run("list", "--api", fake_camio.url, "--token-file", "-", stdin="secret of two words")
     assert result.exit_code == 2
     assert "secret of" not in result.output
 
 
-def test_there_is_no_option_that_takes_the_token_itself() -> None:
+def test_no_option_takes_the_token_itself() -> None:
     for command in hooks.commands.values():
         assert not {"--token", "--oauth-token", "--key"} & {flag for param in command.params for flag in param.opts}
 
 
-def test_on_a_terminal_the_token_is_asked_for_and_never_shown(fake_camio: "FakeCamio") -> None:
+def test_asks_for_the_token_on_a_terminal_without_echo(fake_camio: "FakeCamio") -> None:
     program = "from camiohookd.cli.hooks import hooks; hooks()"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CAMIO")}
     owner, terminal = pty.openpty()
@@ -286,7 +284,7 @@ def in_every_spelling(secret: str) -> list[str]:
         percent.replace("%", "%25"),
         "".join(f"&#{ord(char)};" for char in secret),
         secret.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("'", "&#x27;"),
-        # As Camio's own JSON has it.
+        # The form in Camio's own JSON.
         secret.translate({ord(char): f"\\u{ord(char):04x}" for char in "=&<>'"}),
     ]
 
@@ -294,7 +292,7 @@ def in_every_spelling(secret: str) -> list[str]:
 @pytest.mark.parametrize("status", ["200 OK", "400 Bad Request", "302 Found"])
 @pytest.mark.parametrize("command", ["create", "list", "delete"])
 @pytest.mark.parametrize("secret", [KEY, TOKEN])
-def test_key_and_token_are_masked_in_camios_answer_in_every_spelling(
+def test_masks_key_and_token_in_camios_answer_in_every_spelling(
     fake_camio: "FakeCamio", config: str, status: str, command: str, secret: str
 ) -> None:
     arguments = {
@@ -310,7 +308,7 @@ def test_key_and_token_are_masked_in_camios_answer_in_every_spelling(
         assert spelling not in text
 
 
-def test_the_key_is_masked_when_camio_cannot_be_reached(config: str) -> None:
+def test_masks_the_key_if_camio_cannot_be_reached(config: str) -> None:
     result = run("delete", KEY, "--api", "http://127.0.0.1:1", "--config", config)
     assert isinstance(result.exception, CamioUnreachable)
     assert KEY not in shown(result)
@@ -326,9 +324,7 @@ def test_the_key_is_masked_when_camio_cannot_be_reached(config: str) -> None:
         ("https://h.example/own/path-with-a-secret", "own/path-with-a-secret"),
     ],
 )
-def test_the_key_in_a_callback_url_given_whole_is_masked(
-    fake_camio: "FakeCamio", callback_url: str, secret: str
-) -> None:
+def test_masks_the_key_in_a_complete_callback_url(fake_camio: "FakeCamio", callback_url: str, secret: str) -> None:
     fake_camio.answers("200 OK", f'{{"echo": "{secret}", "id": "h1"}}'.encode())
     result = create(fake_camio, "--callback-url", callback_url, "--json")
     assert result.stdout.endswith('***", "id": "h1"}\n')
@@ -347,36 +343,34 @@ def test_the_key_in_a_callback_url_given_whole_is_masked(
         ("http://h/tasks/", "http://h/tasks/"),
     ],
 )
-def test_the_keys_of_hooks_registered_elsewhere_are_masked_in_the_list(
-    fake_camio: "FakeCamio", answer: str, masked: str
-) -> None:
+def test_masks_the_keys_of_other_hooks_in_the_list(fake_camio: "FakeCamio", answer: str, masked: str) -> None:
     fake_camio.answers("200 OK", answer.encode())
     result = run("list", "--api", fake_camio.url)
     assert result.stdout.endswith(f"{masked}\n")
     assert "other" not in result.stdout
 
 
-def test_list_and_delete_do_not_need_a_config_but_report_one_that_was_asked_for(fake_camio: "FakeCamio") -> None:
+def test_list_and_delete_need_no_config_but_report_a_missing_requested_one(fake_camio: "FakeCamio") -> None:
     assert run("list", "--api", fake_camio.url).exit_code == 0
     assert isinstance(run("list", "--api", fake_camio.url, "--config", "/nonexistent").exception, ConfigError)
     assert len(fake_camio.requests) == 1
 
 
-def test_a_refusal_shows_camios_answer(fake_camio: "FakeCamio") -> None:
+def test_shows_camios_answer_in_a_refusal(fake_camio: "FakeCamio") -> None:
     fake_camio.answers("404 Not Found", b'{"error": "no such hook"}')
     result = run("delete", "h9", "--api", fake_camio.url)
     assert isinstance(result.exception, CamioRefused)
     assert '404 Not Found\n{"error": "no such hook"}' in shown(result)
 
 
-def test_an_empty_answer_is_told_by_its_status(fake_camio: "FakeCamio") -> None:
+def test_shows_the_status_of_an_empty_answer(fake_camio: "FakeCamio") -> None:
     fake_camio.answers("204 No Content")
     assert run("list", "--api", fake_camio.url).stdout == "Camio answered 204, and nothing else.\n"
     assert run("delete", "h1", "--api", fake_camio.url).stdout == "Camio deleted the hook h1\n"
 
 
 @pytest.mark.parametrize("command", ["list", "delete"])
-def test_the_help_of_list_and_delete_says_that_camios_page_decides(command: str) -> None:
+def test_the_help_of_list_and_delete_refers_to_camios_page(command: str) -> None:
     assert "https://api.camio.com, decides" in unfolded(run(command, "--help").stdout)
 
 
@@ -398,11 +392,11 @@ def test_trying_a_query_prints_the_verdict_and_exits_as_grep_does() -> None:
     assert "1 if it does not" in unfolded(run("test", "--help").stdout)
 
 
-def test_an_event_to_try_has_no_labels_and_begins_now_unless_said() -> None:
+def test_a_trial_event_has_no_labels_and_begins_now_by_default() -> None:
     assert attempt("labels == [] and date.year > 2025 and camera == ''").output == "matches\n"
 
 
-def test_camios_own_form_of_a_date_is_understood() -> None:
+def test_understands_camios_date_format() -> None:
     assert attempt("date.hour == 6 and date.second == 36", "--date", "2016-10-09T06:17:36.923-0000").exit_code == 0
 
 
@@ -418,7 +412,7 @@ def test_camios_own_form_of_a_date_is_understood() -> None:
         ("1==1", ["--date", "yesterday"], "not a date such as 2026-01-02T03:04:05"),
     ],
 )
-def test_what_cannot_be_tried_exits_2_and_says_why(query: str, arguments: list[str], says: str) -> None:
+def test_exits_with_2_and_the_reason_if_a_query_cannot_be_tried(query: str, arguments: list[str], says: str) -> None:
     result = attempt(query, *arguments)
     assert result.exit_code == 2
     assert says in result.stderr

@@ -1,4 +1,4 @@
-"""``camiohookd key``: what the owner types to change a key."""
+"""``camiohookd key``: the commands to change a key."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ OLD = "an-old-key-0123456789-of-a-good-length"
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the settings and the keys are."""
+    """Return the folder of the settings and the keys."""
     for name in [name for name in os.environ if name.startswith("CAMIO")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(tmp_path))
@@ -27,7 +27,7 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(key, arguments)
 
 
-def test_a_key_is_replaced_by_a_new_one_and_both_hold_in_between(folder: Path) -> None:
+def test_replaces_a_key_while_both_are_valid_in_between(folder: Path) -> None:
     (folder / "api-keys").write_text(f"old {OLD}\n")
     made = run("new", "2027")
     assert made.exit_code == 0
@@ -38,14 +38,14 @@ def test_a_key_is_replaced_by_a_new_one_and_both_hold_in_between(folder: Path) -
     assert run("list").stdout == "2027\n"
 
 
-def test_the_last_key_is_retired_only_where_the_settings_have_another(folder: Path) -> None:
+def test_retires_the_last_key_only_if_the_settings_have_another(folder: Path) -> None:
     (folder / "api-keys").write_text(f"old {OLD}\n")
     assert '"old" is the last key' in str(run("retire", "old").exception)
     (folder / "camiohookd.toml").write_text(f'[hook]\napi_key = "{OLD}x"\n')
     assert run("retire", "old").exit_code == 0
 
 
-def test_new_alone_shows_a_key_and_shows_no_other(folder: Path) -> None:
+def test_only_new_shows_a_key_and_no_other_key(folder: Path) -> None:
     (folder / "api-keys").write_text(f"old {OLD}\n")
     made = run("new", "camio")
     results = [run("list"), run("retire", "camio"), run("retire", "camio"), run("new", "old")]
@@ -54,7 +54,7 @@ def test_new_alone_shows_a_key_and_shows_no_other(folder: Path) -> None:
     assert OLD not in output + made.stdout
 
 
-def test_the_list_says_which_key_is_weak_and_names_the_one_of_the_settings(folder: Path) -> None:
+def test_lists_weak_keys_and_the_key_from_the_settings(folder: Path) -> None:
     (folder / "camiohookd.toml").write_text('[hook]\napi_key = "12345678"\n')
     (folder / "api-keys").write_text(f"old {OLD}\n")
     first, second = run("list").stdout.splitlines()
@@ -62,20 +62,20 @@ def test_the_list_says_which_key_is_weak_and_names_the_one_of_the_settings(folde
     assert second == "old"
 
 
-def test_the_file_is_the_one_that_the_settings_name(folder: Path) -> None:
+def test_uses_the_file_that_the_settings_name(folder: Path) -> None:
     (folder / "other.toml").write_text(f'[hook]\napi_keys_file = "{folder}/elsewhere"\n')
     run("new", "camio", "--config", str(folder / "other.toml"))
     assert list(api_keys.read(folder / "elsewhere")) == ["camio"]
     assert not (folder / "api-keys").exists()
 
 
-def test_without_any_key_the_list_says_how_to_make_one() -> None:
+def test_says_how_to_make_a_key_if_there_is_none() -> None:
     error = run("list").exception
     assert isinstance(error, CamiohookdError)
     assert "camiohookd key new" in str(error)
 
 
-def test_who_may_not_write_the_file_is_told_to_try_as_root(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_advises_to_use_root_if_the_file_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
     with open_folder() as folder:
         monkeypatch.setenv("CONFIGURATION_DIRECTORY", str(folder))
         folder.chmod(0o555)

@@ -1,4 +1,4 @@
-"""`camiohookd label`: files in; a table, JSON or annotated pictures out."""
+"""`camiohookd label`: picture files → a table, JSON or annotated pictures."""
 
 import json
 import re
@@ -49,13 +49,13 @@ def unusable(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def empty(tmp_path: Path) -> Path:
-    """A picture with nothing on it."""
+    """Write a picture without objects."""
     file = tmp_path / "grey.jpg"
     Image.new("RGB", (300, 300), "grey").save(file)
     return file
 
 
-def test_the_table_has_a_row_for_each_object_under_a_heading() -> None:
+def test_the_table_has_a_header_and_a_row_for_each_object() -> None:
     result = run(CAT, COFFEE)
     heading, *rows = [line.split() for line in result.stdout.splitlines()]
     assert heading == ["FILE", "LABEL", "PROBABILITY", "BOX"]
@@ -65,11 +65,11 @@ def test_the_table_has_a_row_for_each_object_under_a_heading() -> None:
     assert result.stderr == ""
 
 
-def test_the_table_says_where_nothing_was_found(empty: Path) -> None:
+def test_the_table_lists_pictures_without_objects(empty: Path) -> None:
     assert run(empty).stdout.splitlines()[1] == f"{empty}  (nothing found)"
 
 
-def test_json_is_an_object_a_line_with_file_labels_detections_and_milliseconds() -> None:
+def test_json_has_file_labels_detections_and_milliseconds_on_one_line() -> None:
     result = run("--json", CAT, COFFEE)
     cat, coffee = objects(result)
     assert list(cat) == ["file", "labels", "detections", "ms"]
@@ -81,7 +81,7 @@ def test_json_is_an_object_a_line_with_file_labels_detections_and_milliseconds()
     assert result.exit_code == 0
 
 
-def test_a_files_name_can_neither_break_the_table_nor_steer_a_terminal(tmp_path: Path) -> None:
+def test_escapes_control_characters_in_file_names(tmp_path: Path) -> None:
     for name in ("a\nb.jpg", "a\x1b[2Jb.jpg"):
         shutil.copy(CAT, tmp_path / name)
     result = run(tmp_path / "a\nb.jpg", tmp_path / "a\x1b[2Jb.jpg", tmp_path / "not\nthere.jpg")
@@ -94,7 +94,7 @@ def test_a_files_name_can_neither_break_the_table_nor_steer_a_terminal(tmp_path:
     assert all(line.isprintable() for line in result.stdout.splitlines())
 
 
-def test_json_has_boxes_in_pixels_y_down_and_the_same_as_polygons_in_fractions_y_up() -> None:
+def test_json_boxes_are_in_pixels_y_down_and_polygons_in_fractions_y_up() -> None:
     (cat,) = objects(run("--json", CAT))
     width, height = size_of(CAT)
     (detection,) = cat["detections"]
@@ -107,14 +107,12 @@ def test_json_has_boxes_in_pixels_y_down_and_the_same_as_polygons_in_fractions_y
     assert cat["labels"]["cat"]["probability"] == detection["probability"]
 
 
-def test_json_has_no_labels_where_nothing_was_found(empty: Path) -> None:
+def test_json_has_no_labels_if_nothing_was_found(empty: Path) -> None:
     (nothing,) = objects(run("--json", empty))
     assert (nothing["labels"], nothing["detections"]) == ({}, [])
 
 
-def test_a_picture_that_cannot_be_used_costs_a_line_and_the_status_but_not_the_others(
-    unusable: Path, tmp_path: Path
-) -> None:
+def test_reports_an_unusable_picture_and_labels_the_others(unusable: Path, tmp_path: Path) -> None:
     result = run("--json", unusable, tmp_path / "absent.jpg", tmp_path, CAT)
     assert [one["file"] for one in objects(result)] == [str(CAT)]
     assert result.stderr.splitlines() == [
@@ -125,7 +123,7 @@ def test_a_picture_that_cannot_be_used_costs_a_line_and_the_status_but_not_the_o
     assert result.exit_code == 1
 
 
-def test_png_is_refused_unless_the_daemons_setting_lets_it_in(tmp_path: Path) -> None:
+def test_refuses_png_unless_the_settings_allow_it(tmp_path: Path) -> None:
     png = tmp_path / "cat.png"
     Image.open(CAT).save(png)
     refused = run("--json", png)
@@ -151,12 +149,12 @@ polygon = [[0, 0], [0.2, 0], [0.2, 0.2], [0, 0.2]]
 
 @pytest.fixture
 def zones(tmp_path: Path) -> dict[str, str]:
-    """The environment of a box whose settings have a rule for the cameras in the kitchen."""
+    """Return an environment whose settings have a rule for the cameras in the kitchen."""
     (tmp_path / "camiohookd.toml").write_text(ZONES)
     return {"CONFIGURATION_DIRECTORY": str(tmp_path)}
 
 
-def test_the_rule_for_the_camera_holds_as_it_does_in_the_daemon(zones: dict[str, str]) -> None:
+def test_applies_the_cameras_rule_as_the_daemon_does(zones: dict[str, str]) -> None:
     (coffee,) = objects(run("--json", "--camera", "kitchen 2", COFFEE, env=zones))
     assert list(coffee["labels"]) == ["mug"]
     assert [found["label"] for found in coffee["detections"]] == ["mug"]
@@ -164,10 +162,10 @@ def test_the_rule_for_the_camera_holds_as_it_does_in_the_daemon(zones: dict[str,
     assert set(elsewhere["labels"]) == {"cup", "dining table"}
 
 
-def test_each_detection_is_explained(zones: dict[str, str]) -> None:
+def test_the_table_explains_each_detection(zones: dict[str, str]) -> None:
     result = run("--camera", "kitchen", "--all", COFFEE, CAT, env=zones)
     rows = [" ".join(row.split()[1:]) for row in result.stdout.splitlines()]
-    assert rows[0] == "LABEL PROBABILITY BOX WHAT BECAME OF IT"
+    assert rows[0] == "LABEL PROBABILITY BOX RESULT"
     assert re.fullmatch(r"cup 0.9\d [\d, ]+ kept as mug", rows[1])
     assert re.fullmatch(
         r"dining table 0.\d\d [\d, ]+ left out: below 0.9 for dining table \(min_probability_of\)", rows[2]
@@ -176,7 +174,7 @@ def test_each_detection_is_explained(zones: dict[str, str]) -> None:
     assert any(row.endswith("left out: below 0.4 for bowl (the labeler's default)") for row in rows)
 
 
-def test_each_detection_is_explained_to_programs_too(zones: dict[str, str]) -> None:
+def test_json_explains_each_detection(zones: dict[str, str]) -> None:
     (coffee,) = objects(run("--camera", "kitchen", "--explain", "--json", COFFEE, env=zones))
     verdicts = {found["label"]: found["verdict"] for found in reversed(coffee["detections"])}
     assert (verdicts["cup"], verdicts["dining table"]) == (
@@ -185,7 +183,7 @@ def test_each_detection_is_explained_to_programs_too(zones: dict[str, str]) -> N
     )
 
 
-def test_explains_what_is_under_a_quarter_only_with_all(zones: dict[str, str]) -> None:
+def test_explains_probabilities_under_a_quarter_only_with_all(zones: dict[str, str]) -> None:
     def probabilities(option: str) -> list[float]:
         (coffee,) = objects(run("--camera", "kitchen", option, "--json", COFFEE, env=zones))
         return [found["probability"] for found in coffee["detections"]]
@@ -194,7 +192,7 @@ def test_explains_what_is_under_a_quarter_only_with_all(zones: dict[str, str]) -
     assert min(probabilities("--all")) < 0.25
 
 
-def test_names_the_rule_whose_threshold_it_was(tmp_path: Path) -> None:
+def test_names_the_setting_of_the_threshold(tmp_path: Path) -> None:
     (tmp_path / "camiohookd.toml").write_text("[[rule]]\nmin_probability = 0.99\n")
     (cat,) = objects(run("--explain", "--json", CAT, env={"CONFIGURATION_DIRECTORY": str(tmp_path)}))
     assert cat["detections"][0]["verdict"] == "left out: below 0.99 for cat (the rule's min_probability)"
@@ -204,7 +202,7 @@ def test_prints_no_header_if_no_picture_could_be_labelled(unusable: Path) -> Non
     assert run(unusable).stdout == ""
 
 
-def test_what_is_left_out_is_drawn_with_a_thin_box(zones: dict[str, str], tmp_path: Path) -> None:
+def test_draws_a_thin_box_around_objects_that_are_left_out(zones: dict[str, str], tmp_path: Path) -> None:
     run("--camera", "kitchen", "--annotate", tmp_path / "without", CAT)
     run("--camera", "kitchen", "--annotate", tmp_path / "with", CAT, env=zones)
     plain, left_out = (
@@ -214,7 +212,7 @@ def test_what_is_left_out_is_drawn_with_a_thin_box(zones: dict[str, str], tmp_pa
     assert 0 < (left_out[lower_left].max(axis=2) > 60).sum() < (plain[lower_left].max(axis=2) > 60).sum()
 
 
-def test_zones_are_drawn_where_they_are(zones: dict[str, str], tmp_path: Path, empty: Path) -> None:
+def test_draws_zones_in_their_place(zones: dict[str, str], tmp_path: Path, empty: Path) -> None:
     run("--camera", "kitchen", "--annotate", tmp_path / "out", empty, env=zones)
     drawn = pixels_of(tmp_path / "out/grey.jpg") - 128
     green, red = drawn[..., 1] - drawn[..., 0] > 8, drawn[..., 0] - drawn[..., 1] > 8
@@ -231,13 +229,13 @@ def test_zones_are_drawn_where_they_are(zones: dict[str, str], tmp_path: Path, e
         ("COMMAND", json.dumps(["perl", str(ROOT / "camiohookd/examples/labeler.pl")]), "landscape"),
     ],
 )
-def test_the_owners_own_code_can_be_tried_out(kind: str, value: str, label: str) -> None:
+def test_runs_the_owners_code(kind: str, value: str, label: str) -> None:
     environ = {"CAMIOHOOKD_LABELER_KIND": "python" if kind == "SCRIPT" else "command"}
     (cat,) = objects(run("--json", CAT, env=environ | {f"CAMIOHOOKD_LABELER_{kind}": value}))
     assert cat["labels"] == {label: {"probability": 1.0, "polygon": []}}
 
 
-def test_what_the_owners_code_prints_is_shown_with_the_place_of_its_error(tmp_path: Path) -> None:
+def test_shows_what_the_owners_code_prints_and_the_place_of_its_error(tmp_path: Path) -> None:
     script = tmp_path / "labeler.py"
     script.write_text("def compute_labels(images):\n    print('looking', len(images))\n    return images[7]")
     environ = {
@@ -255,7 +253,7 @@ def test_what_the_owners_code_prints_is_shown_with_the_place_of_its_error(tmp_pa
     assert f"{CAT}: {script}, line 3: IndexError: list index out of range" in lines
 
 
-def test_labels_of_the_event_as_a_whole_are_shown_without_a_box(tmp_path: Path) -> None:
+def test_shows_labels_of_the_whole_event_without_a_box(tmp_path: Path) -> None:
     (tmp_path / "labeler.py").write_text("def compute_labels(images): return ['busy']")
     environ = {"CAMIOHOOKD_LABELER_KIND": "python", "CAMIOHOOKD_LABELER_SCRIPT": str(tmp_path / "labeler.py")}
     (cat,) = objects(run("--json", CAT, env=environ))
@@ -263,7 +261,7 @@ def test_labels_of_the_event_as_a_whole_are_shown_without_a_box(tmp_path: Path) 
     assert cat["detections"] == [{"label": "busy", "probability": 1.0, "box": []}]
 
 
-def test_annotated_pictures_have_the_pictures_size_and_are_drawn_on(tmp_path: Path) -> None:
+def test_annotated_pictures_have_the_same_size_and_boxes(tmp_path: Path) -> None:
     run("--annotate", tmp_path / "a/b", CAT)
     before, after = (pixels_of(file) for file in (CAT, tmp_path / "a/b/chelsea.jpg"))
     changed = np.abs(before - after).max(axis=2) > 60
@@ -272,7 +270,7 @@ def test_annotated_pictures_have_the_pictures_size_and_are_drawn_on(tmp_path: Pa
     assert 0.005 < changed.mean() < 0.1
 
 
-def test_a_picture_with_nothing_on_it_is_written_as_it_is(tmp_path: Path, empty: Path) -> None:
+def test_writes_a_picture_without_objects_unchanged(tmp_path: Path, empty: Path) -> None:
     run("--annotate", tmp_path / "out", empty)
     assert np.abs(pixels_of(tmp_path / "out/grey.jpg") - 128).max() < 3
 
@@ -291,7 +289,7 @@ def test_a_picture_stored_on_its_side_is_annotated_upright(tmp_path: Path) -> No
     assert size_of(tmp_path / "out/turned.jpg") == size_of(CAT)
 
 
-def test_pictures_of_one_name_are_annotated_beside_each_other(tmp_path: Path) -> None:
+def test_numbers_annotated_pictures_of_the_same_name(tmp_path: Path) -> None:
     for name in "abc":
         (tmp_path / name).mkdir()
         shutil.copy(CAT, tmp_path / name / "x.jpg")
@@ -299,25 +297,25 @@ def test_pictures_of_one_name_are_annotated_beside_each_other(tmp_path: Path) ->
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["x-2.jpg", "x-3.jpg", "x.jpg"]
 
 
-def test_the_given_pictures_are_never_overwritten(tmp_path: Path) -> None:
+def test_never_overwrites_the_given_pictures(tmp_path: Path) -> None:
     shutil.copy(CAT, tmp_path / "x.jpg")
     run("--annotate", tmp_path, tmp_path / "x.jpg")
     assert (tmp_path / "x.jpg").read_bytes() == CAT.read_bytes()
     assert (tmp_path / "x-2.jpg").is_file()
 
 
-def test_a_folder_for_annotated_pictures_that_cannot_be_made_is_an_error(unusable: Path) -> None:
-    with pytest.raises(CamiohookdError, match=f"cannot make the folder {unusable}/out: Not a directory"):
+def test_reports_an_annotation_folder_that_cannot_be_created(unusable: Path) -> None:
+    with pytest.raises(CamiohookdError, match=f"cannot create the folder {unusable}/out: Not a directory"):
         run("--annotate", unusable / "out", CAT)
 
 
-def test_an_annotated_picture_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+def test_reports_an_annotated_picture_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "chelsea.jpg").mkdir()
     with pytest.raises(CamiohookdError, match=f"cannot write {tmp_path}/chelsea.jpg: Is a directory"):
         run("--annotate", tmp_path, CAT)
 
 
-def test_a_model_is_given_by_folder_or_by_name() -> None:
+def test_finds_a_model_by_folder_or_by_name() -> None:
     for model in (ROOT / "models/ssdlite-mobilenet-v2-coco", "ssdlite-mobilenet-v2-coco"):
         (cat,) = objects(run("--json", "--model", model, CAT))
         assert list(cat["labels"]) == ["cat"]
@@ -328,7 +326,7 @@ def test_an_unknown_model_is_an_error() -> None:
         run("--model", "no-such-model", CAT)
 
 
-def test_without_a_picture_it_is_wrong_usage() -> None:
+def test_a_missing_picture_is_a_usage_error() -> None:
     assert run().exit_code == 2
 
 
@@ -352,7 +350,7 @@ def test_help_loads_neither_the_model_nor_onnx_runtime() -> None:
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout == b"[]\n"
 
 
-def test_odd_metadata_puts_no_warning_on_standard_error(tmp_path: Path) -> None:
+def test_prints_no_warning_for_odd_metadata(tmp_path: Path) -> None:
     Image.open(CAT).save(tmp_path / "odd.jpg", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12garbage")
     program = "from camiohookd.cli.label import label; label()"
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""`camiohookd models`: what is installed, and a new model's way in."""
+"""`camiohookd models`: list the installed models, and add one."""
 
 import json
 import os
@@ -23,7 +23,7 @@ Output = Callable[[], tuple[str, str]]
 
 @pytest.fixture
 def output(capfd: pytest.CaptureFixture[str]) -> Output:
-    """What was printed since the last call, on standard output and standard error."""
+    """Return what was printed since the last call, on standard output and standard error."""
 
     def read() -> tuple[str, str]:
         sys_output = capfd.readouterr()
@@ -46,7 +46,7 @@ def test_the_shipped_model_is_listed_as_verified(output: Output) -> None:
     assert "ssdlite-mobilenet-v2-coco detection 5.3 MB Apache-2.0 verified" in [" ".join(row.split()) for row in rows]
 
 
-def test_a_changed_file_and_a_broken_description_are_listed_as_what_they_are(tmp_path: Path) -> None:
+def test_lists_a_changed_file_and_a_broken_description_with_their_problems(tmp_path: Path) -> None:
     model = constant_model({"p": np.zeros((1, 2), np.float32)})
     model_folder(tmp_path / "a-good-one", model, "classify", ["wet", "dry"])
     (model_folder(tmp_path / "changed", model, "classify", ["wet", "dry"]) / "model.onnx").write_bytes(b"another")
@@ -60,13 +60,13 @@ def test_a_changed_file_and_a_broken_description_are_listed_as_what_they_are(tmp
     assert "model.toml: task = 3" in wrong.problem
 
 
-def test_the_list_is_json_too(output: Output) -> None:
+def test_lists_models_as_json(output: Output) -> None:
     assert run(["models", "--json"]) == ExitStatus.FINE
     listed = {each["name"]: each for each in map(json.loads, output()[0].splitlines())}
     assert listed["ssdlite-mobilenet-v2-coco"]["verified"] is True
 
 
-def test_a_model_is_added_with_what_its_exporter_left_in_it(tmp_path: Path, output: Output) -> None:
+def test_adds_a_model_with_the_metadata_of_its_exporter(tmp_path: Path, output: Output) -> None:
     file = classifier(tmp_path, {"names": "{0: 'rain', 1: 'sun'}"})
     into = tmp_path / "models"
     assert run(["models", "add", str(file), "--into", str(into), "--licence", "MIT"]) == ExitStatus.FINE
@@ -84,7 +84,7 @@ def test_a_model_is_added_with_what_its_exporter_left_in_it(tmp_path: Path, outp
     assert "rain" in output()[0]
 
 
-def test_what_is_given_wins_over_what_is_worked_out(tmp_path: Path) -> None:
+def test_options_override_derived_values(tmp_path: Path) -> None:
     names, licence = tmp_path / "names.txt", tmp_path / "LICENCE.txt"
     names.write_text("wet\n\n")
     licence.write_text("do what you like")
@@ -122,9 +122,7 @@ def test_what_is_given_wins_over_what_is_worked_out(tmp_path: Path) -> None:
     assert (tmp_path / "new/w/LICENSE").read_text() == "do what you like"
 
 
-def test_a_model_of_the_same_name_is_replaced_and_one_that_cannot_be_used_leaves_it_alone(
-    tmp_path: Path, output: Output
-) -> None:
+def test_replaces_a_model_of_the_same_name_unless_the_new_one_is_unusable(tmp_path: Path, output: Output) -> None:
     into = tmp_path / "models"
     file = classifier(tmp_path, {"names": "['rain', 'sun']"})
     for score in ("0.3", "0.6"):
@@ -141,7 +139,7 @@ def test_a_model_of_the_same_name_is_replaced_and_one_that_cannot_be_used_leaves
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: whose the models are that root adds, which takes root")
-def test_what_root_adds_belongs_to_the_state_folders_owner(tmp_path: Path) -> None:
+def test_gives_a_model_added_by_root_to_the_state_folders_owner(tmp_path: Path) -> None:
     os.chown(tmp_path, 65534, 65533)
     into = tmp_path / "models"
     file = classifier(tmp_path, {"names": "['rain', 'sun']"})
@@ -152,12 +150,12 @@ def test_what_root_adds_belongs_to_the_state_folders_owner(tmp_path: Path) -> No
         assert {(path.stat().st_uid, path.stat().st_gid) for path in made} == {(65534, 65533)}
 
 
-def test_labels_that_nothing_names_have_to_be_given(tmp_path: Path, output: Output) -> None:
+def test_requires_labels_if_the_model_does_not_name_them(tmp_path: Path, output: Output) -> None:
     assert run(["models", "add", str(classifier(tmp_path)), "--into", str(tmp_path / "new")]) == ExitStatus.CONFIG
-    assert "the names of the model's 2 labels are not in it: give them with --labels" in output()[1]
+    assert "the model's file does not name its 2 labels; give them with --labels" in output()[1]
 
 
-def test_labels_that_do_not_fit_the_output_are_refused_and_nothing_is_added(tmp_path: Path, output: Output) -> None:
+def test_refuses_labels_that_do_not_fit_the_output_and_adds_nothing(tmp_path: Path, output: Output) -> None:
     names = tmp_path / "names.txt"
     names.write_text("wet\ndry\nice\n")
     file = classifier(tmp_path)
@@ -173,24 +171,24 @@ def test_labels_that_do_not_fit_the_output_are_refused_and_nothing_is_added(tmp_
     [
         (["--mean", "1,2"], "expected three numbers"),
         (["--size", "640"], "expected width x height"),
-        (["--name", "../x"], "cannot be a folder's name"),
+        (["--name", "../x"], "cannot be the name of a folder"),
         (["--decoder", "magic"], "is not one of"),
     ],
 )
-def test_a_wrong_option_is_wrong_usage(tmp_path: Path, output: Output, arguments: list[str], complaint: str) -> None:
+def test_a_wrong_option_is_a_usage_error(tmp_path: Path, output: Output, arguments: list[str], complaint: str) -> None:
     assert run(["models", "add", str(classifier(tmp_path)), *arguments]) == ExitStatus.USAGE
     assert complaint in output()[1]
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path, output: Output) -> None:
+def test_reports_a_folder_that_cannot_be_created(tmp_path: Path, output: Output) -> None:
     file = classifier(tmp_path, {"names": "['rain', 'sun']"})
     assert run(["models", "add", str(file), "--into", str(file)]) == ExitStatus.USAGE
     assert run(["models", "add", str(file), "--into", "/proc/models"]) == ExitStatus.CONFIG
     assert "/proc/models/weather: cannot be made" in output()[1]
 
 
-def test_a_published_detector_is_added_without_being_told_anything(tmp_path: Path, output: Output) -> None:
-    if not YOLOX.exists():  # a model that is not ours to ship
+def test_adds_a_published_detector_without_options(tmp_path: Path, output: Output) -> None:
+    if not YOLOX.exists():  # its licence does not allow us to ship it
         pytest.skip(f"NOT TESTED: YOLOX through `models add`, because {YOLOX} is not there")
     assert run(["models", "add", str(YOLOX), "--into", str(tmp_path)]) == ExitStatus.FINE
     assert re.search(r"BGR +0\.\.255 +cat 0\.\d\d   <- used", output()[0])

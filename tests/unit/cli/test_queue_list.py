@@ -1,4 +1,4 @@
-"""``camiohookd queue list`` on a queue that no daemon runs: the table, its header and its units."""
+"""``camiohookd queue list`` while no daemon runs: the table, its header and its units."""
 
 import json
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.fixture
 def state(tmp_path: Path) -> None:
-    """Task 1 is done, task 2 has failed for a long reason."""
+    """Make a queue: task 1 is done, task 2 has failed with a long reason."""
     queue = TaskQueue(tmp_path / "state", backoff=lambda _: 1.0)
     with queue.batch():
         for number in (1, 2):
@@ -55,7 +55,7 @@ def test_show_has_the_whole_reason_and_the_labels_of_a_done_task(run: Run) -> No
 
 
 @pytest.mark.usefixtures("state")
-def test_says_that_there_are_none_and_counts_one_in_the_singular(run: Run) -> None:
+def test_reports_an_empty_queue_and_one_task_in_the_singular(run: Run) -> None:
     assert run("list", "--state", "pending").stdout == "there are no pending tasks\n"
     assert run("retry", "--failed").stdout == "1 task is retried\n"
     assert run("retry", "--failed").stdout == "0 tasks are retried\n"
