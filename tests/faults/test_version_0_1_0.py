@@ -35,9 +35,9 @@ WRITTEN = Path(__file__).parent / "version_0_1_0"
 PENDING = ["pending in the snapshot", "pending in the journal", "in hand"]
 EXPECTED: dict[str, Seen] = {
     **{name: ("pending", event(name).pictures) for name in PENDING},
-    "labelled in the snapshot": ("labelled", plain(reply("labelled in the snapshot")), 0, 0.0),
-    "labelled twice": ("labelled", plain(reply("labelled twice")), 1, 5.0),
-    "labelled in the journal": ("labelled", plain(reply("labelled in the journal")), 1, 5.0),
+    "labelled in the snapshot": ("labelled", plain(reply("labelled in the snapshot")), 0, 0.0, None),
+    "labelled twice": ("labelled", plain(reply("labelled twice")), 1, 5.0, None),
+    "labelled in the journal": ("labelled", plain(reply("labelled in the journal")), 1, 5.0, None),
     "failed": ("failed", Cause.LABELING, "the labeler broke", event("failed").pictures, None),
     "refused": ("failed", Cause.LABELING, "it answered 410", None, plain(reply("refused"))),
     "done": ("done",),
