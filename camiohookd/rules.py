@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from camiohookd.config.settings import Rule
+from camiohookd.config.rule import Rule
 from camiohookd.pictures.detections import Box, Detection, area, foot, inside, polygon
 from camiohookd.wire.reply import ImageLabels, Label, Reply
 

@@ -7,7 +7,7 @@ from zlib import crc32
 
 from PIL import Image, ImageDraw, ImageFont
 
-from camiohookd.config.settings import Zone
+from camiohookd.config.rule import Zone
 from camiohookd.pictures.detections import Box, Detection
 
 _Color = tuple[int, int, int]

@@ -1,6 +1,6 @@
-"""The keys that Camio may post with: made, listed by name, and taken out of use; several at once while one is replaced.
+"""`camiohookd key`: make, list and retire the keys that Camio posts with. Several keys are valid at the same time.
 
-options ─▶ the settings, for where the file is ─▶ `apikeys` ─▶ the new key, once, or the names
+options ─▶ the settings, which name the file ─▶ `api_keys` ─▶ the new key, printed once, or the names
 """
 
 import os
@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from camiohookd.config.load import Config
 
-_RELOAD = "The daemon knows of it after: systemctl reload camiohookd"
+_RELOAD = "Tell the daemon: sudo systemctl reload camiohookd"
 _config = click.option(
     "--config",
     "config_file",
@@ -25,10 +25,10 @@ _name = click.argument("name")
 
 @click.group()
 def key() -> None:
-    """Make keys for Camio, and take them out of use.
+    """Make, list and retire the keys that Camio posts events with.
 
-    They are kept in the file that api_keys_file names, else in api-keys beside the settings. To replace one: make a
-    new one, reload the daemon, register the hook with it, and retire the old one. Run it as root.
+    The keys are in the file that api_keys_file names, else in api-keys beside the settings. To replace a key: make a
+    new one, reload the daemon, register the hook with the new key, then retire the old one. Run this with sudo.
     """
 
 
@@ -36,42 +36,42 @@ def key() -> None:
 @_name
 @_config
 def new(name: str, config_file: Path | None) -> None:
-    """Make a key, put it into the file under NAME, and print it.
+    """Make a key, add it to the file under NAME, and print it.
 
-    This is the one time that it is shown. NAME is for the log and for you.
+    The key is never shown again. NAME stands for the key in the log.
     """
     from camiohookd.config import api_keys
 
     _, file = _settings_and_file(config_file)
     made = api_keys.add(file, name)
     click.echo(made)
-    click.echo(f"It is in {file}. {_RELOAD}", err=True)
+    click.echo(f"The key is in {file}. {_RELOAD}", err=True)
 
 
 @key.command("list")
 @_config
 def list_keys(config_file: Path | None) -> None:
-    """Print the keys' names; beside a weak one, that it is."""
-    from camiohookd.config import api_keys
+    """Print the names of the keys, and which keys are weak."""
+    from camiohookd.config import key_strength
     from camiohookd.config.load import load_with_keys
 
     for name, value in load_with_keys(config_file, os.environ)[1].items():
-        click.echo(f"{name}  (weak: {api_keys.WEAK})" if api_keys.is_weak(value) else name)
+        click.echo(f"{name}  (weak: {key_strength.WEAK})" if key_strength.is_weak(value) else name)
 
 
 @key.command()
 @_name
 @_config
 def retire(name: str, config_file: Path | None) -> None:
-    """Take the key of that NAME out of the file.
+    """Remove the key of that NAME from the file.
 
-    The last one stays, unless api_key is set: the daemon would go on with the one it has.
+    The last key cannot be removed unless api_key is set: the daemon does not start without a key.
     """
     from camiohookd.config import api_keys
 
     settings, file = _settings_and_file(config_file)
     api_keys.retire(file, name, may_be_last=bool(settings.hook.api_key))
-    click.echo(f"It is no longer in {file}. {_RELOAD}", err=True)
+    click.echo(f"The key is removed from {file}. {_RELOAD}", err=True)
 
 
 def _settings_and_file(config_file: Path | None) -> "tuple[Config, Path]":

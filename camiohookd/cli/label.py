@@ -20,7 +20,7 @@ from camiohookd.system.logs import escape
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from camiohookd.config.settings import Rule
+    from camiohookd.config.rule import Rule
     from camiohookd.labelers import Labeler
     from camiohookd.pictures.decode import PictureLimits
     from camiohookd.pictures.detections import Detection

@@ -11,7 +11,7 @@ from camiohookd.errors import CamiohookdError
 from camiohookd.system.logs import escape
 
 if TYPE_CHECKING:
-    from camiohookd.config.settings import Zone
+    from camiohookd.config.rule import Zone
     from camiohookd.pictures.decode import PictureLimits
     from camiohookd.pictures.detections import Detection
     from camiohookd.wire.reply import Label

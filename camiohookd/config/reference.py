@@ -11,8 +11,9 @@ from typing import Any, NamedTuple, get_args
 
 import msgspec
 
-from camiohookd.config.load import SECTIONS, table_kind, variable
-from camiohookd.config.settings import Rule, Zone
+from camiohookd.config.load import SECTIONS
+from camiohookd.config.rule import Rule, Zone
+from camiohookd.config.tables import table_kind, variable
 from camiohookd.config.values import ByteSize, Duration, expected
 
 _WIDTH = 100

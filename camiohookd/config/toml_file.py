@@ -1,33 +1,29 @@
-"""A settings file as it was written: its path → its tables, and for a table or a key the line that it stands in.
+"""A settings file as it is written: path ─▶ tables, and the line of each table and key for error messages."""
 
-What cannot be read ends as a `ConfigError` that names the file, the line and the reason.
-"""
-
-import re
+import codecs
 import tomllib
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from camiohookd.config.toml_syntax import HEADER, KEY, explain
 from camiohookd.errors import ConfigError
 from camiohookd.system.permissions import remedy
 
-_HEADER = re.compile(r"\s*(\[+)\s*([\w.-]+)\s*\]")
-_KEY = re.compile(r"\s*([\w-]+)\s*=")
-
 
 class TomlFile(NamedTuple):
-    """The tables of a file, and its text to tell the line of a key."""
+    """The tables of a file, and its text to find the line of a key."""
 
     path: Path
     text: str
     tables: dict[str, Any]
 
     def where(self, section: str, key: str = "", *nth: int) -> str:
-        """For an error: the file, the line if it can be told, and the key (or the header).
+        """Return the place for an error: the file, the line if it is known, and the key (or the header).
 
-        `nth` says which table of that name; of one within a table first which of those, and may leave the last out:
-        ``where("rule.zone", "name", 1, 0)`` is in the first zone of the second rule.
+        `nth` tells several tables of that name apart. For a table within a table, the outer one's number comes first,
+        and the last number may be left out: ``where("rule.zone", "name", 1, 0)`` is in the first zone of the second
+        rule.
         """
         line = _line_of(self.text, section, key, nth)
         place = f"{self.path}, line {line}" if line else str(self.path)
@@ -35,9 +31,13 @@ class TomlFile(NamedTuple):
 
 
 def read(path: Path, *, required: bool) -> TomlFile:
-    """The file `path`; one that is not there is an empty one unless it is `required`. Raises ConfigError."""
+    """Read the file `path`; one that does not exist is empty unless it is `required`.
+
+    Raises ConfigError with the file, the line and the reason. Windows' line ends and byte order mark are accepted.
+    """
     try:
-        text = path.read_bytes().decode()
+        data = path.read_bytes()
+        text = data.decode("utf-8-sig")
         return TomlFile(path, text, tomllib.loads(text))
     except FileNotFoundError:
         if required:
@@ -47,49 +47,33 @@ def read(path: Path, *, required: bool) -> TomlFile:
         advice = remedy(path) if isinstance(error, PermissionError) else ""
         raise ConfigError(f"{path}: cannot be read: {error.strerror}{advice}") from None
     except UnicodeDecodeError as error:
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise ConfigError(f"{path}: is UTF-16 text; save it as UTF-8") from None
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{path}, line {line}: not UTF-8 text") from None
+        raise ConfigError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
-        # Of a repetition tomllib tells neither what it is nor, at the end of a file, where.
-        if str(error).startswith("Cannot ") and (repetition := _repetition(text)):
-            raise ConfigError(f"{path}, {repetition}") from None
-        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+        raise ConfigError(f"{path}, {explain(text, error)}") from None
 
 
 def _line_of(text: str, section: str, key: str, nth: tuple[int, ...]) -> int:
-    """The line, from 1, of `key` (or the header) in the `nth` table `section`, 0 if it is written some other way."""
+    """Return the line, from 1, of `key` (or the header) in the `nth` table `section`; 0 if it is not found.
+
+    Without a `key`, `section` may also be a key before the first header.
+    """
     names = list(accumulate(section.split("."), "{}.{}".format))
     wanted = (*nth, *[0] * len(names))[: len(names)]
     tables: dict[str, int] = {}
     inside = False
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := _HEADER.match(line):
-            # Tables within one are counted anew in the next.
+    for number, line in enumerate(text.split("\n"), 1):
+        if header := HEADER.match(line):
+            # Tables within a table are counted anew in the next one.
             tables = {name: count for name, count in tables.items() if not name.startswith(f"{header[2]}.")}
             tables[header[2]] = tables.get(header[2], -1) + 1
             inside = header[2] == section and wanted == tuple(tables.get(name, 0) for name in names)
             if inside and not key:
                 return number
-        elif inside and (found := _KEY.match(line)) and found[1] == key:
+        elif (found := KEY.match(line)) and (
+            found[1] == key if inside else not tables and not key and found[1] == section
+        ):
             return number
     return 0
-
-
-def _repetition(text: str) -> str:
-    """The first table or key that stands there a second time, with both lines; "" if none does."""
-    seen: dict[str, int] = {}
-    table = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := _HEADER.match(line):
-            table = name = header[2]
-            if header[1] == "[[":  # one more of its kind, with keys of its own
-                seen = {known: first for known, first in seen.items() if not known.startswith(f"{table}.")}
-                continue
-        elif key := _KEY.match(line):
-            name = f"{table}.{key[1]}".lstrip(".")
-        else:
-            continue
-        if name in seen:
-            return f"line {number}: {name} stands there a second time, the first is in line {seen[name]}"
-        seen[name] = number
-    return ""

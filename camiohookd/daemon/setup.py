@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from camiohookd.config import api_keys, load
+from camiohookd.config import key_strength, load
 from camiohookd.config.load import Config
 from camiohookd.delivery import trusted_certificates
 from camiohookd.web.server import tls
@@ -37,8 +37,8 @@ def read(path: Path | None, environ: Mapping[str, str]) -> Setup:
 def warn(setup: Setup) -> None:
     """Log a warning for each weak key, and for a certificate that expires soon."""
     for name, key in setup.keys.items():
-        if api_keys.is_weak(key):
-            log.warning('the key "%s" is weak: %s', name, api_keys.WEAK)
+        if key_strength.is_weak(key):
+            log.warning('the key "%s" is weak: %s', name, key_strength.WEAK)
     warn_of_expiry(setup)
 
 

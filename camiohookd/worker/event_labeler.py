@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from camiohookd import rules
-from camiohookd.config.settings import Rule
+from camiohookd.config.rule import Rule
 from camiohookd.errors import LabelerDown, LabelingError, PictureError
 from camiohookd.labelers import Findings, Frame, Labeler
 from camiohookd.metrics import Metrics

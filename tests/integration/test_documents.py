@@ -10,7 +10,8 @@ import pytest
 
 from camiohookd.cli import root
 from camiohookd.config import load
-from camiohookd.config.settings import Rule
+from camiohookd.config.rule import Rule
+from camiohookd.config.tables import variable
 from tests.support.checkout import ROOT
 from tests.support.document_links import LINK, documents, with_lines
 
@@ -92,8 +93,8 @@ def test_settings_in_the_documents_exist(name: str, tmp_path: Path) -> None:
         load.load_config(path, {})
     for section, key in re.findall(r"`\[(\w+)\] (\w+)`", text):
         assert key in load.SECTIONS[section].__struct_fields__, f"[{section}] {key}"
-    for variable in re.findall(r"CAMIOHOOKD_[A-Z]+_[A-Z_]+", text):
-        assert variable in {load.variable(s, k) for s, kind in load.SECTIONS.items() for k in kind.__struct_fields__}
+    for named in re.findall(r"CAMIOHOOKD_[A-Z]+_[A-Z_]+", text):
+        assert named in {variable(s, k) for s, kind in load.SECTIONS.items() for k in kind.__struct_fields__}
 
 
 def test_names_of_settings_in_code_spans_exist() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from camiohookd import rules
-from camiohookd.config.settings import Rule, Zone
+from camiohookd.config.rule import Rule, Zone
 from camiohookd.pictures.detections import Box, Detection, inside
 from camiohookd.rules import RuledLabels, apply, complete, image_labels, least_probability, match, reply
 from camiohookd.wire.reply import Label

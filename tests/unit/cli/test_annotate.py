@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from camiohookd.cli.annotate import annotate
-from camiohookd.config.settings import Zone
+from camiohookd.config.rule import Zone
 from camiohookd.pictures.detections import Box, Detection
 
 

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from camiohookd.config import paths
-from camiohookd.config.load import SECTIONS, Config, load_config, load_with_keys, variable
-from camiohookd.config.settings import Rule
+from camiohookd.config.load import SECTIONS, Config, load_config, load_with_keys
+from camiohookd.config.rule import Rule
+from camiohookd.config.tables import variable
 from camiohookd.errors import ConfigError
 
 KEY = "a-key-of-decent-length"
@@ -93,19 +94,19 @@ def test_settings_cannot_be_changed_afterwards() -> None:
             "[labeler]\nthreads = -1",
             ', line 2: labeler.threads: given -1, expected a whole number from 1 to 256 or "auto"',
         ),
-        ("[hook]\nlissten = '0.0.0.0:1'", ", line 2: hook.lissten: there is no such setting; did you mean listen?"),
-        ("[hoook]", ", line 1: hoook: there is no such section; did you mean hook?"),
-        ("listen = 1", ": listen: stands outside any section; put it under [hook] or [admin]"),
-        ("hook = 1", ": hook: expected a table, written [hook]"),
-        ("[rule]", ", line 1: rule: expected a list of tables, written [[rule]]"),
-        ("rule = [1]", ": rule: expected a table, written [[rule]]"),
+        ("[hook]\nlissten = '0.0.0.0:1'", ", line 2: hook.lissten: unknown setting; did you mean listen?"),
+        ("[hoook]", ", line 1: hoook: unknown section; did you mean hook?"),
+        ("listen = 1", ", line 1: listen: listen belongs under [hook] or [admin]; move this line there"),
+        ("hook = 1", ", line 1: hook: expected a table, written [hook]"),
+        ("[rule]", ", line 1: rule: expected an array of tables, written [[rule]]"),
+        ("rule = [1]", ", line 1: rule: expected a table, written [[rule]]"),
         ("[[rule]]\n[[rule]]\ncamera = 1", ", line 3: rule.camera: given 1, expected text"),
         ("[[rule]]\nmin_probability = 2", ", line 2: rule.min_probability: given 2, expected a number from 0 to 1"),
         (
             "[[rule]]\nmin_probability_of = {cat = 2}",
             ', line 2: rule.min_probability_of: given {"cat": 2}, expected a tab',
         ),
-        ("[[rule]]\n[rule.zone]", ", line 2: rule.zone: expected a list of tables, written [[rule.zone]]"),
+        ("[[rule]]\n[rule.zone]", ", line 2: rule.zone: expected an array of tables, written [[rule.zone]]"),
         ("[[rule]]\n[[rule.zone]]\nname = 'a'", ", line 2: rule.zone: polygon is missing, a list of 3 or more, each"),
         (
             "[[rule]]\n[[rule]]\n[[rule.zone]]\nname = 'a'\npolygon = [[0, 0], [1, 0]]",
@@ -117,11 +118,11 @@ def test_settings_cannot_be_changed_afterwards() -> None:
         ),
         (
             "[[rule]]\n[[rule.zone]]\npolygo = []",
-            ", line 3: rule.zone.polygo: there is no such setting; did you mean pol",
+            ", line 3: rule.zone.polygo: unknown setting; did you mean pol",
         ),
         (
             "[[rule]]\n[[rule]]\nfloor = 1",
-            ', line 3: rule.floor: there is no such setting; "camiohookd example-config"',
+            ', line 3: rule.floor: unknown setting; "camiohookd example-config"',
         ),
         ("[images]\nformats = []", ', line 2: images.formats: given [], expected a list of one or more, each "jpeg"'),
         ("[images]\nformats = ['gif']", ', line 2: images.formats: given ["gif"], expected a list of one or more'),
@@ -132,15 +133,18 @@ def test_settings_cannot_be_changed_afterwards() -> None:
             "[queue]\nmax_bytes = 1979-05-27",
             ', line 2: queue.max_bytes: given "1979-05-27", expected a number of bytes',
         ),
-        ("[queue]\n[hook]\n[queue]", ", line 3: queue stands there a second time, the first is in line 1"),
-        ("listen = 1\nlisten = 2", ", line 2: listen stands there a second time, the first is in line 1"),
+        ("[queue]\n[hook]\n[queue]", ", line 3: duplicate table [queue] (first defined in line 1)"),
+        ("listen = 1\nlisten = 2", ", line 2: duplicate key listen (first defined in line 1)"),
         (
             "[queue]\norder = 'newest'\n[[rule]]\ncamera = 'a'\n[[rule]]\ncamera = 'b'\ncamera = 'c'",
-            ", line 7: rule.camera stands there a second time, the first is in line 6",
+            ", line 7: duplicate key rule.camera (first defined in line 6)",
         ),
-        ("[queue]\norder.x = 1\norder.x = 2", ": not valid TOML: Cannot overwrite a value"),
+        ("[queue]\norder.x = 1\norder.x = 2", ", line 3: not valid TOML: cannot overwrite a value"),
         ("[labeler]\nmodel = ''", ', line 2: labeler.model: given "", expected text that is not empty'),
-        ("[queue\n", ": not valid TOML: Expected ']' at the end of a table declaration (at line 1, column 7)"),
+        (
+            "[queue\n",
+            ", line 1: not valid TOML: expected ']' at the end of a table declaration\n    [queue\n",
+        ),
         ("[callback]\nretry_min = '1h'", ": callback.retry_min is longer than callback.retry_max"),
         ("[admin]\nlisten = '0.0.0.0:8000'", ": hook.listen and admin.listen have the same port"),
     ],
@@ -149,6 +153,59 @@ def test_an_error_names_the_file_the_line_the_key_what_was_given_and_what_is_exp
     tmp_path: Path, text: str, message: str
 ) -> None:
     assert refusal(tmp_path, text).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "[[rule]]\ncamera = front",
+            ', line 2: not valid TOML: text needs quotation marks: write camera = "front"\n    camera = front\n'
+            "             ^",
+        ),
+        (
+            "[hook]\nlisten = 0.0.0.0:8000",
+            'text needs quotation marks: write listen = "0.0.0.0:8000"',
+        ),
+        (
+            "[labeler]\nspinning = True",
+            "true and false are written in small letters: write spinning = true",
+        ),
+        ("[labeler]\nspinning = no", "write spinning = false"),
+        ("[[rule]]\ncamera = \u201cfront\u201d", 'typographic quotation marks: write camera = "front"'),
+        ("[[rule]]\nlabels = [\u201eperson\u201c, \u2018dog\u2019]", 'write labels = ["person", "dog"]'),
+        ("[[rule]]\nlabels = [person, 'dog']", "write labels = [\"person\", 'dog']"),
+        ('[[rule]]\ncamera = "front', 'the closing quotation mark is missing: write camera = "front"'),
+        ('[labeler]\nmodel = "C:\\Users\\me"', "single quotation marks: write model = 'C:\\Users\\me'"),
+        ('[[rule]]\ncamera: "front"', 'a setting has an equals sign: write camera = "front"'),
+        ('[[rule]]\ncamera\xa0= "front"', 'special space, perhaps copied from a web page: write camera = "front"'),
+        ("[[rule]]\nmin_probability = 0,5", "line 2: not valid TOML: "),
+    ],
+)
+def test_a_toml_mistake_is_shown_with_its_line_and_what_to_write(tmp_path: Path, text: str, message: str) -> None:
+    for line_ends in ("\n", "\r\n"):
+        path = tmp_path / "camiohookd.toml"
+        path.write_bytes(text.replace("\n", line_ends).encode())
+        with pytest.raises(ConfigError) as refused:
+            load_config(path, {})
+        assert message in str(refused.value)
+
+
+def test_a_file_from_windows_notepad_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "camiohookd.toml"
+    path.write_bytes(b'\xef\xbb\xbf[hook]\r\napi_keys_file = "' + str(tmp_path / "keys").encode() + b'"\r\n')
+    (tmp_path / "keys").write_bytes(b"\xef\xbb\xbfcamio k-123456\r\n")
+    assert load_with_keys(path, {})[1] == {"camio": "k-123456"}
+    path.write_bytes("[hook]\n".encode("utf-16"))
+    with pytest.raises(ConfigError, match="is UTF-16 text; save it as UTF-8"):
+        load_config(path, {})
+
+
+@pytest.mark.parametrize("section", ["[log]", "[queue]\nmax_tasks = 5", "[[rule]]\ncamera = 'front'"])
+def test_a_key_at_the_end_of_the_file_is_told_its_section(tmp_path: Path, section: str) -> None:
+    refused = refusal(tmp_path, f"{section}\napi_key = '{KEY}'\n")
+    assert "api_key belongs under [hook]; move this line there" in refused
+    assert KEY not in refused
 
 
 def test_a_long_value_is_cut_in_the_error(tmp_path: Path) -> None:
@@ -210,7 +267,7 @@ def test_every_setting_can_be_made_in_the_environment_and_wins_over_the_file(tmp
         ("CALLBACK_ALLOW_HOSTS", "a.b", 'given "a.b", expected a list of any length'),
         ("CALLBACK_ALLOW_HOSTS", '"a.b"', "expected a list of any length"),
         ("IMAGES_FORMATS", '["gif"]', 'each "jpeg", "png" or "webp", as JSON'),
-        ("HOOK_LISEN", "x", "there is no such setting; did you mean CAMIOHOOKD_HOOK_LISTEN?"),
+        ("HOOK_LISEN", "x", "unknown setting; did you mean CAMIOHOOKD_HOOK_LISTEN?"),
         ("RULE", "[]", "rules can only be set in the file, each as a [[rule]]"),
         ("RULE_CAMERA", "front", "rules can only be set in the file, each as a [[rule]]"),
         ("LABELER_MODEL", "", 'given "", expected text that is not empty'),
@@ -236,6 +293,10 @@ def test_variables_of_others_are_left_alone(tmp_path: Path) -> None:
         f'[hook]\napi_key = "{KEY}',
         f"[hook]\napi_key = {KEY}",
         f'[hook]\napi_key = "{KEY}"\napi_key = "{KEY}"',
+        f'[hook]\napi_key = """\n{KEY}',
+        f"[hook]\napi_key =\n{KEY}",
+        f"[hook]\napi_key = \u201c{KEY}\u201d",
+        f"hook = {{ api_key = {KEY} }}",
         f'[hook]\napi_key = "{KEY}"\n[queue]\nmax_tasks = 0',
     ],
 )
@@ -290,7 +351,7 @@ def test_a_key_that_cannot_stand_in_a_url_is_refused_with_its_place_and_not_show
         (f"{KEY}\n", "line 1: expected a name, a space and the key"),
         (f"a b {KEY}\n", "line 1: expected a name, a space and the key"),
         (f"\nfront {KEY}/\n", "line 2: the key is not usable"),
-        (f"a {KEY}\na {KEY}2\n", 'line 2: there is another key of the name "a"'),
+        (f"a {KEY}\na {KEY}2\n", 'line 2: duplicate key name "a" (first defined in line 1)'),
         (b"a \xff\n", "not UTF-8 text"),
         ("# none\n", "hook.api_key is not set"),
     ],
@@ -323,7 +384,7 @@ def test_without_a_setting_the_file_of_keys_is_the_one_beside_the_settings(tmp_p
 
 def test_a_name_stands_for_one_key(tmp_path: Path) -> None:
     (tmp_path / "api-keys").write_text("default k-123456\n")
-    with pytest.raises(ConfigError, match='goes by the name "default", as does a key in the file of keys'):
+    with pytest.raises(ConfigError, match='duplicate key name "default": it is the name of hook'):
         keys(tmp_path, f'[hook]\napi_key = "{KEY}"')
 
 
@@ -336,7 +397,7 @@ def test_the_status_pages_are_on_this_machine(tmp_path: Path, host: str) -> None
     "host", ["0.0.0.0", "[::]", "192.168.1.2", "[fd00::1]", "box.example.org", "127.0.0.1.evil.org"]
 )
 def test_status_pages_for_others_are_an_error(tmp_path: Path, host: str) -> None:
-    assert "expected an address of this machine alone" in refusal(tmp_path, f'[admin]\nlisten = "{host}:8001"')
+    assert "expected an address that only this machine can" in refusal(tmp_path, f'[admin]\nlisten = "{host}:8001"')
 
 
 def test_the_folders_are_those_that_systemd_gives() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from camiohookd.config import reference
 from camiohookd.config.load import SECTIONS, Config, load_config
-from camiohookd.config.settings import Rule, Zone
+from camiohookd.config.rule import Rule, Zone
 from tests.support.checkout import ROOT
 
 ADVICE = "run ./build.sh docs"

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from camiohookd.config.load import Config
-from camiohookd.config.settings import CallbackSettings, HookSettings, LogSettings, QueueSettings, Rule
+from camiohookd.config.rule import Rule
+from camiohookd.config.settings import CallbackSettings, HookSettings, LogSettings, QueueSettings
 from camiohookd.daemon import reload, setup
 from camiohookd.daemon.reload import Reloader, needs_restart
 from camiohookd.daemon.setup import Setup

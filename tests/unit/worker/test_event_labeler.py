@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import pytest
 
-from camiohookd.config.settings import Rule
+from camiohookd.config.rule import Rule
 from camiohookd.errors import LabelerDown, LabelingError
 from camiohookd.labelers import Findings, Frame
 from camiohookd.metrics import Metrics

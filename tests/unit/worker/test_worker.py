@@ -13,7 +13,7 @@ import pytest
 from PIL import ImageFile
 
 from camiohookd.camio.simulator.fake_camio import FakeCamio, ScriptedResponse
-from camiohookd.config.settings import Rule
+from camiohookd.config.rule import Rule
 from camiohookd.delivery import AllowList, Sender, Target
 from camiohookd.errors import LabelingError
 from camiohookd.labelers import Findings, Frame
