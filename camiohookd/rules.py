@@ -5,6 +5,7 @@ Pure functions on plain values; owned by no thread.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
@@ -37,6 +38,33 @@ def match(rules: Iterable[Rule], camera: str | None) -> Rule:
     """
     fitting = [rule for rule in rules if _matches(rule.camera, camera or "")]
     return max(fitting, key=_specificity, default=Rule())
+
+
+def problems(rules: Sequence[Rule], known: Sequence[str] | None) -> list[str]:
+    """Return what in the rules can never have an effect, a sentence each.
+
+    `known` are the labels of the model; None if they are not known, as with own code.
+    """
+    first: dict[str, int] = {}
+    found: list[str] = []
+    for number, rule in enumerate(rules, 1):
+        earlier = first.setdefault(rule.camera, number)
+        if earlier != number:
+            found.append(f'rule {number} never applies: rule {earlier} has the same camera = "{rule.camera}"')
+        if known is not None:
+            found += [f"rule {number} ({rule.camera}): {_unknown(name, known)}" for name in _named(rule) - set(known)]
+    return found
+
+
+def _named(rule: Rule) -> set[str]:
+    return {*rule.labels, *rule.ignore_labels, *rule.min_probability_of, *rule.label_map}
+
+
+def _unknown(name: str, known: Sequence[str]) -> str:
+    by_lower_case = {label.lower(): label for label in known}
+    near = get_close_matches(name.lower(), by_lower_case, n=1)
+    hint = f'did you mean "{by_lower_case[near[0]]}"?' if near else '"camiohookd labels" lists those that it knows'
+    return f'the model knows no label "{name}"; {hint}'
 
 
 def complete(rule: Rule, default_probability: float) -> Rule:

@@ -45,6 +45,7 @@ class LazyGroup(click.Group):
         "serve": "serve",
         "check": "serve",
         "example-config": "serve",
+        "labels": "serve",
         "label": "label",
         "models": "models",
         "devices": "devices",

@@ -44,12 +44,37 @@ def serve(path: Path | None) -> int:
 )
 def check(path: Path | None, only_reload: bool) -> None:
     """Say ok, or what is wrong with the settings, keys, certificate or labeler (exit status 78)."""
+    from camiohookd import rules
     from camiohookd.daemon import setup
+    from camiohookd.labelers.open import known_labels
 
     config = setup.read(path, os.environ).config
     if not only_reload:
         _check_labeler(config.labeler)
+    for problem in rules.problems(config.rule, known_labels(config.labeler)):
+        click.echo(f"warning: {problem}", err=True)
     click.echo("ok")
+
+
+@click.command()
+@click.option("--config", "path", type=click.Path(path_type=Path), metavar="FILE", help=_CONFIG_HELP)
+def labels(path: Path | None) -> None:
+    """List the labels that the configured model knows, one per line.
+
+    Rules name labels exactly as they are listed here. Own code makes its own labels, and nothing is listed.
+
+    \b
+    Example:
+      camiohookd labels | grep -i person
+    """
+    from camiohookd.config import load
+    from camiohookd.labelers.open import known_labels
+
+    known = known_labels(load.load_config(path, os.environ).labeler)
+    if known is None:
+        click.echo("the labels are made by your own code: see what it returns", err=True)
+    for label in known or ():
+        click.echo(label)
 
 
 def _check_labeler(settings: "LabelerSettings") -> None:

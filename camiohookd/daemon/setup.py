@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from camiohookd import rules
 from camiohookd.config import key_strength, load
 from camiohookd.config.load import Config
 from camiohookd.delivery import trusted_certificates
+from camiohookd.errors import SetupError
+from camiohookd.labelers.open import known_labels
 from camiohookd.web.server import tls
 from camiohookd.web.server.tls import Certificate
 
@@ -39,7 +42,17 @@ def warn(setup: Setup) -> None:
     for name, key in setup.keys.items():
         if key_strength.is_weak(key):
             log.warning('the key "%s" is weak: %s', name, key_strength.WEAK)
+    _warn_of_rules(setup.config)
     warn_of_expiry(setup)
+
+
+def _warn_of_rules(config: Config) -> None:
+    try:
+        known = known_labels(config.labeler)
+    except SetupError:  # the start says it, and a reload does not change the labeler
+        known = None
+    for problem in rules.problems(config.rule, known):
+        log.warning("%s", problem)
 
 
 def warn_of_expiry(setup: Setup) -> None:

@@ -15,6 +15,15 @@ class Opened(NamedTuple):
     threads: int
 
 
+def known_labels(settings: LabelerSettings) -> tuple[str, ...] | None:
+    """Return the labels that the labeler can find; None for own code, which makes its own. Raises SetupError."""
+    if settings.kind != "onnx":
+        return None
+    from camiohookd.labelers import model
+
+    return tuple(label for label in model.load_description(model.find(settings.model)).labels if label)
+
+
 def open_labeler(settings: LabelerSettings, state: Path | None, on_degraded: Callable[[bool], None]) -> Opened:
     """Open the labeler, ready to use. The `state` folder keeps what makes the next start faster.
 

@@ -1,5 +1,7 @@
 """Detections → the reply, by camera."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import assume, given
@@ -237,3 +239,31 @@ def test_the_older_form_is_one_flat_list_for_the_event() -> None:
     rule = Rule(labels_format="event", min_probability=0.6)
     answer = reply(rule, [ruled(rule, "t1", DOG, CAT), ruled(rule, "t2", DIM_CAT, CAT)])
     assert msgspec.to_builtins(answer) == {"status": "success", "labels": ["cat", "dog"]}
+
+
+KNOWN = ["person", "car", "dog"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "hint"),
+    [
+        ({"labels": ("Person",)}, 'the model knows no label "Person"; did you mean "person"?'),
+        ({"ignore_labels": ("cars",)}, 'the model knows no label "cars"; did you mean "car"?'),
+        ({"min_probability_of": {"persn": 0.5}}, 'the model knows no label "persn"; did you mean "person"?'),
+        ({"label_map": {"zebra": "horse"}}, 'the model knows no label "zebra"; "camiohookd labels" lists'),
+    ],
+)
+def test_names_labels_that_the_model_does_not_know(settings: dict[str, Any], hint: str) -> None:
+    [problem] = rules.problems([Rule(camera="front", **settings)], KNOWN)
+    assert problem.startswith(f"rule 1 (front): {hint}")
+
+
+def test_accepts_labels_that_the_model_knows_and_any_of_own_code() -> None:
+    rule = Rule(labels=("person",), label_map={"car": "vehicle"}, nothing_label="nobody")
+    assert rules.problems([rule], KNOWN) == []
+    assert rules.problems([Rule(labels=("gate open",))], None) == []
+
+
+def test_names_a_rule_that_never_applies() -> None:
+    [problem] = rules.problems([Rule(camera="a*"), Rule(camera="b"), Rule(camera="a*")], None)
+    assert problem == 'rule 3 never applies: rule 1 has the same camera = "a*"'
