@@ -48,9 +48,12 @@ def check(path: Path | None, only_reload: bool) -> None:
     from camiohookd.daemon import setup
     from camiohookd.labelers.open import known_labels
 
-    config = setup.read(path, os.environ).config
+    found = setup.read(path, os.environ)
+    config = found.config
     if not only_reload:
         _check_labeler(config.labeler)
+    if (warning := setup.plain_http_warning(found)) is not None:
+        click.echo(f"warning: {warning}", err=True)
     for problem in rules.problems(config.rule, known_labels(config.labeler)):
         click.echo(f"warning: {problem}", err=True)
     click.echo("ok")

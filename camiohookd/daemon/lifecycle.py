@@ -13,7 +13,7 @@ from camiohookd.daemon import wiring
 from camiohookd.daemon.heartbeat import Heartbeat, Rate
 from camiohookd.daemon.reload import REFUSED, Reloader
 from camiohookd.daemon.restart_backoff import RestartBackoff
-from camiohookd.daemon.setup import Setup, warn
+from camiohookd.daemon.setup import PLAIN_HTTP, Setup, is_open_and_plain, warn
 from camiohookd.labelers import Labeler
 from camiohookd.metrics import Metrics
 from camiohookd.queue.store_thread import StoreThread
@@ -111,7 +111,8 @@ class Daemon:
         rate = Rate()
 
         def status() -> str:
-            return _status(labeler, self._metrics, service.store, reloader, rate)
+            line = _status(labeler, self._metrics, service.store, reloader, rate)
+            return f"{line}. {PLAIN_HTTP}" if is_open_and_plain(reloader.setup) else line
 
         return [
             asyncio.create_task(reloader.run(self._signals.reload.event())),

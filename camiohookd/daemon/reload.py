@@ -44,6 +44,11 @@ class Reloader:
         self.failed = False
         """Whether the last reload was refused."""
 
+    @property
+    def setup(self) -> Setup:
+        """Return what the daemon uses now."""
+        return self._setup
+
     async def run(self, wish: asyncio.Event) -> None:
         """Read again whenever `wish` is set, for ever; once a day, look at the certificate's end."""
         while True:

@@ -12,6 +12,7 @@ from camiohookd.config.load import Config
 from camiohookd.delivery import trusted_certificates
 from camiohookd.errors import SetupError
 from camiohookd.labelers.open import known_labels
+from camiohookd.net.addresses import is_loopback
 from camiohookd.web.server import tls
 from camiohookd.web.server.tls import Certificate
 
@@ -37,8 +38,31 @@ def read(path: Path | None, environ: Mapping[str, str]) -> Setup:
     return Setup(config, keys, tls.load(config.hook.tls_cert, config.hook.tls_key))
 
 
+PLAIN_HTTP = "plain http, do not forward this port as it is"
+"""What the status of the unit says; the package's postinst looks for the first two words."""
+
+
+def is_open_and_plain(setup: Setup) -> bool:
+    """Return whether other machines can reach the public listener by plain http."""
+    return setup.certificate is None and not is_loopback(setup.config.hook.listen.host)
+
+
+def plain_http_warning(setup: Setup) -> str | None:
+    """Return what to tell the owner if events come in by plain http from other machines; None if not."""
+    if not is_open_and_plain(setup):
+        return None
+    return (
+        f"events are received by plain http on {setup.config.hook.listen} (hook.listen): anyone on the path can read "
+        "the key and the pictures. Do not forward this port from the internet as it is. Either set a certificate "
+        '(hook.tls_cert), or set listen = "127.0.0.1:8000" and let a tunnel or an https proxy on this machine pass '
+        "the events on"
+    )
+
+
 def warn(setup: Setup) -> None:
-    """Log a warning for each weak key, and for a certificate that expires soon."""
+    """Log a warning for each weak key, plain http, rules without effect, and a certificate that expires soon."""
+    if (warning := plain_http_warning(setup)) is not None:
+        log.warning("%s", warning)
     for name, key in setup.keys.items():
         if key_strength.is_weak(key):
             log.warning('the key "%s" is weak: %s', name, key_strength.WEAK)

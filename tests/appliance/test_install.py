@@ -21,7 +21,9 @@ def test_the_service_is_enabled_and_ready_when_apt_ends(
 ) -> None:
     found = installed.at_install
     assert (found.enabled, found.service["ActiveState"], found.service["Type"]) == ("enabled", "active", "notify")
-    assert re.fullmatch(r"0 waiting, \d+/min, cpu", found.service["StatusText"])
+    assert re.fullmatch(
+        r"0 waiting, \d+/min, cpu\. plain http, do not forward this port as it is", found.service["StatusText"]
+    )
     assert [line for line in found.log if "ready: events on 0.0.0.0:8000" in line]
     print_figure(
         f"{RELEASES[release]}: booted in {installed.machine.boot_seconds:.1f} s, apt installed in "

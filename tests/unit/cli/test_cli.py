@@ -19,7 +19,11 @@ from tests.support.checkout import ROOT
 
 SHIPPED_MODEL = ROOT / "models/ssdlite-mobilenet-v2-coco"
 SAMPLE = str(ROOT / "camiohookd/samples/chelsea.jpg")
-ENVIRONMENT = {"PATH": os.environ["PATH"], "CAMIOHOOKD_HOOK_API_KEY": "a-key-of-decent-length"}
+ENVIRONMENT = {
+    "PATH": os.environ["PATH"],
+    "CAMIOHOOKD_HOOK_API_KEY": "a-key-of-decent-length",
+    "CAMIOHOOKD_HOOK_LISTEN": "127.0.0.1:8000",  # on all addresses it warns of plain http
+}
 
 
 def camiohookd(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -160,6 +164,12 @@ def test_check_and_serve_exit_with_78_and_the_same_error_for_an_unusable_model(t
     assert (check.returncode, check.stdout) == (serve.returncode, serve.stdout) == (ExitStatus.CONFIG, "")
     assert check.stderr == serve.stderr.splitlines(keepends=True)[-1]
     assert check.stderr.startswith("camiohookd: error: ")
+
+
+def test_check_warns_of_plain_http_that_other_machines_can_reach() -> None:
+    done = camiohookd("check", "--config", os.devnull, CAMIOHOOKD_HOOK_LISTEN="0.0.0.0:8000")
+    assert (done.returncode, done.stdout) == (ExitStatus.FINE, "ok\n")
+    assert done.stderr.startswith("warning: events are received by plain http on 0.0.0.0:8000")
 
 
 @pytest.mark.parametrize("name", ["check", "serve"])

@@ -11,6 +11,7 @@ import pytest
 from camiohookd.config.load import Config
 from camiohookd.config.rule import Rule
 from camiohookd.config.settings import CallbackSettings, HookSettings, LogSettings, QueueSettings
+from camiohookd.config.values import Address
 from camiohookd.daemon import reload, setup
 from camiohookd.daemon.reload import Reloader, needs_restart
 from camiohookd.daemon.setup import Setup
@@ -84,3 +85,11 @@ def test_a_start_warns_of_weak_keys_and_of_a_certificate_that_ends(
     assert 'the key "mine" is weak' in caplog.text
     assert "12345678" not in caplog.text
     assert "expires in 0 days" in caplog.text
+
+
+@pytest.mark.parametrize(("listen", "warned"), [("0.0.0.0:8000", True), ("[::]:8000", True), ("127.0.0.1:8000", False)])
+def test_a_start_warns_of_plain_http_that_other_machines_can_reach(
+    caplog: pytest.LogCaptureFixture, listen: str, warned: bool
+) -> None:
+    setup.warn(Setup(Config(hook=HookSettings(listen=Address(listen))), {}, None))
+    assert ("Do not forward this port" in caplog.text) is warned
