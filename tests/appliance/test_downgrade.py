@@ -68,7 +68,7 @@ def test_refuses_before_anything_changes_and_the_newer_version_keeps_running(box
     assert re.search(rf"the queue in {STATE} has format {FORMAT + 1}, .* up to format {FORMAT}\.", said, re.DOTALL), (
         said
     )
-    assert "Install that newer version" in said
+    assert "Install the newer version" in said
     assert (version(box), box.service["ActiveState"]) == (NEWER, "active")
     waiting_is_delivered(box)
 
