@@ -110,6 +110,10 @@ class Housekeeper:
         if now < self._compact_after or not store.wants_compaction():
             return False
         try:
+            if not store.compaction_fits(self._queue.capacity.bounds.min_free_bytes):
+                log.debug("the journal is compacted when the disk has room for a snapshot")
+                self._compact_after = now + PAUSE_AFTER_FAILURE
+                return False
             return not store.compact_step()
         except OSError as error:
             log.warning("cannot compact the journal, next try in a minute: %s", error)

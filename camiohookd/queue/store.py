@@ -160,6 +160,13 @@ class QueueStore:
         """Return whether the journal is long enough to be replaced by a new snapshot."""
         return self.storage.files.wants_compaction()
 
+    def compaction_fits(self, min_free_bytes: int) -> bool:
+        """Return whether a new snapshot leaves `min_free_bytes` free. Raises OSError.
+
+        It is never larger than the old one and all journals together.
+        """
+        return self.storage.files.is_compacting or self.free_bytes() - self.storage.files.bytes_used >= min_free_bytes
+
     def compact_step(self) -> bool:
         """Write a part of the next snapshot; return True when it is complete. Raises OSError."""
         return self.storage.compact_step()

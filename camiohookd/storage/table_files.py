@@ -84,6 +84,11 @@ class TableFiles:
 
     # Compaction
 
+    @property
+    def is_compacting(self) -> bool:
+        """Return whether a snapshot is being written."""
+        return self._writer is not None
+
     def wants_compaction(self) -> bool:
         """Return whether the journal is long, or something is to be left behind."""
         long = self._journal.length > max(MIN_JOURNAL_BYTES, GROWTH * self._snapshot_bytes)

@@ -187,3 +187,22 @@ def test_a_disk_that_refuses_costs_nothing_but_the_time(
     disk.fails = lambda *_: None
     steps_until_idle(housekeeper)
     assert queue.store.index.counts[State.FAILED] == 1
+
+
+def test_a_compaction_starts_only_if_its_snapshot_leaves_min_free_bytes(
+    tmp_path: Path, clock: HandClock, disk: CountingDisk
+) -> None:
+    queue = open_queue(tmp_path, clock=clock, disk=disk, bounds=Bounds(max_bytes=10**12, min_free_bytes=1_000_000))
+    accept(queue, make_event(1))
+    queue.store.storage.files.must_compact = True
+    disk.free = 1_000_100
+    housekeeper = Housekeeper(queue)
+    for _ in range(5):
+        clock.tick(PAUSE_AFTER_FAILURE + 1)
+        steps_until_idle(housekeeper)
+    assert queue.store.wants_compaction()
+    assert len(list(tmp_path.glob("queue.journal-*"))) == 1, "no try leaves a journal behind"
+    disk.free = 2_000_000
+    clock.tick(PAUSE_AFTER_FAILURE + 1)
+    steps_until_idle(housekeeper)
+    assert not queue.store.wants_compaction()
