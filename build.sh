@@ -9,7 +9,8 @@ readonly LOCK=requirements.lock
 readonly TEST_LOCK=tests/requirements.lock
 readonly BENCH_LOCK=tests/bench/requirements.lock
 readonly INSTALLED=$VENV/installed # the hashes of the files that the environment was made from
-readonly ON_ALL_CORES=(--numprocesses="$(($(nproc) + 1))" --dist=loadgroup --no-loadscope-reorder) # one more: many tests wait
+# One process more than cores, because many tests wait. A file stays in one process: its tests may share what is expensive.
+readonly ON_ALL_CORES=(--numprocesses="$(($(nproc) + 1))" --dist=loadfile --no-loadscope-reorder)
 
 usage() {
   cat <<'END'

@@ -22,8 +22,6 @@ from camiohookd.storage import table_files
 from tests.support.fault_disk import CountingDisk
 from tests.support.queue_factory import REPLY, HandClock, commit, crash, make_event, open_queue, seed
 
-pytestmark = pytest.mark.xdist_group("costs")
-
 DEPTHS = (10, 1_000, 100_000)
 RATIO = 1.25
 ROUNDS = 20

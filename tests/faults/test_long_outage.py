@@ -18,8 +18,6 @@ from camiohookd.queue.housekeeping import Housekeeper
 from camiohookd.queue.task_queue import DueDelivery, TaskQueue
 from tests.support.queue_factory import REPLY, HandClock, commit, make_event, open_queue
 
-pytestmark = pytest.mark.xdist_group("outage")
-
 DAY = 86400.0
 WEEK = 7 * DAY
 EVENTS = 10_000

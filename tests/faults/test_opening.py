@@ -18,8 +18,6 @@ from tests.support.bad_sectors import UnreadableDisk
 from tests.support.fault_disk import CountingDisk
 from tests.support.queue_factory import ROOMY, backoff, crash, long_reply, open_queue, seed
 
-pytestmark = pytest.mark.xdist_group("opening")
-
 MB = 1_000_000
 MIB = 1024 * 1024
 MAX_PEAK = 220 * MB

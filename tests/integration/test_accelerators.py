@@ -17,8 +17,6 @@ import pytest
 from tests.support.daemon_process import Daemon, post_event
 from tests.support.threaded_simulator import FakeCamioThread
 
-pytestmark = pytest.mark.xdist_group("accelerators")
-
 LOCKS = Path(__file__).parents[1] / "accelerators"
 PATIENCE = 30.0
 BACK_SECONDS = 100.0

@@ -32,8 +32,6 @@ from tests.support.certificates import make_certificate
 from tests.support.daemon_process import SAMPLES, Daemon, event_body, free_port
 from tests.support.scripted_server import Peer
 
-pytestmark = pytest.mark.xdist_group("secrets")
-
 PATIENCE = 120.0
 
 API_KEY = "MARKED-api.key_of~owner-0123456789abcdef"
