@@ -97,6 +97,8 @@ class Watcher(threading.Thread):
         if not started_by_us and parent not in ours:
             return
         cmdline = (folder / "cmdline").read_bytes()
+        if (parent, cmdline) in self.seen:
+            return  # between fork and exec it still has its parent's memory, environment included
         self.seen[int(folder.name), cmdline] = (folder / "environ").read_bytes() if started_by_us else b""
 
     def _programs(self, ours: set[int]) -> set[int]:
