@@ -61,6 +61,10 @@ class Metrics:
         """Return the number of events labelled since the start."""
         return self.registry.get_sample_value(f"{PREFIX}_events_labelled_total") or 0.0
 
+    def is_degraded(self) -> bool:
+        """Return whether labelling runs on a fallback."""
+        return bool(self.registry.get_sample_value(f"{PREFIX}_degraded"))
+
     def certificate_expires(self, when: float | None) -> None:
         """Set the Unix time at which the public listener's certificate expires; None if it has none."""
         self._certificate.clear()

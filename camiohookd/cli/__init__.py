@@ -43,7 +43,7 @@ class LazyGroup(click.Group):
 
     modules: ClassVar[dict[str, str]] = {
         "serve": "serve",
-        "check": "serve",
+        "check": "check",
         "example-config": "serve",
         "labels": "serve",
         "label": "label",

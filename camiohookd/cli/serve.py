@@ -1,14 +1,10 @@
-"""`serve`, and what helps to set it up: `check`, `example-config`."""
+"""`camiohookd serve`, `labels` and `example-config`."""
 
 import os
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
-
-if TYPE_CHECKING:
-    from camiohookd.config.settings import LabelerSettings
 
 _CONFIG_HELP = "The settings, instead of camiohookd.toml in $CONFIGURATION_DIRECTORY, else in /etc/camiohookd."
 
@@ -39,28 +35,6 @@ def serve(path: Path | None) -> int:
 
 @click.command()
 @click.option("--config", "path", type=click.Path(path_type=Path), metavar="FILE", help=_CONFIG_HELP)
-@click.option(
-    "--reload", "only_reload", is_flag=True, help="Check only what a reload reads: settings, rules, keys, certificate."
-)
-def check(path: Path | None, only_reload: bool) -> None:
-    """Say ok, or what is wrong with the settings, keys, certificate or labeler (exit status 78)."""
-    from camiohookd import rules
-    from camiohookd.daemon import setup
-    from camiohookd.labelers.open import known_labels
-
-    found = setup.read(path, os.environ)
-    config = found.config
-    if not only_reload:
-        _check_labeler(config.labeler)
-    if (warning := setup.plain_http_warning(found)) is not None:
-        click.echo(f"warning: {warning}", err=True)
-    for problem in rules.problems(config.rule, known_labels(config.labeler)):
-        click.echo(f"warning: {problem}", err=True)
-    click.echo("ok")
-
-
-@click.command()
-@click.option("--config", "path", type=click.Path(path_type=Path), metavar="FILE", help=_CONFIG_HELP)
 def labels(path: Path | None) -> None:
     """List the labels that the configured model knows, one per line.
 
@@ -78,20 +52,6 @@ def labels(path: Path | None) -> None:
         click.echo("the labels are made by your own code: see what it returns", err=True)
     for label in known or ():
         click.echo(label)
-
-
-def _check_labeler(settings: "LabelerSettings") -> None:
-    """A model's files, and whether code of the owner's starts."""
-    from camiohookd.labelers import model
-    from camiohookd.labelers.onnx.devices import parse_device
-    from camiohookd.labelers.open import open_labeler
-
-    parse_device(settings.device)
-    if settings.kind == "onnx":
-        folder = model.find(settings.model)
-        model.read_model(folder, model.load_description(folder))
-    else:
-        open_labeler(settings, None, lambda _degraded: None).labeler.close()
 
 
 @click.command("example-config")

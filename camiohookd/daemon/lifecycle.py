@@ -107,16 +107,18 @@ class Daemon:
             await asyncio.get_running_loop().run_in_executor(None, store.stop)
 
     def _start_background(self, service: wiring.Service, labeler: Labeler) -> list[asyncio.Task[None]]:
-        reloader = Reloader(self._setup, self._read, service.use)
         rate = Rate()
 
         def status() -> str:
             line = _status(labeler, self._metrics, service.store, reloader, rate)
             return f"{line}. {PLAIN_HTTP}" if is_open_and_plain(reloader.setup) else line
 
+        heartbeat = Heartbeat(status, service.worker.stalled, service.not_ready)
+        reloader = Reloader(self._setup, self._read, service.use, heartbeat.beat)
+        heartbeat.beat()  # before READY=1: the package's postinst reads the status when systemctl returns
         return [
             asyncio.create_task(reloader.run(self._signals.reload.event())),
-            asyncio.create_task(Heartbeat(status, service.worker.stalled, service.not_ready).run()),
+            asyncio.create_task(heartbeat.run()),
             asyncio.create_task(self._restart_backoff.forget_when_lasting()),
         ]
 
@@ -156,5 +158,6 @@ def _status(labeler: Labeler, metrics: Metrics, store: StoreThread, reloader: Re
     """Return one line for `systemctl status`: what waits, how much gets done, on which device."""
     tasks = store.snapshot.tasks
     waiting = tasks[State.PENDING] + tasks[State.LABELLED]
-    line = f"{waiting} waiting, {rate.per_minute(metrics.labelled_so_far()):.0f}/min, {labeler.device}"
+    device = f"{labeler.device} (degraded, see the log)" if metrics.is_degraded() else labeler.device
+    line = f"{waiting} waiting, {rate.per_minute(metrics.labelled_so_far()):.0f}/min, {device}"
     return f"{line}. {REFUSED}" if reloader.failed else line

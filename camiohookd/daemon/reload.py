@@ -22,9 +22,9 @@ AT_ONCE = {
     "callback.allow_hosts",
     "log.level",
 }
-"""The settings outside the rules that hold without a restart."""
+"""The settings outside the rules that a reload applies."""
 
-REFUSED = "The last reload failed, see the log; what held before it holds"
+REFUSED = "The last reload failed: see the log; the daemon keeps its earlier settings"
 
 _DAY = 86400
 
@@ -32,15 +32,23 @@ log = logging.getLogger("camiohookd.daemon")
 
 
 class Reloader:
-    """Reads everything again when it is told to; belongs to the event loop.
+    """Reads the owner's files again on request; belongs to the event loop.
 
-    `use` is given what was read, and must take it. `started` is what the daemon began with.
+    `started` is what the daemon started with. `use` takes what was read. `report` is called after each reload, to show
+    systemd a new status line at once.
     """
 
-    def __init__(self, started: Setup, read: Callable[[], Setup], use: Callable[[Setup], None]) -> None:
+    def __init__(
+        self,
+        started: Setup,
+        read: Callable[[], Setup],
+        use: Callable[[Setup], None],
+        report: Callable[[], None] = lambda: None,
+    ) -> None:
         self._started = self._setup = started
         self._read = read
         self._use = use
+        self._report = report
         self.failed = False
         """Whether the last reload was refused."""
 
@@ -50,7 +58,7 @@ class Reloader:
         return self._setup
 
     async def run(self, wish: asyncio.Event) -> None:
-        """Read again whenever `wish` is set, for ever; once a day, look at the certificate's end."""
+        """Read again whenever `wish` is set, for ever; once a day, check when the certificate expires."""
         while True:
             try:
                 async with asyncio.timeout(_DAY):
@@ -62,34 +70,33 @@ class Reloader:
                 await self.reload()
 
     async def reload(self) -> None:
-        """Read again, once; whatever comes of it is in the log, and systemd is told."""
+        """Read again once; log the result and tell systemd."""
         # sd_notify(3): the time tells systemd which of several reloads this is.
         systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
         try:
             setup = await asyncio.to_thread(self._read)
             self._use(setup)
         except CamiohookdError as error:
-            log.error("not reloaded, everything stays as it was: %s", error)
-            self._refuse()
-            return
+            first, *more = str(error).split("\n")
+            log.error("not reloaded, the earlier settings stay: %s", first)
+            for line in more:  # the line of the file, and the caret below it
+                log.error("%s", line)
+            self.failed = True
         except Exception:
-            log.exception("not reloaded, for a reason that nobody thought of")
-            self._refuse()
-            return
-        self.failed = False
-        self._setup = setup
-        self._tell()
-        systemd.notify("READY=1\nSTATUS=Reloaded")
+            log.exception("not reloaded, the earlier settings stay: unexpected error")
+            self.failed = True
+        else:
+            self.failed = False
+            self._setup = setup
+            self._log_reload()
+        systemd.notify("READY=1")
+        self._report()
 
-    def _refuse(self) -> None:
-        self.failed = True
-        systemd.notify(f"READY=1\nSTATUS={REFUSED}")
-
-    def _tell(self) -> None:
+    def _log_reload(self) -> None:
         setup = self._setup
         warn(setup)
         if waiting := needs_restart(self._started.config, setup.config):
-            log.warning("%s changed, which needs a restart to hold: systemctl restart camiohookd", ", ".join(waiting))
+            log.warning("%s changed; to apply: systemctl restart camiohookd", ", ".join(waiting))
         log.info(
             "reloaded: %d rules, keys %s, %s",
             len(setup.config.rule),
@@ -99,7 +106,7 @@ class Reloader:
 
 
 def needs_restart(old: Config, new: Config) -> list[str]:
-    """The settings, such as ``queue.max_tasks``, that differ and hold only from the next start on."""
+    """Return the settings, such as ``queue.max_tasks``, that differ and that only a restart applies."""
     return [name for name in _differences(old, new) if name not in AT_ONCE]
 
 

@@ -12,6 +12,8 @@ import logging
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 
 from tornado.netutil import bind_sockets
 
@@ -21,6 +23,9 @@ from camiohookd.system import systemd
 
 BACKLOG = 1024
 """Connections that the kernel keeps until they are looked at: a rush of others must not fill it."""
+
+_LISTENING = "0A"  # TCP_LISTEN, linux/tcp_states.h
+_FIRST_FREE_PORT = 1024
 
 log = logging.getLogger("camiohookd.daemon")
 
@@ -71,6 +76,33 @@ def _places(address: Address) -> set[tuple[int, str, int]]:
     return {(family, str(place[0]), int(place[1])) for family, _, _, _, place in found}
 
 
+def check_address(address: Address, setting: str) -> None:
+    """Bind `address` and close it again. Raises CamiohookdError if the daemon could not listen on it.
+
+    A port on which this user listens already counts as usable: that is the running daemon.
+    """
+    try:
+        bound = _bind(address, setting)
+    except CamiohookdError as error:
+        reason = error.__cause__
+        if isinstance(reason, OSError) and reason.errno == errno.EADDRINUSE and _is_ours(address.port):
+            return
+        raise
+    for each in bound:
+        each.close()
+
+
+def _is_ours(port: int) -> bool:
+    """Return whether a socket of this process's user listens on the TCP port (proc_pid_net(5), net/tcp)."""
+    for table in ("tcp", "tcp6"):
+        with suppress(FileNotFoundError):
+            for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+                _, local, _, state, _, _, _, uid, *_ = line.split()
+                if (int(local.rpartition(":")[2], 16), state, int(uid)) == (port, _LISTENING, os.geteuid()):
+                    return True
+    return False
+
+
 def _bind(address: Address, setting: str) -> list[socket.socket]:
     try:
         return bind_sockets(address.port, address.host, flags=socket.AI_PASSIVE, backlog=BACKLOG)
@@ -78,4 +110,9 @@ def _bind(address: Address, setting: str) -> list[socket.socket]:
         advice = ""
         if error.errno == errno.EADDRINUSE:
             advice = f". Another program uses that port: ss -ltnp 'sport = :{address.port}' shows it"
+        elif error.errno == errno.EACCES and address.port < _FIRST_FREE_PORT:
+            advice = (
+                ". Ports under 1024 need a drop-in for the service: the first lines of "
+                "/usr/share/camiohookd/low-ports.conf install it"
+            )
         raise CamiohookdError(f"cannot listen on {address} ({setting}): {error.strerror}{advice}") from error

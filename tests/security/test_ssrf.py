@@ -149,7 +149,7 @@ def test_a_failed_event_can_be_delivered_after_its_host_is_listed_and_settings_a
         requests.post(daemon.url, event_body(camio.url), timeout=PATIENCE).raise_for_status()
         wait_until(lambda: camio.requests, daemon)
         listing("camio.com")
-        assert "needs a restart" not in daemon.reload()
+        assert "systemctl restart" not in daemon.reload()
         wait_until(lambda: daemon.metric('tasks_failed_total{reason="not-allowed"}') == 1, daemon)
         camio.script = answering(200)
         listing(f"http://127.0.0.1:{camio.port}")

@@ -245,7 +245,7 @@ def test_keeps_the_old_certificate_if_the_new_one_is_bad(tmp_path: Path) -> None
         ):
             spoil()
             outcome = daemon.reload()
-            assert "<3>camiohookd.daemon: not reloaded, everything stays as it was: hook.tls_" in outcome
+            assert "<3>camiohookd.daemon: not reloaded, the earlier settings stay: hook.tls_" in outcome
             assert words in outcome
             assert "CN=good\n" in offered(daemon)
         install(other, in_use)

@@ -3,6 +3,7 @@ import os
 import pty
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,7 +23,8 @@ SAMPLE = str(ROOT / "camiohookd/samples/chelsea.jpg")
 ENVIRONMENT = {
     "PATH": os.environ["PATH"],
     "CAMIOHOOKD_HOOK_API_KEY": "a-key-of-decent-length",
-    "CAMIOHOOKD_HOOK_LISTEN": "127.0.0.1:8000",  # on all addresses it warns of plain http
+    "CAMIOHOOKD_HOOK_LISTEN": "127.0.0.1:0",  # on all addresses it warns of plain http
+    "CAMIOHOOKD_ADMIN_LISTEN": "127.0.0.1:0",
 }
 
 
@@ -133,6 +135,49 @@ def test_check_and_serve_exit_with_78_for_a_bad_configuration(tmp_path: Path, na
     assert (done.returncode, done.stdout) == (ExitStatus.CONFIG, "")
     assert done.stderr.startswith("camiohookd: error: ")
     assert done.stderr.count("\n") in (1, 3)  # one sentence, and for a TOML mistake its line with a caret
+
+
+def test_check_refuses_files_of_the_queue_that_the_daemon_cannot_write(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write everything; tests/appliance/test_check.py checks as the service")
+    (tmp_path / "queue.json").touch(0o400)
+    done = camiohookd("check", "--config", os.devnull, STATE_DIRECTORY=str(tmp_path))
+    assert done.returncode == ExitStatus.CONFIG
+    assert f"{tmp_path}/queue.json: the daemon must be able to read and write it" in done.stderr
+
+
+def test_check_loads_the_model_and_a_reload_does_not(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(SHIPPED_MODEL, model)
+    description = (model / "model.toml").read_text()
+    (model / "model.toml").write_text(description.replace("width = 300", "width = 301"))
+    assert description != (model / "model.toml").read_text()
+    done = camiohookd("check", "--config", os.devnull, CAMIOHOOKD_LABELER_MODEL=str(model))
+    assert done.returncode == ExitStatus.CONFIG
+    assert "the model's input" in done.stderr
+    done = camiohookd("check", "--reload", "--config", os.devnull, CAMIOHOOKD_LABELER_MODEL=str(model))
+    assert (done.returncode, done.stdout, done.stderr) == (ExitStatus.FINE, "ok\n", "")
+
+
+def test_check_accepts_the_port_of_the_running_daemon(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as daemon:
+        address = "127.0.0.1:{1}".format(*daemon.getsockname())
+        done = camiohookd("check", "--config", os.devnull, CAMIOHOOKD_HOOK_LISTEN=address)
+    assert (done.returncode, done.stdout) == (ExitStatus.FINE, "ok\n")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can open a port as another user")
+def test_check_refuses_a_port_that_another_user_listens_on(tmp_path: Path) -> None:
+    os.seteuid(65534)
+    try:
+        other = socket.create_server(("127.0.0.1", 0))
+    finally:
+        os.seteuid(0)
+    with other:
+        address = "127.0.0.1:{1}".format(*other.getsockname())
+        done = camiohookd("check", "--config", os.devnull, CAMIOHOOKD_HOOK_LISTEN=address)
+    assert (done.returncode, done.stdout) == (ExitStatus.FAILED, "")
+    assert f"cannot listen on {address} (hook.listen): Address already in use. Another program" in done.stderr
 
 
 @pytest.fixture(params=["missing", "no description", "broken description", "no model file", "wrong checksum", "empty"])

@@ -1,4 +1,4 @@
-"""Reading again, seen from within: what is warned of by and by, and what nobody thought of."""
+"""The reloader: daily warnings, unexpected errors, and what needs a restart."""
 
 import asyncio
 import logging

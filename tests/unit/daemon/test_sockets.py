@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from camiohookd.config.values import Address
-from camiohookd.daemon.sockets import Sockets
+from camiohookd.daemon.sockets import Sockets, check_address
+from camiohookd.errors import CamiohookdError
 from tests.support.daemon_process import free_port
 
 TAKER = """
@@ -25,6 +26,22 @@ bound[0].setblocking(True)
 client, _ = bound[0].accept()
 client.sendall(b"served")
 """
+
+
+def may_bind_low_ports() -> bool:
+    return int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) < 1024
+
+
+@pytest.mark.skipif(may_bind_low_ports(), reason="NOT TESTED: on this machine any user may bind ports under 1024")
+def test_names_the_drop_in_for_a_port_under_1024() -> None:
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        with pytest.raises(CamiohookdError, match=r"Ports under 1024 need a drop-in.*low-ports\.conf"):
+            check_address(Address("127.0.0.1:443"), "hook.listen")
+    finally:
+        os.seteuid(before)
 
 
 @pytest.fixture
