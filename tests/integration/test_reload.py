@@ -111,9 +111,7 @@ def test_reports_settings_that_need_a_restart_until_they_are_reverted(tmp_path: 
     config = tmp_path / "camiohookd.toml"
     with Daemon(tmp_path, camio.origin) as daemon:
         config.write_text("[queue]\nmax_tasks = 5\n[hook]\nmax_images = 7\n")
-        message = (
-            "<4>camiohookd.daemon: hook.max_images, queue.max_tasks changed; to apply: systemctl restart camiohookd"
-        )
+        message = "<4>camiohookd.daemon: hook.max_images, queue.max_tasks changed; to apply: systemctl restart"
         for _ in range(2):
             assert message in daemon.reload()
         config.write_text("")

@@ -139,7 +139,7 @@ def test_check_and_serve_exit_with_78_for_a_bad_configuration(tmp_path: Path, na
 
 def test_check_refuses_files_of_the_queue_that_the_daemon_cannot_write(tmp_path: Path) -> None:
     if os.geteuid() == 0:
-        pytest.skip("root may write everything; tests/appliance/test_check.py checks as the service")
+        pytest.skip("NOT TESTED: root may write everything; tests/appliance/test_check.py checks as the service")
     (tmp_path / "queue.json").touch(0o400)
     done = camiohookd("check", "--config", os.devnull, STATE_DIRECTORY=str(tmp_path))
     assert done.returncode == ExitStatus.CONFIG
@@ -166,7 +166,7 @@ def test_check_accepts_the_port_of_the_running_daemon(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (ExitStatus.FINE, "ok\n")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can open a port as another user")
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: only root can open a port as another user")
 def test_check_refuses_a_port_that_another_user_listens_on(tmp_path: Path) -> None:
     os.seteuid(65534)
     try:
