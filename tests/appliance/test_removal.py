@@ -77,6 +77,10 @@ def test_purge_removes_running_tunnels_and_drop_ins(before: Before, release: str
         Cable(machine, relay).plug_in()
         set_up(machine, relay)
         wait_until(lambda: answers(relay), "the relay's port leads to the box")
+        machine.run("apt-get", "remove", "--yes", "camiohookd")
+        assert not answers(relay)
+        appliance.install(deb.path)
+        wait_until(lambda: answers(relay), "the enabled tunnel is up again after the installation")
         tunnel, daemon = int(machine.properties(TUNNEL)["MainPID"]), appliance.pid
 
         machine.run("apt-get", "purge", "--yes", "camiohookd")

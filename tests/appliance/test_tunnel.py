@@ -43,6 +43,15 @@ def comes_back_labelled(installed: Appliance, relay: Machine, camio: FakeCamioTh
     return "cat" in installed.labels(camio, name)
 
 
+def test_a_tunnel_without_its_files_fails_at_once_and_names_the_example(installed: Appliance) -> None:
+    unit = "camiohookd-tunnel@nowhere.service"
+    done = installed.machine.run("systemctl", "start", unit, check=False)
+    assert done.returncode != 0
+    said = installed.machine.output("journalctl", "--unit", unit, "--no-pager")
+    assert "Assertion failed for" in said
+    assert "/usr/share/doc/camiohookd/tunnel.example" in said
+
+
 def test_labels_an_event_through_the_tunnel_and_reconnects_after_a_cut(
     installed: Appliance, relay: Machine, tunnel: Cable, camio: FakeCamioThread, release: str, long_run: bool
 ) -> None:
