@@ -192,7 +192,7 @@ def test_adds_a_published_detector_without_options(tmp_path: Path, output: Outpu
         pytest.skip(f"NOT TESTED: YOLOX through `models add`, because {YOLOX} is not there")
     assert run(["models", "add", str(YOLOX), "--into", str(tmp_path)]) == ExitStatus.FINE
     assert re.search(r"BGR +0\.\.255 +cat 0\.\d\d   <- used", output()[0])
-    assert run(["label", "--model", str(tmp_path / YOLOX.stem), "--explain", str(CAT)]) == 0
+    assert run(["label", "--model", str(tmp_path / YOLOX.stem), "--explain", "--all", str(CAT)]) == 0
     explained = output()[0]
     assert re.search(r"cat +0\.\d\d +[\d, ]+ kept\n", explained)
-    assert re.search(r"dog +0\.\d\d +[\d, ]+ left out: below 0\.4 for dog\n", explained)
+    assert re.search(r"dog +0\.\d\d +[\d, ]+ left out: below 0\.4 for dog \(the labeler's default\)\n", explained)
