@@ -90,7 +90,7 @@ def keys_file(config: Config, path: Path) -> Path:
 
 
 def _keys_of_the_file(file: TomlFile, config: Config, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the keys by name; none if no file is set and there is none in the usual place."""
+    """Return the keys by name; no keys if no file is set and the usual one does not exist."""
     path = keys_file(config, file.path)
     if not config.hook.api_keys_file:
         return api_keys.read(path) if path.exists() else {}

@@ -66,7 +66,7 @@ def _line_of(text: str, section: str, key: str, nth: tuple[int, ...]) -> int:
     inside = False
     for number, line in enumerate(text.split("\n"), 1):
         if header := HEADER.match(line):
-            # Tables within a table are counted anew in the next one.
+            # The count of tables within a table starts again in the next one.
             tables = {name: count for name, count in tables.items() if not name.startswith(f"{header[2]}.")}
             tables[header[2]] = tables.get(header[2], -1) + 1
             inside = header[2] == section and wanted == tuple(tables.get(name, 0) for name in names)

@@ -80,7 +80,7 @@ class Capacity:
         if self._store.index.waiting_count >= self.bounds.max_tasks:
             return f"{self.bounds.max_tasks} events are waiting already (queue.max_tasks)"
         shortage = self._shortage(self._usual_need)
-        return None if shortage is None or shortage[1] <= self._store.reclaimable_bytes() else shortage[0]
+        return None if shortage is None or shortage[1] <= self._reclaimable_bytes() else shortage[0]
 
     def make_room(self, need: int) -> bool:
         """Delete what is kept for the owner until `need` bytes fit; return whether they do.
@@ -92,13 +92,32 @@ class Capacity:
         shortage = self._shortage(need)
         if shortage is None:
             return True
-        if self._store.reclaimable_bytes() < shortage[1]:
+        if self._reclaimable_bytes() < shortage[1]:
             return False
         self._store.quarantine.evict(shortage[1])
         if (shortage := self._shortage(need)) is not None:
-            count = self._store.delete_oldest_pictures(shortage[1])
+            count = self._delete_oldest_pictures(shortage[1])
             log.warning("deleted the pictures of %d events to make room for new ones", count)
         return self._shortage(need) is None
+
+    def _delete_oldest_pictures(self, missing: int) -> int:
+        """Delete pictures that are kept only for the owner until `missing` bytes are free; return of how many events.
+
+        Commits by itself.
+        """
+        store, kept = self._store, self._store.index.kept_pictures
+        chosen = kept.oldest(store.segments.freeable(kept.in_segment), missing)
+        with store.batch():
+            for task_id in chosen:
+                store.change(task_id, {}, remove=("payload",))
+            store.commit()
+        store.segments.retire()
+        return len(chosen)
+
+    def _reclaimable_bytes(self) -> int:
+        """Return how many bytes could be freed by deleting all that is kept only for the owner."""
+        freeable = self._store.segments.freeable(self._store.index.kept_pictures.in_segment)
+        return sum(freeable.values()) + self._store.quarantine.bytes_used
 
     def _shortage(self, need: int) -> tuple[str, int] | None:
         """Return which bound `need` more bytes would break, and how many bytes are missing."""

@@ -267,25 +267,6 @@ class QueueStore:
             raise NoSuchTask(f"no task {task_id}: it never existed, or it was deleted after its delivery")
         return Task.from_document(str(task_id), document)
 
-    def delete_oldest_pictures(self, missing: int) -> int:
-        """Delete pictures that are kept only for the owner until `missing` bytes are free; return of how many events.
-
-        Commits by itself. Raises StoreUnavailable, OSError.
-        """
-        kept = self.index.kept_pictures
-        chosen = kept.oldest(self.segments.freeable(kept.in_segment), missing)
-        with self.batch():
-            for task_id in chosen:
-                self.change(task_id, {}, remove=("payload",))
-            self.commit()
-        self.segments.retire()
-        return len(chosen)
-
-    def reclaimable_bytes(self) -> int:
-        """Return how many bytes could be freed by deleting all that is kept only for the owner."""
-        freeable = self.segments.freeable(self.index.kept_pictures.in_segment)
-        return sum(freeable.values()) + self.quarantine.bytes_used
-
     def free_bytes(self) -> int:
         """Return the bytes that the disk has free. Raises OSError."""
         return self.disk.free_bytes(self.folder)

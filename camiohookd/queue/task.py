@@ -1,11 +1,13 @@
 """A task: one accepted event on its way from the 200 to its labels' delivery."""
 
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
 from camiohookd.storage.documents import Document
 from camiohookd.storage.segments import Place
+from camiohookd.wire.event import Event
 
 
 class State(StrEnum):
@@ -77,3 +79,42 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         document.pop("id", None)
         document["state"] = str(self.state)
         return document
+
+
+def new_task(event: Event, place: Place, received: float, now: float) -> Task:
+    """Return the pending task of an accepted event; `received` is wall time, `now` elapsed time."""
+    return Task(
+        digest=event.digest,
+        received=received,
+        since=now,
+        images=len(event.pictures),
+        camera=event.camera,
+        user_id=event.user_id,
+        callback_url=event.callback_url,
+        payload=place,
+    )
+
+
+class Receipt(NamedTuple):
+    """What the sender is told: the task's id, and whether the event was known already."""
+
+    id: str
+    duplicate: bool
+
+
+class DueDelivery(NamedTuple):
+    """A labelled task whose reply is to be posted.
+
+    `maybe_delivered`: a crash may have cut off the news of its delivery. `flight` tells this try from later ones.
+    """
+
+    task: Task
+    maybe_delivered: bool
+    flight: int
+
+
+class Holding(NamedTuple):
+    """A task that is given out: to be labelled (`flight` 0), or to be delivered by that flight."""
+
+    task_id: int
+    flight: int

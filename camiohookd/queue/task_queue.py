@@ -20,11 +20,10 @@ from camiohookd.queue.capacity import Bounds, Capacity
 from camiohookd.queue.reader import TaskReader
 from camiohookd.queue.rescue import rescue
 from camiohookd.queue.store import QueueStore
-from camiohookd.queue.task import WAITING, Cause, State, Task
+from camiohookd.queue.task import WAITING, Cause, DueDelivery, Holding, Receipt, State, Task, new_task
 from camiohookd.storage.documents import Document
 from camiohookd.storage.payload_record import Draft, draft, finish
 from camiohookd.storage.quarantine import Kind
-from camiohookd.storage.segments import Place
 from camiohookd.system.clock import Clock
 from camiohookd.system.disk import Disk
 from camiohookd.wire.event import Event
@@ -36,37 +35,12 @@ MAX_STRIKES = 3
 log = logging.getLogger("camiohookd.queue")
 
 
-class Receipt(NamedTuple):
-    """What the sender is told: the task's id, and whether the event was known already."""
-
-    id: str
-    duplicate: bool
-
-
 class Prepared(NamedTuple):
     """An event that is ready to be put; `received` is wall time."""
 
     event: Event
     received: float
     draft: Draft
-
-
-class DueDelivery(NamedTuple):
-    """A labelled task whose reply is to be posted.
-
-    `maybe_delivered`: a crash may have cut off the news of its delivery. `flight` tells this try from later ones.
-    """
-
-    task: Task
-    maybe_delivered: bool
-    flight: int
-
-
-class Holding(NamedTuple):
-    """A task that is given out: to be labelled (`flight` 0), or to be delivered by that flight."""
-
-    task_id: int
-    flight: int
 
 
 class TaskQueue:
@@ -163,7 +137,7 @@ class TaskQueue:
             place = self.store.segments.append(record)
         except OSError as error:
             raise self.store.refused(error) from error
-        self.store.insert(task_id, _new_task(event, place, prepared.received, self.store.elapsed.now()))
+        self.store.insert(task_id, new_task(event, place, prepared.received, self.store.elapsed.now()))
         self.store.accepted += 1
         return Receipt(str(task_id), duplicate=False)
 
@@ -332,16 +306,3 @@ class TaskQueue:
         if task.state is not state:
             raise WrongState(f"task {task_id} is {task.state}, not {state}")
         return task
-
-
-def _new_task(event: Event, place: Place, received: float, now: float) -> Task:
-    return Task(
-        digest=event.digest,
-        received=received,
-        since=now,
-        images=len(event.pictures),
-        camera=event.camera,
-        user_id=event.user_id,
-        callback_url=event.callback_url,
-        payload=place,
-    )

@@ -15,8 +15,8 @@ from camiohookd.errors import CallbackNotAllowed
 from camiohookd.metrics import Metrics
 from camiohookd.next_try import DeliveryOutcome, OutcomeKind, was_delivered_before
 from camiohookd.queue.store_thread import StoreThread
-from camiohookd.queue.task import Cause, Task
-from camiohookd.queue.task_queue import DueDelivery, TaskQueue
+from camiohookd.queue.task import Cause, DueDelivery, Task
+from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.storage.record import DamagedRecordError
 from camiohookd.system.logs import escape
 from camiohookd.wire.reply import encode_reply

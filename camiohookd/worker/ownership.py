@@ -10,8 +10,8 @@ import logging
 from camiohookd.errors import QueueError
 from camiohookd.metrics import Metrics
 from camiohookd.queue.store_thread import StoreThread
-from camiohookd.queue.task import Task
-from camiohookd.queue.task_queue import DueDelivery, Holding, TaskQueue
+from camiohookd.queue.task import DueDelivery, Holding, Task
+from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.worker.polling import Loops
 
 CHECK_SECONDS = 60.0
@@ -52,7 +52,8 @@ class OwnershipCheck:
             await self._store.persist(lambda queue: _reclaim(queue, leaked))
             for task_id, flight in sorted(leaked):
                 what = "delivered" if flight else "labelled"
-                log.error("internal error: task=%d was being %s by nothing; it is tried again", task_id, what)
+                log.error("internal error: no part of the service was working on task=%d, which was to be %s; "
+                          "it is tried again", task_id, what)  # fmt: skip
             self._metrics.tasks_leaked.inc(len(leaked))
 
     def _held(self) -> set[Holding]:

@@ -16,8 +16,8 @@ import pytest
 
 from camiohookd.queue import views
 from camiohookd.queue.housekeeping import Housekeeper
-from camiohookd.queue.task import State
-from camiohookd.queue.task_queue import DueDelivery, TaskQueue
+from camiohookd.queue.task import DueDelivery, State
+from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.storage import table_files
 from tests.support.fault_disk import CountingDisk
 from tests.support.queue_factory import REPLY, HandClock, commit, crash, make_event, open_queue, seed

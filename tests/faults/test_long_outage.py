@@ -15,7 +15,8 @@ import pytest
 
 from camiohookd.next_try import PATIENCE, Backoff
 from camiohookd.queue.housekeeping import Housekeeper
-from camiohookd.queue.task_queue import DueDelivery, TaskQueue
+from camiohookd.queue.task import DueDelivery
+from camiohookd.queue.task_queue import TaskQueue
 from tests.support.queue_factory import REPLY, HandClock, commit, make_event, open_queue
 
 DAY = 86400.0

@@ -28,8 +28,8 @@ from hypothesis.stateful import (
 from camiohookd.errors import StoreUnavailable, WrongState
 from camiohookd.queue.capacity import Bounds
 from camiohookd.queue.housekeeping import Housekeeper
-from camiohookd.queue.task import Cause, State, Task
-from camiohookd.queue.task_queue import DueDelivery, TaskQueue
+from camiohookd.queue.task import Cause, DueDelivery, State, Task
+from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.storage import segments
 from camiohookd.storage.journal import Del, Live, Note, Put, Record, Scan, Set
 from camiohookd.storage.line_reader import lines_of

@@ -10,8 +10,8 @@ import pytest
 
 from camiohookd.errors import NoSuchTask, StoreUnavailable
 from camiohookd.queue.store_thread import StoreThread
-from camiohookd.queue.task import Cause
-from camiohookd.queue.task_queue import Receipt, TaskQueue
+from camiohookd.queue.task import Cause, Receipt
+from camiohookd.queue.task_queue import TaskQueue
 from tests.support.fault_disk import CountingDisk
 from tests.support.queue_factory import make_event, open_queue
 

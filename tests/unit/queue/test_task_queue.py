@@ -6,8 +6,8 @@ import pytest
 from tinydb import TinyDB, where
 
 from camiohookd.errors import NoSuchTask, StateFolderError, StoreUnavailable, WrongState
-from camiohookd.queue.task import Cause, State
-from camiohookd.queue.task_queue import DueDelivery, TaskQueue
+from camiohookd.queue.task import Cause, DueDelivery, State
+from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.storage.record import DamagedRecordError
 from tests.support.fault_disk import CountingDisk
 from tests.support.queue_factory import REPLY, HandClock, accept, backoff, commit, crash, label, make_event, open_queue

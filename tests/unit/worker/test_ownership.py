@@ -9,8 +9,7 @@ import pytest
 
 from camiohookd.metrics import Metrics
 from camiohookd.queue.store_thread import StoreThread
-from camiohookd.queue.task import Task
-from camiohookd.queue.task_queue import DueDelivery
+from camiohookd.queue.task import DueDelivery, Task
 from camiohookd.worker.ownership import OwnershipCheck
 from camiohookd.worker.polling import Loops
 from tests.support.queue_factory import REPLY, make_event, open_queue
