@@ -47,7 +47,7 @@ class TaskReader:
 
     def in_air(self) -> list[int]:
         """Return the tasks whose reply is being posted."""
-        return self._store.deliveries.in_air_ids()
+        return self._store.schedule.in_air_ids()
 
     def is_suspect_in_hand(self) -> bool:
         """Return whether a suspect is being labelled: nothing else may be until it is done."""
@@ -55,7 +55,7 @@ class TaskReader:
 
     def is_worked_on(self, task_id: int) -> bool:
         """Return whether a task is being labelled or delivered."""
-        return task_id in self._store.index.in_hand or self._store.deliveries.is_in_air(task_id)
+        return task_id in self._store.index.in_hand or self._store.schedule.is_in_air(task_id)
 
     def oldest_waiting(self) -> tuple[float, int] | None:
         """Return the seconds that the oldest waiting task has waited, and its id."""
@@ -66,9 +66,9 @@ class TaskReader:
         return self._aged(self._store.index.ended[state].first())
 
     def until_delivery(self) -> float:
-        """Return the seconds until `take_delivery` may have one; infinity if only another change can bring one."""
+        """Return the seconds until `Deliveries.take` may have one; infinity if only another change can bring one."""
         now = self._store.elapsed.now()
-        due = self._store.deliveries.next_due(now)
+        due = self._store.schedule.next_due(now)
         return math.inf if due is None else max(due - now, 0.0)
 
     def now(self) -> float:

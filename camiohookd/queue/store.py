@@ -2,7 +2,7 @@
 
     segments (payloads), replies ─┐
     storage (a TinyDB table of tasks) ─┼─▶ `commit`: all of it is durable, or none of it has happened
-    deliveries, index (memory) ─┘
+    schedule, index (memory) ─┘
 
 All of it belongs to the store thread; only `read_payload` and `read_reply` may be called from any.
 """
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, get_args
 
 from tinydb.table import Document as TableDocument
 
-from camiohookd.errors import NoSuchTask, StoreUnavailable
+from camiohookd.errors import NoSuchTask, StoreUnavailable, WrongState
 from camiohookd.queue.delivery_schedule import DeliverySchedule
 from camiohookd.queue.health import StoreHealth
 from camiohookd.queue.index import TaskIndex
@@ -91,12 +91,12 @@ class QueueStore:
     def _cannot_open(self, error: OSError) -> StoreUnavailable:
         return StoreUnavailable(f"the queue in {self.folder} cannot be opened: {error}")
 
-    def _open(self, snapshot: Path, deliveries: DeliverySchedule, clock: Clock, *, fair: bool) -> None:
+    def _open(self, snapshot: Path, schedule: DeliverySchedule, clock: Clock, *, fair: bool) -> None:
         self.quarantine = Quarantine(self.folder / "quarantine", self.disk)
         self.segments = Segments(SegmentFolder(self.folder / "segments", "payloads", payload_record.MAGIC), self.disk)
         self.replies = Segments(SegmentFolder(self.folder / "replies", "replies", reply_record.MAGIC), self.disk)
-        self.deliveries = deliveries
-        self.index = TaskIndex(self.segments, self.replies, deliveries, fair=fair)
+        self.schedule = schedule
+        self.index = TaskIndex(self.segments, self.replies, schedule, fair=fair)
         self.progress = Progress()
         self._db = JournaledDB(
             snapshot,
@@ -228,7 +228,7 @@ class QueueStore:
             self.undo()
             raise self.refused(error) from error
         self._must_sync = False
-        self.deliveries.settle()
+        self.schedule.settle()
         self.segments.settle()
         self.replies.settle()
         if changed:
@@ -243,7 +243,7 @@ class QueueStore:
     def undo(self) -> None:
         """Take back everything since the last commit."""
         self.storage.undo()
-        self.deliveries.undo(self.elapsed.now())
+        self.schedule.undo(self.elapsed.now())
         self._must_sync = False
         try:
             self.storage.files.repair()
@@ -266,6 +266,13 @@ class QueueStore:
         if document is None:
             raise NoSuchTask(f"no task {task_id}: it never existed, or it was deleted after its delivery")
         return Task.from_document(str(task_id), document)
+
+    def expect(self, task_id: int, state: State) -> Task:
+        """Return a task that must be in `state`. Raises NoSuchTask, WrongState."""
+        task = self.get(task_id)
+        if task.state is not state:
+            raise WrongState(f"task {task_id} is {task.state}, not {state}")
+        return task
 
     def free_bytes(self) -> int:
         """Return the bytes that the disk has free. Raises OSError."""

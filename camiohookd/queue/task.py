@@ -111,10 +111,3 @@ class DueDelivery(NamedTuple):
     task: Task
     maybe_delivered: bool
     flight: int
-
-
-class Holding(NamedTuple):
-    """A task that is given out: to be labelled (`flight` 0), or to be delivered by that flight."""
-
-    task_id: int
-    flight: int

@@ -1,26 +1,26 @@
 """The durable queue: every accepted event is a task, and the next `commit` makes the changes of the verbs durable.
 
-    put ─▶ pending ─claim─▶ (in hand) ─labelled─▶ labelled ─take_delivery─▶ (in the air) ─done─▶ done
-                              └─ give_back            └─────────retry────────────┘ └─fail─▶ failed ─redrive─▶ …
+    put ─▶ pending ─claim─▶ (in hand) ─labelled─▶ labelled ─take─▶ (in the air) ─done─▶ done
+                              └─ give_back            └──────retry──────┘ └─fail─▶ failed ─redrive─▶ …
 
-`TaskQueue` has the verbs, `QueueStore` keeps what they change, and `TaskReader` answers questions. No verb commits: the
+`TaskQueue` has the verbs, `Deliveries` those of delivering; `QueueStore` keeps what they change, and `TaskReader`
+answers questions. No verb commits: the
 caller uses some verbs and then `commit`. All of it belongs to the store thread; only `prepare` and `read_payload` may
 be called from any thread. Times are elapsed seconds, see `clock`.
 """
 
 import logging
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from camiohookd import next_try
 from camiohookd.errors import StoreUnavailable, WrongState
 from camiohookd.queue.capacity import Bounds, Capacity
+from camiohookd.queue.deliveries import Deliveries
 from camiohookd.queue.reader import TaskReader
 from camiohookd.queue.rescue import rescue
 from camiohookd.queue.store import QueueStore
-from camiohookd.queue.task import WAITING, Cause, DueDelivery, Holding, Receipt, State, Task, new_task
+from camiohookd.queue.task import WAITING, Cause, Receipt, State, Task, new_task
 from camiohookd.storage.documents import Document
 from camiohookd.storage.payload_record import Draft, draft, finish
 from camiohookd.storage.quarantine import Kind
@@ -68,29 +68,29 @@ class TaskQueue:
         self.store = store
         self.tasks = TaskReader(store)
         self.capacity = Capacity(store, bounds or Bounds())
+        self.deliveries = Deliveries(store, self.capacity.drain, backoff)
         # What the store does is said there.
         self.batch, self.all_or_nothing, self.commit, self.undo = (
             store.batch, store.all_or_nothing, store.commit, store.undo)  # fmt: skip
         self.get, self.read_payload, self.read_reply = store.get, store.read_payload, store.read_reply
-        self._backoff = backoff
         self._on_failed = on_failed
         self._newest_first = newest_first
         with store.opening(), store.batch():
-            self._maybe_delivered = self._recover(unclean=not store.was_clean)
+            self._recover(unclean=not store.was_clean)
             store.note_stop(clean=False)
             store.commit()
 
-    def _recover(self, *, unclean: bool) -> set[int]:
-        """Act on what the last run left behind; return the tasks that may be delivered already."""
+    def _recover(self, *, unclean: bool) -> None:
+        """Act on what the last run left behind."""
         maybe_delivered = rescue(self.store)  # first: a task whose labels are found is no longer in hand
         in_hand = self.tasks.in_hand()
         for task_id in in_hand:
             self._strike(self.get(task_id), alone=len(in_hand) == 1)
         if unclean:
-            maybe_delivered |= self.store.deliveries.due(self.store.elapsed.now())
+            maybe_delivered |= self.store.schedule.due(self.store.elapsed.now())
             message = "the last run was cut off: %d events were in hand, %d deliveries may have arrived"
             log.warning(message, len(in_hand), len(maybe_delivered))
-        return maybe_delivered
+        self.deliveries.doubt(maybe_delivered)
 
     def _strike(self, task: Task, *, alone: bool) -> None:
         """The process died while it labelled `task`: label it alone next time, or fail it after `MAX_STRIKES`."""
@@ -108,7 +108,7 @@ class TaskQueue:
                 for task_id in self.tasks.in_hand():
                     self.store.change(task_id, {}, remove=("in_hand",))
                 # Replies in the air may arrive without our knowing: as after a crash.
-                self.store.note_stop(clean=not (self.store.deliveries.in_air or self._maybe_delivered))
+                self.store.note_stop(clean=self.deliveries.are_certain)
                 self.commit()
         except StoreUnavailable as error:
             log.warning("cannot note that the last run ended well: %s", error)
@@ -192,60 +192,13 @@ class TaskQueue:
 
     def give_back(self, task_id: int) -> None:
         """Put a claimed task back: it was not labelled, and stays pending."""
-        self._expect(task_id, State.PENDING)
+        self.store.expect(task_id, State.PENDING)
         self.store.change(task_id, {}, remove=("in_hand",), durable=False)
 
     def labelled(self, task_id: int, reply: Reply) -> None:
         """Store the reply. The pictures stay until it is delivered, or room is needed."""
-        self._expect(task_id, State.PENDING)
+        self.store.expect(task_id, State.PENDING)
         self.store.mark_labelled(task_id, self.store.keep_reply(task_id, reply), summary(reply))
-
-    def take_delivery(self, slots: int = sys.maxsize) -> DueDelivery | None:
-        """Return the next reply to post, in the air until `landed`; None when none is due.
-
-        `slots` is how many replies are posted at one time; see `DeliverySchedule.take`.
-        """
-        deliveries = self.store.deliveries
-        task_id = deliveries.take(self.store.elapsed.now(), slots)
-        if task_id is None:
-            return None
-        return DueDelivery(self.get(task_id), task_id in self._maybe_delivered, deliveries.flight(task_id))
-
-    def done(self, task_id: int) -> None:
-        """Record that the reply arrived, and delete reply and pictures."""
-        task = self._expect(task_id, State.LABELLED)
-        now = self.store.elapsed.now()
-        self.capacity.drain.left(now)
-        fields = {"state": State.DONE.value, "ended": now, "attempts": task.attempts + 1}
-        unneeded = ("reply", "payload", "callback_url", "since", "not_before", "firm", "reason")
-        self.store.change(task_id, fields, remove=unneeded)
-
-    def retry(self, task_id: int, reason: str, retry_after: float | None = None) -> float:
-        """Plan another try to deliver; `retry_after` is the seconds that the receiver asked for.
-
-        Return the seconds until then.
-        """
-        task = self._expect(task_id, State.LABELLED)
-        wait = next_try.delay(self._backoff, task.attempts + 1, retry_after)
-        fields: Document = {"attempts": task.attempts + 1, "reason": reason}
-        fields["not_before"] = round(self.store.elapsed.now() + wait, 3)
-        if retry_after:
-            fields["firm"] = True
-        self.store.change(task_id, fields, remove=() if retry_after else ("firm",))
-        return wait
-
-    def landed(self, delivery: DueDelivery, *, success: bool | None, answered: bool = False) -> None:
-        """End a try whose outcome is recorded; what it says about the host is not written. A second call does nothing.
-
-        For the arguments see `DeliverySchedule.landed`.
-        """
-        task_id = int(delivery.task.id)
-        deliveries = self.store.deliveries
-        if deliveries.flight(task_id) != delivery.flight:
-            return
-        if success is not None:
-            self._maybe_delivered.discard(task_id)
-        deliveries.landed(task_id, self.store.elapsed.now(), success=success, answered=answered)
 
     def fail(self, task_id: int, cause: Cause, reason: str) -> None:
         """Give a waiting task up. It is kept with its pictures and labels, and can be redriven."""
@@ -262,7 +215,7 @@ class TaskQueue:
 
     def redrive(self, task_id: int) -> None:
         """Try a failed task again: deliver its reply if there is one, otherwise label it."""
-        self._redrive(self._expect(task_id, State.FAILED), keep_strikes=False)
+        self._redrive(self.store.expect(task_id, State.FAILED), keep_strikes=False)
 
     def _redrive(self, task: Task, *, keep_strikes: bool) -> None:
         """`keep_strikes`: a task that the process died of stays a suspect, and is labelled alone."""
@@ -282,27 +235,6 @@ class TaskQueue:
         self.get(task_id)
         self.store.remove(task_id)
 
-    def given_out(self) -> set[Holding]:
-        """Return the tasks in hand and in the air."""
-        in_air = self.tasks.in_air()
-        flights = {Holding(task_id, self.store.deliveries.flight(task_id)) for task_id in in_air}
-        return flights | {Holding(task_id, 0) for task_id in self.tasks.in_hand()}
-
-    def reclaim(self, holding: Holding) -> None:
-        """Take back a task that nothing works on, so that it is given out again; nothing if it is not given out."""
-        if holding not in self.given_out():
-            return
-        if holding.flight:
-            self.store.deliveries.landed(holding.task_id, self.store.elapsed.now(), success=None)
-        else:
-            self.give_back(holding.task_id)
-
     def set_aside(self, kind: Kind, task_id: int, data: bytes) -> None:
         """Keep the damaged record of a task in quarantine."""
         self.store.quarantine.set_aside(kind, f"task-{task_id}", data)
-
-    def _expect(self, task_id: int, state: State) -> Task:
-        task = self.get(task_id)
-        if task.state is not state:
-            raise WrongState(f"task {task_id} is {task.state}, not {state}")
-        return task

@@ -107,7 +107,7 @@ class DeliveryLoop:
         task = delivery.task
         match outcome.kind:
             case OutcomeKind.DELIVERED:
-                await self._store.persist(lambda queue: queue.done(int(task.id)))
+                await self._store.persist(lambda queue: queue.deliveries.done(int(task.id)))
                 self._metrics.events_delivered.inc()
                 log.info(
                     "delivered task=%s camera=%s attempts=%d ms=%d: %s",
@@ -128,7 +128,9 @@ class DeliveryLoop:
                 await give_up(self._store, task, Cause.REFUSED, f"the callback {outcome.reason}")
 
     async def _retry(self, task: Task, outcome: DeliveryOutcome) -> None:
-        wait = await self._store.persist(lambda queue: queue.retry(int(task.id), outcome.reason, outcome.retry_after))
+        wait = await self._store.persist(
+            lambda queue: queue.deliveries.retry(int(task.id), outcome.reason, outcome.retry_after)
+        )
         self._metrics.delivery_retries.inc()
         if wait is not None:
             log.warning("task=%s not delivered, next try in %.0f s: %s", task.id, wait, outcome.reason)
@@ -136,12 +138,12 @@ class DeliveryLoop:
     # On the store thread
 
     def _take_delivery(self, queue: TaskQueue) -> Taken:
-        delivery = queue.take_delivery(self._count)
+        delivery = queue.deliveries.take(self._count)
         pause = queue.tasks.until_delivery()
         return delivery, pause if delivery is not None else max(pause, LEAST_PAUSE)
 
     def _land(self, queue: TaskQueue, delivery: DueDelivery, outcome: DeliveryOutcome, *, go_on: bool) -> Taken:
         """End the try, and take the next delivery: others of its host may be due now."""
         success = outcome.kind is not OutcomeKind.TRANSIENT if outcome.tried else None
-        queue.landed(delivery, success=success, answered=outcome.status is not None)
+        queue.deliveries.landed(delivery, success=success, answered=outcome.status is not None)
         return self._take_delivery(queue) if go_on else (None, math.inf)

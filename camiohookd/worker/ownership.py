@@ -9,8 +9,9 @@ import logging
 
 from camiohookd.errors import QueueError
 from camiohookd.metrics import Metrics
+from camiohookd.queue.holdings import Holding, given_out, reclaim
 from camiohookd.queue.store_thread import StoreThread
-from camiohookd.queue.task import DueDelivery, Holding, Task
+from camiohookd.queue.task import DueDelivery, Task
 from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.worker.polling import Loops
 
@@ -45,8 +46,7 @@ class OwnershipCheck:
 
         One check is not enough: a task that was just claimed is on its way to its loop.
         """
-        given_out = await self._store.call(lambda queue: queue.given_out())
-        unowned = given_out - self._held()
+        unowned = await self._store.call(given_out) - self._held()
         leaked, self._suspected = unowned & self._suspected, unowned - self._suspected
         if leaked:
             await self._store.persist(lambda queue: _reclaim(queue, leaked))
@@ -63,4 +63,4 @@ class OwnershipCheck:
 
 def _reclaim(queue: TaskQueue, leaked: set[Holding]) -> None:
     for holding in leaked:
-        queue.reclaim(holding)
+        reclaim(queue, holding)

@@ -1,7 +1,7 @@
 """Run the loops that label tasks and the loops that deliver replies; neither kind waits for the other.
 
     `label_loop`     claim ─▶ labelled, or fail
-    `delivery_loop`  take_delivery ─▶ done, retry or fail ─▶ landed
+    `delivery_loop`  take ─▶ done, retry or fail ─▶ landed
 
 Belongs to the event loop, except `queue_changed`.
 """

@@ -80,9 +80,9 @@ class Stopwatch:
         self.accept(each)
         claimed = int(self.do("claim", TaskQueue.claim).id)
         self.do("labelled", lambda q: q.labelled(claimed, REPLY))
-        delivery = self.do("take delivery", TaskQueue.take_delivery)
-        self.do("done", lambda q: q.done(int(delivery.task.id)))
-        self.do("landed", lambda q: q.landed(delivery, success=True))
+        delivery = self.do("take delivery", lambda q: q.deliveries.take())
+        self.do("done", lambda q: q.deliveries.done(int(delivery.task.id)))
+        self.do("landed", lambda q: q.deliveries.landed(delivery, success=True))
         self.do("first page", lambda q: views.page(q, 5, None))
 
 
@@ -102,7 +102,7 @@ def verbs_by_depth(folder: Path, rounds: int) -> dict[int, Stopwatch]:
         memory, started = resident_bytes(), time.perf_counter()
         queue = open_queue(folder / str(depth))
         opened, memory = time.perf_counter(), resident_bytes() - memory
-        commit(queue, TaskQueue.take_delivery)
+        commit(queue, lambda q: q.deliveries.take())
         first = 1000 * (time.perf_counter() - opened)
         print(
             f"opening with {depth:7,} waiting: {opened - started:5.2f} s, {memory / 1e6:.1f} MB of memory, "

@@ -270,12 +270,12 @@ class Driver:
         assert seen is not None
         outcome = ("labelled", seen[1], seen[2] + 1, self.queue.store.elapsed.now() + 5.0, seen[4])
         with self.commit({name: outcome}):
-            self.queue.retry(self.id_of(name), "503")
+            self.queue.deliveries.retry(self.id_of(name), "503")
 
     def done(self, *names: str) -> None:
         with self.commit(dict.fromkeys(names, ("done",))):
             for name in names:
-                self.queue.done(self.id_of(name))
+                self.queue.deliveries.done(self.id_of(name))
 
     def fail(self, name: str, reason: str) -> None:
         with self.commit({name: self._failed(name, reason)}):

@@ -348,7 +348,7 @@ async def _crowd(driver: Driver) -> None:
         await ask(
             name, ("labelled", plain(kept), 0, 0.0, event(name).pictures), lambda queue: queue.labelled(task_id, kept)
         )
-        await ask(name, ("done",), lambda queue: queue.done(task_id))
+        await ask(name, ("done",), lambda queue: queue.deliveries.done(task_id))
 
     await asyncio.gather(*(life(f"event {number}") for number in range(8)))
     await asyncio.to_thread(store.stop)

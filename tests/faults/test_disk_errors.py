@@ -278,7 +278,7 @@ async def _a_troubled_crowd(queue: TaskQueue, disk: FailingDisk, length: int) ->
                 await asyncio.sleep(0.001)
         task_id = int(receipt.id)
         await asyncio.wait_for(store.persist(lambda queue: queue.labelled(task_id, reply(name))), 30)
-        await asyncio.wait_for(store.persist(lambda queue: queue.done(task_id)), 30)
+        await asyncio.wait_for(store.persist(lambda queue: queue.deliveries.done(task_id)), 30)
 
     await asyncio.gather(*(life(number) for number in range(12)))
     disk.heal()

@@ -340,7 +340,7 @@ async def _live_through(queue: TaskQueue, small_disk: SmallDisk) -> None:
                 refused += 1
                 await asyncio.sleep(0.01)
         await store.persist(lambda queue: queue.labelled(int(receipt.id), reply(name)))
-        await store.persist(lambda queue: queue.done(int(receipt.id)))
+        await store.persist(lambda queue: queue.deliveries.done(int(receipt.id)))
 
     small_disk.fill(leave=2 * PICTURE)
     lives = [asyncio.create_task(life(f"event {number}")) for number in range(30)]

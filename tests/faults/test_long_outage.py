@@ -92,7 +92,7 @@ class Outage:
                 self.land(heapq.heappop(self.in_air))
 
     def take_off(self) -> None:
-        while len(self.in_air) < CONCURRENCY and (delivery := commit(self.queue, TaskQueue.take_delivery)):
+        while len(self.in_air) < CONCURRENCY and (delivery := commit(self.queue, lambda q: q.deliveries.take())):
             arrives = self.now() >= WEEK
             seconds = self.chance.uniform(*ANSWER_SECONDS) if arrives else REFUSAL_SECONDS
             heapq.heappush(self.in_air, Flight(self.now() + seconds, int(delivery.task.id), delivery, arrives))
@@ -102,18 +102,18 @@ class Outage:
     def next_moment(self) -> float:
         """Return when the next delivery lands or becomes due."""
         moments = [self.in_air[0].lands] if self.in_air else []
-        due = self.queue.store.deliveries.next_due(self.queue.store.elapsed.now())
+        due = self.queue.store.schedule.next_due(self.queue.store.elapsed.now())
         if due is not None and len(self.in_air) < CONCURRENCY:
             moments.append(self.now() + due - self.queue.store.elapsed.now())
         return min(moments, default=float("inf"))
 
     def land(self, flight: Flight) -> None:
         if flight.arrives:
-            commit(self.queue, lambda q: q.done(flight.task_id))
+            commit(self.queue, lambda q: q.deliveries.done(flight.task_id))
             self.arrived.append(flight.task_id)
         else:
-            commit(self.queue, lambda q: q.retry(flight.task_id, "the host does not answer"))
-        self.queue.landed(flight.delivery, success=flight.arrives)
+            commit(self.queue, lambda q: q.deliveries.retry(flight.task_id, "the host does not answer"))
+        self.queue.deliveries.landed(flight.delivery, success=flight.arrives)
 
 
 @pytest.fixture(scope="module")

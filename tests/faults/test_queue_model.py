@@ -203,9 +203,9 @@ class QueueModel(RuleBasedStateMachine):
 
     @rule()
     def take_delivery(self) -> None:
-        delivery = commit(self.queue, lambda q: q.take_delivery())
+        delivery = commit(self.queue, lambda q: q.deliveries.take())
         if delivery is None:
-            due = self.queue.store.deliveries.next_due(self.now())
+            due = self.queue.store.schedule.next_due(self.now())
             waiting = set(self.having(State.LABELLED)) - set(self.in_air)
             assert due is not None or self.in_air or not waiting, f"nothing will ever deliver {waiting}"
             return
@@ -221,11 +221,11 @@ class QueueModel(RuleBasedStateMachine):
         task_id = data.draw(st.sampled_from(sorted(self.in_air)))
         if task_id in self.tasks:  # its owner may have dropped it
             self.record(task_id, what)
-        self.queue.landed(self.in_air.pop(task_id), success=not what.startswith("retry"))
+        self.queue.deliveries.landed(self.in_air.pop(task_id), success=not what.startswith("retry"))
 
     def record(self, task_id: int, what: str) -> None:
         if what == "done":
-            commit(self.queue, lambda q: q.done(task_id))
+            commit(self.queue, lambda q: q.deliveries.done(task_id))
             attempts = self.tasks[task_id].attempts + 1
             self.change(task_id, state=State.DONE, ended=self.now(), has_reply=False, attempts=attempts, evicted=False)
         elif what == "refused":
@@ -234,7 +234,7 @@ class QueueModel(RuleBasedStateMachine):
             self.change(task_id, attempts=self.tasks[task_id].attempts + 1)
         else:
             asked = 1000.0 if what == "retry later" else None
-            commit(self.queue, lambda q: q.retry(task_id, "503", asked))
+            commit(self.queue, lambda q: q.deliveries.retry(task_id, "503", asked))
             self.change(task_id, attempts=self.tasks[task_id].attempts + 1)
 
     # The owner
@@ -265,7 +265,7 @@ class QueueModel(RuleBasedStateMachine):
         known = {task.event for task in self.tasks.values()}
         operations: list[Callable[[TaskQueue], object]] = []
         operations += [partial(TaskQueue.put, given=EVENT[number]) for number in EVENT.keys() - known]
-        operations += [partial(TaskQueue.done, task_id=task_id) for task_id in self.in_air.keys() & self.tasks.keys()]
+        operations += [partial(_done, task_id=task_id) for task_id in self.in_air.keys() & self.tasks.keys()]
         operations += [partial(TaskQueue.labelled, task_id=task_id, reply=REPLY) for task_id in self.in_hand()]
         if not operations:
             return
@@ -412,7 +412,7 @@ class QueueModel(RuleBasedStateMachine):
         for state in State:
             assert self.queue.store.index.counts[state] == len(self.having(state))
         assert list(self.queue.store.index.waiting.after(0)) == self.waiting()
-        assert self.queue.store.deliveries.in_air == len(self.in_air)
+        assert self.queue.store.schedule.in_air == len(self.in_air)
 
     @invariant()
     def the_bytes_are_counted_right(self) -> None:
@@ -423,18 +423,18 @@ class QueueModel(RuleBasedStateMachine):
     def finish_everything(self) -> None:
         """All that waits can be labelled and delivered: nothing stalls."""
         for task_id in list(self.in_air):
-            self.queue.landed(self.in_air.pop(task_id), success=True)
+            self.queue.deliveries.landed(self.in_air.pop(task_id), success=True)
         for task_id in self.in_hand():
             commit(self.queue, lambda q, task_id=task_id: q.labelled(task_id, REPLY))  # type: ignore[misc]  # binds it
         while (task := commit(self.queue, lambda q: q.claim())) is not None:
             claimed = int(task.id)
             commit(self.queue, lambda q, claimed=claimed: q.labelled(claimed, REPLY))  # type: ignore[misc]  # as above
         for _ in range(10 * EVENTS):
-            if (delivery := commit(self.queue, lambda q: q.take_delivery())) is not None:
+            if (delivery := commit(self.queue, lambda q: q.deliveries.take())) is not None:
                 delivered = int(delivery.task.id)
-                commit(self.queue, lambda q, delivered=delivered: q.done(delivered))  # type: ignore[misc]  # as above
-                self.queue.landed(delivery, success=True)
-            elif (due := self.queue.store.deliveries.next_due(self.now())) is not None:
+                commit(self.queue, lambda q, delivered=delivered: q.deliveries.done(delivered))  # type: ignore[misc]  # as above
+                self.queue.deliveries.landed(delivery, success=True)
+            elif (due := self.queue.store.schedule.next_due(self.now())) is not None:
                 self.clock.tick(due - self.now() + 0.001)
         assert len(self.queue.store.index.waiting) == 0
 
@@ -465,6 +465,10 @@ class QueueModel(RuleBasedStateMachine):
 
     def in_hand(self) -> list[int]:
         return [task_id for task_id in self.having(State.PENDING) if self.tasks[task_id].in_hand]
+
+
+def _done(queue: TaskQueue, task_id: int) -> None:
+    queue.deliveries.done(task_id)
 
 
 def rot(folder: Path, chance: random.Random) -> Record:

@@ -32,7 +32,7 @@ def state(tmp_path: Path) -> None:
         for number in (1, 2):
             queue.put(make_event(number))
         queue.labelled(1, REPLY)
-        queue.done(1)
+        queue.deliveries.done(1)
         queue.fail(2, Cause.LABELING, LONG)
         queue.commit()
     queue.close()

@@ -21,7 +21,7 @@ def test_one_event_too_many_is_refused_and_accepted_again_when_one_has_left(tmp_
         accept(queue, make_event(3))
     assert refusal.value.retry_after == 60
     assert accept(queue, make_event(2)) == 2  # known events need no room
-    commit(queue, lambda q: q.done(task_id))
+    commit(queue, lambda q: q.deliveries.done(task_id))
     assert accept(queue, make_event(3)) > 2
     assert queue.store.index.counts == {State.PENDING: 2, State.LABELLED: 0, State.DONE: 1, State.FAILED: 0}
 
@@ -85,7 +85,7 @@ def test_retry_after_follows_the_drain_rate_of_the_queue(tmp_path: Path, disk: C
         label(queue, make_event(number))
     for number in range(1, 11):
         clock.tick(8)
-        commit(queue, lambda q, number=number: q.done(number))  # type: ignore[misc]  # a default binds the loop's value
+        commit(queue, lambda q, number=number: q.deliveries.done(number))  # type: ignore[misc]  # a default binds the loop's value
     for number in range(21, 31):
         accept(queue, make_event(number))
     with pytest.raises(QueueFull) as refusal:

@@ -26,7 +26,7 @@ def fail(queue: TaskQueue, number: int) -> int:
 
 def done(queue: TaskQueue, number: int) -> int:
     task_id = label(queue, make_event(number))
-    commit(queue, lambda q: q.done(task_id))
+    commit(queue, lambda q: q.deliveries.done(task_id))
     return task_id
 
 
@@ -60,7 +60,7 @@ def test_a_failed_task_is_kept_with_its_payload_for_a_week(queue: TaskQueue, clo
 
 def test_what_has_waited_for_longer_than_max_age_fails_as_expired(queue: TaskQueue, clock: HandClock) -> None:
     task_id = label(queue, make_event(1))
-    commit(queue, lambda q: q.retry(task_id, "the callback said 503"))
+    commit(queue, lambda q: q.deliveries.retry(task_id, "the callback said 503"))
     clock.tick(14 * DAY)
     fresh = accept(queue, make_event(2))
     steps_until_idle(Housekeeper(queue))

@@ -89,19 +89,19 @@ def test_what_may_have_been_delivered_is_told_after_an_unclean_stop_only(tmp_pat
     queue = open_queue(tmp_path, clock=clock)
     for number in (1, 2):
         label(queue, make_event(number, camera=f"camera {number}"))
-    commit(queue, lambda q: q.retry(2, "503", 100.0))
+    commit(queue, lambda q: q.deliveries.retry(2, "503", 100.0))
     queue.close()
     queue = open_queue(tmp_path, clock=clock)
-    first = queue.take_delivery()
+    first = queue.deliveries.take()
     assert first is not None
     assert not first.maybe_delivered
     queue = restarted(queue, clock=clock)
-    first = queue.take_delivery()
+    first = queue.deliveries.take()
     assert first is not None
     assert first.maybe_delivered
-    queue.landed(first, success=True)
+    queue.deliveries.landed(first, success=True)
     clock.tick(200)
-    second = queue.take_delivery()
+    second = queue.deliveries.take()
     assert second is not None
     assert not second.maybe_delivered, "it was not due when the process died"
     crash(queue)

@@ -140,9 +140,9 @@ def test_what_must_be_kept_is_tried_until_the_disk_takes_it(
 def test_what_its_owner_took_away_meanwhile_need_not_be_kept(queue: TaskQueue) -> None:
     async def scenario() -> None:
         async with running(queue) as store:
-            assert await store.persist(lambda q: q.retry(7, "503")) is None
+            assert await store.persist(lambda q: q.deliveries.retry(7, "503")) is None
             with pytest.raises(NoSuchTask):
-                await store.call(lambda q: q.done(7))
+                await store.call(lambda q: q.deliveries.done(7))
 
     asyncio.run(scenario())
 

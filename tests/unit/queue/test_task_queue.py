@@ -19,7 +19,7 @@ def queue(tmp_path: Path, clock: HandClock, disk: CountingDisk) -> TaskQueue:
 
 
 def take(queue: TaskQueue) -> DueDelivery:
-    delivery = commit(queue, lambda q: q.take_delivery())
+    delivery = commit(queue, lambda q: q.deliveries.take())
     assert delivery is not None
     return delivery
 
@@ -45,7 +45,7 @@ def test_an_event_is_pending_with_all_it_brought(queue: TaskQueue) -> None:
 def test_an_event_that_is_known_is_a_duplicate_of_the_same_task(queue: TaskQueue, ends: str) -> None:
     task_id = accept(queue, make_event(1)) if ends == "pending" else label(queue, make_event(1))
     if ends == "done":
-        commit(queue, lambda q: q.done(task_id))
+        commit(queue, lambda q: q.deliveries.done(task_id))
     assert commit(queue, lambda q: q.put(make_event(1))) == (str(task_id), True)
     assert queue.get(task_id).state == ends
     assert len(queue.store.table) == 1
@@ -136,7 +136,7 @@ def test_the_pictures_stay_until_the_reply_is_delivered(queue: TaskQueue) -> Non
     task = queue.get(label(queue, make_event(1)))
     assert (task.state, queue.read_reply(task)) == (State.LABELLED, REPLY)
     assert queue.read_payload(task).pictures == make_event(1).pictures
-    commit(queue, lambda q: q.done(int(task.id)))
+    commit(queue, lambda q: q.deliveries.done(int(task.id)))
     with pytest.raises(DamagedRecordError, match="deleted"):
         queue.read_payload(queue.get(int(task.id)))
 
@@ -184,8 +184,8 @@ def test_a_delivered_task_is_done_and_keeps_what_duplicates_need(queue: TaskQueu
     delivery = take(queue)
     assert queue.read_reply(delivery.task) == REPLY
     assert queue.tasks.is_worked_on(1)
-    commit(queue, lambda q: q.done(1))
-    queue.landed(delivery, success=True)
+    commit(queue, lambda q: q.deliveries.done(1))
+    queue.deliveries.landed(delivery, success=True)
     assert not queue.tasks.is_worked_on(1)
     task = queue.get(1)
     assert (task.state, task.reply, task.callback_url) == (State.DONE, None, "")
@@ -194,13 +194,13 @@ def test_a_delivered_task_is_done_and_keeps_what_duplicates_need(queue: TaskQueu
 
 def test_a_retry_waits_for_the_backoff_or_for_as_long_as_the_receiver_asked(queue: TaskQueue, clock: HandClock) -> None:
     label(queue, make_event(1))
-    assert commit(queue, lambda q: q.retry(1, "503")) == backoff(1)
-    assert commit(queue, lambda q: q.retry(1, "503", 1.0)) == backoff(2)
-    assert commit(queue, lambda q: q.retry(1, "503", 300.0)) == 300.0
+    assert commit(queue, lambda q: q.deliveries.retry(1, "503")) == backoff(1)
+    assert commit(queue, lambda q: q.deliveries.retry(1, "503", 1.0)) == backoff(2)
+    assert commit(queue, lambda q: q.deliveries.retry(1, "503", 300.0)) == 300.0
     task = queue.get(1)
     assert (task.attempts, task.not_before, task.firm, task.reason) == (3, 300.0, True, "503")
     clock.tick(299)
-    assert commit(queue, lambda q: q.take_delivery()) is None
+    assert commit(queue, lambda q: q.deliveries.take()) is None
     clock.tick(1)
     assert take(queue).task.id == "1"
 
@@ -208,13 +208,13 @@ def test_a_retry_waits_for_the_backoff_or_for_as_long_as_the_receiver_asked(queu
 def test_a_restart_neither_forgets_nor_hurries_a_retry(queue: TaskQueue, clock: HandClock, tmp_path: Path) -> None:
     label(queue, make_event(1))
     delivery = take(queue)
-    commit(queue, lambda q: q.retry(1, "503", 300.0))
-    queue.landed(delivery, success=False)
+    commit(queue, lambda q: q.deliveries.retry(1, "503", 300.0))
+    queue.deliveries.landed(delivery, success=False)
     crash(queue)
     clock.tick(100)
     queue = open_queue(tmp_path / "state", clock=clock)
     clock.tick(199)
-    assert commit(queue, lambda q: q.take_delivery()) is None
+    assert commit(queue, lambda q: q.deliveries.take()) is None
     clock.tick(1)
     assert take(queue).task.attempts == 1
     crash(queue)
@@ -227,20 +227,20 @@ def test_a_delivery_whose_outcome_the_disk_refuses_is_not_taken_again_meanwhile(
     delivery = take(queue)
     disk.fails = lambda call, _: OSError("full") if call == "write" else None
     with pytest.raises(StoreUnavailable):
-        commit(queue, lambda q: q.done(1))
+        commit(queue, lambda q: q.deliveries.done(1))
     clock.tick(100)
-    assert queue.take_delivery() is None
+    assert queue.deliveries.take() is None
     disk.fails = lambda *_: None
-    commit(queue, lambda q: q.done(1))
-    queue.landed(delivery, success=True)
-    assert queue.take_delivery() is None
+    commit(queue, lambda q: q.deliveries.done(1))
+    queue.deliveries.landed(delivery, success=True)
+    assert queue.deliveries.take() is None
 
 
 def test_a_delivery_taken_in_a_batch_that_is_refused_is_due_again(queue: TaskQueue, disk: CountingDisk) -> None:
     label(queue, make_event(1))
     disk.fails = lambda call, _: OSError("full") if call == "write" else None
     with queue.batch(), pytest.raises(StoreUnavailable):
-        assert queue.take_delivery() is not None
+        assert queue.deliveries.take() is not None
         queue.drop(1)
         queue.commit()
     disk.fails = lambda *_: None
@@ -284,8 +284,8 @@ def test_a_verb_that_does_not_fit_the_state_changes_nothing(queue: TaskQueue) ->
     task_id = label(queue, make_event(2))
     commit(queue, lambda q: q.fail(task_id, Cause.REFUSED, "404"))
     verbs = [
-        lambda q: q.done(1),
-        lambda q: q.retry(1, "503"),
+        lambda q: q.deliveries.done(1),
+        lambda q: q.deliveries.retry(1, "503"),
         lambda q: q.redrive(1),
         lambda q: q.labelled(2, REPLY),
         lambda q: q.give_back(2),
@@ -308,7 +308,7 @@ def test_after_a_clean_stop_tinydb_opens_the_snapshot_and_finds_every_task(queue
         accept(queue, make_event(number))
     for number in range(30, 40):
         label(queue, make_event(number))
-    commit(queue, lambda q: q.done(35))
+    commit(queue, lambda q: q.deliveries.done(35))
     queue.close()
     with TinyDB(tmp_path / "state" / "queue.json") as db:
         assert len(db) == 39
@@ -334,9 +334,9 @@ def test_a_second_queue_on_the_folder_is_refused(queue: TaskQueue, tmp_path: Pat
 def test_a_restart_finds_everything_as_it_was(queue: TaskQueue, tmp_path: Path, clock: HandClock) -> None:
     for number in range(1, 6):
         label(queue, make_event(number))
-    commit(queue, lambda q: q.done(1))
+    commit(queue, lambda q: q.deliveries.done(1))
     commit(queue, lambda q: q.fail(2, Cause.REFUSED, "404"))
-    commit(queue, lambda q: q.retry(3, "503", 300.0))
+    commit(queue, lambda q: q.deliveries.retry(3, "503", 300.0))
     before = {document.doc_id: dict(document) for document in queue.store.table}
     counts = dict(queue.store.index.counts)
     queue.close()

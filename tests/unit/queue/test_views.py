@@ -22,8 +22,8 @@ def queue(tmp_path: Path) -> Iterator[TaskQueue]:
             queue.put(make_event(number))
         for task_id in (2, 3):
             queue.labelled(task_id, REPLY)
-        queue.retry(2, "the connection failed")
-        queue.done(3)
+        queue.deliveries.retry(2, "the connection failed")
+        queue.deliveries.done(3)
         queue.fail(4, Cause.LABELING, "it did not work")
         queue.commit()
         yield queue

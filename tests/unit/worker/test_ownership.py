@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from camiohookd.metrics import Metrics
+from camiohookd.queue.holdings import given_out
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import DueDelivery, Task
 from camiohookd.worker.ownership import OwnershipCheck
@@ -34,16 +35,16 @@ def test_a_leaked_task_is_given_back_at_the_second_check_and_reported(
         first = await store.call(lambda queue: queue.put(make_event(1)))
         await store.call(lambda queue: queue.labelled(int(first.id), REPLY))
         await store.call(lambda queue: queue.put(make_event(2)))
-        assert await store.call(lambda queue: queue.take_delivery()) is not None
+        assert await store.call(lambda queue: queue.deliveries.take()) is not None
         assert await store.call(lambda queue: queue.claim()) is not None
 
         await check.check()
-        assert len(await store.call(lambda queue: queue.given_out())) == 2, "they may be on their way to a loop"
+        assert len(await store.call(given_out)) == 2, "they may be on their way to a loop"
         await check.check()
-        assert not await store.call(lambda queue: queue.given_out())
+        assert not await store.call(given_out)
         assert metrics.registry.get_sample_value("camiohookd_tasks_leaked_total") == 2
         assert await store.call(lambda queue: queue.claim()) is not None
-        assert await store.call(lambda queue: queue.take_delivery()) is not None
+        assert await store.call(lambda queue: queue.deliveries.take()) is not None
         await asyncio.to_thread(store.stop)
 
     asyncio.run(scenario())
@@ -76,7 +77,7 @@ def test_a_task_that_a_loop_holds_is_left_alone(tmp_path: Path, caplog: pytest.L
             await asyncio.sleep(0.01)
         for _ in range(3):
             await check.check()
-        assert len(await store.call(lambda queue: queue.given_out())) == 1
+        assert len(await store.call(given_out)) == 1
         stopping.set()
         finish.set()
         await asyncio.wait(running)

@@ -221,7 +221,7 @@ def test_a_failure_on_this_side_does_not_count_against_the_host(
             while (await bench.task("1")).attempts < 3:
                 await asyncio.sleep(0.02)
         down = await bench.store.call(
-            lambda queue: [host.health.is_down for host in queue.store.deliveries._hosts.values()]
+            lambda queue: [host.health.is_down for host in queue.store.schedule._hosts.values()]
         )
         assert down == [False]
         monkeypatch.undo()
@@ -521,9 +521,9 @@ def test_stopping_leaves_nothing_in_hand_or_in_the_air(tmp_path: Path) -> None:
     with_bench(tmp_path, Labels(), use, threads=2)
     queue = TaskQueue(tmp_path, backoff=lambda _: 0.01)
     assert not queue.store.index.suspects
-    while delivery := queue.take_delivery():
+    while delivery := queue.deliveries.take():
         assert not delivery.maybe_delivered
-        queue.landed(delivery, success=True)
+        queue.deliveries.landed(delivery, success=True)
         queue.drop(int(delivery.task.id))
     queue.close()
 

@@ -1,0 +1,85 @@
+"""The verbs of delivering: a labelled task's reply is taken to be posted, and its outcome recorded.
+
+    labelled ─take─▶ (in the air) ─done─▶ done, or retry, or `TaskQueue.fail`
+                          └─landed─▶ the schedule knows what it says about the host
+
+As with `TaskQueue`, no verb commits.
+"""
+
+import sys
+from collections.abc import Callable
+
+from camiohookd import next_try
+from camiohookd.queue.capacity import DrainRate
+from camiohookd.queue.store import QueueStore
+from camiohookd.queue.task import DueDelivery, State
+from camiohookd.storage.documents import Document
+
+
+class Deliveries:
+    """Changes the labelled tasks in `store`. Belongs to the store thread.
+
+    `backoff(failures)` gives the seconds until the next try after that many failures.
+    """
+
+    def __init__(self, store: QueueStore, drain: DrainRate, backoff: Callable[[int], float]) -> None:
+        self._store = store
+        self._drain = drain
+        self._backoff = backoff
+        self._maybe_delivered: set[int] = set()
+
+    def doubt(self, task_ids: set[int]) -> None:
+        """Note that the replies of these tasks may have arrived, because the last run did not end well."""
+        self._maybe_delivered |= task_ids
+
+    @property
+    def are_certain(self) -> bool:
+        """Whether no reply may have arrived without our knowing."""
+        return not (self._store.schedule.in_air or self._maybe_delivered)
+
+    def take(self, slots: int = sys.maxsize) -> DueDelivery | None:
+        """Return the next reply to post, in the air until `landed`; None when none is due.
+
+        `slots` is how many replies are posted at one time; see `DeliverySchedule.take`.
+        """
+        schedule = self._store.schedule
+        task_id = schedule.take(self._store.elapsed.now(), slots)
+        if task_id is None:
+            return None
+        return DueDelivery(self._store.get(task_id), task_id in self._maybe_delivered, schedule.flight(task_id))
+
+    def done(self, task_id: int) -> None:
+        """Record that the reply arrived, and delete reply and pictures."""
+        task = self._store.expect(task_id, State.LABELLED)
+        now = self._store.elapsed.now()
+        self._drain.left(now)
+        fields = {"state": State.DONE.value, "ended": now, "attempts": task.attempts + 1}
+        unneeded = ("reply", "payload", "callback_url", "since", "not_before", "firm", "reason")
+        self._store.change(task_id, fields, remove=unneeded)
+
+    def retry(self, task_id: int, reason: str, retry_after: float | None = None) -> float:
+        """Plan another try to deliver; `retry_after` is the seconds that the receiver asked for.
+
+        Return the seconds until then.
+        """
+        task = self._store.expect(task_id, State.LABELLED)
+        wait = next_try.delay(self._backoff, task.attempts + 1, retry_after)
+        fields: Document = {"attempts": task.attempts + 1, "reason": reason}
+        fields["not_before"] = round(self._store.elapsed.now() + wait, 3)
+        if retry_after:
+            fields["firm"] = True
+        self._store.change(task_id, fields, remove=() if retry_after else ("firm",))
+        return wait
+
+    def landed(self, delivery: DueDelivery, *, success: bool | None, answered: bool = False) -> None:
+        """End a try whose outcome is recorded; what it says about the host is not written. A second call does nothing.
+
+        For the arguments see `DeliverySchedule.landed`.
+        """
+        task_id = int(delivery.task.id)
+        schedule = self._store.schedule
+        if schedule.flight(task_id) != delivery.flight:
+            return
+        if success is not None:
+            self._maybe_delivered.discard(task_id)
+        schedule.landed(task_id, self._store.elapsed.now(), success=success, answered=answered)

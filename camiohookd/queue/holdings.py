@@ -1,0 +1,32 @@
+"""Which tasks are given out, to be labelled or delivered, and taking back those that nothing works on.
+
+Functions of the store thread; the caller commits.
+"""
+
+from typing import NamedTuple
+
+from camiohookd.queue.task_queue import TaskQueue
+
+
+class Holding(NamedTuple):
+    """A task that is given out: to be labelled (`flight` 0), or to be delivered by that flight."""
+
+    task_id: int
+    flight: int
+
+
+def given_out(queue: TaskQueue) -> set[Holding]:
+    """Return the tasks in hand and in the air."""
+    schedule = queue.store.schedule
+    flights = {Holding(task_id, schedule.flight(task_id)) for task_id in queue.tasks.in_air()}
+    return flights | {Holding(task_id, 0) for task_id in queue.tasks.in_hand()}
+
+
+def reclaim(queue: TaskQueue, holding: Holding) -> None:
+    """Take back a task that nothing works on, so that it is given out again; nothing if it is not given out."""
+    if holding not in given_out(queue):
+        return
+    if holding.flight:
+        queue.store.schedule.landed(holding.task_id, queue.tasks.now(), success=None)
+    else:
+        queue.give_back(holding.task_id)
