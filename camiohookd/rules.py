@@ -30,6 +30,14 @@ class RuledLabels(NamedTuple):
     sent: Sequence[Detection]
 
 
+class Explained(NamedTuple):
+    """A detection, the name it is sent under, and why the rule leaves it out: in words; None if it is sent."""
+
+    found: Detection
+    name: str
+    left_out: str | None
+
+
 def match(rules: Iterable[Rule], camera: str | None) -> Rule:
     """Return the most specific rule for that camera; if none matches, one that reports everything.
 
@@ -87,6 +95,14 @@ def objection(rule: Rule, found: Detection, width: int, height: int) -> str | No
 def sent_as(rule: Rule, label: str) -> str:
     """Return the name of `label` in the reply."""
     return rule.label_map.get(label, label)
+
+
+def explain(rule: Rule, picture: RuledLabels) -> list[Explained]:
+    """Return of each detection in `picture` what `rule` does to it, and why."""
+    return [
+        Explained(found, sent_as(rule, found.label), objection(rule, found, picture.width, picture.height))
+        for found in picture.found
+    ]
 
 
 def apply(rule: Rule, timestamp: str, size: tuple[int, int], found: Sequence[Detection]) -> RuledLabels:

@@ -5,6 +5,7 @@ Keys and certificate can be replaced while it listens. Belongs to the event loop
 
 from socket import socket
 
+from camiohookd.activity import Activity
 from camiohookd.config.load import Config
 from camiohookd.daemon.setup import Setup
 from camiohookd.delivery import AllowList
@@ -30,6 +31,7 @@ class HookSite:
         store: StoreThread,
         allow_list: AllowList,
         metrics: Metrics,
+        activity: Activity,
         sockets: list[socket],
     ) -> None:
         config = setup.config
@@ -44,6 +46,7 @@ class HookSite:
             ),
             keys=self._keys,
             metrics=metrics,
+            activity=activity,
             limits=listener_limits(config),
             wrong_keys=config.hook.max_wrong_keys,
             peers=Peers(config.hook.trusted_proxies),

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from importlib.metadata import version
 
+from camiohookd.activity import Activity
 from camiohookd.config import paths
 from camiohookd.config.load import Config
 from camiohookd.daemon import wiring
@@ -56,6 +57,7 @@ class Daemon:
         self._signals = signals
         self._restart_backoff = restart_backoff
         self._metrics = Metrics()
+        self._activity = Activity()
 
     def run(self) -> int:
         """Load, serve and stop; return the exit status."""
@@ -64,7 +66,7 @@ class Daemon:
         labeler, threads = wiring.load_labeler(config, self._metrics)
         if stop.came:
             return self._stopped_early()
-        queue = wiring.open_queue(config, self._metrics)
+        queue = wiring.open_queue(config, self._metrics, self._activity)
         # Every full garbage collection would walk a long queue and stop all threads: half a second at 100,000 tasks.
         gc.collect()
         gc.freeze()
@@ -92,7 +94,7 @@ class Daemon:
         stop = self._signals.stop.event()
         store = StoreThread(queue)
         try:
-            service = wiring.connect(self._setup, labeler, threads, self._metrics, store)
+            service = wiring.connect(self._setup, labeler, threads, self._metrics, self._activity, store)
             store.watch(lambda: service.worker.queue_changed(queue))
             service.worker.start()
             background = self._start_background(service, labeler)

@@ -8,11 +8,13 @@ The configuration ends here: the parts get plain values. `lifecycle` says when e
 
 import os
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 
+from camiohookd.activity import Activity, EventDropped, EventFailed, EventRetried
 from camiohookd.config import paths
 from camiohookd.config.load import Config
 from camiohookd.daemon.hook_site import HookSite
@@ -28,7 +30,9 @@ from camiohookd.pictures.decode import PictureLimits
 from camiohookd.queue import commands
 from camiohookd.queue.capacity import Bounds
 from camiohookd.queue.store_thread import StoreThread
+from camiohookd.queue.task import Cause, Task
 from camiohookd.queue.task_queue import TaskQueue
+from camiohookd.queue.views import TaskDetails
 from camiohookd.system import logs
 from camiohookd.web import control
 from camiohookd.web.admin import Check, admin_application, failing
@@ -83,9 +87,14 @@ def load_labeler(config: Config, metrics: Metrics) -> tuple[Labeler, int]:
     return labeler, threads
 
 
-def open_queue(config: Config, metrics: Metrics) -> TaskQueue:
+def open_queue(config: Config, metrics: Metrics, activity: Activity) -> TaskQueue:
     """Open the queue in the state folder. Raises StateFolderError, StateFolderBusy, StoreUnavailable."""
     queue, callback = config.queue, config.callback
+
+    def on_failed(task: Task, cause: Cause, reason: str) -> None:
+        metrics.tasks_failed.labels(cause.value).inc()
+        activity.publish_soon(EventFailed(task.id, task.camera, time.time(), cause.value, reason))
+
     return TaskQueue(
         paths.state_dir(os.environ),
         backoff=Backoff(callback.retry_min, callback.retry_max),
@@ -101,16 +110,19 @@ def open_queue(config: Config, metrics: Metrics) -> TaskQueue:
         ),
         newest_first=queue.order == "newest",
         fair=queue.fair,
-        on_failed=lambda cause: metrics.tasks_failed.labels(cause.value).inc(),
+        on_failed=on_failed,
     )
 
 
-def connect(setup: Setup, labeler: Labeler, threads: int, metrics: Metrics, store: StoreThread) -> Service:
+def connect(
+    setup: Setup, labeler: Labeler, threads: int, metrics: Metrics, activity: Activity, store: StoreThread
+) -> Service:
     """Make the worker and the listeners, and let the listeners accept; the caller starts the worker.
 
     To be called on the event loop. Raises CamiohookdError where an address cannot be listened on.
     """
     config = setup.config
+    activity.attach()
     sockets = Sockets(os.environ)
     hook_sockets = sockets.listen("hook", config.hook.listen, "hook.listen")
     admin_sockets = sockets.listen("admin", config.admin.listen, "admin.listen")
@@ -121,14 +133,14 @@ def connect(setup: Setup, labeler: Labeler, threads: int, metrics: Metrics, stor
     limits = PictureLimits(images.formats, images.max_pixels, images.max_bytes, images.max_decoded_bytes)
     event_labeler = EventLabeler(labeler, limits, config.rule, metrics)
     allow_list = AllowList(config.callback.allow_hosts)
-    worker = _make_worker(config, event_labeler, allow_list, threads, metrics, store)
+    worker = _make_worker(config, event_labeler, allow_list, threads, metrics, activity, store)
     readiness = _readiness(worker, store, allow_list)
     return Service(
         store=store,
         worker=worker,
-        hook=HookSite(setup, store, allow_list, metrics, hook_sockets),
+        hook=HookSite(setup, store, allow_list, metrics, activity, hook_sockets),
         admin=listen(admin_application(metrics, readiness), admin_sockets),
-        control=listen(control.control_application(partial(_perform, store)), [control_socket]),
+        control=listen(control.control_application(partial(perform, store, activity)), [control_socket]),
         event_labeler=event_labeler,
         allow_list=allow_list,
         readiness=readiness,
@@ -152,6 +164,7 @@ def _make_worker(
     allow_list: AllowList,
     threads: int,
     metrics: Metrics,
+    activity: Activity,
     store: StoreThread,
 ) -> Worker:
     callback = config.callback
@@ -168,6 +181,7 @@ def _make_worker(
         sender=sender,
         allow_list=allow_list,
         metrics=metrics,
+        activity=activity,
         threads=threads,
         deliveries=callback.concurrency,
         labeler_deadline=config.labeler.deadline,
@@ -182,8 +196,19 @@ def _bind_control() -> socket.socket:
         raise CamiohookdError(f"cannot make the control socket in {folder}: {error.strerror or error}") from error
 
 
-async def _perform(store: StoreThread, command: commands.Command) -> commands.CommandResult:
-    return await store.call(lambda queue: commands.perform(queue, command))
+async def perform(store: StoreThread, activity: Activity, command: commands.Command) -> commands.CommandResult:
+    """Do what the owner asks of the queue, and publish what that changed. Raises NoSuchTask, WrongState."""
+    result = await store.call(lambda queue: commands.perform(queue, command))
+    now = time.time()
+    match command, result:
+        case commands.RetryTask(), TaskDetails():
+            activity.publish(EventRetried(result.id, result.camera, now))
+        case commands.RetryFailed(), commands.Retried():
+            for task_id in result.ids:
+                activity.publish(EventRetried(task_id, None, now))
+        case commands.DropTask(), TaskDetails():
+            activity.publish(EventDropped(result.id, result.camera, now))
+    return result
 
 
 def _address(sockets: list[socket.socket]) -> str:

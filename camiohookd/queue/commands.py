@@ -60,11 +60,15 @@ Command = ListTasks | ShowTask | RetryTask | RetryFailed | DropTask | ExportTask
 
 
 class Retried(msgspec.Struct, frozen=True):
-    """How many tasks are on their way again, why others are not, and the `after` of the next request."""
+    """How many tasks are on their way again, why others are not, and the `after` of the next request.
+
+    `ids` are those on their way again.
+    """
 
     count: int
     skipped: list[str]
     next: str | None
+    ids: list[str] = []
 
 
 class ExportedPicture(msgspec.Struct, frozen=True):
@@ -114,13 +118,14 @@ def _details(queue: TaskQueue, task_id: str) -> views.TaskDetails:
 
 def _retry_failed(queue: TaskQueue, after: str | None) -> Retried:
     failed = views.listing(queue, State.FAILED, PAGE, after)
-    skipped = []
+    skipped, ids = [], []
     for task in failed.tasks:
         try:
             queue.redrive(int(task.id))
+            ids.append(task.id)
         except WrongState as error:
             skipped.append(str(error))
-    return Retried(len(failed.tasks) - len(skipped), skipped, failed.next)
+    return Retried(len(ids), skipped, failed.next, ids)
 
 
 def _export(queue: TaskQueue, task_id: str) -> Export:

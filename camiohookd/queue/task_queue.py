@@ -46,9 +46,10 @@ class Prepared(NamedTuple):
 class TaskQueue:
     """The queue in the state folder `folder`.
 
-    `backoff(failures)` gives the seconds until the next try after that many failures; `on_failed` is called for every
-    task that fails; `fair`: cameras take turns at being labelled; `briefly`: it is opened for one command. Raises
-    StateFolderError, StateFolderBusy when the folder cannot be used, StoreUnavailable when the disk refuses.
+    `backoff(failures)` gives the seconds until the next try after that many failures; `on_failed(task, cause, reason)`
+    is called for every task that fails, before that is committed; `fair`: cameras take turns at being labelled;
+    `briefly`: it is opened for one command. Raises StateFolderError, StateFolderBusy when the folder cannot be used,
+    StoreUnavailable when the disk refuses.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class TaskQueue:
         fair: bool = True,
         clock: Clock | None = None,
         disk: Disk | None = None,
-        on_failed: Callable[[Cause], None] = lambda _: None,
+        on_failed: Callable[[Task, Cause, str], None] = lambda *_: None,
         briefly: bool = False,
     ) -> None:
         store = QueueStore(folder, backoff=backoff, fair=fair, clock=clock, disk=disk, briefly=briefly)
@@ -211,7 +212,7 @@ class TaskQueue:
         if cause in (Cause.REFUSED, Cause.PROBABLY_DELIVERED):
             fields["attempts"] = task.attempts + 1  # the POST whose answer this is
         self.store.change(task_id, fields, remove=("in_hand", "suspect", "not_before", "firm"))
-        self._on_failed(cause)
+        self._on_failed(task, cause, reason)
 
     def redrive(self, task_id: int) -> None:
         """Try a failed task again: deliver its reply if there is one, otherwise label it."""

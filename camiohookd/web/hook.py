@@ -15,6 +15,7 @@ from urllib.parse import unquote_to_bytes
 
 from tornado.web import url
 
+from camiohookd.activity import Activity, EventAccepted
 from camiohookd.errors import NoSuchTask
 from camiohookd.metrics import Metrics
 from camiohookd.system.logs import warn_of_each
@@ -43,6 +44,7 @@ class HookContext:
     intake: Intake
     keys: Keys
     metrics: Metrics
+    activity: Activity
     memory: BodyMemory
     wrong_keys: WrongKeyLimiter
     throttle: Throttle = field(default_factory=partial(Throttle, log))
@@ -132,6 +134,9 @@ class Tasks(Endpoint):
         if not receipt.duplicate:
             metrics.pictures_rejected.inc(len(receipt.rejected))
             log_warnings(receipt)
+            self._hook.activity.publish(
+                EventAccepted(receipt.id, receipt.camera, receipt.received, receipt.pictures, len(receipt.rejected))
+            )
 
     async def _list(self) -> None:
         after = self._parameter("after")
@@ -193,6 +198,7 @@ def hook_application(
     intake: Intake,
     keys: Keys,
     metrics: Metrics,
+    activity: Activity,
     limits: ListenerLimits,
     wrong_keys: int,
     peers: Peers,
@@ -202,6 +208,7 @@ def hook_application(
         intake=intake,
         keys=keys,
         metrics=metrics,
+        activity=activity,
         memory=BodyMemory(limits.bodies_bytes, limits.body_bytes, limits.memory_seconds),
         wrong_keys=WrongKeyLimiter(wrong_keys),
     )

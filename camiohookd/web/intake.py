@@ -29,10 +29,14 @@ _TRIM_SECONDS = 1.0
 
 
 class IntakeReceipt(NamedTuple):
-    """What became of an event: its task's id, whether it was known already, and what was found in it."""
+    """What became of an event: its task's id, whether it was known already, and what was found in it.
+
+    `received` is the time in seconds since 1970.
+    """
 
     id: str
     duplicate: bool
+    received: float
     camera: str | None
     pictures: int
     rejected: tuple[Rejected, ...]
@@ -75,7 +79,15 @@ class Intake:
         """Put the event into the queue. Returns once it is on stable storage; raises as `take`."""
         task_id, duplicate = await self._store.call(lambda queue: queue.put(prepared))
         event = prepared.event
-        return IntakeReceipt(task_id, duplicate, event.camera, len(event.pictures), event.rejected, event.warnings)
+        return IntakeReceipt(
+            task_id,
+            duplicate,
+            prepared.received,
+            event.camera,
+            len(event.pictures),
+            event.rejected,
+            event.warnings,
+        )
 
     async def page(self, limit: int, after: str | None) -> views.Page:
         """Return at most `limit` pending tasks behind the task `after`. Raises `NoSuchTask` if that does not exist."""

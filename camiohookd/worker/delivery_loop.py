@@ -9,6 +9,7 @@ import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from camiohookd.activity import Activity, DeliveryTried, EventDone
 from camiohookd.delivery import AllowList, Sender
 from camiohookd.delivery.allow_list import Target
 from camiohookd.errors import CallbackNotAllowed
@@ -39,6 +40,7 @@ class DeliveryLoop:
         sender: Sender,
         allow_list: AllowList,
         metrics: Metrics,
+        activity: Activity,
         count: int,
         stopping: asyncio.Event,
     ) -> None:
@@ -46,6 +48,7 @@ class DeliveryLoop:
         self._sender = sender
         self._allow_list = allow_list
         self._metrics = metrics
+        self._activity = activity
         self._pool = ThreadPoolExecutor(count, "deliver")
         self._count = count
         self._stopping = stopping
@@ -117,23 +120,49 @@ class DeliveryLoop:
                     seconds * 1000,
                     outcome.reason,
                 )
+                self._publish(task, outcome, seconds, None)
+                self._publish_done(task)
             case OutcomeKind.TRANSIENT:
-                await self._retry(task, outcome)
+                self._publish(task, outcome, seconds, await self._retry(task, outcome))
             case OutcomeKind.FINAL if outcome.status is None:
+                self._publish(task, outcome, seconds, None)
                 await give_up(self._store, task, Cause.NOT_ALLOWED, outcome.reason)
             case OutcomeKind.FINAL if was_delivered_before(outcome, maybe_delivered=delivery.maybe_delivered):
+                self._publish(task, outcome, seconds, None)
                 reason = f"probably delivered before the crash: the callback {outcome.reason}"
                 await give_up(self._store, task, Cause.PROBABLY_DELIVERED, reason)
             case OutcomeKind.FINAL:
+                self._publish(task, outcome, seconds, None)
                 await give_up(self._store, task, Cause.REFUSED, f"the callback {outcome.reason}")
 
-    async def _retry(self, task: Task, outcome: DeliveryOutcome) -> None:
+    async def _retry(self, task: Task, outcome: DeliveryOutcome) -> float | None:
+        """Plan the next try; return the seconds until then, None if the task is gone meanwhile."""
         wait = await self._store.persist(
             lambda queue: queue.deliveries.retry(int(task.id), outcome.reason, outcome.retry_after)
         )
         self._metrics.delivery_retries.inc()
         if wait is not None:
             log.warning("task=%s not delivered, next try in %.0f s: %s", task.id, wait, outcome.reason)
+        return wait
+
+    def _publish(self, task: Task, outcome: DeliveryOutcome, seconds: float, next_seconds: float | None) -> None:
+        self._activity.publish(
+            DeliveryTried(
+                task_id=task.id,
+                camera=task.camera,
+                at=time.time(),
+                attempt=task.attempts + 1,
+                seconds=seconds,
+                outcome=outcome.kind.value,
+                status=outcome.status,
+                reason=outcome.reason,
+                next_seconds=next_seconds,
+            )
+        )
+
+    def _publish_done(self, task: Task) -> None:
+        now = time.time()
+        self._activity.publish(EventDone(task.id, task.camera, now, max(now - task.received, 0.0)))
 
     # On the store thread
 

@@ -41,11 +41,13 @@ class EventLabels:
 
     `rejected` and `incomplete` say of single pictures why they were left out, and how much of them was there.
     `event` are the labels of the event as a whole, None if the labeler tells what is in each picture. The seconds are
-    sums over all pictures.
+    sums over all pictures. `rule` was applied to the `pictures`; `files` are their files' bytes.
     """
 
+    rule: Rule
     reply: Reply | None
     pictures: tuple[rules.RuledLabels, ...]
+    files: tuple[bytes, ...]
     rejected: tuple[str, ...]
     incomplete: tuple[str, ...]
     event: tuple[str, ...] | None
@@ -74,6 +76,7 @@ class _Part:
     """What came of some of an event's pictures."""
 
     pictures: list[rules.RuledLabels] = field(default_factory=list)
+    files: list[bytes] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
     incomplete: list[str] = field(default_factory=list)
     event: list[str] | None = None
@@ -99,6 +102,11 @@ class EventLabeler:
         self._metrics = metrics
         self._interrupted = threading.Event()
         self.trouble: str | None = None
+
+    @property
+    def device(self) -> str:
+        """What the labeler runs on at present, as text to show."""
+        return self._labeler.device
 
     def use_rules(self, table: Sequence[Rule]) -> None:
         """Use these rules from the next event on; may be called from any thread."""
@@ -153,8 +161,10 @@ class EventLabeler:
         # Counted here, not when each is found: an event may be started again.
         self._metrics.pictures_rejected.inc(len(rejected))
         return EventLabels(
+            rule,
             rules.reply(rule, pictures, event) if pictures else None,
             pictures,
+            tuple(each for part in parts for each in part.files),
             rejected,
             tuple(each for part in parts for each in part.incomplete),
             event,
@@ -209,6 +219,7 @@ class EventLabeler:
             part.event = [*(part.event or ()), *findings.event]
         for (picture, decoded), found in zip(frames, findings.pictures, strict=True):
             part.pictures.append(rules.apply(rule, picture.timestamp, (decoded.width, decoded.height), found))
+            part.files.append(picture.data)
 
     def _find(self, frames: Sequence[Frame], least: float) -> Findings:
         try:

@@ -9,6 +9,7 @@ import math
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from camiohookd.activity import Activity, EventLabelled, LabelledPicture
 from camiohookd.errors import LabelerDown, LabelingError
 from camiohookd.metrics import Metrics
 from camiohookd.queue.store_thread import StoreThread
@@ -41,6 +42,7 @@ class LabelLoop:
         store: StoreThread,
         event_labeler: EventLabeler,
         metrics: Metrics,
+        activity: Activity,
         threads: int,
         deadline: float,
         stopping: asyncio.Event,
@@ -48,6 +50,7 @@ class LabelLoop:
         self._store = store
         self._event_labeler = event_labeler
         self._metrics = metrics
+        self._activity = activity
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads, "label")
         self._patience = max(STALLED_SECONDS, deadline)
@@ -105,7 +108,9 @@ class LabelLoop:
         def progress() -> None:
             self._looked_at[task.id] = time.monotonic()
 
-        event = self._event_labeler.event(task.camera, lambda: self._store.read_payload(task).pictures, progress)
+        event = self._event_labeler.event(
+            task.camera, lambda: self._store.read_payload(task).pictures, progress, self._activity.least_probability
+        )
         for _ in range(self._threads):
             self._pool.submit(event.join)
         return event.done
@@ -125,7 +130,8 @@ class LabelLoop:
             return LOOK_AGAIN
         now, claimed = stored
         self._metrics.events_labelled.inc()
-        self._metrics.wait_seconds.observe(max(now - seconds - task.since, 0.0))
+        wait = max(now - seconds - task.since, 0.0)
+        self._metrics.wait_seconds.observe(wait)
         log.info(
             "labelled task=%s camera=%s images=%d rejected=%d objects=%d ms=%d: %s",
             task.id,
@@ -136,7 +142,30 @@ class LabelLoop:
             seconds * 1000,
             escape(labels.summary()),
         )
+        self._publish(task, labels, reply, wait, seconds)
         return claimed
+
+    def _publish(self, task: Task, labels: EventLabels, reply: Reply, wait: float, seconds: float) -> None:
+        self._activity.publish(
+            EventLabelled(
+                task_id=task.id,
+                camera=task.camera,
+                at=time.time(),
+                received=task.received,
+                rule=labels.rule,
+                pictures=tuple(map(LabelledPicture, labels.pictures, labels.files)),
+                event_labels=labels.event,
+                reply=reply,
+                summary=labels.summary(),
+                rejected=labels.rejected,
+                incomplete=labels.incomplete,
+                wait_seconds=wait,
+                label_seconds=seconds,
+                decode_seconds=labels.decode_seconds,
+                model_seconds=labels.label_seconds,
+                device=self._event_labeler.device,
+            )
+        )
 
     async def _labeling_failed(self, task: Task, error: str) -> None:
         tries = self._failures[task.id] = self._failures.get(task.id, 0) + 1

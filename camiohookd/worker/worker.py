@@ -10,6 +10,7 @@ import asyncio
 import math
 from typing import Any
 
+from camiohookd.activity import Activity
 from camiohookd.delivery import AllowList, Sender
 from camiohookd.metrics import Metrics
 from camiohookd.queue.store_thread import StoreThread
@@ -35,6 +36,7 @@ class Worker:
         sender: Sender,
         allow_list: AllowList,
         metrics: Metrics,
+        activity: Activity,
         threads: int,
         deliveries: int,
         labeler_deadline: float = 0.0,
@@ -42,8 +44,8 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._event_labeler = event_labeler
         self._stopping = asyncio.Event()
-        self._labels = LabelLoop(store, event_labeler, metrics, threads, labeler_deadline, self._stopping)
-        self._deliveries = DeliveryLoop(store, sender, allow_list, metrics, deliveries, self._stopping)
+        self._labels = LabelLoop(store, event_labeler, metrics, activity, threads, labeler_deadline, self._stopping)
+        self._deliveries = DeliveryLoop(store, sender, allow_list, metrics, activity, deliveries, self._stopping)
         self._ownership = OwnershipCheck(store, self._labels.loops, self._deliveries.loops, metrics)
         self._running: list[asyncio.Task[None]] = []
         self._checking: asyncio.Task[None] | None = None

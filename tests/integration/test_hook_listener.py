@@ -25,6 +25,7 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from camiohookd.activity import Activity
 from camiohookd.delivery.allow_list import AllowList
 from camiohookd.errors import QueueFull, StoreUnavailable
 from camiohookd.metrics import Metrics
@@ -101,6 +102,7 @@ class Box:
             intake=self.intake,
             keys=Keys({"home": KEY, "barn": "an0ther-key"}),
             metrics=self.metrics,
+            activity=Activity(),
             limits=self.limits,
             wrong_keys=self.wrong_keys,
             peers=Peers(self.proxies),

@@ -263,12 +263,12 @@ def test_a_failed_task_goes_on_where_it_was(queue: TaskQueue) -> None:
     assert queue.read_reply(take(queue).task) == REPLY
 
 
-def test_failures_are_told_by_cause(tmp_path: Path, disk: CountingDisk) -> None:
-    told: list[Cause] = []
-    queue = open_queue(tmp_path, disk=disk, on_failed=told.append)
+def test_failures_are_told_with_cause_and_reason(tmp_path: Path, disk: CountingDisk) -> None:
+    told: list[tuple[str, Cause, str]] = []
+    queue = open_queue(tmp_path, disk=disk, on_failed=lambda task, cause, reason: told.append((task.id, cause, reason)))
     accept(queue, make_event(1))
     commit(queue, lambda q: q.fail(1, Cause.LABELING, "test"))
-    assert told == [Cause.LABELING]
+    assert told == [("1", Cause.LABELING, "test")]
 
 
 def test_a_dropped_task_is_gone_and_its_event_may_come_again(queue: TaskQueue) -> None:

@@ -81,7 +81,7 @@ def test_the_snapshot_counts_every_state_and_every_byte(queue: TaskQueue) -> Non
 
 
 def test_the_desk_retries_what_failed_and_nothing_else(queue: TaskQueue) -> None:
-    assert commands.perform(queue, commands.RetryFailed()) == commands.Retried(1, [], None)
+    assert commands.perform(queue, commands.RetryFailed()) == commands.Retried(1, [], None, ["4"])
     assert queue.get(4).state is State.PENDING
     with pytest.raises(WrongState, match="task 3 is done, not failed"):
         commands.perform(queue, commands.RetryTask("3"))

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 from PIL import ImageFile
 
+from camiohookd.activity import Activity, DeliveryTried, EventDone, EventLabelled, Occurrence
 from camiohookd.camio.simulator.fake_camio import FakeCamio, ScriptedResponse
 from camiohookd.config.rule import Rule
 from camiohookd.delivery import AllowList, Sender, Target
@@ -80,12 +81,14 @@ class Bench:
         self.disk = CountingDisk()
         self.queue = TaskQueue(folder, backoff=lambda _: 0.01, disk=self.disk)
         self.store = StoreThread(self.queue)
+        self.activity = Activity()
         self.worker = Worker(
             self.store,
             event_labeler=EventLabeler(labeler, limits, [Rule()], Metrics()),
             sender=Sender("test"),
             allow_list=AllowList([camio.origin] if allow is None else allow),
             metrics=Metrics(),
+            activity=self.activity,
             threads=threads,
             deliveries=self.deliveries,
         )
@@ -606,3 +609,29 @@ def test_a_storm_of_one_camera_delays_another_cameras_event_by_the_events_in_han
         assert (await bench.ended(str(storm))).state == "done"
 
     with_bench(tmp_path, labeler, use)
+
+
+def test_publishes_what_happens_to_an_event_with_its_pictures(tmp_path: Path) -> None:
+    told: list[Occurrence] = []
+
+    async def use(bench: Bench) -> None:
+        bench.activity.subscribe(told.append)
+        bench.camio.answer = lambda _, nth: ScriptedResponse(503 if nth == 0 else 200)
+        bench.worker.start()
+        await bench.put("one", pictures=[CAT, b"no picture"])
+        await bench.ended("1")
+        await until(lambda: isinstance(told[-1], EventDone))
+
+    with_bench(tmp_path, Labels(), use)
+    labelled, refused, delivered, done = told
+    assert isinstance(labelled, EventLabelled)
+    assert [picture.file for picture in labelled.pictures] == [CAT]
+    assert (labelled.task_id, labelled.device, labelled.summary) == ("1", "cpu", "nothing")
+    assert "the file is not a JPEG picture" in labelled.rejected[0]
+    assert isinstance(refused, DeliveryTried)
+    assert (refused.attempt, refused.outcome, refused.status) == (1, "transient", 503)
+    assert refused.next_seconds is not None
+    assert isinstance(delivered, DeliveryTried)
+    assert (delivered.attempt, delivered.outcome, delivered.next_seconds) == (2, "delivered", None)
+    assert isinstance(done, EventDone)
+    assert done.seconds >= 0

@@ -1,0 +1,189 @@
+"""What happens to events, told at once to those who want to know: the status page, its history, MQTT, alerts.
+
+    web, worker, queue ─▶ `Activity.publish` ─▶ each subscriber, on the event loop
+
+A task's events come in this order, some of them several times: `EventAccepted`, `EventLabelled`, `DeliveryTried`, and
+`EventDone` or `EventFailed`. All of them have a `task_id`, the event's `camera`, and `at`, the time in seconds since
+1970 by this machine's clock.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from camiohookd.config.rule import Rule
+from camiohookd.rules import RuledLabels
+from camiohookd.wire.reply import Reply
+
+log = logging.getLogger("camiohookd.activity")
+
+
+@dataclass(frozen=True, slots=True)
+class EventAccepted:
+    """An event is on stable storage and was answered with 200; `at` is when it was received.
+
+    `pictures` are those that can be used, `rejected` counts the others. A duplicate is not told of.
+    """
+
+    task_id: str
+    camera: str | None
+    at: float
+    pictures: int
+    rejected: int
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledPicture:
+    """A picture of an event, and what was found in it.
+
+    `file` are the bytes of its file, as Camio sent it. They are in memory only as long as a subscriber keeps them.
+    """
+
+    labels: RuledLabels
+    file: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EventLabelled:
+    """An event's reply is stored; it is delivered next.
+
+    `rule` is the one that was applied: `rules.explain` says with it why a detection was left out. `pictures` are those
+    that could be used; `rejected` and `incomplete` say of others (timestamp: reason) why they were left out, and how
+    much of them was there. `event_labels` are the labels of the event as a whole, None if the labeler tells what is in
+    each picture. `summary` names the labels that are sent.
+
+    `received` is the time at which the event was accepted. `wait_seconds` is how long the event was in the queue,
+    `label_seconds` how long it took to label it. `decode_seconds` and `model_seconds` are sums over all pictures, which
+    several threads may have shared.
+    """
+
+    task_id: str
+    camera: str | None
+    at: float
+    received: float
+    rule: Rule
+    pictures: tuple[LabelledPicture, ...]
+    event_labels: tuple[str, ...] | None
+    reply: Reply
+    summary: str
+    rejected: tuple[str, ...]
+    incomplete: tuple[str, ...]
+    wait_seconds: float
+    label_seconds: float
+    decode_seconds: float
+    model_seconds: float
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryTried:
+    """A try to deliver an event's labels ended; `at` is when.
+
+    `outcome` is ``delivered``, ``transient`` (tried again in `next_seconds`) or ``final`` (given up). `status` is that
+    of the answer, None if none came; `reason` says in words what happened. `attempt` is 1 for the first try.
+    """
+
+    task_id: str
+    camera: str | None
+    at: float
+    attempt: int
+    seconds: float
+    outcome: str
+    status: int | None
+    reason: str
+    next_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventDone:
+    """An event's labels were delivered. `seconds` is how long that took in total, from its acceptance on."""
+
+    task_id: str
+    camera: str | None
+    at: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class EventFailed:
+    """An event was given up; its owner can send it on its way again. `cause` is one of `queue.task.Cause`."""
+
+    task_id: str
+    camera: str | None
+    at: float
+    cause: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventRetried:
+    """A failed event is on its way again, because its owner said so."""
+
+    task_id: str
+    camera: str | None
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class EventDropped:
+    """The owner deleted an event from the queue."""
+
+    task_id: str
+    camera: str | None
+    at: float
+
+
+Occurrence = (
+    EventAccepted | EventLabelled | DeliveryTried | EventDone | EventFailed | EventRetried | EventDropped
+)  # fmt: skip
+
+Subscriber = Callable[[Occurrence], None]
+
+
+class Activity:
+    """Tells subscribers what happens. Belongs to the event loop, except `publish_soon`.
+
+    `least_probability` is how improbable the detections are that a subscriber wants to see, 1 if those are enough that
+    a rule may let through.
+    """
+
+    def __init__(self) -> None:
+        self._subscribers: dict[Subscriber, bool] = {}  # with whether it has failed
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.least_probability = 1.0
+
+    def attach(self) -> None:
+        """Belong to the event loop that runs; what `publish_soon` gets before that is told to nobody."""
+        self._loop = asyncio.get_running_loop()
+
+    def subscribe(self, subscriber: Subscriber, least_probability: float = 1.0) -> Callable[[], None]:
+        """Call `subscriber` with everything that happens from now on; the result ends that.
+
+        It must return at once: it is called on the event loop, in the middle of the work. What takes longer belongs on
+        a thread or in a task of its own.
+        """
+        self._subscribers[subscriber] = False
+        self.least_probability = min(self.least_probability, least_probability)
+
+        def end() -> None:
+            self._subscribers.pop(subscriber, None)
+
+        return end
+
+    def publish(self, occurrence: Occurrence) -> None:
+        """Tell all subscribers. One that fails costs nothing but a line in the log, once."""
+        for subscriber, failed in list(self._subscribers.items()):
+            try:
+                subscriber(occurrence)
+            except Exception:
+                if not failed:
+                    self._subscribers[subscriber] = True
+                    log.exception("unexpected error in what watches the events; later ones are not logged")
+
+    def publish_soon(self, occurrence: Occurrence) -> None:
+        """Publish from any thread."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed: nobody listens any more
+                self._loop.call_soon_threadsafe(self.publish, occurrence)
