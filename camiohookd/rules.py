@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from itertools import accumulate
 from typing import NamedTuple
 
 import msgspec
@@ -53,19 +54,45 @@ def problems(rules: Sequence[Rule], known: Sequence[str] | None) -> list[str]:
 
     `known` are the labels of the model; None if they are not known, as with own code.
     """
-    first: dict[str, int] = {}
     found: list[str] = []
     for number, rule in enumerate(rules, 1):
-        earlier = first.setdefault(rule.camera, number)
-        if earlier != number:
-            found.append(f'rule {number} never applies: rule {earlier} has the same camera = "{rule.camera}"')
+        taker = next((nth for nth, other in enumerate(rules[: number - 1], 1) if _takes_all(other, rule)), None)
+        if taker is not None:
+            found.append(f"rule {number} never applies: {_why_never(taker, rules[taker - 1], rule)}")
         if known is not None:
-            found += [f"rule {number} ({rule.camera}): {_unknown(name, known)}" for name in _named(rule) - set(known)]
+            unknown = (name for name in _named(rule) if name not in known)
+            found += [f"rule {number} ({rule.camera}): {_unknown(name, known)}" for name in unknown]
     return found
 
 
-def _named(rule: Rule) -> set[str]:
-    return {*rule.labels, *rule.ignore_labels, *rule.min_probability_of, *rule.label_map}
+def _takes_all(earlier: Rule, later: Rule) -> bool:
+    """Return whether `earlier` is preferred to `later` for every camera that `later` matches.
+
+    Only one earlier rule alone can do that. In a pattern, let every ``*`` stand for a character that no rule has: for
+    that camera, a preferred rule needs at least as many other characters, so exactly these; and a ``*`` wherever the
+    pattern has one. Then it matches whatever the pattern matches.
+    """
+    name, stars = _parts(earlier.camera)
+    same_name, later_stars = _parts(later.camera)
+    return name == same_name and bool(stars) == bool(later_stars) and stars >= later_stars
+
+
+def _parts(pattern: str) -> tuple[str, set[int]]:
+    """Return the characters of `pattern` besides ``*``, and where among them one is: "a*b*" ─▶ "ab", {1, 2}."""
+    pieces = pattern.split("*")
+    return "".join(pieces), set(accumulate(map(len, pieces[:-1])))
+
+
+def _why_never(taker: int, earlier: Rule, later: Rule) -> str:
+    before = f'rule {taker}, camera = "{earlier.camera}"'
+    if _parts(earlier.camera) == _parts(later.camera):
+        return f"{before}, matches the same cameras"
+    return f'{before}, takes every camera that "{later.camera}" matches; put the later rule first'
+
+
+def _named(rule: Rule) -> list[str]:
+    """Return the labels that `rule` names, each once, in the order of the settings."""
+    return list(dict.fromkeys([*rule.labels, *rule.ignore_labels, *rule.min_probability_of, *rule.label_map]))
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ Real providers are large: only a long run installs them, each into its own envir
 
 import json
 import platform
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -51,6 +52,17 @@ def test_logs_and_counts_a_missing_device_and_labels_on_the_cpu(tmp_path: Path, 
         assert degraded(daemon) == 1
         assert len(lines_with(daemon, "labelling on the CPU, next try in 1 min")) == 1
         assert daemon.stop() == 0
+
+
+def test_the_status_for_systemd_says_that_labelling_is_degraded(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
+        notices.bind(str(tmp_path / "notify"))
+        notices.settimeout(PATIENCE)
+        settings = {"CAMIOHOOKD_LABELER_DEVICE": "npu", "NOTIFY_SOCKET": str(tmp_path / "notify")}
+        with Daemon(tmp_path, "http://127.0.0.1:9", settings):
+            while not (notice := notices.recv(4096)).startswith(b"STATUS="):
+                pass
+    assert notice == b"STATUS=0 waiting, 0/min, cpu (degraded, see the log)\nWATCHDOG=1"
 
 
 def test_the_second_start_uses_the_cached_device_choice(tmp_path: Path, camio: FakeCamioThread) -> None:

@@ -1,5 +1,6 @@
 """Detections → the reply, by camera."""
 
+from itertools import product
 from typing import Any
 
 import msgspec
@@ -266,4 +267,45 @@ def test_accepts_labels_that_the_model_knows_and_any_of_own_code() -> None:
 
 def test_names_a_rule_that_never_applies() -> None:
     [problem] = rules.problems([Rule(camera="a*"), Rule(camera="b"), Rule(camera="a*")], None)
-    assert problem == 'rule 3 never applies: rule 1 has the same camera = "a*"'
+    assert problem == 'rule 3 never applies: rule 1, camera = "a*", matches the same cameras'
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"), [("*a*", "a*"), ("*a*", "*a"), ("a*b*", "a*b"), ("*front*door*", "front*door")]
+)
+def test_names_a_rule_whose_cameras_an_earlier_pattern_takes(earlier: str, later: str) -> None:
+    [problem] = rules.problems([Rule(camera=earlier), Rule(camera=later)], None)
+    words = f'rule 2 never applies: rule 1, camera = "{earlier}", takes every camera that "{later}" matches'
+    assert problem == f"{words}; put the later rule first"
+    assert rules.problems([Rule(camera=later), Rule(camera=earlier)], None) == []
+
+
+@pytest.mark.parametrize(("earlier", "later"), [("*", "**"), ("**", "*"), ("a**b", "a*b")])
+def test_names_a_rule_with_the_same_cameras_in_other_words(earlier: str, later: str) -> None:
+    [problem] = rules.problems([Rule(camera=earlier), Rule(camera=later)], None)
+    assert problem == f'rule 2 never applies: rule 1, camera = "{earlier}", matches the same cameras'
+
+
+MOST = 4
+"""With at most so many characters, a pattern that ever applies does so for a camera of as few, of "abz"."""
+
+
+def words(alphabet: str) -> list[str]:
+    return ["".join(letters) for length in range(MOST + 1) for letters in product(alphabet, repeat=length)]
+
+
+def named_exactly(table: list[str], cameras: list[str]) -> bool:
+    """Return whether the rules that are said never to apply are those that apply to none of `cameras`."""
+    rules_of = [Rule(camera=pattern, nothing_label=f"{number}") for number, pattern in enumerate(table, 1)]
+    applied = {match(rules_of, camera).nothing_label for camera in cameras}
+    expected = [f"rule {rule.nothing_label} never applies" for rule in rules_of if rule.nothing_label not in applied]
+    return [problem.partition(":")[0] for problem in rules.problems(rules_of, None)] == expected
+
+
+def test_of_two_rules_names_exactly_the_one_that_no_camera_has() -> None:
+    assert [pair for pair in product(words("a*"), repeat=2) if not named_exactly(list(pair), words("az"))] == []
+
+
+@given(st.lists(st.text("ab*", max_size=MOST), max_size=5))
+def test_of_many_rules_names_exactly_those_that_no_camera_has(table: list[str]) -> None:
+    assert named_exactly(table, words("abz"))
