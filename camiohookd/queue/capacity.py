@@ -54,6 +54,8 @@ class Capacity:
 
     def __init__(self, store: QueueStore, bounds: Bounds) -> None:
         self._store = store
+        self._payloads = store.records.payloads
+        self._kept = store.index.kept_pictures
         self.bounds = bounds
         self.drain = DrainRate()
         self._usual_need = 256 * 1024
@@ -88,7 +90,7 @@ class Capacity:
         Deletes nothing if all of it together would not suffice. Everything is committed, so this is never called within
         a batch of others. Raises StoreUnavailable, OSError.
         """
-        self._store.segments.drop_unneeded()
+        self._payloads.drop_unneeded()
         shortage = self._shortage(need)
         if shortage is None:
             return True
@@ -105,18 +107,17 @@ class Capacity:
 
         Commits by itself.
         """
-        store, kept = self._store, self._store.index.kept_pictures
-        chosen = kept.oldest(store.segments.freeable(kept.in_segment), missing)
-        with store.batch():
+        chosen = self._kept.oldest(self._payloads.freeable(self._kept.in_segment), missing)
+        with self._store.batch():
             for task_id in chosen:
-                store.change(task_id, {}, remove=("payload",))
-            store.commit()
-        store.segments.retire()
+                self._store.table.change(task_id, {}, remove=("payload",))
+            self._store.commit()
+        self._payloads.retire()
         return len(chosen)
 
     def _reclaimable_bytes(self) -> int:
         """Return how many bytes could be freed by deleting all that is kept only for the owner."""
-        freeable = self._store.segments.freeable(self._store.index.kept_pictures.in_segment)
+        freeable = self._payloads.freeable(self._kept.in_segment)
         return sum(freeable.values()) + self._store.quarantine.bytes_used
 
     def _shortage(self, need: int) -> tuple[str, int] | None:

@@ -46,29 +46,29 @@ class Deliveries:
         task_id = schedule.take(self._store.elapsed.now(), slots)
         if task_id is None:
             return None
-        return DueDelivery(self._store.get(task_id), task_id in self._maybe_delivered, schedule.flight(task_id))
+        return DueDelivery(self._store.table.get(task_id), task_id in self._maybe_delivered, schedule.flight(task_id))
 
     def done(self, task_id: int) -> None:
         """Record that the reply arrived, and delete reply and pictures."""
-        task = self._store.expect(task_id, State.LABELLED)
+        task = self._store.table.expect(task_id, State.LABELLED)
         now = self._store.elapsed.now()
         self._drain.left(now)
         fields = {"state": State.DONE.value, "ended": now, "attempts": task.attempts + 1}
         unneeded = ("reply", "payload", "callback_url", "since", "not_before", "firm", "reason")
-        self._store.change(task_id, fields, remove=unneeded)
+        self._store.table.change(task_id, fields, remove=unneeded)
 
     def retry(self, task_id: int, reason: str, retry_after: float | None = None) -> float:
         """Plan another try to deliver; `retry_after` is the seconds that the receiver asked for.
 
         Return the seconds until then.
         """
-        task = self._store.expect(task_id, State.LABELLED)
+        task = self._store.table.expect(task_id, State.LABELLED)
         wait = next_try.delay(self._backoff, task.attempts + 1, retry_after)
         fields: Document = {"attempts": task.attempts + 1, "reason": reason}
         fields["not_before"] = round(self._store.elapsed.now() + wait, 3)
         if retry_after:
             fields["firm"] = True
-        self._store.change(task_id, fields, remove=() if retry_after else ("firm",))
+        self._store.table.change(task_id, fields, remove=() if retry_after else ("firm",))
         return wait
 
     def landed(self, delivery: DueDelivery, *, success: bool | None, answered: bool = False) -> None:

@@ -13,7 +13,6 @@ from camiohookd.queue.task_queue import TaskQueue
 TASKS_A_STEP = 100
 CLOCK_NOTE_EVERY = 300.0
 PROBE_EVERY = 2.0
-PAUSE_AFTER_FAILURE = 60.0
 
 log = logging.getLogger("camiohookd.queue")
 
@@ -25,13 +24,13 @@ class Housekeeper:
         self._queue = queue
         self._noted = queue.tasks.now()
         self._probed = 0.0  # monotonic: real seconds count here
-        self._compact_after = 0.0
 
     def step(self) -> bool:
         """Do a little; return True if there is more to do at once."""
         self._probe()
         more = self._sweep() if self._due() else False
-        return self._compact() or more
+        min_free_bytes = self._queue.capacity.bounds.min_free_bytes
+        return self._queue.store.compaction.step(self._queue.tasks.now(), min_free_bytes) or more
 
     def _probe(self) -> None:
         """While the disk refuses, try now and then whether it takes a change again."""
@@ -104,18 +103,3 @@ class Housekeeper:
             return None
         age, task_id = oldest
         return task_id if age > keep or tasks.counts[state] > limit else None
-
-    def _compact(self) -> bool:
-        store, now = self._queue.store, self._queue.tasks.now()
-        if now < self._compact_after or not store.wants_compaction():
-            return False
-        try:
-            if not store.compaction_fits(self._queue.capacity.bounds.min_free_bytes):
-                log.debug("the journal is compacted when the disk has room for a snapshot")
-                self._compact_after = now + PAUSE_AFTER_FAILURE
-                return False
-            return not store.compact_step()
-        except OSError as error:
-            log.warning("cannot compact the journal, next try in a minute: %s", error)
-            self._compact_after = now + PAUSE_AFTER_FAILURE
-            return False

@@ -23,7 +23,7 @@ def rescue(store: QueueStore) -> set[int]:
 
     Returns the tasks whose labels were found, but not whether they were delivered.
     """
-    known = store.storage.last_id
+    known = store.table.last_id
     labelled = _rescue_replies(store, known)
     _rescue_payloads(store, known, labelled)
     return labelled
@@ -32,11 +32,11 @@ def rescue(store: QueueStore) -> set[int]:
 def _rescue_replies(store: QueueStore, known: int) -> set[int]:
     """The journal is synced when a segment is begun: only the newest one that the journal knows can hold others."""
     found: set[int] = set()
-    for number in _searched(store, store.replies):
+    for number in _searched(store, store.records.replies):
         journal_knows, before = False, len(found)
-        for place, head in store.replies.files.heads(number):
-            store.storage.reserve_ids(head.task_id + 1)
-            document = store.storage.documents.get(str(head.task_id))
+        for place, head in store.records.replies.files.heads(number):
+            store.table.reserve_ids(head.task_id + 1)
+            document = store.table.document(head.task_id)
             if document is None:
                 if not _is_lost(store, head.task_id, known):
                     journal_knows = True
@@ -48,8 +48,8 @@ def _rescue_replies(store: QueueStore, known: int) -> set[int]:
             else:
                 journal_knows |= document["state"] == State.DONE or document.get("reply") == list(place)
         if len(found) > before:
-            store.replies.make_durable(number)
-        if journal_knows and not store.storage.lost_ids:
+            store.records.replies.make_durable(number)
+        if journal_knows and not store.table.lost_ids:
             break
     return found
 
@@ -59,19 +59,19 @@ def _rescue_payloads(store: QueueStore, known: int, labelled: set[int]) -> None:
 
     The tasks that were made of their labels get their pictures back, too.
     """
-    for number in _searched(store, store.segments):
+    for number in _searched(store, store.records.payloads):
         oldest, rescued = known + 1, False
-        for place, head in store.segments.files.heads(number):
+        for place, head in store.records.payloads.files.heads(number):
             oldest = min(oldest, head.task_id)
-            store.storage.reserve_ids(head.task_id + 1)
-            if str(head.task_id) not in store.storage.documents and _is_lost(store, head.task_id, known):
+            store.table.reserve_ids(head.task_id + 1)
+            if head.task_id not in store.table and _is_lost(store, head.task_id, known):
                 rescued |= _insert_pending(store, place)
-            elif head.task_id in labelled and store.get(head.task_id).payload is None:
-                store.change(head.task_id, {"payload": list(place)})
+            elif head.task_id in labelled and store.table.get(head.task_id).payload is None:
+                store.table.change(head.task_id, {"payload": list(place)})
                 rescued = True
         if rescued:
-            store.segments.make_durable(number)
-        if oldest <= known and not store.storage.lost_ids:
+            store.records.payloads.make_durable(number)
+        if oldest <= known and not store.table.lost_ids:
             return
 
 
@@ -84,12 +84,12 @@ def _searched(store: QueueStore, segments: Segments) -> Iterator[int]:
 
 
 def _is_lost(store: QueueStore, task_id: int, known: int) -> bool:
-    return task_id > known or task_id in store.storage.lost_ids
+    return task_id > known or task_id in store.table.lost_ids
 
 
 def _insert_pending(store: QueueStore, place: Place) -> bool:
     try:
-        payload = payload_record.decode(store.segments.files.read(place))
+        payload = payload_record.decode(store.records.payloads.files.read(place))
     except DamagedRecordError:
         return False
     if store.index.with_digest(payload.meta["digest"]) is not None:
@@ -106,7 +106,7 @@ def _insert_pending(store: QueueStore, place: Place) -> bool:
         callback_url=rest["callback_url"],
         payload=place,
     )
-    store.insert(payload.task_id, task)
+    store.table.insert(payload.task_id, task)
     log.warning("task %d was missing from the journal; its pictures are whole: it will be labelled", payload.task_id)
     return True
 
@@ -118,7 +118,7 @@ def _insert_labelled(store: QueueStore, place: Place) -> bool:
     task = Task(
         state=State.LABELLED, since=store.elapsed.now(), reply=place, labels=summary(stored.reply), **stored.facts
     )
-    store.insert(stored.task_id, task)
+    store.table.insert(stored.task_id, task)
     log.warning("task %d was missing from the journal; its labels are whole: they will be delivered", stored.task_id)
     return True
 
@@ -128,13 +128,13 @@ def _label(store: QueueStore, place: Place) -> bool:
     stored = _read_reply(store, place)
     if stored is None:
         return False
-    store.mark_labelled(stored.task_id, place, summary(stored.reply))
+    store.table.mark_labelled(stored.task_id, place, summary(stored.reply))
     log.info("task %d was labelled when the last run ended: its labels will be delivered", stored.task_id)
     return True
 
 
 def _read_reply(store: QueueStore, place: Place) -> reply_record.StoredReply | None:
     try:
-        return reply_record.decode(store.replies.files.read(place))
+        return reply_record.decode(store.records.replies.files.read(place))
     except DamagedRecordError:
         return None

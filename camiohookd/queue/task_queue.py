@@ -70,10 +70,11 @@ class TaskQueue:
         self.tasks = TaskReader(store)
         self.capacity = Capacity(store, bounds or Bounds())
         self.deliveries = Deliveries(store, self.capacity.drain, backoff)
-        # What the store does is said there.
+        # Said where they are defined.
         self.batch, self.all_or_nothing, self.commit, self.undo = (
             store.batch, store.all_or_nothing, store.commit, store.undo)  # fmt: skip
-        self.get, self.read_payload, self.read_reply = store.get, store.read_payload, store.read_reply
+        self.get = store.table.get
+        self.read_payload, self.read_reply = store.records.read_payload, store.records.read_reply
         self._on_failed = on_failed
         self._newest_first = newest_first
         with store.opening(), store.batch():
@@ -96,7 +97,7 @@ class TaskQueue:
     def _strike(self, task: Task, *, alone: bool) -> None:
         """The process died while it labelled `task`: label it alone next time, or fail it after `MAX_STRIKES`."""
         strikes = task.strikes + alone
-        self.store.change(int(task.id), {"suspect": True, "strikes": strikes}, remove=("in_hand",))
+        self.store.table.change(int(task.id), {"suspect": True, "strikes": strikes}, remove=("in_hand",))
         if strikes >= MAX_STRIKES:
             reason = f"the service died {strikes} times while it labelled this event alone"
             self.fail(int(task.id), Cause.POISON, reason)
@@ -107,7 +108,7 @@ class TaskQueue:
         try:
             with self.batch():
                 for task_id in self.tasks.in_hand():
-                    self.store.change(task_id, {}, remove=("in_hand",))
+                    self.store.table.change(task_id, {}, remove=("in_hand",))
                 # Replies in the air may arrive without our knowing: as after a crash.
                 self.store.note_stop(clean=self.deliveries.are_certain)
                 self.commit()
@@ -130,15 +131,12 @@ class TaskQueue:
         if known is not None:
             return known
         prepared = given if isinstance(given, Prepared) else self.prepare(given)
-        task_id = self.store.take_id()
+        task_id = self.store.table.take_id()
         record = finish(prepared.draft, task_id)
-        try:
-            self.store.repair()
+        with self.store.writing():
             self.capacity.check(len(record))
-            place = self.store.segments.append(record)
-        except OSError as error:
-            raise self.store.refused(error) from error
-        self.store.insert(task_id, new_task(event, place, prepared.received, self.store.elapsed.now()))
+            place = self.store.records.payloads.append(record)
+        self.store.table.insert(task_id, new_task(event, place, prepared.received, self.store.elapsed.now()))
         self.store.accepted += 1
         return Receipt(str(task_id), duplicate=False)
 
@@ -157,7 +155,7 @@ class TaskQueue:
         try:
             return self.capacity.make_room(need)
         except OSError as error:
-            raise self.store.refused(error) from error
+            raise self.store.health.refused(error) from error
 
     def _known(self, event: Event) -> Receipt | None:
         task_id = self.store.index.with_digest(event.digest)
@@ -186,20 +184,20 @@ class TaskQueue:
             task_id = index.claimable.next(newest_first=self._newest_first)
         if task_id is None or self.tasks.is_suspect_in_hand():
             return None
-        self.store.change(task_id, {"in_hand": True}, durable=False)
+        self.store.table.change(task_id, {"in_hand": True}, durable=False)
         task = self.get(task_id)
         index.claimable.end_turn(task.camera or "")
         return task
 
     def give_back(self, task_id: int) -> None:
         """Put a claimed task back: it was not labelled, and stays pending."""
-        self.store.expect(task_id, State.PENDING)
-        self.store.change(task_id, {}, remove=("in_hand",), durable=False)
+        self.store.table.expect(task_id, State.PENDING)
+        self.store.table.change(task_id, {}, remove=("in_hand",), durable=False)
 
     def labelled(self, task_id: int, reply: Reply) -> None:
         """Store the reply. The pictures stay until it is delivered, or room is needed."""
-        self.store.expect(task_id, State.PENDING)
-        self.store.mark_labelled(task_id, self.store.keep_reply(task_id, reply), summary(reply))
+        self.store.table.expect(task_id, State.PENDING)
+        self.store.table.mark_labelled(task_id, self.store.keep_reply(task_id, reply), summary(reply))
 
     def fail(self, task_id: int, cause: Cause, reason: str) -> None:
         """Give a waiting task up. It is kept with its pictures and labels, and can be redriven."""
@@ -211,12 +209,12 @@ class TaskQueue:
         fields: Document = {"state": State.FAILED.value, "ended": now, "cause": cause.value, "reason": reason}
         if cause in (Cause.REFUSED, Cause.PROBABLY_DELIVERED):
             fields["attempts"] = task.attempts + 1  # the POST whose answer this is
-        self.store.change(task_id, fields, remove=("in_hand", "suspect", "not_before", "firm"))
+        self.store.table.change(task_id, fields, remove=("in_hand", "suspect", "not_before", "firm"))
         self._on_failed(task, cause, reason)
 
     def redrive(self, task_id: int) -> None:
         """Try a failed task again: deliver its reply if there is one, otherwise label it."""
-        self._redrive(self.store.expect(task_id, State.FAILED), keep_strikes=False)
+        self._redrive(self.store.table.expect(task_id, State.FAILED), keep_strikes=False)
 
     def _redrive(self, task: Task, *, keep_strikes: bool) -> None:
         """`keep_strikes`: a task that the process died of stays a suspect, and is labelled alone."""
@@ -229,12 +227,12 @@ class TaskQueue:
             fields["suspect"] = True
         else:
             unneeded.append("strikes")
-        self.store.change(int(task.id), fields, remove=tuple(unneeded))
+        self.store.table.change(int(task.id), fields, remove=tuple(unneeded))
 
     def drop(self, task_id: int) -> None:
         """Forget a task, whatever its state."""
         self.get(task_id)
-        self.store.remove(task_id)
+        self.store.table.remove(task_id)
 
     def set_aside(self, kind: Kind, task_id: int, data: bytes) -> None:
         """Keep the damaged record of a task in quarantine."""

@@ -13,7 +13,8 @@ import pytest
 
 from camiohookd.errors import QueueFull, StoreUnavailable
 from camiohookd.queue.capacity import DAY
-from camiohookd.queue.housekeeping import PAUSE_AFTER_FAILURE, Housekeeper
+from camiohookd.queue.compaction import PAUSE_AFTER_FAILURE
+from camiohookd.queue.housekeeping import Housekeeper
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import Cause, State, Task
 from camiohookd.queue.task_queue import TaskQueue

@@ -402,7 +402,7 @@ class QueueModel(RuleBasedStateMachine):
 
     @invariant()
     def the_queue_holds_what_the_dictionary_says(self) -> None:
-        found = {task.doc_id: self.queue.get(task.doc_id) for task in self.queue.store.table}
+        found = {task.doc_id: self.queue.get(task.doc_id) for task in self.queue.store.table.tinydb}
         assert {task_id: seen(NUMBER_OF[task.digest], task) for task_id, task in found.items()} == self.tasks
         for task_id, task in found.items():
             expected = self.tasks[task_id]

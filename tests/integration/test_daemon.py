@@ -112,7 +112,7 @@ def _make_due(daemon: Daemon) -> None:
     with queue.batch():
         for number, task_id in enumerate(list(queue.store.index.waiting.after(0))):
             assert queue.get(task_id).state == "labelled"
-            queue.store.change(task_id, {"not_before": queue.store.elapsed.now() + (600.0 if number else 0.0)})
+            queue.store.table.change(task_id, {"not_before": queue.store.elapsed.now() + (600.0 if number else 0.0)})
         queue.commit()
     queue.close()
 

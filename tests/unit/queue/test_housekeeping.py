@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from camiohookd.queue.capacity import DAY, Bounds
-from camiohookd.queue.housekeeping import CLOCK_NOTE_EVERY, PAUSE_AFTER_FAILURE, TASKS_A_STEP, Housekeeper
+from camiohookd.queue.compaction import PAUSE_AFTER_FAILURE
+from camiohookd.queue.housekeeping import CLOCK_NOTE_EVERY, TASKS_A_STEP, Housekeeper
 from camiohookd.queue.task import Cause, State
 from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.storage import tinydb_storage as storage
@@ -125,13 +126,13 @@ def test_much_to_forget_is_done_in_bounded_steps(queue: TaskQueue, clock: HandCl
     disk.calls.clear()
     assert steps_until_idle(Housekeeper(queue)) == 3
     assert disk.calls["write"] == 3
-    assert len(queue.store.table) == 0
+    assert len(queue.store.table.tinydb) == 0
 
 
 def test_a_compaction_is_done_in_bounded_steps(queue: TaskQueue, disk: CountingDisk) -> None:
     with queue.batch():
         for number in range(1, 20_000):
-            queue.store.table.insert({"state": "done", "digest": str(number), "ended": 0.0, "text": "x" * 200})
+            queue.store.table.tinydb.insert({"state": "done", "digest": str(number), "ended": 0.0, "text": "x" * 200})
         queue.commit()
     housekeeper = Housekeeper(queue)
     steps = []
@@ -200,9 +201,9 @@ def test_a_compaction_starts_only_if_its_snapshot_leaves_min_free_bytes(
     for _ in range(5):
         clock.tick(PAUSE_AFTER_FAILURE + 1)
         steps_until_idle(housekeeper)
-    assert queue.store.wants_compaction()
+    assert queue.store.storage.files.wants_compaction()
     assert len(list(tmp_path.glob("queue.journal-*"))) == 1, "no try leaves a journal behind"
     disk.free = 2_000_000
     clock.tick(PAUSE_AFTER_FAILURE + 1)
     steps_until_idle(housekeeper)
-    assert not queue.store.wants_compaction()
+    assert not queue.store.storage.files.wants_compaction()

@@ -103,7 +103,7 @@ def test_an_operation_that_fails_costs_the_others_nothing(queue: TaskQueue) -> N
             assert [type(outcome).__name__ for outcome in outcomes] == [
                 "Receipt", "ZeroDivisionError", "NoSuchTask", "Receipt"
             ]  # fmt: skip
-            digests = await store.call(lambda q: [document["digest"] for document in q.store.table])
+            digests = await store.call(lambda q: [document["digest"] for document in q.store.table.tinydb])
             assert digests == [make_event(1).digest, make_event(3).digest]
 
     asyncio.run(scenario())
@@ -115,7 +115,7 @@ def test_a_disk_that_refuses_is_told_to_all_and_takes_the_next_ones_again(queue:
             disk.fails = lambda call, _: OSError("full") if call == "sync" else None
             outcomes = await together(store, lambda q: q.put(make_event(1)), lambda q: q.put(make_event(2)))
             assert [type(outcome) for outcome in outcomes] == [StoreUnavailable, StoreUnavailable]
-            assert await store.call(lambda q: len(q.store.table)) == 0
+            assert await store.call(lambda q: len(q.store.table.tinydb)) == 0
             disk.fails = lambda *_: None
             assert not (await store.call(lambda q: q.put(make_event(1)))).duplicate
 
@@ -156,7 +156,7 @@ def test_a_caller_that_went_away_disturbs_nobody(queue: TaskQueue) -> None:
                 await asyncio.sleep(0)
                 gone.cancel()
             assert not (await stays).duplicate
-            assert await store.call(lambda q: len(q.store.table)) == 2
+            assert await store.call(lambda q: len(q.store.table.tinydb)) == 2
 
     asyncio.run(scenario())
 
@@ -210,7 +210,7 @@ def test_stopping_does_what_waits_and_leaves_the_queue_in_order(
 
     asyncio.run(scenario())
     again = open_queue(tmp_path, disk=disk)
-    assert len(again.store.table) == 300
+    assert len(again.store.table.tinydb) == 300
 
 
 def test_a_call_after_the_stop_is_refused_and_does_not_wait_for_ever(queue: TaskQueue) -> None:

@@ -48,7 +48,7 @@ def test_an_event_that_is_known_is_a_duplicate_of_the_same_task(queue: TaskQueue
         commit(queue, lambda q: q.deliveries.done(task_id))
     assert commit(queue, lambda q: q.put(make_event(1))) == (str(task_id), True)
     assert queue.get(task_id).state == ends
-    assert len(queue.store.table) == 1
+    assert len(queue.store.table.tinydb) == 1
 
 
 def test_twins_in_one_batch_are_queued_once(queue: TaskQueue) -> None:
@@ -68,10 +68,10 @@ def test_an_event_that_had_failed_is_redriven_when_it_comes_again(queue: TaskQue
 def test_an_event_that_had_failed_and_lost_its_pictures_is_taken_in_anew(queue: TaskQueue) -> None:
     task_id = accept(queue, make_event(1))
     commit(queue, lambda q: q.fail(task_id, Cause.LABELING, "test"))
-    commit(queue, lambda q: q.store.change(task_id, {}, remove=("payload",)))
+    commit(queue, lambda q: q.store.table.change(task_id, {}, remove=("payload",)))
     receipt = commit(queue, lambda q: q.put(make_event(1)))
     assert not receipt.duplicate
-    assert [int(task.doc_id) for task in queue.store.table] == [int(receipt.id)] != [task_id]
+    assert [int(task.doc_id) for task in queue.store.table.tinydb] == [int(receipt.id)] != [task_id]
 
 
 @pytest.mark.parametrize(("call", "kind"), [("write", "segments"), ("sync", "segments"), ("write", "journal")])
@@ -93,8 +93,10 @@ def test_a_refused_event_was_never_there(
     assert queue.store.health.trouble is None
     crash(queue)
     again = open_queue(tmp_path / "state")
-    assert sorted(document["digest"] for document in again.store.table) == sorted(make_event(n).digest for n in (1, 3))
-    for document in again.store.table:
+    assert sorted(document["digest"] for document in again.store.table.tinydb) == sorted(
+        make_event(n).digest for n in (1, 3)
+    )
+    for document in again.store.table.tinydb:
         assert again.read_payload(again.get(document.doc_id)).meta["digest"] == document["digest"]
     crash(again)
 
@@ -171,7 +173,7 @@ def test_a_payload_of_another_task_is_noticed(queue: TaskQueue) -> None:
     accept(queue, make_event(1))
     accept(queue, make_event(2))
     place = list(queue.get(2).payload or ())
-    commit(queue, lambda q: q.store.change(1, {"payload": place}))
+    commit(queue, lambda q: q.store.table.change(1, {"payload": place}))
     with pytest.raises(DamagedRecordError, match="task 2"):
         queue.read_payload(queue.get(1))
 
@@ -291,13 +293,13 @@ def test_a_verb_that_does_not_fit_the_state_changes_nothing(queue: TaskQueue) ->
         lambda q: q.give_back(2),
         lambda q: q.fail(2, Cause.REFUSED, "again"),
     ]
-    before = [dict(document) for document in queue.store.table]
+    before = [dict(document) for document in queue.store.table.tinydb]
     for verb in verbs:
         with pytest.raises(WrongState):
             commit(queue, verb)
     with pytest.raises(NoSuchTask):
         commit(queue, lambda q: q.drop(9))
-    assert [dict(document) for document in queue.store.table] == before
+    assert [dict(document) for document in queue.store.table.tinydb] == before
 
 
 # the folder
@@ -320,10 +322,10 @@ def test_tinydbs_queries_work_on_the_live_queue(queue: TaskQueue) -> None:
     for number in range(1, 6):
         accept(queue, make_event(number, camera="back" if number % 2 else "front"))
     commit(queue, lambda q: q.fail(3, Cause.LABELING, "test"))
-    assert [task.doc_id for task in queue.store.table.search(where("camera") == "back")] == [1, 3, 5]
-    commit(queue, lambda q: q.store.table.remove((where("camera") == "back") & (where("state") == "failed")))
+    assert [task.doc_id for task in queue.store.table.tinydb.search(where("camera") == "back")] == [1, 3, 5]
+    commit(queue, lambda q: q.store.table.tinydb.remove((where("camera") == "back") & (where("state") == "failed")))
     assert queue.store.index.counts[State.FAILED] == 0
-    assert len(queue.store.table) == 4
+    assert len(queue.store.table.tinydb) == 4
 
 
 def test_a_second_queue_on_the_folder_is_refused(queue: TaskQueue, tmp_path: Path) -> None:
@@ -337,12 +339,12 @@ def test_a_restart_finds_everything_as_it_was(queue: TaskQueue, tmp_path: Path, 
     commit(queue, lambda q: q.deliveries.done(1))
     commit(queue, lambda q: q.fail(2, Cause.REFUSED, "404"))
     commit(queue, lambda q: q.deliveries.retry(3, "503", 300.0))
-    before = {document.doc_id: dict(document) for document in queue.store.table}
+    before = {document.doc_id: dict(document) for document in queue.store.table.tinydb}
     counts = dict(queue.store.index.counts)
     queue.close()
     for _ in range(2):
         queue = open_queue(tmp_path / "state", clock=clock)
-        assert {document.doc_id: dict(document) for document in queue.store.table} == before
+        assert {document.doc_id: dict(document) for document in queue.store.table.tinydb} == before
         assert {state: queue.store.index.counts[state] for state in counts} == counts
         crash(queue)
 

@@ -88,7 +88,7 @@ def test_the_desk_retries_what_failed_and_nothing_else(queue: TaskQueue) -> None
 
 
 def test_the_desk_says_which_failed_task_has_nothing_left_to_retry(queue: TaskQueue) -> None:
-    queue.store.change(4, {}, remove=("payload",))
+    queue.store.table.change(4, {}, remove=("payload",))
     answer = commands.perform(queue, commands.RetryFailed())
     assert isinstance(answer, commands.Retried)
     assert (answer.count, answer.next) == (0, None)

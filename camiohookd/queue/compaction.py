@@ -1,0 +1,41 @@
+"""Replaces the journals of the queue by a new snapshot, in small steps; after a failure it waits.
+
+Belongs to the store thread.
+"""
+
+import logging
+from collections.abc import Callable
+
+from camiohookd.storage.tinydb_storage import JournaledStorage
+
+PAUSE_AFTER_FAILURE = 60.0
+"""Elapsed seconds until another try."""
+
+log = logging.getLogger("camiohookd.queue")
+
+
+class Compaction:
+    """The compactions of `storage`; `free_bytes` tells what the disk has left, and may raise OSError."""
+
+    def __init__(self, storage: JournaledStorage, free_bytes: Callable[[], int]) -> None:
+        self._storage = storage
+        self._free_bytes = free_bytes
+        self._not_before = 0.0
+
+    def step(self, now: float, min_free_bytes: int) -> bool:
+        """Do a little if a compaction is due and leaves `min_free_bytes` free; return True if there is more to do."""
+        if now < self._not_before or not self._storage.files.wants_compaction():
+            return False
+        try:
+            if self._fits(min_free_bytes):
+                return not self._storage.compact_step()
+            log.debug("the journal is compacted when the disk has room for a snapshot")
+        except OSError as error:
+            log.warning("cannot compact the journal, next try in a minute: %s", error)
+        self._not_before = now + PAUSE_AFTER_FAILURE
+        return False
+
+    def _fits(self, min_free_bytes: int) -> bool:
+        """A new snapshot is never larger than the old one and all journals together."""
+        files = self._storage.files
+        return files.is_compacting or self._free_bytes() - files.bytes_used >= min_free_bytes
