@@ -44,6 +44,7 @@ class LazyGroup(click.Group):
     modules: ClassVar[dict[str, str]] = {
         "serve": "serve",
         "check": "check",
+        "status": "status",
         "example-config": "serve",
         "labels": "serve",
         "label": "label",
@@ -81,6 +82,7 @@ def root() -> None:
     \b
     Examples:
       sudo camiohookd check
+      sudo camiohookd status
       camiohookd label photo.jpg
       sudo camiohookd queue list --state failed
 

@@ -164,7 +164,7 @@ def export(task_id: str, folder: Path) -> None:
 @contextmanager
 def _connect() -> "Iterator[QueueClient]":
     from camiohookd.cli.queue_client import connect
-    from camiohookd.web.control import SOCKET_NAME
+    from camiohookd.web.control_client import SOCKET_NAME
 
     with connect(paths.runtime_dir(os.environ) / SOCKET_NAME, paths.state_dir(os.environ)) as client:
         yield client

@@ -1,8 +1,6 @@
 """Send commands to the queue: through the running daemon's socket, or, if none runs, by opening the queue itself."""
 
-import http.client
 import os
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,11 +9,11 @@ from typing import TypeVar
 
 import msgspec
 
-from camiohookd.errors import QueueError, StateFolderBusy, StateFolderError, StateFolderInUse
+from camiohookd.errors import StateFolderBusy, StateFolderError, StateFolderInUse
 from camiohookd.queue import commands
 from camiohookd.queue.task_queue import TaskQueue
+from camiohookd.web import control_client
 
-TIMEOUT_SECONDS = 120
 PATIENCE_SECONDS = 10
 
 Kind = TypeVar("Kind")
@@ -41,7 +39,7 @@ def connect(control_socket: Path, state_folder: Path) -> Iterator[QueueClient]:
     """
     queue = _reach(control_socket, state_folder)
     if queue is None:
-        yield QueueClient(lambda request: _ask_daemon(control_socket, request))
+        yield QueueClient(lambda request: control_client.ask_raw(control_socket, request))
         return
     try:
         yield QueueClient(lambda request: _ask_queue(queue, request))
@@ -52,7 +50,7 @@ def connect(control_socket: Path, state_folder: Path) -> Iterator[QueueClient]:
 def _reach(control_socket: Path, state_folder: Path) -> TaskQueue | None:
     """Return the opened queue, or None if a daemon serves it."""
     give_up = time.monotonic() + PATIENCE_SECONDS
-    while not _is_served(control_socket):
+    while not control_client.is_served(control_socket):
         _become_owner(state_folder)
         try:
             return TaskQueue(state_folder, backoff=lambda _: 0.0, briefly=True)
@@ -61,34 +59,6 @@ def _reach(control_socket: Path, state_folder: Path) -> TaskQueue | None:
                 raise
         time.sleep(0.1)
     return None
-
-
-def _is_served(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(path))
-        except (FileNotFoundError, ConnectionRefusedError):
-            return False
-        except PermissionError:
-            raise QueueError(
-                f"{path} may be opened only by camiohookd's user and group: run this as root (sudo camiohookd ...)"
-            ) from None
-    return True
-
-
-def _ask_daemon(path: Path, request: commands.Command) -> bytes:
-    connection = _UnixConnection(path)
-    try:
-        connection.request("POST", "/", msgspec.json.encode(request), {"Host": "localhost"})
-        response = connection.getresponse()
-        body = response.read()
-    except (OSError, http.client.HTTPException) as error:
-        raise QueueError(f"the daemon did not answer on {path}: {error}; see journalctl -u camiohookd") from error
-    finally:
-        connection.close()
-    if response.status != 200:
-        raise QueueError(msgspec.json.decode(body)["error"]["message"])
-    return body
 
 
 def _ask_queue(queue: TaskQueue, request: commands.Command) -> bytes:
@@ -108,16 +78,3 @@ def _become_owner(folder: Path) -> None:
     if os.geteuid() == 0 and owner.st_uid != 0:
         os.setegid(owner.st_gid)
         os.seteuid(owner.st_uid)
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    """HTTP over a Unix socket, for which the standard library has no class."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_SECONDS)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(TIMEOUT_SECONDS)
-        self.sock.connect(str(self._path))

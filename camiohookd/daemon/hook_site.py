@@ -14,6 +14,7 @@ from camiohookd.queue.store_thread import StoreThread
 from camiohookd.web.hook import hook_application
 from camiohookd.web.intake import Intake
 from camiohookd.web.keys import Keys
+from camiohookd.web.nonces import Nonces
 from camiohookd.web.server.listener import ListenerLimits, listen
 from camiohookd.web.server.peers import Peers
 from camiohookd.wire.event import EventLimits
@@ -37,6 +38,7 @@ class HookSite:
         config = setup.config
         self._metrics = metrics
         self._keys = Keys(setup.keys)
+        self.nonces = Nonces()
         site = hook_application(
             intake=Intake(
                 store,
@@ -50,6 +52,7 @@ class HookSite:
             limits=listener_limits(config),
             wrong_keys=config.hook.max_wrong_keys,
             peers=Peers(config.hook.trusted_proxies),
+            nonces=self.nonces,
         )
         self._listener = listen(site, sockets)
         self.use(setup)

@@ -22,6 +22,7 @@ from camiohookd.queue.task import State
 from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.system import systemd
 from camiohookd.system.process import give_freed_memory_back, keep_freed_memory
+from camiohookd.system.recent_errors import watch_log
 from camiohookd.system.signals import Signals
 from camiohookd.web.server.connections import allow_files
 
@@ -58,6 +59,7 @@ class Daemon:
         self._restart_backoff = restart_backoff
         self._metrics = Metrics()
         self._activity = Activity()
+        self._errors = watch_log(setup.keys.values())
 
     def run(self) -> int:
         """Load, serve and stop; return the exit status."""
@@ -94,7 +96,7 @@ class Daemon:
         stop = self._signals.stop.event()
         store = StoreThread(queue)
         try:
-            service = wiring.connect(self._setup, labeler, threads, self._metrics, self._activity, store)
+            service = wiring.connect(self._setup, labeler, threads, self._metrics, self._activity, store, self._errors)
             store.watch(lambda: service.worker.queue_changed(queue))
             service.worker.start()
             background = self._start_background(service, labeler)
@@ -117,6 +119,7 @@ class Daemon:
 
         heartbeat = Heartbeat(status, service.worker.stalled, service.not_ready)
         reloader = Reloader(self._setup, self._read, service.use, heartbeat.beat)
+        service.reporter.reload_failed = lambda: reloader.failed
         heartbeat.beat()  # before READY=1: the package's postinst reads the status when systemctl returns
         return [
             asyncio.create_task(reloader.run(self._signals.reload.event())),

@@ -11,15 +11,17 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import version
 
-from camiohookd.activity import Activity, EventDropped, EventFailed, EventRetried
+from camiohookd.activity import Activity, EventFailed
 from camiohookd.config import paths
 from camiohookd.config.load import Config
 from camiohookd.daemon.hook_site import HookSite
+from camiohookd.daemon.owner_commands import OwnerCommands
+from camiohookd.daemon.recent import Recent
 from camiohookd.daemon.setup import Setup
 from camiohookd.daemon.sockets import Sockets
+from camiohookd.daemon.status_report import Reporter
 from camiohookd.delivery import AllowList, Sender, trusted_certificates
 from camiohookd.errors import CamiohookdError
 from camiohookd.labelers import Labeler
@@ -27,13 +29,12 @@ from camiohookd.labelers.open import open_labeler
 from camiohookd.metrics import Metrics
 from camiohookd.next_try import Backoff
 from camiohookd.pictures.decode import PictureLimits
-from camiohookd.queue import commands
 from camiohookd.queue.capacity import Bounds
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import Cause, Task
 from camiohookd.queue.task_queue import TaskQueue
-from camiohookd.queue.views import TaskDetails
 from camiohookd.system import logs
+from camiohookd.system.recent_errors import RecentErrors
 from camiohookd.web import control
 from camiohookd.web.admin import Check, admin_application, failing
 from camiohookd.web.server.listener import Listener, listen
@@ -55,6 +56,7 @@ class Service:
     control: Listener
     event_labeler: EventLabeler
     allow_list: AllowList
+    reporter: Reporter
     readiness: Mapping[str, Check]
     addresses: tuple[str, str]
 
@@ -68,6 +70,7 @@ class Service:
         self.hook.use(setup)
         self.event_labeler.use_rules(setup.config.rule)
         self.allow_list.replace(setup.config.callback.allow_hosts)
+        self.reporter.use(setup)
 
     async def drain(self, seconds: float) -> None:
         """Accept no more events, and answer those that are arriving for up to `seconds`."""
@@ -115,7 +118,13 @@ def open_queue(config: Config, metrics: Metrics, activity: Activity) -> TaskQueu
 
 
 def connect(
-    setup: Setup, labeler: Labeler, threads: int, metrics: Metrics, activity: Activity, store: StoreThread
+    setup: Setup,
+    labeler: Labeler,
+    threads: int,
+    metrics: Metrics,
+    activity: Activity,
+    store: StoreThread,
+    errors: RecentErrors,
 ) -> Service:
     """Make the worker and the listeners, and let the listeners accept; the caller starts the worker.
 
@@ -135,14 +144,20 @@ def connect(
     allow_list = AllowList(config.callback.allow_hosts)
     worker = _make_worker(config, event_labeler, allow_list, threads, metrics, activity, store)
     readiness = _readiness(worker, store, allow_list)
+    recent = Recent()
+    activity.subscribe(recent.notice)
+    reporter = Reporter(setup, labeler, metrics, lambda: store.snapshot, lambda: failing(readiness), recent, errors)
+    hook = HookSite(setup, store, allow_list, metrics, activity, hook_sockets)
+    owner = OwnerCommands(store, activity, reporter, hook.nonces, allow_list)
     return Service(
         store=store,
         worker=worker,
-        hook=HookSite(setup, store, allow_list, metrics, activity, hook_sockets),
+        hook=hook,
         admin=listen(admin_application(metrics, readiness), admin_sockets),
-        control=listen(control.control_application(partial(perform, store, activity)), [control_socket]),
+        control=listen(control.control_application(owner.answer), [control_socket]),
         event_labeler=event_labeler,
         allow_list=allow_list,
+        reporter=reporter,
         readiness=readiness,
         addresses=(_address(hook_sockets), _address(admin_sockets)),
     )
@@ -194,21 +209,6 @@ def _bind_control() -> socket.socket:
         return control.bind(folder)
     except OSError as error:
         raise CamiohookdError(f"cannot make the control socket in {folder}: {error.strerror or error}") from error
-
-
-async def perform(store: StoreThread, activity: Activity, command: commands.Command) -> commands.CommandResult:
-    """Do what the owner asks of the queue, and publish what that changed. Raises NoSuchTask, WrongState."""
-    result = await store.call(lambda queue: commands.perform(queue, command))
-    now = time.time()
-    match command, result:
-        case commands.RetryTask(), TaskDetails():
-            activity.publish(EventRetried(result.id, result.camera, now))
-        case commands.RetryFailed(), commands.Retried():
-            for task_id in result.ids:
-                activity.publish(EventRetried(task_id, None, now))
-        case commands.DropTask(), TaskDetails():
-            activity.publish(EventDropped(result.id, result.camera, now))
-    return result
 
 
 def _address(sockets: list[socket.socket]) -> str:

@@ -1,12 +1,13 @@
 """Check callback URLs against the setting ``[callback] allow_hosts``."""
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from camiohookd.config.values import AllowedHost
 from camiohookd.errors import CallbackNotAllowed, ConfigError, MalformedUrl, PrivateCallback
-from camiohookd.net.addresses import why_host_not_public
+from camiohookd.net.addresses import is_loopback, why_host_not_public
 from camiohookd.net.urls import DEFAULT_PORTS, Origin, check_url, split_url
 
 
@@ -27,7 +28,17 @@ class AllowList:
 
     def __init__(self, entries: Iterable[str]) -> None:
         """Raise `ConfigError` if an entry is none of the three."""
+        self._for_a_test: tuple[Origin, float] | None = None  # with its end, as of `time.monotonic`
         self.replace(entries)
+
+    def allow_for_a_test(self, origin: str, seconds: float) -> None:
+        """Allow an origin on the loopback, in addition to the entries, for so many seconds; the last one replaces
+        an earlier one. Raises `CallbackNotAllowed` for any other origin.
+        """
+        allowed = _split(origin)[0]
+        if not is_loopback(allowed.host):
+            raise CallbackNotAllowed(f"{allowed} is not on the loopback: only that may be allowed for a test")
+        self._for_a_test = allowed, time.monotonic() + seconds
 
     def replace(self, entries: Iterable[str]) -> None:
         """Use `entries` instead of the present ones. Raises `ConfigError` and changes nothing if one is wrong."""
@@ -42,7 +53,7 @@ class AllowList:
         """Return where to deliver to for `url`. Raises `CallbackNotAllowed`, whose text says what to change."""
         origin, rest = _split(url)
         listed = self._listed
-        is_listed_in_full = origin in listed.origins
+        is_listed_in_full = origin in listed.origins or self._is_for_a_test(origin)
         if is_listed_in_full or (_is_usual(origin) and listed.has_host(origin.host)):
             return Target(f"{_shortest(origin)}{rest}", is_listed_in_full)
         self._refuse_private(origin)
@@ -58,11 +69,15 @@ class AllowList:
 
     def _refuse_private(self, origin: Origin) -> None:
         reason = why_host_not_public(origin.host)
-        if reason and origin not in self._listed.origins:
+        if reason and origin not in self._listed.origins and not self._is_for_a_test(origin):
             raise PrivateCallback(
                 f"callback host not allowed: {origin.host} is {reason}; if you want labels to go there, "
                 f'add "{origin}" to allow_hosts in the [callback] section of the configuration'
             )
+
+    def _is_for_a_test(self, origin: Origin) -> bool:
+        allowed = self._for_a_test  # read once: another thread may replace it
+        return allowed is not None and origin == allowed[0] and time.monotonic() < allowed[1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,11 @@ class ExportTask(msgspec.Struct, frozen=True, tag="export"):
     id: str
 
 
-Command = ListTasks | ShowTask | RetryTask | RetryFailed | DropTask | ExportTask
+class CountTasks(msgspec.Struct, frozen=True, tag="count"):
+    """Answered by `views.QueueSnapshot`."""
+
+
+Command = CountTasks | ListTasks | ShowTask | RetryTask | RetryFailed | DropTask | ExportTask
 
 
 class Retried(msgspec.Struct, frozen=True):
@@ -89,12 +93,14 @@ class Export(msgspec.Struct, frozen=True):
     note: str = ""
 
 
-CommandResult = views.TaskList | views.TaskDetails | Retried | Export
+CommandResult = views.QueueSnapshot | views.TaskList | views.TaskDetails | Retried | Export
 
 
 def perform(queue: TaskQueue, request: Command) -> CommandResult:
     """Do what is asked for, within a batch of the store thread. Raises NoSuchTask, WrongState."""
     match request:
+        case CountTasks():
+            return views.snapshot(queue)
         case ListTasks():
             return views.listing(queue, request.state, PAGE, request.after)
         case ShowTask():

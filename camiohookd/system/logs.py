@@ -1,5 +1,6 @@
 """Log records on stderr: one line a record, with journald's priority or for a terminal, secrets masked."""
 
+import copy
 import logging
 import os
 import re
@@ -51,7 +52,7 @@ def change_logging(level: str, secrets: Iterable[str]) -> None:
     root = logging.getLogger()
     for handler in root.handlers:
         if isinstance(handler.formatter, SafeFormatter):
-            handler.setFormatter(_formatter({*handler.formatter.secrets, *secrets}))
+            handler.setFormatter(handler.formatter.hiding(secrets))
     root.setLevel(level.upper())
 
 
@@ -72,7 +73,13 @@ class SafeFormatter(logging.Formatter):
 
     def __init__(self, secrets: Iterable[str], fmt: str) -> None:
         super().__init__(fmt, datefmt="%H:%M:%S")
-        self.secrets = sorted({secret for secret in secrets if secret}, key=len, reverse=True)
+        self.secrets = _longest_first(secrets)
+
+    def hiding(self, more: Iterable[str]) -> "SafeFormatter":
+        """Return the same formatter with `more` secrets."""
+        other = copy.copy(self)
+        other.secrets = _longest_first({*self.secrets, *more})
+        return other
 
     def lines(self, record: logging.LogRecord) -> list[str]:
         record.message = escape(self._mask(record.getMessage()))
@@ -94,6 +101,10 @@ class SafeFormatter(logging.Formatter):
             text = text.replace(secret, _MASK)
         # Errors of libraries repeat URLs, and the query of a callback's is a secret that nobody knows beforehand.
         return _QUERY.sub(rf"\1{_MASK}", text)
+
+
+def _longest_first(secrets: Iterable[str]) -> list[str]:
+    return sorted({secret for secret in secrets if secret}, key=len, reverse=True)
 
 
 class JournalFormatter(SafeFormatter):

@@ -1,4 +1,4 @@
-"""Write sizes as people, and the settings, write them: 200 MB."""
+"""Write sizes and durations as people, and the settings, write them: 200 MB, 5 min."""
 
 
 def size(count: float) -> str:
@@ -9,3 +9,15 @@ def size(count: float) -> str:
             return f"{value:.3g} {unit}"
         value /= 1000
     return f"{value:.3g} TB"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in words, with two units at most: "0.42 s", "31 s", "5 min", "2 h 5 min", "3 d 4 h"."""
+    if seconds < 9.95:
+        return f"{seconds:.2g} s"
+    whole = round(seconds)
+    for size, unit, part, smaller in ((86400, "d", 3600, "h"), (3600, "h", 60, "min")):
+        if whole >= size:
+            rest = whole % size // part
+            return f"{whole // size} {unit} {rest} {smaller}" if rest else f"{whole // size} {unit}"
+    return f"{whole // 60} min" if whole >= 60 else f"{whole} s"

@@ -1,7 +1,7 @@
-"""The control socket: ``camiohookd queue`` talks to the running daemon through it.
+"""The control socket: the owner's commands talk to the running daemon through it.
 
 Only the daemon's user and group may open this Unix socket. It takes one request, ``POST /``, whose body is a
-`commands.Command`.
+`control_commands.Command`.
 """
 
 import socket
@@ -13,43 +13,44 @@ from tornado.netutil import bind_unix_socket
 from tornado.web import url
 
 from camiohookd.errors import PayloadError
-from camiohookd.queue import commands
+from camiohookd.queue.commands import CommandResult
+from camiohookd.web.control_client import SOCKET_NAME
+from camiohookd.web.control_commands import Command, OwnResult
 from camiohookd.web.server.endpoint import Endpoint, UnknownPath
 from camiohookd.web.server.error_responses import ErrorResponse
 from camiohookd.web.server.listener import ListenerLimits, Site
 
-SOCKET_NAME = "control.sock"
 LIMITS = ListenerLimits(connections=16, answer_seconds=120)
 
-Perform = Callable[[commands.Command], Awaitable[commands.CommandResult]]
+Answer = Callable[[Command], Awaitable[CommandResult | OwnResult]]
 
 
 class CommandEndpoint(Endpoint):
-    """A command from ``camiohookd queue``."""
+    """A command of the owner's."""
 
     methods = ("POST",)
 
-    def initialize(self, perform: Perform) -> None:
-        self._perform = perform
+    def initialize(self, answer: Answer) -> None:
+        self._answer = answer
 
     def admit(self) -> None:
         self.body.limit = 64 * 1024
 
     async def serve(self) -> None:
         try:
-            request = msgspec.json.decode(b"".join(self.body.chunks), type=commands.Command)
+            request = msgspec.json.decode(b"".join(self.body.chunks), type=Command)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             message = f"unknown command: {error}; restart the daemon if it is older than this program"
             raise PayloadError("unknown_request", message) from error
-        self.reply(200, await self._perform(request))
+        self.reply(200, await self._answer(request))
 
     def refused(self, response: ErrorResponse) -> None:
         """Log nothing: the command prints the refusal."""
 
 
-def control_application(perform: Perform) -> Site:
+def control_application(answer: Answer) -> Site:
     """Return the site for `listener.listen`."""
-    return Site([url("/", CommandEndpoint, {"perform": perform})], UnknownPath, LIMITS)
+    return Site([url("/", CommandEndpoint, {"answer": answer})], UnknownPath, LIMITS)
 
 
 def bind(folder: Path) -> socket.socket:

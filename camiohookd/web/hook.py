@@ -22,6 +22,7 @@ from camiohookd.system.logs import warn_of_each
 from camiohookd.web.body_memory import BodyMemory, BodyShare
 from camiohookd.web.intake import Intake, IntakeReceipt
 from camiohookd.web.keys import Keys, WrongKeyLimiter
+from camiohookd.web.nonces import Nonces
 from camiohookd.web.server import error_responses, gzip_body
 from camiohookd.web.server.endpoint import Endpoint, UnknownPath
 from camiohookd.web.server.error_responses import ErrorResponse, Refused
@@ -51,10 +52,15 @@ class HookContext:
 
 
 class Status(Endpoint):
-    """``GET /``, ``GET /tasks`` and ``GET /tasks/``: the service is up."""
+    """``GET /``, ``GET /tasks`` and ``GET /tasks/``: the service is up. Also answers the doctor's nonce."""
+
+    def initialize(self, nonces: Nonces) -> None:
+        self._nonces = nonces
 
     async def serve(self) -> None:
-        self.reply(200, {"status": "ok"})
+        [nonce, *_] = self.request.query_arguments.get("nonce", [b""])
+        proof = self._nonces.take(nonce.decode("latin-1")) if self.request.method == "GET" else None
+        self.reply(200, {"status": "ok"} if proof is None else {"status": "ok", "proof": proof})
 
 
 class Tasks(Endpoint):
@@ -202,6 +208,7 @@ def hook_application(
     limits: ListenerLimits,
     wrong_keys: int,
     peers: Peers,
+    nonces: Nonces,
 ) -> Site:
     """Return the site for `listener.listen`. A client that sends more than `wrong_keys` wrong keys has to wait."""
     hook = HookContext(
@@ -213,7 +220,7 @@ def hook_application(
         wrong_keys=WrongKeyLimiter(wrong_keys),
     )
     paths = [
-        url("/(?:tasks/?)?", Status),
+        url("/(?:tasks/?)?", Status, {"nonces": nonces}),
         url(f"{_PREFIX}[^/]+/?", Tasks, {"hook": hook}),
         url(".*", WrongPath, {"hook": hook}),
     ]

@@ -73,6 +73,12 @@ _AFTER: Json = {
     "description": "The `next` of the previous page.",
     "schema": {"type": "string", "pattern": "^[0-9]{1,19}$"},
 }
+_NONCE: Json = {
+    "name": "nonce",
+    "in": "query",
+    "description": "A number that the owner's doctor has announced; any other is ignored.",
+    "schema": {"type": "string"},
+}
 _ENCODING: Json = {
     "name": "Content-Encoding",
     "in": "header",
@@ -114,7 +120,10 @@ _IMAGE: Json = {
 _UP: Json = {
     "type": "object",
     "required": ["status"],
-    "properties": {"status": {"const": "ok"}},
+    "properties": {
+        "status": {"const": "ok"},
+        "proof": {"type": "string", "description": "Answers an announced nonce."},
+    },
     "additionalProperties": False,
 }
 _RECEIPT: Json = {
@@ -175,7 +184,7 @@ def describe(version: str) -> Json:
 
 def _status(name: str) -> Json:
     get = _operation(f"{name}Status", "Check that the service is up; needs no key.", "Up", OF_THE_STATUS)
-    return {"parameters": [_FORWARDED], "get": get, "head": _without_bodies(f"{name}Head", get)}
+    return {"parameters": [_FORWARDED, _NONCE], "get": get, "head": _without_bodies(f"{name}Head", get)}
 
 
 def _without_bodies(name: str, get: Json) -> Json:

@@ -35,6 +35,7 @@ from camiohookd.queue.views import Page
 from camiohookd.web.hook import hook_application
 from camiohookd.web.intake import Intake, IntakeReceipt
 from camiohookd.web.keys import Keys
+from camiohookd.web.nonces import Nonces
 from camiohookd.web.server.listener import Listener, ListenerLimits, Site, listen
 from camiohookd.web.server.peers import Peers
 from camiohookd.wire.event import Event, EventLimits
@@ -86,6 +87,7 @@ class Box:
     metrics: Metrics = field(default_factory=Metrics)
     wrong_keys: int = 1000
     proxies: tuple[str, ...] = ()
+    nonces: Nonces = field(default_factory=Nonces)
     port: int = 0
     intake: HeldIntake = field(init=False)
 
@@ -106,6 +108,7 @@ class Box:
             limits=self.limits,
             wrong_keys=self.wrong_keys,
             peers=Peers(self.proxies),
+            nonces=self.nonces,
         )
 
     @contextmanager
@@ -942,3 +945,15 @@ def connects(box: Box) -> bool:
     except ConnectionError:
         return False
     return True
+
+
+@pytest.mark.parametrize("path", ["/", "/tasks", "/tasks/"])
+def test_an_announced_nonce_is_answered_once_with_its_proof(path: str) -> None:
+    with Box().running() as box:
+        proof = box.nonces.expect("a1b2")
+        plain = requests.get(f"{box.url}{path}", timeout=PATIENCE).content
+        unknown = [f"{path}?nonce=other", f"{path}?nonce=%FF%00", f"{path}?nonce", f"{path}?nonce=a1b2&"]
+        assert [requests.get(f"{box.url}{each}", timeout=PATIENCE).content for each in unknown[:3]] == [plain] * 3
+        assert requests.head(f"{box.url}{unknown[3]}", timeout=PATIENCE).status_code == 200
+        answers = [requests.get(f"{box.url}{path}?nonce=a1b2", timeout=PATIENCE).json() for _ in range(2)]
+    assert answers == [{"status": "ok", "proof": proof}, {"status": "ok"}]

@@ -1,0 +1,108 @@
+"""Say how the service is doing: labeler, metrics, queue and recent events ─▶ `status.StatusReport`.
+
+Belongs to the event loop, and does not block.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+
+from camiohookd.daemon.recent import Recent
+from camiohookd.daemon.reload import REFUSED
+from camiohookd.daemon.setup import Setup
+from camiohookd.labelers import Labeler
+from camiohookd.metrics import Metrics
+from camiohookd.queue.views import QueueSnapshot
+from camiohookd.status import CameraEvent, QueueStatus, RecentError, StatusReport, Verdict
+from camiohookd.system.clock import iso
+from camiohookd.system.recent_errors import RecentErrors
+
+CERTIFICATE_ENDS = timedelta(days=14)
+
+DEGRADED = "the CPU labels in place of the chosen device, and the device is tried again by itself: see the log"
+
+Trouble = Callable[[], Mapping[str, str]]
+"""Returns why an event posted now would not get through, by the name of the check; empty if it would."""
+
+
+class Reporter:
+    """Makes reports; `reload_failed` says whether the last reload was refused."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        labeler: Labeler,
+        metrics: Metrics,
+        snapshot: Callable[[], QueueSnapshot],
+        trouble: Trouble,
+        recent: Recent,
+        errors: RecentErrors,
+    ) -> None:
+        labels = setup.config.labeler  # the settings of the labeler hold until a restart
+        self._model = labels.model if labels.kind == "onnx" else f"own code ({labels.kind})"
+        self._setup = setup
+        self._labeler = labeler
+        self._metrics = metrics
+        self._snapshot = snapshot
+        self._trouble = trouble
+        self._recent = recent
+        self._errors = errors
+        self._started = time.monotonic()
+        self.reload_failed: Callable[[], bool] = lambda: False
+
+    def use(self, setup: Setup) -> None:
+        """Judge the certificate of `setup` from now on."""
+        self._setup = setup
+
+    def report(self) -> StatusReport:
+        """Return how things are now."""
+        seconds = time.monotonic() - self._started
+        verdict, reasons = self._verdict()
+        queue, recent = self._snapshot(), self._recent
+        return StatusReport(
+            verdict=verdict,
+            reasons=reasons,
+            version=version("camiohookd"),
+            queue=queue_status(queue),
+            up_since=iso(time.time() - seconds),
+            up_seconds=round(seconds, 1),
+            model=self._model,
+            device=self._labeler.device,
+            degraded=self._metrics.is_degraded(),
+            events_last_hour=recent.accepted.count(),
+            wait=recent.wait.spread(),
+            label=recent.label.spread(),
+            delivery=recent.delivery.spread(),
+            errors=[
+                RecentError(iso(each.at), each.level, each.text, each.count) for each in self._errors.newest_first()
+            ],
+            cameras=[CameraEvent(camera, iso(event.at), event.labels) for camera, event in recent.cameras()],
+        )
+
+    def _verdict(self) -> tuple[Verdict, list[str]]:
+        if trouble := self._trouble():
+            return "does not work", list(trouble.values())
+        reasons = list(self._degraded())
+        return ("degraded" if reasons else "works"), reasons
+
+    def _degraded(self) -> Iterator[str]:
+        if self._metrics.is_degraded():
+            yield DEGRADED
+        if self.reload_failed():
+            yield REFUSED
+        certificate = self._setup.certificate
+        if certificate is not None and (left := certificate.expires - datetime.now(UTC)) < CERTIFICATE_ENDS:
+            ends = "has expired" if left < timedelta(0) else f"expires in {left.days} days"
+            yield f"the certificate {certificate.path} {ends}: replace the file and run systemctl reload camiohookd"
+
+
+def queue_status(queue: QueueSnapshot) -> QueueStatus:
+    """Return what a report says of the queue."""
+    return QueueStatus(
+        tasks=dict(queue.tasks),
+        oldest_seconds=round(queue.oldest_seconds, 1),
+        stored_bytes=queue.stored_bytes,
+        free_bytes=queue.free_bytes,
+        written_bytes_per_event=round(queue.written_bytes_per_event, 1) or None,
+    )

@@ -1,0 +1,75 @@
+"""How the service is doing, as one object: `camiohookd status` prints it, and the status page shows it.
+
+The daemon fills it in (`daemon.status_report`); for a stopped daemon the command does, from the state folder. Times are
+ISO 8601 in UTC by this machine's clock.
+"""
+
+from typing import Literal
+
+import msgspec
+
+Verdict = Literal["works", "degraded", "does not work", "not running"]
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """Seconds within which half (`p50`) and 95 % (`p95`) of the last `count` samples lie."""
+
+    count: int
+    p50: float
+    p95: float
+
+
+class RecentError(msgspec.Struct, frozen=True):
+    """A warning or an error of the log, without secrets; `count` times in a row, the last time at `time`."""
+
+    time: str
+    level: str
+    text: str
+    count: int
+
+
+class CameraEvent(msgspec.Struct, frozen=True):
+    """The last event of a camera that was labelled; `labels` is a summary of what was sent."""
+
+    camera: str
+    time: str
+    labels: str
+
+
+class QueueStatus(msgspec.Struct, frozen=True):
+    """The queue: `tasks` by state, the age of the oldest task that waits, and the disk.
+
+    `written_bytes_per_event` is from accepting an event to the end of its delivery, since the start; None before the
+    first event.
+    """
+
+    tasks: dict[str, int]
+    oldest_seconds: float
+    stored_bytes: int
+    free_bytes: int
+    written_bytes_per_event: float | None = None
+
+
+class StatusReport(msgspec.Struct, frozen=True):
+    """What there is to know at one moment.
+
+    `reasons` say why the verdict is not "works", and what to do. The spreads are of the last events since the start,
+    at most 500; None before the first one. `events_last_hour` counts the accepted events of the last hour, or since the
+    start if that is less. `errors` and `cameras` are bounded, the newest first.
+    """
+
+    verdict: Verdict
+    reasons: list[str]
+    version: str
+    queue: QueueStatus | None
+    up_since: str | None = None
+    up_seconds: float = 0.0
+    model: str | None = None
+    device: str | None = None
+    degraded: bool = False
+    events_last_hour: int = 0
+    wait: Spread | None = None
+    label: Spread | None = None
+    delivery: Spread | None = None
+    errors: list[RecentError] = []
+    cameras: list[CameraEvent] = []

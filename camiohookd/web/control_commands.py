@@ -1,0 +1,42 @@
+"""What the commands may ask of the running daemon through its control socket."""
+
+import msgspec
+
+from camiohookd.queue import commands
+from camiohookd.status import StatusReport
+
+
+class AskStatus(msgspec.Struct, frozen=True, tag="status"):
+    """Answered by `status.StatusReport`."""
+
+
+class ExpectNonce(msgspec.Struct, frozen=True, tag="expect-nonce"):
+    """Answer ``GET /tasks/?nonce=NONCE`` of the public listener with a proof, once; answered by `Proof`."""
+
+    nonce: str
+
+
+class AllowTestCallback(msgspec.Struct, frozen=True, tag="allow-test-callback"):
+    """Let labels be sent to an origin on the loopback for two minutes; answered by `Allowed`."""
+
+    origin: str
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """What the public listener answers the nonce with."""
+
+    proof: str
+
+
+class Allowed(msgspec.Struct, frozen=True):
+    """The origin is allowed for that many seconds."""
+
+    seconds: float
+
+
+OwnCommand = AskStatus | ExpectNonce | AllowTestCallback
+"""What the daemon itself answers; the queue answers the others."""
+
+Command = commands.Command | OwnCommand
+
+OwnResult = StatusReport | Proof | Allowed

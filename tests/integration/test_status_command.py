@@ -1,0 +1,161 @@
+"""``camiohookd status`` beside a running daemon, after its end, and as it changes."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from camiohookd.camio.simulator.fake_camio import ScriptedResponse
+from camiohookd.errors import QueueError
+from camiohookd.status import StatusReport
+from camiohookd.web import control_client
+from tests.support.daemon_process import Daemon, post_event
+from tests.support.threaded_simulator import FakeCamioThread
+from tests.support.users import open_folder, ordinary_user
+
+PATIENCE = 30.0
+
+
+@pytest.fixture
+def camio() -> Iterator[FakeCamioThread]:
+    with FakeCamioThread() as camio:
+        yield camio
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, camio: FakeCamioThread) -> Iterator[Daemon]:
+    with Daemon(tmp_path, camio.origin) as daemon:
+        yield daemon
+
+
+def report(daemon: Daemon, status: int = 0) -> StatusReport:
+    done = daemon.command("status", "--json", check=False)
+    assert done.returncode == status, done.stdout + done.stderr
+    return msgspec.json.decode(done.stdout, type=StatusReport)
+
+
+def report_when(daemon: Daemon, states: dict[str, int]) -> StatusReport:
+    ends = time.monotonic() + PATIENCE
+    while True:
+        found = report(daemon)
+        assert found.queue is not None
+        if {state: found.queue.tasks[state] for state in states} == states:
+            return found
+        assert time.monotonic() < ends, found
+
+
+def test_a_running_daemon_tells_what_it_has_done(daemon: Daemon, camio: FakeCamioThread) -> None:
+    post_event(daemon, camio, "first")
+    found = report_when(daemon, {"done": 1})
+    assert (found.verdict, found.reasons, found.degraded) == ("works", [], False)
+    assert (found.model, found.events_last_hour) == ("ssdlite-mobilenet-v2-coco", 1)
+    assert [spread.count for spread in (found.wait, found.label, found.delivery) if spread] == [1, 1, 1]
+    assert [(event.camera, "cat" in event.labels) for event in found.cameras] == [("front", True)]
+    assert found.queue is not None
+    assert found.queue.written_bytes_per_event
+    assert found.queue.free_bytes > 0
+    assert found.errors == []
+
+
+def test_the_table_names_the_cameras_and_the_last_errors(daemon: Daemon, camio: FakeCamioThread) -> None:
+    post_event(daemon, camio, "unusable", pictures=[b"no picture"], camera="yard\x1b[31m")
+    post_event(daemon, camio, "good")
+    report_when(daemon, {"done": 1, "failed": 1})
+    shown = daemon.command("status").stdout
+    assert shown.startswith("camiohookd 0.")
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "0 pending, 0 labelled, 1 done, 1 failed" in shown
+    assert "front" in shown
+    assert "warning: task=1" in shown
+    assert "\x1b" not in shown
+
+
+def test_a_failing_delivery_is_among_the_errors_without_the_secret_of_its_url(tmp_path: Path) -> None:
+    with FakeCamioThread(lambda *_: ScriptedResponse(503)) as camio, Daemon(tmp_path, camio.origin) as daemon:
+        post_event(daemon, camio, "later")
+        camio.wait_until(lambda arrived: len(arrived["later"]) >= 2, PATIENCE)
+        found = report_when(daemon, {"labelled": 1})
+        assert any("not delivered, next try" in error.text for error in found.errors)
+        assert found.delivery is not None
+
+
+def test_a_refused_reload_is_degraded(daemon: Daemon) -> None:
+    settings = Path(daemon.environ["CONFIGURATION_DIRECTORY"], "camiohookd.toml")
+    settings.write_text("[log]\nlevel = 'loud'\n")
+    daemon.process.send_signal(signal.SIGHUP)
+    ends = time.monotonic() + PATIENCE
+    while (found := report(daemon)).verdict == "works":
+        assert time.monotonic() < ends
+    assert found.verdict == "degraded"
+    assert "The last reload failed" in found.reasons[0]
+    assert "not reloaded" in found.errors[0].text or "not reloaded" in found.errors[1].text
+
+
+def test_a_stopped_daemon_leaves_its_queue(daemon: Daemon, camio: FakeCamioThread) -> None:
+    post_event(daemon, camio, "first")
+    report_when(daemon, {"done": 1})
+    daemon.stop()
+    found = report(daemon, 3)
+    assert found.verdict == "not running"
+    assert found.queue is not None
+    assert found.queue.tasks["done"] == 1
+    done = daemon.command("status", check=False)
+    assert done.returncode == 3
+    assert "not running\n  start it: sudo systemctl start camiohookd" in done.stdout
+    assert "1 done" in done.stdout
+
+
+def test_a_box_that_never_ran_has_no_queue(tmp_path: Path) -> None:
+    found = report(Daemon(tmp_path, "http://127.0.0.1:1"), 3)
+    assert found.queue is None
+    assert "there is no queue in" in found.reasons[0]
+
+
+def test_another_user_is_told_to_use_sudo(camio: FakeCamioThread) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("NOT TESTED: the control socket of another user, because this is not run as root")
+    with open_folder() as folder, Daemon(folder, camio.origin) as daemon:
+        Path(daemon.environ["RUNTIME_DIRECTORY"]).chmod(0o755)
+        with ordinary_user(), pytest.raises(QueueError, match="sudo camiohookd"):
+            control_client.is_served(Path(daemon.environ["RUNTIME_DIRECTORY"], control_client.SOCKET_NAME))
+
+
+def test_watch_shows_it_again_until_interrupted(daemon: Daemon) -> None:
+    process = watching(daemon, "--json", stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    seen: list[dict[str, Any]] = [json.loads(process.stdout.readline()) for _ in range(3)]
+    assert [each["verdict"] for each in seen] == ["works"] * 3
+    assert seen[0]["up_seconds"] < seen[2]["up_seconds"]
+    daemon.stop()
+    while json.loads(process.stdout.readline())["verdict"] != "not running":
+        pass
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+
+
+def test_watch_redraws_on_a_terminal(daemon: Daemon) -> None:
+    terminal, end = pty.openpty()
+    process = watching(daemon, stdout=end)
+    os.close(end)
+    shown = b""
+    while shown.count(b"\x1b[H") < 2:
+        shown += os.read(terminal, 65536)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(PATIENCE) == 0
+    os.close(terminal)
+    assert b"camiohookd 0." in shown
+
+
+def watching(daemon: Daemon, *options: str, stdout: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "camiohookd", "status", "--watch", "--interval", "0.2", *options]
+    return subprocess.Popen(command, env=daemon.environ, stdin=subprocess.DEVNULL, stdout=stdout, text=True)

@@ -1,0 +1,27 @@
+"""Occurrences as the worker publishes them."""
+
+from camiohookd.activity import EventLabelled
+from camiohookd.config.rule import Rule
+from camiohookd.wire.reply import Reply
+
+
+def labelled(camera: str | None, *, at: float, summary: str = "nothing", wait: float = 0.0) -> EventLabelled:
+    """Return a labelled event without pictures."""
+    return EventLabelled(
+        task_id="1",
+        camera=camera,
+        at=at,
+        received=at - wait,
+        rule=Rule(),
+        pictures=(),
+        event_labels=None,
+        reply=Reply({}),
+        summary=summary,
+        rejected=(),
+        incomplete=(),
+        wait_seconds=wait,
+        label_seconds=0.1,
+        decode_seconds=0.05,
+        model_seconds=0.05,
+        device="CPU",
+    )
