@@ -1,6 +1,6 @@
-"""The appliance: a machine with the package installed, used as its owner and Camio use it.
+"""A booted machine with the package installed, used as its owner and Camio use it.
 
-.deb ─▶ `install` (apt) ─▶ the service ─▶ what systemd, the journal and the port say of it
+.deb ─▶ `install` (apt) ─▶ the service ─▶ systemd's properties, the journal, answers on the port
 """
 
 import json
@@ -118,7 +118,7 @@ class Appliance:
         self.machine.run("systemctl", "kill", "--kill-whom=main", f"--signal={name}", UNIT)
 
     def wait_until_started_again(self, before: int) -> None:
-        """Wait until it is ready with a process ID other than `before`."""
+        """Wait until the service is ready with a process ID other than `before`."""
 
         def up_again() -> bool:
             service = self.service
@@ -127,21 +127,21 @@ class Appliance:
         wait_until(up_again, lambda: f"a daemon other than {before} is up; the journal:\n{self.log()}")
 
     def log(self) -> str:
-        """Return the journal of the service as a person sees it."""
+        """Return the service's journal as journalctl prints it."""
         return self.machine.output("journalctl", "--unit", UNIT, "--no-pager", "--boot")
 
     def entries(self, *options: str) -> list[dict[str, Any]]:
         lines = self.machine.output("journalctl", "--output=json", "--no-pager", *options).splitlines()
         return [json.loads(line) for line in lines]
 
-    # --- through the port; within `machine.network()` -----------------------------------------------------------------
+    # --- through the port; call these within `machine.network()` ------------------------------------------------------
 
     @property
     def url(self) -> str:
         return f"{HOOK}/tasks/{self.key}"
 
     def status(self, url: str) -> int:
-        """0 while nobody listens."""
+        """Return the HTTP status of a GET, or 0 while nothing listens."""
         try:
             with urllib.request.urlopen(url, timeout=30) as answer:
                 return int(answer.status)
@@ -160,13 +160,13 @@ class Appliance:
         assert answer.status == 200, answer
 
     def labels(self, camio: FakeCamioThread, name: str) -> set[str]:
-        """Of the last delivery of an event with one picture."""
+        """Return the labels of the last delivery of an event with one picture."""
         (found,) = json.loads(camio.deliveries[name][-1].body)["labels"].values()
         return set(found)
 
 
 def files_of(root: Path) -> dict[str, str]:
-    """What stands on the disk of a machine: path ─▶ kind and permissions; without what every start and apt change."""
+    """Return the kind and permissions of each file under `root`, by path, without files that every boot or apt changes."""
     passing = re.compile(r"/(proc|sys|run|tmp|dev|root|var/(log|cache|tmp)|var/lib/(dpkg|apt|systemd))(/|$)")
     found = {}
     for folder, folders, files in os.walk(root):
@@ -178,7 +178,7 @@ def files_of(root: Path) -> dict[str, str]:
 
 
 def documented_command(drop_in: Path) -> str:
-    """The one that a drop-in's first lines say puts it in place."""
+    """Return the command in a drop-in's first lines that installs it."""
     lines = re.findall(r"^#   (.*)$", drop_in.read_text(), re.MULTILINE)
     assert lines[0].startswith("sudo install")
     return "\n".join(lines)

@@ -79,7 +79,7 @@ def boot(tmp_path_factory: pytest.TempPathFactory, _can_boot: None) -> Boot:
 
 @pytest.fixture(scope="session")
 def installed(release: str, boot: Boot, deb: Deb) -> Iterator[Appliance]:
-    """The installed package; tests may use it, and must leave it running with an empty queue."""
+    """Yield the installed package. A test must leave it running with an empty queue."""
     with boot(release) as machine:
         appliance = Appliance(machine)
         appliance.install(deb.path)
@@ -90,6 +90,6 @@ def installed(release: str, boot: Boot, deb: Deb) -> Iterator[Appliance]:
 
 @pytest.fixture
 def camio(installed: Appliance) -> Iterator[FakeCamioThread]:
-    """Run a fake Camio in the appliance's network; the test's own sockets are opened there, too."""
+    """Run a fake Camio in the appliance's network. The test's own sockets open there, too."""
     with installed.machine.network(), FakeCamioThread(port=CAMIO_PORT) as camio:
         yield camio

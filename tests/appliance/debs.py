@@ -1,4 +1,4 @@
-"""The packages under test: the one in dist/, and an older and a newer one made from it."""
+"""Find the package under test in dist/, and make an older and a newer one from it."""
 
 import os
 import subprocess

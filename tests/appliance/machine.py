@@ -1,9 +1,9 @@
-"""A machine of its own, with systemd as its first process: a root folder booted by systemd-nspawn.
+"""Boot a root folder with systemd-nspawn, as a machine whose first process is systemd.
 
 root folder ─▶ `boot` ─▶ commands, the journal, its network, reboots ─▶ `power_off`
 
-It needs root on the host, whose own first process may be anything. The machine's network holds nothing but its own
-loopback, and its control groups are a part of their own of a hierarchy mounted for it alone.
+This needs root on the host, which may itself run without systemd. The machine's network has only its own loopback. Its
+control groups are in a hierarchy that is mounted for it alone.
 """
 
 import ctypes
@@ -22,10 +22,10 @@ from typing import Self
 PATIENCE = 90.0
 """Seconds after which a wait fails."""
 
-REBOOTED = 133  # what nspawn ends with when the machine is to come up again
+REBOOTED = 133  # nspawn's exit status when the machine asks for a reboot
 ENVIRON = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8")
-# A fresh cgroup2 mount, because the host may still have the old hierarchies. A group for each machine, because nspawn
-# names what it makes there always the same. CAP_BPF and bpf make DevicePolicy and IPAddressDeny hold in it.
+# Mount cgroup2, because the host may use the version 1 hierarchies. Make a group for each machine, because nspawn uses
+# the same names in every one. CAP_BPF and the bpf system call make DevicePolicy and IPAddressDeny work inside.
 NSPAWN = """
 umount --recursive /sys/fs/cgroup
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
@@ -36,7 +36,7 @@ exec systemd-nspawn --quiet --boot --directory="$2" --machine="$1" --register=no
   --private-network --console=pipe --notify-ready=yes --resolv-conf=off --timezone=off \
   --capability=CAP_BPF,CAP_NET_ADMIN,CAP_PERFMON --system-call-filter=bpf "${@:3}"
 """
-NEW_NETWORK = 0x40000000  # CLONE_NEWNET, linux/sched.h; os.setns is there from Python 3.12 on
+NEW_NETWORK = 0x40000000  # CLONE_NEWNET, linux/sched.h; os.setns needs Python 3.12
 PRIVATE_MOUNTS = ("unshare", "--mount", "--propagation=private")
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -46,7 +46,7 @@ class MachineError(AssertionError):
 
 
 class Machine:
-    """`root` is its root folder; `options` are further ones for systemd-nspawn. ``with`` boots it and powers it off."""
+    """A machine with the root folder `root`; `options` go to systemd-nspawn. ``with`` boots it and powers it off."""
 
     def __init__(self, root: Path, *options: str) -> None:
         self.root = root
@@ -83,7 +83,7 @@ class Machine:
         self.boot_seconds = time.monotonic() - began
 
     def reboot(self) -> None:
-        """Reboot; the machine comes up with a new network."""
+        """Reboot the machine. It gets a new network."""
         self.run("systemctl", "reboot")
         if (status := self._process.wait(PATIENCE)) != REBOOTED:
             raise MachineError(f"{self.root.name} ended with {status} and does not boot again: {self._said()}")
@@ -97,7 +97,9 @@ class Machine:
                 self.run("systemctl", "--no-block", "poweroff", check=False)
                 self._process.wait(PATIENCE)
             with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._first_process, signal.SIGKILL)  # it may outlive nspawn
+                signal.pidfd_send_signal(
+                    self._first_process, signal.SIGKILL
+                )  # the machine's first process may outlive nspawn
             self._process.kill()
         self._process.wait()
         os.close(self._first_process)
@@ -105,7 +107,7 @@ class Machine:
     def run(
         self, *command: str | Path, check: bool = True, stdin: str = "", timeout: float = 300
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command in it, as root; raises MachineError with its output when `check` and it fails."""
+        """Run a command in the machine as root. With `check`, raise MachineError with its output if it fails."""
         done = subprocess.run(
             [*self.enter(), *command],
             input=stdin,
@@ -122,7 +124,7 @@ class Machine:
         return self.run(*command).stdout
 
     def enter(self) -> list[str]:
-        """Return the start of a command line on this host; what is appended runs in the machine."""
+        """Return a command prefix for this host: the command that follows it runs in the machine."""
         return ["nsenter", f"--target={self.leader}", "--all", "env", "--ignore-environment", *ENVIRON]
 
     def properties(self, unit: str) -> dict[str, str]:
@@ -137,12 +139,12 @@ class Machine:
         file.chmod(mode)
 
     def path(self, inside: str) -> Path:
-        """Return the host's path of the machine's absolute path `inside`."""
+        """Return the path on the host of `inside`, an absolute path in the machine."""
         return self.root / inside.lstrip("/")
 
     @contextmanager
     def network(self) -> Iterator[None]:
-        """In the block, this thread and the threads that it starts open their sockets in the machine's network."""
+        """Move this thread, and the threads that it starts in the block, into the machine's network."""
         with Path("/proc/thread-self/ns/net").open() as ours, Path(f"/proc/{self.leader}/ns/net").open() as its:
             _enter_network(its.fileno())
             try:
@@ -154,7 +156,7 @@ class Machine:
         return self.console.read_text(errors="replace")
 
     def _wait_until_booted(self, listener: socket.socket) -> None:
-        """Read nspawn's messages in the form of sd_notify(3): first the leader's process ID, later that it is up."""
+        """Read nspawn's messages (sd_notify(3)): first the process ID of the machine's init, later READY."""
         said = ""
         while not re.search("^READY=1$", said, re.MULTILINE):
             try:

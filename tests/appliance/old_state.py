@@ -1,6 +1,6 @@
-"""Makes one of format 1, plain TinyDB and nothing beside it, of a state folder whose daemon has stopped in good order.
+"""Convert the state folder of a cleanly stopped daemon to format 1: one plain TinyDB file.
 
-Run by the packaged Python in the machine, between the old daemon's end and the new one's start.
+The packaged Python runs this in the machine, after the old daemon has ended and before the new one starts.
 """
 
 import json
@@ -13,7 +13,7 @@ def main(folder: Path) -> None:
     tasks = json.loads(snapshot.read_text())["_default"]
     for task in tasks.values():
         del task["crc32"]
-    snapshot.write_text(json.dumps({"_default": tasks}))  # in place, so that it keeps its owner
+    snapshot.write_text(json.dumps({"_default": tasks}))  # overwritten in place, to keep the file's owner
     for file in [folder / "format", *folder.glob("queue.journal-*")]:
         file.unlink()
 

@@ -1,4 +1,4 @@
-"""An owner's labeler that labels a picture with what it can do: each attempt that succeeds is a label."""
+"""A labeler that tries forbidden and allowed actions, and returns the successful ones as labels."""
 
 import ctypes
 import mmap
@@ -21,7 +21,7 @@ def write(folder: str) -> None:
 
 
 def leave(folder: str) -> None:
-    """To be seen from outside, if that is the same folder there."""
+    """Leave a file that is visible from outside if the sandbox shares the folder."""
     Path(folder, "probe").write_text("")
 
 
@@ -44,7 +44,7 @@ def become_root_by_sudo() -> None:
 
 def list_folder(folder: str) -> None:
     if not list(Path(folder).iterdir()):
-        raise OSError("nothing is there")
+        raise OSError("the folder is empty")
 
 
 def read(file: str) -> None:

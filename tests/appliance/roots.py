@@ -1,7 +1,7 @@
-"""Root folders of Debian: release, architecture ─▶ a folder that is made once and kept ─▶ a layer for each machine.
+"""Make Debian root folders: release, architecture ─▶ a folder that is made once and kept ─▶ a layer for each machine.
 
-They hold what a small Debian has, and what the package needs of it, because a machine that is booted from one has no
-network to fetch anything from. mmdebstrap makes them from the mirror that this host's own apt is told to use.
+They hold a minimal Debian and the package's dependencies, because a machine that boots from one has no network.
+mmdebstrap fetches from the mirror that this host's own apt uses.
 """
 
 import hashlib
@@ -14,24 +14,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 KEEP = "CAMIOHOOKD_ROOTS"
-"""The environment variable with the folder that keeps them."""
+"""The environment variable with the path of the folder that holds the root folders."""
 
 Packages = tuple[str, ...]
 PACKAGES: Packages = (
     *("systemd", "systemd-sysv", "dbus", "sudo", "ca-certificates", "curl"),
-    *("libexpat1", "libsqlite3-0", "libuuid1", "media-types"),  # what the package depends on and a small Debian lacks
+    *("libexpat1", "libsqlite3-0", "libuuid1", "media-types"),  # dependencies of the package that minbase lacks
     *("openssh-client", "openssh-server"),  # the two ends of the tunnel
     "apt-utils",  # makes the repository that autopkgtest installs the package from
 )
 
 
 class CannotMakeRoot(Exception):
-    """The text is what mmdebstrap said."""
+    """mmdebstrap failed; the text is its output."""
 
 
 @contextmanager
 def layer(release: str, architecture: str, folder: Path, packages: Packages = PACKAGES) -> Iterator[Path]:
-    """Give a root folder whose changes are kept in memory and discarded at the end."""
+    """Yield a root folder whose changes stay in memory and are discarded at the end."""
     folder.mkdir(parents=True)
     _mount("tmpfs", folder, "mode=0755")
     try:
@@ -49,7 +49,7 @@ def layer(release: str, architecture: str, folder: Path, packages: Packages = PA
 
 
 def root_folder(release: str, architecture: str, packages: Packages = PACKAGES) -> Path:
-    """Return the folder that is kept; make it if it is missing, which takes one minute, or ten if emulated."""
+    """Return the kept root folder. If it is missing, make it, which takes one minute, or ten if emulated."""
     recipe = hashlib.sha256(repr(packages).encode()).hexdigest()[:8]
     keep = Path(os.environ.get(KEEP) or Path.home() / ".cache" / "camiohookd-roots")
     folder = keep / f"{release}-{architecture}-{recipe}"
@@ -78,7 +78,7 @@ def _mount(kind: str, target: Path, options: str) -> None:
 def _make(release: str, architecture: str, packages: Packages, folder: Path) -> None:
     command = ["mmdebstrap", "--mode=root", "--variant=minbase", f"--architectures={architecture}"]
     command += [f"--include={','.join(packages)}", *(f"--aptopt={line}" for line in apt_options())]
-    # What the host's apt needs to get through to its mirror is none of the root folder's business.
+    # Remove the host's apt options, which only mmdebstrap needs.
     command += ['--customize-hook=rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap"']
     made = subprocess.run([*command, release, folder, *mirror()], capture_output=True, text=True, check=False)
     if made.returncode != 0:
@@ -86,7 +86,7 @@ def _make(release: str, architecture: str, packages: Packages, folder: Path) -> 
 
 
 def mirror(label: str = "Debian") -> list[str]:
-    """Return the URL of this host's Debian mirror; nothing on other systems, so that mmdebstrap chooses."""
+    """Return the URL of this host's Debian mirror, or nothing on other systems, so that mmdebstrap chooses."""
     form = "--format=$(LABEL) $(REPO_URI)"
     told = subprocess.run(
         ["apt-get", "indextargets", form, "Identifier: Packages"], capture_output=True, text=True, check=False
@@ -95,6 +95,6 @@ def mirror(label: str = "Debian") -> list[str]:
 
 
 def apt_options() -> list[str]:
-    """Return this host's apt options for proxies and for checks that are switched off."""
+    """Return this host's apt options for proxies and for disabled checks."""
     dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True).stdout
     return re.findall(r'^Acquire::(?:https?::.*|Check-.*) ".+";$', dump, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Sees every packet that goes out or comes in by any interface of the network that it is started in."""
+"""Record every packet on all interfaces of the network namespace in which it starts."""
 
 import socket
 import struct
@@ -13,7 +13,7 @@ IPV4, TCP, UDP = 0x0800, 6, 17
 
 
 class Packet(NamedTuple):
-    """`ports` are the source's and the destination's; none where the protocol has none."""
+    """`ports` holds the source port and the destination port, or nothing if the protocol has no ports."""
 
     interface: str
     protocol: str
@@ -23,7 +23,7 @@ class Packet(NamedTuple):
 
 
 class Sniffer:
-    """``with`` listens; `packets` are those so far."""
+    """``with`` starts and stops listening; `packets` holds the packets so far."""
 
     def __init__(self) -> None:
         self.packets: list[Packet] = []
@@ -51,15 +51,15 @@ class Sniffer:
 
 
 @contextmanager
-def leading_somewhere(leader: int) -> Iterator[None]:
-    """A machine's network has a default route, into a cable that nobody listens at: what it sends can be seen."""
+def default_route(leader: int) -> Iterator[None]:
+    """Give the machine's network a default route into a virtual cable without a listener, so that packets are sent."""
 
     def ip(*words: str) -> None:
         subprocess.run(["nsenter", f"--target={leader}", "--net", "ip", *words], check=True)
 
     ip("link", "add", "outward", "type", "veth", "peer", "name", "nowhere")
     for interface in ("outward", "nowhere"):
-        ip("link", "set", interface, "addrgenmode", "none")  # no packets of the kernel's own
+        ip("link", "set", interface, "addrgenmode", "none")  # prevents the kernel's own packets
         ip("link", "set", interface, "up")
     ip("address", "add", "192.0.2.2/24", "dev", "outward")
     ip("neighbour", "add", "192.0.2.1", "lladdr", "02:00:00:00:00:01", "dev", "outward", "nud", "permanent")

@@ -1,4 +1,4 @@
-"""The package for the Raspberry Pi, cross-built, in a root folder of its own architecture whose code is emulated."""
+"""Test the cross-built package for the Raspberry Pi in an emulated arm64 root folder."""
 
 import subprocess
 import time
@@ -14,7 +14,7 @@ from tests.appliance.debs import built
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 FORMAT = Path("/usr/lib/binfmt.d/qemu-aarch64.conf")
 EMULATED = """[Service]
-# What qemu 7.2 cannot do: ONNX Runtime crashes of what it shows there, and user namespaces fail.
+# qemu 7.2 shows CPU data that crashes ONNX Runtime, and has no user namespaces.
 InaccessiblePaths=/sys/devices/system/cpu
 PrivateUsers=no
 WatchdogSec=300
@@ -24,7 +24,7 @@ TimeoutStartSec=300
 
 @pytest.fixture
 def emulator(_can_boot: None, long_run: bool) -> Iterator[None]:
-    """The kernel runs arm64's programs by qemu, at least until the end of the test."""
+    """Make the kernel run arm64 programs with qemu until the end of the test."""
     if not long_run:
         pytest.skip("NOT TESTED: the package for arm64, which is for --long: it is emulated, and takes minutes")
     if not FORMAT.exists():

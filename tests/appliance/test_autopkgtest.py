@@ -1,4 +1,4 @@
-"""debian/tests as Debian runs them: autopkgtest on this host, the package installed and tried on a booted machine.
+"""Run debian/tests as Debian does: autopkgtest on this host installs and tests the package on a booted machine.
 
 It reaches the machine by ssh, over the loopback of the machine's own network.
 """
@@ -17,18 +17,18 @@ PrintFigure = Callable[[str], None]
 
 
 def source_tree(folder: Path) -> Path:
-    """What autopkgtest wants of one, as it is after the package was built."""
+    """Make the part of a source tree that autopkgtest reads, as it is after a build."""
     debian = folder / "debian"
     debian.mkdir(parents=True)
     for name in ("changelog", "control"):
         shutil.copy(ROOT / "debian" / name, debian)
     shutil.copytree(ROOT / "debian/tests", debian / "tests")
-    (debian / "files").touch()  # by which it knows a tree that is built
+    (debian / "files").touch()  # marks the tree as built
     return folder
 
 
 def let_in(machine: Machine, key: Path) -> None:
-    """Whoever has `key`, which is made, may log in to the machine as root."""
+    """Make the key `key`, and let its holder log in to the machine as root."""
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     machine.write("/root/.ssh/authorized_keys", key.with_suffix(".pub").read_text(), 0o600)
 
@@ -52,7 +52,7 @@ def test_the_packages_own_tests_pass(
             timeout=PATIENCE,
         )
     said = done.stdout + done.stderr
-    # It ends with 2 when a test was skipped, and with 8 when there was none.
+    # autopkgtest exits with 2 if a test was skipped, and with 8 if there was none.
     assert done.returncode == 0, said[-5000:]
     passed = [line.split()[0] for line in done.stdout.splitlines() if line.split()[1:] == ["PASS"]]
     assert "labels" in passed, said[-5000:]

@@ -14,17 +14,17 @@ from tests.appliance.debs import Deb, built
 from tests.appliance.workshop import workshop
 
 BY_DEBHELPER = re.compile(r"^# Automatically added by (\w+)/.*?^# End automatically added section$", re.DOTALL | re.M)
-"""Its part of the maintainers' scripts, which each version of it words in its own way."""
+"""debhelper's part of the maintainer scripts, whose wording depends on the debhelper version."""
 
 
 def members(deb: Deb) -> dict[str, bytes]:
-    """Of the archive that a package is."""
+    """Return the members of the ar archive that a package is, by name."""
     names = subprocess.run(["ar", "t", deb.path], capture_output=True, text=True, check=True).stdout.split()
     return {name: subprocess.run(["ar", "p", deb.path, name], capture_output=True, check=True).stdout for name in names}
 
 
 def control(deb: Deb, folder: Path) -> dict[str, str]:
-    """What it tells dpkg, and its scripts, but for debhelper's part of those."""
+    """Return the control files and maintainer scripts, without debhelper's part of the scripts."""
     subprocess.run(["dpkg-deb", "--control", deb.path, folder], check=True)
     return {file.name: BY_DEBHELPER.sub(r"\1", file.read_text()) for file in folder.iterdir()}
 
@@ -46,7 +46,7 @@ def test_a_clean_clone_builds_the_same_package_on_each(
         assert deb
         debs[release] = deb
     one, other = debs.values()
-    assert members(one)["data.tar.xz"] == members(other)["data.tar.xz"], "what is installed, to the byte"
+    assert members(one)["data.tar.xz"] == members(other)["data.tar.xz"], "the installed files differ"
     assert control(one, tmp_path / "one") == control(other, tmp_path / "other")
     sboms = [(tmp_path / f"dist-{release}" / f"{deb.path.stem}.cdx.json").read_bytes() for release, deb in debs.items()]
     assert sboms[0] == sboms[1]

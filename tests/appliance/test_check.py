@@ -1,4 +1,4 @@
-"""``sudo camiohookd check`` judges as the service: as its user, in its sandbox, with its drop-ins."""
+"""``sudo camiohookd check`` runs as the service would: as its user, in its sandbox, with its drop-ins."""
 
 from collections.abc import Iterator
 
@@ -29,7 +29,7 @@ def test_says_ok_beside_the_running_service_and_does_not_disturb_it(box: Applian
     assert (status, said.splitlines()[-1]) == (0, "ok"), said
     assert "warning: events are received by plain http on 0.0.0.0:8000" in said
     assert box.pid == pid
-    box.machine.run("camiohookd", "queue", "list")  # by the control socket in the runtime folder
+    box.machine.run("camiohookd", "queue", "list")  # check uses the control socket in the runtime folder
     assert "camiohookd-once" not in box.machine.output("systemctl", "list-units", "--all", "--no-legend")
 
 

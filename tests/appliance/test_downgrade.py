@@ -1,4 +1,4 @@
-"""Back to a package older than the one that wrote the queue: refused before anything changes, or else by the daemon."""
+"""Downgrade to a package that cannot read the queue: apt refuses it, or else the daemon refuses to start."""
 
 import re
 import shutil
@@ -26,7 +26,7 @@ def newer_deb(deb: Deb, tmp_path_factory: pytest.TempPathFactory) -> Deb:
 
 @pytest.fixture
 def box(release: str, boot: Boot, deb: Deb, newer_deb: Deb) -> Iterator[Appliance]:
-    """A machine with the newer package, and an event waiting in its queue; this one lies beside, to be installed."""
+    """Yield a machine with the newer package and an event in its queue. The package under test is copied to it."""
     with boot(release) as machine:
         appliance = Appliance(machine)
         appliance.install(newer_deb.path)
@@ -40,7 +40,7 @@ def box(release: str, boot: Boot, deb: Deb, newer_deb: Deb) -> Iterator[Applianc
 
 
 def version(box: Appliance) -> str:
-    """Of the package that is installed, and nothing left to do about it."""
+    """Return the version of the package, which must be installed and fully configured."""
     shown = box.machine.output("dpkg-query", "--show", "--showformat=${db:Status-Abbrev}${Version}", "camiohookd")
     assert box.machine.output("dpkg", "--audit") == ""
     assert shown.startswith("ii "), shown
@@ -48,7 +48,7 @@ def version(box: Appliance) -> str:
 
 
 def downgrade(box: Appliance, *options: str) -> tuple[int, str]:
-    """What apt ended with, and said."""
+    """Try to install the older package; return apt's exit status and output."""
     done = box.machine.run("apt-get", "install", "--yes", *options, OLD_ONE, check=False)
     return done.returncode, done.stdout + done.stderr
 
@@ -86,7 +86,7 @@ def test_the_older_version_works_after_moving_the_queue_away_and_never_changes_a
         assert box.status(f"{HOOK}/tasks/") == 200
         assert box.pending() == 0
 
-    # As a backup of the newer one's might be brought back.
+    # As if the owner restored a backup of the newer version's queue.
     machine.run("systemctl", "stop", UNIT)
     machine.run("sh", "-euc", f"rm -r {STATE} && mv {STATE}.newer {STATE}")
     before = contents(machine.path(STATE))

@@ -1,4 +1,4 @@
-"""What apt leaves: a service that runs, a key that nobody knows, and a word on what to do next."""
+"""After installation by apt: the service runs, it has a secret key, and apt's output says what to do next."""
 
 import re
 import stat
@@ -32,7 +32,7 @@ def test_the_service_is_enabled_and_ready_when_apt_ends(
 
 
 def test_answers_when_apt_ends_after_under_five_seconds_of_cpu_time(installed: Appliance) -> None:
-    """Work, because what the clock says depends on who else uses this host; the figure above is the clock's."""
+    """Test CPU time, because elapsed time depends on the host's load; the figure above is elapsed time."""
     assert installed.at_install.answered == 200
     assert int(installed.at_install.service["CPUUsageNSec"]) / 1e9 < START_LIMIT
 
@@ -84,7 +84,7 @@ def test_the_owners_commands_work(installed: Appliance, camio: FakeCamioThread) 
 
 
 def test_serve_warns_root(installed: Appliance) -> None:
-    """It ends at once, because the port and the state are the service's."""
+    """`serve` ends at once, because the service holds the port and the state folder."""
     assert installed.service["ActiveState"] == "active", UNIT
     done = installed.machine.run("camiohookd", "serve", check=False)
     assert re.search("(?i)warn.*root|root.*", done.stderr)

@@ -1,4 +1,4 @@
-"""docs/install.md, followed word for word on a fresh machine by its owner, who may use sudo."""
+"""Follow docs/install.md word for word on a fresh machine, as an owner who may use sudo."""
 
 import os
 import re
@@ -27,7 +27,7 @@ def section(title: str) -> str:
 
 
 def typed_on_the_box() -> list[str]:
-    """What stands in the blocks of the section that are not the checkout's, then the two ways to be rid of it."""
+    """Return the commands in the section's blocks for the box, then the two commands that remove the package."""
     text = section("Install it on the box")
     blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     commands = "".join(block for language, block in blocks if not language).splitlines()
@@ -35,7 +35,7 @@ def typed_on_the_box() -> list[str]:
 
 
 class Owner:
-    """Sits at a terminal in the home folder, where the package lies."""
+    """An owner at a terminal, in the home folder that holds the package."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
@@ -46,7 +46,7 @@ class Owner:
         shutil.copy(deb.path, self._machine.path("/home/owner"))
 
     def types(self, command: str, answer: str = "") -> str:
-        """What stands on the screen at the end; `answer` is typed when the command asks, and not before."""
+        """Run a command and return the terminal's text. Type `answer` as soon as the command asks for it."""
         script = f"cd && exec script --quiet --return --command {shlex.quote(command)} /dev/null"
         shown = ""
         with subprocess.Popen(
@@ -70,7 +70,7 @@ class Owner:
 
 @contextmanager
 def camios_api() -> Iterator[str]:
-    """Where it is; what it is told is in `CamiosApi.received`."""
+    """Run a fake of Camio's API and yield its URL. `CamiosApi.received` collects what it gets."""
     CamiosApi.received = []
     with ThreadingHTTPServer(("127.0.0.1", 0), CamiosApi) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -95,7 +95,7 @@ def test_following_the_page_installs_and_removes_a_working_box(release: str, boo
         assert key not in said
         with machine.network():
             assert appliance.status(f"{HOOK}/tasks/") == 200
-            # The one thing that cannot be had here is Camio's own API.
+            # Only Camio's own API has to be replaced here.
             with camios_api() as api:
                 shown = owner.types(f"{create} --api {api}", answer=f"{TOKEN}\n")
         assert key not in shown

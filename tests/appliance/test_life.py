@@ -1,4 +1,4 @@
-"""The service on a bad day: reloads, hangs, kills and power cycles, and no event is lost."""
+"""Reload, hang, kill and power-cycle the service: no event is lost."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -70,7 +70,7 @@ def test_restarts_a_hanging_daemon_and_loses_no_event(installed: Appliance, cami
     installed.post(camio, "waiting")
     before = installed.pid
     installed.signal("STOP")
-    installed.post(camio, "knocking")  # into the backlog: it is answered by the next one
+    installed.post(camio, "knocking")  # waits in the socket's backlog until the next process accepts it
     installed.wait_until_started_again(before)
     assert "Watchdog timeout" in installed.log()
     camio.answer_with(lambda event_id, nth: ScriptedResponse())
@@ -124,7 +124,7 @@ def test_delivers_the_backlog_after_a_reboot(installed: Appliance) -> None:
 
 
 def test_a_restart_listens_on_a_changed_address_and_closes_the_old_one(installed: Appliance) -> None:
-    """Though systemd keeps the sockets over a restart."""
+    """systemd keeps the listening sockets over a restart."""
     installed.configure("[hook]\nlisten = '127.0.0.1:8080'\n")
     installed.restart()
     with installed.machine.network():
@@ -151,7 +151,7 @@ def test_a_bad_config_exits_with_78_once_and_a_restart_with_a_repaired_one_works
 
 
 def test_the_journal_contains_no_secret(installed: Appliance) -> None:
-    """All of it, of every boot and unit, after all of the above."""
+    """Search the whole journal, of every boot and unit, after the tests above."""
     journal = installed.machine.output("journalctl", "--output=export", "--no-pager", "--all")
     assert "camiohookd" in journal
     assert installed.key not in journal
@@ -160,7 +160,7 @@ def test_the_journal_contains_no_secret(installed: Appliance) -> None:
 def test_the_journal_has_one_identifier_priorities_and_short_lines(installed: Appliance) -> None:
     entries = [entry for entry in installed.entries("--unit", UNIT) if entry.get("_PID") != "1"]
     assert {entry["SYSLOG_IDENTIFIER"] for entry in entries} == {"camiohookd"}
-    assert {entry["PRIORITY"] for entry in entries} >= {"3", "6"}, "errors, and what is usual"
+    assert {entry["PRIORITY"] for entry in entries} >= {"3", "6"}, "errors and usual lines"
     messages = [entry["MESSAGE"] for entry in entries]
     assert all(isinstance(message, str) and not message.startswith("<") for message in messages)
     assert max(map(len, messages)) < 400

@@ -1,4 +1,4 @@
-"""The package as a file, and its units as systemd's own tools see them."""
+"""Check the package's file, and its units with systemd's own tools."""
 
 import re
 import shutil
@@ -38,13 +38,13 @@ def test_lintian_reports_nothing(deb: Deb, print_figure: PrintFigure) -> None:
 
 
 def test_piuparts_finds_no_leftover_files(deb: Deb, release: str, _can_boot: None, print_figure: PrintFigure) -> None:
-    """Install, remove, purge, in a root folder that does not run: what is on the disk after is what was before."""
+    """Install, remove and purge in a root folder that is not booted: afterwards the disk is as before."""
     if shutil.which("piuparts") is None:
         not_here("what piuparts says", "there is no piuparts: apt install piuparts")
     root = roots.root_folder(release, own_architecture())
     options = [f"--distribution={release}", f"--existing-chroot={root}"]
     options += [f"--mirror={url} main" for url in roots.mirror()]
-    options.append("--ignore=/var/cache/debconf/tmp.ci/")  # apt-utils makes it when anything is installed
+    options.append("--ignore=/var/cache/debconf/tmp.ci/")  # apt-utils makes it at any installation
     done = subprocess.run(["piuparts", *options, deb.path], capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stdout[-5000:]
     assert "PASS: All tests." in done.stdout
@@ -53,7 +53,7 @@ def test_piuparts_finds_no_leftover_files(deb: Deb, release: str, _can_boot: Non
 
 @pytest.mark.parametrize("unit", INSTANCES)
 def test_systemd_analyze_accepts_the_units(installed: Appliance, unit: str) -> None:
-    # A small Debian has no man; that the pages are there is seen to by the next test.
+    # A minimal Debian has no man program. The next test checks that the pages exist.
     done = installed.machine.run("systemd-analyze", "verify", "--man=no", unit)
     assert done.stdout + done.stderr == ""
 
@@ -71,7 +71,7 @@ def exposure(installed: Appliance, unit: str = UNIT) -> float:
 def test_the_services_exposure_is_low(installed: Appliance, release: str, print_figure: PrintFigure) -> None:
     base = exposure(installed)
     file = "/usr/share/camiohookd/accelerator.conf"
-    installed.machine.run("groupadd", "--force", "--system", "render")  # udev's, which a container has none of
+    installed.machine.run("groupadd", "--force", "--system", "render")  # udev makes this group; a container has no udev
     installed.machine.run("sh", "-euc", documented_command(installed.machine.path(file)))
     with_accelerator = exposure(installed)
     service = installed.service

@@ -1,4 +1,4 @@
-"""What is left of the package when it goes: everything that is the owner's, and after a purge nothing."""
+"""Remove the package: the owner's files stay. Purge it: nothing stays."""
 
 import re
 from collections.abc import Iterator
@@ -12,16 +12,16 @@ from tests.appliance.machine import Machine, wait_until
 from tests.appliance.tunnels import TUNNEL, Cable, answers, set_up
 
 GROWN = {"/etc/passwd-", "/etc/shadow-", "/etc/group-", "/etc/gshadow-", "/etc/.pwd.lock", "/etc/systemd/system"}
-"""What adding any user to a system leaves."""
+"""Files that adding any system user leaves."""
 
 ELSEWHERE = re.compile(r"/(proc|sys|var/log|var/cache/apt|var/cache/ldconfig|root)/")
 
 
 class Before:
-    """What a machine was like before the package came."""
+    """The files and accounts of a machine before the installation."""
 
     def __init__(self, machine: Machine) -> None:
-        machine.run("groupadd", "--force", "--system", "render")  # udev's, which a container has none of
+        machine.run("groupadd", "--force", "--system", "render")  # udev makes this group; a container has no udev
         self.machine = machine
         self._files, self._accounts = files_of(machine.root).keys(), self._lines("passwd", "group", "shadow")
 
@@ -29,7 +29,7 @@ class Before:
         return files_of(self.machine.root).keys() - self._files
 
     def is_now(self) -> None:
-        """But for the journal, all is as it was."""
+        """Check that everything except the journal is as before."""
         assert self.new_files() - GROWN == set()
         assert self._files - files_of(self.machine.root).keys() == set()
         assert self._lines("passwd", "group", "shadow") - self._accounts == set()

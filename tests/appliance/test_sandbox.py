@@ -1,4 +1,4 @@
-"""The unit's sandbox, probed by code that runs in it: an owner's labeler, whose labels say what it could do."""
+"""Probe the unit's sandbox with an owner's labeler: its labels name the actions that succeeded."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ MAY = {
     "read the settings",
     *(f"write its own {folder}" for folder in ITS_OWN),
 }
-"""Labels of what the service needs; the probe can tell what works from what does not."""
+"""Labels of actions that the service needs. They show that the probe can succeed."""
 
 
 def test_code_in_the_service_has_only_the_rights_it_needs(installed: Appliance, camio: FakeCamioThread) -> None:
@@ -42,6 +42,6 @@ def test_code_in_the_service_has_only_the_rights_it_needs(installed: Appliance, 
 def test_the_daemon_itself_has_no_privileges(installed: Appliance, what: str) -> None:
     status = installed.machine.path(f"/proc/{installed.pid}/status")
     text = installed.machine.output("cat", f"/proc/{installed.pid}/status")
-    assert not status.exists(), "read in the machine, not in its folder"
+    assert not status.exists(), "read inside the machine, not through its root folder"
     found = dict(line.split(":", 1) for line in text.splitlines())
     assert int(found[what], 16) == {"NoNewPrivs": 1, "Seccomp": 2, "CapBnd": 0}[what]

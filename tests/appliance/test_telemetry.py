@@ -1,6 +1,6 @@
-"""The installed daemon, in a network that leads somewhere, sends nothing that is not ours and leaves no file behind.
+"""The installed daemon, in a network with a default route, sends no foreign packet and leaves no file behind.
 
-ONNX Runtime reports home unless told not to. The control is the packaged ONNX Runtime without us.
+ONNX Runtime sends telemetry unless told not to. The control runs the packaged ONNX Runtime without camiohookd.
 """
 
 import subprocess
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.appliance.appliance import CAMIO_PORT, PYTHON, STATE, Appliance
 from tests.appliance.machine import PATIENCE
-from tests.appliance.sniffer import Packet, Sniffer, leading_somewhere
+from tests.appliance.sniffer import Packet, Sniffer, default_route
 from tests.support.threaded_simulator import FakeCamioThread
 
 WATCHER = Path(__file__).parents[1] / "integration/lookup_watcher.py"
@@ -27,7 +27,7 @@ sys.stdin.read()
 
 @contextmanager
 def control(appliance: Appliance) -> Iterator[str]:
-    """What ONNX Runtime looks up first when it is left alone; it is in a network of its own."""
+    """Run ONNX Runtime without camiohookd in a network of its own; yield the first name that it looks up."""
     machine = appliance.machine
     machine.write("/etc/resolv.conf", "nameserver 192.0.2.53\n")
     machine.write("/root/lookup_watcher.py", WATCHER.read_text())
@@ -48,7 +48,7 @@ def is_ours(packet: Packet) -> bool:
 def test_looks_up_no_name_sends_no_packet_and_leaves_no_file(installed: Appliance) -> None:
     machine = installed.machine
     with (
-        leading_somewhere(machine.leader),
+        default_route(machine.leader),
         machine.network(),
         Sniffer() as sniffer,
         FakeCamioThread(port=CAMIO_PORT) as camio,
@@ -57,12 +57,12 @@ def test_looks_up_no_name_sends_no_packet_and_leaves_no_file(installed: Applianc
             installed.restart()
         installed.post(camio, "watched")
         camio.wait_until(lambda arrived: arrived["watched"] != [], PATIENCE)
-        # The service has labelled already when the control starts, so it has had the longer time when that has asked.
+        # The service labelled before the control starts, so it had more time to look up a name than the control.
         with control(installed) as asked:
-            assert asked.startswith("asked"), "ONNX Runtime looks up no name without us either: this test sees nothing"
-        assert any(is_ours(packet) for packet in sniffer.packets), "the sniffer sees nothing"
+            assert asked.startswith("asked"), "the control looked up no name, so this test proves nothing"
+        assert any(is_ours(packet) for packet in sniffer.packets), "the sniffer recorded no packet"
         assert [packet for packet in sniffer.packets if not is_ours(packet)] == []
-    assert machine.path("/root/.cache/Microsoft").exists(), "ONNX Runtime leaves no file without us either"
+    assert machine.path("/root/.cache/Microsoft").exists(), "the control left no file, so this test proves nothing"
     files = machine.output("find", "/", "/run", "/tmp", "/dev/shm", "-xdev", "-user", "camiohookd").splitlines()
     assert files
     assert [file for file in files if not file.startswith(OUR_FOLDERS)] == []

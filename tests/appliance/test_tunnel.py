@@ -1,4 +1,4 @@
-"""The reverse tunnel, as tunnel.example sets it up, to OpenSSH's sshd on a second machine behind a cable."""
+"""Test the reverse tunnel of tunnel.example, to OpenSSH's sshd on a second machine."""
 
 import urllib.request
 from collections.abc import Iterator
@@ -13,19 +13,19 @@ from tests.support.daemon_process import event_body
 from tests.support.threaded_simulator import FakeCamioThread
 
 CUT_SECONDS = 120.0
-"""Until ssh and sshd have both noticed: 45 s each, and ssh tries again every 5 s."""
+"""Seconds until ssh and sshd have both noticed a cut (45 s each), and ssh has tried again (every 5 s)."""
 
 
 @pytest.fixture
 def relay(installed: Appliance, release: str, boot: Boot) -> Iterator[Machine]:
-    """A host that the box may log in to; the box's tunnel leads there."""
+    """Yield a host that the box may log in to, at the other end of the tunnel."""
     with boot(release) as relay:
         yield relay
 
 
 @pytest.fixture
 def tunnel(installed: Appliance, relay: Machine) -> Iterator[Cable]:
-    """As tunnel.example says it is set up."""
+    """Set up the tunnel as tunnel.example says, and yield its cable."""
     box = installed.machine
     cable = Cable(box, relay)
     cable.plug_in()
@@ -35,7 +35,7 @@ def tunnel(installed: Appliance, relay: Machine) -> Iterator[Cable]:
 
 
 def comes_back_labelled(installed: Appliance, relay: Machine, camio: FakeCamioThread, name: str) -> bool:
-    """Of an event that is posted to the relay's port."""
+    """Post an event to the relay's port, and return whether its labels come back."""
     request = urllib.request.Request(installed.url, event_body(camio.callback_url(name)))
     with relay.network(), urllib.request.urlopen(request, timeout=PATIENCE) as answer:
         assert answer.status == 200
@@ -61,7 +61,7 @@ def test_labels_an_event_through_the_tunnel_and_reconnects_after_a_cut(
     wait_until(lambda: answers(relay), lambda: f"the relay's port leads to the box:\n{why()}")
     assert comes_back_labelled(installed, relay, camio, "through")
     if release != next(iter(RELEASES)) and not long_run:
-        return  # the same ssh waits the same minute
+        return  # a minute of waiting; one release is enough without --long
     before = installed.machine.properties(TUNNEL)["MainPID"]
     tunnel.cut()
     assert not answers(relay)

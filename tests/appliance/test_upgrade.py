@@ -1,4 +1,4 @@
-"""From an older package to this one while events come in, and back, which is refused where it would cost events."""
+"""Upgrade from an older package while events arrive; a downgrade that would lose events is refused."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,16 +14,16 @@ from tests.faults.test_kills import Load
 from tests.support.threaded_simulator import FakeCamioThread
 
 CONFFILE_AS_IT_IS = "-o Dpkg::Options::=--force-confold"
-"""What unattended upgrades do where both the owner and the package changed a file."""
+"""The option that unattended upgrades use if both the owner and the package changed a file."""
 
 BACK_IN_TIME = f"""[Service]
 ExecStopPost=+/bin/sh -c 'test -e /root/done || {{ {PYTHON} /root/old_state.py {STATE} && touch /root/done; }}'
 """
-EDITED = f"# The owner's own words.\n{FOR_TESTS}"
+EDITED = f"# The owner's own comment.\n{FOR_TESTS}"
 
 
 class StrictLoad(Load):
-    """Notes whoever was turned away, too."""
+    """Record refused and failed posts, too."""
 
     def __init__(self, camio: FakeCamioThread, url: str) -> None:
         super().__init__(camio, url)
@@ -49,7 +49,7 @@ def older_deb(deb: Deb, tmp_path_factory: pytest.TempPathFactory) -> Deb:
 
 @pytest.fixture
 def old(release: str, boot: Boot, older_deb: Deb) -> Iterator[Appliance]:
-    """A machine with the older package, its settings edited."""
+    """Yield a machine with the older package and edited settings."""
     with boot(release) as machine:
         appliance = Appliance(machine)
         appliance.install(older_deb.path)
@@ -106,6 +106,6 @@ def test_never_changes_the_state_of_a_newer_version_and_logs_what_to_do(installe
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Of its files but the lock, which says who looked last."""
+    """Return the contents of the folder's files, without the lock, which names its last holder."""
     files = (file for file in folder.rglob("*") if file.is_file() and file.name != "lock")
     return {str(file): file.read_bytes() for file in files}

@@ -1,4 +1,4 @@
-"""Reverse tunnels as tunnel.example sets them up, from the box to a host behind a cable: another machine."""
+"""Set up reverse tunnels as tunnel.example says, from the box to another machine."""
 
 import re
 import subprocess
@@ -14,7 +14,7 @@ BOX_ADDRESS, RELAY_ADDRESS = "198.51.100.2", "198.51.100.1"
 
 @dataclass
 class Cable:
-    """Between the networks of two machines."""
+    """A virtual cable between the networks of two machines."""
 
     box: Machine
     relay: Machine
@@ -38,7 +38,7 @@ def _ip(machine: Machine, *words: str) -> None:
 
 
 def set_up(box: Machine, relay: Machine) -> None:
-    """The steps of tunnel.example, with the names that the owner fills in."""
+    """Carry out the steps of tunnel.example, with the owner's values filled in."""
     example = box.path(EXAMPLE).read_text()
     filled_in = example.replace("NAME", "relay").replace("your.host", RELAY_ADDRESS)
     make_key, scan, authorized, *after = re.findall(r"^#      (\S.*)$", filled_in, re.MULTILINE)
@@ -58,6 +58,6 @@ def set_up(box: Machine, relay: Machine) -> None:
 
 
 def answers(machine: Machine) -> bool:
-    """Whether the daemon answers on a machine's own port 8000."""
+    """Return whether the daemon answers on the machine's own port 8000."""
     done = machine.run("curl", "--silent", "--fail", "--max-time", "10", f"{HOOK}/tasks/", check=False)
     return done.returncode == 0

@@ -1,11 +1,11 @@
-"""A fresh Debian to build and test in: a root folder that is not booted, with a clone of what is committed here.
+"""Make a fresh Debian to build and test in: a root folder that is not booted, with a clone of the committed files.
 
-It reaches Debian's packages and Python's in the way that this host does. As a command, it runs one command line there:
+It uses this host's settings for apt and pip. As a command, it runs one command line there:
 
     python3 -m tests.appliance.workshop [--root] RELEASE COMMAND...
 
-The root folder is made by mmdebstrap, with what the README asks for and nothing else; the command runs as a new user,
-or with ``--root`` as root. Its exit status is the command's. Takes root, and mmdebstrap.
+mmdebstrap makes the root folder with the packages that the README names. The command runs as a new user, or with
+``--root`` as root. The exit status is the command's. This needs root and mmdebstrap.
 """
 
 import argparse
@@ -26,10 +26,10 @@ from tests.appliance import roots
 from tests.support.checkout import ROOT
 
 BUILDING = ("ca-certificates", "git", "sudo")
-"""What a person adds to the smallest Debian to clone the project and build the package."""
+"""Packages that a minimal Debian lacks to clone the project and build the package."""
 
 TESTING = ("git", "openssl", "python3-venv")
-"""What the README asks for before ``./build.sh test``."""
+"""Packages that the README names before ``./build.sh test``."""
 
 USER = "builder"
 CERTIFICATES = "usr/local/share/ca-certificates"
@@ -48,13 +48,13 @@ class Workshop:
     clone: Path
 
     def types(self, command: str) -> str:
-        """Run `command` as the user, in the clone, and return its output and errors; fail with them if it fails."""
+        """Run `command` as the user in the clone, and return its output and errors. If it fails, fail with them."""
         done = self._run(*self._as_user(f"{command} 2>&1"))
         assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout[-5000:]}{done.stderr}"
         return done.stdout
 
     def shows(self, command: str, *, as_root: bool = False) -> int:
-        """Run `command` in the clone, as the user or as root; its output is this process's. Returns its status."""
+        """Run `command` in the clone, as the user or as root, with this process's output. Return its exit status."""
         line = self._as_root(command) if as_root else self._as_user(command)
         return subprocess.run(self._inside(*line), stdin=subprocess.DEVNULL, check=False).returncode
 
@@ -93,7 +93,7 @@ class Workshop:
 def workshop(
     release: str, architecture: str, folder: Path, packages: roots.Packages = BUILDING, owner: str = USER
 ) -> Iterator[Workshop]:
-    """A fresh `release` with `packages`, a new user, and a clone that belongs to `owner`."""
+    """Yield a fresh `release` with `packages`, a new user, and a clone that belongs to `owner`."""
     with roots.layer(release, architecture, folder, packages) as root:
         home = root / ("root" if owner == "root" else f"home/{USER}")
         made = Workshop(root, home / "camiohookd")
@@ -101,7 +101,7 @@ def workshop(
         if "sudo" in packages:
             (root / "etc/sudoers.d/builder").write_text(f"{USER} ALL=(root) NOPASSWD: /usr/bin/apt-get\n")
         _reach_packages(root, release)
-        if (root / "usr/sbin/update-ca-certificates").exists():  # python3-venv brings it, too
+        if (root / "usr/sbin/update-ca-certificates").exists():  # python3-venv depends on it
             made.as_root("update-ca-certificates")
         subprocess.run(["git", "clone", "--quiet", "--no-local", ROOT, made.clone], check=True)
         made.as_root("chown", "--recursive", f"{owner}:", f"/{home.relative_to(root)}")
@@ -121,13 +121,13 @@ def _reach_packages(root: Path, release: str) -> None:
 
 
 def _pip_settings(root: Path) -> list[str]:
-    """Return the settings of this host's pip, without those that name files that `root` lacks."""
+    """Return the settings of this host's pip, without those that name files missing in `root`."""
     told = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True)
     settings = {}
     for name, text in sorted(re.findall(r"^((?:global|:env:)\.\S+?)=(.*)$", told.stdout, re.MULTILINE), reverse=True):
         value = str(literal_eval(text))
         if all((root / file).exists() for file in re.findall(r"(?:^|\s)(?:file://)?/(\S+)", value)):
-            settings[name.partition(".")[2]] = " ".join(value.split())  # the environment's come last and win
+            settings[name.partition(".")[2]] = " ".join(value.split())  # the environment's come last and override
     return [f"{name} = {value}" for name, value in settings.items()]
 
 

@@ -1,4 +1,4 @@
-"""Bodies and heads that lie about themselves, on the real daemon: a clear answer, and no growth in memory."""
+"""Send false, huge and malformed bodies and headers to the real daemon: it answers clearly, its memory stays small."""
 
 import base64
 import gzip
@@ -25,7 +25,7 @@ PATIENCE = 60
 MEGABYTE = 1024 * 1024
 LIMIT = 4 * MEGABYTE
 NOBODY = "http://127.0.0.1:1"
-GROWTH = 40 * MEGABYTE  # of memory: several bodies of the limit, packed and unpacked, and what Python keeps of it
+GROWTH = 40 * MEGABYTE  # bytes: room for several packed and unpacked bodies, and for what Python's allocator keeps
 
 numbers = count()
 
@@ -41,13 +41,13 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         "CAMIOHOOKD_IMAGES_MAX_PIXELS": "10000",
     }
     with Daemon(tmp_path_factory.mktemp("bodies"), NOBODY, settings) as running:
-        requests.post(running.url, event(), timeout=PATIENCE)  # what is loaded at the first event counts as no growth
+        requests.post(running.url, event(), timeout=PATIENCE)  # do not count what loads with the first event
         yield running
 
 
 @pytest.fixture
 def bounded(daemon: Daemon) -> Iterator[Daemon]:
-    """The daemon, which has not grown much at the end."""
+    """Yield the daemon, and check afterwards that its memory has grown little."""
     before = daemon.memory()
     yield daemon
     assert daemon.memory() - before < GROWTH
@@ -59,7 +59,7 @@ def event(**fields: object) -> bytes:
 
 
 def post(daemon: Daemon, body: bytes, **headers: str) -> tuple[int, str]:
-    """The status, and the code of the error or what has become of the event."""
+    """Return the HTTP status, and the event's status or the error's code."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     answer = requests.post(daemon.url, body, headers=named, timeout=PATIENCE)
     told = answer.json()
@@ -97,7 +97,7 @@ def test_the_limit_applies_to_the_unpacked_bytes(daemon: Daemon) -> None:
 
 @cache
 def bomb() -> bytes:
-    """A gigabyte of spaces in gzip, a thousandth as long."""
+    """Return one gigabyte of spaces, packed with gzip into about a megabyte."""
     packer = zlib.compressobj(9, wbits=16 + zlib.MAX_WBITS)
     some = b" " * MEGABYTE
     return b"".join([*(packer.compress(some) for _ in range(1024)), packer.flush()])
@@ -164,7 +164,7 @@ def test_limits_nesting_images_and_base64(bounded: Daemon) -> None:
 def test_32_mb_of_base64_take_a_few_copies_and_are_freed(
     tmp_path: Path, picture_bytes: str, status: int, code: str
 ) -> None:
-    """Where it is longer than a picture may be, and where it is not: then it is no picture."""
+    """The base64 is longer than a picture may be, or short enough but not a picture."""
     letters = "A" * (32 * MEGABYTE - 1024)
     body = event(images=[{"timestamp": "2017-05-05T01:31:00", "image_b64": letters}])
     assert len(body) <= 32 * MEGABYTE
@@ -179,7 +179,7 @@ def test_32_mb_of_base64_take_a_few_copies_and_are_freed(
 def wait_for(condition: Callable[[], bool]) -> None:
     ends = time.monotonic() + PATIENCE
     while not condition():
-        assert time.monotonic() < ends, "it did not happen in time"
+        assert time.monotonic() < ends, "timed out"
         time.sleep(0.05)
 
 
@@ -187,7 +187,7 @@ def test_a_picture_with_too_many_pixels_is_not_decoded(bounded: Daemon) -> None:
     file = io.BytesIO()
     Image.new("RGB", (16, 16)).save(file, "JPEG")
     picture = bytearray(file.getvalue())
-    size = picture.index(b"\xff\xc0") + 5  # of the frame (ITU-T T.81, B.2.2): height and width, two bytes each
+    size = picture.index(b"\xff\xc0") + 5  # height and width in the frame header, two bytes each (ITU-T T.81, B.2.2)
     picture[size : size + 4] = b"\xff" * 4
     answer = requests.post(bounded.url, event_body(f"{NOBODY}/pixels", pictures=[bytes(picture)]), timeout=PATIENCE)
     assert answer.status_code == 200
@@ -204,7 +204,7 @@ def test_a_body_shorter_than_declared_is_a_408_and_a_longer_one_a_bad_request(da
         assert read_answer(connection)[0] == 408
     with connect(daemon) as connection:
         connection.sendall(head("POST", f"/tasks/{KEY}", f"Content-Length: {len(body) - 1}") + body)
-        assert read_answer(connection)[0] == 400, "it is no JSON"
+        assert read_answer(connection)[0] == 400, "the shortened body is not JSON"
         connection.shutdown(socket.SHUT_WR)
         assert read_all(connection)[:12] in (b"", b"HTTP/1.1 400")
 
@@ -299,11 +299,11 @@ def test_a_request_behind_a_well_formed_one_is_served(daemon: Daemon, sound: byt
 
 
 def everything_after(daemon: Daemon, sent: bytes) -> bytes:
-    """All that the daemon says until it hangs up, which it has to."""
+    """Send `sent`, and return all bytes that the daemon answers until it closes the connection."""
     with connect(daemon) as connection:
         connection.sendall(sent)
         answer = b""
-        with suppress(ConnectionError):  # it may hang up on what it has not read
+        with suppress(ConnectionError):  # the daemon may close while bytes are unread
             while chunk := connection.recv(65536):
                 answer += chunk
     return answer

@@ -1,4 +1,4 @@
-"""Connections to the real daemon that do not do what they came for, and that honest events keep being accepted."""
+"""Open slow, idle and very many connections to the real daemon: it keeps accepting honest events."""
 
 import os
 import resource
@@ -39,7 +39,7 @@ def post(connection: HTTPConnection) -> None:
 
 
 def open_files(daemon: Daemon) -> int:
-    """As the daemon counts them: only root may look into its /proc."""
+    """Return the daemon's own count of open files (only root may read its /proc)."""
     page = daemon.admin("/metrics")[1]
     return next(int(float(line.split()[1])) for line in page.splitlines() if line.startswith("process_open_fds "))
 
@@ -49,7 +49,7 @@ def open_files(daemon: Daemon) -> int:
 
 @pytest.fixture
 def files() -> Iterator[None]:
-    """This process, too, may open as many as it takes."""
+    """Raise this process's own limit of open files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < 2 * MANY:
         pytest.skip("NOT TESTED: a thousand connections, because this process may not open them (ulimit -Hn)")
@@ -62,7 +62,7 @@ def files() -> Iterator[None]:
 def test_accepts_events_beside_a_thousand_slow_connections(
     tmp_path: Path, files: None, print_figure: Callable[[str], None], most: int
 ) -> None:
-    """Where there is no place for all of them (256), and where there is (1200)."""
+    """The daemon allows fewer connections than are opened (256), or more (1200)."""
     settings = {"CAMIOHOOKD_HOOK_MAX_CONNECTIONS": str(most), "CAMIOHOOKD_LOG_LEVEL": "error"}
     with Daemon(tmp_path, NOBODY, settings) as daemon:
         without = accept(daemon, HONEST)
@@ -80,21 +80,21 @@ def test_accepts_events_beside_a_thousand_slow_connections(
 
 
 def test_serves_a_connection_whose_key_has_arrived_before_a_flood(tmp_path: Path, files: None) -> None:
-    """All of them at once, as after a moment in which the daemon had no processor."""
+    """All connections arrive at once, as after a moment in which the daemon got no processor time."""
     asked = head("GET", f"/tasks/{KEY}")
     with Daemon(tmp_path, NOBODY, {"CAMIOHOOKD_HOOK_MAX_CONNECTIONS": "128"}) as daemon, ExitStack() as opened:
         daemon.process.send_signal(signal.SIGSTOP)
         honest = [opened.enter_context(connect(daemon)) for _ in range(3)]
         for connection in honest:
             connection.sendall(asked)
-        for _ in range(MANY - 100):  # what the kernel lets wait is 1024
+        for _ in range(MANY - 100):  # the kernel's queue holds 1024
             opened.enter_context(connect(daemon))
         daemon.process.send_signal(signal.SIGCONT)
         assert [read_answer(connection)[0] for connection in honest] == [200] * 3
 
 
 def accept(daemon: Daemon, events: int) -> float:
-    """Have so many accepted, by one client that opens a connection for every tenth; how many a second that was."""
+    """Post `events` events, on a new connection after every tenth; return the rate in events/s."""
     started = time.monotonic()
     for _ in range(events // 10):
         connection = connect_with_key(daemon)
@@ -105,7 +105,7 @@ def accept(daemon: Daemon, events: int) -> float:
 
 
 def connect_with_key(daemon: Daemon) -> HTTPConnection:
-    """A connection that has shown its key, in a few tries: this process may have to wait before it comes to that."""
+    """Return a connection that has sent its key. Try a few times, because this process may be slow to send it."""
     for attempt in range(1, TRIES + 1):
         connection = HTTPConnection("127.0.0.1", daemon.port, timeout=PATIENCE)
         try:
@@ -121,7 +121,7 @@ def connect_with_key(daemon: Daemon) -> HTTPConnection:
 def wait_until(condition: Callable[[], bool]) -> None:
     ends = time.monotonic() + PATIENCE
     while not condition():
-        assert time.monotonic() < ends, "it did not happen in time"
+        assert time.monotonic() < ends, "timed out"
         time.sleep(0.05)
 
 
@@ -133,7 +133,7 @@ BELIEVED = {"CAMIOHOOKD_HOOK_TRUSTED_PROXIES": '["127.0.0.1"]', "CAMIOHOOKD_HOOK
 
 @pytest.fixture(scope="module")
 def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """A second for a head; what it hangs up on within `PATIENCE`, it does not for being idle."""
+    """Yield a daemon that allows 1 s for a request's head. Its idle timeout is longer than `PATIENCE`."""
     settings = {
         "CAMIOHOOKD_HOOK_HEADER_TIMEOUT": "1s",
         "CAMIOHOOKD_HOOK_IDLE_TIMEOUT": "1h",
@@ -145,14 +145,14 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """An hour for everything: what it hangs up on, it does for another reason than time."""
+    """Yield a daemon whose timeouts are all one hour: if it closes a connection, time is not the reason."""
     settings = BELIEVED | {"CAMIOHOOKD_HOOK_HEADER_TIMEOUT": "1h", "CAMIOHOOKD_HOOK_IDLE_TIMEOUT": "1h"}
     with Daemon(tmp_path_factory.mktemp("patient"), NOBODY, settings) as daemon:
         yield daemon
 
 
 def dribble_until_closed(connection: socket.socket, letters: bytes) -> None:
-    """Send a letter every 50 ms, then nothing, until the daemon hangs up, which it has to within `PATIENCE`."""
+    """Send a byte every 50 ms, then nothing. Fail unless the daemon closes the connection within `PATIENCE`."""
     ahead, ends = iter(letters), time.monotonic() + PATIENCE
     connection.settimeout(0.05)
     with suppress(ConnectionError):
@@ -161,7 +161,7 @@ def dribble_until_closed(connection: socket.socket, letters: bytes) -> None:
             with suppress(TimeoutError):
                 if not connection.recv(65536):
                     return
-            assert time.monotonic() < ends, "it does not hang up"
+            assert time.monotonic() < ends, "the daemon did not close the connection"
 
 
 DRIBBLES = [b"", b"G", head("GET", "/", f"X: {'x' * 2000}")]
@@ -194,14 +194,14 @@ def test_closes_a_connection_that_is_idle_for_too_long(tmp_path: Path) -> None:
 def test_a_slow_body_is_a_408(impatient: Daemon) -> None:
     with connect(impatient) as connection:
         connection.sendall(head("POST", f"/tasks/{KEY}", "Content-Length: 100000"))
-        for _ in range(30):  # ten bytes a second, a tenth of the rate that is asked for
+        for _ in range(30):  # ten bytes a second, a tenth of the required rate
             connection.sendall(b" ")
             time.sleep(0.1)
         assert read_answer(connection)[0] == 408
 
 
 def test_accepts_a_body_that_is_just_fast_enough(impatient: Daemon) -> None:
-    """It takes longer than a head may, at twenty times the rate that is asked for."""
+    """The body takes longer than a head may, at twenty times the required rate."""
     body = event_body(f"{NOBODY}/{next(numbers)}", pictures=[os.urandom(3000)])
     with connect(impatient) as connection:
         connection.sendall(head("POST", f"/tasks/{KEY}", f"Content-Length: {len(body)}"))
@@ -292,7 +292,7 @@ def test_waits_and_logs_once_when_no_file_is_left_for_a_connection(tmp_path: Pat
         waiting = [opened.enter_context(connect(daemon)) for _ in range(10)]
         wait_until(lambda: "cannot accept connections, trying again in a second: Too many open files" in daemon.log)
         known.sendall(head("GET", "/"))
-        assert read_answer(known)[0] == 200, "who is in is answered"
+        assert read_answer(known)[0] == 200, "a connection that is already open is served"
         resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, before)
         for connection in waiting:
             connection.sendall(head("GET", "/"))

@@ -1,4 +1,4 @@
-"""Keys on the real daemon: a wrong one costs its sender and not the box, and one takes another's place under load."""
+"""Keys on the real daemon: wrong ones are refused cheaply and slow their sender down; keys rotate under load."""
 
 import hmac
 import socket
@@ -22,7 +22,7 @@ NOBODY = "http://127.0.0.1:1"
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """One that believes the loopback what it forwards, so that a test can come from anywhere."""
+    """Yield a daemon that trusts forwarded addresses from the loopback, so that a test can choose its address."""
     settings = {
         "CAMIOHOOKD_HOOK_TRUSTED_PROXIES": '["127.0.0.1"]',
         "CAMIOHOOKD_HOOK_MAX_WRONG_KEYS": "3",
@@ -68,7 +68,7 @@ def test_bodies_with_wrong_keys_take_no_memory(daemon: Daemon) -> None:
     for _ in range(10):
         for connection in connections:
             connection.sendall(body)
-    assert daemon.memory() - before < 20 * MEGABYTE, "of 300 MB that were sent"
+    assert daemon.memory() - before < 20 * MEGABYTE, "of the 300 MB sent"
     for connection in connections:
         connection.close()
 
@@ -95,7 +95,7 @@ ODD_PATHS = [
         f"/tasks/{KEY}\\",
     ),
     *(f"/tasks/{KEY.upper()}", f"/tasks/{KEY[:-1]}", f"/tasks/{KEY[1:]}", f"/tasks/{KEY}{KEY}", "/tasks/*", "/tasks/%"),
-    # Digits of other scripts: Arabic and wide ones, percent-encoded and as they are.
+    # Digits of other scripts: Arabic and full-width ones, percent-encoded and raw.
     *("/tasks/" + KEY.replace("0", digit) for digit in ("%D9%A0", "%EF%BC%90", "\xd9\xa0", "\xef\xbc\x90", "\xb2")),
     *(f"{scheme}://{host}/tasks/{KEY}" for scheme in ("http", "https", "") for host in ("box", "127.0.0.1:8001")),
     *("/metrics", "/healthz", "/readyz", "/openapi.json", "/control", "/tasks//", "/.env", "/favicon.ico", "*"),
@@ -149,7 +149,9 @@ def test_a_guessing_client_has_to_wait_but_a_right_key_is_accepted(daemon: Daemo
     assert [answer.headers.get("Retry-After") for answer in answers[3:]] == ["1", "2", "4", "8", "16"]
     assert answers[-1].json()["error"]["code"] == "too_many_wrong_keys"
     assert right(daemon, "198.51.100.1") == 200
-    assert wrong(daemon, "198.51.100.1").status_code == 429, "a right key from the same address forgives nothing"
+    assert wrong(daemon, "198.51.100.1").status_code == 429, (
+        "a right key from the same address does not shorten the wait"
+    )
 
 
 def test_other_clients_do_not_wait_for_a_guessing_one(daemon: Daemon) -> None:
@@ -191,7 +193,7 @@ def test_a_guessing_client_without_a_proxy_has_to_wait(tmp_path: Path) -> None:
 
 
 class Poster(threading.Thread):
-    """Posts events, one after the other, with whatever key it is told; `statuses` are the answers."""
+    """Post events one after the other with the current `key`, and collect the HTTP `statuses`."""
 
     def __init__(self, daemon: Daemon, camio: FakeCamioThread, key: str) -> None:
         super().__init__()
@@ -208,7 +210,7 @@ class Poster(threading.Thread):
                 self.statuses.append(session.post(url, body, timeout=PATIENCE).status_code)
 
     def wait_for_more(self, count: int = 5) -> None:
-        """Until so many have been answered that were posted after this was called."""
+        """Wait until events that were posted after this call have been answered."""
         enough, ends = len(self.statuses) + count + 1, time.monotonic() + PATIENCE
         while len(self.statuses) < enough:
             assert time.monotonic() < ends
@@ -231,7 +233,7 @@ def test_replaces_a_key_under_load_without_refusing_an_event(tmp_path: Path) -> 
             new = daemon.command("key", "new", "new").stdout.strip()
             assert "keys old, new, " in daemon.reload()
             for each in posters:
-                each.wait_for_more()  # the old one holds
+                each.wait_for_more()  # the old key stays in use
                 each.key = new
                 each.wait_for_more()
             daemon.command("key", "retire", "old")

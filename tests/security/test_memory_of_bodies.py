@@ -1,4 +1,4 @@
-"""Crowds of large and of odd events, on the real daemon: what they take of memory, and who is refused."""
+"""Post many large and odd events at once to the real daemon: memory stays bounded, and answers are clear."""
 
 import gzip
 import json
@@ -21,7 +21,7 @@ NOBODY = "http://127.0.0.1:1"
 BOUND = 300_000_000
 STAYS = 60_000_000
 SENDERS = 10
-# A generous bound on the loop's silence: the machine that tests may be busy. How long it is: tests/bench.
+# A generous bound on how long the event loop may not answer: the machine may be busy. tests/bench measures it.
 SILENCE = 2.0
 
 Body = bytes | Iterable[bytes]
@@ -29,7 +29,7 @@ Body = bytes | Iterable[bytes]
 
 @contextmanager
 def measured(folder: Path) -> Iterator[Daemon]:
-    """A daemon that at its most takes no more than the bound above what it took when idle, and soon gives it back."""
+    """Yield a daemon. Check that its peak memory stays within the bound, and that it soon frees what it took."""
     with Daemon(folder, NOBODY) as daemon:
         post(daemon, event("warm-up", 1000))
         before = daemon.memory()
@@ -37,12 +37,12 @@ def measured(folder: Path) -> Iterator[Daemon]:
         assert daemon.most_memory() - before < BOUND
         ends = time.monotonic() + PATIENCE
         while daemon.memory() - before > STAYS:
-            assert time.monotonic() < ends, f"it keeps {daemon.memory() - before} bytes"
+            assert time.monotonic() < ends, f"{daemon.memory() - before} bytes are still in use"
             time.sleep(0.1)
 
 
 def event(name: str, size: int, pictures: int = 1) -> bytes:
-    """An event whose body has nearly `size` bytes."""
+    """Return an event whose body has almost `size` bytes."""
     noise = Random(name)
     each = (size // pictures - 150) * 3 // 4
     return event_body(f"{NOBODY}/{name}", pictures=[noise.randbytes(each) for _ in range(pictures)])
@@ -55,7 +55,7 @@ def post(daemon: Daemon, body: Body, encoding: str = "identity") -> tuple[int, s
 
 
 def post_all(daemon: Daemon, bodies: list[Body], encoding: str = "identity") -> Counter[tuple[int, str]]:
-    """Post all at once; how often which answer came. Somebody else gets answers meanwhile."""
+    """Post all bodies at once, and count the answers by kind. Check that another client is answered meanwhile."""
     with ThreadPoolExecutor(len(bodies)) as pool, others_are_answered(daemon):
         return Counter(pool.map(lambda body: post(daemon, body, encoding), bodies))
 
@@ -84,7 +84,7 @@ def others_are_answered(daemon: Daemon) -> Iterator[None]:
 
 
 def in_pieces(body: bytes) -> Iterator[bytes]:
-    """Sent chunked, without a length."""
+    """Yield the body in pieces, so that it is sent chunked, without a length."""
     yield body[: len(body) // 2]
     yield body[len(body) // 2 :]
 
@@ -135,7 +135,7 @@ ODD: dict[str, tuple[bytes, tuple[int, str]]] = {
 
 
 def test_many_exploding_bodies_at_once_stay_within_the_bound(tmp_path: Path, long_run: bool) -> None:
-    """As many at once as the bound is for where all is asked for, a few otherwise."""
+    """With `--long`, post as many at once as the bound allows; otherwise a few."""
     with measured(tmp_path) as daemon:
         post(daemon, ODD["escapes"][0])
         for name, (body, answer) in ODD.items():

@@ -1,4 +1,4 @@
-"""The memory that decoding takes, in bytes that the kernel counts, stays within what was reserved for it."""
+"""Decoding takes no more memory than was reserved for it, as the kernel counts it."""
 
 import io
 import json
@@ -14,7 +14,7 @@ from PIL import Image
 PATIENCE = 120.0
 SIDE = 1800
 SLACK = 12_000_000
-"""Bytes that threads, the allocator and Pillow's first use of a format take, whatever the picture."""
+"""Bytes that threads, the allocator and Pillow's first use of a format take for any picture."""
 
 DECODER = """
 import json, re, sys, threading
@@ -53,7 +53,7 @@ print(json.dumps([sorted(set(said)), peak() - before, budget.peak]))
 
 
 class Run(NamedTuple):
-    """`said` is what became of the pictures; `grown` and `reserved` are the peaks in bytes."""
+    """`said` lists the distinct results of decoding; `grown` and `reserved` are peaks in bytes."""
 
     said: list[str]
     grown: int
@@ -128,7 +128,7 @@ def test_four_threads_together_stay_within_the_limit(kind: str) -> None:
 
 
 def test_refuses_a_small_file_that_unpacks_to_much_before_allocating() -> None:
-    """38 bytes of WebP, 6324 x 6324 pixels, took 617 MB in each thread."""
+    """Before it was refused, a WebP of 38 bytes and 6324 x 6324 pixels took 617 MB in each thread."""
     bits = (6324 - 1) | (6324 - 1) << 14
     body = b"\x2f" + bits.to_bytes(4, "little") + b"\x07\x10\xfd\x8f\xfe\x07\x22\xa2\xff\x01" + bytes(3)
     data = b"RIFF" + (len(body) + 12).to_bytes(4, "little") + b"WEBPVP8L" + len(body).to_bytes(4, "little") + body

@@ -1,6 +1,6 @@
-"""Pictures that are not what they seem: each ends as pixels or with a clear reason, and in little memory.
+"""Decode malformed and hostile pictures: each gives pixels or a clear reason, in little memory.
 
-Each is decoded by a process of its own, which tells how far its memory grew at the most.
+A process of its own decodes each picture and reports its peak memory.
 """
 
 import base64
@@ -28,8 +28,8 @@ from tests.support.threaded_simulator import FakeCamioThread
 
 PATIENCE = 60.0
 LITTLE, SOME, MUCH = 24, 200, 350
-"""Megabytes: what a picture that is refused may take; one of as many pixels as are allowed, decoded for a model; and in
-full, where each pixel takes four bytes, twice while it is turned."""
+"""Megabytes that decoding may take: for a refused picture; for the most allowed pixels, scaled for a model; and for the
+same in full size (four bytes a pixel, and two copies while it is rotated)."""
 
 DECODER = """
 import json, re, sys
@@ -52,7 +52,7 @@ print(json.dumps([said, peak() - before]))
 
 
 class Seen(NamedTuple):
-    """What came of a picture: its `size`, or the `reason` why it has none; `grown` is megabytes."""
+    """The result of decoding: the picture's `size`, or the `reason` why it was refused. `grown` is in megabytes."""
 
     size: tuple[int, int] | None
     reason: str
@@ -83,7 +83,7 @@ BASELINE_FRAME, PROGRESSIVE_FRAME = b"\xff\xc0", b"\xff\xc2"
 
 
 def claiming(width: int, height: int, data: bytes = JPEG, frame: bytes = BASELINE_FRAME) -> bytes:
-    """`data`, whose header says that it is that large (ITU-T T.81, B.2.2)."""
+    """Return `data` with another width and height in its frame header (ITU-T T.81, B.2.2)."""
     at = data.index(frame) + 5
     return data[:at] + struct.pack(">HH", height, width) + data[at + 4 :]
 
@@ -102,15 +102,17 @@ def with_segment(marker: int, content: bytes, data: bytes = JPEG) -> bytes:
 
 
 def with_scans(count: int, data: bytes = PROGRESSIVE) -> bytes:
-    """`data`, whose last scan is there `count` times more."""
+    """Return `data` with its last scan repeated `count` times."""
     begin, end = data.rindex(b"\xff\xda"), data.rindex(b"\xff\xd9")
     return data[:end] + data[begin:end] * count + data[end:]
 
 
 def exif(*entries: tuple[int, int, int, bytes], more: bytes = b"") -> bytes:
-    """A JPEG whose EXIF has `entries` of tag, type, count and four bytes (EXIF 2.32, section 4.6.2)."""
+    """Return a JPEG whose EXIF holds `entries`: tag, type, count and four bytes each (EXIF 2.32, section 4.6.2)."""
     fields = b"".join(struct.pack(">HHI", tag, kind, count) + value for tag, kind, count, value in entries)
-    directory = struct.pack(">H", len(entries)) + fields + struct.pack(">I", 8)  # the next directory is this one again
+    directory = (
+        struct.pack(">H", len(entries)) + fields + struct.pack(">I", 8)
+    )  # the offset of the next directory is this one's own
     return with_segment(0xE1, b"Exif\0\0MM\0*\0\0\0\x08" + directory + more)
 
 
@@ -318,7 +320,7 @@ def test_labels_the_usable_pictures_of_an_event_of_bombs_without_memory_growth(t
         assert daemon.memory() < before + 64_000_000
         labels = json.loads(camio.deliveries["1"][0].body)["labels"]
     assert "cat" in labels["2017-05-05T01:31:06.738647"]
-    assert len(labels) == 2, "that, and the one that claims to be large and is not too large"
+    assert len(labels) == 2, "one real picture, and one that only claims an allowed size"
     for reason in (
         "too many pixels: 65500 x 65500",
         "for a progressive one",

@@ -1,7 +1,7 @@
-"""Keys, tokens, the queries of callback URLs and the TLS key, marked, through every command and every endpoint: none of
-them comes out anywhere, in whatever spelling.
+"""Send marked secrets (keys, tokens, queries of callback URLs, the TLS key) through every command and endpoint.
 
-`everything` does it all once and keeps what came out, by where; each test looks for one secret in all of it.
+No output contains any of them, in any encoding. `everything` runs it all once and keeps the output by source; each test
+searches all of it for one secret.
 """
 
 import base64
@@ -39,25 +39,25 @@ SECOND_KEY = "MARKED-second.key-fedcba9876543210"
 BAD_KEY = "MARKED bad/key=of the owner"
 TOKEN = "MARKED/oauth+token==&<odd>'\"\\signs%"
 QUERY = "sig=MARKED/callback+query==&x=%2Fy'z"
-TLS_KEY = "the TLS key's lines, which openssl draws by lot"
+TLS_KEY = "the lines of the TLS key, which openssl generates"
 
 
 def spellings(secret: str) -> set[bytes]:
-    """`secret` as it is, and as URLs, JSON, HTML, Python, base64 (at each of its three offsets) and hex have it."""
+    """Return `secret` plain, and encoded for URLs, JSON, HTML, Python, base64 (each of the three offsets) and hex."""
     texts = {secret, quote(secret, safe=""), quote_plus(secret), quote(secret), quote(quote(secret, safe=""), safe="")}
     texts |= {json.dumps(secret)[1:-1], json.dumps(secret).replace("/", "\\/")[1:-1], html.escape(secret)}
     texts |= {repr(secret)[1:-1], secret.encode().hex()}
     found = {text.encode() for text in texts}
     for offset in range(3):
         whole = base64.b64encode(bytes(offset) + secret.encode())
-        middle = whole[4 if offset else 0 : -4]  # what does not depend on what stands before and behind
+        middle = whole[4 if offset else 0 : -4]  # only the letters that do not depend on the neighbouring bytes
         found |= {middle, middle.replace(b"+", b"-").replace(b"/", b"_")}
     return found
 
 
 @dataclass
 class Everything:
-    """What came out, by where."""
+    """All output, by its source."""
 
     texts: list[tuple[str, bytes]] = field(default_factory=list)
     tls_key_lines: list[str] = field(default_factory=list)
@@ -71,7 +71,7 @@ class Everything:
 
 
 class Watcher(threading.Thread):
-    """Looks at our programs over and over: at their command lines, and at the environment of what they start."""
+    """Read the command lines of our programs repeatedly, and the environments of the programs that they start."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
@@ -98,7 +98,7 @@ class Watcher(threading.Thread):
             return
         cmdline = (folder / "cmdline").read_bytes()
         if (parent, cmdline) in self.seen:
-            return  # between fork and exec it still has its parent's memory, environment included
+            return  # between fork and exec, a process still shows its parent's environment
         self.seen[int(folder.name), cmdline] = (folder / "environ").read_bytes() if started_by_us else b""
 
     def _programs(self, ours: set[int]) -> set[int]:
@@ -106,7 +106,7 @@ class Watcher(threading.Thread):
 
 
 def echo(status: int) -> Callable[[socket.socket], None]:
-    """A server's answer that repeats what it was sent, in the reason, in headers and in the body."""
+    """Return a server script that repeats the request in the answer's reason, headers and body."""
 
     def script(connection: socket.socket) -> None:
         request = peers[connection.getsockname()[1]].requests[-1]
@@ -162,7 +162,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]
     for (pid, cmdline), environ in watcher.seen.items():
         one.add(f"command line of {pid}: {cmdline[:80]!r}", cmdline)
         one.add(f"environment of {pid}: {cmdline[:80]!r}", environ)
-    # The watcher saw what was to be seen.
+    # Without these, the watcher would have tested nothing.
     assert any(b"python_child.py" in cmdline and environ for (_, cmdline), environ in watcher.seen.items())
     yield one
 
@@ -214,7 +214,7 @@ def use_endpoints(one: Everything, daemon: Daemon, callbacks: list[Peer]) -> Non
         get(one, f"http://127.0.0.1:{daemon.admin_port}{path}")
     for raw in malformed():
         with socket.create_connection(("127.0.0.1", daemon.port), PATIENCE) as connection:
-            with suppress(OSError):  # it may have hung up
+            with suppress(OSError):  # the daemon may have closed the connection
                 connection.sendall(raw)
                 connection.shutdown(socket.SHUT_WR)
             one.add(f"answer to {raw[:40]!r}", read_all(connection))
@@ -272,7 +272,7 @@ def bad_settings() -> list[str]:
 
 
 def use_queue_commands(one: Everything, daemon: Daemon, exported: Path) -> None:
-    ids = ["1", "2", "4", "5", "7"]  # delivered, answered 302 and 503, not to be labelled, not listed
+    ids = ["1", "2", "4", "5", "7"]  # delivered, answered 302, answered 503, not labellable, host not listed
     looking = [["queue", "show", task_id] for task_id in (*ids, "99")]
     looking += [["queue", "export", task_id, str(exported / task_id)] for task_id in (*ids, "99")]
     run_all(one, daemon, ["queue", "list"], ["queue", "list", "--json"], *looking)
@@ -292,11 +292,11 @@ def use_other_commands(one: Everything, daemon: Daemon, folder: Path, simulator:
         *(["check"], ["example-config"], ["models"], ["devices"], ["--help"], ["key", "list"]),
         ["label", str(SAMPLES / "coffee.jpg"), str(folder / "api-keys"), str(folder / "none.jpg")],
         ["models", "add", str(folder / "api-keys")],
-        ["key", "new", "second"],  # there is one of that name
+        ["key", "new", "second"],  # the name is taken
         ["key", "retire", "third"],
-        ["serve"],  # a second one
+        ["serve"],  # the state directory is in use
         ["simulate", "--url", f"http://127.0.0.1:{daemon.port}", "--listen", simulator, "--events", "1"],
-        ["simulate", "--url", f"http://127.0.0.1:{daemon.port}", "--events", "1"],  # not listed
+        ["simulate", "--url", f"http://127.0.0.1:{daemon.port}", "--events", "1"],  # host not listed
         ["simulate", "--url", "http://127.0.0.1:1", "--events", "1"],
     )
     for number, text in enumerate(bad_settings()):
@@ -358,7 +358,7 @@ def use_tls(one: Everything, folder: Path) -> None:
 
 
 def run_all(one: Everything, daemon: Daemon, *commands: Sequence[str], without: str = "") -> None:
-    """Some at a time, since each takes a while to start."""
+    """Run the commands, four at a time, because each takes a while to start."""
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda command: run(one, daemon, *command, without=without), commands))
 

@@ -1,6 +1,7 @@
 """Server-side request forgery: the box calls only hosts that its owner listed.
 
-This holds for any callback_url in a payload, and for anything that DNS or the other side answers. One shape a row.
+This holds for any callback_url in a payload, and for anything that DNS or the called server answers. Each row of a
+table is one form of attack.
 """
 
 import json
@@ -29,7 +30,7 @@ PATIENCE = 30.0
 PUBLIC, OTHER = "93.184.215.14", "1.1.1.1"
 
 
-# What an outsider can write into callback_url
+# What an attacker can write into callback_url
 
 
 class Box:
@@ -165,7 +166,7 @@ def wait_until(condition: Callable[[], object], daemon: Daemon) -> None:
         time.sleep(0.05)
 
 
-# What DNS can say
+# What DNS can answer
 
 
 class Dns:
@@ -342,7 +343,7 @@ def test_the_lookup_counts_towards_the_deadline() -> None:
     assert outcome.kind is OutcomeKind.TRANSIENT
 
 
-# What the other side can answer
+# What the called server can answer
 
 
 @pytest.fixture
@@ -366,7 +367,7 @@ def test_no_answer_leads_to_a_call_elsewhere(status: int, how: str, peer: Callab
 
 
 def flooding(beginning: bytes, again: bytes) -> Script:
-    """Send `beginning`, then `again` until the other side closes the connection."""
+    """Send `beginning`, then `again` repeatedly until the client closes the connection."""
 
     def script(connection: socket.socket) -> None:
         connection.sendall(beginning)
@@ -423,7 +424,7 @@ def test_a_kept_connection_that_stops_reading_ends_at_the_deadline(peer: Callabl
     assert outcome == DeliveryOutcome(OutcomeKind.TRANSIENT, None, "no whole answer within 1 s")
 
 
-# TLS by the name, at the address that was checked
+# TLS verifies the name, at the address that was checked
 
 
 def tls_of(pair: Pair, names: list[str | None]) -> ssl.SSLContext:

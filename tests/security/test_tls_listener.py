@@ -1,4 +1,4 @@
-"""TLS on the real daemon: what it speaks, who does not get through, and another certificate without a dropped byte."""
+"""TLS on the real daemon: versions, ciphers and groups, refused clients, and certificates replaced under load."""
 
 import json
 import re
@@ -28,7 +28,7 @@ numbers = count()
 
 
 def with_tls(folder: Path, pair: Pair, **settings: str) -> Daemon:
-    """The daemon whose certificate is in `folder`, under names that stay."""
+    """Return a daemon with TLS. It reads `in-use.pem` and `in-use.key` in `folder`, which `install` overwrites."""
     in_use = Pair(folder / "in-use.pem", folder / "in-use.key")
     install(pair, in_use)
     tls = {"CAMIOHOOKD_HOOK_TLS_CERT": str(in_use.cert), "CAMIOHOOKD_HOOK_TLS_KEY": str(in_use.key)}
@@ -73,7 +73,7 @@ def offered(daemon: Daemon, *options: str) -> str:
     return (done.stdout + done.stderr).replace("CN = ", "CN=")
 
 
-# --- what it speaks
+# --- versions, ciphers, groups
 
 
 def test_accepts_an_event_over_https(daemon: Daemon) -> None:
@@ -110,7 +110,7 @@ def test_refuses_older_tls_versions_and_ciphers(daemon: Daemon, options: tuple[s
         ("-tls1_3", "X25519", "X25519"),
         ("-tls1_3", "P-256", "prime256v1"),
         ("-tls1_3", "P-384", "secp384r1"),
-        ("-tls1_2", "X25519:P-256", "X25519"),  # the certificate's, which TLS 1.2 asks for too
+        ("-tls1_2", "X25519:P-256", "X25519"),  # TLS 1.2 also needs the group of the certificate
         ("-tls1_2", "P-256", "prime256v1"),
     ],
 )
@@ -148,7 +148,7 @@ def test_closes_a_connection_without_a_handshake_in_time(daemon: Daemon) -> None
     for sent in (b"", b"\x16"):
         with connect(daemon) as connection:
             connection.sendall(sent)
-            assert read_all(connection) == b"", "and nothing but its time ends it"
+            assert read_all(connection) == b"", "closed without an answer"
 
 
 def test_scanners_cause_one_line_a_minute_and_no_traceback(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_scanners_cause_one_line_a_minute_and_no_traceback(tmp_path: Path) -> No
         for number in range(200):
             with connect(daemon) as connection:
                 connection.sendall(b"GET / HTTP/1.0\r\n\r\n" if number % 2 else b"\x16\x03\x01")
-        # These are gone before the daemon looks at them.
+        # These are reset before the daemon accepts them.
         daemon.process.send_signal(signal.SIGSTOP)
         for _ in range(50):
             with connect(daemon) as connection:
@@ -171,11 +171,11 @@ def test_scanners_cause_one_line_a_minute_and_no_traceback(tmp_path: Path) -> No
         assert daemon.log.count("a connection failed") <= 3
 
 
-# --- another certificate
+# --- replacing the certificate
 
 
 class Poster(threading.Thread):
-    """Posts over one connection, and now and then over a new one; fails if one is dropped or not answered 200."""
+    """Post events, on a new connection after every `each`; fail if a connection drops or an answer is not 200."""
 
     def __init__(self, daemon: Daemon, context: ssl.SSLContext, each: int) -> None:
         super().__init__()
@@ -188,7 +188,7 @@ class Poster(threading.Thread):
         try:
             while not self._done.is_set():
                 self._post_some()
-        except BaseException as error:  # noqa: BLE001  # it is raised again on the test's thread
+        except BaseException as error:  # noqa: BLE001  # `stop` reports it on the test's thread
             self.error = error
 
     def _post_some(self) -> None:
@@ -226,7 +226,7 @@ def test_replaces_certificates_under_load_without_dropping_a_connection(tmp_path
         for pair in pairs[1:] * 3:
             install(pair, Pair(tmp_path / "in-use.pem", tmp_path / "in-use.key"))
             assert "certificate until" in daemon.reload()
-            assert f"CN={pair.cert.stem}\n" in offered(daemon), "new connections get the new one"
+            assert f"CN={pair.cert.stem}\n" in offered(daemon), "new connections get the new certificate"
             for poster in posters:
                 poster.wait_for_more()
         for poster in posters:
