@@ -166,7 +166,7 @@ class Appliance:
 
 
 def files_of(root: Path) -> dict[str, str]:
-    """Return the kind and permissions of each file under `root`, by path, without files that every boot or apt changes."""
+    """Return kind and permissions of each file under `root` by path, without those that every boot or apt changes."""
     passing = re.compile(r"/(proc|sys|run|tmp|dev|root|var/(log|cache|tmp)|var/lib/(dpkg|apt|systemd))(/|$)")
     found = {}
     for folder, folders, files in os.walk(root):

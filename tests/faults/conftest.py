@@ -1,4 +1,4 @@
-"""What the fault tests share: where they build folders, and the counts of explored crashes."""
+"""Shared by the fault tests: folders in memory, and the counts of explored crashes."""
 
 import tempfile
 from collections import Counter
@@ -9,26 +9,26 @@ import pytest
 
 from tests.faults.exploring import Tally
 
-MEMORY = Path("/dev/shm")  # a tmpfs on every Linux; nothing has to be durable where crashes are played
+MEMORY = Path("/dev/shm")  # a tmpfs on every Linux; simulated crashes need no durable disk
 
 
 @pytest.fixture
 def memory_folder() -> Iterator[Path]:
-    """A temporary folder, in memory if /dev/shm exists."""
+    """Yield a temporary folder, in memory if /dev/shm exists."""
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         yield Path(folder)
 
 
 @pytest.fixture(scope="module")
 def workshop() -> Iterator[Path]:
-    """One folder for all tests of a module: they share an `Explorer`, which explores common states once."""
+    """Yield one folder for all tests of a module: they share an `Explorer`, which explores common states once."""
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         yield Path(folder) / "crashed"
 
 
 @pytest.fixture(scope="session")
 def tally(sums: Counter[str]) -> Iterator[Tally]:
-    """Count what is explored, over all tests of the run."""
+    """Count explored states over all tests of the run."""
     tally = Tally()
     yield tally
     sums["crash points explored"] += tally.points

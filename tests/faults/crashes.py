@@ -1,9 +1,8 @@
-"""From the log of a `RecordingDisk`: every state in which a crash may leave the folder.
+"""Compute every state in which a crash may leave the folder, from the log of a `RecordingDisk`.
 
-At every entry of the log, what was synced is certain. Of a file, what was written (or cut off) since its
-last sync may be lost, kept, kept in part down to any byte, or there in length but as zeros. Of a folder, every name
-that was made, moved or removed since its last sync may be so or not, each for itself. Files and folders are independent
-of one another.
+At every entry of the log, synced data is certain. Data that was written to a file (or cut off) since its last sync may
+be lost, kept, kept up to any byte, or replaced by zeros of the same length. Each name that was made, moved or removed
+in a folder since its last sync may be so or not, independently of the others. Files and folders are independent.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ Folder = dict[str, bytes]
 """The bytes of every file by its name, relative to the state folder."""
 
 Cuts = Callable[[int], list[int]]
-"""Where a write of so many bytes is torn."""
+"""The offsets at which a write of the given length is torn."""
 
 SMALL = 512
 MAX_NAME_CHANGES = 6
@@ -25,7 +24,7 @@ MAX_NAME_CHANGES = 6
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """A possible state of the disk: after `entry` entries of the log; `how` tells this way from the others."""
+    """A possible state of the disk after `entry` entries of the log; `how` describes it."""
 
     entry: int
     how: str
@@ -33,12 +32,12 @@ class Crash:
 
 
 def every_byte(length: int) -> list[int]:
-    """Each byte of what is small, some of what is not."""
+    """Return every offset of a small write, and some offsets of a large one."""
     return list(range(1, length)) if length <= SMALL else sorted({*range(1, 65), *range(65, length, length // 100)})
 
 
 def some_bytes(length: int) -> list[int]:
-    """Enough for a short run: around every end, and here and there between."""
+    """Return few offsets, for a short run: near both ends, and some between."""
     return sorted({cut for cut in (1, 9, 31, 36, *range(24, length, 24), length - 1) if 0 < cut < length})
 
 
@@ -46,7 +45,7 @@ def some_bytes(length: int) -> list[int]:
 class _File:
     synced: bytes
     changes: list[Write | Truncate] = field(default_factory=list)
-    forgotten_from: int | None = None  # a sync has failed: what stood behind this is not going to be written
+    forgotten_from: int | None = None  # a sync has failed: data from here on will not be written
 
     def after(self, count: int) -> bytes:
         data = self.synced
@@ -67,11 +66,11 @@ class _File:
             self.forgotten_from = None
 
     def coarse(self) -> dict[str, bytes]:
-        """Lost, kept, or kept up to one of the changes."""
+        """Return the coarse states: changes lost, kept, or kept up to one of them."""
         return {f"{count} of {len(self.changes)} changes": self.after(count) for count in range(len(self.changes) + 1)}
 
     def fine(self, cuts: Cuts) -> dict[str, bytes]:
-        """Every way in which the last write can be torn, and all of them be there but for their first bytes."""
+        """Return every way in which the last write can be torn, or in which the first bytes of all are missing."""
         if not self.changes or not isinstance(self.changes[-1], Write):
             return {}
         before, data = self.after(len(self.changes) - 1), self.changes[-1].data
@@ -98,7 +97,7 @@ _NameChange = Create | Rename | Unlink
 
 
 class _Volume:
-    """What is certain and what is not, at one entry of the log."""
+    """The certain and the uncertain parts of the disk at one entry of the log."""
 
     def __init__(self, start: Folder) -> None:
         self._files = {number: _File(data) for number, data in enumerate(start.values())}
@@ -155,7 +154,7 @@ class _Volume:
                     yield f"names {sorted(names)}, {other}, but file {file}: {how}", folder
 
     def _all_names(self) -> Iterator[dict[str, int]]:
-        """First with no uncertain change of a name, last with all of them."""
+        """Return all combinations of uncertain name changes, first none of them, last all."""
         changes = [change for folder in self._name_changes.values() for change in folder]
         free = changes[-MAX_NAME_CHANGES:]
         for kept in product((False, True), repeat=len(free)):
@@ -181,7 +180,7 @@ def _rename(names: dict[str, int], change: _NameChange) -> None:
 
 
 def crashes(start: Folder, log: list[Entry], cuts: Cuts) -> Iterator[Crash]:
-    """Every state after every entry, many of them more than once."""
+    """Yield every state after every entry; many appear more than once."""
     volume = _Volume(start)
     for count, entry in enumerate(log, 1):
         volume.apply(entry)

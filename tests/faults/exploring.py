@@ -1,4 +1,4 @@
-"""Recover every state that a crash may leave, and hold it against what was acknowledged before."""
+"""Recover every state that a crash may leave, and compare it with what was acknowledged before."""
 
 import hashlib
 import logging
@@ -15,7 +15,7 @@ MAX_PROBLEMS = 5
 
 @dataclass(slots=True)
 class Tally:
-    """What was explored, for the end of the run."""
+    """Counts of explored states, printed at the end of the run."""
 
     points: int = 0
     states: int = 0
@@ -23,12 +23,12 @@ class Tally:
 
 
 Tasks = dict[str, tuple[str, Seen]]
-"""As `model.see_all` tells them."""
+"""The result of `model.see_all`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What opening the queue makes of a folder, and all that is wrong with it whatever was acknowledged."""
+    """The tasks after opening the queue in a folder, and the problems that are wrong after any acknowledgement."""
 
     tasks: Tasks
     problems: tuple[str, ...]
@@ -36,7 +36,7 @@ class Recovered:
 
 
 class Explorer:
-    """`workshop` is a folder, in memory if possible, in which the states are built."""
+    """Builds the states in the folder `workshop`, which is in memory if possible."""
 
     def __init__(self, workshop: Path, tally: Tally, cuts: Cuts) -> None:
         self._workshop = workshop
@@ -46,9 +46,9 @@ class Explorer:
         self._rests: dict[bytes, Recovered] = {}
 
     def explore(self, disk: RecordingDisk, ledger: Ledger | None = None) -> list[str]:
-        """Crash everywhere in what the disk was asked for; says what went wrong, at most `MAX_PROBLEMS`.
+        """Crash after every entry of the disk's log; return the problems, at most `MAX_PROBLEMS`.
 
-        `ledger` is what was acknowledged before the disk's log begins.
+        `ledger` holds what was acknowledged before the log begins.
         """
         log = disk.log
         ledger, heard = ledger or Ledger(), 0
@@ -83,16 +83,16 @@ class Explorer:
 
     def _recover(self, folder: Folder) -> Recovered:
         build(self._workshop, folder)
-        logging.disable()  # a hundred thousand recoveries have a lot to say, and pytest keeps it all
+        logging.disable()  # pytest would keep the log of a hundred thousand recoveries
         try:
             return self._recover_in_workshop()
-        except Exception as error:  # noqa: BLE001  # whatever recovery raises is what the test is looking for
+        except Exception as error:  # noqa: BLE001  # the test looks for any exception of recovery
             return Recovered({}, (f"recovery raised {error!r}",), 1 << 60)
         finally:
             logging.disable(logging.NOTSET)
 
     def _recover_in_workshop(self) -> Recovered:
-        """As `recover_twice`; what different crashes leave is often the same after the first recovery."""
+        """Run `recover_twice`, cached by the state after the first recovery, which different crashes often share."""
         tasks = recover(self._workshop)
         key = _hash(_read(self._workshop))
         if key not in self._rests:
@@ -101,13 +101,13 @@ class Explorer:
 
 
 def recover_twice(folder: Path) -> Recovered:
-    """Open, die, and go on from there."""
+    """Recover, crash, and recover again."""
     tasks = recover(folder)
     return _joined(tasks, go_on(folder))
 
 
 def recover(folder: Path) -> Tasks:
-    """What a start finds; what it leaves in the folder is as if the process had died then."""
+    """Return what a start finds. The folder is left as if the process had died then."""
     queue = open_queue(folder)
     tasks = see_all(queue)
     kill(queue)
@@ -115,7 +115,7 @@ def recover(folder: Path) -> Tasks:
 
 
 def go_on(folder: Path) -> Recovered:
-    """From what a recovery left: open again, ask for every event again, take one more in, stop and open once more."""
+    """After a recovery: open again, post every event again, post a new one, stop cleanly, and open again."""
     clock = TestClock()
     clock.seconds += 1
     queue = open_queue(folder, clock=clock)
@@ -129,7 +129,7 @@ def go_on(folder: Path) -> Recovered:
         queue.commit()
     seen = see(queue, queue.get(int(receipt.id)))
     if receipt.duplicate or seen != ("pending", added.pictures):
-        problems.append(f"a new event is not taken in well: {receipt}, {seen}")
+        problems.append(f"a new event is not accepted as expected: {receipt}, {seen}")
     queue.close()
     queue = open_queue(folder, clock=clock)
     if (last := see_all(queue)) != tasks | {digest_of("one more"): (receipt.id, seen)}:
@@ -139,7 +139,7 @@ def go_on(folder: Path) -> Recovered:
 
 
 def _joined(first: Tasks, rest: Recovered) -> Recovered:
-    """What the first recovery found, and all that went wrong from it on."""
+    """Return what the first recovery found, with the problems of all recoveries."""
     if rest.tasks == first:
         return rest
     return Recovered(
@@ -148,7 +148,7 @@ def _joined(first: Tasks, rest: Recovered) -> Recovered:
 
 
 def build(root: Path, folder: Folder) -> None:
-    """Lay the state folder `root` anew."""
+    """Replace the state folder `root` by the given files."""
     rmtree(root, ignore_errors=True)
     (root / "segments").mkdir(parents=True)
     for name, data in folder.items():

@@ -1,7 +1,7 @@
-"""What a queue was told and what it said, kept beside it, to be held against what is found after a crash.
+"""Record what a queue was asked for and what it acknowledged, to compare it with the state after a crash.
 
-`Driver` calls a queue's verbs one commit at a time, and marks in the disk's log what it asks for and what was
-acknowledged. `Ledger` is what those marks amount to at one moment: for each event, the outcomes that are allowed.
+`Driver` calls a queue's verbs one commit at a time, and marks requests and acknowledgements in the disk's log. `Ledger`
+sums up those marks at one moment: for each event, the allowed outcomes.
 """
 
 import hashlib
@@ -24,13 +24,13 @@ from camiohookd.wire.reply import Label, Reply
 from tests.faults.recording import Entry, Mark, MemoryDisk, MortalDisk, RecordingDisk
 
 Seen = tuple[Any, ...] | None
-"""All of a task that has to survive, by its state; None: there is no such task."""
+"""The parts of a task that must survive, depending on its state; None means no task."""
 
 HOUR = 3600.0
 
 
 class TestClock:
-    """A clock that stands still until it is told."""
+    """A clock that moves only when the test sets it."""
 
     __test__ = False
 
@@ -45,7 +45,7 @@ class TestClock:
 
 
 def event(name: str, *, size: int = 60, pictures: int = 1) -> Event:
-    """An event that differs from every other `name` in each of its parts."""
+    """Return an event that differs in every part from the event of any other name."""
     url = f"http://127.0.0.1:9000/{name}"
     images = tuple(
         Picture(f"2017-05-05T01:31:1{number}", hashlib.shake_128(f"{name} {number}".encode()).digest(size))
@@ -68,21 +68,21 @@ def open_queue(folder: Path, disk: Disk | None = None, clock: TestClock | None =
 
 
 def kill(queue: TaskQueue) -> None:
-    """Leave a queue as a killed process does: nothing is tidied up, but the kernel lets go of the lock."""
+    """Leave a queue like a killed process: nothing is cleaned up, but the kernel releases the lock."""
     queue.store._folder.close()
     if isinstance(queue.store.disk, MortalDisk):
         queue.store.disk.die()
 
 
 def damage(path: Path, where: bytes) -> None:
-    """Zero bytes that stand in a file just once."""
+    """Overwrite with zeros the given bytes, which must occur once in the file."""
     data = path.read_bytes()
     assert data.count(where) == 1
     path.write_bytes(data.replace(where, bytes(len(where))))
 
 
 def see(queue: TaskQueue, task: Task) -> Seen:
-    """What of a task has to survive."""
+    """Return the parts of a task that must survive."""
     match task.state:
         case State.PENDING:
             return "pending", _pictures(queue, task)
@@ -118,32 +118,32 @@ def _pictures(queue: TaskQueue, task: Task) -> tuple[Picture, ...] | str:
 
 
 def see_all(queue: TaskQueue) -> dict[str, tuple[str, Seen]]:
-    """Every task by its event's digest, as (id, what is seen of it)."""
+    """Return every task by its event's digest, as (id, result of `see`)."""
     tasks = [queue.get(int(key)) for key in queue.store.storage.documents]
     found = {task.digest: (task.id, see(queue, task)) for task in tasks}
-    assert len(found) == len(tasks), f"an event is there twice: {[(task.id, task.digest) for task in tasks]}"
+    assert len(found) == len(tasks), f"two tasks have the same event: {[(task.id, task.digest) for task in tasks]}"
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A commit is about to be asked for: what it would make of which events."""
+    """A mark before a commit: the outcomes that it would give its events."""
 
     outcomes: dict[str, Seen]
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """Such a commit was acknowledged, with the ids that were given to events."""
+    """A mark after a commit was acknowledged, with the ids of new events."""
 
     outcomes: dict[str, Seen]
     ids: dict[str, str]
 
 
 class Ledger:
-    """The outcomes that are allowed at one moment.
+    """The allowed outcomes at one moment.
 
-    A commit that was refused stays asked for: nothing of it has happened, but a crash may find it done all the same.
+    A refused commit has changed nothing in the running queue, but it may be found done after a crash.
     """
 
     def __init__(self) -> None:
@@ -162,11 +162,11 @@ class Ledger:
                 self.highest_id = max([self.highest_id, *map(int, ids.values())])
 
     def now(self, digest: str) -> Seen:
-        """How the event was last acknowledged."""
+        """Return the event's last acknowledged outcome."""
         return self.allowed.get(digest, [None])[0]
 
     def problems(self, found: dict[str, tuple[str, Seen]]) -> Iterator[str]:
-        """Every way in which what was found is not what was acknowledged."""
+        """Return every difference between the tasks found and those acknowledged."""
         for digest in self.allowed.keys() | found.keys():
             task_id, seen = found.get(digest, ("", None))
             allowed = self.allowed.get(digest, [None])
@@ -178,7 +178,7 @@ class Ledger:
 
 
 def ledger_of(log: list[Entry]) -> Ledger:
-    """What a log's marks amount to."""
+    """Return the ledger of a log's marks."""
     ledger = Ledger()
     for entry in log:
         if isinstance(entry, Mark):
@@ -187,7 +187,7 @@ def ledger_of(log: list[Entry]) -> Ledger:
 
 
 class Driver:
-    """A queue on a recording disk, and the ledger of it."""
+    """A queue on a recording disk, with its ledger."""
 
     def __init__(self, folder: Path, disk: RecordingDisk | None = None, **settings: Any) -> None:
         self.folder = folder
@@ -206,7 +206,7 @@ class Driver:
 
     @contextmanager
     def commit(self, outcomes: dict[str, Seen]) -> Iterator[dict[str, str]]:
-        """What is done inside, in one commit, has these outcomes by event; yields where to put new ids."""
+        """Mark the block as one commit with these outcomes by event. Yield a dictionary for the ids of new events."""
         by_digest = {digest_of(name): seen for name, seen in outcomes.items()}
         ids: dict[str, str] = {}
         self.hear(Asked(by_digest))
@@ -236,12 +236,12 @@ class Driver:
                 ids[name] = receipt.id
 
     def put_whether_known(self, name: str) -> None:
-        """What a sender does that was not answered."""
+        """Post an event again, as a sender does that got no answer."""
         with self.commit({name: ("pending", event(name).pictures)}) as ids:
             ids[name] = self.queue.put(event(name)).id
 
     def put_again(self, name: str, becomes: Seen = None) -> None:
-        """A duplicate; a failed task `becomes` something by it."""
+        """Post a duplicate; a failed task then `becomes` another outcome."""
         with self.commit({name: becomes or self.now(name)}):
             assert self.queue.put(event(name)) == (str(self.id_of(name)), True)
 
@@ -260,7 +260,7 @@ class Driver:
                 self.queue.labelled(self.id_of(name), reply(name))
 
     def once_labelled(self, name: str) -> Seen:
-        """Return what becomes of a pending task that is labelled."""
+        """Return the outcome of labelling a pending task."""
         seen = self.now(name)
         assert seen is not None
         return "labelled", plain(reply(name)), 0, 0.0, seen[1]
@@ -292,7 +292,7 @@ class Driver:
             self.queue.redrive(self.id_of(name))
 
     def redriven(self, name: str) -> Seen:
-        """What becomes of a failed task that is sent on its way again."""
+        """Return the outcome of retrying a failed task."""
         seen = self.now(name)
         assert seen is not None
         _, _, _, pictures, kept_reply = seen
@@ -303,13 +303,13 @@ class Driver:
             self.queue.drop(self.id_of(name))
 
     def life(self, *names: str) -> None:
-        """From the event to the delivery."""
+        """Take an event from acceptance to delivery."""
         self.put(*names)
         self.labelled(*names)
         self.done(*names)
 
     def keep_house(self, step: Callable[[], object], outcomes: dict[str, Seen]) -> None:
-        """A step of housekeeping that has these outcomes by event."""
+        """Run one step of housekeeping, with these outcomes by event."""
         by_digest = {digest_of(name): seen for name, seen in outcomes.items()}
         self.hear(Asked(by_digest))
         step()

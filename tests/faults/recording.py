@@ -1,6 +1,6 @@
-"""A `Disk` that remembers what was asked of it, so that every crash that could have happened can be made to happen.
+"""A `Disk` that logs its calls, so that a test can build the state after every possible crash.
 
-Files are told apart by number, not by name: a file that was renamed or unlinked goes on being the same file.
+Files are identified by number, because a renamed or unlinked file is still the same file.
 """
 
 import os
@@ -35,7 +35,7 @@ class Sync:
 
 @dataclass(frozen=True, slots=True)
 class FailedSync:
-    """Linux forgets what it could not write: the next sync succeeds without it."""
+    """A sync that failed. Linux drops the data that it could not write, so the next sync succeeds without it."""
 
     file: int
 
@@ -59,7 +59,7 @@ class SyncFolder:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Something that the scenario wants to be reminded of: what it has asked for, or what it was told."""
+    """A note of the scenario in the log: a request or an acknowledgement."""
 
     fact: object
 
@@ -68,7 +68,7 @@ Entry = Create | Write | Truncate | Sync | FailedSync | Rename | Unlink | SyncFo
 
 
 class MortalDisk(Disk):
-    """Closes its files when its process is to `die`."""
+    """A disk that can `die` like its process."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,13 +84,13 @@ class MortalDisk(Disk):
         super().close(fd)
 
     def die(self) -> None:
-        """What the kernel does when a process is killed: its files are closed, what it wrote stays in the cache."""
+        """Close all files, as the kernel does when a process is killed. Written data stays in the cache."""
         for fd in list(self._open):
             self.close(fd)
 
 
 class MemoryDisk(MortalDisk):
-    """For folders that need not outlive the test: syncs nothing."""
+    """A disk that syncs nothing, for folders that need not outlive the test."""
 
     def sync(self, fd: int) -> None:
         pass
@@ -100,7 +100,7 @@ class MemoryDisk(MortalDisk):
 
 
 class RecordingDisk(MemoryDisk):
-    """Does what a `Disk` does in the folder `root`, and keeps a log of it; names in the log are relative to `root`."""
+    """Work as a `Disk` in the folder `root`, and log every call; names in the log are relative to `root`."""
 
     def __init__(self, root: Path) -> None:
         super().__init__()
@@ -154,13 +154,13 @@ class RecordingDisk(MemoryDisk):
 
 
 class Killed(BaseException):
-    """The process is gone at this call."""
+    """The process was killed at this call."""
 
 
 class FailingDisk(RecordingDisk):
-    """A recording disk whose calls `first` to `last`, counted from when it was `armed`, fail with `error`.
+    """A recording disk whose calls `first` to `last`, counted from `arm`, fail with `error`.
 
-    A write that fails has written half of its bytes.
+    A failed write has written half of its bytes.
     """
 
     def __init__(self, root: Path) -> None:

@@ -1,6 +1,6 @@
-"""What the queue's verbs cost with 10, 1,000 and 100,000 tasks waiting, in bytes, disk calls and steps; never in time.
+"""Count the costs of the queue's verbs with 10, 1,000 and 100,000 waiting tasks: bytes, disk calls and steps, not time.
 
-A step is one instruction of the Python machine, so that a loop over what waits shows however short its body is.
+A step is one instruction of Python's virtual machine, so that even a short loop over the waiting tasks shows.
 """
 
 import sys
@@ -33,7 +33,7 @@ ALLOWED = 1.1 * DECODED + 2048
 
 @dataclass(slots=True)
 class Cost:
-    """Of some calls of one verb, together."""
+    """The total cost of some calls of one verb."""
 
     written: int = 0
     calls: Counter[str] = field(default_factory=Counter)
@@ -44,7 +44,7 @@ Costs = dict[str, Cost]
 
 
 class Meter:
-    """Does things with a queue and notes what they cost."""
+    """Call a queue's verbs and record their costs."""
 
     def __init__(self, queue: TaskQueue) -> None:
         self.queue = queue
@@ -63,7 +63,7 @@ class Meter:
         return result
 
     def life(self, number: int) -> None:
-        """One event comes in, one is claimed and labelled, one delivered: not the same, when others wait."""
+        """Accept one event, claim and label one, deliver one. If others wait, these are different events."""
         event = make_event(number, pictures=PICTURES, size=PICTURE_BYTES, camera=f"camera {number % 20}")
         self.do("accept", lambda q: q.put(event))
         self.do("duplicate", lambda q: q.put(event))
@@ -108,7 +108,7 @@ def costs(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Costs]:
 def measure(folder: Path, depth: int) -> Costs:
     seed(folder, depth)
     queue = open_queue(folder, clock=HandClock())
-    Meter(queue).life(10**6)  # the first call after the start sorts out what is due
+    Meter(queue).life(10**6)  # the first call after the start also does overdue work
     meter = Meter(queue)
     for number in range(ROUNDS):
         meter.life(number)
@@ -124,19 +124,19 @@ VERBS = (
 
 @pytest.mark.parametrize("depth", DEPTHS[1:])
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_verb_writes_as_much_however_many_wait(costs: dict[int, Costs], verb: str, depth: int) -> None:
+def test_a_verb_writes_the_same_bytes_at_any_depth(costs: dict[int, Costs], verb: str, depth: int) -> None:
     assert costs[depth][verb].written <= RATIO * costs[DEPTHS[0]][verb].written
 
 
 @pytest.mark.parametrize("depth", DEPTHS[1:])
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_verb_asks_the_disk_no_more_often_however_many_wait(costs: dict[int, Costs], verb: str, depth: int) -> None:
+def test_a_verb_makes_no_more_disk_calls_at_any_depth(costs: dict[int, Costs], verb: str, depth: int) -> None:
     assert costs[depth][verb].calls <= costs[DEPTHS[0]][verb].calls
 
 
 @pytest.mark.parametrize("depth", DEPTHS[1:])
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_verb_takes_as_many_steps_however_many_wait(costs: dict[int, Costs], verb: str, depth: int) -> None:
+def test_a_verb_takes_the_same_steps_at_any_depth(costs: dict[int, Costs], verb: str, depth: int) -> None:
     assert costs[depth][verb].steps <= RATIO * costs[DEPTHS[0]][verb].steps
 
 
@@ -148,9 +148,9 @@ def test_the_figures(costs: dict[int, Costs]) -> None:
     assert costs[DEPTHS[0]]["accept"].written / ROUNDS <= ALLOWED
 
 
-def test_a_waiting_task_takes_less_than_a_kilobyte_of_memory(tmp_path: Path) -> None:
+def test_a_waiting_task_needs_less_than_a_kilobyte_of_memory(tmp_path: Path) -> None:
     seed(tmp_path / "first", 10)
-    crash(open_queue(tmp_path / "first"))  # what is made only once is not counted
+    crash(open_queue(tmp_path / "first"))  # do not count objects that are made once
     seed(tmp_path / "second", 2000)
     tracemalloc.start()
     try:
@@ -163,7 +163,7 @@ def test_a_waiting_task_takes_less_than_a_kilobyte_of_memory(tmp_path: Path) -> 
     crash(queue)
 
 
-def test_opening_takes_as_many_steps_for_each_task_however_many_wait(tmp_path: Path) -> None:
+def test_opening_takes_the_same_steps_per_task_at_any_depth(tmp_path: Path) -> None:
     def steps(waiting: int) -> int:
         seed(tmp_path / str(waiting), waiting)
         count, queue = counting_steps(lambda: open_queue(tmp_path / str(waiting)))
@@ -177,13 +177,13 @@ def test_opening_takes_as_many_steps_for_each_task_however_many_wait(tmp_path: P
 
 @pytest.fixture
 def _small_journals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compaction begins early, in the same proportion to the snapshot as ever."""
+    """Make compactions begin at a small size. Their proportion to the snapshot is unchanged."""
     monkeypatch.setattr(table_files, "MIN_JOURNAL_BYTES", 32 * 1024)
 
 
 @pytest.mark.usefixtures("_small_journals")
 @pytest.mark.parametrize("depth", [10, 1_000])
-def test_an_event_writes_little_more_than_its_pictures_compactions_included(tmp_path: Path, depth: int) -> None:
+def test_an_event_writes_little_more_than_its_pictures_with_compactions(tmp_path: Path, depth: int) -> None:
     assert bytes_per_event(tmp_path, depth, events=3000) <= ALLOWED
 
 
@@ -194,7 +194,7 @@ def test_an_event_writes_little_more_than_its_pictures_at_full_depth(tmp_path: P
 
 
 def bytes_per_event(folder: Path, depth: int, events: int) -> float:
-    """Bytes written for an event from its acceptance to its delivery, with compactions going on meanwhile."""
+    """Return the bytes written for an event from acceptance to delivery, compactions included."""
     seed(folder, depth)
     queue = open_queue(folder)
     housekeeper = Housekeeper(queue)

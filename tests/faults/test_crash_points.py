@@ -1,4 +1,4 @@
-"""Every state that a power cut may leave is recovered to what was acknowledged before it."""
+"""Recover every state that a power cut may leave: it equals what was acknowledged before."""
 
 import asyncio
 import errno
@@ -44,7 +44,7 @@ STEP_BYTES = 200
 
 @pytest.fixture(autouse=True)
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a few events fill segments and journals."""
+    """Make a few events fill segments and journals."""
     monkeypatch.setattr(segments, "SEGMENT_BYTES", 500)
     monkeypatch.setattr(table_files, "MIN_JOURNAL_BYTES", 800)
 
@@ -55,7 +55,7 @@ def explorer(workshop: Path, tally: Tally, long_run: bool) -> Explorer:
 
 
 def a_life(driver: Driver) -> None:
-    """Each verb, in commits of one task and of several."""
+    """Call each verb, in commits of one task and of several."""
     driver.put("a", "b", "c")
     driver.put("d", size=400, pictures=2)
     driver.claim("a", "b")
@@ -77,8 +77,8 @@ def a_life(driver: Driver) -> None:
     driver.drop("d")
 
 
-def segments_that_fill_and_go(driver: Driver) -> None:
-    """Payload files are begun and deleted while tasks come and go."""
+def fill_and_delete_segments(driver: Driver) -> None:
+    """Start and delete payload files while tasks come and go."""
     for number in range(4):
         driver.life(f"{number} a", f"{number} b", f"{number} c")
         driver.put(f"{number} stays", size=150)
@@ -86,8 +86,8 @@ def segments_that_fill_and_go(driver: Driver) -> None:
         driver.drop(f"{number} stays")
 
 
-def compaction_between_commits(driver: Driver) -> None:
-    """A snapshot is written in steps, twice over, while tasks change, come and go."""
+def compact_between_commits(driver: Driver) -> None:
+    """Write a snapshot in steps, twice, while tasks change, come and go."""
     driver.put("a", "b", "c", "d")
     driver.claim("a", "b")
     driver.labelled("a")
@@ -113,7 +113,7 @@ def compaction_between_commits(driver: Driver) -> None:
 
 
 def housekeeping(driver: Driver) -> None:
-    """Tasks are forgotten and expire, and the journal is compacted as it is by the daemon."""
+    """Forget and expire tasks, and compact the journal, as the daemon does."""
     keeper = Housekeeper(driver.queue)
     driver.life("a", "b")
     driver.put("c")
@@ -147,7 +147,7 @@ def stops_and_starts(driver: Driver) -> None:
 
 
 def kills_and_starts(driver: Driver) -> None:
-    """The process dies, and before all of what it wrote is on the disk the power is cut as well."""
+    """Kill the process; the power is cut before all its data is on the disk."""
     driver.put("a", "b")
     driver.claim("a", "b")
     driver.kill_and_start()
@@ -168,7 +168,7 @@ def kills_and_starts(driver: Driver) -> None:
 
 
 def making_room(driver: Driver) -> None:
-    """Pictures that are kept for the owner make room, between a commit that found none and one that finds it."""
+    """Delete pictures that were kept for the owner, between a commit that found no room and one that finds it."""
     driver.put("a", "b", "c", "d")
     driver.fail("a", "no")
     driver.fail("c", "nor this")
@@ -180,7 +180,7 @@ def making_room(driver: Driver) -> None:
 
 
 def _put_and_label(driver: Driver, name: str, neighbour: str) -> None:
-    """Act as the store thread does: label the neighbour, make room for what found none, and put it then."""
+    """Act like the store thread: label another task, make room for the refused event, and put it again."""
     if driver.now(neighbour) is not None:
         driver.labelled(neighbour)
     try:
@@ -210,8 +210,8 @@ def _without_pictures(seen: Seen) -> Seen:
 SCENARIOS: list[Scenario] = [
     making_room,
     a_life,
-    segments_that_fill_and_go,
-    compaction_between_commits,
+    fill_and_delete_segments,
+    compact_between_commits,
     housekeeping,
     stops_and_starts,
     kills_and_starts,
@@ -219,7 +219,7 @@ SCENARIOS: list[Scenario] = [
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
-def test_what_was_acknowledged_survives_a_power_cut_at_any_write(
+def test_acknowledged_changes_survive_a_power_cut_at_any_write(
     scenario: Scenario, memory_folder: Path, explorer: Explorer
 ) -> None:
     driver = Driver(memory_folder / "state")
@@ -227,9 +227,7 @@ def test_what_was_acknowledged_survives_a_power_cut_at_any_write(
     expect_none(explorer.explore(driver.disk))
 
 
-def test_a_power_cut_during_recovery_loses_nothing_either(
-    memory_folder: Path, explorer: Explorer, long_run: bool
-) -> None:
+def test_a_power_cut_during_recovery_loses_nothing(memory_folder: Path, explorer: Explorer, long_run: bool) -> None:
     driver = Driver(memory_folder / "state")
     kills_and_starts(driver)
     first, again = driver.disk, memory_folder / "again"
@@ -261,7 +259,7 @@ def _old_task(name: str) -> Task:
     return Task(state=State.FAILED, digest=digest_of(name), cause=Cause.REFUSED, reason=name)
 
 
-def test_what_was_set_aside_once_costs_nothing_more_at_a_power_cut(memory_folder: Path, explorer: Explorer) -> None:
+def test_a_power_cut_after_damage_was_set_aside_loses_nothing_more(memory_folder: Path, explorer: Explorer) -> None:
     folder = memory_folder / "state"
     driver = Driver(folder)
     driver.put("a", "b")
@@ -281,18 +279,18 @@ def test_what_was_set_aside_once_costs_nothing_more_at_a_power_cut(memory_folder
     expect_none(explorer.explore(after.disk, ledger_of(driver.disk.log)))
 
 
-def test_what_was_acknowledged_together_survives_together(memory_folder: Path, explorer: Explorer) -> None:
-    """Eight senders, two labellers and two deliverers at once, as in the daemon."""
+def test_changes_acknowledged_in_one_commit_survive_a_power_cut(memory_folder: Path, explorer: Explorer) -> None:
+    """Eight senders, two label threads and two deliveries run at once, as in the daemon."""
     driver = Driver(memory_folder / "state")
     asyncio.run(_crowd(driver))
     expect_none(explorer.explore(driver.disk))
 
 
 @pytest.mark.parametrize("call", range(1, 12))
-def test_a_kill_within_a_commit_and_a_power_cut_after_it_lose_nothing(
+def test_a_kill_during_a_commit_and_a_power_cut_after_it_lose_nothing(
     call: int, memory_folder: Path, explorer: Explorer
 ) -> None:
-    """What a killed process wrote is read by the next one, though the disk does not have it yet."""
+    """The next process reads what the killed one wrote, although it is not yet on the disk."""
     disk = FailingDisk(memory_folder / "state")
     driver = Driver(memory_folder / "state", disk)
     driver.put("a")
@@ -312,7 +310,7 @@ def test_a_kill_within_a_commit_and_a_power_cut_after_it_lose_nothing(
 
 @pytest.mark.parametrize("call", range(1, 9))
 @pytest.mark.parametrize("length", [1, 2])
-def test_a_commit_that_the_disk_refused_and_a_power_cut_after_it_lose_nothing(
+def test_a_failed_commit_and_a_power_cut_after_it_lose_nothing(
     call: int, length: int, memory_folder: Path, explorer: Explorer
 ) -> None:
     disk = FailingDisk(memory_folder / "state")

@@ -1,4 +1,4 @@
-"""Damage to any byte costs only the record that the byte belongs to, and is reported."""
+"""Damage to any byte loses only the record that contains it, and is reported."""
 
 import json
 import logging
@@ -46,13 +46,13 @@ def _insert(data: bytes, offset: int) -> bytes:
 
 
 WAYS: list[tuple[Damage, int]] = [(_flip, 1), (_zero, 16), (_remove, 5), (_insert, 16)]
-"""What is done to the bytes at an offset, and how many of them it is done to."""
+"""A change of the bytes at an offset, and the number of bytes that it changes."""
 
 each_way = pytest.mark.parametrize(("way", "length"), WAYS, ids=[way.__name__.strip("_") for way, _ in WAYS])
 
 
 class _Whole:
-    """A state folder with tasks of every kind in its snapshot and in its journal, and some that are forgotten."""
+    """A state folder with tasks of every kind in its snapshot and journal, and with forgotten ones."""
 
     def __init__(self, folder: Path) -> None:
         driver = Driver(folder)
@@ -85,7 +85,7 @@ class _Whole:
         }
 
     def touched(self, name: str, start: int, end: int) -> set[str]:
-        """The ids of the tasks whose records bytes `start` to `end` of a file belong to."""
+        """Return the ids of the tasks whose records contain any of the bytes `start` to `end` of a file."""
         if name.startswith(("segments/", "replies/")):
             number = int(Path(name).stem)
             places = self.places if name.startswith("segments/") else self.replies
@@ -95,7 +95,7 @@ class _Whole:
                 if place and place.segment == number and place.offset < end and start < place.offset + place.length
             }
         data = self.files[name]
-        # The newline before belongs to the line: without it two lines are one.
+        # The newline before a line counts as part of it: without it, two lines become one.
         first = data.rfind(b"\n", 0, max(0, start)) + 1
         last = data.find(b"\n", end) + 1 or len(data)
         lines = data[first:last].splitlines()
@@ -108,7 +108,7 @@ def whole(memory_folder: Path) -> _Whole:
 
 
 def _problems(whole: _Whole, folder: Path, touched: set[str]) -> list[str]:
-    """Recover; what is wrong, but for what may have become of the `touched` tasks."""
+    """Recover, and return the problems, except those that damage to the `touched` tasks allows."""
     recovered = recover_twice(folder)
     problems = list(recovered.problems)
     for digest in whole.tasks.keys() | recovered.tasks.keys():
@@ -123,7 +123,7 @@ def _problems(whole: _Whole, folder: Path, touched: set[str]) -> list[str]:
 
 @each_way
 @pytest.mark.parametrize("name", [JOURNAL, SNAPSHOT])
-def test_damaged_bytes_of_journal_and_snapshot_cost_their_own_record_only(
+def test_damage_to_journal_and_snapshot_loses_only_the_damaged_record(
     name: str,
     way: Damage,
     length: int,
@@ -145,7 +145,7 @@ def test_damaged_bytes_of_journal_and_snapshot_cost_their_own_record_only(
 
 
 @each_way
-def test_damaged_bytes_of_a_segment_cost_their_own_task_only(
+def test_damage_to_a_segment_affects_only_its_own_task(
     way: Damage, length: int, whole: _Whole, memory_folder: Path, long_run: bool
 ) -> None:
     folder = memory_folder / "damaged"
@@ -159,7 +159,7 @@ def test_damaged_bytes_of_a_segment_cost_their_own_task_only(
             assert not problems, f"{way.__name__} at {offset} of {name}: {problems}"
 
 
-def test_reading_a_damaged_payload_says_so_and_gives_the_bytes(whole: _Whole, memory_folder: Path) -> None:
+def test_reading_a_damaged_payload_reports_it_and_returns_the_bytes(whole: _Whole, memory_folder: Path) -> None:
     folder = memory_folder / "whole"
     place = whole.places["2"]
     assert place
@@ -174,7 +174,7 @@ def test_reading_a_damaged_payload_says_so_and_gives_the_bytes(whole: _Whole, me
 
 
 @pytest.mark.parametrize("name", [JOURNAL, SNAPSHOT, "segments/00000001.payloads", "replies/00000001.replies"])
-def test_a_file_cut_short_anywhere_costs_what_stood_behind_only(
+def test_a_file_cut_at_any_byte_loses_only_the_records_after_it(
     name: str, whole: _Whole, memory_folder: Path, long_run: bool
 ) -> None:
     folder, data = memory_folder / "cut", whole.files[name]
@@ -184,7 +184,7 @@ def test_a_file_cut_short_anywhere_costs_what_stood_behind_only(
         assert not problems, f"{name} cut to {length} of {len(data)} bytes: {problems}"
 
 
-def test_a_lost_file_costs_what_was_in_it_only(whole: _Whole, memory_folder: Path) -> None:
+def test_a_lost_file_loses_only_its_own_records(whole: _Whole, memory_folder: Path) -> None:
     folder = memory_folder / "lost"
     for name, data in whole.files.items():
         build(folder, {other: data for other, data in whole.files.items() if other != name})
@@ -197,7 +197,7 @@ def test_a_lost_file_costs_what_was_in_it_only(whole: _Whole, memory_folder: Pat
         assert waiting <= recovered.tasks.keys(), name
 
 
-def test_foreign_files_in_the_folder_disturb_nothing(whole: _Whole, memory_folder: Path) -> None:
+def test_ignores_foreign_files_in_the_folder(whole: _Whole, memory_folder: Path) -> None:
     folder = memory_folder / "littered"
     rubbish = os.urandom(300)
     names = ["queue.json.new", "format.new", "queue.journal-7", "queue.journal-00000099", "notes.txt", ".hidden"]
@@ -208,7 +208,7 @@ def test_foreign_files_in_the_folder_disturb_nothing(whole: _Whole, memory_folde
     assert not _problems(whole, folder, set())
 
 
-def test_what_is_set_aside_is_counted_logged_and_kept_byte_for_byte(
+def test_counts_and_logs_damaged_bytes_and_keeps_a_copy(
     whole: _Whole, memory_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = memory_folder / "whole"
@@ -227,7 +227,7 @@ def test_what_is_set_aside_is_counted_logged_and_kept_byte_for_byte(
     kill(queue)
 
 
-def test_damage_is_set_aside_once_and_then_compacted_away(whole: _Whole, memory_folder: Path) -> None:
+def test_sets_damage_aside_once_and_then_compacts_it_away(whole: _Whole, memory_folder: Path) -> None:
     folder = memory_folder / "whole"
     damage(folder / JOURNAL, b'"put","11"')
     open_queue(folder).close()
@@ -237,7 +237,7 @@ def test_damage_is_set_aside_once_and_then_compacted_away(whole: _Whole, memory_
     kill(queue)
 
 
-def test_a_newer_format_is_refused_and_left_alone(whole: _Whole, memory_folder: Path) -> None:
+def test_refuses_a_newer_format_and_changes_nothing(whole: _Whole, memory_folder: Path) -> None:
     folder = memory_folder / "newer"
     files = whole.files | {"format": b"4\n"}
     build(folder, files)
@@ -246,7 +246,7 @@ def test_a_newer_format_is_refused_and_left_alone(whole: _Whole, memory_folder: 
     assert {name: (folder / name).read_bytes() for name in files} == files
 
 
-def test_a_folder_in_use_is_refused_and_the_process_that_has_it_named(whole: _Whole, memory_folder: Path) -> None:
+def test_refuses_a_folder_in_use_and_names_the_process_that_uses_it(whole: _Whole, memory_folder: Path) -> None:
     queue = open_queue(memory_folder / "whole")
     with pytest.raises(StateFolderError, match=rf"in use by another camiohookd \(process {os.getpid()}\)"):
         open_queue(memory_folder / "whole")
@@ -254,7 +254,7 @@ def test_a_folder_in_use_is_refused_and_the_process_that_has_it_named(whole: _Wh
     open_queue(memory_folder / "whole").close()
 
 
-def test_format_1_is_migrated_with_all_its_tasks(memory_folder: Path) -> None:
+def test_migrates_format_1_with_all_its_tasks(memory_folder: Path) -> None:
     folder = memory_folder / "old"
     folder.mkdir()
     tasks = [Task(state=State.FAILED, digest=digest_of(f"{n}"), cause=Cause.REFUSED, reason=f"{n}") for n in range(5)]
@@ -272,7 +272,7 @@ def test_format_1_is_migrated_with_all_its_tasks(memory_folder: Path) -> None:
     assert (folder / "format").read_text() == "3\n"
 
 
-def test_an_empty_queue_of_format_1_is_migrated(memory_folder: Path) -> None:
+def test_migrates_an_empty_queue_of_format_1(memory_folder: Path) -> None:
     folder = memory_folder / "old"
     folder.mkdir()
     TinyDB(folder / "queue.json").close()
@@ -282,7 +282,7 @@ def test_an_empty_queue_of_format_1_is_migrated(memory_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"_default": []}', json.dumps({"_default": {"1": {"state": "odd"}}})])
-def test_a_snapshot_that_is_of_no_format_is_refused_and_left_alone(text: str, memory_folder: Path) -> None:
+def test_refuses_a_snapshot_of_unknown_format_and_changes_nothing(text: str, memory_folder: Path) -> None:
     folder = memory_folder / "odd"
     folder.mkdir()
     (folder / "queue.json").write_text(text)

@@ -1,4 +1,4 @@
-"""Whatever call of the disk fails: callers are told, nothing accepted is lost, it works again when the disk does."""
+"""Let each call of the disk fail: callers get an error, no accepted event is lost, the queue recovers with the disk."""
 
 import asyncio
 import errno
@@ -53,7 +53,7 @@ def explorer(workshop: Path, tally: Tally) -> Explorer:
 
 
 def _compact(driver: Driver) -> None:
-    """As the housekeeper does, in smaller steps."""
+    """Compact as the housekeeper does, in smaller steps."""
     try:
         while not driver.queue.store.storage.compact_step(200):
             pass
@@ -101,7 +101,7 @@ STEPS: list[Step] = [
 
 
 class _Trial:
-    """All steps, each tried until it succeeds."""
+    """Run all steps, and repeat each until it succeeds."""
 
     def __init__(self, folder: Path, first: int, length: int) -> None:
         self.disk = FailingDisk(folder / "state")
@@ -125,7 +125,7 @@ class _Trial:
                 self._check_after_kill()
             else:
                 return
-        raise AssertionError("it does not work again although the disk does")
+        raise AssertionError("the queue still fails although the disk works again")
 
     def _check_running(self) -> None:
         if self.driver.running:
@@ -147,10 +147,10 @@ def _count_calls(folder: Path) -> int:
 
 
 @pytest.mark.parametrize(("length", "stride"), [(1, 1), (2, 3), (5, 4), (25, 9)])
-def test_calls_that_fail_cost_nothing_that_was_accepted(
+def test_failing_calls_lose_no_accepted_event(
     length: int, stride: int, memory_folder: Path, explorer: Explorer, long_run: bool
 ) -> None:
-    """`length` calls in a row fail, from each (in the bounded run: each `stride`th) call on."""
+    """Let `length` calls in a row fail, starting at every call (without `--long`: at every `stride`th)."""
     calls = _count_calls(memory_folder / "counted")
     for first in range(1, calls + 1, 1 if long_run else stride):
         folder = memory_folder / f"{first}"
@@ -174,12 +174,12 @@ def _noted(what: str) -> Iterator[None]:
         raise
 
 
-def test_an_id_is_not_given_out_again_after_a_compaction_that_did_not_begin(memory_folder: Path) -> None:
-    """Its journal may be left lying, with an older note than those in the one that goes on."""
+def test_does_not_assign_an_id_again_after_a_compaction_failed_to_begin(memory_folder: Path) -> None:
+    """The failed compaction may leave a journal with an older note than the journal in use."""
     disk = FailingDisk(memory_folder / "state")
     driver = Driver(memory_folder / "state", disk)
     driver.put("a", size=600)
-    disk.arm(4, 5, OSError(errno.EIO, "Input/output error"))  # the sync of the folder, and the clearing up
+    disk.arm(4, 5, OSError(errno.EIO, "Input/output error"))  # the sync of the folder, and the clean-up
     with pytest.raises(OSError, match="Input/output error"):
         driver.queue.store.storage.compact_step()
     assert (memory_folder / "state" / "queue.journal-00000002").exists()
@@ -189,14 +189,12 @@ def test_an_id_is_not_given_out_again_after_a_compaction_that_did_not_begin(memo
     assert recover_twice(memory_folder / "state").next_id == 3
 
 
-def test_what_is_written_to_a_journal_whose_first_making_left_a_half_behind_survives_a_power_cut(
-    memory_folder: Path, explorer: Explorer
-) -> None:
-    """Linux forgets what a failed sync could not write, although it can still be read."""
+def test_a_journal_made_after_a_failed_attempt_survives_a_power_cut(memory_folder: Path, explorer: Explorer) -> None:
+    """Linux drops data that a failed sync could not write, although it can still be read."""
     disk = FailingDisk(memory_folder / "state")
     driver = Driver(memory_folder / "state", disk)
     driver.put("a", size=600)
-    disk.arm(3, 4, OSError(errno.EIO, "Input/output error"))  # the sync of the new journal, and the clearing up
+    disk.arm(3, 4, OSError(errno.EIO, "Input/output error"))  # the sync of the new journal, and the clean-up
     with pytest.raises(OSError, match="Input/output error"):
         driver.queue.store.storage.compact_step()
     _compact(driver)
@@ -230,7 +228,7 @@ def _damaged(folder: Path) -> Ledger:
 
 @pytest.mark.parametrize("lay", [_empty, _of_format_1, _damaged])
 @pytest.mark.parametrize("length", [1, 3])
-def test_a_start_that_the_disk_refuses_says_so_and_the_next_one_finds_everything(
+def test_reports_a_disk_error_at_the_start_and_the_next_start_finds_everything(
     lay: Callable[[Path], Ledger], length: int, memory_folder: Path
 ) -> None:
     first, hits = 0, 1
@@ -248,22 +246,22 @@ def test_a_start_that_the_disk_refuses_says_so_and_the_next_one_finds_everything
 
 
 @pytest.mark.parametrize("length", [1, 3, 10, 40])
-def test_callers_are_told_and_what_must_be_kept_is_kept_while_the_disk_comes_and_goes(
+def test_reports_errors_to_callers_and_keeps_events_while_the_disk_fails_now_and_then(
     length: int, memory_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("camiohookd.queue.store_thread.RETRY_SECONDS", (0.001,))
     folder = memory_folder / "state"
     disk = FailingDisk(folder)
     queue = open_queue(folder, disk)
-    kept = asyncio.run(_a_troubled_crowd(queue, disk, length))
+    kept = asyncio.run(_crowd_on_a_failing_disk(queue, disk, length))
     assert disk.hits
     recovered = recover_twice(folder)
     assert not recovered.problems
     assert {digest: seen for digest, (_, seen) in recovered.tasks.items()} == kept
 
 
-async def _a_troubled_crowd(queue: TaskQueue, disk: FailingDisk, length: int) -> dict[str, Seen]:
-    """Events go from 200 to done, while between healthy stretches the disk fails; returns what is to be found."""
+async def _crowd_on_a_failing_disk(queue: TaskQueue, disk: FailingDisk, length: int) -> dict[str, Seen]:
+    """Take events from 200 to done while the disk fails now and then; return the expected tasks."""
     store = StoreThread(queue)
 
     async def life(number: int) -> None:

@@ -1,8 +1,8 @@
-"""A disk that is full, or read-only, for real: refusals, no crash, and it goes on by itself once there is room.
+"""Use a disk that is really full or read-only: events are refused, nothing crashes, work resumes once there is room.
 
-The disk is an ext4 image of 64 MB, mounted here, or where that is not allowed a tmpfs of that size. Where neither is
-allowed (not root, or a container without the right to mount) a `Disk` that counts is used instead, and the end of the
-run says so.
+The disk is a mounted ext4 image of 64 MB, or a tmpfs of that size if loop mounts are not allowed. If neither is allowed
+(not root, or a container without the right to mount), a `Disk` that counts bytes is used, and the end of the run says
+so.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ CANNOT_MOUNT = "no file system can be mounted here, which takes root and e2fspro
 
 
 class SmallDisk:
-    """A mounted file system of its own."""
+    """A small file system, mounted for the test."""
 
     def __init__(self, path: Path, kind: str) -> None:
         self.path = path
@@ -41,7 +41,7 @@ class SmallDisk:
         self.disk = MortalDisk()
 
     def fill(self, leave: int) -> None:
-        """Take what is free but for `leave` bytes, as another program on the box would."""
+        """Fill the free space except `leave` bytes, as another program on the box might."""
         with (self.path / "filler").open("ab") as file:
             while (free := self.disk.free_bytes(self.path) - leave) > 0:
                 try:
@@ -54,11 +54,11 @@ class SmallDisk:
         (self.path / "filler").unlink()
 
     def fail(self) -> None:
-        """What ext4 does after an error (errors=remount-ro), though files are open."""
+        """Make the file system read-only while files are open, as ext4 does after an error (errors=remount-ro)."""
         _run("mount", "-o", "remount,abort", str(self.path))
 
     def remount(self, how: str) -> None:
-        """As its owner does it: ``ro`` or ``rw``."""
+        """Remount the file system as its owner would, ``ro`` or ``rw``."""
         _run("mount", "-o", f"remount,{how}", str(self.path))
 
     def mount_again(self) -> None:
@@ -67,7 +67,7 @@ class SmallDisk:
 
 
 class CountingDisk(MortalDisk):
-    """Has room for 64 MB in the folder `path`, or says so."""
+    """A disk that refuses writes beyond 64 MB in the folder `path`."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class CountingDisk(MortalDisk):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def free_bytes(self, path: Path) -> int:
-        """As a real disk tells it: holes in files take no room."""
+        """Return the free bytes as a real disk does: holes in files take no room."""
         used = sum(512 * file.stat().st_blocks for file in self._path.rglob("*") if file.is_file())
         return max(0, 64 * MB - used)
 
@@ -105,7 +105,7 @@ MOUNTS = {"ext4": _mount_ext4, "tmpfs": _mount_tmpfs}
 
 @contextmanager
 def _mounted(path: Path, kind: str) -> Iterator[SmallDisk]:
-    """Raises OSError or CalledProcessError where that is not allowed."""
+    """Mount a small file system; raise OSError or CalledProcessError if that is not allowed."""
     path.mkdir(exist_ok=True)
     MOUNTS[kind](path)
     try:
@@ -141,7 +141,7 @@ def _put(queue: TaskQueue, name: str) -> str:
 
 
 def _fill_the_queue(queue: TaskQueue) -> tuple[list[str], QueueFull | StoreUnavailable]:
-    """Put until it is refused; returns the accepted names, and the refusal."""
+    """Put events until one is refused; return the accepted names, and the refusal."""
     accepted: list[str] = []
     while True:
         try:
@@ -159,7 +159,7 @@ def _expect_all(queue: TaskQueue, names: list[str]) -> None:
         assert found[expected.digest][1] == ("pending", expected.pictures)
 
 
-def test_events_are_refused_while_the_disk_is_full_and_taken_again_when_there_is_room(small_disk: SmallDisk) -> None:
+def test_refuses_events_while_the_disk_is_full_and_accepts_them_again_once_there_is_room(small_disk: SmallDisk) -> None:
     folder = small_disk.path / "state"
     queue = open_queue(folder, small_disk.disk, bounds=Bounds(max_bytes=1 << 40, min_free_bytes=20 * MB))
     small_disk.fill(leave=25 * MB)
@@ -175,8 +175,8 @@ def test_events_are_refused_while_the_disk_is_full_and_taken_again_when_there_is
     queue.close()
 
 
-def test_a_disk_that_fills_up_below_the_bound_costs_nothing_that_was_accepted(small_disk: SmallDisk) -> None:
-    """Another program takes the last byte, faster than any bound can see."""
+def test_a_disk_filled_by_another_program_loses_no_accepted_event(small_disk: SmallDisk) -> None:
+    """Another program fills the disk completely, faster than the bound can react."""
     folder = small_disk.path / "state"
     queue = open_queue(folder, small_disk.disk, bounds=Bounds(max_bytes=1 << 40, min_free_bytes=0))
     accepted = [f"first {number}" for number in range(4)]
@@ -199,7 +199,7 @@ def test_a_disk_that_fills_up_below_the_bound_costs_nothing_that_was_accepted(sm
     queue.close()
 
 
-def test_a_full_disk_at_the_stop_and_at_the_start_costs_nothing(small_disk: SmallDisk) -> None:
+def test_a_full_disk_at_stop_and_start_loses_nothing(small_disk: SmallDisk) -> None:
     folder = small_disk.path / "state"
     queue = open_queue(folder, small_disk.disk, bounds=Bounds(min_free_bytes=0))
     accepted = [f"event {number}" for number in range(5)]
@@ -207,7 +207,7 @@ def test_a_full_disk_at_the_stop_and_at_the_start_costs_nothing(small_disk: Smal
         _put(queue, name)
     small_disk.fill(leave=0)
     queue.close()
-    with suppress(StoreUnavailable):  # or it opens: a few free bytes in the last block may be enough
+    with suppress(StoreUnavailable):  # it may also open: a few free bytes in the last block may suffice
         open_queue(folder, small_disk.disk).close()
     small_disk.empty()
     queue = open_queue(folder, small_disk.disk)
@@ -215,9 +215,7 @@ def test_a_full_disk_at_the_stop_and_at_the_start_costs_nothing(small_disk: Smal
     queue.close()
 
 
-def test_what_is_kept_for_looking_at_goes_before_any_event_is_refused(
-    small_disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_deletes_kept_pictures_before_refusing_an_event(small_disk: SmallDisk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segments, "SEGMENT_BYTES", 2 * MB)
     folder = small_disk.path / "state"
     bounds = Bounds(max_bytes=1 << 40, min_free_bytes=20 * MB)
@@ -241,8 +239,8 @@ def test_what_is_kept_for_looking_at_goes_before_any_event_is_refused(
     queue.close()
 
 
-def test_a_disk_that_turns_read_only_refuses_and_has_everything_when_it_is_mounted_again(small_disk: SmallDisk) -> None:
-    """Linux lets no file system go back to writing that turned itself read-only: that way back needs `FailingDisk`."""
+def test_a_disk_that_turns_read_only_loses_nothing_when_it_is_mounted_again(small_disk: SmallDisk) -> None:
+    """Linux never makes such a file system writable again. The way back is tested with `FailingDisk`."""
     if small_disk.kind != "ext4":
         pytest.skip(f"NOT TESTED: a disk that turns itself read-only while files are open, because {CANNOT_MOUNT}")
     folder = small_disk.path / "state"
@@ -267,8 +265,8 @@ def test_a_disk_that_turns_read_only_refuses_and_has_everything_when_it_is_mount
 
 
 @pytest.mark.parametrize("kind", MOUNTS)
-def test_a_folder_that_is_read_only_for_a_while_is_opened_again_with_everything(kind: str, tmp_path: Path) -> None:
-    """A disk is turned read-only by its owner, which Linux allows once the daemon has stopped, and not before."""
+def test_opens_a_folder_with_everything_after_it_was_read_only(kind: str, tmp_path: Path) -> None:
+    """The owner makes the disk read-only, which Linux allows only while the daemon is stopped."""
     with ExitStack() as mounts:
         try:
             disk = mounts.enter_context(_mounted(tmp_path / "disk", kind))
@@ -277,7 +275,7 @@ def test_a_folder_that_is_read_only_for_a_while_is_opened_again_with_everything(
         folder = disk.path / "state"
         queue = open_queue(folder, disk.disk, bounds=Bounds(min_free_bytes=0))
         _put(queue, "before")
-        with pytest.raises(subprocess.CalledProcessError, match="exit status 32"):  # it is busy
+        with pytest.raises(subprocess.CalledProcessError, match="exit status 32"):  # exit status of umount for "busy"
             disk.remount("ro")
         kill(queue)
         disk.remount("ro")
@@ -291,8 +289,8 @@ def test_a_folder_that_is_read_only_for_a_while_is_opened_again_with_everything(
         queue.close()
 
 
-def test_a_disk_that_refuses_every_write_for_a_while_is_used_again_without_a_restart(small_disk: SmallDisk) -> None:
-    """The kernel refuses, as it does on a read-only disk, the files that are open; and takes them again."""
+def test_uses_a_disk_again_without_a_restart_after_it_refused_every_write(small_disk: SmallDisk) -> None:
+    """The kernel refuses writes to open files, as on a read-only disk, and later accepts them again."""
     if small_disk.kind != "ext4":
         pytest.skip(f"NOT TESTED: a disk that refuses every write for a while, because {CANNOT_MOUNT}")
     folder = small_disk.path / "state"
@@ -316,17 +314,17 @@ def test_a_disk_that_refuses_every_write_for_a_while_is_used_again_without_a_res
     queue.close()
 
 
-def test_the_whole_store_lives_through_a_full_disk(small_disk: SmallDisk) -> None:
+def test_the_whole_queue_survives_a_full_disk(small_disk: SmallDisk) -> None:
     folder = small_disk.path / "state"
     queue = open_queue(folder, small_disk.disk, bounds=Bounds(max_bytes=1 << 40, min_free_bytes=0))
-    asyncio.run(_live_through(queue, small_disk))
+    asyncio.run(_fill_and_empty(queue, small_disk))
     queue = open_queue(folder, small_disk.disk)
     assert {seen for _, seen in see_all(queue).values()} == {("done",)}
     queue.close()
 
 
-async def _live_through(queue: TaskQueue, small_disk: SmallDisk) -> None:
-    """More events than there is room for, from senders that come again, while the disk is filled and emptied."""
+async def _fill_and_empty(queue: TaskQueue, small_disk: SmallDisk) -> None:
+    """Send more events than fit, from senders that try again, while the disk is filled and emptied."""
     store = StoreThread(queue)
     refused = 0
 

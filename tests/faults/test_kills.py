@@ -1,4 +1,4 @@
-"""kill -9 of the real daemon under load: nothing accepted is lost, and little is delivered twice."""
+"""Kill the real daemon under load with SIGKILL: no accepted event is lost, and few are delivered twice."""
 
 import json
 import random
@@ -19,13 +19,13 @@ CONCURRENCY = 4
 KILLS, KILLS_LONG = 12, 500
 SEED = 20170505
 SENDERS = 3
-PAUSE = 0.15  # of a sender between two events: as fast as it can, it would fill the queue for hours
+PAUSE = 0.15  # seconds between two events of a sender: without a pause it would queue work for hours
 PATIENCE = 60.0
-BIRTH = 0.3  # of a daemon: by then what its forerunner sent has arrived, and it has itself sent nothing yet
+BIRTH = 0.3  # seconds after a start: the deliveries of the previous process have arrived, and this one has sent none
 
 
 class Load:
-    """A sender that goes on posting small events while the daemon dies and comes back, and notes each 200."""
+    """A sender that posts small events while the daemon dies and restarts; it records each answer 200."""
 
     def __init__(self, camio: FakeCamioThread, url: str) -> None:
         self.accepted: set[str] = set()
@@ -49,7 +49,7 @@ class Load:
         while not self._end.is_set():
             name = next(self._names)
             body = event_body(self._camio.callback_url(name), camera=name[-1], pictures=self._pictures)
-            # A sender that got no answer sends the same again, as Camio may.
+            # Without an answer, the sender posts the same event again, as Camio may.
             while not self._end.is_set() and not self._post(name, body):
                 time.sleep(0.05)
             time.sleep(PAUSE)
@@ -64,7 +64,7 @@ class Load:
         return answer.status == 200
 
 
-def test_nothing_accepted_is_lost_and_repeats_are_few_when_the_daemon_is_killed_under_load(
+def test_kills_under_load_lose_no_accepted_event_and_repeat_few_deliveries(
     tmp_path: Path, long_run: bool, print_figure: Callable[[str], None]
 ) -> None:
     kills = KILLS_LONG if long_run else KILLS
@@ -78,7 +78,7 @@ def test_nothing_accepted_is_lost_and_repeats_are_few_when_the_daemon_is_killed_
                 lives.append(time.monotonic() + BIRTH)
                 daemon.start(wait=moments.random() < 0.9)
             daemon.wait_until_ready()
-        _redrive_the_wrongly_blamed(daemon)
+        _retry_wrongly_failed(daemon)
         deliveries = _wait_for_all(camio, load.accepted)
     repeats = {name: len(each) - 1 for name, each in deliveries.items() if len(each) > 1}
     print_figure(f"kills survived: {kills}; accepted: {len(load.accepted)}; lost: 0; repeats: {sum(repeats.values())}")
@@ -90,7 +90,7 @@ def test_nothing_accepted_is_lost_and_repeats_are_few_when_the_daemon_is_killed_
 
 
 def _wait_for_all(camio: FakeCamioThread, accepted: set[str]) -> dict[str, list[ReceivedReply]]:
-    """The deliveries, once there is one of every accepted event; fails when no more come for a minute."""
+    """Wait until every accepted event is delivered, and return the deliveries. Fail if none arrives for a minute."""
     missing, since = len(accepted), time.monotonic()
     while missing:
         deliveries = camio.deliveries
@@ -102,9 +102,8 @@ def _wait_for_all(camio: FakeCamioThread, accepted: set[str]) -> dict[str, list[
     return camio.deliveries
 
 
-def _redrive_the_wrongly_blamed(daemon: Daemon) -> None:
-    """Kills from outside can hit one event three times while it is alone in hand: it then fails as poison, and is
-    kept."""
+def _retry_wrongly_failed(daemon: Daemon) -> None:
+    """Retry events that failed as poison: three kills from outside can hit the same event while it is alone in hand."""
     failed = daemon.command("queue", "list", "--state", "failed", "--json").stdout.splitlines()
     assert all(json.loads(line)["cause"] == "poison" for line in failed)
     if failed:
@@ -113,7 +112,7 @@ def _redrive_the_wrongly_blamed(daemon: Daemon) -> None:
 
 @pytest.fixture
 def slow_event() -> list[bytes]:
-    """Takes some seconds to label."""
+    """Return an event that takes some seconds to label."""
     return [(SAMPLES / "chelsea.jpg").read_bytes()] * 400
 
 
@@ -127,16 +126,16 @@ def _kill_while_in_hand(daemon: Daemon, task: str) -> None:
         time.sleep(0.02)
 
 
-def test_an_event_that_is_alone_in_hand_at_three_crashes_fails_as_poison_and_no_bystander_does(
-    tmp_path: Path, slow_event: list[bytes]
-) -> None:
+def test_only_an_event_alone_in_hand_at_three_crashes_fails_as_poison(tmp_path: Path, slow_event: list[bytes]) -> None:
     settings = {"CAMIOHOOKD_LABELER_THREADS": "1"}
     with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin, settings) as daemon:
         camio.post(daemon.url, event_body(camio.callback_url("slow"), pictures=slow_event))
         for kill in range(3):
             _kill_while_in_hand(daemon, "1")
             daemon.start()
-            if kill == 0:  # sooner, it would be in hand as well: more events are than there are label threads
+            if (
+                kill == 0
+            ):  # earlier, it would be in hand as well: the worker claims more events than it has label threads
                 camio.post(daemon.url, event_body(camio.callback_url("bystander")))
         camio.wait_until(lambda arrived: len(arrived["bystander"]) == 1, PATIENCE)
         failed = [json.loads(line) for line in _list(daemon, "failed")]

@@ -1,7 +1,7 @@
 """The callback host is down for a week while 10,000 events arrive, then it comes up.
 
-A simulated event loop drives the queue as the worker does: events are labelled at once, several deliveries are in the
-air, and each of them takes time. The test moves the clock; nothing sleeps.
+A simulated event loop drives the queue like the worker: events are labelled at once, several deliveries run at a time,
+and each takes time. The test moves the clock; nothing sleeps.
 """
 
 import heapq
@@ -32,7 +32,7 @@ ANSWER_SECONDS = (0.05, 0.9 * PATIENCE)
 
 @dataclass(order=True, slots=True)
 class Flight:
-    """A delivery that is in the air until `lands`; `arrives` if the host was up when it started."""
+    """A delivery that runs until `lands`; it `arrives` if the host was up when it started."""
 
     lands: float
     task_id: int
@@ -41,7 +41,7 @@ class Flight:
 
 
 class Outage:
-    """A queue, its worker and a host that is up from `WEEK` seconds on."""
+    """A queue, its worker, and a host that comes up after `WEEK` seconds."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -78,7 +78,7 @@ class Outage:
         self.camera_of[task_id] = camera
 
     def run_until(self, moment: float) -> None:
-        """Make and end deliveries until `moment`, or until all events have arrived."""
+        """Start and finish deliveries until `moment`, or until all events have arrived."""
         while len(self.arrived) < EVENTS:
             self.take_off()
             while self.housekeeper.step():
@@ -100,7 +100,7 @@ class Outage:
             self.most_in_air = max(self.most_in_air, len(self.in_air))
 
     def next_moment(self) -> float:
-        """Return when the next delivery lands or becomes due."""
+        """Return the time when the next delivery ends or becomes due."""
         moments = [self.in_air[0].lands] if self.in_air else []
         due = self.queue.store.schedule.next_due(self.queue.store.elapsed.now())
         if due is not None and len(self.in_air) < CONCURRENCY:
@@ -118,7 +118,7 @@ class Outage:
 
 @pytest.fixture(scope="module")
 def outage(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outage, int]:
-    """Simulate the week with a restart in its middle, and a day after it; return also the number of tries in vain."""
+    """Simulate the week with a restart in its middle, and a day after it; return also the number of failed tries."""
     world = Outage(tmp_path_factory.mktemp("state"))
     for number in range(EVENTS):
         world.run_until(number * WEEK / EVENTS)
@@ -134,13 +134,13 @@ def outage(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outage, int]:
     return world, in_vain
 
 
-def test_all_are_delivered_once_and_soon(outage: tuple[Outage, int]) -> None:
+def test_delivers_all_events_once_and_soon(outage: tuple[Outage, int]) -> None:
     world, _ = outage
     assert sorted(world.arrived) == sorted(world.camera_of)
     assert world.now() < WEEK + 2 * 3600
 
 
-def test_never_makes_more_deliveries_at_once_than_the_concurrency_allows(outage: tuple[Outage, int]) -> None:
+def test_never_exceeds_the_concurrency_of_deliveries(outage: tuple[Outage, int]) -> None:
     world, _ = outage
     assert world.most_in_air == CONCURRENCY
 
@@ -152,7 +152,7 @@ def test_a_week_of_outage_costs_a_few_thousand_attempts(outage: tuple[Outage, in
     assert world.attempts - in_vain <= EVENTS + CONCURRENCY
 
 
-def test_a_cameras_replies_arrive_in_order_except_the_one_that_found_the_host_up(outage: tuple[Outage, int]) -> None:
+def test_a_cameras_replies_arrive_in_order_except_the_first_after_the_outage(outage: tuple[Outage, int]) -> None:
     world, _ = outage
     by_camera: dict[str, list[int]] = defaultdict(list)
     for task_id in world.arrived[1:]:

@@ -1,4 +1,4 @@
-"""What a start costs, in memory and work: with a long backlog, and with a snapshot that is damaged or unreadable."""
+"""Measure a start in memory and work, with a long backlog and with a damaged or unreadable snapshot."""
 
 import os
 import shutil
@@ -22,14 +22,14 @@ MB = 1_000_000
 MIB = 1024 * 1024
 MAX_PEAK = 220 * MB
 EMPTY = 60 * MB
-"""What the process takes without a queue, rounded up."""
+"""Memory of the process without a queue, rounded up."""
 
 Print = Callable[[str], None]
 
 
 @pytest.fixture(scope="module")
 def backlog(tmp_path_factory: pytest.TempPathFactory, long_run: bool) -> Path:
-    """Tasks whose labels wait for their delivery, with ten pictures of four labels each; not to be changed."""
+    """Make tasks that wait for delivery, with ten pictures of four labels each. Tests must not change them."""
     folder = tmp_path_factory.mktemp("backlog") / "state"
     seed(folder, 100_000 if long_run else 5_000, long_reply(), labelled_of=1)
     return folder
@@ -37,7 +37,7 @@ def backlog(tmp_path_factory: pytest.TempPathFactory, long_run: bool) -> Path:
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory, long_run: bool) -> Path:
-    """As `backlog`, with as many done and a tenth as many failed tasks beside them."""
+    """Make the tasks of `backlog`, the same number of done ones, and a tenth as many failed ones."""
     folder = tmp_path_factory.mktemp("full") / "state"
     count = 100_000 if long_run else 5_000
     seed(folder, count, long_reply(), labelled_of=1, done=count, failed=count // 10)
@@ -45,7 +45,7 @@ def full(tmp_path_factory: pytest.TempPathFactory, long_run: bool) -> Path:
 
 
 @pytest.mark.parametrize("name", ["backlog", "full"])
-def test_a_long_backlog_of_labels_is_opened_in_little_memory(
+def test_opens_a_long_backlog_of_labels_in_little_memory(
     name: str, request: pytest.FixtureRequest, long_run: bool, print_figure: Print
 ) -> None:
     folder = request.getfixturevalue(name)
@@ -60,7 +60,7 @@ def test_a_long_backlog_of_labels_is_opened_in_little_memory(
 
 @pytest.fixture
 def damaged(full: Path, tmp_path: Path, long_run: bool) -> Path:
-    """As `full`, with garbage in the middle of the snapshot."""
+    """Make the state of `full`, with garbage in the middle of the snapshot."""
     folder = tmp_path / "damaged"
     shutil.copytree(full, folder)
     add_garbage(folder / "queue.json", (64 if long_run else 3) * MIB)
@@ -73,11 +73,11 @@ def add_garbage(path: Path, length: int) -> None:
     path.write_bytes(data[:middle] + os.urandom(length) + data[middle:])
 
 
-def test_garbage_in_the_snapshot_costs_one_file_of_the_quarantine_and_one_sync(damaged: Path) -> None:
+def test_garbage_in_the_snapshot_needs_one_quarantine_file_and_one_sync(damaged: Path) -> None:
     disk = CountingDisk()
     queue = open_queue(damaged, disk=disk)
     [kept] = queue.store.quarantine.files()
-    assert disk.syncs["snapshot"] <= 3, "the format, the quarantine and no more"
+    assert disk.syncs["snapshot"] <= 3, "only the syncs of the format and the quarantine"
     assert kept.stat().st_size <= quarantine.MAX_FILE_BYTES + MIB
     assert queue.store.quarantine.counts == {"snapshot": 1}
     assert queue.store.index.counts[State.LABELLED] >= 4_998, "the lines beside the garbage are whole"
@@ -87,7 +87,7 @@ def test_garbage_in_the_snapshot_costs_one_file_of_the_quarantine_and_one_sync(d
 def test_a_start_with_garbage_takes_at_most_twice_as_long(
     full: Path, tmp_path: Path, long_run: bool, print_figure: Print
 ) -> None:
-    """Processor time, which other programs do not change."""
+    """Compare processor time, which does not depend on other programs."""
     rounds, size = (3, 64) if long_run else (3, 1)
     good: list[float] = []
     bad: list[float] = []
@@ -104,19 +104,19 @@ def test_a_start_with_garbage_takes_at_most_twice_as_long(
     assert ratio <= 2
 
 
-def test_every_other_line_damaged_costs_those_lines_and_no_more_work_a_line(tmp_path: Path) -> None:
-    """Each damaged line leaves a span of lost ids of its own."""
+def test_damage_to_every_other_line_loses_only_those_and_takes_no_more_work_per_line(tmp_path: Path) -> None:
+    """Each damaged line makes one more span of lost ids."""
     seed(tmp_path / "state", 6_000, labelled_of=1)
     path = tmp_path / "state" / "queue.json"
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(line.replace(b"digest", b"d1gest") if n % 2 else line for n, line in enumerate(lines)))
     queue = open_queue(tmp_path / "state")
-    assert queue.store.index.counts[State.LABELLED] == 6_000, "the records of the labels tell of the lost ones"
+    assert queue.store.index.counts[State.LABELLED] == 6_000, "the records of the labels name the lost tasks"
     assert len(queue.store.quarantine.files()) == 1
     crash(queue)
 
 
-def test_an_unreadable_piece_of_the_snapshot_costs_nothing_that_waits(
+def test_an_unreadable_part_of_the_snapshot_loses_no_waiting_task(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     seed(tmp_path, 4_000, labelled_of=1)
@@ -137,7 +137,7 @@ def test_an_unreadable_piece_of_the_snapshot_costs_nothing_that_waits(
 
 
 @pytest.mark.parametrize("name", ["queue.json", "queue.journal-00000001"])
-def test_a_file_that_cannot_be_read_at_all_does_not_end_the_start(
+def test_starts_although_a_file_cannot_be_read_at_all(
     name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     seed(tmp_path, 40, labelled_of=1)
@@ -148,8 +148,8 @@ def test_a_file_that_cannot_be_read_at_all_does_not_end_the_start(
     crash(queue)
 
 
-def test_the_kernel_itself_says_that_a_snapshot_cannot_be_read(tmp_path: Path) -> None:
-    """Reading the memory of a process at an address that it does not have is an input/output error."""
+def test_starts_after_a_real_read_error_of_the_kernel(tmp_path: Path) -> None:
+    """To get a real input/output error, read /proc/PID/mem at an unmapped address."""
     seed(tmp_path, 40, labelled_of=1)
     crash(open_queue(tmp_path))
     (tmp_path / "queue.json").unlink()
@@ -165,7 +165,7 @@ def test_the_kernel_itself_says_that_a_snapshot_cannot_be_read(tmp_path: Path) -
 
 @pytest.fixture
 def notices(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
-    """The socket on which systemd hears from the process."""
+    """Yield the socket on which systemd receives the process's notices."""
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(f"{folder}/notify")
         listening.setblocking(False)
@@ -173,7 +173,7 @@ def notices(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
         yield listening
 
 
-def test_a_long_start_asks_systemd_for_more_time_and_says_how_far_it_is(
+def test_a_long_start_asks_systemd_for_more_time_and_reports_progress(
     tmp_path: Path, notices: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "FIRST_AFTER", 0.0)
@@ -184,7 +184,7 @@ def test_a_long_start_asks_systemd_for_more_time_and_says_how_far_it_is(
     assert first.startswith("EXTEND_TIMEOUT_USEC=120000000\nSTATUS=Opening the queue: reading queue.json, ")
 
 
-def test_a_short_start_tells_systemd_nothing(tmp_path: Path, notices: socket.socket) -> None:
+def test_a_short_start_sends_systemd_no_notice(tmp_path: Path, notices: socket.socket) -> None:
     seed(tmp_path, 5_000)
     crash(open_queue(tmp_path))
     assert heard(notices) == []

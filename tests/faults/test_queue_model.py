@@ -1,7 +1,7 @@
-"""The queue against a plain dictionary: hypothesis plays the sender, the worker, the owner, and whoever pulls the plug.
+"""Compare the queue with a plain dictionary: hypothesis acts as sender, worker, owner and power cut.
 
-After every step the queue must hold what the dictionary says, task by task; at the end everything that waits must still
-find its way out.
+After every step, the queue must equal the dictionary, task by task. At the end, every waiting task must still be
+labelled and delivered.
 """
 
 import random
@@ -43,14 +43,14 @@ YEAR = 365 * 24 * HOUR
 EVENTS = 12
 BOUNDS = Bounds(max_bytes=10**9, min_free_bytes=0, max_age=6 * HOUR, done_keep=2 * HOUR, failed_keep=4 * HOUR)
 JOURNAL_LINES = 1000
-"""What it may cost in the journal to delete pictures, in bytes."""
+"""The most bytes of journal that deleting pictures may write."""
 
-MEMORY = Path("/dev/shm")  # a tmpfs on every Linux; nobody cuts the power here
+MEMORY = Path("/dev/shm")  # a tmpfs on every Linux; this test has no power cuts
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """All of a task that matters, as the test remembers it."""
+    """The relevant parts of a task, as the dictionary holds it."""
 
     event: int
     state: State = State.PENDING
@@ -62,11 +62,11 @@ class Expected:
     in_hand: bool = False
     suspect: bool = False
     strikes: int = 0
-    evicted: bool = False  # its pictures were given up to make room
+    evicted: bool = False  # its pictures were deleted to make room
 
 
 def seen(number: int, task: Task) -> Expected:
-    """The same of a task of the queue."""
+    """Return the same parts of a task of the queue."""
     return Expected(
         event=number,
         state=task.state,
@@ -83,7 +83,7 @@ def seen(number: int, task: Task) -> Expected:
 
 
 def form(number: int) -> dict[str, Any]:
-    """Some events are larger, and they come from three cameras and two hosts."""
+    """Return an event; some are larger, and they come from three cameras and two hosts."""
     return {
         "pictures": 1 + number % 2,
         "size": 30 + 700 * (number % 3),
@@ -175,7 +175,7 @@ class QueueModel(RuleBasedStateMachine):
             assert (payload.pictures, payload.meta["rest"]) == (event.pictures, event.rest)
 
     def next_claims(self) -> set[int]:
-        """The tasks that may be claimed next; several where cameras take turns."""
+        """Return the tasks that may be claimed next; there are several if cameras take turns."""
         free = [task_id for task_id in self.having(State.PENDING) if not self.tasks[task_id].in_hand]
         suspects = [task_id for task_id in free if self.tasks[task_id].suspect]
         if suspects:
@@ -211,7 +211,7 @@ class QueueModel(RuleBasedStateMachine):
             return
         task_id = int(delivery.task.id)
         assert self.tasks[task_id].state is State.LABELLED
-        assert task_id not in self.in_air, "the same reply is in the air twice"
+        assert task_id not in self.in_air, "the same reply is being delivered twice"
         assert self.queue.read_reply(delivery.task) == REPLY
         self.in_air[task_id] = delivery
 
@@ -219,7 +219,7 @@ class QueueModel(RuleBasedStateMachine):
     @rule(data=st.data(), what=st.sampled_from(["done", "done", "retry", "retry later", "refused"]))
     def end_delivery(self, data: st.DataObject, what: str) -> None:
         task_id = data.draw(st.sampled_from(sorted(self.in_air)))
-        if task_id in self.tasks:  # its owner may have dropped it
+        if task_id in self.tasks:  # the owner may have dropped it
             self.record(task_id, what)
         self.queue.deliveries.landed(self.in_air.pop(task_id), success=not what.startswith("retry"))
 
@@ -260,8 +260,8 @@ class QueueModel(RuleBasedStateMachine):
     # The disk
 
     @rule(data=st.data(), call=st.sampled_from(["write", "sync"]))
-    def the_disk_refuses(self, data: st.DataObject, call: str) -> None:
-        """Nothing of what was refused has happened, and what is in the air stays there."""
+    def let_the_disk_fail(self, data: st.DataObject, call: str) -> None:
+        """A refused commit changes nothing, and running work continues."""
         known = {task.event for task in self.tasks.values()}
         operations: list[Callable[[TaskQueue], object]] = []
         operations += [partial(TaskQueue.put, given=EVENT[number]) for number in EVENT.keys() - known]
@@ -278,8 +278,8 @@ class QueueModel(RuleBasedStateMachine):
         disk.fails = lambda *_: None
 
     @rule(missing=st.sampled_from([1, 300, 3000]))
-    def room_is_short(self, missing: int) -> None:
-        """Pictures kept for the owner are deleted, and nothing else; none is deleted if all would not be enough."""
+    def run_out_of_room(self, missing: int) -> None:
+        """Making room deletes only pictures that are kept for the owner, and none if all of them would not suffice."""
         capacity, before = self.queue.capacity, self.queue.store.bytes_used
         capacity.bounds = replace(BOUNDS, max_bytes=max(0, before - missing))
         has_room = self.queue.make_room(0)
@@ -298,11 +298,11 @@ class QueueModel(RuleBasedStateMachine):
     # Time
 
     @rule(seconds=st.sampled_from([0.5, 3.0, 60.0, HOUR, 3 * HOUR]))
-    def time_passes(self, seconds: float) -> None:
+    def let_time_pass(self, seconds: float) -> None:
         self.clock.tick(seconds)
 
     @rule(seconds=st.sampled_from([-HOUR, YEAR]))
-    def the_wall_clock_jumps(self, seconds: float) -> None:
+    def set_the_wall_clock(self, seconds: float) -> None:
         before = self.now()
         self.clock.wall_seconds += seconds
         assert self.now() == before
@@ -354,22 +354,22 @@ class QueueModel(RuleBasedStateMachine):
                 self.failed(task_id, Cause.POISON)
 
     @rule(seed=st.integers(0, 2**32))
-    def a_line_of_the_journal_rots(self, seed: int) -> None:
+    def damage_a_journal_line(self, seed: int) -> None:
         for task_id in self.in_hand():
             commit(self.queue, lambda q, task_id=task_id: q.give_back(task_id))  # type: ignore[misc]  # binds it
             self.change(task_id, in_hand=False)
         self.crash()
-        record = rot(Path(self.folder.name), random.Random(seed))
+        record = damage_a_line(Path(self.folder.name), random.Random(seed))
         self.queue = self.open()
-        self.accept_what_became_of(record)
-        self.queue.store.storage.compact()  # as the housekeeper does it at once: the damaged line is gone for good
+        self.accept_loss_of(record)
+        self.queue.store.storage.compact()  # the housekeeper compacts at once, which removes the damaged line
 
-    def accept_what_became_of(self, record: Record) -> None:
-        """The task of a damaged record may be as it was before it, or be gone; a dropped one stays away."""
+    def accept_loss_of(self, record: Record) -> None:
+        """After damage to a record, its task may be in its earlier state or be lost; a dropped task stays dropped."""
         found = {int(key) for key in self.queue.store.storage.documents}
         match record:
             case Note():
-                # The greatest id stood there, maybe nowhere else. Whose pictures are still whole may have been lost.
+                # The damaged record may be the only one with the highest id. Tasks with whole pictures may be lost.
                 changed = found - self.tasks.keys()
                 assert changed <= self.ids_given
                 self.ids_are_known = False
@@ -381,14 +381,14 @@ class QueueModel(RuleBasedStateMachine):
         for task_id in changed:
             self.tasks.pop(task_id, None)
             if task_id in found:
-                self.accept_as_it_is(self.queue.get(task_id))
+                self.accept_found(self.queue.get(task_id))
 
-    def accept_as_it_is(self, task: Task) -> None:
+    def accept_found(self, task: Task) -> None:
         task_id = int(task.id)
-        # A task to be labelled has no payload if only the note survives that its pictures were given up as it failed.
+        # A pending task has no payload if only the note survives that its pictures were deleted when it failed.
         has_payload = task.payload is not None or task.state is State.PENDING
         if has_payload and not self.has_its_pictures(task):
-            commit(self.queue, lambda q: q.drop(task_id))  # the worker would fail it as damaged
+            commit(self.queue, lambda q: q.drop(task_id))  # the worker fails such a task as damaged
         else:
             self.tasks[task_id] = seen(NUMBER_OF[task.digest], task)
 
@@ -398,10 +398,10 @@ class QueueModel(RuleBasedStateMachine):
         except DamagedRecordError:
             return False
 
-    # What always holds
+    # Invariants
 
     @invariant()
-    def the_queue_holds_what_the_dictionary_says(self) -> None:
+    def the_queue_equals_the_dictionary(self) -> None:
         found = {task.doc_id: self.queue.get(task.doc_id) for task in self.queue.store.table.tinydb}
         assert {task_id: seen(NUMBER_OF[task.digest], task) for task_id, task in found.items()} == self.tasks
         for task_id, task in found.items():
@@ -415,13 +415,13 @@ class QueueModel(RuleBasedStateMachine):
         assert self.queue.store.schedule.in_air == len(self.in_air)
 
     @invariant()
-    def the_bytes_are_counted_right(self) -> None:
+    def the_counted_bytes_are_correct(self) -> None:
         files = [path for path in Path(self.folder.name).rglob("*") if path.is_file()]
         stored = sum(path.stat().st_size for path in files if path.name not in ("lock", "format", "queue.json.new"))
         assert self.queue.store.bytes_used == stored
 
     def finish_everything(self) -> None:
-        """All that waits can be labelled and delivered: nothing stalls."""
+        """Label and deliver all waiting tasks: nothing stalls."""
         for task_id in list(self.in_air):
             self.queue.deliveries.landed(self.in_air.pop(task_id), success=True)
         for task_id in self.in_hand():
@@ -450,7 +450,7 @@ class QueueModel(RuleBasedStateMachine):
         self.change(task_id, state=State.FAILED, ended=self.now(), cause=cause, in_hand=False, suspect=False)
 
     def redriven(self, task_id: int, *, posted_again: bool = False) -> None:
-        """A task that killed the process stays a suspect when it is posted again, but not if its owner retries it."""
+        """Set the task as retried. If it has killed the process, only the owner's retry resets that count."""
         task = self.tasks[task_id]
         state = State.LABELLED if task.has_reply else State.PENDING
         strikes = task.strikes if posted_again and state is State.PENDING else 0
@@ -471,8 +471,8 @@ def _done(queue: TaskQueue, task_id: int) -> None:
     queue.deliveries.done(task_id)
 
 
-def rot(folder: Path, chance: random.Random) -> Record:
-    """Damage a byte of a line of the newest journal; returns the record that stood there."""
+def damage_a_line(folder: Path, chance: random.Random) -> Record:
+    """Damage a byte of a line of the newest journal; return the record that the line held."""
     journal = max(folder.glob("queue.journal-*"))
     lines = journal.read_bytes().splitlines(keepends=True)
     hit = chance.choice(range(len(lines)))
@@ -484,7 +484,7 @@ def rot(folder: Path, chance: random.Random) -> Record:
     return record
 
 
-def test_the_queue_holds_what_a_dictionary_holds_whatever_happens_to_it(
+def test_the_queue_equals_a_dictionary_after_any_sequence_of_events(
     long_run: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(segments, "SEGMENT_BYTES", 700)  # the events are small

@@ -1,4 +1,4 @@
-"""A state folder that version 0.1.0 wrote is read and brought to today's format, whatever happens meanwhile.
+"""Read a state folder of version 0.1.0 and migrate it to today's format, also through crashes.
 
 The files in version_0_1_0/ were written by that version (commit 89a88da) with its tests.faults.model::
 
@@ -52,7 +52,7 @@ def folder(memory_folder: Path) -> Path:
     return copied
 
 
-def test_every_task_is_there_with_its_pictures_and_labels(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_finds_every_task_with_its_pictures_and_labels(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     queue = open_queue(folder)
     assert {digest: seen for digest, (_, seen) in see_all(queue).items()} == BY_DIGEST
@@ -62,7 +62,7 @@ def test_every_task_is_there_with_its_pictures_and_labels(folder: Path, caplog: 
     kill(queue)
 
 
-def test_the_labels_leave_the_documents_for_good_with_the_next_compaction(
+def test_the_next_compaction_removes_the_labels_from_the_documents(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)

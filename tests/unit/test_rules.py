@@ -1,4 +1,4 @@
-"""Detections → the reply, by camera."""
+"""Apply the rules of a camera to detections, and build the reply."""
 
 from itertools import product
 from typing import Any
@@ -36,7 +36,7 @@ found = st.lists(
         (None, "*"),
     ],
 )
-def test_the_rule_with_the_name_wins_then_the_longest_pattern_then_the_first(camera: str | None, expected: str) -> None:
+def test_an_exact_name_wins_then_the_longest_pattern_then_the_first_rule(camera: str | None, expected: str) -> None:
     rules = [Rule("*"), Rule("*a*"), Rule("front*"), Rule("* door"), Rule("front"), Rule("f*ront", "event")]
     chosen = match(rules, camera)
     assert (chosen.camera, chosen.labels_format) == (expected, "image")
@@ -56,7 +56,7 @@ def test_the_rule_with_the_name_wins_then_the_longest_pattern_then_the_first(cam
         ("a.c", "abc", False),
     ],
 )
-def test_in_a_pattern_only_the_star_is_special(pattern: str, camera: str, matches: bool) -> None:
+def test_only_the_star_is_special_in_a_pattern(pattern: str, camera: str, matches: bool) -> None:
     assert (match([Rule(pattern)], camera).camera == pattern) is matches
 
 
@@ -73,27 +73,27 @@ def test_without_a_rule_for_the_camera_everything_is_reported() -> None:
     assert sent(Rule(), CAT, DOG) == [CAT, DOG]
 
 
-def test_a_rule_leaves_out_what_is_less_probable() -> None:
+def test_a_rule_drops_labels_below_its_probability() -> None:
     assert sent(Rule(min_probability=0.7), CAT, DOG, DIM_CAT) == [CAT, DOG]
 
 
-def test_a_rule_leaves_out_labels_that_it_does_not_name() -> None:
+def test_a_rule_drops_labels_that_it_does_not_name() -> None:
     assert sent(Rule(labels=("dog", "bird")), CAT, DOG) == [DOG]
 
 
-def test_single_labels_may_have_a_bound_of_their_own_below_or_above_the_others_one() -> None:
+def test_a_label_may_have_its_own_probability_above_or_below_the_rules() -> None:
     rule = Rule(min_probability=0.6, min_probability_of={"cat": 0.5, "dog": 0.8})
     assert sent(rule, CAT, DOG, DIM_CAT) == [CAT, DIM_CAT]
     assert least_probability(rule) == 0.5
     assert least_probability(complete(Rule(min_probability_of={"cat": 0.5}), 0.3)) == 0.3
 
 
-def test_ignored_labels_are_left_out_also_of_those_that_the_rule_names() -> None:
+def test_drops_ignored_labels_even_if_the_rule_names_them() -> None:
     assert sent(Rule(ignore_labels=("cat",)), CAT, DOG) == [DOG]
     assert sent(Rule(labels=("cat",), ignore_labels=("cat",)), CAT, DOG) == []
 
 
-def test_a_label_is_sent_under_the_name_it_is_mapped_to_and_named_in_the_rule_by_its_own() -> None:
+def test_sends_a_mapped_label_under_its_new_name_and_filters_it_by_its_own() -> None:
     rule = Rule(labels=("cat", "dog"), label_map={"cat": "pet", "dog": "pet"})
     assert [found.label for found in sent(rule, CAT, DOG)] == ["pet", "pet"]
     answer = reply(rule, [ruled(rule, "t1", DOG, CAT)])
@@ -102,11 +102,11 @@ def test_a_label_is_sent_under_the_name_it_is_mapped_to_and_named_in_the_rule_by
 
 
 @pytest.mark.parametrize(("least", "most", "kept"), [(0.0, 1.0, 3), (0.01, 1.0, 1), (0.0, 0.005, 2), (0.002, 0.003, 1)])
-def test_objects_may_have_a_smallest_and_a_largest_part_of_the_picture(least: float, most: float, kept: int) -> None:
+def test_limits_the_area_of_an_object(least: float, most: float, kept: int) -> None:
     assert len(sent(Rule(min_area=least, max_area=most), CAT, DIM_CAT, DOG)) == kept
 
 
-def test_of_a_box_that_hangs_over_the_edge_only_what_is_in_the_picture_counts() -> None:
+def test_clips_a_box_to_the_picture_before_measuring_it() -> None:
     corner = Detection("cat", 0.9, Box(-90, -90, 10, 10))
     assert sent(Rule(max_area=0.02), corner) == [corner]
 
@@ -131,7 +131,7 @@ LOW = Zone("low", ((0, 0.5), (1, 0.5), (1, 1), (0, 1)))
         ([LEFT], None, None),
     ],
 )
-def test_an_object_is_where_the_middle_of_its_bottom_edge_is(
+def test_places_an_object_at_the_middle_of_its_bottom_edge(
     zones: list[Zone], box: Box | None, objection: str | None
 ) -> None:
     assert rules.objection(Rule(zone=tuple(zones)), Detection("cat", 0.9, box), 100, 100) == objection
@@ -148,12 +148,12 @@ def test_an_object_is_where_the_middle_of_its_bottom_edge_is(
         (Rule(max_area=0.005), "its area is 0.01, above max_area 0.005"),
     ],
 )
-def test_of_what_is_left_out_the_reason_is_told(rule: Rule, reason: str) -> None:
+def test_reports_the_reason_for_each_dropped_label(rule: Rule, reason: str) -> None:
     assert rules.objection(rule, CAT, 100, 100) == reason
     assert sent(rule, CAT) == []
 
 
-def test_what_stands_for_nothing_is_sent_only_where_nothing_is_left_in_the_whole_event() -> None:
+def test_sends_the_label_for_nothing_only_if_the_whole_event_has_no_label() -> None:
     rule = Rule(nothing_label="empty", labels=("cat",))
     nothing = reply(rule, [ruled(rule, "t1"), ruled(rule, "t2", DOG)])
     assert nothing.labels == {"t1": {"empty": Label(1.0)}, "t2": {"empty": Label(1.0)}}
@@ -164,7 +164,7 @@ def test_what_stands_for_nothing_is_sent_only_where_nothing_is_left_in_the_whole
     assert reply(flat, [ruled(flat, "t1", DOG)]).labels == ["empty"]
 
 
-def test_labels_of_a_whole_event_go_through_the_rule_too() -> None:
+def test_applies_the_rule_to_labels_of_the_whole_event() -> None:
     rule = Rule(ignore_labels=("dog",), label_map={"cat": "pet"}, nothing_label="empty")
     assert reply(rule, [ruled(rule, "t1")], {"cat", "dog", "bird"}).labels == ["bird", "pet"]
     assert reply(rule, [ruled(rule, "t1")], {"dog"}).labels == ["empty"]
@@ -174,7 +174,7 @@ grid = st.tuples(st.integers(0, 8), st.integers(0, 8))
 
 
 @given(st.lists(grid, min_size=3, max_size=3), grid)
-def test_inside_a_triangle_is_what_no_side_has_on_its_other_hand(
+def test_a_point_in_a_triangle_is_on_the_same_side_of_every_edge(
     corners: list[tuple[int, int]], point: tuple[int, int]
 ) -> None:
     def turn(a: tuple[int, int], b: tuple[int, int], c: tuple[int, int]) -> int:
@@ -187,14 +187,14 @@ def test_inside_a_triangle_is_what_no_side_has_on_its_other_hand(
     assert inside(scaled, (point[0] / 8, point[1] / 8)) is (min(turns) >= 0 or max(turns) <= 0)
 
 
-def test_a_notch_is_outside() -> None:
+def test_a_point_in_a_notch_is_outside() -> None:
     corners = [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.5, 0.5), (0.0, 1.0)]
     assert inside(corners, (0.5, 0.4))
     assert not inside(corners, (0.5, 0.6))
     assert not inside(corners, (-0.1, 0.0))
 
 
-def test_a_label_has_the_probability_to_four_decimals_and_its_outline() -> None:
+def test_a_label_has_its_probability_to_four_decimals_and_its_outline() -> None:
     labels = image_labels([Detection("cat", 0.123456, Box(0, 5, 10, 10))], 10, 10)
     assert labels == {"cat": Label(0.1235, ((0, 0), (1, 0), (1, 0.5), (0, 0.5)))}
 
@@ -204,7 +204,7 @@ def test_a_label_without_a_box_has_an_empty_outline() -> None:
 
 
 @given(found)
-def test_of_several_objects_with_one_label_the_most_probable_is_reported(detections: list[Detection]) -> None:
+def test_reports_the_most_probable_of_several_objects_with_one_label(detections: list[Detection]) -> None:
     labels = image_labels(detections, 10, 10)
     assert {name: label.probability for name, label in labels.items()} == {
         name: max(round(one.probability, 4) for one in detections if one.label == name)
@@ -212,7 +212,7 @@ def test_of_several_objects_with_one_label_the_most_probable_is_reported(detecti
     }
 
 
-def test_the_reply_has_every_picture_in_order_also_where_nothing_was_found() -> None:
+def test_the_reply_lists_every_picture_in_order_even_without_labels() -> None:
     answer = reply(Rule(), [ruled(Rule(), "t2", CAT), ruled(Rule(), "t1")])
     assert msgspec.to_builtins(answer) == {
         "status": "success",
@@ -224,19 +224,19 @@ def test_the_reply_has_every_picture_in_order_also_where_nothing_was_found() -> 
 
 
 @pytest.mark.parametrize("pictures", [[CAT, DIM_CAT], [DIM_CAT, CAT]])
-def test_pictures_with_one_timestamp_are_merged_and_the_higher_probability_wins(pictures: list[Detection]) -> None:
+def test_merges_pictures_with_one_timestamp_and_keeps_the_higher_probability(pictures: list[Detection]) -> None:
     answer = reply(Rule(), [ruled(Rule(), "t", one) for one in [*pictures, DOG]])
     assert isinstance(answer.labels, dict)
     assert {name: label.probability for name, label in answer.labels["t"].items()} == {"cat": 0.9, "dog": 0.7}
 
 
-def test_the_rule_holds_for_the_reply() -> None:
+def test_the_reply_follows_the_rule() -> None:
     answer = reply(Rule(labels=("dog",)), [ruled(Rule(labels=("dog",)), "t", CAT, DOG)])
     assert isinstance(answer.labels, dict)
     assert list(answer.labels["t"]) == ["dog"]
 
 
-def test_the_older_form_is_one_flat_list_for_the_event() -> None:
+def test_the_older_reply_form_is_one_flat_list_for_the_event() -> None:
     rule = Rule(labels_format="event", min_probability=0.6)
     answer = reply(rule, [ruled(rule, "t1", DOG, CAT), ruled(rule, "t2", DIM_CAT, CAT)])
     assert msgspec.to_builtins(answer) == {"status": "success", "labels": ["cat", "dog"]}

@@ -1,4 +1,4 @@
-"""The shipped model through the shipped code, measured on photographs with known contents."""
+"""Measure the shipped model with the shipped code on photographs with known contents."""
 
 import json
 from collections import defaultdict
@@ -25,10 +25,10 @@ def objects_by_file() -> dict[str, set[str]]:
     return {name: objects[name] & CLASSES for name in files.values()}
 
 
-def test_labels_of_photographs_reach_the_f1_that_was_measured_for_the_model(
+def test_labels_of_photographs_reach_the_models_measured_f1(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    if not COCO.is_dir():  # photographs that are not ours to ship
+    if not COCO.is_dir():  # their license does not let us ship these photographs
         pytest.skip(f"NOT TESTED: the model's accuracy, because {COCO} is not there")
     labeler = open_onnx(ROOT / "models/ssdlite-mobilenet-v2-coco")
     right = wrong = missed = 0

@@ -1,4 +1,4 @@
-"""The two real detectors through the shipped code, measured on labelled photographs: box AP as COCO counts it."""
+"""Measure two real detectors with the shipped code on labelled photographs: box AP as COCO defines it."""
 
 import contextlib
 import io
@@ -27,7 +27,7 @@ PrintFigure = Callable[[str], None]
 
 
 def average_precision(folder: Path) -> float:
-    """Of a model's folder, over all 33 photographs: AP at IoU .50 to .95, at most 100 boxes a photograph."""
+    """Return a model's AP at IoU .50 to .95 over all 33 photographs, with at most 100 boxes a photograph."""
     known: dict[str, Any] = json.loads((PHOTOGRAPHS / "instances.json").read_text())
     ids = {category["name"]: category["id"] for category in known["categories"]}
     labeler = open_onnx(folder)
@@ -44,7 +44,7 @@ def average_precision(folder: Path) -> float:
         )
         if each.box and each.label in ids
     ]
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints a table of its own
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints a table
         truth = COCO(PHOTOGRAPHS / "instances.json")
         evaluation = COCOeval(truth, truth.loadRes(found), "bbox")
         evaluation.evaluate()
@@ -55,18 +55,18 @@ def average_precision(folder: Path) -> float:
 
 def needs(*files: Path) -> None:
     missing = [str(file) for file in files if not file.exists()]
-    if missing:  # photographs and a model that are not ours to ship
+    if missing:  # their licenses do not let us ship these photographs and this model
         pytest.skip(f"NOT TESTED: box AP, because {', '.join(missing)} is not there")
 
 
-def test_the_shipped_model_reaches_the_ap_that_was_measured_for_it(print_figure: PrintFigure) -> None:
+def test_the_shipped_model_reaches_its_measured_ap(print_figure: PrintFigure) -> None:
     needs(PHOTOGRAPHS)
     ap = average_precision(SHIPPED)
     print_figure(f"box AP of SSDLite int8 on 33 photographs at score {SCORE}: {ap:.3f}")
     assert ap >= 0.27
 
 
-def test_yolox_nano_reaches_the_ap_that_was_measured_for_it(tmp_path: Path, print_figure: PrintFigure) -> None:
+def test_yolox_nano_reaches_its_measured_ap(tmp_path: Path, print_figure: PrintFigure) -> None:
     needs(PHOTOGRAPHS, YOLOX)
     labels = [label for label in load_description(SHIPPED).labels if label]
     into = {"width": 416, "height": 416, "color_order": "BGR", "resize": "letterbox"}

@@ -1,4 +1,4 @@
-"""Every decoder on a real graph, from the model's folder to the detections, and every way in which pictures go in."""
+"""Run every decoder on a real graph, from model folder to detections, and every form of picture input."""
 
 import math
 from pathlib import Path
@@ -20,8 +20,8 @@ from tests.support.onnx_graphs import Array, Shape, constant_model, model_folder
 LABELS = ["cat", "", "dog"]
 
 
-def about(value: Any, abs: float | None = None) -> Any:  # noqa: A002  # as it is called there
-    """`pytest.approx`, of which mypy does not believe that it compares with anything."""
+def about(value: Any, abs: float | None = None) -> Any:  # noqa: A002  # pytest's own name
+    """Return `pytest.approx`, typed so that mypy accepts comparisons with it."""
     return pytest.approx(value, abs=abs)
 
 
@@ -52,10 +52,10 @@ def test_yolox(tmp_path: Path) -> None:
     assert found.box == about((40, 8, 56, 24))
 
 
-def test_yolo_as_it_is(tmp_path: Path) -> None:
+def test_yolo_with_raw_output(tmp_path: Path) -> None:
     output = rows(4 + 3, 20)
     output[0, :, 5] = (16, 8, 8, 4, 0.6, 0.9, 0.2)
-    output[0, :, 6] = (16, 8, 8, 4, 0.55, 0.0, 0.0)  # the same once more
+    output[0, :, 6] = (16, 8, 8, 4, 0.55, 0.0, 0.0)  # the same box again
     found = look(model_folder(tmp_path, constant_model({"output0": output}), "yolo", LABELS))
     assert found == [("cat", about(0.6), (24, 6, 40, 10), None)]
 
@@ -64,9 +64,9 @@ def test_yolo_end_to_end(tmp_path: Path) -> None:
     output = rows(5, 6)
     output[0, :4] = (
         (2, 4, 12, 14, 0.7, 2),
-        (2, 4, 12, 14, 0.65, 2),  # what is left is not suppressed
+        (2, 4, 12, 14, 0.65, 2),  # kept, because the model has already suppressed overlaps
         (0, 0, 9, 9, 0.9, 1),  # a label without a name
-        (0, 0, 9, 9, 0.9, 7),  # one that is not there
+        (0, 0, 9, 9, 0.9, 7),  # no such label
     )
     folder = model_folder(tmp_path, constant_model({"o": output}), "yolo", LABELS, options={"end_to_end": True})
     assert [(each.label, each.box) for each in look(folder)] == [("dog", (4, 4, 24, 14))] * 2
@@ -96,7 +96,7 @@ def test_nanodet(tmp_path: Path) -> None:
     bins = output[0, 5, 3:].reshape(4, 8)
     bins[:] = -50
     bins[0, 1] = bins[1, 0] = bins[2, 2] = 50  # left, top, right: one bin each
-    bins[3, 1] = bins[3, 2] = 50  # bottom: half way between two
+    bins[3, 1] = bins[3, 2] = 50  # bottom: halfway between two bins
     (found,) = look(model_folder(tmp_path, constant_model({"out": output}), "nanodet", LABELS))
     assert found.label == "cat"
     assert found.box == about((0, 8, 48, 20))
@@ -120,7 +120,7 @@ def test_classify(tmp_path: Path, activation: str, scores: Any, expected: list[t
     assert [each.label for each in look(few)] == [expected[0][0]]
 
 
-def test_numbers_that_are_none_and_boxes_over_the_limit_are_left_out(tmp_path: Path) -> None:
+def test_drops_nan_values_and_boxes_over_the_limit(tmp_path: Path) -> None:
     scores, boxes = rows(5, 1), rows(5, 4)
     boxes[0] = (0, 0, 1, 1)
     scores[0, :, 0] = (0.9, 0.8, 0.7, 0.6, np.inf)
@@ -135,7 +135,7 @@ def test_numbers_that_are_none_and_boxes_over_the_limit_are_left_out(tmp_path: P
 
 
 @pytest.mark.parametrize("options", [{"activation": "tanh"}, {"topk": 3}, {"top_k": 0}])
-def test_a_wrong_option_of_a_decoder_is_named(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_names_a_wrong_option_of_a_decoder(tmp_path: Path, options: dict[str, Any]) -> None:
     model = constant_model({"p": rows(1, 3)[0]})
     with pytest.raises(
         ModelError, match=r"model\.toml: \[options\] of the decoder classify: .* options: activation, top"
@@ -143,7 +143,7 @@ def test_a_wrong_option_of_a_decoder_is_named(tmp_path: Path, options: dict[str,
         open_onnx(model_folder(tmp_path, model, "classify", LABELS, options=options))
 
 
-def test_an_output_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_names_a_missing_output(tmp_path: Path) -> None:
     model = constant_model({"scores": rows(4, 3), "boxes": rows(4, 4)})
     with pytest.raises(ModelError, match=r"outputs are scores, boxes; model\.toml expects probs, boxes"):
         open_onnx(model_folder(tmp_path, model, "ssd", LABELS, outputs={"scores": "probs"}))
@@ -151,11 +151,11 @@ def test_an_output_that_is_not_there_is_named(tmp_path: Path) -> None:
         open_onnx(model_folder(tmp_path, model, "ssd", LABELS, outputs={"probs": "scores"}))
 
 
-# Pictures on their way in
+# Picture input
 
 
 def echo_frames(count: int) -> list[Frame]:
-    """Pictures of which each is another grey."""
+    """Return frames, each of a different grey."""
     return [
         Frame(Picture(f"t{nth}", b""), Decoded(Image.new("RGB", (8, 8), (nth, nth, nth)), 8, 8)) for nth in range(count)
     ]
@@ -165,7 +165,7 @@ def echo_frames(count: int) -> list[Frame]:
     ("shape", "at_once"),
     [((1, 3, 32, 32), 1), ((4, 3, 32, 32), 4), (("batch", 3, 32, 32), MAX_BATCH), (("n", 3, "h", "w"), MAX_BATCH)],
 )
-def test_pictures_of_an_event_go_in_one_run_where_the_graph_allows(tmp_path: Path, shape: Shape, at_once: int) -> None:
+def test_runs_an_events_pictures_as_one_batch_if_the_graph_allows(tmp_path: Path, shape: Shape, at_once: int) -> None:
     scores = np.array([[0.75, 0.0, 0.0]], np.float32)
     labeler = open_onnx(
         model_folder(
@@ -180,17 +180,17 @@ def test_pictures_of_an_event_go_in_one_run_where_the_graph_allows(tmp_path: Pat
         runs.append(len(feeds["images"]))
         return run(outputs, feeds)
 
-    labeler._runner.run = counted  # type: ignore[method-assign]  # to look on, at the seam
+    labeler._runner.run = counted  # type: ignore[method-assign]  # counts the calls
     found = labeler.label(echo_frames(6)).pictures
     assert [[each.label for each in picture] for picture in found] == [["cat"]] * 6
     assert runs == {1: [1] * 6, 4: [4, 4], MAX_BATCH: [6]}[at_once]
 
 
-def test_a_graph_whose_batch_is_open_in_name_only_is_given_one_picture_at_a_time(tmp_path: Path) -> None:
+def test_a_graph_that_only_declares_an_open_batch_gets_one_picture_at_a_time(tmp_path: Path) -> None:
     scores = np.array([[0.75, 0.0, 0.0]], np.float32)
     model = constant_model({"p": scores}, shape=("n", 3, 32, 32))
     assert open_onnx(model_folder(tmp_path / "good", model, "classify", LABELS)).at_once == MAX_BATCH
-    # The graph is spoilt: it makes one row of any number.
+    # This graph declares an open batch, but always returns one row.
     spoilt = load_model_from_string(model)
     spoilt.graph.node.insert(0, helper.make_node("Identity", ["one row"], ["fixed axes"]))
     for node in spoilt.graph.node:
@@ -205,7 +205,7 @@ def test_a_graph_whose_batch_is_open_in_name_only_is_given_one_picture_at_a_time
 
 @pytest.mark.parametrize("kind", [TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.UINT8])
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
-def test_inputs_of_every_type_and_layout_are_fed(tmp_path: Path, kind: int, layout: str) -> None:
+def test_feeds_inputs_of_every_type_and_layout(tmp_path: Path, kind: int, layout: str) -> None:
     shape = (1, 3, 32, 32) if layout == "NCHW" else (1, 32, 32, 3)
     scores = np.array([[0.75, 0.0, 0.0]], np.float16 if kind == TensorProto.FLOAT16 else np.float32)
     model = constant_model({"p": scores}, shape=shape, kind=kind)
@@ -213,13 +213,13 @@ def test_inputs_of_every_type_and_layout_are_fed(tmp_path: Path, kind: int, layo
     assert look(folder) == [("cat", 0.75, None, None)]
 
 
-def test_bytes_that_would_be_fractions_are_refused(tmp_path: Path) -> None:
+def test_refuses_a_byte_input_with_a_fractional_range(tmp_path: Path) -> None:
     model = constant_model({"p": rows(1, 3)[0]}, kind=TensorProto.UINT8)
     with pytest.raises(ModelError, match=r"takes bytes \(tensor\(uint8\)\): range must be 0\.\.255"):
         open_onnx(model_folder(tmp_path, model, "classify", LABELS, input={"range": "0..1"}))
 
 
-def test_an_operator_that_the_runtime_lacks_is_told_in_one_line(tmp_path: Path) -> None:
+def test_reports_an_unsupported_operator_in_one_line(tmp_path: Path) -> None:
     model = constant_model({"p": rows(1, 3)[0]}).replace(b"ReduceMean", b"ReduceMood")
     with pytest.raises(ModelError, match="ReduceMood") as error:
         open_onnx(model_folder(tmp_path, model, "classify", LABELS))

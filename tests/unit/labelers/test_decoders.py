@@ -1,4 +1,4 @@
-"""Raw outputs → candidates, and the best box of each object."""
+"""Decode raw outputs to candidates, and suppress overlapping boxes."""
 
 import math
 
@@ -21,7 +21,7 @@ def candidates(*rows: tuple[tuple[float, float, float, float], float, int]) -> C
     return Candidates(np.array(boxes, np.float32), np.array(probabilities, np.float32), np.array(labels, dtype=np.intp))
 
 
-def test_ssd_gives_boxes_in_pixels_of_its_input_most_probable_first() -> None:
+def test_ssd_returns_boxes_in_input_pixels_most_probable_first() -> None:
     scores, boxes = floats(3, 2), floats(3, 4)
     scores[0, 1], scores[2, 0], scores[1, 0] = 0.5, 0.8, 0.1
     boxes[0] = (0.25, 0.1, 0.5, 0.2)  # ymin, xmin, ymax, xmax
@@ -38,24 +38,24 @@ def test_one_ssd_box_with_two_probable_labels_is_two_candidates() -> None:
     assert decoder("ssd", (300, 300), ["cat", "dog"], {})([scores, floats(1, 4)], 0.4).labels.tolist() == [0, 1]
 
 
-def test_an_output_without_a_name_is_no_candidate() -> None:
+def test_drops_outputs_without_a_label() -> None:
     scores = floats(1, 3)
     scores[0] = (0.6, 0.9, 0.5)
     assert decoder("ssd", (300, 300), ["cat", "", "dog"], {})([scores, floats(1, 4)], 0.4).labels.tolist() == [0, 2]
 
 
-def test_nothing_probable_gives_no_candidates() -> None:
+def test_returns_no_candidates_below_the_threshold() -> None:
     found = decoder("ssd", (300, 300), ["cat"], {})([floats(5, 1), floats(5, 4)], 0.4)
     assert found.boxes.shape == (0, 4)
     assert suppress(found, 0.6).boxes.shape == (0, 4)
 
 
-def test_not_a_number_is_no_candidate() -> None:
+def test_drops_nan_candidates() -> None:
     scores = np.full((5, 1), np.nan, np.float32)
     assert not len(decoder("ssd", (300, 300), ["cat"], {})([scores, floats(5, 4)], 0.0).labels)
 
 
-def test_the_number_of_candidates_is_bounded_and_the_most_probable_ones_stay() -> None:
+def test_keeps_the_most_probable_candidates_up_to_the_limit() -> None:
     scores = np.linspace(0, 1, 3 * MAX_CANDIDATES, dtype=np.float32).reshape(-1, 1)
     found = decoder("ssd", (300, 300), ["cat"], {})([scores, floats(3 * MAX_CANDIDATES, 4)], 0.0)
     assert len(found.labels) == MAX_CANDIDATES
@@ -72,7 +72,7 @@ def test_the_number_of_candidates_is_bounded_and_the_most_probable_ones_stay() -
         (48 + 12 + 2, (2, 0), 32),  # the third one 3 x 1
     ],
 )
-def test_yolox_rows_are_cells_of_three_grids(row: int, cell: tuple[int, int], stride: int) -> None:
+def test_yolox_reads_rows_as_cells_of_three_grids(row: int, cell: tuple[int, int], stride: int) -> None:
     output = floats(48 + 12 + 3, 7)
     output[row] = (0.5, 0.25, math.log(2), math.log(4), 0.8, 0.1, 0.75)
     yolox = decoder("yolox", (96, 32), ["cat", "dog"], {})
@@ -84,13 +84,13 @@ def test_yolox_rows_are_cells_of_three_grids(row: int, cell: tuple[int, int], st
     assert np.allclose(found.boxes, [(x - stride, y - 2 * stride, x + stride, y + 2 * stride)])
 
 
-def test_yolox_probability_is_a_product_that_must_itself_be_high_enough() -> None:
+def test_yolox_compares_the_product_of_scores_with_the_threshold() -> None:
     output = floats(84, 6)
     output[0, 4:] = (0.9, 0.4)
     assert not len(decoder("yolox", (64, 64), ["cat"], {})([output], 0.4).labels)
 
 
-def test_of_overlapping_boxes_of_one_label_the_most_probable_stays() -> None:
+def test_keeps_the_most_probable_of_overlapping_boxes_with_one_label() -> None:
     found = candidates(((0, 0, 10, 10), 0.9, 0), ((0, 0, 10, 9), 0.8, 0), ((20, 0, 30, 10), 0.7, 0))
     assert suppress(found, 0.6).probabilities.tolist() == pytest.approx([0.9, 0.7])
 
@@ -100,13 +100,13 @@ def test_boxes_of_two_labels_do_not_suppress_each_other() -> None:
     assert suppress(found, 0.6).labels.tolist() == [0, 1]
 
 
-def test_an_overlap_of_just_the_threshold_is_kept() -> None:
+def test_keeps_a_box_that_overlaps_exactly_by_the_threshold() -> None:
     found = candidates(((0, 0, 10, 10), 0.9, 0), ((0, 0, 10, 5), 0.8, 0))
     assert len(suppress(found, 0.5).labels) == 2
     assert len(suppress(found, 0.49).labels) == 1
 
 
-def test_what_a_suppressed_box_overlaps_is_kept() -> None:
+def test_a_suppressed_box_suppresses_no_other() -> None:
     found = candidates(((0, 0, 10, 1), 0.9, 0), ((3, 0, 13, 1), 0.8, 0), ((6, 0, 16, 1), 0.7, 0))
     assert suppress(found, 0.5).probabilities.tolist() == pytest.approx([0.9, 0.7])
 
@@ -125,7 +125,7 @@ def overlap(a: Floats, b: Floats) -> float:
 
 @settings(deadline=None)
 @given(some_boxes, st.floats(0.1, 0.9))
-def test_kept_boxes_do_not_overlap_and_each_other_one_overlaps_a_more_probable_kept_one(
+def test_kept_boxes_do_not_overlap_and_each_dropped_box_overlaps_a_kept_one(
     drawn: list[tuple[int, int, int, int, int]], threshold: float
 ) -> None:
     count = len(drawn)

@@ -1,4 +1,4 @@
-"""A model's folder is found, and used only if its description and its bytes are right."""
+"""Find a model's folder, and use it only if its description and its bytes are valid."""
 
 import hashlib
 import os
@@ -46,11 +46,11 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_name_is_looked_for_in_the_folders_in_their_order(folder: Path, tmp_path: Path) -> None:
+def test_searches_the_folders_in_order(folder: Path, tmp_path: Path) -> None:
     assert find("a-model", [tmp_path / "absent", tmp_path]) == folder
 
 
-def test_the_folders_are_the_packages_the_owners_and_the_checkouts() -> None:
+def test_searches_the_folders_of_the_package_the_owner_and_the_checkout() -> None:
     checkouts = ROOT / "models"
     assert list(FOLDERS) == [
         Path("/usr/share/camiohookd/models"),
@@ -59,7 +59,7 @@ def test_the_folders_are_the_packages_the_owners_and_the_checkouts() -> None:
     ]
 
 
-def test_a_path_is_taken_as_it_is(folder: Path) -> None:
+def test_uses_a_path_unchanged(folder: Path) -> None:
     assert find(str(folder), []) == folder
 
 
@@ -68,14 +68,17 @@ def test_a_folder_of_the_working_directory_needs_no_slash(folder: Path, monkeypa
     assert find("a-model", []) == Path("a-model")
 
 
-def test_an_unknown_name_names_where_was_looked(tmp_path: Path) -> None:
+def test_an_unknown_name_lists_the_searched_folders(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=f"'b-model' is not in {tmp_path}"):
         find("b-model", [tmp_path])
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: a model's folder that only root may read, which takes root")
-def test_a_folder_that_only_root_may_read_is_named_and_hides_none_behind_it() -> None:
-    with TemporaryDirectory() as hidden, TemporaryDirectory() as open_to_all:  # in no folder that is closed to others
+def test_names_an_unreadable_folder_and_searches_the_folders_after_it() -> None:
+    with (
+        TemporaryDirectory() as hidden,
+        TemporaryDirectory() as open_to_all,
+    ):  # not in tmp_path, which only its owner may enter
         seen_by_nobody(Path(hidden), Path(open_to_all))
 
 
@@ -95,7 +98,7 @@ def test_an_unknown_path_is_an_error(tmp_path: Path) -> None:
         find(str(tmp_path / "b-model"))
 
 
-def test_a_right_description_gives_the_model(folder: Path) -> None:
+def test_a_valid_description_gives_the_model(folder: Path) -> None:
     description = load_description(folder)
     assert (description.input.width, description.input.height) == (300, 200)
     assert description.labels == ("cat",)
@@ -121,7 +124,7 @@ def test_a_right_description_gives_the_model(folder: Path) -> None:
         ("[input]", "[input", "not valid TOML: .*line"),
     ],
 )
-def test_a_wrong_description_is_an_error_with_file_key_and_what_is_expected(
+def test_a_wrong_description_is_an_error_with_file_key_and_expected_value(
     folder: Path, right: str, wrong: str, complaint: str
 ) -> None:
     assert right in DESCRIPTION
@@ -153,7 +156,7 @@ def test_one_changed_byte_of_the_model_is_an_error(folder: Path) -> None:
         read_model(folder, load_description(folder))
 
 
-def test_the_shipped_model_is_what_its_description_says_and_has_cocos_labels() -> None:
+def test_the_shipped_model_matches_its_description_and_has_cocos_labels() -> None:
     description = load_description(SHIPPED)
     assert read_model(SHIPPED, description)
     assert [number for number, label in enumerate(description.labels, 1) if not label] == UNUSED_COCO_IDS
@@ -162,7 +165,7 @@ def test_the_shipped_model_is_what_its_description_says_and_has_cocos_labels() -
     assert (description.labels[0], description.labels[16], description.labels[89]) == ("person", "cat", "toothbrush")
 
 
-def test_the_shipped_model_has_its_licence_in_full_beside_it() -> None:
+def test_the_shipped_model_has_its_full_licence() -> None:
     licence = (SHIPPED / "LICENSE").read_text()
     assert load_description(SHIPPED).licence == "Apache-2.0"
     assert "Apache License" in licence

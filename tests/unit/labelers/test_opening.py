@@ -1,4 +1,4 @@
-"""A model is opened as the settings say, and on the CPU if that does not work; what was found out is remembered."""
+"""Open a model on the device of the settings, or on the CPU if that fails; remember the result of the trial."""
 
 import logging
 import os
@@ -43,11 +43,11 @@ def picture(labeler: OnnxLabeler) -> Decoded:
     return decode(CAT, PictureLimits(), labeler.input_size)
 
 
-# With what this machine really has.
+# With this machine's real devices.
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu"])
-def test_a_box_with_nothing_but_a_cpu_labels_on_it_and_says_nothing(
+def test_a_machine_with_only_a_cpu_labels_on_it_and_logs_nothing(
     tmp_path: Path, device: str, log: pytest.LogCaptureFixture
 ) -> None:
     degraded: list[bool] = []
@@ -63,7 +63,7 @@ def test_a_box_with_nothing_but_a_cpu_labels_on_it_and_says_nothing(
 
 
 @pytest.mark.parametrize("device", ["gpu", "npu", "CUDAExecutionProvider"])
-def test_a_device_that_is_not_there_is_one_line_and_the_cpu(
+def test_a_missing_device_is_logged_once_and_the_cpu_is_used(
     tmp_path: Path, device: str, log: pytest.LogCaptureFixture
 ) -> None:
     degraded: list[bool] = []
@@ -78,7 +78,7 @@ def test_a_device_that_is_not_there_is_one_line_and_the_cpu(
     labeler.close()
 
 
-def test_a_plugin_that_cannot_be_loaded_is_one_line_and_the_cpu(tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
+def test_an_unloadable_plugin_is_logged_once_and_the_cpu_is_used(tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
     degraded: list[bool] = []
     missing = str(tmp_path / "missing.so")
     labeler, _ = open_configured(
@@ -90,28 +90,28 @@ def test_a_plugin_that_cannot_be_loaded_is_one_line_and_the_cpu(tmp_path: Path, 
     assert message.startswith(f"{missing} is not used: it cannot be loaded as a plug-in: ")
 
 
-def test_a_setting_that_means_nothing_stops_the_start() -> None:
+def test_an_unknown_device_setting_stops_the_start() -> None:
     with pytest.raises(ConfigError, match=r"labeler\.device"):
         open_configured(SHIPPED, device="gpu fast=1", on_degraded=print)
 
 
-def test_a_bad_model_stops_the_start_whatever_the_device(tmp_path: Path) -> None:
+def test_a_bad_model_stops_the_start_on_any_device(tmp_path: Path) -> None:
     model_folder(tmp_path, b"no model", "classify", ["cat"])
     for device in ("auto", "cpu", "gpu"):
         with pytest.raises(ModelError, match="ONNX Runtime cannot load the model"):
             open_configured(tmp_path, device=device, on_degraded=print)
 
 
-def test_by_default_as_many_threads_label_as_there_are_cores(tmp_path: Path) -> None:
+def test_uses_one_label_thread_per_core_by_default(tmp_path: Path) -> None:
     assert open_configured(SHIPPED, device="cpu", state=tmp_path, on_degraded=print)[1] == cores()
     assert open_configured(SHIPPED, device="cpu", threads=7, state=tmp_path, on_degraded=print)[1] == 7
 
 
-# With a device that does what it is told.
+# With a simulated device.
 
 
 class FakeSession:
-    """The CPU under another name, that gives NaN when it is `broken`."""
+    """The CPU under another name. It returns NaN if `broken`."""
 
     def __init__(self, model: bytes, name: str) -> None:
         self._session = open_session(model, name)
@@ -128,7 +128,7 @@ class FakeSession:
 
 @dataclass
 class Box:
-    """A machine with a fancy device; `problem` is what a trial says, `error` what a start raises."""
+    """A machine with a simulated device. `problem` is the result of a trial; `error` is what a start raises."""
 
     state: Path | None
     device: str = "auto"
@@ -185,7 +185,7 @@ class Box:
 
 
 @pytest.mark.parametrize("device", ["auto", "npu", "fancy"])
-def test_the_device_is_used_and_marked_as_in_use_until_it_is_closed(tmp_path: Path, device: str) -> None:
+def test_marks_the_device_as_in_use_until_it_is_closed(tmp_path: Path, device: str) -> None:
     box = Box(tmp_path, device)
     labeler = box.open()
     assert labeler.device == "FancyExecutionProvider"
@@ -196,7 +196,7 @@ def test_the_device_is_used_and_marked_as_in_use_until_it_is_closed(tmp_path: Pa
     assert not box.in_use
 
 
-def test_what_was_chosen_is_not_tried_out_at_the_next_start(tmp_path: Path) -> None:
+def test_does_not_repeat_the_trial_of_a_chosen_device_at_the_next_start(tmp_path: Path) -> None:
     Box(tmp_path).open().close()
     box = Box(tmp_path)
     labeler = box.open()
@@ -204,7 +204,7 @@ def test_what_was_chosen_is_not_tried_out_at_the_next_start(tmp_path: Path) -> N
     labeler.close()
 
 
-def test_auto_takes_the_cpu_where_it_is_faster_and_remembers_that(tmp_path: Path) -> None:
+def test_auto_chooses_the_cpu_if_it_is_faster_and_remembers_it(tmp_path: Path) -> None:
     box = Box(tmp_path, ms=9.0)
     assert box.open().device == "cpu"
     assert not box.in_use
@@ -213,9 +213,7 @@ def test_auto_takes_the_cpu_where_it_is_faster_and_remembers_that(tmp_path: Path
     assert box.degraded == again.degraded == []
 
 
-def test_a_device_that_did_not_work_is_looked_at_again_at_the_next_start(
-    tmp_path: Path, log: pytest.LogCaptureFixture
-) -> None:
+def test_tries_a_failed_device_again_at_the_next_start(tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
     assert Box(tmp_path, problem="crashed (SIGSEGV)").open().device == "cpu"
     assert "FancyExecutionProvider is not used: crashed (SIGSEGV)" in log.messages
     labeler = Box(tmp_path).open()
@@ -223,9 +221,7 @@ def test_a_device_that_did_not_work_is_looked_at_again_at_the_next_start(
     labeler.close()
 
 
-def test_a_device_that_was_asked_for_and_does_not_work_is_degraded(
-    tmp_path: Path, log: pytest.LogCaptureFixture
-) -> None:
+def test_a_configured_device_that_fails_means_degraded(tmp_path: Path, log: pytest.LogCaptureFixture) -> None:
     box = Box(tmp_path, "npu", problem="gave no answer within 60 s")
     assert box.open().device == "cpu"
     assert box.degraded == [True]
@@ -235,7 +231,7 @@ def test_a_device_that_was_asked_for_and_does_not_work_is_degraded(
     assert not box.in_use
 
 
-def test_a_remembered_device_that_does_not_start_any_more_is_degraded_and_tried_out_before_the_next_start(
+def test_a_remembered_device_that_fails_to_start_means_degraded_and_a_new_trial_before_the_next_start(
     tmp_path: Path,
 ) -> None:
     Box(tmp_path).open().close()
@@ -243,7 +239,7 @@ def test_a_remembered_device_that_does_not_start_any_more_is_degraded_and_tried_
     labeler = box.open()
     assert (labeler.device, box.degraded, box.in_use) == ("cpu", [True], False)
     box.problem = "crashed (SIGSEGV)"
-    box.error = AssertionError("it is not started after such a trial")
+    box.error = AssertionError("not started after a failed trial")
     box.waits.pop()[1]()
     assert box.trials == 1
     assert labeler.device == "cpu"
@@ -254,7 +250,7 @@ def test_a_remembered_device_that_does_not_start_any_more_is_degraded_and_tried_
     labeler.close()
 
 
-def test_garbage_in_use_costs_no_picture(tmp_path: Path) -> None:
+def test_nan_output_in_use_loses_no_picture(tmp_path: Path) -> None:
     box = Box(tmp_path)
     labeler = box.open()
     box.sessions[0].broken = True
@@ -287,14 +283,14 @@ def program(state: Path, dies_at: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("dies_at", ["start", "use"])
-def test_a_device_that_kills_the_program_is_not_started_again_at_once(tmp_path: Path, dies_at: str) -> None:
+def test_does_not_start_a_device_again_at_once_that_killed_the_program(tmp_path: Path, dies_at: str) -> None:
     first = program(tmp_path, dies_at)
     assert first.returncode == -signal.SIGSEGV, first.stderr
     second = program(tmp_path, dies_at)
     assert (second.stdout, second.returncode) == ("cpu [True] [60.0]\n", 0 if dies_at == "start" else -signal.SIGSEGV)
 
 
-def test_a_program_that_ends_by_itself_with_the_device_in_use_has_not_been_killed(tmp_path: Path) -> None:
+def test_does_not_blame_the_device_for_a_normal_exit(tmp_path: Path) -> None:
     for _ in range(2):
         ended = program(tmp_path, "never")
         assert (ended.stdout, ended.returncode) == ("FancyExecutionProvider [] []\n", 0), ended.stderr

@@ -1,4 +1,4 @@
-"""The owner's own labels: real scripts and programs, well-behaved and not."""
+"""Labels by the owner's own code: real scripts and programs, correct and broken ones."""
 
 import ast
 import json
@@ -28,7 +28,7 @@ from tests.support.checkout import ROOT
 EXAMPLES = ROOT / "camiohookd/examples"
 PATIENCE = 20.0
 DARK, BRIGHT = (20, 20, 20), (240, 240, 240)
-WITHOUT_SITE = f'#!/bin/sh\nexec "{sys.executable}" -I -S "$@"\n'  # and so without Pillow
+WITHOUT_SITE = f'#!/bin/sh\nexec "{sys.executable}" -I -S "$@"\n'  # a Python without Pillow
 
 Open = Callable[..., OwnCode]
 
@@ -44,7 +44,7 @@ FRAMES = [frame("t1"), frame("t2", DARK, (30, 60))]
 
 @pytest.fixture
 def script(tmp_path: Path) -> Iterator[Open]:
-    """Opens a labeler on a script with the given text."""
+    """Yield a function that opens a labeler for a script with the given text."""
     opened: list[OwnCode] = []
 
     def open_it(text: str, *, interpreter: str = "", deadline: float = PATIENCE) -> OwnCode:
@@ -62,7 +62,7 @@ def labels_of(findings: Findings) -> list[list[str]]:
     return [[found.label for found in picture] for picture in findings.pictures]
 
 
-def test_a_script_gets_what_camio_sends_and_the_picture_with_type_and_size_filled_in(script: Open) -> None:
+def test_a_script_gets_camios_fields_and_the_picture_with_type_and_size_filled_in(script: Open) -> None:
     labeler = script("""
         def compute_labels(images):
             return [f"{k} {type(v).__name__} {v if k in ('timestamp', 'type', 'size') else ''}".strip()
@@ -87,12 +87,12 @@ def test_labels_by_timestamp_become_detections_with_outline_and_box(script: Open
     assert (dim, nothing) == (Detection("dim", 0.5, None, ()), [])
 
 
-def test_a_list_of_labels_is_the_events(script: Open) -> None:
+def test_a_list_of_labels_belongs_to_the_event(script: Open) -> None:
     findings = script("def compute_labels(images): return ['cat', 'dog']").label(FRAMES)
     assert (findings.event, labels_of(findings)) == (["cat", "dog"], [[], []])
 
 
-def test_the_numbers_may_be_numpys(script: Open) -> None:
+def test_accepts_numpy_numbers(script: Open) -> None:
     labeler = script("""
         import numpy as np
         def compute_labels(images):
@@ -128,7 +128,7 @@ def test_the_numbers_may_be_numpys(script: Open) -> None:
         ("{'t1': object()}", "what compute_labels returned['t1'] is a object, expected a dict, list, string or"),
     ],
 )
-def test_a_wrong_answer_is_told_with_the_file_and_the_line_of_the_function(
+def test_reports_a_wrong_answer_with_file_and_line_of_the_function(
     script: Open, tmp_path: Path, returned: str, complaint: str
 ) -> None:
     labeler = script(f"""
@@ -151,7 +151,7 @@ def test_a_wrong_answer_is_told_with_the_file_and_the_line_of_the_function(
         ("__import__('json').loads('nonsense')", "line 4: JSONDecodeError: Expecting value"),
     ],
 )
-def test_an_exception_is_told_with_the_file_and_the_line_that_led_to_it(
+def test_reports_an_exception_with_its_file_and_line(
     script: Open, line: str, complaint: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -163,7 +163,7 @@ def test_an_exception_is_told_with_the_file_and_the_line_that_led_to_it(
     for _ in range(2):
         with pytest.raises(LabelingError, match=complaint):
             labeler.label(FRAMES)
-    # A thread of its own passes on what the program writes.
+    # Another thread logs the program's output, maybe later.
     _wait_for(lambda: any("labeler: Traceback" in message for message in caplog.messages))
 
 
@@ -178,12 +178,12 @@ def test_an_exception_is_told_with_the_file_and_the_line_that_led_to_it(
         ("import os\nos.kill(os.getpid(), 11)\n", "labeler.py was ended by signal 11 .Segmentation fault."),
     ],
 )
-def test_a_script_that_cannot_be_loaded_stops_the_start_with_its_place(script: Open, text: str, complaint: str) -> None:
+def test_an_unloadable_script_stops_the_start_and_names_file_and_line(script: Open, text: str, complaint: str) -> None:
     with pytest.raises(LabelerError, match=complaint):
         script(text)
 
 
-def test_what_is_not_there_stops_the_start(tmp_path: Path) -> None:
+def test_a_missing_script_or_program_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(LabelerError, match=f"{tmp_path}/labeler.py: cannot be read: No such file or directory"):
         open_script(str(tmp_path / "labeler.py"), "", 1)
     (tmp_path / "labeler.py").write_text("")
@@ -193,9 +193,7 @@ def test_what_is_not_there_stops_the_start(tmp_path: Path) -> None:
         open_command([], 1)
 
 
-def test_printing_and_reading_disturb_nothing_and_what_is_printed_is_in_the_log(
-    script: Open, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_script_may_print_and_read_and_its_output_is_logged(script: Open, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     labeler = script("""
         import os, subprocess, sys
@@ -210,7 +208,7 @@ def test_printing_and_reading_disturb_nothing_and_what_is_printed_is_in_the_log(
     assert {"labeler: hello \\x1b[2J", "labeler: raw"} <= set(caplog.messages)
 
 
-def test_what_prints_without_end_does_not_fill_the_log(script: Open, caplog: pytest.LogCaptureFixture) -> None:
+def test_limits_the_logged_output_of_a_script(script: Open, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     labeler = script("""
         def compute_labels(images):
@@ -219,7 +217,7 @@ def test_what_prints_without_end_does_not_fill_the_log(script: Open, caplog: pyt
     """)
     assert labeler.label(FRAMES).event == ["done"]
     _wait_for(lambda: any("prints too much" in message for message in caplog.messages))
-    assert len(caplog.messages) <= 402  # two minutes' worth, should the clock turn over
+    assert len(caplog.messages) <= 402  # the limit of two minutes, in case a new minute begins
 
 
 def test_its_environment_holds_no_key(script: Open, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,7 +234,7 @@ def test_its_environment_holds_no_key(script: Open, monkeypatch: pytest.MonkeyPa
     assert not [name for name in names if "CAMIO" in name or name in ("CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET")]
 
 
-def test_a_hang_is_ended_at_the_deadline_with_all_that_was_started_and_the_next_event_is_labelled(
+def test_kills_a_hanging_script_and_its_children_at_the_deadline_and_labels_the_next_event(
     script: Open, tmp_path: Path
 ) -> None:
     labeler = script(
@@ -258,7 +256,7 @@ def test_a_hang_is_ended_at_the_deadline_with_all_that_was_started_and_the_next_
     _wait_for(lambda: _state(child) in ("gone", "Z"))
 
 
-def test_killed_in_the_middle_it_costs_that_try_only(script: Open, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_kill_during_an_event_fails_only_that_try(script: Open, caplog: pytest.LogCaptureFixture) -> None:
     labeler = script("""
         import os, signal
         def compute_labels(images):
@@ -272,7 +270,7 @@ def test_killed_in_the_middle_it_costs_that_try_only(script: Open, caplog: pytes
         assert labeler.label(FRAMES).event == ["fine"]
 
 
-def test_killed_between_two_events_it_costs_nothing(script: Open, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_kill_between_two_events_loses_nothing(script: Open, caplog: pytest.LogCaptureFixture) -> None:
     labeler = script("import os\ndef compute_labels(images): return [str(os.getpid())]")
     (pid,) = labeler.label(FRAMES).event or []
     os.kill(int(pid), signal.SIGKILL)
@@ -281,7 +279,7 @@ def test_killed_between_two_events_it_costs_nothing(script: Open, caplog: pytest
     assert any("was killed; starting it again" in message for message in caplog.messages)
 
 
-def test_a_script_broken_meanwhile_is_told_as_a_labeler_that_is_down_and_mended_is_taken_up(
+def test_a_script_that_breaks_while_running_is_reported_and_used_again_once_repaired(
     script: Open, tmp_path: Path
 ) -> None:
     labeler = script("import os\ndef compute_labels(images): os._exit(1)")
@@ -294,7 +292,7 @@ def test_a_script_broken_meanwhile_is_told_as_a_labeler_that_is_down_and_mended_
     assert labeler.label(FRAMES).event == []
 
 
-def test_closing_ends_it_in_the_middle_of_an_answer(script: Open) -> None:
+def test_close_ends_a_script_that_is_still_answering(script: Open) -> None:
     labeler = script("import time\ndef compute_labels(images): time.sleep(600)", deadline=600)
     caught: list[BaseException] = []
 
@@ -312,7 +310,7 @@ def test_closing_ends_it_in_the_middle_of_an_answer(script: Open) -> None:
     assert len(caught) == 1
 
 
-def test_without_pillow_the_picture_is_the_files_bytes(script: Open, tmp_path: Path) -> None:
+def test_without_pillow_the_picture_is_given_as_the_files_bytes(script: Open, tmp_path: Path) -> None:
     interpreter = tmp_path / "python"
     interpreter.write_text(WITHOUT_SITE)
     interpreter.chmod(0o755)
@@ -322,7 +320,7 @@ def test_without_pillow_the_picture_is_the_files_bytes(script: Open, tmp_path: P
     assert labeler.label(FRAMES).event == ["bytes"]
 
 
-def test_a_picture_stored_on_its_side_is_upright(script: Open) -> None:
+def test_rotates_a_picture_upright_by_its_exif_orientation(script: Open) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     file = BytesIO()
@@ -332,7 +330,7 @@ def test_a_picture_stored_on_its_side_is_upright(script: Open) -> None:
     assert labeler.label([turned]).event == ["(20, 40) [20, 40]"]
 
 
-def test_the_helper_is_one_file_of_the_standard_library_for_python_3_8() -> None:
+def test_the_helper_is_one_file_that_needs_only_python_3_8() -> None:
     tree = ast.parse(HELPER.read_text(), feature_version=(3, 8))
     imported = {
         name.split(".")[0]
@@ -349,10 +347,10 @@ def test_the_helper_is_one_file_of_the_standard_library_for_python_3_8() -> None
 
 
 @pytest.mark.parametrize("minor", range(8, 15))
-def test_the_helper_runs_under_every_python_that_is_here(script: Open, minor: int) -> None:
+def test_the_helper_runs_under_every_installed_python(script: Open, minor: int) -> None:
     interpreter = _python(minor)
     if interpreter is None:
-        return  # of the others the test before this one has to do
+        return  # not installed; the test above checks the helper's imports
     labeler = script(
         "import sys\ndef compute_labels(images): return [str(sys.version_info[:2])]", interpreter=interpreter
     )
@@ -364,7 +362,7 @@ def _python(minor: int) -> str | None:
     return str(managed[0]) if managed else shutil.which(f"python3.{minor}", path="/usr/bin:/usr/local/bin")
 
 
-def test_the_bundled_script_tells_day_from_night_in_ten_lines() -> None:
+def test_the_bundled_script_distinguishes_day_and_night_in_ten_lines() -> None:
     labeler = open_script(str(EXAMPLES / "labeler.py"), "", PATIENCE)
     assert labels_of(labeler.label(FRAMES)) == [["day"], ["night"]]
     assert len((EXAMPLES / "labeler.py").read_text().splitlines()) <= 10
@@ -389,13 +387,13 @@ def test_the_bundled_program_speaks_the_same_protocol_in_fifteen_lines() -> None
         ("exec sleep 600", "gave no answer within 1 s"),
     ],
 )
-def test_a_program_that_speaks_otherwise_stops_the_start(program: str, complaint: str) -> None:
+def test_a_program_that_breaks_the_protocol_stops_the_start(program: str, complaint: str) -> None:
     with pytest.raises(LabelerError, match=complaint):
         open_command(["/bin/sh", "-c", program], 1)
 
 
-def test_a_program_of_the_owners_is_given_the_documented_json(tmp_path: Path) -> None:
-    """What examples/own-labels.md says of a request, seen from the program's side."""
+def test_sends_the_documented_json_to_the_owners_program(tmp_path: Path) -> None:
+    """The request has exactly the fields that examples/own-labels.md documents."""
     program = tmp_path / "program.py"
     program.write_text(
         dedent("""
@@ -424,5 +422,5 @@ def _state(pid: int) -> str:
 def _wait_for(condition: Callable[[], bool]) -> None:
     ends = time.monotonic() + PATIENCE
     while not condition():
-        assert time.monotonic() < ends, "it did not come about"
+        assert time.monotonic() < ends, "timed out"
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Documents by id, held against a plain dictionary of dictionaries."""
+"""Compare `Documents` with a plain dictionary of dictionaries."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ documents = st.dictionaries(st.text(max_size=3), st.text(max_size=3) | st.intege
 
 
 @given(st.lists(st.tuples(ids, st.none() | documents)))
-def test_they_hold_what_a_dictionary_holds(script: list[tuple[str, dict[str, Any] | None]]) -> None:
+def test_documents_equal_a_plain_dictionary(script: list[tuple[str, dict[str, Any] | None]]) -> None:
     ours, plain = Documents(), dict[str, dict[str, Any]]()
     for key, document in script:
         if document is None:
@@ -24,19 +24,19 @@ def test_they_hold_what_a_dictionary_holds(script: list[tuple[str, dict[str, Any
     assert ours == plain
 
 
-def test_changing_what_was_handed_out_changes_nothing() -> None:
+def test_changing_a_returned_document_does_not_change_the_stored_one() -> None:
     ours = Documents({"1": {"state": "pending", "list": [1]}})
     ours["1"]["list"].append(2)
     assert ours["1"] == {"state": "pending", "list": [1]}
 
 
-def test_their_json_goes_in_and_out_as_it_is() -> None:
+def test_json_is_stored_and_returned_unchanged() -> None:
     ours = Documents()
     ours.set_encoded("1", b'{"a" : 1}')
     assert (ours["1"], ours.encoded("1"), ours.encoded("2")) == ({"a": 1}, b'{"a" : 1}', None)
 
 
-def test_what_is_not_json_is_refused_and_changes_nothing() -> None:
+def test_refuses_values_that_are_not_json_and_changes_nothing() -> None:
     ours = Documents({"1": {}})
     with pytest.raises(TypeError):
         ours["1"] = {"a": object()}

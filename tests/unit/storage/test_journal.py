@@ -1,4 +1,4 @@
-"""The journal's lines: what damage costs, and what replaying them gives."""
+"""The journal: its lines, what is lost by damage, and the result of a replay."""
 
 import zlib
 from itertools import chain
@@ -48,7 +48,7 @@ records = st.one_of(
 
 
 def scanned(data: bytes) -> tuple[list[journal.Record], list[tuple[int, bytes]], int]:
-    """What is found: the records, the damaged lines, and how far the good ones reach."""
+    """Return the records, the damaged lines, and the offset at which the good ones end."""
     damaged: list[tuple[int, bytes]] = []
     scan = journal.Scan(lines_of(data), LostIds(), lambda *each: damaged.append(each))
     return list(scan), damaged, scan.good_length
@@ -59,13 +59,13 @@ def replay(script: list[journal.Record], documents: Documents, notes: dict[str, 
 
 
 @given(st.lists(records))
-def test_what_was_written_is_read_again_in_order(written: list[journal.Record]) -> None:
+def test_reads_records_in_the_order_written(written: list[journal.Record]) -> None:
     data = b"".join(journal.encode(record) for record in written)
     twice = [[record] * (2 if isinstance(record, Del) else 1) for record in written]
     assert scanned(data) == (list(chain(*twice)), [], len(data))
 
 
-def test_a_line_is_its_crc32_and_its_json_and_an_end_is_told_twice() -> None:
+def test_a_line_holds_crc32_and_json_and_a_removal_is_written_twice() -> None:
     assert journal.encode(put("1", {"a": 1})) == b'e804cc83 ["put","1",{"a":1}]\n'
     assert journal.encode(Del("1")) == 2 * b'7d8d85c4 ["del","1"]\n'
 
@@ -87,7 +87,7 @@ def test_a_damaged_byte_costs_only_its_own_line(place: int, flip: int) -> None:
     assert scanned(bytes(data))[0] == [record for index, record in enumerate(RECORDS) if index not in lost]
 
 
-def test_damaged_lines_before_a_good_one_are_told_with_their_place() -> None:
+def test_returns_the_positions_of_damaged_lines_before_a_good_one() -> None:
     rotten = b"00000000 rotten\n"
     _, damaged, _ = scanned(LINES[0] + rotten + rotten + LINES[1])
     assert damaged == [(len(LINES[0]), rotten), (len(LINES[0]) + len(rotten), rotten)]
@@ -97,7 +97,7 @@ def test_damaged_lines_before_a_good_one_are_told_with_their_place() -> None:
     "text",
     ['["put","1",[]]', '["put","x",{}]', '["set","-1",{},[]]', '["del",1]', '["note",{"next_id":"7"}]', '["odd"]'],
 )
-def test_a_line_that_no_version_writes_is_damaged_whatever_its_checksum_says(text: str) -> None:
+def test_a_line_of_unknown_form_is_damaged_even_with_a_correct_checksum(text: str) -> None:
     line = b"%08x %b\n" % (zlib.crc32(text.encode()), text.encode())
     assert scanned(line + LINES[0]) == (RECORDS[:1], [(0, line)], len(line + LINES[0]))
 
@@ -113,7 +113,7 @@ def test_replaying_twice_changes_nothing(script: list[journal.Record], before: d
 
 
 @given(st.none() | documents, st.none() | documents)
-def test_the_difference_of_two_documents_turns_one_into_the_other(
+def test_applying_the_difference_turns_one_document_into_the_other(
     before: dict[str, Any] | None, after: dict[str, Any] | None
 ) -> None:
     state = Documents({} if before is None else {"1": before})
@@ -126,20 +126,20 @@ def test_the_difference_names_only_what_changed() -> None:
     assert journal.difference("7", before, after) == Set("7", {"state": "labelled"}, ["in_hand"])
 
 
-def test_a_number_that_a_document_had_is_remembered_when_the_document_is_gone() -> None:
+def test_remembers_the_id_of_a_removed_document() -> None:
     notes: dict[str, Any] = {}
     replay([put("7", {}), Del("7")], Documents(), notes)
     assert notes == {"next_id": 8}
 
 
-def test_journals_are_found_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+def test_finds_journals_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     for name in ("queue.journal-00000010", "queue.journal-00000009", "queue.json", "queue.journal-x", "lock"):
         (tmp_path / name).touch()
     assert journal.numbers(tmp_path) == [9, 10]
 
 
 @pytest.mark.parametrize("call", ["write", "sync", "sync_folder"])
-def test_a_journal_that_cannot_be_begun_leaves_no_half_of_one(tmp_path: Path, disk: CountingDisk, call: str) -> None:
+def test_a_failed_start_of_a_journal_leaves_no_partial_file(tmp_path: Path, disk: CountingDisk, call: str) -> None:
     disk.fails = lambda name, _: OSError("full") if name == call else None
     with pytest.raises(OSError, match="full"):
         journal.create(disk, tmp_path, 1, RECORDS[:1])

@@ -1,4 +1,4 @@
-"""Whose documents may be lost: told from their neighbours, never of those that were forgotten on purpose."""
+"""`LostIds` infers from the neighbours of damage which documents may be lost, without those removed on purpose."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +10,7 @@ def lost_of(ids: LostIds, below: int = 20) -> list[int]:
     return [number for number in range(1, below) if number in ids]
 
 
-def test_without_damage_none_are() -> None:
+def test_without_damage_no_id_is_lost() -> None:
     ids = LostIds()
     for number in (1, 2, 7):
         ids.seen(number)
@@ -18,17 +18,17 @@ def test_without_damage_none_are() -> None:
     assert lost_of(ids) == []
 
 
-def test_those_between_the_last_one_seen_and_the_next_may_be() -> None:
+def test_ids_between_the_neighbours_of_the_damage_may_be_lost() -> None:
     ids = LostIds()
     ids.seen(3)
     ids.damage()
-    ids.seen(2)  # of an older line: it tells nothing
+    ids.seen(2)  # a change of an older document gives no bound
     ids.seen(7)
     ids.seen(9)
     assert lost_of(ids) == [4, 5, 6]
 
 
-def test_damage_at_the_end_leaves_all_that_may_follow_open() -> None:
+def test_after_damage_at_the_end_any_higher_id_may_be_lost() -> None:
     ids = LostIds()
     ids.seen(16)
     ids.damage()
@@ -36,7 +36,7 @@ def test_damage_at_the_end_leaves_all_that_may_follow_open() -> None:
     assert lost_of(ids) == [17, 18, 19]
 
 
-def test_one_that_was_forgotten_since_is_not_lost() -> None:
+def test_an_id_removed_after_the_damage_is_not_lost() -> None:
     ids = LostIds()
     ids.damage()
     ids.seen(5)
@@ -44,7 +44,7 @@ def test_one_that_was_forgotten_since_is_not_lost() -> None:
     assert lost_of(ids) == [1, 2, 4]
 
 
-def test_one_that_had_no_document_when_the_journal_was_begun_is_not_lost() -> None:
+def test_an_id_without_a_document_at_the_start_of_the_journal_is_not_lost() -> None:
     ids = LostIds()
     ids.seen(2)
     ids.damage()
@@ -53,7 +53,7 @@ def test_one_that_had_no_document_when_the_journal_was_begun_is_not_lost() -> No
     assert lost_of(ids) == [3, 5, 6]
 
 
-def test_one_that_was_changed_behind_the_damage_is_lost_though_an_older_one_was_taken_in_again_since() -> None:
+def test_an_id_changed_after_the_damage_is_lost_even_if_an_older_id_was_added_again_later() -> None:
     ids = LostIds()
     ids.damage()
     ids.changed(2)
@@ -61,7 +61,7 @@ def test_one_that_was_changed_behind_the_damage_is_lost_though_an_older_one_was_
     assert lost_of(ids) == [1, 2]
 
 
-def test_those_before_one_that_was_forgotten_behind_the_damage_are_lost_though_an_older_one_is_there_again() -> None:
+def test_ids_before_one_removed_after_the_damage_are_lost_even_if_an_older_id_exists_again() -> None:
     ids = LostIds()
     ids.seen(5)
     ids.damage()
@@ -72,12 +72,12 @@ def test_those_before_one_that_was_forgotten_behind_the_damage_are_lost_though_a
 
 
 @given(st.sets(st.integers(1, 60)).map(sorted))
-def test_spans_hold_the_ids_and_no_others(numbers: list[int]) -> None:
+def test_spans_contain_exactly_the_given_ids(numbers: list[int]) -> None:
     found = spans(numbers)
     assert [number for first, last in found for number in range(first, last + 1)] == numbers
 
 
-def test_very_many_spans_are_joined_and_hold_all_of_the_ids() -> None:
+def test_joins_very_many_spans_and_keeps_all_ids() -> None:
     numbers = range(0, 30_000, 2)
     found = spans(numbers)
     assert len(found) <= MAX_SPANS

@@ -1,4 +1,4 @@
-"""What is damaged is set aside, counted, and given up oldest first."""
+"""The quarantine keeps and counts damaged bytes, and deletes the oldest first."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def quarantine(tmp_path: Path) -> Quarantine:
     return Quarantine(tmp_path / "quarantine", CountingDisk())
 
 
-def test_damaged_bytes_are_kept_under_a_name_that_tells_where_they_stood(
+def test_keeps_damaged_bytes_in_a_file_named_after_their_position(
     quarantine: Quarantine, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     quarantine.set_aside("journal", "queue.journal-00000001@17", b"rotten")
@@ -24,7 +24,7 @@ def test_damaged_bytes_are_kept_under_a_name_that_tells_where_they_stood(
     assert quarantine.bytes_used == 6
 
 
-def test_the_oldest_is_given_up_first_also_by_the_next_run(quarantine: Quarantine, tmp_path: Path) -> None:
+def test_deletes_the_oldest_file_first_also_in_the_next_run(quarantine: Quarantine, tmp_path: Path) -> None:
     for number in range(12):
         quarantine.set_aside("payload", f"task-{99 - number}", b"x" * (number + 1))
     again = Quarantine(tmp_path / "quarantine", CountingDisk())
@@ -36,7 +36,7 @@ def test_the_oldest_is_given_up_first_also_by_the_next_run(quarantine: Quarantin
     assert again.evict(1) == 0
 
 
-def test_a_disk_that_refuses_costs_the_copy_and_no_more(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_disk_error_loses_only_the_copy(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     disk = CountingDisk()
     disk.fails = lambda call, _: OSError("full") if call == "write" else None
     quarantine = Quarantine(tmp_path / "quarantine", disk)

@@ -1,4 +1,4 @@
-"""Payload segments: what was stored comes back whole or not at all, and a segment goes when nobody needs it."""
+"""Payload segments: a record is read back whole or reported as damaged; an unused segment is deleted."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -37,7 +37,7 @@ def read_id(segments: Segments, place: Place) -> int:
 
 
 def ids_of(segments: Segments) -> list[int]:
-    """Of the whole records of the first segment."""
+    """Return the task ids of the whole records in the first segment."""
     found = []
     for place, head in segments.files.heads(1):
         with suppress(DamagedRecordError):
@@ -73,7 +73,7 @@ def test_a_record_takes_the_decoded_pictures_and_little_more() -> None:
 
 @settings(max_examples=300)
 @given(place=st.integers(0, len(RECORD) - 1), flip=st.integers(1, 255))
-def test_any_damaged_byte_is_noticed(place: int, flip: int) -> None:
+def test_detects_any_damaged_byte(place: int, flip: int) -> None:
     damaged = bytearray(RECORD)
     damaged[place] ^= flip
     with pytest.raises(DamagedRecordError) as caught:
@@ -81,20 +81,20 @@ def test_any_damaged_byte_is_noticed(place: int, flip: int) -> None:
     assert caught.value.data == damaged
 
 
-def test_any_missing_end_is_noticed() -> None:
+def test_detects_a_record_cut_off_at_any_byte() -> None:
     for length in range(len(RECORD)):
         with pytest.raises(DamagedRecordError):
             decode(RECORD[:length])
 
 
-def test_a_file_that_is_gone_is_a_damaged_payload(segments: Segments, tmp_path: Path) -> None:
+def test_a_missing_file_is_a_damaged_payload(segments: Segments, tmp_path: Path) -> None:
     place = keep(segments)
     (tmp_path / "segments" / "00000001.payloads").unlink()
     with pytest.raises(DamagedRecordError, match="its file is gone"):
         segments.files.read(place)
 
 
-def test_damage_to_one_record_costs_no_other(segments: Segments, tmp_path: Path) -> None:
+def test_damage_to_one_record_leaves_the_others_readable(segments: Segments, tmp_path: Path) -> None:
     places = [keep(segments, record_of(number, make_event(number), 0.0)) for number in range(1, 6)]
     path = tmp_path / "segments" / "00000001.payloads"
     content = bytearray(path.read_bytes())
@@ -105,7 +105,7 @@ def test_damage_to_one_record_costs_no_other(segments: Segments, tmp_path: Path)
     assert read_id(segments, places[4]) == 5
 
 
-def test_a_picture_that_looks_like_a_record_is_taken_for_none(segments: Segments) -> None:
+def test_does_not_mistake_a_picture_for_a_record(segments: Segments) -> None:
     keep(segments, record_of(1, embedding(RECORD), 0.0))
     keep(segments, record_of(2, make_event(2), 0.0))
     assert ids_of(segments) == [1, 2]
@@ -127,7 +127,7 @@ def test_many_records_are_durable_with_one_sync(segments: Segments, disk: Counti
     assert disk.calls == {"write": 20, "sync": 1}
 
 
-def test_what_is_undone_leaves_nothing_and_what_was_settled_stays(segments: Segments, tmp_path: Path) -> None:
+def test_undo_removes_new_records_and_keeps_settled_ones(segments: Segments, tmp_path: Path) -> None:
     place = keep(segments)
     segments.append(RECORD)
     segments.undo()
@@ -137,7 +137,7 @@ def test_what_is_undone_leaves_nothing_and_what_was_settled_stays(segments: Segm
     assert read_id(segments, place) == 7
 
 
-def test_a_torn_record_is_cut_off_before_the_next(
+def test_cuts_off_a_torn_record_before_writing_the_next(
     segments: Segments, disk: CountingDisk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep(segments)
@@ -157,7 +157,7 @@ def test_a_torn_record_is_cut_off_before_the_next(
     assert (tmp_path / "segments" / "00000001.payloads").stat().st_size == 2 * len(RECORD)
 
 
-def test_what_cannot_be_cut_off_is_left_alone_for_good(segments: Segments, disk: CountingDisk) -> None:
+def test_never_writes_again_to_a_segment_that_cannot_be_cut(segments: Segments, disk: CountingDisk) -> None:
     keep(segments)
     segments.append(RECORD)
     disk.fails = lambda call, _: OSError("refused") if call == "truncate" else None
@@ -166,7 +166,7 @@ def test_what_cannot_be_cut_off_is_left_alone_for_good(segments: Segments, disk:
     assert keep(segments) == Place(2, 0, len(RECORD))
 
 
-def test_a_full_segment_is_followed_by_the_next_and_goes_when_nobody_needs_it(
+def test_starts_a_new_segment_when_one_is_full_and_deletes_the_old_one_when_unused(
     segments: Segments, tmp_path: Path
 ) -> None:
     big = record_of(1, make_event(1, size=SEGMENT_BYTES // 2), 0.0)
@@ -181,7 +181,7 @@ def test_a_full_segment_is_followed_by_the_next_and_goes_when_nobody_needs_it(
     assert segments.bytes_used == len(big)
 
 
-def test_the_segment_in_use_stays_while_it_is_short(segments: Segments, tmp_path: Path) -> None:
+def test_keeps_the_current_segment_while_it_is_short(segments: Segments, tmp_path: Path) -> None:
     segments.let_go(keep(segments))
     segments.drop_unneeded()
     assert files(segments, tmp_path) == ["00000001.payloads"]
@@ -190,7 +190,7 @@ def test_the_segment_in_use_stays_while_it_is_short(segments: Segments, tmp_path
     assert segments.bytes_used == 0
 
 
-def test_a_new_run_begins_a_new_segment_and_knows_what_the_old_ones_take(
+def test_a_new_run_starts_a_new_segment_and_counts_the_bytes_of_the_old_ones(
     segments: Segments, tmp_path: Path, disk: CountingDisk
 ) -> None:
     place = keep(segments)
@@ -202,7 +202,7 @@ def test_a_new_run_begins_a_new_segment_and_knows_what_the_old_ones_take(
     assert read_id(again, place) == 7
 
 
-def test_the_name_of_a_new_segment_is_durable_before_anything_in_it(segments: Segments, disk: CountingDisk) -> None:
+def test_syncs_the_folder_of_a_new_segment_before_writing_records(segments: Segments, disk: CountingDisk) -> None:
     segments.append(RECORD)
     assert disk.calls["sync_folder"] == 1
     disk.fails = lambda call, _: OSError("refused") if call == "sync_folder" else None

@@ -1,4 +1,4 @@
-"""The snapshot: readable with TinyDB, written in steps, and a damaged line costs only itself."""
+"""The snapshot: TinyDB can read it, it is written in steps, and a damaged line loses only its own document."""
 
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,9 @@ tables = st.dictionaries(st.integers(1, 999).map(str), texts.filter(bool), max_s
 
 
 @given(tables)
-def test_tinydb_opens_it_and_finds_every_document(tmp_path_factory: pytest.TempPathFactory, table: Table) -> None:
+def test_tinydb_opens_a_snapshot_and_finds_every_document(
+    tmp_path_factory: pytest.TempPathFactory, table: Table
+) -> None:
     path = tmp_path_factory.mktemp("state") / "queue.json"
     write_all(CountingDisk(), path, Documents(table))
     documents, damaged = parse(path.read_bytes())
@@ -62,7 +64,7 @@ def test_a_damaged_byte_costs_only_its_own_document(
     assert len(found) == len(FEW) or damaged
 
 
-def test_what_is_cut_off_is_noticed(tmp_path: Path, disk: CountingDisk) -> None:
+def test_detects_a_snapshot_that_is_cut_off(tmp_path: Path, disk: CountingDisk) -> None:
     write_all(disk, tmp_path / "queue.json", FEW)
     content = (tmp_path / "queue.json").read_bytes()
     for length in range(len(content)):
@@ -84,7 +86,7 @@ def test_a_step_writes_no_more_than_its_limit_and_one_document(tmp_path: Path, d
     assert parse((tmp_path / "queue.json").read_bytes())[0] == documents
 
 
-def test_documents_may_change_and_go_between_the_steps(tmp_path: Path, disk: CountingDisk) -> None:
+def test_documents_may_change_and_be_removed_between_steps(tmp_path: Path, disk: CountingDisk) -> None:
     documents = Documents({str(number): {"v": "old"} for number in range(20)})
     writer = SnapshotWriter(disk, tmp_path / "queue.json", documents)
     writer.step(100)
@@ -99,7 +101,7 @@ def test_documents_may_change_and_go_between_the_steps(tmp_path: Path, disk: Cou
 
 
 @pytest.mark.parametrize("call", ["write", "sync", "rename", "sync_folder"])
-def test_a_failed_one_is_taken_back_and_the_old_one_stays(tmp_path: Path, disk: CountingDisk, call: str) -> None:
+def test_a_failed_snapshot_is_removed_and_the_old_one_stays(tmp_path: Path, disk: CountingDisk, call: str) -> None:
     path = tmp_path / "queue.json"
     write_all(disk, path, FEW)
     writer = SnapshotWriter(disk, path, Documents({"1": {"v": "new"}}))

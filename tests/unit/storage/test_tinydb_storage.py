@@ -1,4 +1,4 @@
-"""The storage under the table: what is committed is there again, what is refused never happened."""
+"""The storage under the table: committed changes survive, failed commits change nothing."""
 
 import shutil
 from collections.abc import Callable
@@ -28,16 +28,14 @@ def insert(key: str, **fields: object) -> Change:
     return key, None, fields
 
 
-def test_what_was_committed_is_there_after_a_crash(tmp_path: Path, open_storage: Open) -> None:
+def test_committed_documents_survive_a_crash(tmp_path: Path, open_storage: Open) -> None:
     storage = open_storage(tmp_path)
     storage.apply([insert("1", state="pending"), insert("2", state="pending")])
     storage.apply([("1", {"state": "pending"}, {"state": "done"}), ("2", {"state": "pending"}, None)])
     assert open_storage(tmp_path).documents == {"1": {"state": "done"}}
 
 
-def test_the_changes_of_a_batch_are_one_write_and_one_sync(
-    tmp_path: Path, disk: CountingDisk, open_storage: Open
-) -> None:
+def test_a_batch_needs_one_write_and_one_sync(tmp_path: Path, disk: CountingDisk, open_storage: Open) -> None:
     storage = open_storage(tmp_path)
     disk.calls.clear()
     with storage.batch():
@@ -48,7 +46,7 @@ def test_the_changes_of_a_batch_are_one_write_and_one_sync(
 
 
 @pytest.mark.parametrize("call", ["write", "sync"])
-def test_a_refused_commit_never_happened_and_the_next_one_counts(
+def test_a_failed_commit_changes_nothing_and_the_next_one_succeeds(
     tmp_path: Path, disk: CountingDisk, open_storage: Open, call: str
 ) -> None:
     told: list[str] = []
@@ -65,7 +63,7 @@ def test_a_refused_commit_never_happened_and_the_next_one_counts(
     assert open_storage(tmp_path).documents == {"1": {"state": "pending"}, "3": {"state": "late"}}
 
 
-def test_changes_since_a_mark_can_be_taken_back(tmp_path: Path, open_storage: Open) -> None:
+def test_undoes_changes_since_a_mark(tmp_path: Path, open_storage: Open) -> None:
     storage = open_storage(tmp_path)
     with storage.batch():
         storage.apply([insert("1", a=1)])
@@ -76,7 +74,7 @@ def test_changes_since_a_mark_can_be_taken_back(tmp_path: Path, open_storage: Op
     assert storage.documents == open_storage(tmp_path).documents == {"1": {"a": 1}}
 
 
-def test_what_is_not_json_changes_nothing(tmp_path: Path, open_storage: Open) -> None:
+def test_a_value_that_is_not_json_changes_nothing(tmp_path: Path, open_storage: Open) -> None:
     storage = open_storage(tmp_path)
     with pytest.raises(TypeError):
         storage.apply([insert("1", a=1), insert("2", a=object())])
@@ -86,20 +84,20 @@ def test_what_is_not_json_changes_nothing(tmp_path: Path, open_storage: Open) ->
 
 
 @pytest.mark.parametrize("clean", [True, False])
-def test_an_id_is_never_given_out_twice(tmp_path: Path, open_storage: Open, clean: bool) -> None:
+def test_never_assigns_an_id_twice(tmp_path: Path, open_storage: Open, clean: bool) -> None:
     storage = open_storage(tmp_path)
     last = max(storage.take_id() for _ in range(3))
     storage.apply([insert(str(last))])
     storage.apply([(str(last), {}, None)])
     if clean:
         storage.close()
-    for _ in range(2):  # a second time, when only the snapshot or its journal's notes can tell
+    for _ in range(2):  # the second time, only the snapshot or the notes in its journal hold the highest id
         storage = open_storage(tmp_path)
         assert storage.take_id() > last
         storage.compact()
 
 
-def test_notes_are_kept_through_a_crash_and_a_compaction(tmp_path: Path, open_storage: Open) -> None:
+def test_notes_survive_a_crash_and_a_compaction(tmp_path: Path, open_storage: Open) -> None:
     storage = open_storage(tmp_path)
     storage.note({"elapsed": 1.0, "boot": "a"})
     storage.commit()
@@ -109,7 +107,7 @@ def test_notes_are_kept_through_a_crash_and_a_compaction(tmp_path: Path, open_st
     assert open_storage(tmp_path).notes.items() >= {"elapsed": 2.0, "boot": "a"}.items()
 
 
-def test_a_torn_tail_is_cut_off_and_what_follows_is_kept(
+def test_cuts_off_a_torn_tail_and_keeps_later_records(
     tmp_path: Path, open_storage: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     storage = open_storage(tmp_path)
@@ -124,7 +122,7 @@ def test_a_torn_tail_is_cut_off_and_what_follows_is_kept(
     assert not (tmp_path / "quarantine").exists()
 
 
-def test_a_damaged_line_is_set_aside_and_costs_only_itself(tmp_path: Path, open_storage: Open) -> None:
+def test_sets_a_damaged_line_aside_and_loses_nothing_else(tmp_path: Path, open_storage: Open) -> None:
     storage = open_storage(tmp_path)
     for key in "123":
         storage.apply([insert(key, text="x" * 50)])
@@ -161,7 +159,7 @@ def test_a_crash_after_any_step_of_a_compaction_loses_no_change(
 
 
 @pytest.mark.parametrize("call", ["open", "write", "sync", "rename", "sync_folder", "unlink"])
-def test_a_compaction_that_the_disk_refuses_loses_nothing_and_can_begin_anew(
+def test_a_compaction_failed_by_the_disk_loses_nothing_and_can_be_repeated(
     tmp_path: Path, disk: CountingDisk, open_storage: Open, call: str
 ) -> None:
     storage = open_storage(tmp_path)
@@ -186,7 +184,7 @@ def test_a_compaction_that_the_disk_refuses_loses_nothing_and_can_begin_anew(
     assert not storage.files.wants_compaction()
 
 
-def test_a_compaction_is_due_when_the_journal_has_outgrown_the_snapshot(
+def test_a_compaction_is_due_when_the_journal_is_larger_than_the_snapshot(
     tmp_path: Path, open_storage: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(table_files, "MIN_JOURNAL_BYTES", 10_000)
@@ -202,7 +200,7 @@ def test_a_compaction_is_due_when_the_journal_has_outgrown_the_snapshot(
     assert MIN_JOURNAL_BYTES >= STEP_BYTES
 
 
-def test_bytes_used_is_what_the_files_take(tmp_path: Path, open_storage: Open) -> None:
+def test_bytes_used_equals_the_size_of_the_files(tmp_path: Path, open_storage: Open) -> None:
     storage = open_storage(tmp_path)
     for number in range(1, 100):
         storage.apply([insert(str(number), text="x" * 50)])
@@ -214,7 +212,7 @@ def test_bytes_used_is_what_the_files_take(tmp_path: Path, open_storage: Open) -
 
 
 @pytest.mark.parametrize("call", ["write", "sync"])
-def test_what_was_committed_without_a_sync_outlives_a_later_commit_that_is_refused(
+def test_a_commit_without_sync_survives_a_later_failed_commit(
     tmp_path: Path, disk: CountingDisk, open_storage: Open, call: str
 ) -> None:
     storage = open_storage(tmp_path)
@@ -230,7 +228,7 @@ def test_what_was_committed_without_a_sync_outlives_a_later_commit_that_is_refus
     assert open_storage(tmp_path).documents == {"1": {"in_hand": True}}
 
 
-def test_what_is_committed_without_a_sync_is_bounded(tmp_path: Path, disk: CountingDisk, open_storage: Open) -> None:
+def test_bounds_the_bytes_committed_without_a_sync(tmp_path: Path, disk: CountingDisk, open_storage: Open) -> None:
     storage = open_storage(tmp_path)
     disk.calls.clear()
     with storage.batch():

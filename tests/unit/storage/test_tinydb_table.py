@@ -1,4 +1,4 @@
-"""The table behaves as TinyDB's own: every operation is compared with a plain TinyDB in memory."""
+"""Compare every operation of the table with a plain TinyDB in memory."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -66,7 +66,7 @@ def content(table: Table) -> dict[int, dict[str, Any]]:
 
 @settings(deadline=None)
 @given(script=st.lists(operations, max_size=12))
-def test_every_operation_does_what_tinydbs_does_and_survives_a_crash(
+def test_every_operation_equals_tinydbs_and_survives_a_crash(
     tmp_path_factory: pytest.TempPathFactory, script: list[Operation]
 ) -> None:
     folder = tmp_path_factory.mktemp("state")
@@ -74,8 +74,8 @@ def test_every_operation_does_what_tinydbs_does_and_survives_a_crash(
     plain = TinyDB(storage=MemoryStorage)
     try:
         for operation in script:
-            # Plain TinyDB gives the ids of removed documents out again; this table never does, so the ids are aligned.
-            table_of(plain)._next_id = table_of(ours).storage._next_id  # type: ignore[attr-defined]  # as above
+            # Plain TinyDB assigns the ids of removed documents again. This table never does, so align the ids first.
+            table_of(plain)._next_id = table_of(ours).storage._next_id  # type: ignore[attr-defined]  # a private attribute of TinyDB
             assert operation(table_of(ours)) == operation(table_of(plain))
             assert content(table_of(ours)) == content(table_of(plain))
         again, second_disk = open_db(folder)
@@ -97,7 +97,7 @@ def test_dropped_tables_stay_dropped(tmp_path: Path) -> None:
     assert list(content(table_of(again)).values()) == [{"n": 3}]
 
 
-def test_an_updater_that_fails_changes_nothing(tmp_path: Path) -> None:
+def test_a_failing_updater_changes_nothing(tmp_path: Path) -> None:
     db, disk = open_db(tmp_path)
     table = table_of(db)
     table.insert_multiple([{"n": 1}, {"text": "no n"}])
@@ -117,7 +117,7 @@ def test_a_change_of_one_document_writes_one_line(tmp_path: Path) -> None:
     disk.die()
 
 
-def test_an_id_that_was_chosen_is_not_given_out_again(tmp_path: Path) -> None:
+def test_does_not_assign_an_id_that_the_caller_has_chosen(tmp_path: Path) -> None:
     db, disk = open_db(tmp_path)
     table = table_of(db)
     table.insert(Document({"n": 1}, 3))
