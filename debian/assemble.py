@@ -1,10 +1,10 @@
-"""Puts the package's files together: a private CPython, the wheels that the daemon needs, the daemon, its model.
+"""Assemble the package's files: a private CPython, the wheels that the daemon needs, the daemon, its model.
 
     python3.11 debian/assemble.py FETCHED WHEEL DESTINATION     (with FETCHED/tools on PYTHONPATH)
 
-FETCHED is the folder that `debian/fetch` filled, WHEEL the daemon's own. What is left out is never imported. Every
-module is compiled beforehand, so that no run, not even root's, writes into the package's folders; of others' modules
-the compiled ones alone are installed, which saves 17 MB.
+FETCHED is the folder that `debian/fetch` filled; WHEEL is the daemon's own wheel. Modules that are never imported are
+left out. Every module is compiled here, so that no run, not even root's, writes into the package's folders. Third-party
+modules are installed only in compiled form, which saves 17 MB.
 """
 
 import compileall
@@ -21,11 +21,11 @@ from packaging.utils import canonicalize_name
 
 HOME = Path("usr/lib/camiohookd")
 LIBRARY = HOME / "lib/python3.11"
-PACKAGES = LIBRARY / "dist-packages"  # where Debian's CPython looks beside its own library
+PACKAGES = LIBRARY / "dist-packages"  # Debian's CPython also searches this folder
 MODELS = Path("usr/share/camiohookd/models")
 
 NEVER_IMPORTED = {"flatbuffers", "packaging", "protobuf"}
-"""Of what onnxruntime requires: only the tools for making models need it, which are left out as well."""
+"""Requirements of onnxruntime that only its tools for making models need. These tools are left out, too."""
 
 REMOVED_FROM_LATER_PYTHONS = [
     "aifc",
@@ -80,7 +80,7 @@ PYTHON_UNUSED = (
     "curses",
     "dbm",
     "distutils",
-    "lib-dynload/_codecs_*",  # of Chinese, Japanese and Korean
+    "lib-dynload/_codecs_*",  # Chinese, Japanese and Korean
     "lib-dynload/_crypt.*",
     "lib-dynload/_ctypes_test.*",
     "lib-dynload/_curses*",
@@ -103,13 +103,13 @@ WHEELS_UNUSED = (
     "*.dist-info/RECORD",
     "*.dist-info/REQUESTED",
     "*.dist-info/entry_points.txt",
-    "*.dist-info/licen[cs]es",  # they are in the package's copyright file
+    "*.dist-info/licen[cs]es",  # the package's copyright file has them
     "*.dist-info/sboms",
     "**/*.pyi",
     "**/py.typed",
     "PIL/_avif.*",
     "PIL/_imagingcms.*",
-    "charset_normalizer/*.so",  # its own Python does the same
+    "charset_normalizer/*.so",  # its Python modules do the same
     "numpy/**/include",
     "numpy/**/tests",
     "numpy/_core/*_tests.*.so",
@@ -154,22 +154,22 @@ def copy_python(unpacked: Path, home: Path) -> None:
     shutil.copytree(
         unpacked / "usr/lib/python3.11",
         home / "lib/python3.11",
-        # The first leads to a file of Debian's python3; the second it has from running pip.
+        # The first is a link to a file of Debian's python3; the second comes from running pip here.
         ignore=shutil.ignore_patterns("sitecustomize.py", "__pycache__"),
     )
 
 
 def copy_wheels(unpacked: Path, daemon: Path, packages: Path) -> None:
-    """What the daemon needs of them, which is less than the lock file names: that has the build's own tools, too."""
+    """Copy the wheels that the daemon needs. The lock file also names the tools of the build."""
     for distribution in needed(unpacked, daemon):
         for file in distribution.files or ():
-            if ".." not in file.parts:  # a command of its own
+            if ".." not in file.parts:  # skip commands, which are outside the packages
                 (packages / file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(str(file.locate()), packages / file)
 
 
 def needed(unpacked: Path, daemon: Path) -> list[Distribution]:
-    """The distributions in `unpacked` that the wheel `daemon` requires, and those that these require."""
+    """Return the distributions in `unpacked` that the wheel `daemon` requires, directly or indirectly."""
     known = {canonicalize_name(each.name): each for each in distributions(path=[str(unpacked), str(daemon)])}
     found: set[str] = set()
     waiting = ["camiohookd"]
@@ -183,7 +183,7 @@ def needed(unpacked: Path, daemon: Path) -> list[Distribution]:
 
 
 def copy_models(models: Path, target: Path) -> None:
-    """Without the scripts and inputs that a model was made with."""
+    """Copy each model without the scripts and inputs that made it."""
     for description in models.glob("*/model.toml"):
         folder = target / description.parent.name
         folder.mkdir(parents=True)
@@ -192,11 +192,11 @@ def copy_models(models: Path, target: Path) -> None:
 
 
 def remove(folder: Path, patterns: Iterable[str]) -> None:
-    """Each pattern has to match something: else a newer version of what is removed goes by another name."""
+    """Remove the files that match the patterns. If one matches nothing, a name has changed: end the build."""
     for pattern in patterns:
         matches = list(folder.glob(pattern))
         if not matches:
-            sys.exit(f"debian/assemble.py: nothing in {folder} matches {pattern}, which is to be left out")
+            sys.exit(f"debian/assemble.py: nothing in {folder} matches {pattern}: correct the pattern or delete it")
         for path in matches:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -205,9 +205,9 @@ def remove(folder: Path, patterns: Iterable[str]) -> None:
 
 
 def compile_modules(folder: Path, root: Path, *, instead: bool, documented: bool = True) -> None:
-    """`instead`: the compiled modules take the sources' place; else both are there. `documented`: with docstrings.
+    """Compile all modules. `instead` replaces the sources; otherwise both are kept. `documented` keeps docstrings.
 
-    With hashes that nobody checks: a time in them would differ from build to build, and be looked at in each run.
+    Use unchecked hashes: time stamps would differ between builds, and each run would check them.
     """
     compiled = compileall.compile_dir(
         folder,
@@ -220,7 +220,7 @@ def compile_modules(folder: Path, root: Path, *, instead: bool, documented: bool
         invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
     )
     if not compiled:
-        sys.exit("debian/assemble.py: not all modules could be compiled")
+        sys.exit("debian/assemble.py: some modules cannot be compiled; the errors are above")
     if instead:
         for source in folder.rglob("*.py"):
             source.unlink()

@@ -1,9 +1,9 @@
-"""Writes the manual pages camiohookd(8) and camiohookd.toml(5), in the macros of man(7).
+"""Write the manual pages camiohookd(8) and camiohookd.toml(5) with the macros of man(7).
 
     python3.11 debian/manpages.py FOLDER DATE VERSION
 
-The commands' own help and the settings' own descriptions -> pages. What neither says is said here: the files, and what
-belongs to the box. The shell completions are click's, and land in the same folder.
+Most text comes from the commands' help and the settings' descriptions. This file adds the installed files, the
+environment and the service. It also writes click's shell completions into the same folder.
 """
 
 import inspect
@@ -20,30 +20,34 @@ from camiohookd.config import reference
 
 FILES = {
     "/etc/camiohookd/camiohookd.toml": "The settings, see camiohookd.toml(5).",
-    "/etc/camiohookd/api-keys": "The keys that Camio may post with; the first one was made at the installation.",
-    "/var/lib/camiohookd": "The queue, and models that were added.",
-    "/usr/share/camiohookd/models": "The model that is installed with the package.",
-    "/usr/share/camiohookd/accelerator.conf": "A drop-in for the unit that lets a GPU or an NPU in.",
-    "/usr/share/camiohookd/own-code.conf": "A drop-in for the unit for labels of your own.",
-    "/etc/camiohookd/tunnel-NAME": "Where camiohookd-tunnel@NAME.service leads, see below.",
+    "/etc/camiohookd/api-keys": "The keys that Camio may use; the installation made the first one.",
+    "/var/lib/camiohookd": "The queue, and models that you added.",
+    "/usr/share/camiohookd/models": "The model of the package.",
+    "/usr/share/camiohookd/accelerator.conf": "A drop-in for the service: access to a GPU or an NPU.",
+    "/usr/share/camiohookd/own-code.conf": "A drop-in for the service: rights that your own labeling code may need.",
+    "/usr/share/camiohookd/low-ports.conf": "A drop-in for the service: ports under 1024.",
+    "/usr/share/doc/camiohookd/tunnel.example": "How to set up a tunnel, and the template of tunnel-NAME.",
+    "/etc/camiohookd/tunnel-NAME": "The host and the ports of camiohookd-tunnel@NAME.service.",
+    "/etc/camiohookd/tunnel-NAME.key": "The SSH key of that tunnel.",
+    "/etc/camiohookd/tunnel-NAME.known_hosts": "The host's own SSH key.",
 }
 ENVIRONMENT = {
     "CAMIOHOOKD_...": "Every setting outside [[rule]], see camiohookd.toml(5).",
     "CAMIO_OAUTH_TOKEN": "The OAuth token for Camio's API, see camiohookd hooks.",
-    "CONFIGURATION_DIRECTORY": "Where the settings and keys are, instead of /etc/camiohookd.",
-    "STATE_DIRECTORY": "Where the queue is, instead of /var/lib/camiohookd.",
+    "CONFIGURATION_DIRECTORY": "The folder of the settings and keys, instead of /etc/camiohookd.",
+    "STATE_DIRECTORY": "The folder of the queue, instead of /var/lib/camiohookd.",
 }
 SERVICE = """\
-The service camiohookd.service runs "camiohookd serve" as the user camiohookd. "systemctl status camiohookd" shows how
-many events wait, how many are labelled in a minute, and on what; "journalctl -u camiohookd" shows a line for each event
+camiohookd.service runs "camiohookd serve" as the user camiohookd. "systemctl status camiohookd" shows how many events
+wait, how many are labelled per minute, and on which device. "journalctl -u camiohookd" shows a line for each event
 accepted, labelled and delivered.
 
-"systemctl reload camiohookd" reads settings, keys and certificate again. No connection is refused while the service is
-restarted: its sockets are kept by systemd meanwhile. A wrong setting or model ends it with exit status 78, and it is
-not started again before you do so.
+"systemctl reload camiohookd" makes the service read settings, keys and certificate again. A restart refuses no
+connection, because systemd keeps the listening sockets. A wrong setting or model ends the service with exit status 78;
+systemd does not start it again until you do.
 
-camiohookd-tunnel@NAME.service brings events in through a host of yours on the internet, by reverse SSH; the file
-/etc/camiohookd/tunnel-NAME says which. /usr/share/doc/camiohookd/tunnel.example explains it.
+camiohookd-tunnel@NAME.service carries events from a host of yours on the internet to this box, by reverse SSH.
+/usr/share/doc/camiohookd/tunnel.example describes the setup.
 """
 
 
@@ -83,7 +87,7 @@ def _program() -> Iterator[str]:
 
 
 def _contexts(group: click.Context) -> Iterator[click.Context]:
-    """One for each command, those of a group behind their group."""
+    """Yield a context for each command; the commands of a group follow it."""
     assert isinstance(group.command, click.Group)
     for name in group.command.list_commands(group):
         command = group.command.get_command(group, name)
@@ -134,7 +138,7 @@ def _item(term: str, text: str) -> Iterator[str]:
 
 
 def _text(text: str) -> Iterator[str]:
-    r"""Paragraphs; one that begins with \b is left as it is."""
+    r"""Yield paragraphs; keep the lines of one that begins with \b."""
     for paragraph in inspect.cleandoc(text).strip().split("\n\n"):
         lines = paragraph.splitlines()
         if lines[0] == "\b":

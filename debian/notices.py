@@ -1,9 +1,9 @@
-"""Writes the copyright file of the package: debian/copyright, and a paragraph for all that is bundled.
+"""Write the package's copyright file: debian/copyright, and a paragraph for each bundled component.
 
     python3.11 debian/notices.py FETCHED WHEEL FILE     (with FETCHED/tools on PYTHONPATH)
 
-The licences that the wheels, CPython's package and the model carry -> the file's format, which is Debian's
-(https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/). What carries none ends the build.
+The licences come from the wheels, CPython's package and the model. The format is Debian's
+(https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/). A component without a licence ends the build.
 """
 
 import re
@@ -47,10 +47,12 @@ def _folders(distribution: Distribution) -> set[str]:
 
 
 def _name(distribution: Distribution) -> str:
-    """The licence's, short, as the wheel says it."""
+    """Return the licence's short name, as the wheel's metadata gives it."""
     said = distribution.metadata.get("License-Expression") or distribution.metadata.get("License") or ""
     short = said.replace(" AND ", ", ").split(",")[0].split("\n")[0].removesuffix(" License").strip()
-    return short.replace(" ", "-") or sys.exit(f"debian/notices.py: {distribution.name} does not say its licence")
+    return short.replace(" ", "-") or sys.exit(
+        f"debian/notices.py: {distribution.name} names no licence in its metadata"
+    )
 
 
 def _texts(distribution: Distribution) -> Iterator[str]:
@@ -61,7 +63,7 @@ def _texts(distribution: Distribution) -> Iterator[str]:
 
 def _paragraph(files: list[str], name: str, texts: list[str]) -> str:
     if not texts:
-        sys.exit(f"debian/notices.py: no text of a licence came with {', '.join(files)}")
+        sys.exit(f"debian/notices.py: no licence text found for {', '.join(files)}")
     holders = list(dict.fromkeys(match.strip() for text in texts for match in _HOLDER.findall(text)))
     lines = ["Files:", *(f" {each}" for each in files), "Copyright:"]
     lines += [f" {holder}" for holder in holders[:_MOST_HOLDERS] or ["see the text"]]

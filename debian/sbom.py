@@ -1,12 +1,12 @@
-"""The bill of materials, CycloneDX 1.6 as JSON: everything that is shipped and that others wrote.
+"""Write the bill of materials of all shipped third-party software as CycloneDX 1.6 in JSON.
 
     python3 debian/sbom.py [--installed FOLDER] [--left-out NAME ...] [--debian NAME=VERSION ...] [OUTPUT]
 
-pyproject.toml ─▶ what is depended on, and on what that depends, as it is installed ─▶ versions and licences
+pyproject.toml ─▶ the installed dependencies, direct and indirect ─▶ versions and licences
                   requirements.lock ─▶ the hashes of their files; models/ ─▶ the models ─▶ OUTPUT
 
-OUTPUT is dist/camiohookd_VERSION.cdx.json if it is not named. One checkout gives the same bytes every time: nothing is
-drawn by lot, and the time is SOURCE_DATE_EPOCH's or left out.
+OUTPUT is dist/camiohookd_VERSION.cdx.json by default. One checkout always gives the same bytes: nothing is random, and
+the time is SOURCE_DATE_EPOCH's or left out.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-ONE_LINE = 60  # a longer licence is no name of one, but its text
+ONE_LINE = 60  # a longer value is the text of a licence, not its name
 
 _PINNED = re.compile(r"^([\w.-]+)==(\S+)[^\n]*((?:\n +--hash=\S+[^\n]*)+)", re.MULTILINE)
 
@@ -40,9 +40,13 @@ _licenses = LicenseFactory()
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--installed", type=Path, help="where the packages are, if not beside this program's own")
-    parser.add_argument("--debian", action="append", default=[], metavar="NAME=VERSION", help="a Debian source within")
-    parser.add_argument("--left-out", action="append", default=[], metavar="NAME", help="is required, but not shipped")
+    parser.add_argument("--installed", type=Path, help="the folder of the installed packages (default: this Python's)")
+    parser.add_argument(
+        "--debian", action="append", default=[], metavar="NAME=VERSION", help="a bundled Debian source package"
+    )
+    parser.add_argument(
+        "--left-out", action="append", default=[], metavar="NAME", help="a package that is required but not shipped"
+    )
     parser.add_argument("output", type=Path, nargs="?")
     chosen = parser.parse_args()
     output = chosen.output or ROOT / f"dist/camiohookd_{changelog_version()}.cdx.json"
@@ -53,7 +57,7 @@ def main() -> None:
 
 
 def bill(path: list[str], debian: Iterable[str], left_out: frozenset[str] = frozenset()) -> Bom:
-    """`path` is where installed packages are looked for."""
+    """Return the bill of the packages installed in `path`, of the models and of the Debian sources."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     packages = {canonicalize_name(each.name): each for each in distributions(path=path)}
     root = Component(
@@ -74,7 +78,7 @@ def bill(path: list[str], debian: Iterable[str], left_out: frozenset[str] = froz
     bom.serial_number = uuid5(NAMESPACE_URL, "\n".join(sorted(str(each.bom_ref.value) for each in bom.components)))
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     time = datetime.fromtimestamp(int(epoch), UTC) if epoch else None
-    bom.metadata.timestamp = time  # type: ignore[assignment]  # None leaves it out, which the hint does not say
+    bom.metadata.timestamp = time  # type: ignore[assignment]  # None leaves it out, although the type hint does not allow it
     return bom
 
 
@@ -88,7 +92,7 @@ def _python_components(
     pinned: dict[tuple[str, str], list[str]],
     left_out: frozenset[str],
 ) -> Iterator[tuple[NormalizedName, Component]]:
-    """By name, each once: what is `wanted`, and what that requires."""
+    """Yield the `wanted` packages and all that they require, each once, by name."""
     names, seen = [*_required(wanted)], set(left_out)
     while names:
         name = names.pop()
@@ -99,19 +103,19 @@ def _python_components(
             raise SystemExit(f"sbom: {name} is not installed; ./build.sh venv installs what requirements.lock lists")
         package = packages[name]
         if (name, package.version) not in pinned:
-            raise SystemExit(f"sbom: {name} {package.version} is installed, which requirements.lock does not list")
+            raise SystemExit(f"sbom: {name} {package.version} is installed, but requirements.lock does not list it")
         yield name, _python_component(name, package, pinned[name, package.version])
         names += _required(package.requires or [])
 
 
 def _required(requirements: Iterable[str]) -> list[NormalizedName]:
-    """The names, without what other machines or extras need."""
+    """Return the names of the requirements, without those for other machines or extras."""
     parsed = map(Requirement, requirements)
     return [canonicalize_name(each.name) for each in parsed if not each.marker or each.marker.evaluate({"extra": ""})]
 
 
 def _pinned() -> dict[tuple[str, str], list[str]]:
-    """Name and version ─▶ the SHA-256 of each file that the lock lets in for them."""
+    """Return the SHA-256 of each file that the lock allows, by name and version."""
     found = _PINNED.findall((ROOT / "requirements.lock").read_text())
     return {(name, version): re.findall(r"sha256:([0-9a-f]{64})", hashes) for name, version, hashes in found}
 
@@ -121,7 +125,7 @@ def _python_component(name: str, package: Distribution, hashes: list[str]) -> Co
     files = ExternalReference(
         type=ExternalReferenceType.DISTRIBUTION,
         url=XsUri(str(purl)),
-        comment="any of the files that requirements.lock lets in, by platform",
+        comment="any of the files that requirements.lock allows, by platform",
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=each) for each in hashes],
     )
     return Component(
@@ -136,7 +140,7 @@ def _python_component(name: str, package: Distribution, hashes: list[str]) -> Co
 
 
 def _licences_of(package: Distribution) -> list[License]:
-    """As the package's metadata has them (PEP 639, or as it was done before)."""
+    """Return the licences in the package's metadata (PEP 639, or the older fields)."""
     told = [package.metadata[field] for field in ("License-Expression", "License") if package.metadata[field]]
     short = [each for each in told if len(each) <= ONE_LINE and "\n" not in each]
     classes = [each for each in package.metadata.get_all("Classifier") or [] if each.startswith("License ::")]

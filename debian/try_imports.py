@@ -1,4 +1,4 @@
-"""Imports every module of the daemon, as it is installed: nothing that one of them needs may have been left out."""
+"""Import every installed module of the daemon, to see that the package contains all that they need."""
 
 import importlib
 import pkgutil

@@ -19,7 +19,7 @@ def serve(path: Path | None) -> int:
     """
     from camiohookd.system.signals import Signals
 
-    signals = Signals()  # before the rest is even imported, which takes a second on a slow board
+    signals = Signals()  # before the imports, which take a second on a slow board
 
     from camiohookd.daemon.setup import read as read_setup
     from camiohookd.system import logs

@@ -1,10 +1,10 @@
-"""The sockets that are listened on, kept over a restart: none who connects meanwhile is turned away.
+"""Open the listening sockets, and keep them over a restart, so that no connection is refused meanwhile.
 
-address ─▶ the socket that systemd kept from the run before, if it is on that address ─▶ else a new one, and systemd is
-given a copy to keep (its file descriptor store: sd_notify(3), FDSTORE=1; sd_listen_fds(3))
+address ─▶ the socket that systemd kept from the last run, if it listens on that address ─▶ otherwise a new socket, of
+which systemd keeps a copy (its file descriptor store: sd_notify(3), FDSTORE=1; sd_listen_fds(3))
 
-Whoever connects while the daemon restarts, or after it was killed, waits in the socket's backlog. After a `systemctl
-stop` systemd lets go of the copy, and the port is closed. Without systemd all sockets are new ones.
+A client that connects while the daemon restarts waits in the socket's backlog. After `systemctl stop`, systemd closes
+its copy and the port is closed. Without systemd, all sockets are new.
 """
 
 import errno
@@ -22,7 +22,7 @@ from camiohookd.errors import CamiohookdError
 from camiohookd.system import systemd
 
 BACKLOG = 1024
-"""Connections that the kernel keeps until they are looked at: a rush of others must not fill it."""
+"""Connections that the kernel queues until they are accepted: many, so that a rush of clients does not fill it."""
 
 _LISTENING = "0A"  # TCP_LISTEN, linux/tcp_states.h
 _FIRST_FREE_PORT = 1024
@@ -31,20 +31,20 @@ log = logging.getLogger("camiohookd.daemon")
 
 
 class Sockets:
-    """Those that systemd kept, by name, until they are asked for; `environ` is emptied of what says so."""
+    """The sockets that systemd kept, by name, until `listen` takes them."""
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self._environ = environ
         self._kept = systemd.kept_sockets(environ)
 
     def listen(self, name: str, address: Address, setting: str) -> list[socket.socket]:
-        """Sockets that listen on `address`; `name` is what systemd keeps them under, `setting` what errors call it.
+        """Return sockets that listen on `address`. systemd keeps them as `name`; errors name `setting`.
 
-        Raises CamiohookdError.
+        Raises CamiohookdError if it cannot listen there.
         """
         kept = self._kept.pop(name, [])
         if kept and {_place(each) for each in kept} == _places(address):
-            log.debug("%s listens on the sockets of the run before", name)
+            log.debug("%s listens on the sockets of the last run", name)
             return kept
         if kept:
             systemd.forget_sockets(name, self._environ)
@@ -55,7 +55,7 @@ class Sockets:
         return bound
 
     def let_go(self) -> None:
-        """Close what nobody has asked for."""
+        """Close the kept sockets that no `listen` has taken."""
         for name, kept in self._kept.items():
             systemd.forget_sockets(name, self._environ)
             for each in kept:
@@ -68,7 +68,7 @@ def _place(bound: socket.socket) -> tuple[int, str, int]:
 
 
 def _places(address: Address) -> set[tuple[int, str, int]]:
-    """Where `bind_sockets` would listen."""
+    """Return the addresses on which `bind_sockets` would listen."""
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError:

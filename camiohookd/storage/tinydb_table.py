@@ -1,4 +1,4 @@
-"""TinyDB's table, made to cost what it changes; TinyDB's queries work on it as on any other."""
+"""A TinyDB table whose updates write only the changed documents. TinyDB's queries work on it unchanged."""
 
 from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
@@ -11,7 +11,7 @@ from camiohookd.storage.tinydb_storage import Change, JournaledStorage
 
 
 class JournaledTable(Table):
-    """A table on a `JournaledStorage`: every operation hands the storage what it changed instead of all there is."""
+    """A table on a `JournaledStorage`: every operation passes only its changes to the storage, not all documents."""
 
     _storage: JournaledStorage
 
@@ -32,7 +32,7 @@ class JournaledDB(TinyDB):
 
 
 class _TrackedDocuments(MutableMapping[int, Document]):
-    """The documents as TinyDB's updaters want them; remembers which it has handed out."""
+    """The documents in the form that TinyDB's updaters need; records which ones it has returned."""
 
     def __init__(self, documents: Documents) -> None:
         self._documents = documents

@@ -1,9 +1,8 @@
-"""Time that a wrong clock cannot hurt.
+"""Measure ages and deadlines independently of the wall clock.
 
-A Raspberry Pi has no clock of its own: it wakes in the past and jumps when NTP answers. So ages and deadlines are
-counted in *elapsed* seconds since the queue was made: the kernel's boot-time clock, which never jumps, plus what had
-elapsed at the end of the last boot. The time between two boots cannot be known and counts as nothing. Wall time is for
-showing only.
+A Raspberry Pi has no battery-backed clock: it starts with an old time and jumps when NTP answers. So ages and deadlines
+are *elapsed* seconds since the queue was created: the kernel's boot-time clock, which never jumps, plus the elapsed
+seconds at the end of the last boot. The time between two boots is unknown and counts as zero. Wall time is only shown.
 """
 
 import time
@@ -13,14 +12,14 @@ from typing import Any, Protocol
 
 
 class Clock(Protocol):
-    """Where time comes from; tests put their own here."""
+    """The source of time; tests replace it."""
 
     def wall(self) -> float:
-        """Seconds since 1970, as far as this machine knows."""
+        """Return the seconds since 1970 by this machine's clock."""
         ...
 
     def boot(self) -> tuple[str, float]:
-        """The name of this boot, and the seconds since it; within one boot they never go back."""
+        """Return the ID of this boot and the seconds since it. Within a boot they never go back."""
         ...
 
 
@@ -38,9 +37,9 @@ class SystemClock:
 
 
 class ElapsedTime:
-    """Elapsed seconds, carried on from the `notes` of an earlier run.
+    """Elapsed seconds, continued from the `notes` of an earlier run.
 
-    `latest` is the latest elapsed time that the queue knows of by other means, for a boot whose last note is old.
+    `latest` is the latest elapsed time in the queue's tasks. It helps if the last note before a reboot is old.
     """
 
     def __init__(self, clock: Clock, notes: dict[str, Any], latest: float = 0.0) -> None:
@@ -54,11 +53,11 @@ class ElapsedTime:
         return round(self._clock.boot()[1] + self._offset, 3)
 
     def notes(self) -> dict[str, Any]:
-        """What to keep, so that the next run can carry on."""
+        """Return the values that the next run needs to continue."""
         return {"boot": self._clock.boot()[0], "offset": self._offset, "elapsed": self.now()}
 
     def wall_time_of(self, elapsed: float) -> str:
-        """When that was or will be, as ISO 8601 in UTC by the wall clock of now."""
+        """Convert an elapsed time to ISO 8601 in UTC, by the current wall clock."""
         return iso(self._clock.wall() + elapsed - self.now())
 
     def wall(self) -> float:
@@ -66,5 +65,5 @@ class ElapsedTime:
 
 
 def iso(seconds: float) -> str:
-    """Seconds since 1970 as ISO 8601 in UTC, to the second."""
+    """Format seconds since 1970 as ISO 8601 in UTC, to the second."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

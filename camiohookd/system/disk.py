@@ -1,7 +1,7 @@
-"""The file calls of the store, in one place, so that a test can record them or make them fail.
+"""The file calls of the queue's storage, in one place, so that a test can record them or make them fail.
 
-Everything that the store writes goes through a `Disk`, and so does what it reads when it is opened. The promises of
-durability rest on the order of these calls.
+The storage writes only through a `Disk`, and uses it to read when it is opened. Durability depends on the order of
+these calls.
 """
 
 import os
@@ -62,7 +62,7 @@ class Disk:
 
 
 class AppendFile:
-    """A file that only grows, and is only ever cut back to what is known to be good.
+    """A file that only grows, or is cut back to its last known good length.
 
     `length` is the file's length; `synced` is how much of it is on stable storage. After a failed write or sync nothing
     beyond `synced` can be trusted: `repair` cuts it off, and must succeed before the next append.
@@ -76,7 +76,7 @@ class AppendFile:
         self._broken = False
 
     def append(self, data: bytes | bytearray) -> None:
-        """Raises OSError; then the file is repaired before anything else is added."""
+        """Add `data` at the end. Raises OSError; the next call then repairs the file first."""
         self.repair()
         self._broken = True
         self._disk.write(self._fd, data)
@@ -84,7 +84,7 @@ class AppendFile:
         self.length += len(data)
 
     def sync(self) -> None:
-        """Raises OSError; then what was added since the last sync is gone."""
+        """Put the added bytes on stable storage. Raises OSError; then the bytes since the last sync are lost."""
         self.repair()
         if self.synced == self.length:
             return
@@ -94,9 +94,9 @@ class AppendFile:
         self.synced = self.length
 
     def repair(self) -> bool:
-        """Cut off what a failed write or sync left behind; True if there was such a failure.
+        """Cut off what a failed write or sync left behind. Return whether there was such a failure.
 
-        Raises OSError while the disk still refuses.
+        Raises OSError while the disk still fails.
         """
         if not self._broken:
             return False
@@ -126,7 +126,7 @@ def make_durable(disk: Disk, path: Path) -> None:
 
 
 class Replacement:
-    """A file that is written beside `path` and takes its place when it is complete: `path` is never half of one."""
+    """A file that is written beside `path` and renamed to it when complete, so that `path` is never incomplete."""
 
     def __init__(self, disk: Disk, path: Path) -> None:
         self._disk = disk
@@ -148,20 +148,20 @@ class Replacement:
         self._file.sync()
 
     def finish(self) -> None:
-        """Take the place of the file, durably. Raises OSError; then `abort` it."""
+        """Replace the file, durably. Raises OSError; the caller then calls `abort`."""
         self._file.sync()
         self._disk.rename(self._temporary, self._path)
         self._disk.sync_folder(self._path.parent)
         self._file.close()
 
     def abort(self) -> None:
-        """Leave the file as it was. Raises OSError."""
+        """Delete the new file and keep the old one. Raises OSError."""
         self._file.close()
         self._disk.unlink(self._temporary)
 
 
 def replace_file(disk: Disk, path: Path, data: bytes) -> None:
-    """Put a small file in the place of `path`, whole or not at all. Raises OSError."""
+    """Replace `path` by a small file, completely or not at all. Raises OSError."""
     replacement = Replacement(disk, path)
     try:
         replacement.append(data)

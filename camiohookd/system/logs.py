@@ -1,4 +1,4 @@
-"""Log records on stderr: one line a record, with journald's priority or for a terminal, secrets masked."""
+"""Write log records to stderr, one line a record, in the form for journald or for a terminal. Mask secrets."""
 
 import copy
 import logging
@@ -19,7 +19,7 @@ _MASK = "***"
 _ERROR_PRIORITY = 3
 
 
-_PRIORITIES = (  # a level and the syslog priority of it and what lies between it and the one before
+_PRIORITIES = (  # a level, and the syslog priority of records from this level up to the one before
     (logging.CRITICAL, 2),
     (logging.ERROR, _ERROR_PRIORITY),
     (logging.WARNING, 4),
@@ -30,14 +30,14 @@ _PRIORITIES = (  # a level and the syslog priority of it and what lies between i
 _DEBUG_PRIORITY = 7
 
 
-_QUERY = re.compile(r"(/[^\s?'\"<>]*\?)[^\s'\"<>]+")  # of a URL, or of what follows its host
+_QUERY = re.compile(r"(/[^\s?'\"<>]*\?)[^\s'\"<>]+")  # matches the query of a URL, or of a path
 
 
 def setup_logging(level: str, secrets: Iterable[str]) -> None:
-    """Sends all log records of `level` ("debug", "info", ...) and over to stderr, `secrets` masked.
+    """Send all log records of `level` ("debug", "info", ...) and above to stderr, and mask `secrets`.
 
-    On a terminal with the time and the level, else with journald's priority. Uncaught exceptions and warnings go the
-    same way.
+    On a terminal, lines have the time and the level; otherwise journald's priority. Uncaught exceptions and warnings
+    are logged, too.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_formatter(secrets))
@@ -48,7 +48,7 @@ def setup_logging(level: str, secrets: Iterable[str]) -> None:
 
 
 def change_logging(level: str, secrets: Iterable[str]) -> None:
-    """From now on this level, and these secrets masked as well as those before; no record is lost meanwhile."""
+    """Change the level, and mask these secrets in addition to the earlier ones. No record is lost meanwhile."""
     root = logging.getLogger()
     for handler in root.handlers:
         if isinstance(handler.formatter, SafeFormatter):
@@ -61,15 +61,14 @@ def _formatter(secrets: Iterable[str]) -> "SafeFormatter":
 
 
 def complaint(text: str, environ: Mapping[str, str] = os.environ) -> str:
-    """`text` for stderr from who has no log yet: each line with an error's priority where systemd takes stderr."""
+    """Return `text` for stderr before logging is set up. If systemd reads stderr, each line gets the error priority."""
     if "JOURNAL_STREAM" not in environ or sys.stderr.isatty():
         return text
     return "\n".join(f"<{_ERROR_PRIORITY}>{line}" for line in text.split("\n"))
 
 
 class SafeFormatter(logging.Formatter):
-    """One record as lines that hold no secret, no URL's query and no control character; the message is always the first
-    alone."""
+    """Format a record as lines without secrets, URL queries and control characters. The message is the first line."""
 
     def __init__(self, secrets: Iterable[str], fmt: str) -> None:
         super().__init__(fmt, datefmt="%H:%M:%S")
@@ -87,7 +86,7 @@ class SafeFormatter(logging.Formatter):
             record.asctime = self.formatTime(record, self.datefmt)
         lines = [self.formatMessage(record)]
         if record.exc_info:
-            # Never from record.exc_text: another formatter may have left an unmasked traceback there.
+            # Do not use record.exc_text: another formatter may have left an unmasked traceback there.
             lines += self._indented(self.formatException(record.exc_info))
         if record.stack_info:
             lines += self._indented(record.stack_info)
@@ -99,7 +98,7 @@ class SafeFormatter(logging.Formatter):
     def _mask(self, text: str) -> str:
         for secret in self.secrets:
             text = text.replace(secret, _MASK)
-        # Errors of libraries repeat URLs, and the query of a callback's is a secret that nobody knows beforehand.
+        # Errors of libraries repeat URLs. The query of a callback URL is a secret that `secrets` cannot contain.
         return _QUERY.sub(rf"\1{_MASK}", text)
 
 
@@ -108,7 +107,7 @@ def _longest_first(secrets: Iterable[str]) -> list[str]:
 
 
 class JournalFormatter(SafeFormatter):
-    """Each line with its priority, which journald takes off again; the time is journald's business."""
+    """Put its priority before each line, which journald removes. journald adds the time."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         super().__init__(secrets, "%(name)s: %(message)s")
@@ -119,7 +118,7 @@ class JournalFormatter(SafeFormatter):
 
 
 class TerminalFormatter(SafeFormatter):
-    """For a person who started the daemon by hand."""
+    """Format for a person who started the daemon in a terminal."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         super().__init__(secrets, "%(asctime)s %(levelname)-7s %(name)s: %(message)s")
@@ -129,7 +128,7 @@ class TerminalFormatter(SafeFormatter):
 
 
 def warn_of_each(log: logging.Logger, task_id: str, lines: Sequence[str]) -> None:
-    """Log a warning for each of `lines` about one event, and beyond `MAX_LINES_PER_EVENT` only how many more."""
+    """Log a warning for each of `lines` about one event. Beyond `MAX_LINES_PER_EVENT`, log only their number."""
     for line in lines[:MAX_LINES_PER_EVENT]:
         log.warning("task=%s %s", task_id, escape(line))
     if len(lines) > MAX_LINES_PER_EVENT:
@@ -137,17 +136,17 @@ def warn_of_each(log: logging.Logger, task_id: str, lines: Sequence[str]) -> Non
 
 
 def escape(text: str) -> str:
-    """`text` with what does not print (line ends, escapes, direction marks, lone surrogates) as ``\\n``, ``\\x1b``."""
+    """Escape unprintable characters (line ends, escapes, direction marks, lone surrogates) as ``\\n``, ``\\x1b``."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    log.critical("an error that should not happen", exc_info=(kind, error, traceback))
+    log.critical("unexpected error", exc_info=(kind, error, traceback))
 
 
 def _log_uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
     if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
         name = args.thread.name if args.thread else "?"
-        log.critical("an error that should not happen, in thread %s", name, exc_info=args.exc_value)
+        log.critical("unexpected error in thread %s", name, exc_info=args.exc_value)

@@ -1,4 +1,4 @@
-"""What a person can do about a file that this process is not permitted to use."""
+"""Advise a person about a file that this process may not use."""
 
 import os
 import pwd
@@ -7,7 +7,7 @@ from pathlib import Path
 SERVICE_USER = "camiohookd"
 """The user, and the group, that the package's service runs as."""
 
-_HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108  # nothing is made there
+_HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108  # only compared with, never written to
 
 
 def remedy(path: str | Path) -> str:

@@ -84,7 +84,7 @@ def run(*arguments: str) -> Ended:
 
 
 def _service_section(text: str) -> str:
-    """Return the lines of all [Service] sections; the others order the unit among units, which is not wanted here."""
+    """Return the lines of all [Service] sections; the others hold dependencies on units, which do not apply here."""
     kept, inside = ["[Service]"], False
     for line in text.splitlines():
         if line.startswith("["):

@@ -1,4 +1,4 @@
-"""The wishes that the daemon stop, or read its settings again: noticed from its start on, waited for on its loop."""
+"""Notice the signals to stop and to reload, from the start of the process on."""
 
 import asyncio
 import signal
@@ -6,9 +6,9 @@ from types import FrameType
 
 
 class NoticedSignal:
-    """Notices signals from the making of this on; belongs to the main thread.
+    """Notices signals from its creation on. The main thread owns it.
 
-    Nothing is interrupted: before an event loop runs, ask `came` between two steps; on a loop, wait for `event()`.
+    It interrupts nothing. Before an event loop runs, read `came` between two steps; on a loop, wait for `event()`.
     """
 
     def __init__(self, *numbers: signal.Signals) -> None:
@@ -18,7 +18,7 @@ class NoticedSignal:
             signal.signal(number, self._note)
 
     def event(self) -> asyncio.Event:
-        """An event of the running loop, which is set when a signal comes or has come."""
+        """Return an event of the running loop. It is set when a signal arrives, or has arrived before."""
         event = asyncio.Event()
         for number in self._numbers:
             asyncio.get_running_loop().add_signal_handler(number, event.set)
@@ -31,7 +31,7 @@ class NoticedSignal:
 
 
 class Signals:
-    """What the daemon is told by signals; without it SIGHUP, too, would end the process."""
+    """The daemon's signals. Without a handler, SIGHUP would end the process."""
 
     def __init__(self) -> None:
         self.stop = NoticedSignal(signal.SIGTERM, signal.SIGINT)

@@ -1,7 +1,6 @@
-"""How the daemon talks to systemd: log lines with a priority for journald, and notices of its state.
+"""Talk to systemd: report the daemon's state, and have listening sockets kept over a restart.
 
-A log record → one line (its traceback: lines of their own, indented), the secrets in it masked and control
-characters escaped, so that nothing from outside can forge a line → stderr. Formats: sd-daemon(3), sd_notify(3).
+Formats: sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3).
 """
 
 import logging
@@ -9,15 +8,15 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 
-_FIRST_KEPT = 3  # the number of the first file that systemd hands over
+_FIRST_KEPT = 3  # the number of the first descriptor that systemd passes
 
 log = logging.getLogger("camiohookd.daemon")
 
 
 def notify(state: str, environ: Mapping[str, str] = os.environ, files: Sequence[int] = ()) -> None:
-    """Tells systemd `state`, e.g. ``READY=1`` or ``STATUS=...``; does nothing where systemd does not ask for it.
+    """Send systemd `state`, for example ``READY=1`` or ``STATUS=...``, with the descriptors `files`.
 
-    `files` are descriptors that go with it.
+    Does nothing if systemd has not asked for notices. Logs a warning if sending fails.
     """
     address = environ.get("NOTIFY_SOCKET", "")
     if not address:
@@ -29,11 +28,11 @@ def notify(state: str, environ: Mapping[str, str] = os.environ, files: Sequence[
             sock.connect(address)
             socket.send_fds(sock, [state.encode()], files)
     except OSError as error:
-        log.warning("systemd was not told %s: %s", state, error)
+        log.warning("cannot notify systemd of %s: %s", state, error)
 
 
 def watchdog_seconds(environ: Mapping[str, str] = os.environ) -> float | None:
-    """How long systemd waits for a ``WATCHDOG=1``, None where it does not (sd_watchdog_enabled(3))."""
+    """Return the seconds that systemd waits for a ``WATCHDOG=1``, or None if it has no watchdog for this process."""
     microseconds = environ.get("WATCHDOG_USEC", "")
     if not microseconds.isdigit() or environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
@@ -41,7 +40,7 @@ def watchdog_seconds(environ: Mapping[str, str] = os.environ) -> float | None:
 
 
 def kept_sockets(environ: Mapping[str, str] = os.environ) -> dict[str, list[socket.socket]]:
-    """The listening sockets that systemd has kept for this process, by name; to be called once (sd_listen_fds(3))."""
+    """Return the listening sockets that systemd has kept for this process, by name. Call this once."""
     if environ.get("LISTEN_PID") != str(os.getpid()):
         return {}
     kept: dict[str, list[socket.socket]] = {}
@@ -53,10 +52,10 @@ def kept_sockets(environ: Mapping[str, str] = os.environ) -> dict[str, list[sock
 
 
 def keep_sockets(name: str, sockets: Sequence[socket.socket], environ: Mapping[str, str] = os.environ) -> None:
-    """Have systemd keep copies of `sockets` for the next run, as far as the unit lets it."""
+    """Have systemd keep copies of `sockets` for the next run, if the unit allows it (FileDescriptorStoreMax)."""
     notify(f"FDSTORE=1\nFDNAME={name}", environ, [each.fileno() for each in sockets])
 
 
 def forget_sockets(name: str, environ: Mapping[str, str] = os.environ) -> None:
-    """Have systemd close its copies of those it keeps under `name`."""
+    """Have systemd close the sockets that it keeps under `name`."""
     notify(f"FDSTOREREMOVE=1\nFDNAME={name}", environ)

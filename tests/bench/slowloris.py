@@ -40,7 +40,7 @@ def run(bench: Bench) -> Iterator[Result]:
 def dribbling(port: int) -> Iterator[None]:
     """Run a process with `count` connections that each send a byte per second."""
     with rig.program("slowloris", str(port)) as process:
-        rig.ask(process, "all in?")
+        rig.ask(process, "all connected?")
         yield
 
 
@@ -48,7 +48,7 @@ def dribble(port: int) -> None:
     """Send until the process is killed; print a line when all are connected. Reconnect later if closed."""
     sent = {connected(port): 0 for _ in range(CONNECTIONS)}
     print(len(sent), flush=True)
-    thrown_out: list[float] = []  # when
+    thrown_out: list[float] = []  # the time of each
     while True:
         ends = time.monotonic() + PAUSE
         while thrown_out and thrown_out[0] < ends - BACK_AFTER:
