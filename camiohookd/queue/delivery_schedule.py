@@ -5,12 +5,12 @@
 `next_try` holds the rule for a single host.
 """
 
-import heapq
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from itertools import count
 
+from camiohookd.queue.agenda import Agenda
 from camiohookd.queue.host_deliveries import HostDeliveries, Plan
 
 MAX_IDLE_HOSTS = 1000
@@ -34,8 +34,7 @@ class DeliverySchedule:
         self._taken: list[int] = []  # since the last `settle`
         self._turns: OrderedDict[HostDeliveries, None] = OrderedDict()
         self._served: HostDeliveries | None = None  # had the last turn, and joins the turns when the next one is taken
-        self._agenda: list[tuple[float, int, HostDeliveries]] = []  # heap of (due, tie-break, host), some out of date
-        self._tie_break = count()
+        self._agenda = Agenda()
 
     def __len__(self) -> int:
         return len(self._plans)
@@ -135,10 +134,8 @@ class DeliverySchedule:
                 return now
             del self._turns[host]
             self._book(host)
-        self._drop_stale_bookings()
-        times = [self._agenda[0][0]] if self._agenda else []
-        if self._served is not None and (due := self._served.due_at()) is not None:
-            times.append(due)
+        served = self._served.due_at() if self._served is not None else None
+        times = [due for due in (self._agenda.next_time(), served) if due is not None]
         return max(now, min(times)) if times else None
 
     def _take_from(self, host: HostDeliveries, now: float) -> int | None:
@@ -147,7 +144,8 @@ class DeliverySchedule:
             self._in_air[task_id] = self._plans[task_id]
             self._flights[task_id] = next(self._flight_numbers)
             self._taken.append(task_id)
-            self._served, host.booked = host, None
+            self._served = host
+            self._agenda.cancel(host)
         else:
             self._book(host)
         return task_id
@@ -161,28 +159,13 @@ class DeliverySchedule:
 
     def _call_due_hosts(self, now: float) -> None:
         """Give the hosts a turn that have become due, behind those that wait for theirs already."""
-        self._drop_stale_bookings()
-        while self._agenda and self._agenda[0][0] <= now:
-            _, _, host = heapq.heappop(self._agenda)
-            host.booked = None
+        while (host := self._agenda.pop_due(now)) is not None:
             self._turns[host] = None
-            self._drop_stale_bookings()
 
     def _book(self, host: HostDeliveries) -> None:
-        """Enter into the agenda when the host is due."""
-        due = host.due_at()
-        if due == host.booked or host is self._served:
-            return
-        host.booked = due
-        if due is not None:
-            heapq.heappush(self._agenda, (due, next(self._tie_break), host))
-        if len(self._agenda) > 2 * len(self._hosts) + 64:
-            self._agenda = [entry for entry in self._agenda if entry[0] == entry[2].booked]
-            heapq.heapify(self._agenda)
-
-    def _drop_stale_bookings(self) -> None:
-        while self._agenda and self._agenda[0][0] != self._agenda[0][2].booked:
-            heapq.heappop(self._agenda)
+        """Book when the host is due; the one that has the last turn is booked at its end."""
+        if host is not self._served:
+            self._agenda.book(host)
 
     def _forget_or_book(self, host: HostDeliveries) -> None:
         if not host.is_idle:
@@ -199,7 +182,7 @@ class DeliverySchedule:
 
     def _forget(self, name: str) -> None:
         host = self._hosts.pop(name)
-        host.booked = None
+        self._agenda.cancel(host)
         if self._served is host:
             self._served = None
         self._turns.pop(host, None)

@@ -51,7 +51,7 @@ class HostDeliveries:
         self.name = name
         self.health = HostHealth(backoff)
         self.in_air = 0
-        self.booked: float | None = None  # the time at which the schedule will look again
+        self.booked: float | None = None  # when, in the `Agenda`
         self._plans = plans
         self._lanes: dict[str, _Lane] = {}
         self._heads: list[tuple[int, str]] = []  # heap of (first ready id, camera), some out of date
