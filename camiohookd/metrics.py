@@ -56,6 +56,7 @@ class Metrics:
         self._certificate = self._gauge(
             "certificate_expires_timestamp_seconds", "When a listener's certificate expires.", "listener"
         )
+        self._expiries: dict[str, float | None] = {}
 
     def labelled_so_far(self) -> float:
         """Return the number of events labelled since the start."""
@@ -65,11 +66,13 @@ class Metrics:
         """Return whether labelling runs on a fallback."""
         return bool(self.registry.get_sample_value(f"{PREFIX}_degraded"))
 
-    def certificate_expires(self, when: float | None) -> None:
-        """Set the Unix time at which the public listener's certificate expires; None if it has none."""
+    def certificate_expires(self, when: float | None, listener: str = "hook") -> None:
+        """Set the Unix time at which the certificate of `listener` expires; None if it has none."""
+        self._expiries = {**self._expiries, listener: when}
         self._certificate.clear()
-        if when is not None:
-            self._certificate.labels("hook").set(when)
+        for name, expiry in self._expiries.items():
+            if expiry is not None:
+                self._certificate.labels(name).set(expiry)
 
     def watch_queue(self, snapshot: Callable[[], QueueSnapshot]) -> None:
         """Read the queue's numbers from `snapshot` at every scrape. It must not block."""

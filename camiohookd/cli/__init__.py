@@ -52,6 +52,7 @@ class LazyGroup(click.Group):
         "devices": "devices",
         "simulate": "simulate",
         "key": "key",
+        "admin": "admin",
         "hooks": "hooks",
         "queue": "queue",
     }

@@ -1,17 +1,13 @@
 """The file of API keys: on each line a name for the log, a space and the key; ``#`` begins a comment.
 
-The file ─▶ `read` ─▶ the keys by name. `add` and `retire` replace the file as a whole: the new file has the owner and
-the mode of the old one, and other users can never read it.
+The file ─▶ `read` ─▶ the keys by name. `add` and `retire` replace the file as a whole (see `owner_file`).
 """
 
-import grp
-import os
 import re
 import secrets
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 
+from camiohookd.config import owner_file
 from camiohookd.config.key_strength import is_weak
 from camiohookd.config.settings import KEY_ADVICE
 from camiohookd.config.values import ApiKey
@@ -22,7 +18,6 @@ FILE_NAME = "api-keys"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _KEY_BYTES = 24
-_MODE = 0o640
 
 
 def read(path: Path, place: str = "") -> dict[str, str]:
@@ -67,7 +62,7 @@ def add(path: Path, name: str) -> str:
     before = _text(path, str(path)) if exists else ""
     key = secrets.token_hex(_KEY_BYTES)
     gap = "" if not before or before.endswith("\n") else "\n"
-    _replace(path, f"{before}{gap}{name} {key}\n")
+    owner_file.replace(path, f"{before}{gap}{name} {key}\n")
     return key
 
 
@@ -82,7 +77,7 @@ def retire(path: Path, name: str, *, may_be_last: bool) -> None:
             f'{path}: "{name}" is the last key, and the daemon does not start without a key; make another one first'
         )
     lines = _text(path, str(path)).splitlines(keepends=True)
-    _replace(path, "".join(line for line in lines if line.partition("#")[0].split()[:1] != [name]))
+    owner_file.replace(path, "".join(line for line in lines if line.partition("#")[0].split()[:1] != [name]))
 
 
 def _text(path: Path, where: str) -> str:
@@ -93,42 +88,3 @@ def _text(path: Path, where: str) -> str:
         raise ConfigError(f"{where}: cannot be read: {error.strerror}{advice}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{where}: not UTF-8 text; save the file as UTF-8") from None
-
-
-def _replace(path: Path, text: str) -> None:
-    try:
-        _write_beside_and_rename(path.resolve(), text.encode())
-    except OSError as error:
-        advice = permissions.remedy(path) if isinstance(error, PermissionError) else ""
-        raise CamiohookdError(f"{path}: cannot be written: {error.strerror}{advice}") from None
-
-
-def _write_beside_and_rename(path: Path, data: bytes) -> None:
-    with tempfile.NamedTemporaryFile(prefix=f".{path.name}.", dir=path.parent, delete=False) as file:
-        temporary = Path(file.name)
-        try:
-            _set_owner_and_mode(path, file.fileno())
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink()
-            raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _set_owner_and_mode(path: Path, descriptor: int) -> None:
-    """Copy those of the file that is replaced. If root's group owned it, or it is new, the service may read it."""
-    old = path.stat() if path.exists() else None
-    if old is not None and (old.st_uid, old.st_gid) != (0, 0):
-        os.fchown(descriptor, old.st_uid, old.st_gid)
-        os.fchmod(descriptor, old.st_mode & _MODE)
-        return
-    os.fchmod(descriptor, _MODE)
-    with suppress(KeyError, PermissionError):  # not installed as a service, or made by an ordinary user
-        os.fchown(descriptor, -1, grp.getgrnam(permissions.SERVICE_USER).gr_gid)

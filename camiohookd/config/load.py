@@ -124,8 +124,10 @@ def _check_together(config: Config, path: Path) -> None:
         raise ConfigError(f"{path}: callback.retry_min is longer than callback.retry_max")
     if config.hook.listen.port == config.admin.listen.port != 0:
         raise ConfigError(f"{path}: hook.listen and admin.listen have the same port; choose different ones")
-    if not is_loopback(config.admin.listen.host):
+    admin = config.admin
+    if not (is_loopback(admin.listen.host) or admin.tls_cert or admin.insecure):
         raise ConfigError(
-            f'{path}: admin.listen: given "{config.admin.listen}", expected an address that only this machine can '
-            'reach, such as "127.0.0.1:8001" or "[::1]:8001": the status pages are private'
+            f'{path}: admin.listen: other machines can reach "{admin.listen}", and would send the password by plain '
+            "http; set admin.tls_cert and admin.tls_key, or, on a network where you trust everyone, "
+            "insecure = true under [admin]"
         )

@@ -8,7 +8,16 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from camiohookd.config.values import Address, AllowedHost, ApiKey, ByteSize, Duration, Network, OptionalByteSize
+from camiohookd.config.values import (
+    Address,
+    AllowedHost,
+    ApiKey,
+    ByteSize,
+    Duration,
+    HostName,
+    Network,
+    OptionalByteSize,
+)
 
 KEY_ADVICE = 'make one with "openssl rand -hex 24"'
 
@@ -224,11 +233,40 @@ class CallbackSettings(Struct, frozen=True):
 
 
 class AdminSettings(Struct, frozen=True):
-    """The private listener: /metrics, /healthz, /readyz, /openapi.json."""
+    """The private listener: the status page, /metrics, /healthz, /readyz, /openapi.json."""
 
     listen: Annotated[
-        Address, Meta(description="The address to listen on: one that only this machine can reach, 127.0.0.1 or ::1.")
+        Address,
+        Meta(
+            description="The address to listen on. One that other machines can reach, such as 0.0.0.0:8001, takes a "
+            'password ("camiohookd admin password"), and tls_cert or insecure.'
+        ),
     ] = Address("127.0.0.1:8001")
+    tls_cert: Annotated[
+        str,
+        Meta(
+            description="The PEM file of the certificate and its chain for the private listener. If set, it is served "
+            "by https only."
+        ),
+    ] = ""
+    tls_key: Annotated[
+        str,
+        Meta(description="The PEM file of that certificate's private key; not needed if tls_cert contains it."),
+    ] = ""
+    hosts: Annotated[
+        tuple[HostName, ...],
+        Meta(
+            description="Host names by which the status page may be opened, besides IP addresses, localhost and the "
+            "names in the certificate."
+        ),
+    ] = ()
+    insecure: Annotated[
+        bool,
+        Meta(
+            description="Whether other machines may reach the private listener by plain http: anyone on the network "
+            "can then read the password and the pictures."
+        ),
+    ] = False
 
 
 class LogSettings(Struct, frozen=True):

@@ -1,8 +1,8 @@
 """The kinds of value a setting can have, each written the way a person would and checked when it is read.
 
 A TOML value or an environment variable's text → `Duration` (seconds), `ByteSize`, `Address`, `AllowedHost`,
-`ApiKey`, `Network`: each a plain float, int or str to the rest of the program. `expected` says in words what a kind
-takes, for errors and for the table of settings alike.
+`ApiKey`, `HostName`, `Network`: each a plain float, int or str to the rest of the program. `expected` says in words
+what a kind takes, for errors and for the table of settings alike.
 """
 
 import re
@@ -128,6 +128,16 @@ class ApiKey(str):
         return "'***'"
 
 
+class HostName(str):
+    """The name of a host, in the form that is compared."""
+
+    __slots__ = ()
+    expected: ClassVar[str] = 'a host name, such as "camiohookd.local"'
+
+    def __new__(cls, value: object) -> Self:
+        return super().__new__(cls, _host(_text(value)))
+
+
 class Network(str):
     """Addresses that belong together: one alone, or all with the same first bits."""
 
@@ -153,7 +163,7 @@ def _expected(info: msgspec.inspect.Type) -> str:
         case msgspec.inspect.Metadata(type=inner):
             return _expected(inner)
         case msgspec.inspect.CustomType(cls=kind):
-            assert issubclass(kind, Duration | ByteSize | Address | AllowedHost | ApiKey | Network)
+            assert issubclass(kind, Duration | ByteSize | Address | AllowedHost | ApiKey | HostName | Network)
             return kind.expected
         case msgspec.inspect.LiteralType(values=values):
             *most, last = [f'"{value}"' for value in values]

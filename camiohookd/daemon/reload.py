@@ -20,6 +20,9 @@ AT_ONCE = {
     "hook.tls_cert",
     "hook.tls_key",
     "callback.allow_hosts",
+    "admin.tls_cert",
+    "admin.tls_key",
+    "admin.hosts",
     "log.level",
 }
 """The settings outside the rules that a reload applies."""

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from camiohookd import rules
-from camiohookd.config import key_strength, load
+from camiohookd.config import admin_password, key_strength, load, paths
+from camiohookd.config.admin_password import PasswordHash
 from camiohookd.config.load import Config
 from camiohookd.delivery import trusted_certificates
-from camiohookd.errors import SetupError
+from camiohookd.errors import ConfigError, SetupError
 from camiohookd.labelers.open import known_labels
 from camiohookd.net.addresses import is_loopback
 from camiohookd.web.server import tls
@@ -21,11 +22,16 @@ log = logging.getLogger("camiohookd.daemon")
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """`keys` are the API keys by the name that the log gives them; `certificate` is None for plain HTTP."""
+    """`keys` are the API keys by the name that the log gives them; `certificate` is None for plain HTTP.
+
+    `admin_certificate` and `admin_password` are those of the private listener, None if it has none.
+    """
 
     config: Config
     keys: Mapping[str, str] = field(repr=False)
     certificate: Certificate | None
+    admin_certificate: Certificate | None = None
+    admin_password: PasswordHash | None = None
 
 
 def read(path: Path | None, environ: Mapping[str, str]) -> Setup:
@@ -35,7 +41,24 @@ def read(path: Path | None, environ: Mapping[str, str]) -> Setup:
     """
     config, keys = load.load_with_keys(path, environ)
     trusted_certificates(config.callback.ca)  # only the next start uses it, but the owner should hear of a mistake now
-    return Setup(config, keys, tls.load(config.hook.tls_cert, config.hook.tls_key))
+    return Setup(
+        config,
+        keys,
+        tls.load(config.hook.tls_cert, config.hook.tls_key),
+        tls.load(config.admin.tls_cert, config.admin.tls_key, "admin"),
+        _admin_password(config, path or paths.config_file(environ)),
+    )
+
+
+def _admin_password(config: Config, file: Path) -> PasswordHash | None:
+    """Return the password of the private listener, whose file is beside `file`, the settings."""
+    password = admin_password.read(file.with_name(admin_password.FILE_NAME))
+    if password is None and not is_loopback(config.admin.listen.host):
+        raise ConfigError(
+            f'{file}: admin.listen: other machines can reach "{config.admin.listen}", which takes a password; '
+            "make one: sudo camiohookd admin password"
+        )
+    return password
 
 
 PLAIN_HTTP = "plain http, do not forward this port as it is"
@@ -80,6 +103,7 @@ def _warn_of_rules(config: Config) -> None:
 
 
 def warn_of_expiry(setup: Setup) -> None:
-    """Log a warning if the certificate expires soon."""
-    if setup.certificate is not None:
-        tls.warn_of_expiry(setup.certificate, datetime.now(UTC))
+    """Log a warning if a certificate expires soon."""
+    for certificate in (setup.certificate, setup.admin_certificate):
+        if certificate is not None:
+            tls.warn_of_expiry(certificate, datetime.now(UTC))

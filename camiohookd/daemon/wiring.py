@@ -16,6 +16,7 @@ from importlib.metadata import version
 from camiohookd.activity import Activity, EventFailed
 from camiohookd.config import paths
 from camiohookd.config.load import Config
+from camiohookd.daemon.admin_site import AdminSite, access_of
 from camiohookd.daemon.hook_site import HookSite
 from camiohookd.daemon.owner_commands import OwnerCommands
 from camiohookd.daemon.recent import Recent
@@ -36,7 +37,7 @@ from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.system import logs
 from camiohookd.system.recent_errors import RecentErrors
 from camiohookd.web import control
-from camiohookd.web.admin import Check, admin_application, failing
+from camiohookd.web.admin import Check, failing
 from camiohookd.web.server.listener import Listener, listen
 from camiohookd.worker.event_labeler import EventLabeler
 from camiohookd.worker.worker import Worker
@@ -52,7 +53,7 @@ class Service:
     store: StoreThread
     worker: Worker
     hook: HookSite
-    admin: Listener
+    admin: AdminSite
     control: Listener
     event_labeler: EventLabeler
     allow_list: AllowList
@@ -68,6 +69,7 @@ class Service:
         """Take from `setup` what can change without a restart."""
         logs.change_logging(setup.config.log.level, setup.keys.values())
         self.hook.use(setup)
+        self.admin.use(setup)
         self.event_labeler.use_rules(setup.config.rule)
         self.allow_list.replace(setup.config.callback.allow_hosts)
         self.reporter.use(setup)
@@ -80,7 +82,7 @@ class Service:
         """Stop answering the owner, too."""
         await self.control.drain(0)
         control.unbind(paths.runtime_dir(os.environ))
-        await self.admin.drain(0)
+        await self.admin.close()
 
 
 def load_labeler(config: Config, metrics: Metrics) -> tuple[Labeler, int]:
@@ -153,7 +155,7 @@ def connect(
         store=store,
         worker=worker,
         hook=hook,
-        admin=listen(admin_application(metrics, readiness), admin_sockets),
+        admin=AdminSite(setup, metrics, readiness, admin_sockets, access_of(setup)),
         control=listen(control.control_application(owner.answer), [control_socket]),
         event_labeler=event_labeler,
         allow_list=allow_list,

@@ -11,7 +11,7 @@ import msgspec
 
 from camiohookd.errors import WrongState
 from camiohookd.queue import views
-from camiohookd.queue.task import State, Task
+from camiohookd.queue.task import Cause, State, Task
 from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.storage.record import DamagedRecordError
 from camiohookd.wire.reply import Reply
@@ -39,9 +39,13 @@ class RetryTask(msgspec.Struct, frozen=True, tag="retry"):
 
 
 class RetryFailed(msgspec.Struct, frozen=True, tag="retry-failed"):
-    """The same for some of the failed tasks behind `after`; answered by `Retried`."""
+    """The same for some of the failed tasks behind `after`, only of that `cause` if one is given.
+
+    Answered by `Retried`.
+    """
 
     after: str | None = None
+    cause: Cause | None = None
 
 
 class DropTask(msgspec.Struct, frozen=True, tag="drop"):
@@ -109,7 +113,7 @@ def perform(queue: TaskQueue, request: Command) -> CommandResult:
             queue.redrive(views.task_number(request.id))
             return _details(queue, request.id)
         case RetryFailed():
-            return _retry_failed(queue, request.after)
+            return _retry_failed(queue, request.after, request.cause)
         case DropTask():
             details = _details(queue, request.id)
             queue.drop(views.task_number(request.id))
@@ -122,10 +126,12 @@ def _details(queue: TaskQueue, task_id: str) -> views.TaskDetails:
     return views.details(queue, queue.get(views.task_number(task_id)))
 
 
-def _retry_failed(queue: TaskQueue, after: str | None) -> Retried:
+def _retry_failed(queue: TaskQueue, after: str | None, cause: Cause | None) -> Retried:
     failed = views.listing(queue, State.FAILED, PAGE, after)
     skipped, ids = [], []
     for task in failed.tasks:
+        if cause is not None and task.cause != cause:
+            continue
         try:
             queue.redrive(int(task.id))
             ids.append(task.id)

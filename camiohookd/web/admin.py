@@ -1,19 +1,24 @@
-"""The private listener: ``/metrics``, ``/healthz``, ``/readyz``, ``/openapi.json``; never on the public port.
+"""The private listener: the status page, ``/metrics``, ``/healthz``, ``/readyz``, ``/openapi.json``.
 
-It answers only requests whose Host is an IP address or localhost. Otherwise a web page in a browser on this machine
-could read it through a host name that resolves to this address (DNS rebinding).
+It answers only requests whose Host is an IP address, localhost or a name that the owner gave. Otherwise a web page in a
+browser on this machine could read it through a host name that resolves to this address (DNS rebinding).
+
+If there is a password, the numbers take it from other machines, by Basic authentication; ``/healthz`` says nothing
+about the box and takes none.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
-from ipaddress import ip_address
 
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
+from tornado.routing import Rule
 from tornado.web import url
 
 from camiohookd.metrics import Metrics
 from camiohookd.web import openapi
+from camiohookd.web.access import Access
 from camiohookd.web.server import error_responses
 from camiohookd.web.server.endpoint import Endpoint, UnknownPath
 from camiohookd.web.server.error_responses import Refused
@@ -25,12 +30,34 @@ Check = Callable[[], str | None]
 LIMITS = ListenerLimits(connections=32, discard_bytes=65536, discard_seconds=2)
 
 
+@dataclass(frozen=True, slots=True)
+class AdminContext:
+    """What all requests share; `checks` by name decide what ``/readyz`` answers."""
+
+    access: Access
+    metrics: Metrics
+    checks: Mapping[str, Check]
+
+
 class AdminEndpoint(Endpoint):
-    """A request to the private listener."""
+    """A request to the private listener from a program."""
+
+    def initialize(self, admin: AdminContext) -> None:
+        self._admin = admin
 
     def admit(self) -> None:
-        if not is_address(self.request.host_name):
+        if not self._admin.access.allows_host(self.request.host_name):
             raise Refused(error_responses.FOREIGN_HOST)
+
+    async def check_access(self) -> None:
+        """Raise `Refused` unless the client may see the numbers."""
+        headers = self.request.headers
+        await self._admin.access.check_program(
+            headers.get("Authorization", ""),
+            self.get_cookie(self._admin.access.cookie_name) or "",
+            self.peer,
+            is_forwarded="X-Forwarded-For" in headers or "Forwarded" in headers,
+        )
 
 
 class Health(AdminEndpoint):
@@ -43,11 +70,9 @@ class Health(AdminEndpoint):
 class Readiness(AdminEndpoint):
     """200 if an event posted now would be accepted, labelled and could be delivered; otherwise 503 with the reasons."""
 
-    def initialize(self, checks: Mapping[str, Check]) -> None:
-        self._checks = checks
-
     async def serve(self) -> None:
-        if reasons := failing(self._checks):
+        await self.check_access()
+        if reasons := failing(self._admin.checks):
             self.reply(503, {"ready": False, "reasons": reasons})
         else:
             self.reply(200, {"ready": True})
@@ -56,19 +81,18 @@ class Readiness(AdminEndpoint):
 class MetricsPage(AdminEndpoint):
     """The metrics in Prometheus' text format, or in OpenMetrics if the request asks for it."""
 
-    def initialize(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
     async def serve(self) -> None:
+        await self.check_access()
         encode, content_type = encoding_for(self.request.headers.get("Accept", ""))
         self.set_header("Content-Type", content_type)
-        self.write(encode(self._metrics.registry))
+        self.write(encode(self._admin.metrics.registry))
 
 
 class Description(AdminEndpoint):
     """The description of the public listener, as OpenAPI."""
 
     async def serve(self) -> None:
+        await self.check_access()
         self.reply(200, openapi.describe(version("camiohookd")))
 
 
@@ -85,23 +109,20 @@ def encoding_for(accept: str) -> tuple[Callable[[Collector], bytes], str]:
         return choose_encoder("")
 
 
-def is_address(host: str) -> bool:
-    """Return whether `host` is an IP address or localhost."""
-    if host == "localhost":
-        return True
-    try:
-        ip_address(host.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        return False
-    return True
-
-
-def admin_application(metrics: Metrics, checks: Mapping[str, Check], limits: ListenerLimits = LIMITS) -> Site:
-    """Return the site for `listen`; `checks` by name decide what ``/readyz`` answers."""
+def admin_application(
+    metrics: Metrics,
+    checks: Mapping[str, Check],
+    limits: ListenerLimits = LIMITS,
+    *,
+    access: Access | None = None,
+    pages: Iterable[Rule] = (),
+) -> Site:
+    """Return the site for `listen`; `checks` by name decide what ``/readyz`` answers, `pages` are the status page's."""
+    parts = {"admin": AdminContext(access or Access(), metrics, checks)}
     paths = [
-        url("/metrics", MetricsPage, {"metrics": metrics}),
-        url("/healthz", Health),
-        url("/readyz", Readiness, {"checks": checks}),
-        url("/openapi.json", Description),
+        url("/metrics", MetricsPage, parts),
+        url("/healthz", Health, parts),
+        url("/readyz", Readiness, parts),
+        url("/openapi.json", Description, parts),
     ]
-    return Site([*paths], UnknownPath, limits)
+    return Site([*paths, *pages], UnknownPath, limits)

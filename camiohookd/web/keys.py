@@ -1,6 +1,7 @@
 """The owner's keys, and how long a client that sends wrong ones has to wait."""
 
 import hmac
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -66,6 +67,11 @@ class WrongKeyLimiter:
         wait = min(1 << min(over - 1, 32), LONGEST_WAIT) if over > 0 else 0
         self._offenders[client] = _Offender(wrong_keys, now + wait)
         return wait
+
+    def wait_of(self, client: str) -> int:
+        """Return how many seconds `client` still has to wait, 0 if it need not."""
+        before = self._offenders.get(client)
+        return 0 if before is None else max(math.ceil(before.until - self._clock()), 0)
 
     def __len__(self) -> int:
         return len(self._offenders)

@@ -83,7 +83,7 @@ def wait_until(condition: object) -> None:
         (f"{NOTHING}[hook", "", "not valid TOML"),
         (f"{NOTHING}[hook]\nlisten = 1\n", "", "hook.listen"),
         (f"{NOTHING}[[rule]]\nmin_probability = 2\n", "", "min_probability"),
-        (f'{NOTHING}[admin]\nlisten = "0.0.0.0:8001"\n', "", "expected an address that only this machine can reach"),
+        (f'{NOTHING}[admin]\nlisten = "0.0.0.0:8001"\n', "", "would send the password by plain http"),
         (f"{NOTHING}[hook]\ntls_cert = '/none.pem'\n", "", "hook.tls_cert: /none.pem"),
         (NOTHING, f"new {OTHER}\nnew {OTHER}\n", "duplicate key name"),
         (NOTHING, f"{OTHER}\n", "line 1: expected a name"),

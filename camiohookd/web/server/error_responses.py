@@ -35,7 +35,10 @@ COMMON_HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class ErrorResponse:
-    """An error response: `code` is for programs, `field` names the place in the event, `retry_after` is in seconds."""
+    """An error response: `code` is for programs, `field` names the place in the event, `retry_after` is in seconds.
+
+    `authenticate` is the challenge of a 401 (RFC 9110, section 11.6.1).
+    """
 
     status: int
     code: str
@@ -43,6 +46,7 @@ class ErrorResponse:
     field: str | None = None
     retry_after: int | None = None
     allow: tuple[str, ...] = ()
+    authenticate: str = ""
 
     def headers(self) -> dict[str, str]:
         """Return the headers that only this response has."""
@@ -51,6 +55,8 @@ class ErrorResponse:
             headers["Retry-After"] = str(self.retry_after)
         if self.allow:
             headers["Allow"] = ", ".join(self.allow)
+        if self.authenticate:
+            headers["WWW-Authenticate"] = self.authenticate
         return headers
 
     def body(self) -> bytes:
@@ -77,8 +83,30 @@ class Refused(CamiohookdError):
 
 WRONG_KEY = ErrorResponse(403, "wrong_key", "the key at the end of the URL is not one of this hook's keys")
 FOREIGN_HOST = ErrorResponse(
-    403, "foreign_host", "this listener only serves requests to an IP address or localhost; use one in the URL"
+    403,
+    "foreign_host",
+    "this listener only serves requests to an IP address, localhost, a name in its certificate or one of hosts under "
+    "[admin]; use one in the URL",
 )
+PASSWORD_NEEDED = ErrorResponse(
+    401,
+    "password_needed",
+    'this path takes the password of "camiohookd admin password" from other machines, by Basic authentication with any '
+    "user name",
+    authenticate='Basic realm="camiohookd", charset="UTF-8"',
+)
+LOG_IN = ErrorResponse(401, "log_in", "you are not logged in, or no longer; open the page again and log in")
+WRONG_PASSWORD = ErrorResponse(403, "wrong_password", "this is not the password")
+FORGED_FORM = ErrorResponse(
+    403,
+    "forged_form",
+    "this form did not come from this page, or it is too old; go back, reload the page and try again",
+)
+BAD_FORM = ErrorResponse(400, "bad_form", "the form is not well-formed; go back, reload the page and try again")
+PASSWORDS_AT_ONCE = ErrorResponse(
+    503, "busy", "several passwords are being checked; try again in a few seconds", retry_after=BUSY_RETRY_SECONDS
+)
+TOO_MANY_LIVE = ErrorResponse(503, "busy", "too many pages are open for live updates; close one of them")
 UNKNOWN_PATH = ErrorResponse(404, "unknown_path", "this path does not exist")
 BODY_LATE = ErrorResponse(408, "body_late", "the body did not arrive in time; send it again")
 ENCODED_BODY = ErrorResponse(415, "encoded_body", "Content-Encoding must be gzip or absent; send the JSON uncompressed")
@@ -109,6 +137,12 @@ def too_many_wrong_keys(wait: int) -> ErrorResponse:
     """Return the response to a client that has to wait `wait` seconds."""
     message = f"too many wrong keys from your address; wait {wait} seconds (a right key is accepted at any time)"
     return ErrorResponse(429, "too_many_wrong_keys", message, retry_after=wait)
+
+
+def too_many_passwords(wait: int) -> ErrorResponse:
+    """Return the response to a client that has to wait `wait` seconds before its next password."""
+    message = f"too many wrong passwords; wait {wait} seconds, then try again"
+    return ErrorResponse(429, "too_many_wrong_passwords", message, retry_after=wait)
 
 
 def not_allowed(methods: tuple[str, ...]) -> ErrorResponse:

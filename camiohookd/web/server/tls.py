@@ -1,4 +1,4 @@
-"""The public listener's certificate: PEM files ─▶ `load` ─▶ a context for new connections, and the expiry date.
+"""A listener's certificate: PEM files ─▶ `load` ─▶ a context for new connections, its expiry date and its names.
 
 Open connections keep their context when the certificate is replaced.
 """
@@ -6,6 +6,7 @@ Open connections keep their context when the certificate is replaced.
 import logging
 import re
 import ssl
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +21,7 @@ WARN_BEFORE = timedelta(days=30)
 
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _UTC_TIME, _VERSION = 0x17, 0xA0
+_EXTENSIONS, _SUBJECT_ALT_NAME, _DNS_NAME = 0xA3, bytes((0x55, 0x1D, 0x11)), 0x82
 _RELOAD = "replace the file and run systemctl reload camiohookd"
 
 log = logging.getLogger("camiohookd.web")
@@ -27,26 +29,35 @@ log = logging.getLogger("camiohookd.web")
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """`context` is for new connections; `expires` is in UTC."""
+    """`context` is for new connections; `expires` is in UTC; `names` are the host names that it is for."""
 
     context: ssl.SSLContext
     path: str
     expires: datetime
+    names: tuple[str, ...] = ()
 
 
-def load(cert: str, key: str) -> Certificate | None:
+def load(cert: str, key: str, section: str = "hook") -> Certificate | None:
     """Load the certificate and its chain from the file `cert`, and the key from the file `key` ("": also from `cert`).
 
-    Returns None if neither is set. Raises ConfigError.
+    `section` is that of their settings, for errors. Returns None if neither is set. Raises ConfigError.
     """
+    cert_setting, key_setting = f"{section}.tls_cert", f"{section}.tls_key"
     if not cert:
         if key:
-            raise ConfigError("hook.tls_key is set but hook.tls_cert is not: set both, or neither for plain http")
+            raise ConfigError(f"{key_setting} is set but {cert_setting} is not: set both, or neither for plain http")
         return None
-    pem = _read("hook.tls_cert", cert)
+    pem = _read(cert_setting, cert)
     if key:
-        _read("hook.tls_key", key)
-    return Certificate(_context(cert, key), cert, _expiry(pem, f"hook.tls_cert: {cert}"))
+        _read(key_setting, key)
+    where = f"{cert_setting}: {cert}"
+    context = _context(cert, key, f"{key_setting}: {key}" if key else where, where)
+    try:
+        der = _own(pem)
+        expires = expiry(der)
+    except (ValueError, IndexError):
+        raise ConfigError(f"{where}: cannot read the certificate's expiry date") from None
+    return Certificate(context, cert, expires, names(der))
 
 
 def warn_of_expiry(certificate: Certificate, now: datetime) -> None:
@@ -77,14 +88,13 @@ def expiry(der: bytes) -> datetime:
     return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
 
 
-def _context(cert: str, key: str) -> ssl.SSLContext:
+def _context(cert: str, key: str, where: str, where_cert: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)
     use_groups(context)
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
-    where = f"hook.tls_key: {key}" if key else f"hook.tls_cert: {cert}"
 
     def no_password() -> str:  # otherwise OpenSSL asks for it on the terminal
         raise ConfigError(f"{where}: the key has a password, which is not supported; store it without one")
@@ -95,19 +105,37 @@ def _context(cert: str, key: str) -> ssl.SSLContext:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise ConfigError(f"{where}: the key does not belong to the certificate in {cert}") from None
         reason = error.reason or "not PEM"
-        raise ConfigError(f"hook.tls_cert: {cert}: cannot read a certificate and its key as PEM: {reason}") from None
+        raise ConfigError(f"{where_cert}: cannot read a certificate and its key as PEM: {reason}") from None
     return context
 
 
-def _expiry(pem: bytes, where: str) -> datetime:
-    """Return when the first certificate, the listener's own, expires."""
+def _own(pem: bytes) -> bytes:
+    """Return the first certificate, the listener's own, in DER. Raises ValueError."""
+    found = _PEM.search(pem)
+    if found is None:
+        raise ValueError("no certificate")
+    return ssl.PEM_cert_to_DER_cert(found[0].decode("ascii"))
+
+
+def names(der: bytes) -> tuple[str, ...]:
+    """Return the host names in a certificate in DER, in lower case; none if they cannot be read."""
     try:
-        found = _PEM.search(pem)
-        if found is None:
-            raise ValueError("no certificate")
-        return expiry(ssl.PEM_cert_to_DER_cert(found[0].decode("ascii")))
+        return tuple(_names(der))
     except (ValueError, IndexError):
-        raise ConfigError(f"{where}: cannot read the certificate's expiry date") from None
+        return ()
+
+
+def _names(der: bytes) -> Iterator[str]:
+    """Yield the dNSNames of subjectAltName (RFC 5280, section 4.2.1.6)."""
+    ((_, certificate),) = _elements(der)
+    for tag, extensions in _elements(_elements(certificate)[0][1]):
+        if tag != _EXTENSIONS:
+            continue
+        for _, extension in _elements(_elements(extensions)[0][1]):
+            (_, kind), *_, (_, value) = _elements(extension)
+            if kind == _SUBJECT_ALT_NAME:
+                found = _elements(_elements(value)[0][1])
+                yield from (name.decode("ascii").lower() for tag, name in found if tag == _DNS_NAME)
 
 
 def _elements(der: bytes) -> list[tuple[int, bytes]]:

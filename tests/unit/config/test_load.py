@@ -251,6 +251,10 @@ def test_every_setting_can_be_made_in_the_environment_and_wins_over_the_file(tmp
         ("callback", "allow_hosts"): ('["http://127.0.0.1:9"]', ("http://127.0.0.1:9",)),
         ("callback", "ca"): ("certifi", "certifi"),
         ("admin", "listen"): ("[::1]:99", "[::1]:99"),
+        ("admin", "tls_cert"): ("/etc/cert.pem", "/etc/cert.pem"),
+        ("admin", "tls_key"): ("/etc/key.pem", "/etc/key.pem"),
+        ("admin", "hosts"): ('["Box.local"]', ("box.local",)),
+        ("admin", "insecure"): ("true", True),
         ("log", "level"): ("debug", "debug"),
     }
     for section, kind in SECTIONS.items():
@@ -396,8 +400,11 @@ def test_the_status_pages_are_on_this_machine(tmp_path: Path, host: str) -> None
 @pytest.mark.parametrize(
     "host", ["0.0.0.0", "[::]", "192.168.1.2", "[fd00::1]", "box.example.org", "127.0.0.1.evil.org"]
 )
-def test_status_pages_for_others_are_an_error(tmp_path: Path, host: str) -> None:
-    assert "expected an address that only this machine can" in refusal(tmp_path, f'[admin]\nlisten = "{host}:8001"')
+def test_status_pages_for_others_take_a_certificate_or_consent(tmp_path: Path, host: str) -> None:
+    listen = f'[admin]\nlisten = "{host}:8001"\n'
+    assert "would send the password by plain http" in refusal(tmp_path, listen)
+    assert load(tmp_path, f"{listen}insecure = true").admin.insecure
+    assert load(tmp_path, f'{listen}tls_cert = "cert.pem"').admin.tls_cert == "cert.pem"
 
 
 def test_the_folders_are_those_that_systemd_gives() -> None:

@@ -1,0 +1,56 @@
+"""Replace a file of the owner's as a whole: settings, keys, the password.
+
+The new file appears complete or not at all. It has the owner and the mode of the old one; other users can never read
+it, and the service can.
+"""
+
+import grp
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from camiohookd.errors import CamiohookdError
+from camiohookd.system import permissions
+
+_MODE = 0o640
+
+
+def replace(path: Path, text: str) -> None:
+    """Write `text` to the file `path`, in place of what it holds. Raises CamiohookdError."""
+    try:
+        _write_beside_and_rename(path.resolve(), text.encode())
+    except OSError as error:
+        advice = permissions.remedy(path) if isinstance(error, PermissionError) else ""
+        raise CamiohookdError(f"{path}: cannot be written: {error.strerror}{advice}") from None
+
+
+def _write_beside_and_rename(path: Path, data: bytes) -> None:
+    with tempfile.NamedTemporaryFile(prefix=f".{path.name}.", dir=path.parent, delete=False) as file:
+        temporary = Path(file.name)
+        try:
+            _set_owner_and_mode(path, file.fileno())
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink()
+            raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _set_owner_and_mode(path: Path, descriptor: int) -> None:
+    """Copy those of the file that is replaced. If root's group owned it, or it is new, the service may read it."""
+    old = path.stat() if path.exists() else None
+    if old is not None and (old.st_uid, old.st_gid) != (0, 0):
+        os.fchown(descriptor, old.st_uid, old.st_gid)
+        os.fchmod(descriptor, old.st_mode & _MODE)
+        return
+    os.fchmod(descriptor, _MODE)
+    with suppress(KeyError, PermissionError):  # not installed as a service, or made by an ordinary user
+        os.fchown(descriptor, -1, grp.getgrnam(permissions.SERVICE_USER).gr_gid)
