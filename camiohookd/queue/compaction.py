@@ -35,6 +35,11 @@ class Compaction:
         self._not_before = now + PAUSE_AFTER_FAILURE
         return False
 
+    def may_end_with_one(self, min_free_bytes: int) -> bool:
+        """Give up the compaction that is under way, and return whether a whole one fits. Raises OSError."""
+        self._storage.files.abort_compaction()
+        return self._fits(min_free_bytes)
+
     def _fits(self, min_free_bytes: int) -> bool:
         """A new snapshot is never larger than the old one and all journals together."""
         files = self._storage.files

@@ -114,10 +114,14 @@ class QueueStore:
         """Store a reply that version 0.1.0 kept in its task's document. Raises OSError."""
         return list(self.records.add_reply(int(key), document, document["reply"]))
 
-    def close(self) -> None:
-        """Leave everything in the snapshot, and unlock the folder."""
+    def close(self, min_free_bytes: int) -> None:
+        """Leave everything in the snapshot if that leaves `min_free_bytes` free, and unlock the folder."""
         try:
-            self._db.close()
+            if self.compaction.may_end_with_one(min_free_bytes):
+                self._db.close()
+            else:
+                log.warning("the disk has no room to compact the journal at the end: a later run does it")
+                self.storage.files.close()
             self.records.retire()
         except OSError as error:
             log.warning("the queue could not be tidied up at the end, the next start does it: %s", error)

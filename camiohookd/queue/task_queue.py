@@ -104,7 +104,10 @@ class TaskQueue:
             log.error("task %s failed: %s", task.id, reason)
 
     def close(self) -> None:
-        """Leave everything in the snapshot, readable with ``TinyDB("queue.json")``, and unlock the folder."""
+        """Leave everything in the snapshot, readable with ``TinyDB("queue.json")``, and unlock the folder.
+
+        Where the disk has no room for a snapshot, the journals stay.
+        """
         try:
             with self.batch():
                 for task_id in self.tasks.in_hand():
@@ -114,7 +117,7 @@ class TaskQueue:
                 self.commit()
         except StoreUnavailable as error:
             log.warning("cannot note that the last run ended well: %s", error)
-        self.store.close()
+        self.store.close(self.capacity.bounds.min_free_bytes)
 
     def prepare(self, event: Event) -> Prepared:
         """Compute what `put` needs and takes long; any thread may call this."""

@@ -25,8 +25,9 @@ class StoredTable:
     """Reads the files beside the snapshot `path` when it is made. Raises OSError.
 
     `notes` are facts about the whole; `damaged` says that something was set aside, and `lost_ids` whose documents may
-    have been in it. `numbers` are those of the journals, `good_length` is the end of the last whole line of the last
-    one, and `older_bytes` is what all the others take.
+    have been in it. `last_number` is that of the last journal (0: there is none), `good_length` is the end of its last
+    whole line, and `last_is_sound` says that all before is whole and of today's format. `older_journals` has the bytes
+    of all others by number, oldest first.
     """
 
     def __init__(self, path: Path, disk: Disk, quarantine: Quarantine, bring_up: BringUp, progress: Progress) -> None:
@@ -39,16 +40,19 @@ class StoredTable:
         self.notes: Document = {}
         self.lost_ids = LostIds()
         self.damaged = False
-        self.numbers = journal.numbers(path.parent)
-        self.snapshot_bytes = self.older_bytes = self.good_length = 0
-        self._read_snapshot()
+        self._is_whole = self.last_is_sound = True
+        self.older_journals: dict[int, int] = {}
+        self.snapshot_bytes = self.good_length = 0
+        numbers = journal.numbers(path.parent)
+        self.last_number = max(numbers, default=0)
+        self._read_snapshot(numbers)
         self.notes["next_id"] = self.documents.greatest_id() + 1
-        for number in self.numbers:
+        for number in numbers:
             self._read_journal(number)
 
-    def _read_snapshot(self) -> None:
+    def _read_snapshot(self, numbers: list[int]) -> None:
         if not self._path.exists():
-            if self.numbers and self.numbers[0] > 1:  # the first journal goes when the first snapshot is there
+            if numbers and numbers[0] > 1:  # the first journal goes when the first snapshot is there
                 with self._reading("snapshot", self._path) as (_, damaged):
                     damaged(0, b"")
                 self.lost_ids.damage()
@@ -60,7 +64,7 @@ class StoredTable:
 
     def _read_journal(self, number: int) -> None:
         path = journal.path_of(self._path.parent, number)
-        is_last = number == self.numbers[-1]
+        is_last, brought_up = number == self.last_number, self._bring_up.count
         with self._reading("journal", path) as (lines, damaged):
             scan = journal.Scan(lines, self.lost_ids, damaged)
             journal.replay(scan, self.documents, self.notes, self._bring_up)
@@ -68,7 +72,9 @@ class StoredTable:
                 damaged(path.stat().st_size - len(scan.tail), scan.tail)
                 self.lost_ids.damage()
         self.good_length = scan.good_length
-        self.older_bytes += 0 if is_last else path.stat().st_size
+        self.last_is_sound = self._is_whole and self._bring_up.count == brought_up
+        if not is_last:
+            self.older_journals[number] = path.stat().st_size
 
     @contextmanager
     def _reading(self, kind: Kind, path: Path) -> Iterator[tuple[Lines, Callable[[int, bytes], None]]]:
@@ -81,4 +87,5 @@ class StoredTable:
 
             lines = read_lines(self._disk, path, self._progress, missed)
             yield lines, damage.add
-        self.damaged = self.damaged or damage.stretches > 0
+        self._is_whole = damage.stretches == 0
+        self.damaged = self.damaged or not self._is_whole

@@ -69,16 +69,15 @@ class Quarantine:
 
     def _limit(self) -> None:
         """Delete the oldest files over `MAX_FILES` and `MAX_BYTES`."""
-        files = self.files()
-        while len(files) > MAX_FILES or (self.bytes_used > MAX_BYTES and len(files) > 1):
-            oldest = files.pop(0)
-            try:
+        try:
+            files = self.files()
+            while len(files) > MAX_FILES or (self.bytes_used > MAX_BYTES and len(files) > 1):
+                oldest = files.pop(0)
                 self._delete(oldest)
-            except OSError as error:
-                log.warning("cannot delete %s, the oldest file of the quarantine: %s", oldest, error)
-                return
-            log.warning("deleted %s: the quarantine keeps the newest %d files, %d MiB together",
-                        oldest, MAX_FILES, MAX_BYTES >> 20)  # fmt: skip
+                log.warning("deleted %s: the quarantine keeps the newest %d files, %d MiB together",
+                            oldest, MAX_FILES, MAX_BYTES >> 20)  # fmt: skip
+        except OSError as error:
+            log.warning("cannot delete the oldest file of the quarantine in %s: %s", self._folder, error)
 
     def evict(self, missing: int) -> int:
         """Delete the oldest files until `missing` bytes are free or none is left; return the bytes freed.
@@ -100,7 +99,7 @@ class Quarantine:
 
 
 class Damage:
-    """The damaged stretches of one file. `kept` are the bytes written, `size` those that were damaged.
+    """The damaged stretches of one file. `kept` is what the copy takes on the disk, `size` the bytes that were damaged.
 
     `refusal` is the error of a disk that refuses to keep them; `unreadable` counts the bytes that could not be read.
     """
@@ -145,6 +144,7 @@ class Damage:
             self._disk.sync_folder(self._file.path.parent)
         except OSError as error:
             self._refuse(error)
+        self.kept = self._file.size()  # a copy that was refused half-way takes room, too
         self._file.close()
 
     def _write(self) -> None:
@@ -161,7 +161,7 @@ class Damage:
             self._refuse(error)
 
     def _refuse(self, error: OSError) -> None:
-        self.refusal, self.kept = self.refusal or error, 0
+        self.refusal = self.refusal or error
 
 
 def _report(kind: Kind, origin: str, damage: Damage) -> None:

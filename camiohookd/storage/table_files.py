@@ -1,6 +1,7 @@
 """The files of a table: a snapshot, and the journals of what changed since.
 
     append ─▶ the last journal             compact_step ─▶ a new journal, a new snapshot in steps, old journals go
+                                                           (after a compaction that failed: its journal once more)
 
 Belongs to the store thread.
 """
@@ -38,21 +39,24 @@ class TableFiles:
         self._documents = stored.documents
         self._unsynced: list[bytes] = []  # committed, but a failed sync would take them away again
         self._writer: SnapshotWriter | None = None
-        self._numbers = stored.numbers or [1]
         self._snapshot_bytes = stored.snapshot_bytes
-        self._older_bytes = stored.older_bytes
+        self._older = dict(stored.older_journals)
+        self._number = stored.last_number or 1
         self.must_compact = must_compact
+        # Whether the next compaction may go without a new journal: after one that failed, the last one begins early
+        # enough. What is damaged, or of an older version, is left behind with its journal.
+        self._may_go_on = bool(self._older) and stored.last_is_sound
         self._journal = (
             self._open_last_journal(stored.good_length)
-            if stored.numbers
+            if stored.last_number
             else journal.create(self._disk, self._folder, 1, [Note(stored.notes)])
         )
 
     def _open_last_journal(self, good_length: int) -> AppendFile:
-        for number in self._numbers:
+        for number in (*self._older, self._number):
             # The last process may have been killed before it had synced what was read.
             make_durable(self._disk, journal.path_of(self._folder, number))
-        last = AppendFile(self._disk, journal.path_of(self._folder, self._numbers[-1]))
+        last = AppendFile(self._disk, journal.path_of(self._folder, self._number))
         if last.length > good_length:
             log.warning("cut a torn tail of %d bytes off %s: power or process went away while it was written",
                         last.length - good_length, last.path)  # fmt: skip
@@ -80,7 +84,7 @@ class TableFiles:
     @property
     def bytes_used(self) -> int:
         """What snapshot and journals take on the disk."""
-        return self._snapshot_bytes + self._older_bytes + self._journal.length
+        return self._snapshot_bytes + sum(self._older.values()) + self._journal.length
 
     # Compaction
 
@@ -92,12 +96,13 @@ class TableFiles:
     def wants_compaction(self) -> bool:
         """Return whether the journal is long, or something is to be left behind."""
         long = self._journal.length > max(MIN_JOURNAL_BYTES, GROWTH * self._snapshot_bytes)
-        return long or self.must_compact or len(self._numbers) > 1
+        return long or self.must_compact or bool(self._older)
 
     def compact_step(self, notes: Callable[[], Document], limit: int) -> bool:
         """Write about `limit` bytes of the next snapshot; True when it is complete. After an OSError it begins anew.
 
-        `notes` gives the facts that the new journal begins with.
+        `notes` gives the facts that a new journal begins with. However many compactions fail in a row, they add one
+        journal.
         """
         if self._writer is None:
             self._begin_compaction(notes())
@@ -108,8 +113,9 @@ class TableFiles:
         except OSError:
             self.abort_compaction()
             raise
+        finally:  # it may have taken its place and failed after that
+            self._snapshot_bytes = self._path.stat().st_size if self._path.exists() else 0
         self._writer = None
-        self._snapshot_bytes = self._path.stat().st_size
         self.must_compact = False
         self._drop_old_journals()
         return True
@@ -118,23 +124,27 @@ class TableFiles:
         self.repair()
         self._journal.sync()
         self._unsynced.clear()
-        number = self._numbers[-1] + 1
-        live = Live(spans(self._documents.ascending_ids()))
-        fresh = journal.create(self._disk, self._folder, number, [Note(notes), live])
-        self._journal.close()
-        self._older_bytes += self._journal.length
-        self._journal = fresh
-        self._numbers.append(number)
+        if not self._may_go_on:
+            self._begin_journal(notes)
         self._writer = SnapshotWriter(self._disk, self._path, self._documents)
+
+    def _begin_journal(self, notes: Document) -> None:
+        live = Live(spans(self._documents.ascending_ids()))
+        fresh = journal.create(self._disk, self._folder, self._number + 1, [Note(notes), live])
+        self._journal.close()
+        self._older[self._number] = self._journal.length
+        self._journal, self._number = fresh, self._number + 1
+        self._may_go_on = True
 
     def _drop_old_journals(self) -> None:
         # Oldest first, each gone for good before the next: what a crash leaves is then without a gap, and may be
         # replayed over the new snapshot without changing it.
-        while len(self._numbers) > 1:
-            self._disk.unlink(journal.path_of(self._folder, self._numbers[0]))
+        for number in sorted(self._older):
+            self._disk.unlink(journal.path_of(self._folder, number))
+            self._older[number] = 0
             self._disk.sync_folder(self._folder)
-            del self._numbers[0]
-        self._older_bytes = 0
+            del self._older[number]
+        self._may_go_on = False
 
     def abort_compaction(self) -> None:
         """Forget the snapshot that is being written. Raises OSError."""

@@ -72,8 +72,12 @@ class AppendFile:
         self.path = path
         self._disk = disk
         self._fd = disk.open_append(path)
-        self.length = self.synced = os.fstat(self._fd).st_size
+        self.length = self.synced = self.size()
         self._broken = False
+
+    def size(self) -> int:
+        """Return what the file takes on the disk, with what a failed write left behind."""
+        return os.fstat(self._fd).st_size
 
     def append(self, data: bytes | bytearray) -> None:
         """Add `data` at the end. Raises OSError; the next call then repairs the file first."""

@@ -207,3 +207,23 @@ def test_a_compaction_starts_only_if_its_snapshot_leaves_min_free_bytes(
     clock.tick(PAUSE_AFTER_FAILURE + 1)
     steps_until_idle(housekeeper)
     assert not queue.store.storage.files.wants_compaction()
+
+
+def test_a_stop_compacts_only_if_the_snapshot_leaves_min_free_bytes(
+    tmp_path: Path, clock: HandClock, disk: CountingDisk, caplog: pytest.LogCaptureFixture
+) -> None:
+    bounds = Bounds(max_bytes=10**12, min_free_bytes=1_000_000)
+    for number in range(5):
+        queue = open_queue(tmp_path, clock=clock, disk=disk, bounds=bounds)
+        disk.free = None
+        accept(queue, make_event(number))
+        disk.free = 1_000_100
+        queue.close()
+        assert not (tmp_path / "queue.json").exists()
+        assert len(list(tmp_path.glob("queue.journal-*"))) == 1
+    assert "no room to compact" in caplog.text
+    disk.free = None
+    queue = open_queue(tmp_path, clock=clock, disk=disk, bounds=bounds)
+    assert queue.tasks.counts[State.PENDING] == 5
+    queue.close()
+    assert (tmp_path / "queue.json").exists()
