@@ -10,7 +10,7 @@ import errno
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -24,46 +24,10 @@ from camiohookd.storage import segments
 from camiohookd.wire.event import Event
 from tests.faults.model import event, kill, open_queue, reply, see_all
 from tests.faults.recording import MortalDisk
+from tests.faults.small_disk import CANNOT_MOUNT, MB, MOUNTS, SmallDisk, mounted, run
 from tests.support.queue_factory import accept
 
-MB = 1_000_000
-SIZE = "64M"
 PICTURE = 400_000
-CANNOT_MOUNT = "no file system can be mounted here, which takes root and e2fsprogs"
-
-
-class SmallDisk:
-    """A small file system, mounted for the test."""
-
-    def __init__(self, path: Path, kind: str) -> None:
-        self.path = path
-        self.kind = kind
-        self.disk = MortalDisk()
-
-    def fill(self, leave: int) -> None:
-        """Fill the free space except `leave` bytes, as another program on the box might."""
-        with (self.path / "filler").open("ab") as file:
-            while (free := self.disk.free_bytes(self.path) - leave) > 0:
-                try:
-                    os.write(file.fileno(), bytes(min(free, MB)))
-                except OSError as error:
-                    assert error.errno == errno.ENOSPC
-                    return
-
-    def empty(self) -> None:
-        (self.path / "filler").unlink()
-
-    def fail(self) -> None:
-        """Make the file system read-only while files are open, as ext4 does after an error (errors=remount-ro)."""
-        _run("mount", "-o", "remount,abort", str(self.path))
-
-    def remount(self, how: str) -> None:
-        """Remount the file system as its owner would, ``ro`` or ``rw``."""
-        _run("mount", "-o", f"remount,{how}", str(self.path))
-
-    def mount_again(self) -> None:
-        _run("umount", str(self.path))
-        _run("mount", "-o", "loop", str(self.path.parent / "image"), str(self.path))
 
 
 class CountingDisk(MortalDisk):
@@ -85,42 +49,13 @@ class CountingDisk(MortalDisk):
         return max(0, 64 * MB - used)
 
 
-def _mount_ext4(path: Path) -> None:
-    image = path.parent / "image"
-    _run("truncate", "-s", SIZE, str(image))
-    _run("mkfs.ext4", "-q", "-F", "-m", "0", str(image))
-    _run("mount", "-o", "loop", str(image), str(path))
-
-
-def _mount_tmpfs(path: Path) -> None:
-    _run("mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(path))
-
-
-def _run(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True, text=True)
-
-
-MOUNTS = {"ext4": _mount_ext4, "tmpfs": _mount_tmpfs}
-
-
-@contextmanager
-def _mounted(path: Path, kind: str) -> Iterator[SmallDisk]:
-    """Mount a small file system; raise OSError or CalledProcessError if that is not allowed."""
-    path.mkdir(exist_ok=True)
-    MOUNTS[kind](path)
-    try:
-        yield SmallDisk(path, kind)
-    finally:
-        _run("umount", "--lazy", str(path))
-
-
 @pytest.fixture
 def small_disk(tmp_path: Path, not_tested: Callable[[str], None]) -> Iterator[SmallDisk]:
     path = tmp_path / "disk"
     for kind in MOUNTS:
         with ExitStack() as mounts:
             try:
-                disk = mounts.enter_context(_mounted(path, kind))
+                disk = mounts.enter_context(mounted(path, kind))
             except (OSError, subprocess.CalledProcessError):
                 continue
             yield disk
@@ -269,7 +204,7 @@ def test_opens_a_folder_with_everything_after_it_was_read_only(kind: str, tmp_pa
     """The owner makes the disk read-only, which Linux allows only while the daemon is stopped."""
     with ExitStack() as mounts:
         try:
-            disk = mounts.enter_context(_mounted(tmp_path / "disk", kind))
+            disk = mounts.enter_context(mounted(tmp_path / "disk", kind))
         except (OSError, subprocess.CalledProcessError):
             pytest.skip(f"NOT TESTED: the way back from a read-only {kind}, because {CANNOT_MOUNT}")
         folder = disk.path / "state"
@@ -297,14 +232,14 @@ def test_uses_a_disk_again_without_a_restart_after_it_refused_every_write(small_
     queue = open_queue(folder, small_disk.disk, bounds=Bounds(min_free_bytes=0))
     _put(queue, "before")
     written = [path for path in folder.rglob("*") if path.is_file()]
-    _run("chattr", "+i", *map(str, [*written, folder, folder / "segments"]))
+    run("chattr", "+i", *map(str, [*written, folder, folder / "segments"]))
     for number in range(3):
         with pytest.raises(StoreUnavailable):
             _put(queue, f"refused {number}")
         queue.undo()
     assert queue.store.health.trouble
     _expect_all(queue, ["before"])
-    _run("chattr", "-i", *map(str, [*written, folder, folder / "segments"]))
+    run("chattr", "-i", *map(str, [*written, folder, folder / "segments"]))
     _put(queue, "after")
     assert queue.store.health.trouble is None
     queue.close()

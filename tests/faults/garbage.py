@@ -1,0 +1,71 @@
+"""Damage that must cost nothing that waits: what a crash, a bad copy or a curious owner leaves in a state folder."""
+
+import os
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+LENGTH = 1000
+
+
+def torn_line(state: Path, noise: random.Random) -> None:
+    """The last line of the journal was being written when the power went."""
+    _append(_newest(state, "queue.journal-*"), b'%08x ["set", "1", {"state": ' % noise.getrandbits(32))
+
+
+def journal_tail(state: Path, noise: random.Random) -> None:
+    _append(_newest(state, "queue.journal-*"), b"\n" + noise.randbytes(LENGTH))
+
+
+def segment_tail(state: Path, noise: random.Random) -> None:
+    for kind in ("segments/*.payloads", "replies/*.replies"):
+        _append(_newest(state, kind), noise.randbytes(LENGTH))
+
+
+def snapshot_lines(state: Path, noise: random.Random) -> None:
+    """Garbage between two lines, and another line with a wrong byte, whose event the other files still tell of."""
+    path = state / "queue.json"
+    if not path.exists():
+        return
+    lines = path.read_bytes().splitlines(keepends=True)
+    number = noise.randrange(len(lines))
+    lines[number] = re.sub(rb'"digest":"', b'"d1gest":"', lines[number])
+    lines.insert(noise.randrange(len(lines)), noise.randbytes(LENGTH) + b"\n")
+    path.write_bytes(b"".join(lines))
+
+
+def unfinished_files(state: Path, noise: random.Random) -> None:
+    """A snapshot that was never finished, and files that nobody knows."""
+    (state / "queue.json.new").write_bytes(noise.randbytes(LENGTH))
+    (state / "notes.txt").write_bytes(noise.randbytes(LENGTH))
+    (state / "segments" / "copy of 00000001.payloads").write_bytes(noise.randbytes(LENGTH))
+
+
+def optimised_graph(state: Path, noise: random.Random) -> None:
+    """What was kept to save time is made again."""
+    for path in (state / "graphs").glob("*"):
+        data = path.read_bytes()
+        place = noise.randrange(len(data))
+        path.write_bytes(data[:place] + noise.randbytes(LENGTH) + data[place + LENGTH :])
+
+
+GARBAGE: tuple[Callable[[Path, random.Random], None], ...] = (
+    torn_line,
+    snapshot_lines,
+    segment_tail,
+    journal_tail,
+    unfinished_files,
+    optimised_graph,
+)
+
+
+def _newest(state: Path, pattern: str) -> Path | None:
+    return max(state.glob(pattern), default=None)
+
+
+def _append(path: Path | None, data: bytes) -> None:
+    if path is not None:
+        with path.open("ab") as file:
+            file.write(data)
+            os.fsync(file.fileno())
