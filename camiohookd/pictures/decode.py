@@ -9,33 +9,23 @@ Owned by no thread: the functions keep nothing between calls.
 
 import io
 import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from PIL import Image, ImageChops, UnidentifiedImageError
+from PIL import Image, ImageChops
 
 from camiohookd.errors import PictureError
 from camiohookd.pictures import jpeg_file
 from camiohookd.pictures.decoding_cost import RGB_BYTES, bytes_to_decode, webp_size
+from camiohookd.pictures.decoding_errors import explained
 from camiohookd.pictures.file_kind import NAMES, Format, format_of, other_kind
 from camiohookd.pictures.jpeg_file import END_OF_IMAGE, JpegFile, orientation_of
 from camiohookd.pictures.memory import MemoryBudget, NoRoom, Share
+from camiohookd.pictures.pixels import SIDEWAYS, UPRIGHT, reduced, to_rgb, upright
 
 MIN_ROWS = 0.5
 """The part of a picture's rows that must be there."""
-
-_UPRIGHT = {  # EXIF 2.32, tag 0x0112: how the stored picture is turned to be displayed
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_SIDEWAYS = {5, 6, 7, 8}
 
 _NOISE = bytes((89 * n + 7 * (n // 5) ** 2) % 251 for n in range(512))  # holds no 0xFF, so no marker
 
@@ -130,7 +120,7 @@ def decode(
     name, data = _identify(data, limits)
     if name == "jpeg":
         return _decode_jpeg(data, job)
-    with _reasons(name):
+    with explained(name):
         return _load(data, name, job)
 
 
@@ -157,7 +147,7 @@ def _decode_jpeg(data: bytes, job: _Job) -> Decoded:
     except Exception:  # noqa: BLE001, S110  # whatever Pillow refuses is repaired; the next try says what is left
         pass  # leaving the block drops the exception, and with it the failed picture's memory
     repaired = jpeg_file.repair(file)
-    with _reasons("jpeg"):
+    with explained("jpeg"):
         if file.ends:
             return _load(repaired, "jpeg", job, in_scans=file.in_scans)
         incomplete = _what_is_there(repaired, file, job)
@@ -184,7 +174,7 @@ def _rows_there(data: bytes, file: JpegFile, job: _Job) -> float:
     with closing(ended.share):
         counted = replace(job, budget=MemoryBudget(job.budget.limit))
         noisy = _open(data + _NOISE + END_OF_IMAGE, "jpeg", counted, in_scans=file.in_scans)
-        changed = ImageChops.difference(_rgb(ended.image), _rgb(noisy.image)).getbbox()
+        changed = ImageChops.difference(to_rgb(ended.image), to_rgb(noisy.image)).getbbox()
         return changed[1] / ended.image.height if changed else 1.0
 
 
@@ -194,15 +184,14 @@ def _load(data: bytes, name: Format, job: _Job, *, in_scans: bool = False) -> De
     del opened
     with ExitStack() as on_error:
         on_error.callback(share.close)
-        rgb = _rgb(image)
+        rgb = to_rgb(image)
         if name != "jpeg":
             orientation = orientation_of(image)
         del image  # the stored pixels
-        if orientation in _UPRIGHT:
-            rgb = rgb.transpose(_UPRIGHT[orientation])
-        if orientation in _SIDEWAYS:
+        rgb = upright(rgb, orientation)  # a statement each: the image before is freed
+        rgb = reduced(rgb, job.size)
+        if orientation in SIDEWAYS:
             width, height = height, width
-        rgb = _reduced(rgb, job.size)
         on_error.pop_all()
     share.shrink(RGB_BYTES * rgb.width * rgb.height)
     return Decoded(rgb, width, height, data, share=share)
@@ -227,9 +216,9 @@ def _open(data: bytes, name: Format, job: _Job, *, in_scans: bool, images: int =
         orientation = orientation_of(image) if name == "jpeg" else 1  # others would be decoded for that
         if job.size is not None:
             # A no-op for all but JPEG, whose decoder can leave out detail: 1/2, 1/4 or 1/8 of each side.
-            image.draft("L" if job.grey else None, job.size[::-1] if orientation in _SIDEWAYS else job.size)
+            image.draft("L" if job.grey else None, job.size[::-1] if orientation in SIDEWAYS else job.size)
         if share is None:
-            turned = orientation in _UPRIGHT or name != "jpeg"
+            turned = orientation in UPRIGHT or name != "jpeg"
             whole = (width, height)
             cost = bytes_to_decode(name, image.mode, image.size, whole=whole, in_scans=in_scans, turned=turned)
             share = job.reserve(cost + (images - 1) * RGB_BYTES * image.width * image.height)
@@ -249,39 +238,3 @@ def _check_pixels(width: int, height: int, limits: PictureLimits, *, in_scans: b
             f"the picture has too many pixels for a progressive one: {width} x {height} is {width * height:,} pixels, "
             f"allowed are half of {limits.max_pixels:,} (setting images.max_pixels)"
         )
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    image.load()
-    if image.mode.startswith("I"):  # 16 bits a pixel; Pillow's own conversion would clip at 255
-        return image.convert("I").point(lambda value: value / 257).convert("L").convert("RGB")
-    if image.mode == "P":
-        image = image.convert("RGBA")
-    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
-
-
-def _reduced(image: Image.Image, size: tuple[int, int] | None) -> Image.Image:
-    """Return the image averaged by a whole number, so that it still covers `size`; one pixel for (1, 1)."""
-    if size is None:
-        return image
-    if size == (1, 1):
-        return image.reduce(image.size)
-    factor = min(image.width // size[0], image.height // size[1])
-    return image.reduce(factor) if factor > 1 else image
-
-
-@contextmanager
-def _reasons(name: Format) -> Iterator[None]:
-    """Say why a picture cannot be used, without quoting Pillow: its texts are about its own code."""
-    try:
-        yield
-    except (PictureError, NoRoom):
-        raise
-    except UnidentifiedImageError:
-        raise PictureError(f"the picture's {NAMES[name]} header is damaged or cut off") from None
-    except MemoryError as error:
-        raise PictureError("there is not enough memory to decode the picture") from error
-    except Exception as error:  # Pillow raises anything from struct.error to TypeError on bad bytes
-        cut_off = isinstance(error, EOFError) or "truncated" in str(error).lower()
-        what = "is cut off" if cut_off else "is damaged and cannot be decoded"
-        raise PictureError(f"the picture's {NAMES[name]} data {what}") from error
