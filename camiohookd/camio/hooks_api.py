@@ -65,6 +65,25 @@ class RegisteredHook(NamedTuple):
     parsed_query: str | None
 
 
+def reach(base_url: str) -> str | None:
+    """Ask the API at `base_url` for something without a token; any answer will do. Return its Date header.
+
+    Raises `CamioRequestError` if the address is wrong, `CamioUnreachable` if no answer comes.
+    """
+    _check_base(base_url)
+    url = base_url.rstrip("/") + COLLECTION
+    headers = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": "camiohookd"}
+    with _HttpSession() as session:
+        session.headers.clear()
+        try:
+            response = session.get(url, headers=headers, timeout=TIMEOUT, stream=True, allow_redirects=False)
+        except requests.RequestException as error:
+            raise CamioUnreachable(f"no answer from Camio's API at {url}: {_reason(error, 'GET')}") from error
+        response.close()
+    date: str | None = response.headers.get("Date")
+    return date
+
+
 class HooksApi:
     """The hooks of the account that `token` belongs to, at `base_url` (``https://camio.com``).
 

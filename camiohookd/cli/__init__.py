@@ -45,6 +45,7 @@ class LazyGroup(click.Group):
         "serve": "serve",
         "check": "check",
         "status": "status",
+        "doctor": "doctor",
         "example-config": "serve",
         "labels": "serve",
         "label": "label",

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from camiohookd.cli.settings import judges_the_service
+
 if TYPE_CHECKING:
-    from camiohookd.config.settings import LabelerSettings
     from camiohookd.daemon.setup import Setup
 
 _CONFIG_HELP = "The settings, instead of camiohookd.toml in $CONFIGURATION_DIRECTORY, else in /etc/camiohookd."
@@ -34,7 +35,7 @@ def check(path: Path | None, only_reload: bool, as_me: bool) -> int:
     from camiohookd.daemon import setup
     from camiohookd.system import service
 
-    if not as_me and _judges_the_service(path) and service.is_installed():
+    if not as_me and judges_the_service(path):
         ended = service.run("check", "--as-me", *(["--reload"] if only_reload else []))
         click.echo(ended.output, nl=False, err=ended.status != 0)
         return ended.status
@@ -48,56 +49,16 @@ def check(path: Path | None, only_reload: bool, as_me: bool) -> int:
     return 0
 
 
-def _judges_the_service(path: Path | None) -> bool:
-    """Return whether root asks about the installed service, and not about settings of another place."""
-    from camiohookd.config import paths
-
-    file = paths.DEFAULT_CONFIG_DIR / "camiohookd.toml"
-    elsewhere = (path or paths.config_file(os.environ)).absolute() != file
-    return os.geteuid() == 0 and not elsewhere and not any(name.startswith("CAMIOHOOKD_") for name in os.environ)
-
-
 def _check_start(found: "Setup") -> None:
     """Try what only a start needs. Raises CamiohookdError."""
     from camiohookd.config import paths
     from camiohookd.daemon import sockets
+    from camiohookd.doctor import start
 
-    _check_labeler(found.config.labeler)
-    _check_state(paths.state_dir(os.environ))
+    start.check_labeler(found.config.labeler)
+    start.check_state(paths.state_dir(os.environ))
     sockets.check_address(found.config.hook.listen, "hook.listen")
     sockets.check_address(found.config.admin.listen, "admin.listen")
-
-
-def _check_labeler(settings: "LabelerSettings") -> None:
-    """Load the model on the CPU, or start the owner's code. Raises SetupError."""
-    from camiohookd.labelers.onnx.devices import parse_device
-    from camiohookd.labelers.open import open_labeler
-
-    parse_device(settings.device)
-    if settings.kind == "onnx":
-        from camiohookd.labelers import model
-        from camiohookd.labelers.onnx.labeler import open_onnx
-
-        open_onnx(model.find(settings.model)).close()
-    else:
-        open_labeler(settings, None, lambda _degraded: None).labeler.close()
-
-
-def _check_state(folder: Path) -> None:
-    """Look for files of the queue that this user cannot use: root leaves such files when it runs the daemon."""
-    from camiohookd.errors import StateFolderError
-
-    try:
-        unusable = next((file for file in (folder, *folder.iterdir()) if not os.access(file, os.R_OK | os.W_OK)), None)
-    except FileNotFoundError:
-        return  # the first start makes it
-    except PermissionError:
-        unusable = folder
-    if unusable is not None:
-        raise StateFolderError(
-            f"{unusable}: the daemon must be able to read and write it; "
-            f"give the queue back to the service: sudo chown -R camiohookd: {folder}"
-        )
 
 
 def _warnings(found: "Setup") -> Iterator[str]:

@@ -16,7 +16,7 @@ import click
 
 from camiohookd.cli import callback_url as callback
 from camiohookd.cli.camio_requests import camio_api, show_answer
-from camiohookd.cli.hook_query import check_query, query_option, try_query
+from camiohookd.cli.hook_query import check_query, try_query
 from camiohookd.cli.masking import masker
 from camiohookd.cli.secret_input import STANDARD_INPUT, TOKEN_VARIABLE, read_token
 from camiohookd.cli.settings import config_option
@@ -59,7 +59,7 @@ def hooks() -> None:
     "--public-url",
     metavar="URL",
     help="The address under which Camio reaches this box, such as https://hook.example.org:8000. The command adds "
-    "/tasks/ and the key from the configuration.",
+    "/tasks/ and the key from the configuration.  [default: public_url of the settings]",
 )
 @click.option(
     "--callback-url",
@@ -72,7 +72,13 @@ def hooks() -> None:
     metavar="NAME",
     help='With --public-url: use the key of that name ("camiohookd key list") instead of the first key.',
 )
-@query_option
+@click.option(
+    "--query",
+    "query_text",
+    metavar="QUERY",
+    help="Which events match, such as \"camera == 'front'\"; 1==1 matches every event.  [default: query of the "
+    "settings]",
+)
 @click.option(
     "--type",
     "hook_type",
@@ -95,7 +101,7 @@ def create(
     public_url: str | None,
     callback_url: str | None,
     key_name: str | None,
-    query_text: str,
+    query_text: str | None,
     hook_type: str,
     no_check: bool,
     anyway: bool,
@@ -106,13 +112,19 @@ def create(
 ) -> None:
     """Register a hook: Camio will post the events that match the query to this box.
 
+    Without options it takes the address and the query that "camiohookd setup" has written into the settings.
+
     \b
     Examples:
+      sudo camiohookd hooks create
       sudo camiohookd hooks create --public-url https://hook.example.org --query "camera == 'front'"
       sudo camiohookd hooks create --public-url https://hook.example.org --query 1==1 --key-name new
     """
-    if (public_url is None) == (callback_url is None):
+    if public_url is not None and callback_url is not None:
         raise click.UsageError("give either --public-url or --callback-url")
+    if public_url is None and callback_url is None:
+        public_url = _setting("public_url", "--public-url", config_file)
+    query_text = query_text or _setting("query", "--query", config_file)
     if callback_url is not None and key_name is not None:
         raise click.UsageError("--key-name goes with --public-url; --callback-url already holds a key")
     if callback_url == token_file == STANDARD_INPUT:
@@ -124,7 +136,21 @@ def create(
     else:
         url = callback.from_whole_url(callback_url or "")
     _refuse_unreachable(url, anyway)
-    token = read_token(token_file)
+    register(url, query_text, hook_type, read_token(token_file), base_url, config_file, as_json=as_json, anyway=anyway)
+
+
+def register(
+    url: str,
+    query_text: str,
+    hook_type: str,
+    token: str,
+    base_url: str,
+    config_file: Path | None,
+    *,
+    as_json: bool = False,
+    anyway: bool = False,
+) -> None:
+    """Have Camio post the events that match `query_text` to `url`, and print its answer. Raises CamiohookdError."""
     mask = masker([token, *callback.keys_of(url), *_known_keys(config_file)])
     with camio_api(base_url, token, mask) as api:
         if not anyway:
@@ -176,6 +202,16 @@ def delete(hook_id: str, as_json: bool, token_file: str | None, base_url: str, c
     with camio_api(base_url, token, mask) as api:
         response = api.delete(hook_id)
     show_answer(response, mask, as_json, lambda _: f"Camio deleted the hook {mask(hook_id)}")
+
+
+def _setting(name: str, option: str, config_file: Path | None) -> str:
+    """Return [hook] `name` of the settings. Raises click.UsageError if it is not set."""
+    from camiohookd.config.load import load_config
+
+    value = str(getattr(load_config(config_file, os.environ).hook, name))
+    if not value:
+        raise click.UsageError(f"give {option}, or set {name} under [hook]: sudo camiohookd setup")
+    return value
 
 
 def _refuse_unreachable(url: str, anyway: bool) -> None:

@@ -32,3 +32,13 @@ def settings_without_keys() -> "Config":
     file = paths.config_file(os.environ)
     hidden = file.exists() and not os.access(file, os.R_OK)
     return load_config(Path(os.devnull) if hidden else None, os.environ)
+
+
+def judges_the_service(path: Path | None) -> bool:
+    """Return whether root asks about the installed service, and not about the settings of another place (`path`)."""
+    from camiohookd.system import service
+
+    file = paths.DEFAULT_CONFIG_DIR / "camiohookd.toml"
+    elsewhere = (path or paths.config_file(os.environ)).absolute() != file
+    named = any(name.startswith("CAMIOHOOKD_") for name in os.environ)
+    return os.geteuid() == 0 and not elsewhere and not named and service.is_installed()

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from camiohookd.camio.simulator.events import SimulatedEvent
-    from camiohookd.config.settings import HookSettings
 
 FEW_EVENTS = 5
 ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound
@@ -193,16 +192,10 @@ def _target(url: str | None, insecure: bool, key_file: Path | None, config_file:
         key = next(iter(keys.values()))
     if url is not None:
         return _Target(url, _hook_origin(url), key, insecure)
-    own = _own_url((config or load_config(config_file, os.environ)).hook)
+    hook = (config or load_config(config_file, os.environ)).hook
+    own = f"{'https' if hook.tls_cert else 'http'}://{hook.listen.from_here}"
     # The certificate bears the public name of this machine, not this address.
     return _Target(own, _hook_origin(own), key, insecure=True)
-
-
-def _own_url(hook: "HookSettings") -> str:
-    """Return where the daemon of these settings can be reached from this machine."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(hook.listen.host, hook.listen.host)  # noqa: S104  # not bound
-    scheme = "https" if hook.tls_cert else "http"
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{hook.listen.port}"
 
 
 def _hook_origin(url: str) -> Origin:

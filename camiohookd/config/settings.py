@@ -17,6 +17,7 @@ from camiohookd.config.values import (
     HostName,
     Network,
     OptionalByteSize,
+    PublicUrl,
 )
 
 KEY_ADVICE = 'make one with "openssl rand -hex 24"'
@@ -30,6 +31,20 @@ class HookSettings(Struct, frozen=True):
     listen: Annotated[
         Address, Meta(description="The address to receive events on: host:port; 0.0.0.0 is every interface.")
     ] = Address("0.0.0.0:8000")
+    public_url: Annotated[
+        PublicUrl,
+        Meta(
+            description='The address under which Camio reaches this box. The service does not use it: "camiohookd '
+            'hooks create" registers it, and "camiohookd doctor" tries it from outside.'
+        ),
+    ] = PublicUrl("")
+    query: Annotated[
+        str,
+        Meta(
+            description="Which events Camio posts, such as \"camera == 'front'\"; 1==1 is every event. The service "
+            'does not use it: "camiohookd hooks create" registers it, and "camiohookd hooks test" tries it.'
+        ),
+    ] = ""
     api_key: Annotated[
         ApiKey,
         Meta(

@@ -1,8 +1,8 @@
 """The kinds of value a setting can have, each written the way a person would and checked when it is read.
 
-A TOML value or an environment variable's text → `Duration` (seconds), `ByteSize`, `Address`, `AllowedHost`,
-`ApiKey`, `HostName`, `Network`: each a plain float, int or str to the rest of the program. `expected` says in words
-what a kind takes, for errors and for the table of settings alike.
+A TOML value or an environment variable's text → `Duration` (seconds), `ByteSize`, `Address`, `PublicUrl`,
+`AllowedHost`, `ApiKey`, `HostName`, `Network`: each a plain float, int or str to the rest of the program. `expected`
+says in words what a kind takes, for errors and for the table of settings alike.
 """
 
 import re
@@ -92,6 +92,30 @@ class Address(str):
     def port(self) -> int:
         return int(self.rpartition(":")[2])
 
+    @property
+    def from_here(self) -> str:
+        """``host:port`` at which this machine itself reaches it: the loopback, if it is every interface."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  # not bound
+        return f"{f'[{host}]' if ':' in host else host}:{self.port}"
+
+
+class PublicUrl(str):
+    """The public address of the box, without a slash at its end; "" for none."""
+
+    __slots__ = ()
+    expected: ClassVar[str] = 'a URL that ends before /tasks/, such as "https://hook.example.org"'
+
+    def __new__(cls, value: object) -> Self:
+        text = _text(value).strip()
+        if text:
+            try:
+                _, path = split_url(text)
+            except MalformedUrl as error:
+                raise ValueError(str(error)) from None
+            if re.search(r"[?#]|/tasks(/|$)", path):
+                raise ValueError("it must end before /tasks/, without ? and #")
+        return super().__new__(cls, text.rstrip("/"))
+
 
 class AllowedHost(str):
     """A public host that callbacks may go to over https, or the origin in full of any other."""
@@ -163,7 +187,9 @@ def _expected(info: msgspec.inspect.Type) -> str:
         case msgspec.inspect.Metadata(type=inner):
             return _expected(inner)
         case msgspec.inspect.CustomType(cls=kind):
-            assert issubclass(kind, Duration | ByteSize | Address | AllowedHost | ApiKey | HostName | Network)
+            assert issubclass(
+                kind, Duration | ByteSize | Address | PublicUrl | AllowedHost | ApiKey | HostName | Network
+            )
             return kind.expected
         case msgspec.inspect.LiteralType(values=values):
             *most, last = [f'"{value}"' for value in values]

@@ -17,6 +17,8 @@ from camiohookd.system import systemd
 AT_ONCE = {
     "hook.api_key",
     "hook.api_keys_file",
+    "hook.public_url",
+    "hook.query",
     "hook.tls_cert",
     "hook.tls_key",
     "callback.allow_hosts",
@@ -25,7 +27,7 @@ AT_ONCE = {
     "admin.hosts",
     "log.level",
 }
-"""The settings outside the rules that a reload applies."""
+"""The settings outside the rules that need no restart: a reload applies them, or only commands use them."""
 
 REFUSED = "The last reload failed: see the log; the daemon keeps its earlier settings"
 

@@ -74,7 +74,7 @@ class Adapter(HTTPAdapter):
     """
 
     def __init__(self, certificates: str) -> None:
-        self._context = _tls_context(certificates)
+        self._context = tls_context(certificates)
         super().__init__(pool_connections=KEPT_HOSTS, pool_maxsize=KEPT_CONNECTIONS)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -96,7 +96,7 @@ class Adapter(HTTPAdapter):
         return answer
 
 
-def _tls_context(certificates: str) -> ssl.SSLContext:
+def tls_context(certificates: str) -> ssl.SSLContext:
     context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
     if Path(certificates).is_dir():
         context.load_verify_locations(capath=certificates)

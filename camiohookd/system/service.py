@@ -21,6 +21,7 @@ _SYSTEMD_IS_RUNNING = Path("/run/systemd/system")  # sd_booted(3)
 _OVERRIDES = """
 [Service]
 Type=oneshot
+TimeoutStartSec=600
 ExecCondition=
 ExecStartPre=
 ExecStart=

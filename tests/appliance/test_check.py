@@ -1,5 +1,6 @@
-"""``sudo camiohookd check`` runs as the service would: as its user, in its sandbox, with its drop-ins."""
+"""``sudo camiohookd check`` and ``doctor`` run as the service would: as its user, in its sandbox, with its drop-ins."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -71,3 +72,48 @@ def test_names_the_drop_in_for_ports_under_1024_and_the_drop_in_lets_the_service
     with box.machine.network():
         assert box.status(HOOK.replace("8000", "443") + "/tasks/") == 200
     box.drop_in("low-ports", None)
+
+
+def doctor(box: Appliance) -> tuple[int, dict[str, dict[str, str]]]:
+    """Run the doctor; return its exit status, and its findings by name. Camio cannot be reached from the machine."""
+    done = box.machine.run("camiohookd", "doctor", "--json", check=False)
+    findings = [json.loads(line) for line in done.stdout.splitlines()]
+    assert findings, done.stderr
+    return done.returncode, {each["name"]: each for each in findings}
+
+
+def test_the_doctor_examines_the_running_service_and_does_not_disturb_it(box: Appliance) -> None:
+    pid = box.pid
+    status, found = doctor(box)
+    failed = {name for name, each in found.items() if each["outcome"] == "failed"}
+    assert failed == {"Camio's API", "callback host camio.com"}, found
+    assert status == 1
+    for name in ("settings", "state folder", "free space", "golden pictures", "service", "listener", "one event"):
+        assert found[name]["outcome"] == "ok", found[name]
+    assert "temporary" not in found["one event"]["text"]
+    assert box.pid == pid
+
+
+def test_the_doctor_examines_a_stopped_service(box: Appliance) -> None:
+    box.machine.run("systemctl", "stop", "camiohookd")
+    _, found = doctor(box)
+    box.restart()
+    assert found["service"]["outcome"] == "warning"
+    assert (found["one event"]["outcome"], "temporary" in found["one event"]["text"]) == ("ok", True), found[
+        "one event"
+    ]
+
+
+def test_the_doctor_names_files_that_root_has_left(box: Appliance) -> None:
+    box.machine.write(f"{STATE}/left-by-root", "", 0o600)
+    _, found = doctor(box)
+    box.machine.path(f"{STATE}/left-by-root").unlink()
+    assert f"sudo chown -R camiohookd: {STATE}" in found["state folder"]["text"]
+
+
+def test_status_tells_of_the_service_and_of_its_end(box: Appliance) -> None:
+    assert "works" in box.machine.output("camiohookd", "status").splitlines()[0]
+    box.machine.run("systemctl", "stop", "camiohookd")
+    done = box.machine.run("camiohookd", "status", check=False)
+    box.restart()
+    assert (done.returncode, "not running" in done.stdout) == (3, True)

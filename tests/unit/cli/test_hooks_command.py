@@ -115,7 +115,7 @@ def test_sends_a_complete_callback_url_unchanged(fake_camio: "FakeCamio", argume
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], "either --public-url or --callback-url"),
+        ([], "give --public-url, or set public_url under [hook]: sudo camiohookd setup"),
         (["--public-url", PUBLIC, "--callback-url", CALLBACK], "either --public-url or --callback-url"),
         (["--callback-url", "-", "--token-file", "-"], "cannot both be read from standard input"),
         (["--public-url", CALLBACK], "must end before /tasks/"),
@@ -421,3 +421,20 @@ def test_exits_with_2_and_the_reason_if_a_query_cannot_be_tried(query: str, argu
 def test_help_does_not_load_the_http_library() -> None:
     program = "import sys; from camiohookd.cli import hooks; assert 'requests' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_create_takes_the_address_and_the_query_from_the_settings(fake_camio: "FakeCamio", tmp_path: Path) -> None:
+    file = tmp_path / "camiohookd.toml"
+    file.write_text(f'[hook]\napi_key = "{KEY}"\npublic_url = "{PUBLIC}/"\nquery = "camera == \'yard\'"\n')
+    assert run("create", "--api", fake_camio.url, "--config", str(file)).exit_code == 0
+    assert sent(fake_camio)["callback_url"] == CALLBACK
+    assert sent(fake_camio)["parsed_query"] == "camera == 'yard'"
+
+
+def test_create_checks_the_query_of_the_settings_too(fake_camio: "FakeCamio", tmp_path: Path) -> None:
+    file = tmp_path / "camiohookd.toml"
+    file.write_text(f'[hook]\napi_key = "{KEY}"\npublic_url = "{PUBLIC}"\nquery = "camra == 1"\n')
+    result = run("create", "--api", fake_camio.url, "--config", str(file))
+    assert result.exit_code == 2
+    assert "did you mean camera?" in result.output
+    assert fake_camio.requests == []

@@ -232,6 +232,8 @@ def test_no_file_whatsoever_does_anything_else_than_load_or_be_refused(
 def test_every_setting_can_be_made_in_the_environment_and_wins_over_the_file(tmp_path: Path) -> None:
     values = {
         ("hook", "listen"): ("127.0.0.1:1234", "127.0.0.1:1234"),
+        ("hook", "public_url"): ("https://hook.example.org/", "https://hook.example.org"),
+        ("hook", "query"): ("camera == 'front'", "camera == 'front'"),
         ("hook", "api_key"): (KEY, KEY),
         ("hook", "api_keys_file"): ("/etc/keys", "/etc/keys"),
         ("hook", "tls_cert"): ("/etc/cert.pem", "/etc/cert.pem"),

@@ -1,0 +1,74 @@
+"""Check the owner's files: are the settings right, who can read the secrets, and are the keys strong?"""
+
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from camiohookd import rules
+from camiohookd.config import key_strength, load
+from camiohookd.config.load import Config
+from camiohookd.daemon.setup import Setup
+from camiohookd.doctor.findings import Findings, Group
+from camiohookd.errors import SetupError
+from camiohookd.labelers.open import known_labels
+
+_OTHERS = stat.S_IRWXO
+
+
+def check_settings(found: Setup, path: Path) -> Findings:
+    """Report what the settings file says that has no effect. `found` was read from `path`, so that it is valid."""
+    group = Group("settings")
+    yield group.ok("settings", str(path) if path.exists() else f"{path} does not exist: the defaults are used")
+    try:
+        known = known_labels(found.config.labeler)
+    except SetupError:  # the model's check says it
+        known = None
+    for problem in rules.problems(found.config.rule, known):
+        yield group.warning("rules", problem)
+
+
+def check_files(found: Setup, path: Path) -> Findings:
+    """Report files with secrets that every user of this machine can read or change."""
+    group = Group("files")
+    for file in _secret_files(found.config, path):
+        open_to_all = is_open_to_all(file)
+        if open_to_all is None:
+            yield group.ok(file.name, f"{file}: other users of this machine cannot read it")
+        else:
+            yield group.failed(
+                file.name, f"{file}: every user of this machine can {open_to_all} it", f"sudo chmod o-rwx {file}"
+            )
+
+
+def check_keys(keys: Mapping[str, str]) -> Findings:
+    """Report keys that could be guessed."""
+    group = Group("keys")
+    for name, key in keys.items():
+        if key_strength.is_weak(key):
+            yield group.failed(
+                f'key "{name}"',
+                "it could be guessed: it is short or has few different characters",
+                'make a strong one with "sudo camiohookd key new NAME", register the hook with it, retire this one',
+            )
+        else:
+            yield group.ok(f'key "{name}"', "strong")
+
+
+def is_open_to_all(file: Path) -> str | None:
+    """Return "read", "change" or "read and change" if every user can do that to a file; None if not, or unknown.
+
+    A folder above it that others may not enter protects it as well.
+    """
+    try:
+        mode = file.stat().st_mode & _OTHERS
+        closed = any(not folder.stat().st_mode & stat.S_IXOTH for folder in file.resolve().parents)
+    except OSError:
+        return None
+    does = [word for bit, word in ((stat.S_IROTH, "read"), (stat.S_IWOTH, "change")) if mode & bit]
+    return " and ".join(does) if does and not closed else None
+
+
+def _secret_files(config: Config, path: Path) -> Iterator[Path]:
+    candidates = [path, load.keys_file(config, path)]
+    candidates += [Path(config.hook.tls_key or config.hook.tls_cert)] if config.hook.tls_cert else []
+    yield from (file for file in dict.fromkeys(candidates) if file.exists())

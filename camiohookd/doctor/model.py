@@ -1,0 +1,98 @@
+"""Check the labeler: does it start on the chosen device, and does it find what the bundled photographs show?"""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from camiohookd.camio.simulator import samples
+from camiohookd.camio.simulator.samples import KnownObject
+from camiohookd.config.settings import LabelerSettings
+from camiohookd.doctor.findings import Finding, Findings, Group
+from camiohookd.errors import CamiohookdError, LabelingError
+from camiohookd.labelers import Frame, Labeler
+from camiohookd.labelers.open import known_labels, open_labeler
+from camiohookd.pictures.decode import PictureLimits, decode
+from camiohookd.pictures.detections import Detection, polygon
+from camiohookd.wire.images import Picture
+
+_GROUP = Group("labeler")
+
+
+def check_labeler(settings: LabelerSettings) -> Findings:
+    """Open the labeler as a start would, and label the bundled photographs with it."""
+    degraded: list[bool] = []
+    try:
+        known = known_labels(settings)
+        labeler = open_labeler(settings, None, degraded.append).labeler
+    except CamiohookdError as error:
+        yield _GROUP.failed("model" if settings.kind == "onnx" else "own code", str(error))
+        return
+    try:
+        yield from _of_device(settings, labeler, is_degraded=bool(degraded and degraded[-1]))
+        yield _golden_pictures(labeler, known)
+    finally:
+        labeler.close()
+
+
+def _of_device(settings: LabelerSettings, labeler: Labeler, *, is_degraded: bool) -> Findings:
+    if settings.kind != "onnx":
+        yield _GROUP.ok("own code", f"{labeler.device} starts")
+        return
+    yield _GROUP.ok("model", settings.model)
+    if is_degraded:
+        yield _GROUP.failed(
+            "device",
+            f'device = "{settings.device}" does not work, so the CPU labels in its place',
+            'see "camiohookd devices" for the reason, and docs/accelerators.md',
+        )
+    else:
+        yield _GROUP.ok("device", f'device = "{settings.device}" labels on {labeler.device}')
+
+
+def _golden_pictures(labeler: Labeler, known: Sequence[str] | None) -> Finding:
+    """Label the photographs, and compare what is found with what they show."""
+    shown = {label.lower() for label in known} if known is not None else set()
+    expected = [one for one in samples.ALL if one.label in shown]
+    started = time.monotonic()
+    try:
+        seen = [(file, list(_label(labeler, file))) for file in sorted(samples.KNOWN)]
+    except (LabelingError, CamiohookdError) as error:
+        return _GROUP.failed("golden pictures", f"labelling them failed: {error}")
+    each = f"{(time.monotonic() - started) * 1000 / len(seen):.0f} ms each"
+    if not expected:
+        return _GROUP.ok("golden pictures", f"labelled without an error, {each}; the labels are not ones that we know")
+    found = [one for file, objects in seen for one in _found(samples.KNOWN[file], objects)]
+    if wrong := next(filter(None, (_misplaced(samples.KNOWN[file], objects) for file, objects in seen)), None):
+        return _GROUP.failed("golden pictures", wrong, "install the model again, or try another one")
+    if not found:
+        names = ", ".join(sorted(one.label for one in expected))
+        return _GROUP.failed(
+            "golden pictures", f"nothing was found of: {names}", "install the model again, or try another one"
+        )
+    names = ", ".join(sorted(one.label for one in found))
+    return _GROUP.ok("golden pictures", f"found {names} ({len(found)} of {len(expected)} known objects), {each}")
+
+
+def _label(labeler: Labeler, file: Path) -> Iterator[tuple[Detection, tuple[int, int]]]:
+    """Yield what is found in a picture, with the picture's width and height."""
+    data = file.read_bytes()
+    decoded = decode(data, PictureLimits(), labeler.input_size)
+    findings = labeler.label([Frame(Picture("2017-05-05T01:31:06.738647", data), decoded)])
+    for detections in findings.pictures:
+        yield from ((each, (decoded.width, decoded.height)) for each in detections)
+
+
+def _found(known: Iterable[KnownObject], objects: Iterable[tuple[Detection, tuple[int, int]]]) -> Iterator[KnownObject]:
+    names = {found.label.lower() for found, _ in objects}
+    yield from (one for one in known if one.label in names)
+
+
+def _misplaced(known: Iterable[KnownObject], objects: Sequence[tuple[Detection, tuple[int, int]]]) -> str | None:
+    """Return what is wrong with the place of the most probable object of each known label; None if nothing is."""
+    for one in known:
+        best = next(((found, size) for found, size in objects if found.label.lower() == one.label), None)
+        if best is None or best[0].box is None:
+            continue
+        if reason := samples.misplaced(one, polygon(best[0].box, *best[1])):
+            return f"{one.label}: {reason}"
+    return None

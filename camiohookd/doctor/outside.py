@@ -1,0 +1,84 @@
+"""Look at the box as Camio does, from outside in: the public URL must lead to this very process, by https."""
+
+import http.client
+import ssl
+from collections.abc import Iterator
+from datetime import datetime
+
+from camiohookd.doctor.certificate import days_left, trusting
+from camiohookd.doctor.fetch import Fetched, fetch, why_failed
+from camiohookd.doctor.findings import Finding, Findings, Group
+from camiohookd.doctor.running import RunningDaemon
+from camiohookd.net.addresses import why_host_not_public
+from camiohookd.net.urls import split_url
+
+_GROUP = Group("from outside")
+_WAY_IN = "see docs/internet.md: is the way in (forwarded port, proxy, tunnel) up, and does it lead to this box?"
+_HAIRPIN = (
+    "look from another network, such as a phone without Wi-Fi: some routers do not lead from inside to their own "
+    f"public address. If it fails there, too, {_WAY_IN}"
+)
+REACHES = "reaches this service"
+"""The name of the check that the public URL leads here."""
+
+_REDIRECTS = frozenset((301, 302, 303, 307, 308))
+
+
+def check_outside(public_url: str, authorities: str, daemon: RunningDaemon | None, now: datetime) -> Findings:
+    """Fetch the public URL with a nonce; `authorities` verify its certificate."""
+    if not public_url:
+        yield _GROUP.not_checked(
+            "public URL", "it is not known: set public_url under [hook], or run sudo camiohookd setup"
+        )
+        return
+    yield _judge_url(public_url)
+    if daemon is None:
+        yield _GROUP.not_checked(REACHES, "the service does not run")
+        return
+    yield from _fetched(public_url, authorities, daemon, now)
+
+
+def _judge_url(public_url: str) -> Finding:
+    origin, _ = split_url(public_url)
+    if origin.scheme != "https":
+        return _GROUP.failed(
+            "public URL",
+            f"{public_url} is plain http: anyone on the way reads the key, which is part of the URL, and the pictures",
+            "use a certificate, an https proxy or a tunnel (docs/internet.md), and an https address as public_url",
+        )
+    if reason := why_host_not_public(origin.host):
+        return _GROUP.failed(
+            "public URL",
+            f"{origin.host} is {reason}, which Camio cannot reach",
+            "set public_url under [hook] to the address that the internet knows",
+        )
+    return _GROUP.ok("public URL", f"{public_url} is https at a public name")
+
+
+def _fetched(public_url: str, authorities: str, daemon: RunningDaemon, now: datetime) -> Iterator[Finding]:
+    try:
+        fetched = fetch(public_url, daemon.new_nonce(), trusting(authorities))
+    except ssl.SSLError as error:
+        yield _GROUP.failed(REACHES, f"{public_url}: {why_failed(error)}", _WAY_IN)
+        return
+    except (OSError, http.client.HTTPException) as error:
+        yield _GROUP.failed(REACHES, f"{public_url}: {why_failed(error)}", _HAIRPIN)
+        return
+    yield _reaches(public_url, fetched)
+    if fetched.expires is not None:
+        finding = days_left(f"the certificate of {public_url}", fetched.expires, now)
+        yield _GROUP.again(finding)
+
+
+def _reaches(public_url: str, fetched: Fetched) -> Finding:
+    if fetched.is_ours:
+        return _GROUP.ok(REACHES, f"{public_url}/tasks/ is answered by this very process")
+    if fetched.status in _REDIRECTS:
+        return _GROUP.failed(
+            REACHES,
+            f"{public_url}/tasks/ redirects to {fetched.location}, and Camio's events would be lost",
+            "set public_url under [hook] to the address that answers itself",
+        )
+    return _GROUP.failed(
+        REACHES, f"{public_url}/tasks/ is answered by another program, with status {fetched.status}", _WAY_IN
+    )

@@ -1,0 +1,43 @@
+"""Try what only a start of the service needs; `camiohookd check` and the doctor share it. Changes nothing."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from camiohookd.errors import StateFolderError
+
+if TYPE_CHECKING:
+    from camiohookd.config.settings import LabelerSettings
+
+
+def check_labeler(settings: "LabelerSettings") -> None:
+    """Load the model on the CPU, or start the owner's code. Raises SetupError."""
+    from camiohookd.labelers.onnx.devices import parse_device
+    from camiohookd.labelers.open import open_labeler
+
+    parse_device(settings.device)
+    if settings.kind == "onnx":
+        from camiohookd.labelers import model
+        from camiohookd.labelers.onnx.labeler import open_onnx
+
+        open_onnx(model.find(settings.model)).close()
+    else:
+        open_labeler(settings, None, lambda _degraded: None).labeler.close()
+
+
+def check_state(folder: Path) -> None:
+    """Look for files of the queue that this user cannot use: root leaves such files when it runs the daemon.
+
+    Raises StateFolderError.
+    """
+    try:
+        unusable = next((file for file in (folder, *folder.iterdir()) if not os.access(file, os.R_OK | os.W_OK)), None)
+    except FileNotFoundError:
+        return  # the first start makes it
+    except PermissionError:
+        unusable = folder
+    if unusable is not None:
+        raise StateFolderError(
+            f"{unusable}: the daemon must be able to read and write it; "
+            f"give the queue back to the service: sudo chown -R camiohookd: {folder}"
+        )
