@@ -35,7 +35,7 @@ class FakeCamio:
                 return
             with connection:
                 self.requests.append(self._read(connection))
-                # The other side may have heard enough.
+                # The client may have closed the connection.
                 try:
                     connection.sendall(self.answer)
                 except OSError:
@@ -66,7 +66,7 @@ def fake_camio() -> Iterator[FakeCamio]:
 
 @pytest.fixture
 def disk() -> Iterator[CountingDisk]:
-    """A disk that counts and fails as told; at the end, close what the test left open."""
+    """Yield a disk that counts calls and fails on demand. Close its open files at the end."""
     disk = CountingDisk()
     yield disk
     disk.die()

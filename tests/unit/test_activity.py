@@ -1,4 +1,4 @@
-"""Subscribers to what happens to events."""
+"""Notify subscribers of what happens to events."""
 
 import asyncio
 import logging
@@ -10,7 +10,7 @@ from camiohookd.activity import Activity, EventDone, Occurrence
 DONE = EventDone("1", "front", 1.0, 2.0)
 
 
-def test_every_subscriber_is_told_until_it_ends_that() -> None:
+def test_notifies_every_subscriber_until_it_unsubscribes() -> None:
     activity = Activity()
     first: list[Occurrence] = []
     second: list[Occurrence] = []
@@ -23,7 +23,7 @@ def test_every_subscriber_is_told_until_it_ends_that() -> None:
     assert (first, second) == ([DONE], [DONE, DONE])
 
 
-def test_a_failing_subscriber_is_logged_once_and_costs_no_other_one(caplog: pytest.LogCaptureFixture) -> None:
+def test_logs_a_failing_subscriber_once_and_notifies_the_others(caplog: pytest.LogCaptureFixture) -> None:
     def fail(occurrence: Occurrence) -> None:
         raise RuntimeError("a fault in a page")
 
@@ -40,7 +40,7 @@ def test_a_failing_subscriber_is_logged_once_and_costs_no_other_one(caplog: pyte
     ]
 
 
-def test_a_subscriber_may_end_itself_while_it_is_told() -> None:
+def test_a_subscriber_may_unsubscribe_during_a_notification() -> None:
     activity = Activity()
     told: list[Occurrence] = []
 
@@ -66,7 +66,7 @@ def test_another_thread_may_publish_as_soon_as_the_event_loop_runs() -> None:
     activity = Activity()
     told: asyncio.Queue[Occurrence] = asyncio.Queue()
     asyncio.run(serve())
-    activity.publish_soon(DONE)  # after the end of the loop: told to nobody
+    activity.publish_soon(DONE)  # after the end of the loop, nobody is notified
 
 
 def test_the_least_probability_is_the_lowest_that_a_subscriber_wants() -> None:

@@ -1,4 +1,4 @@
-"""The benchmarks' harness: turns, medians, and what becomes of a figure."""
+"""The benchmarks' harness: alternating rounds, medians, bounds, output."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ from tests.bench.rig import ROOT, STALLED_LABELER
 FORM = {"name", "metric", "value", "unit", "baseline", "ratio", "must", "goal", "met"}
 
 
-def test_contestants_take_turns_and_the_one_that_began_a_round_ends_the_next() -> None:
+def test_contestants_alternate_and_the_first_of_a_round_is_last_in_the_next() -> None:
     turns: list[str] = []
 
     def contestant(name: str) -> float:
@@ -27,7 +27,7 @@ def test_contestants_take_turns_and_the_one_that_began_a_round_ends_the_next() -
     assert turns == ["a", "b", "b", "a", "a", "b"]
 
 
-def test_of_the_rounds_the_median_counts_and_there_are_five() -> None:
+def test_uses_the_median_of_five_rounds() -> None:
     figures = iter([1.0, 100.0, 3.0, 2.0, 4.0])
     assert alternate({"one": lambda: next(figures)}) == {"one": 3.0}
     assert next(figures, None) is None
@@ -42,22 +42,22 @@ def test_of_the_rounds_the_median_counts_and_there_are_five() -> None:
         (126.0, at_most(1.25, 1.05), False),
     ],
 )
-def test_a_ratio_is_held_against_what_must_be(value: float, target: Target, met: bool) -> None:
+def test_compares_a_ratio_with_its_bounds(value: float, target: Target, met: bool) -> None:
     found = result("accept", "accepts", value, "/s", baseline=100.0, target=target)
     assert (found.ratio, found.met) == (value / 100, met)
 
 
-def test_a_value_without_a_baseline_is_itself_held_against_it() -> None:
+def test_compares_a_value_without_a_baseline_with_its_bounds() -> None:
     assert result("memory", "idle", 151.0, "MB", target=at_most(150, 110)).met is False
     assert result("soak", "kills", 3.0, "").met is None
 
 
-def test_a_result_is_written_in_the_form_that_others_read() -> None:
+def test_writes_results_as_documented_json() -> None:
     found = msgspec.json.decode(msgspec.json.encode(result("wear", "an event", 1.0, "kB", target=at_most(1.1, 1.05))))
     assert found.keys() == FORM
 
 
-def test_a_figure_that_falls_short_stands_out_in_the_table() -> None:
+def test_marks_a_missed_bound_in_the_table() -> None:
     rows = [result("accept", "accepts", 50.0, "/s", baseline=100.0, target=at_least(0.7, 0.9))]
     assert table(rows).splitlines()[1].split() == [
         "accept",
@@ -74,7 +74,7 @@ def test_a_figure_that_falls_short_stands_out_in_the_table() -> None:
     assert table(rows, markdown=True).splitlines()[2] == "| accept | accepts | 50 /s | 100 /s | 0.5 | 0.7 | 0.9 | NO |"
 
 
-def test_a_percentile_is_a_figure_that_was_measured() -> None:
+def test_a_percentile_is_one_of_the_measured_figures() -> None:
     assert percentile([3.0, 1.0, 2.0], 0.5) == 2.0
     assert percentile([3.0, 1.0, 2.0], 0.99) == 3.0
 
@@ -83,14 +83,14 @@ def test_each_name_of_the_table_is_a_module() -> None:
     assert all(find_spec(f"tests.bench.{name}") for name in (*NAMES, *DRAWN))
 
 
-def test_a_name_that_there_is_not_is_answered_with_those_that_there_are() -> None:
+def test_an_unknown_name_lists_the_known_ones() -> None:
     asked = subprocess.run([sys.executable, "-m", "tests.bench", "acept"], capture_output=True, text=True, cwd=ROOT)
     assert (asked.returncode, asked.stdout) == (2, "")
     assert "there is no benchmark acept; there are accept, accept_depth" in asked.stderr
     assert "Traceback" not in asked.stderr
 
 
-def test_a_labeler_that_is_to_stall_ends_with_its_daemon() -> None:
+def test_a_stalling_labeler_ends_with_its_daemon() -> None:
     command = json.loads(STALLED_LABELER["CAMIOHOOKD_LABELER_COMMAND"])
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         answer, _ = process.communicate((2).to_bytes(4, "big") + b"{}" + b"more", timeout=30)

@@ -1,4 +1,4 @@
-"""The last lines of a test run: figures, and what was not tested, by one process or by several."""
+"""The last lines of a test run: figures and untested parts, from one process or several."""
 
 import os
 import shutil
@@ -41,8 +41,8 @@ def run(folder: Path, text: str, *options: str) -> subprocess.CompletedProcess[s
 
 
 @pytest.mark.parametrize("options", [[], ["-p", "xdist", "-n2"]], ids=["without xdist", "with xdist"])
-def test_figures_sums_and_what_is_not_tested_are_printed_once(tmp_path: Path, options: list[str]) -> None:
-    """And a skip that does not say what is not tested fails."""
+def test_prints_figures_sums_and_untested_parts_once(tmp_path: Path, options: list[str]) -> None:
+    """A skip whose reason does not start with "NOT TESTED: " fails."""
     done = run(tmp_path, TESTS + SILENT, *options)
     assert done.returncode == 1, done.stdout
     assert "1 failed, 3 passed, 3 skipped" in done.stdout
@@ -58,7 +58,7 @@ def test_figures_sums_and_what_is_not_tested_are_printed_once(tmp_path: Path, op
     ]
 
 
-def test_when_everything_is_tested_nothing_is_said(tmp_path: Path) -> None:
+def test_prints_nothing_if_everything_was_tested(tmp_path: Path) -> None:
     done = run(tmp_path, "def test_it(): pass")
     assert done.returncode == 0
     assert "not tested" not in done.stdout.lower()

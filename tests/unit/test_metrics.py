@@ -1,4 +1,4 @@
-"""What Prometheus reads."""
+"""The metrics for Prometheus."""
 
 from collections.abc import Iterator
 
@@ -30,7 +30,7 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(f"camiohookd_{name}", labels)
 
 
-def test_every_metric_the_owner_is_promised_is_there_before_anything_happened() -> None:
+def test_every_documented_metric_exists_before_the_first_event() -> None:
     metrics = Metrics()
     metrics.watch_queue(lambda: SNAPSHOT)
     names = {family.name for family in metrics.registry.collect()}
@@ -47,7 +47,7 @@ def test_every_metric_the_owner_is_promised_is_there_before_anything_happened() 
     assert "process_resident_memory_bytes" in names
 
 
-def test_the_queue_is_asked_at_every_scrape() -> None:
+def test_reads_the_queue_at_every_scrape() -> None:
     taken: list[QueueSnapshot] = []
 
     def snapshot() -> QueueSnapshot:
@@ -74,13 +74,13 @@ def test_the_queue_is_asked_at_every_scrape() -> None:
         ("disk_free_bytes", {}, 10**9),
     ],
 )
-def test_the_queue_s_numbers_are_those_of_the_snapshot(name: str, labels: dict[str, str], expected: float) -> None:
+def test_the_queues_metrics_equal_the_snapshot(name: str, labels: dict[str, str], expected: float) -> None:
     metrics = Metrics()
     metrics.watch_queue(lambda: SNAPSHOT)
     assert value(metrics, name, **labels) == expected
 
 
-def test_counters_count_and_failures_are_told_apart_by_reason() -> None:
+def test_counts_failures_by_reason() -> None:
     metrics = Metrics()
     metrics.events_accepted.inc()
     metrics.events_accepted.inc()
@@ -89,7 +89,7 @@ def test_counters_count_and_failures_are_told_apart_by_reason() -> None:
     assert value(metrics, "tasks_failed_total", reason="expired") == 1
 
 
-def test_a_certificates_end_is_there_while_there_is_a_certificate() -> None:
+def test_shows_a_certificates_expiry_only_with_a_certificate() -> None:
     metrics = Metrics()
     name = "certificate_expires_timestamp_seconds"
     assert value(metrics, name, listener="hook") is None
@@ -99,7 +99,7 @@ def test_a_certificates_end_is_there_while_there_is_a_certificate() -> None:
     assert value(metrics, name, listener="hook") is None
 
 
-def test_a_wait_of_two_days_is_not_lost_in_the_last_bucket() -> None:
+def test_a_wait_of_two_days_has_a_finite_bucket() -> None:
     metrics = Metrics()
     metrics.wait_seconds.observe(2 * 86400)
     assert value(metrics, "wait_seconds_bucket", le="604800.0") == 1
@@ -112,7 +112,7 @@ def test_two_sets_of_metrics_do_not_share_anything() -> None:
     assert value(second, "degraded") == 0
 
 
-def test_what_is_exposed_is_in_prometheus_own_format_with_few_series() -> None:
+def test_exposes_few_series_in_prometheus_format() -> None:
     metrics = Metrics()
     metrics.watch_queue(lambda: SNAPSHOT)
     ours = [name for name, _, _ in samples(metrics.registry) if name.startswith("camiohookd_")]

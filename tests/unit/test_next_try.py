@@ -1,4 +1,4 @@
-"""The rule of the next try: what answers and failures mean, and how long to wait."""
+"""The rule of the next try: the outcome of answers and failures, and the wait."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -33,7 +33,7 @@ from camiohookd.next_try import (
         *[(status, OutcomeKind.FINAL) for status in (301, 302, 307, 308, 400, 401, 403, 404, 409, 410, 413, 600, 999)],
     ],
 )
-def test_the_status_decides(status: int, kind: OutcomeKind) -> None:
+def test_the_status_decides_the_outcome(status: int, kind: OutcomeKind) -> None:
     outcome = judge_answer(status, {})
     assert (outcome.kind, outcome.status) == (kind, status)
     assert outcome.reason.startswith(f"answered {status}")
@@ -96,14 +96,14 @@ def test_retry_after_as_a_date_without_a_date_header_is_relative_to_now() -> Non
 
 @pytest.mark.parametrize("step", list(Step))
 @pytest.mark.parametrize("timed_out", [False, True])
-def test_only_a_failure_before_dialling_is_a_judgement_on_the_url(step: Step, timed_out: bool) -> None:
+def test_only_a_failure_before_dialling_is_final(step: Step, timed_out: bool) -> None:
     outcome = judge_failure(step, "reset by peer", timed_out=timed_out)
     expected = OutcomeKind.FINAL if step is Step.PREPARE else OutcomeKind.TRANSIENT
     assert (outcome.kind, outcome.status) == (expected, None)
     assert outcome.tried is (step is not Step.PREPARE), "the host was not called"
 
 
-def test_every_step_has_its_own_words() -> None:
+def test_every_step_has_its_own_reason() -> None:
     assert set(FAILURES) == set(Step)
     texts = [judge_failure(step, "why").reason for step in Step]
     assert len(set(texts)) == len(Step)
@@ -171,7 +171,7 @@ def test_a_host_remembers_only_tasks_that_exist() -> None:
     assert not health._failed
 
 
-def test_an_outcome_says_what_happened() -> None:
+def test_an_outcome_names_the_reason() -> None:
     assert judge_answer(307, {"Location": "http://elsewhere.example/"}) == DeliveryOutcome(
         OutcomeKind.FINAL, 307, "answered 307 Temporary Redirect; redirects are not followed"
     )

@@ -1,4 +1,4 @@
-"""The file of keys, and what of it the commands change."""
+"""The file of keys, and the changes that the commands make to it."""
 
 import grp
 import os
@@ -22,7 +22,7 @@ def mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
 
-def test_a_key_that_is_made_has_192_bits_and_is_in_the_file(file: Path) -> None:
+def test_a_new_key_has_192_bits_and_is_in_the_file(file: Path) -> None:
     key = api_keys.add(file, "camio")
     assert re.fullmatch(r"[0-9a-f]{48}", key)
     assert api_keys.read(file) == {"camio": key}
@@ -31,10 +31,10 @@ def test_a_key_that_is_made_has_192_bits_and_is_in_the_file(file: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="NOT TESTED: who may read root's file of keys, which takes root")
 @pytest.mark.parametrize("before", [None, 0o600, 0o644])
-def test_a_first_file_of_root_and_one_that_is_roots_alone_are_read_by_the_services_group_and_by_nobody_else(
+def test_lets_only_the_services_group_read_a_file_that_root_made(
     file: Path, monkeypatch: pytest.MonkeyPatch, before: int | None
 ) -> None:
-    monkeypatch.setattr(permissions, "SERVICE_USER", "daemon")  # one that every Debian has
+    monkeypatch.setattr(permissions, "SERVICE_USER", "daemon")  # every Debian has this group
     if before is not None:
         file.touch(before)
     api_keys.add(file, "camio")
@@ -42,16 +42,14 @@ def test_a_first_file_of_root_and_one_that_is_roots_alone_are_read_by_the_servic
     assert (mode(file), status.st_uid, status.st_gid) == (0o640, 0, grp.getgrnam("daemon").gr_gid)
 
 
-def test_where_there_is_no_service_the_file_is_its_makers(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_service_the_file_belongs_to_its_creator(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(permissions, "SERVICE_USER", "no-such-group")
     api_keys.add(file, "camio")
     assert (mode(file), file.stat().st_gid) == (0o640, os.getegid())
 
 
 @pytest.mark.parametrize(("before", "after"), [(0o600, 0o600), (0o640, 0o640), (0o666, 0o640)])
-def test_a_changed_file_of_somebodys_keeps_its_mode_but_that_others_may_read_it(
-    file: Path, before: int, after: int
-) -> None:
+def test_keeps_the_mode_of_a_users_file_except_that_others_may_not_read_it(file: Path, before: int, after: int) -> None:
     file.write_text("old 0123456789\n")
     file.chmod(before)
     if os.geteuid() == 0:
@@ -60,7 +58,7 @@ def test_a_changed_file_of_somebodys_keeps_its_mode_but_that_others_may_read_it(
     assert mode(file) == after
 
 
-def test_all_else_in_the_file_stays_as_it_was(file: Path) -> None:
+def test_keeps_the_rest_of_the_file_unchanged(file: Path) -> None:
     text = "# ours\n\n  first 0123456789  # of May\nsecond\tabcdefghij"
     file.write_text(text)
     key = api_keys.add(file, "third")
@@ -72,7 +70,7 @@ def test_all_else_in_the_file_stays_as_it_was(file: Path) -> None:
     assert file.read_text() == "# ours\n\n"
 
 
-def test_a_linked_file_stays_a_link(file: Path, tmp_path: Path) -> None:
+def test_keeps_a_symbolic_link(file: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     file.symlink_to(tmp_path / "elsewhere" / "keys")
     api_keys.add(file, "camio")
@@ -82,13 +80,13 @@ def test_a_linked_file_stays_a_link(file: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "two words", "#name", "a\nb", "-x", "x" * 65, "schlüssel"])
-def test_a_name_that_would_be_read_as_something_else_is_refused(file: Path, name: str) -> None:
+def test_refuses_a_name_that_would_be_read_as_something_else(file: Path, name: str) -> None:
     with pytest.raises(CamiohookdError, match="cannot be the name of a key"):
         api_keys.add(file, name)
     assert not file.exists()
 
 
-def test_a_name_is_given_once(file: Path) -> None:
+def test_refuses_a_name_that_is_taken(file: Path) -> None:
     api_keys.add(file, "camio")
     before = file.read_bytes()
     with pytest.raises(CamiohookdError, match='already a key named "camio"'):
@@ -96,7 +94,7 @@ def test_a_name_is_given_once(file: Path) -> None:
     assert file.read_bytes() == before
 
 
-def test_a_key_that_is_not_there_cannot_be_retired(file: Path) -> None:
+def test_refuses_to_retire_a_missing_key(file: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         api_keys.retire(file, "camio", may_be_last=True)
     file.write_text("")
@@ -107,14 +105,14 @@ def test_a_key_that_is_not_there_cannot_be_retired(file: Path) -> None:
         api_keys.retire(file, "camio", may_be_last=True)
 
 
-def test_the_last_key_stays_where_there_is_no_other(file: Path) -> None:
+def test_refuses_to_retire_the_last_key(file: Path) -> None:
     key = api_keys.add(file, "camio")
     with pytest.raises(CamiohookdError, match='"camio" is the last key'):
         api_keys.retire(file, "camio", may_be_last=False)
     assert api_keys.read(file) == {"camio": key}
 
 
-def test_a_key_that_stands_where_its_name_should_is_not_taken_for_one_and_not_shown(file: Path) -> None:
+def test_a_key_in_the_place_of_its_name_is_refused_and_not_shown(file: Path) -> None:
     key = secrets.token_hex(24)
     file.write_text(f"{key} front-door\n")
     with pytest.raises(ConfigError, match="line 1: the name looks like a key") as refusal:
@@ -124,14 +122,14 @@ def test_a_key_that_stands_where_its_name_should_is_not_taken_for_one_and_not_sh
     assert list(api_keys.read(file).values()) == [key]
 
 
-def test_a_bad_file_is_not_changed(file: Path) -> None:
+def test_does_not_change_a_malformed_file(file: Path) -> None:
     file.write_text("only-a-key-of-length\n")
     with pytest.raises(ConfigError, match="line 1: expected a name"):
         api_keys.add(file, "camio")
     assert file.read_text() == "only-a-key-of-length\n"
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_reports_a_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(CamiohookdError, match=r"none/api-keys: cannot be written: No such file or directory$"):
         api_keys.add(tmp_path / "none" / "api-keys", "camio")
 
@@ -143,11 +141,11 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
         *("a" * 200, "abababab" * 20, "Summer2024.Summer2024"),
     ],
 )
-def test_a_key_that_is_short_or_monotonous_is_weak(key: str) -> None:
+def test_a_short_or_repetitive_key_is_weak(key: str) -> None:
     assert key_strength.is_weak(key)
 
 
-def test_a_key_of_128_bits_drawn_by_lot_is_not_weak_however_it_is_written() -> None:
+def test_a_random_key_of_128_bits_is_not_weak_in_any_notation() -> None:
     for _ in range(1000):
         assert not key_strength.is_weak(secrets.token_hex(16))
         assert not key_strength.is_weak(secrets.token_hex(16).upper())

@@ -45,17 +45,17 @@ def test_without_a_file_everything_has_its_default() -> None:
     assert settings.rule == ()
 
 
-def test_a_file_that_was_asked_for_has_to_be_there(tmp_path: Path) -> None:
+def test_a_named_file_must_exist(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.toml: there is no such file"):
         load_config(tmp_path / "nowhere.toml", {})
 
 
-def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
+def test_refuses_a_folder_as_configuration(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
         load_config(tmp_path, {})
 
 
-def test_the_file_is_read(tmp_path: Path) -> None:
+def test_reads_the_file(tmp_path: Path) -> None:
     settings = load(
         tmp_path,
         """
@@ -78,7 +78,7 @@ def test_the_file_is_read(tmp_path: Path) -> None:
     assert settings.rule == (Rule("front*", min_probability=0.7, labels=("person",)), Rule(labels_format="event"))
 
 
-def test_settings_cannot_be_changed_afterwards() -> None:
+def test_settings_are_immutable() -> None:
     with pytest.raises(AttributeError):
         Config().hook.listen = "x"  # type: ignore[misc,assignment]  # what the test is about
 
@@ -149,9 +149,7 @@ def test_settings_cannot_be_changed_afterwards() -> None:
         ("[admin]\nlisten = '0.0.0.0:8000'", ": hook.listen and admin.listen have the same port"),
     ],
 )
-def test_an_error_names_the_file_the_line_the_key_what_was_given_and_what_is_expected(
-    tmp_path: Path, text: str, message: str
-) -> None:
+def test_an_error_names_file_line_key_given_and_expected_value(tmp_path: Path, text: str, message: str) -> None:
     assert refusal(tmp_path, text).startswith(message)
 
 
@@ -182,7 +180,7 @@ def test_an_error_names_the_file_the_line_the_key_what_was_given_and_what_is_exp
         ("[[rule]]\nmin_probability = 0,5", "line 2: not valid TOML: "),
     ],
 )
-def test_a_toml_mistake_is_shown_with_its_line_and_what_to_write(tmp_path: Path, text: str, message: str) -> None:
+def test_a_toml_error_shows_the_line_and_what_to_write(tmp_path: Path, text: str, message: str) -> None:
     for line_ends in ("\n", "\r\n"):
         path = tmp_path / "camiohookd.toml"
         path.write_bytes(text.replace("\n", line_ends).encode())
@@ -191,7 +189,7 @@ def test_a_toml_mistake_is_shown_with_its_line_and_what_to_write(tmp_path: Path,
         assert message in str(refused.value)
 
 
-def test_a_file_from_windows_notepad_is_read(tmp_path: Path) -> None:
+def test_reads_a_file_from_windows_notepad(tmp_path: Path) -> None:
     path = tmp_path / "camiohookd.toml"
     path.write_bytes(b'\xef\xbb\xbf[hook]\r\napi_keys_file = "' + str(tmp_path / "keys").encode() + b'"\r\n')
     (tmp_path / "keys").write_bytes(b"\xef\xbb\xbfcamio k-123456\r\n")
@@ -202,17 +200,17 @@ def test_a_file_from_windows_notepad_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("section", ["[log]", "[queue]\nmax_tasks = 5", "[[rule]]\ncamera = 'front'"])
-def test_a_key_at_the_end_of_the_file_is_told_its_section(tmp_path: Path, section: str) -> None:
+def test_names_the_section_of_a_setting_that_was_put_at_the_end_of_the_file(tmp_path: Path, section: str) -> None:
     refused = refusal(tmp_path, f"{section}\napi_key = '{KEY}'\n")
     assert "api_key belongs under [hook]; move this line there" in refused
     assert KEY not in refused
 
 
-def test_a_long_value_is_cut_in_the_error(tmp_path: Path) -> None:
+def test_shortens_a_long_value_in_the_error(tmp_path: Path) -> None:
     assert len(refusal(tmp_path, f"[queue]\nmax_tasks = '{'x' * 5000}'")) < 250
 
 
-def test_a_file_that_is_not_utf8_is_told_with_its_line(tmp_path: Path) -> None:
+def test_names_the_line_that_is_not_utf8(tmp_path: Path) -> None:
     path = tmp_path / "camiohookd.toml"
     path.write_bytes(b"[hook]\n# caf\xe9\n")
     with pytest.raises(ConfigError, match=r"camiohookd\.toml, line 2: not UTF-8 text"):
@@ -220,16 +218,14 @@ def test_a_file_that_is_not_utf8_is_told_with_its_line(tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
-def test_no_file_whatsoever_does_anything_else_than_load_or_be_refused(
-    tmp_path_factory: pytest.TempPathFactory, content: bytes
-) -> None:
+def test_any_file_is_loaded_or_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any.toml"
     path.write_bytes(content)
     with contextlib.suppress(ConfigError):
         assert isinstance(load_config(path, {}), Config)
 
 
-def test_every_setting_can_be_made_in_the_environment_and_wins_over_the_file(tmp_path: Path) -> None:
+def test_the_environment_overrides_every_setting_of_the_file(tmp_path: Path) -> None:
     values = {
         ("hook", "listen"): ("127.0.0.1:1234", "127.0.0.1:1234"),
         ("hook", "public_url"): ("https://hook.example.org/", "https://hook.example.org"),
@@ -285,7 +281,7 @@ def test_an_error_in_the_environment_names_the_variable(tmp_path: Path, name: st
     assert message in refused
 
 
-def test_variables_of_others_are_left_alone(tmp_path: Path) -> None:
+def test_ignores_variables_of_other_programs(tmp_path: Path) -> None:
     assert load(tmp_path, "", HOME="/", _CAMIOHOOKD_COMPLETE="bash_source", CAMIO_OAUTH_TOKEN="t") == Config()
 
 
@@ -310,7 +306,7 @@ def test_no_error_shows_the_key(tmp_path: Path, text: str) -> None:
     assert KEY not in refusal(tmp_path, text)
 
 
-def test_the_configuration_can_be_shown_without_the_key(tmp_path: Path) -> None:
+def test_the_repr_of_the_configuration_hides_the_key(tmp_path: Path) -> None:
     assert KEY not in repr(load(tmp_path, f'[hook]\napi_key = "{KEY}"'))
 
 
@@ -332,11 +328,11 @@ def test_without_a_key_the_error_names_the_file_and_says_how_to_make_one(tmp_pat
     assert "CAMIOHOOKD_HOOK_API_KEY" in message
 
 
-def test_the_key_of_the_configuration_is_named_default(tmp_path: Path) -> None:
+def test_names_the_key_of_the_configuration_default(tmp_path: Path) -> None:
     assert keys(tmp_path, f'[hook]\napi_key = "{KEY}"') == {"default": KEY}
 
 
-def test_keys_of_the_file_go_by_their_names(tmp_path: Path) -> None:
+def test_keys_in_the_file_have_their_names(tmp_path: Path) -> None:
     assert keys(tmp_path, file="# ours\n\nfront  k-123456\n\told k.~_7890  # until May\n") == {
         "front": "k-123456",
         "old": "k.~_7890",
@@ -344,7 +340,7 @@ def test_keys_of_the_file_go_by_their_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["short12", "with/slash", "percent%20", "space space", "ümlautkey", "x" * 257])
-def test_a_key_that_cannot_stand_in_a_url_is_refused_with_its_place_and_not_shown(tmp_path: Path, key: str) -> None:
+def test_refuses_a_key_that_does_not_fit_a_url_and_names_its_place_without_showing_it(tmp_path: Path, key: str) -> None:
     what = "given a value (not shown), expected 8 to 256 letters, digits or -._~"
     assert refusal(tmp_path, f'[hook]\napi_key = "{key}"') == f", line 2: hook.api_key: {what}"
     in_environment = refusal(tmp_path, CAMIOHOOKD_HOOK_API_KEY=key)
@@ -362,7 +358,7 @@ def test_a_key_that_cannot_stand_in_a_url_is_refused_with_its_place_and_not_show
         ("# none\n", "hook.api_key is not set"),
     ],
 )
-def test_a_bad_file_of_keys_is_told_with_its_line_and_without_the_key(
+def test_reports_the_line_of_a_malformed_key_file_without_showing_the_key(
     tmp_path: Path, file: str | bytes, message: str
 ) -> None:
     with pytest.raises(ConfigError) as refused:
@@ -371,7 +367,7 @@ def test_a_bad_file_of_keys_is_told_with_its_line_and_without_the_key(
     assert KEY not in str(refused.value)
 
 
-def test_a_missing_file_of_keys_is_an_error_that_says_where_it_is_named(tmp_path: Path) -> None:
+def test_a_missing_key_file_is_an_error_that_names_the_setting(tmp_path: Path) -> None:
     missing = f"{tmp_path}/no-keys"
     with pytest.raises(ConfigError) as in_file:
         keys(tmp_path, f'[hook]\napi_keys_file = "{missing}"')
@@ -382,34 +378,34 @@ def test_a_missing_file_of_keys_is_an_error_that_says_where_it_is_named(tmp_path
     assert str(in_environment.value) == f"CAMIOHOOKD_HOOK_API_KEYS_FILE (in the environment): {what}"
 
 
-def test_without_a_setting_the_file_of_keys_is_the_one_beside_the_settings(tmp_path: Path) -> None:
+def test_the_default_key_file_is_beside_the_settings(tmp_path: Path) -> None:
     (tmp_path / "api-keys").write_text("camio k-123456\n")
     assert keys(tmp_path) == {"camio": "k-123456"}
     assert keys(tmp_path, f'[hook]\napi_key = "{KEY}"') == {"default": KEY, "camio": "k-123456"}
 
 
-def test_a_name_stands_for_one_key(tmp_path: Path) -> None:
+def test_refuses_two_keys_with_one_name(tmp_path: Path) -> None:
     (tmp_path / "api-keys").write_text("default k-123456\n")
     with pytest.raises(ConfigError, match='duplicate key name "default": it is the name of hook'):
         keys(tmp_path, f'[hook]\napi_key = "{KEY}"')
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "[::1]", "localhost"])
-def test_the_status_pages_are_on_this_machine(tmp_path: Path, host: str) -> None:
+def test_the_status_pages_listen_on_the_loopback(tmp_path: Path, host: str) -> None:
     assert load(tmp_path, f'[admin]\nlisten = "{host}:8001"').admin.listen == f"{host}:8001"
 
 
 @pytest.mark.parametrize(
     "host", ["0.0.0.0", "[::]", "192.168.1.2", "[fd00::1]", "box.example.org", "127.0.0.1.evil.org"]
 )
-def test_status_pages_for_others_take_a_certificate_or_consent(tmp_path: Path, host: str) -> None:
+def test_status_pages_for_other_machines_need_a_certificate_or_consent(tmp_path: Path, host: str) -> None:
     listen = f'[admin]\nlisten = "{host}:8001"\n'
     assert "would send the password by plain http" in refusal(tmp_path, listen)
     assert load(tmp_path, f"{listen}insecure = true").admin.insecure
     assert load(tmp_path, f'{listen}tls_cert = "cert.pem"').admin.tls_cert == "cert.pem"
 
 
-def test_the_folders_are_those_that_systemd_gives() -> None:
+def test_uses_the_folders_that_systemd_names() -> None:
     given = {"STATE_DIRECTORY": "/s", "RUNTIME_DIRECTORY": "/r"}
     assert (paths.state_dir(given), paths.runtime_dir(given)) == (Path("/s"), Path("/r"))
     assert paths.runtime_dir({"STATE_DIRECTORY": "/s"}) == Path("/s")
@@ -418,7 +414,7 @@ def test_the_folders_are_those_that_systemd_gives() -> None:
     assert paths.config_file({}) == Path("/etc/camiohookd/camiohookd.toml")
 
 
-def test_a_command_outside_the_service_looks_for_the_daemon_where_the_service_has_it(
+def test_a_command_outside_the_service_uses_the_services_folders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(paths, "DEFAULT_RUNTIME_DIR", tmp_path / "run")
@@ -428,6 +424,6 @@ def test_a_command_outside_the_service_looks_for_the_daemon_where_the_service_ha
     assert paths.runtime_dir({"STATE_DIRECTORY": "/s"}) == Path("/s")
 
 
-def test_the_file_in_the_folder_that_systemd_gives_is_read_where_none_is_named(tmp_path: Path) -> None:
+def test_reads_the_file_in_the_folder_that_systemd_names_by_default(tmp_path: Path) -> None:
     (tmp_path / "camiohookd.toml").write_text("[queue]\nmax_tasks = 5\n")
     assert load_config(None, {"CONFIGURATION_DIRECTORY": str(tmp_path)}).queue.max_tasks == 5

@@ -17,13 +17,13 @@ def uncommented() -> str:
     return re.sub(r"^#(?=\S)", "", reference.example_config(), flags=re.MULTILINE)
 
 
-def test_the_example_as_it_is_changes_nothing(tmp_path: Path) -> None:
+def test_the_unchanged_example_sets_nothing(tmp_path: Path) -> None:
     path = tmp_path / "example.toml"
     path.write_text(reference.example_config())
     assert load_config(path, {}) == Config()
 
 
-def test_the_example_with_nothing_commented_out_is_every_default_again(tmp_path: Path) -> None:
+def test_the_uncommented_example_equals_all_defaults(tmp_path: Path) -> None:
     path = tmp_path / "example.toml"
     path.write_text(uncommented())
     zone = Zone("drive", ((0.1, 0.5), (0.9, 0.5), (1.0, 1.0), (0.0, 1.0)))
@@ -47,6 +47,6 @@ def test_the_packaged_file_is_the_example() -> None:
     assert (ROOT / "debian/camiohookd.toml").read_text() == reference.example_config(), ADVICE
 
 
-def test_the_readme_holds_the_table() -> None:
+def test_the_page_contains_the_table() -> None:
     readme = (ROOT / "docs/configure.md").read_text()
     assert readme == reference.with_table(readme), ADVICE

@@ -20,7 +20,7 @@ from camiohookd.errors import ConfigError
         (("rule.zone", "", 1, 1), ", line 10: rule.zone"),
     ],
 )
-def test_a_key_is_told_with_its_line_if_it_has_one(
+def test_names_the_line_of_a_key_if_known(
     tmp_path: Path, place: tuple[str] | tuple[str, str] | tuple[str, str, int] | tuple[str, str, int, int], where: str
 ) -> None:
     path = tmp_path / "a.toml"
@@ -31,7 +31,7 @@ def test_a_key_is_told_with_its_line_if_it_has_one(
     assert toml_file.read(path, required=True).where(*place) == f"{path}{where}"
 
 
-def test_a_file_that_is_not_there_is_empty_unless_it_is_required(tmp_path: Path) -> None:
+def test_a_missing_file_is_empty_unless_it_is_required(tmp_path: Path) -> None:
     path = tmp_path / "absent.toml"
     assert toml_file.read(path, required=False) == (path, "", {})
     with pytest.raises(ConfigError, match="there is no such file"):

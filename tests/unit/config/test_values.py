@@ -9,14 +9,14 @@ from camiohookd.config.values import Address, AllowedHost, ApiKey, ByteSize, Dur
     ("written", "seconds"),
     [("30s", 30), ("10min", 600), ("24h", 86400), ("14d", 1209600), ("1.5 h", 5400), (2, 2), (0.5, 0.5), ("7", 7)],
 )
-def test_a_duration_is_seconds_however_it_is_written(written: object, seconds: float) -> None:
+def test_reads_a_duration_in_every_notation_as_seconds(written: object, seconds: float) -> None:
     assert Duration(written) == seconds
 
 
 @pytest.mark.parametrize(
     "written", ["", "s", "10 years", "-5s", 0, -1, True, None, float("nan"), float("inf"), "1e3", "9999d", "٣s", [1]]
 )
-def test_a_duration_that_makes_no_sense_is_refused(written: object) -> None:
+def test_refuses_a_malformed_duration(written: object) -> None:
     with pytest.raises(ValueError, match=r"."):
         Duration(written)
 
@@ -32,31 +32,31 @@ def test_a_duration_that_makes_no_sense_is_refused(written: object) -> None:
         ("1.5 GB", 1_500_000_000),
     ],
 )
-def test_a_size_is_bytes_however_it_is_written(written: object, size: int) -> None:
+def test_reads_a_size_in_every_notation_as_bytes(written: object, size: int) -> None:
     assert ByteSize(written) == size
 
 
 @pytest.mark.parametrize(
     "written", ["", "MB", "1 mb", -1, 0.5, True, float("inf"), float("nan"), "0.1 B", "1 TB", 1e30]
 )
-def test_a_size_that_makes_no_sense_is_refused(written: object) -> None:
+def test_refuses_a_malformed_size(written: object) -> None:
     with pytest.raises(ValueError, match=r"."):
         ByteSize(written)
 
 
-def test_only_a_size_whose_zero_means_something_may_be_zero() -> None:
+def test_allows_zero_only_for_sizes_where_it_has_a_meaning() -> None:
     assert OptionalByteSize(0) == 0
     with pytest.raises(ValueError, match="out of range"):
         ByteSize(0)
 
 
 @given(st.integers(1, 1 << 59))
-def test_a_size_survives_being_written_and_read_again(size: int) -> None:
+def test_a_size_is_the_same_after_writing_and_reading(size: int) -> None:
     assert ByteSize(ByteSize(size).as_toml().strip('"')) == size
 
 
 @given(st.integers(1, 10**8))
-def test_a_duration_survives_being_written_and_read_again(seconds: int) -> None:
+def test_a_duration_is_the_same_after_writing_and_reading(seconds: int) -> None:
     assert Duration(Duration(seconds).as_toml().strip('"')) == float(seconds)
 
 
@@ -73,7 +73,7 @@ def test_an_address_is_a_host_and_a_port(written: str, host: str, port: int) -> 
 @pytest.mark.parametrize(
     "written", ["8000", ":8000", "::1:80", "host:", "host:65536", "a b:1", "host:٣", 8000, "[x]:1"]
 )
-def test_an_address_without_a_host_or_a_port_is_refused(written: object) -> None:
+def test_refuses_an_address_without_host_or_port(written: object) -> None:
     with pytest.raises(ValueError, match=r"."):
         Address(written)
 
@@ -88,19 +88,19 @@ def test_an_address_without_a_host_or_a_port_is_refused(written: object) -> None
         ("http://[::1]:9000", "http://[::1]:9000"),
     ],
 )
-def test_a_host_that_may_be_called_is_a_name_a_pattern_or_an_origin(written: str, read: str) -> None:
+def test_an_allowed_host_is_a_name_a_pattern_or_an_origin(written: str, read: str) -> None:
     assert AllowedHost(written) == read
 
 
 @pytest.mark.parametrize(
     "written", ["", "*", "*.", "a/b", "http://a/b", "ftp://a", "http://u:p@a", "a*b", "http://a:0", 1]
 )
-def test_a_host_that_may_mean_something_else_is_refused(written: object) -> None:
+def test_refuses_an_ambiguous_host(written: object) -> None:
     with pytest.raises(ValueError, match=r"."):
         AllowedHost(written)
 
 
-def test_a_secret_does_not_show_itself_in_a_repr() -> None:
+def test_a_repr_hides_a_secret() -> None:
     assert "hush" not in repr([ApiKey("hush-hush")])
     assert ApiKey("hush-hush") == "hush-hush"
 
@@ -114,11 +114,11 @@ def test_a_secret_does_not_show_itself_in_a_repr() -> None:
         ("::1", "::1/128"),
     ],
 )
-def test_a_network_is_an_address_or_all_with_the_same_first_bits(written: str, read: str) -> None:
+def test_a_network_is_one_address_or_a_prefix(written: str, read: str) -> None:
     assert Network(written) == read
 
 
 @pytest.mark.parametrize("written", ["", "proxy.lan", "10.0.0.1/8", "10.0.0.0/33", "fe80::1%eth0/64x", "0x7f.1", 10])
-def test_what_is_no_network_is_refused(written: object) -> None:
+def test_refuses_a_malformed_network(written: object) -> None:
     with pytest.raises(ValueError, match=r"."):
         Network(written)

@@ -1,4 +1,4 @@
-"""What the heartbeat tells systemd and the log."""
+"""The notices to systemd and the log lines of the heartbeat."""
 
 import asyncio
 import logging
@@ -51,7 +51,7 @@ def test_sends_no_sign_of_life_while_something_is_stuck_and_logs_it_once(
     assert [record.getMessage().split(";")[0] for record in told] == ["a picture takes 99 s", "a picture takes 61 s"]
 
 
-def test_the_status_says_why_it_is_not_ready_and_the_log_says_when_that_changes(
+def test_the_status_names_the_reason_for_not_ready_and_the_log_records_changes(
     notices: socket.socket, caplog: pytest.LogCaptureFixture
 ) -> None:
     reasons: list[str | None] = ["199 MB free", "198 MB free", None, None]

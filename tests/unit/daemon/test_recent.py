@@ -6,7 +6,7 @@ from camiohookd.status import Spread
 from tests.support.occurrences import labelled
 
 
-def test_no_samples_have_no_spread() -> None:
+def test_without_samples_there_is_no_spread() -> None:
     assert Samples().spread() is None
 
 
@@ -34,7 +34,7 @@ def test_only_the_last_samples_count() -> None:
     assert samples.spread() == Spread(SAMPLES, 1.0, 1.0)
 
 
-def test_the_last_hour_forgets_what_is_older() -> None:
+def test_the_last_hour_drops_older_events() -> None:
     now = 100_000.0
     hour = LastHour(lambda: now)
     for _ in range(3):

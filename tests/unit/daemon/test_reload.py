@@ -21,7 +21,7 @@ from tests.support.certificates import make_certificate
 NOTHING = Setup(Config(), {}, None)
 
 
-def test_a_certificate_that_ends_soon_is_warned_of_every_day(
+def test_warns_daily_of_a_certificate_that_expires_soon(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(reload, "_DAY", 0.01)
@@ -37,7 +37,7 @@ def test_a_certificate_that_ends_soon_is_warned_of_every_day(
     assert caplog.text.count("expires in 4 days") > 1
 
 
-def test_whatever_goes_wrong_in_a_reload_the_next_one_is_done(caplog: pytest.LogCaptureFixture) -> None:
+def test_reloads_again_after_any_error_in_a_reload(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     used: list[Setup] = []
     results: Iterator[RuntimeError | Setup] = iter([RuntimeError("the cause"), NOTHING])
@@ -60,7 +60,7 @@ def test_whatever_goes_wrong_in_a_reload_the_next_one_is_done(caplog: pytest.Log
     assert "reloaded: 0 rules" in caplog.text
 
 
-def test_only_what_cannot_be_changed_while_it_runs_needs_a_restart() -> None:
+def test_only_settings_that_cannot_change_at_run_time_need_a_restart() -> None:
     old = Config()
     at_once = Config(
         log=LogSettings(level="debug"),
@@ -75,7 +75,7 @@ def test_only_what_cannot_be_changed_while_it_runs_needs_a_restart() -> None:
     ]
 
 
-def test_a_start_warns_of_weak_keys_and_of_a_certificate_that_ends(
+def test_a_start_warns_of_weak_keys_and_of_a_certificate_that_expires(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     loaded = tls.load(*map(str, make_certificate(tmp_path, days=1)))

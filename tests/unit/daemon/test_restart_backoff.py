@@ -25,7 +25,7 @@ def starts(folder: Path, number: int, environ: dict[str, str] = WATCHED) -> list
     return waited
 
 
-def test_the_wait_is_none_at_first_and_grows_up_to_a_minute() -> None:
+def test_the_wait_is_zero_at_first_and_grows_up_to_a_minute() -> None:
     assert [pause_after(crashes) for crashes in range(12)] == [0, 0, 0, 0, 0, 0, 5, 10, 20, 40, 60, 60]
     assert pause_after(10**9) == 60
 

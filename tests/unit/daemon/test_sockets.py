@@ -1,4 +1,4 @@
-"""Listening sockets that outlive the process: what is handed to systemd, and taken over from it."""
+"""Listening sockets that outlive the process: pass them to systemd, and take them over from it."""
 
 import os
 import socket
@@ -68,7 +68,7 @@ def environ(notices: socket.socket) -> dict[str, str]:
 
 
 def start_taker(address: str, kept: list[socket.socket], notices: socket.socket) -> "subprocess.Popen[str]":
-    """A process that is handed `kept` as systemd would, as the files 3, 4, ..."""
+    """Start a process that inherits `kept` as descriptors 3, 4, ..., as from systemd."""
     numbers = [each.fileno() for each in kept]
     moves = " ".join(f"{3 + nth}<&{number}" for nth, number in enumerate(numbers))
     return subprocess.Popen(
@@ -80,7 +80,7 @@ def start_taker(address: str, kept: list[socket.socket], notices: socket.socket)
     )
 
 
-def test_what_is_newly_bound_is_handed_over_to_be_kept(notices: socket.socket) -> None:
+def test_passes_new_sockets_to_systemd_to_keep(notices: socket.socket) -> None:
     address = Address(f"127.0.0.1:{free_port()}")
     (bound,) = Sockets(environ(notices)).listen("hook", address, "hook.listen")
     message, (kept,) = received(notices)
@@ -90,11 +90,11 @@ def test_what_is_newly_bound_is_handed_over_to_be_kept(notices: socket.socket) -
     kept.close()
 
 
-def test_who_connects_between_two_runs_is_served_by_the_second(notices: socket.socket) -> None:
+def test_serves_a_connection_made_between_two_runs_in_the_second(notices: socket.socket) -> None:
     address = Address(f"127.0.0.1:{free_port()}")
     (bound,) = Sockets(environ(notices)).listen("hook", address, "hook.listen")
     _, kept = received(notices)
-    bound.close()  # the first run has ended, however it did
+    bound.close()  # the first run has ended in any way
     with (
         socket.create_connection((address.host, address.port), timeout=10) as client,
         start_taker(address, kept, notices) as taker,
@@ -105,7 +105,7 @@ def test_who_connects_between_two_runs_is_served_by_the_second(notices: socket.s
     kept[0].close()
 
 
-def test_what_was_kept_for_another_address_is_let_go_and_a_new_one_bound(notices: socket.socket) -> None:
+def test_replaces_a_kept_socket_of_another_address(notices: socket.socket) -> None:
     old, new = Address(f"127.0.0.1:{free_port()}"), Address(f"127.0.0.1:{free_port()}")
     (bound,) = Sockets(environ(notices)).listen("hook", old, "hook.listen")
     _, kept = received(notices)
@@ -124,7 +124,7 @@ def test_what_was_kept_for_another_address_is_let_go_and_a_new_one_bound(notices
         socket.create_connection((old.host, old.port), timeout=10)
 
 
-def test_what_is_meant_for_another_process_is_not_touched(notices: socket.socket) -> None:
+def test_ignores_sockets_for_another_process(notices: socket.socket) -> None:
     meant = environ(notices) | {"LISTEN_PID": "1", "LISTEN_FDS": "1", "LISTEN_FDNAMES": "hook"}
     (bound,) = Sockets(meant).listen("hook", Address("127.0.0.1:0"), "hook.listen")
     message, (copy,) = received(notices)

@@ -1,6 +1,6 @@
-"""Answers as servers should not give them: interim, unsolicited, half, too long, with a doubtful length.
+"""Malformed and unusual answers: interim, unsolicited, incomplete, too long, with an ambiguous length.
 
-Each is sent by a real server; what counts is the outcome, and whether the connection is used again.
+A real server sends each. The tests check the outcome, and whether the connection is used again.
 """
 
 import fcntl
@@ -31,7 +31,7 @@ PATIENCE = 30.0
 
 @pytest.fixture(params=["http", "https"])
 def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[Script], tuple[Peer, Sender]]]:
-    """Start a server with a script, and a sender that trusts it; once in plain text, once over TLS."""
+    """Yield a function that starts a server with a script, and a sender that trusts it; with and without TLS."""
     pair = make_certificate(tmp_path) if request.param == "https" else None
     with ExitStack() as opened:
 
@@ -99,7 +99,7 @@ def test_gives_up_after_a_number_of_interim_answers(start: Callable[[Script], tu
     assert peer.connections == 2
 
 
-def test_an_interim_answer_alone_is_no_answer(start: Callable[[Script], tuple[Peer, Sender]]) -> None:
+def test_an_interim_answer_alone_is_not_an_answer(start: Callable[[Script], tuple[Peer, Sender]]) -> None:
     def script(connection: socket.socket) -> None:
         connection.sendall(HINTS)
         connection.shutdown(socket.SHUT_RDWR)
@@ -109,7 +109,7 @@ def test_an_interim_answer_alone_is_no_answer(start: Callable[[Script], tuple[Pe
     assert (outcome.kind, outcome.status) == (OutcomeKind.TRANSIENT, None)
 
 
-# Bytes that nobody asked for
+# Unsolicited bytes
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def wait_until_received(connection: socket.socket) -> None:
         threading.Event().wait(0.01)
 
 
-# Half answers
+# Incomplete answers
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def wait_until_received(connection: socket.socket) -> None:
     [b"HTTP/1.1 200", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n", HINTS[:-2],
      HINTS + b"HTTP/1.1 200 OK\r\n"],
 )  # fmt: skip
-def test_an_answer_whose_head_breaks_off_is_no_answer(
+def test_an_answer_cut_off_in_its_head_is_transient(
     half: bytes, start: Callable[[Script], tuple[Peer, Sender]]
 ) -> None:
     def script(connection: socket.socket) -> None:
@@ -194,9 +194,7 @@ def test_an_answer_whose_head_breaks_off_is_no_answer(
     [b"Content-Length: 10\r\n\r\nabc", b"Transfer-Encoding: chunked\r\n\r\n5\r\nhel", b"\r\nabc",
      b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n"],
 )  # fmt: skip
-def test_an_answer_whose_body_breaks_off_counts_for_its_status(
-    half: bytes, start: Callable[[Script], tuple[Peer, Sender]]
-) -> None:
+def test_the_status_counts_if_the_body_is_cut_off(half: bytes, start: Callable[[Script], tuple[Peer, Sender]]) -> None:
     def script(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\n" + half)
         connection.shutdown(socket.SHUT_RDWR)
@@ -206,7 +204,7 @@ def test_an_answer_whose_body_breaks_off_counts_for_its_status(
     assert peer.connections == 2
 
 
-# Doubtful lengths
+# Ambiguous lengths
 
 
 @pytest.mark.parametrize("status", [200, 503, 403])
@@ -218,7 +216,7 @@ def test_an_answer_whose_body_breaks_off_counts_for_its_status(
      "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "Content-Length: " + "9" * 5000, "No colon here",
      ": no name", "Content-Length : 0", "Content-Length: \u0665"],
 )  # fmt: skip
-def test_a_doubtful_length_leaves_the_status_as_it_is_and_the_connection_is_not_used_again(
+def test_with_an_ambiguous_length_the_status_counts_and_the_connection_is_not_reused(
     status: int, headers: str, start: Callable[[Script], tuple[Peer, Sender]]
 ) -> None:
     def script(connection: socket.socket) -> None:
@@ -258,7 +256,7 @@ def test_a_wrong_chunk_size_ends_the_body_and_the_status_counts(
     assert peer.connections == 2
 
 
-# What is not HTTP at all
+# Bytes that are not HTTP
 
 
 @pytest.mark.parametrize(
@@ -269,7 +267,7 @@ def test_a_wrong_chunk_size_ends_the_body_and_the_status_counts(
      b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\n\r\n", b"x" * 70_000],
     ids=range(10),
 )  # fmt: skip
-def test_nothing_that_a_server_sends_is_a_judgement_on_the_url(
+def test_nothing_that_a_server_sends_makes_the_url_final(
     nonsense: bytes, start: Callable[[Script], tuple[Peer, Sender]]
 ) -> None:
     def script(connection: socket.socket) -> None:

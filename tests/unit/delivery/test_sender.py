@@ -38,7 +38,7 @@ def sender() -> Iterator[Sender]:
 
 
 def listed(url: str) -> Target:
-    """`url`, allowed as an origin in full."""
+    """Return the target `url`, whose full origin is allowed."""
     return AllowList([origin(url)]).check(url)
 
 
@@ -220,7 +220,7 @@ def test_reads_only_the_beginning_of_a_huge_answer(
 
     assert sender.deliver(listed(peer(script).url), b"{}").kind is kind
     assert hung_up.wait(30)
-    assert sent < 50_000_000  # the socket's buffers on both sides hold some
+    assert sent < 50_000_000  # some bytes are in the sockets' buffers
 
 
 @pytest.mark.parametrize(

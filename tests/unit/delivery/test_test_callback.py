@@ -1,4 +1,4 @@
-"""The origin that the owner's doctor may have labels sent to for a moment."""
+"""The origin to which the owner's `doctor` command may have labels sent for a short time."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from camiohookd.errors import CallbackNotAllowed, PrivateCallback
 TEST = "http://127.0.0.1:9000"
 
 
-def test_labels_may_go_to_that_origin_and_to_no_other() -> None:
+def test_allows_only_that_origin() -> None:
     allowed = AllowList(["camio.com"])
     with pytest.raises(PrivateCallback):
         allowed.check(f"{TEST}/callback")
@@ -20,7 +20,7 @@ def test_labels_may_go_to_that_origin_and_to_no_other() -> None:
             allowed.check(other)
 
 
-def test_it_ends() -> None:
+def test_expires() -> None:
     allowed = AllowList(["camio.com"])
     allowed.allow_for_a_test(TEST, 0.0)
     with pytest.raises(PrivateCallback):
@@ -35,6 +35,6 @@ def test_a_reload_does_not_end_it() -> None:
 
 
 @pytest.mark.parametrize("origin", ["http://192.168.1.2:9000", "https://camio.com", "http://example.org", "nonsense"])
-def test_no_other_machine_may_be_named(origin: str) -> None:
+def test_refuses_another_machine(origin: str) -> None:
     with pytest.raises(CallbackNotAllowed):
         AllowList(["camio.com"]).allow_for_a_test(origin, 60.0)

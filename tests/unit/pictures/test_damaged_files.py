@@ -1,4 +1,4 @@
-"""Files that viewers show are decoded; what is refused is named, in this program's own words."""
+"""Decode every file that viewers show, and give a reason in this program's own words for the others."""
 
 import io
 import random
@@ -50,7 +50,7 @@ def test_labels_the_cat_in_each_damaged_file(labeler: OnnxLabeler, path: Path) -
     assert labeler.detect(decoded)[0].label == "cat"
 
 
-def test_says_how_much_of_a_cut_picture_is_there() -> None:
+def test_reports_how_much_of_a_cut_picture_is_left() -> None:
     [tenth_lost] = [path for path in CASES if path.name.startswith("a3")]
     assert decode(tenth_lost.read_bytes(), ALL, SIZE).incomplete == "incomplete: 78 % of it"
     [only_the_end_lost] = [path for path in CASES if path.name.startswith("a1")]
@@ -82,13 +82,13 @@ def test_reports_rows_that_agree_with_the_pixels() -> None:
     assert ImageChops.difference(whole.crop(below), cut.image.crop(below)).getbbox() is not None
 
 
-def test_refuses_a_picture_of_which_less_than_half_is_there() -> None:
+def test_refuses_a_picture_with_less_than_half_of_its_rows() -> None:
     data = encoded(Image.open(SAMPLES[0]), quality=90)
     with pytest.raises(PictureError, match=r"^the picture is cut off: only [1-4]\d % of it is there$"):
         decode(data[: len(data) * 2 // 5], ALL, SIZE)
 
 
-def test_takes_a_progressive_picture_with_all_rows_in_less_detail() -> None:
+def test_accepts_a_progressive_picture_with_all_rows_in_less_detail() -> None:
     data = encoded(Image.open(SAMPLES[0]).resize((600, 400)), progressive=True, quality=90)
     second_scan = data.index(b"\xff\xda", data.index(b"\xff\xda") + 2)
     assert decode(data[: second_scan + 60], ALL, SIZE).incomplete == "incomplete: 100 % of it, in less detail"
@@ -97,8 +97,8 @@ def test_takes_a_progressive_picture_with_all_rows_in_less_detail() -> None:
         decode(data[: first_scan + (second_scan - first_scan) // 4], ALL, SIZE)
 
 
-def test_is_tolerant_for_that_picture_alone() -> None:
-    """Other users of Pillow in the process, in other threads too, see no difference."""
+def test_tolerance_applies_to_that_picture_only() -> None:
+    """Other uses of Pillow in the process, also in other threads, are not affected."""
     data = encoded(Image.open(SAMPLES[0]), quality=85)
     strict: list[bool] = []
     stop = threading.Event()
@@ -140,14 +140,14 @@ CONTENTS = {
 
 @pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
 @pytest.mark.parametrize("marker", [*range(0xE0, 0xF0), 0xFE], ids=lambda marker: f"{marker:x}")
-def test_a_metadata_segment_cut_anywhere_does_not_cost_the_picture(marker: int, content: bytes) -> None:
+def test_decodes_a_picture_with_a_metadata_segment_cut_anywhere(marker: int, content: bytes) -> None:
     for length in range(len(content) + 1):
         segment = bytes([0xFF, marker]) + struct.pack(">H", 2 + length) + content[:length]
         for data in (PLAIN[:2] + segment + PLAIN[2:], PLAIN[:2] + segment + PLAIN[20:]):  # beside and instead of JFIF
             assert shows_the_same(decode(data, ALL, SIZE)), (length, data[:64])
 
 
-def test_a_segment_with_an_impossible_length_does_not_cost_the_picture() -> None:
+def test_decodes_a_picture_with_an_impossible_segment_length() -> None:
     for length in (0, 1):
         data = PLAIN[:2] + b"\xff\xe5" + struct.pack(">H", length) + PLAIN[2:]
         assert shows_the_same(decode(data, ALL, SIZE))
@@ -172,7 +172,7 @@ def test_gives_own_code_a_file_that_plain_pillow_reads() -> None:
             assert image.size == (330, 220)
 
 
-def test_hands_on_a_sound_file_unchanged() -> None:
+def test_passes_an_undamaged_file_on_unchanged() -> None:
     assert decode(PLAIN, ALL, SIZE).file == PLAIN
 
 
@@ -226,7 +226,7 @@ OWN_WORDS = re.compile(
 )
 
 
-def test_no_text_of_the_decoder_reaches_an_owner_wherever_a_file_is_cut_or_changed() -> None:
+def test_never_shows_the_decoders_own_messages_for_a_damaged_file() -> None:
     noise = Image.frombytes("RGB", (24, 24), random.Random(1).randbytes(3 * 24 * 24))
     files = [interlaced_png(24)] + [encoded(noise, kind) for kind in ("PNG", "WEBP", "JPEG")]
     files += [encoded(noise, progressive=True), encoded(noise.quantize(16), "PNG")]
@@ -269,7 +269,7 @@ def test_no_text_of_the_decoder_reaches_an_owner_wherever_a_file_is_cut_or_chang
         (b"/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAgGBg", "base64 text (the picture was encoded twice)"),
     ],
 )
-def test_names_what_is_no_picture(data: bytes, kind: str) -> None:
+def test_names_the_kind_of_a_file_that_is_not_a_picture(data: bytes, kind: str) -> None:
     with pytest.raises(PictureError) as refused:
         decode(data, PictureLimits(), SIZE)
     assert str(refused.value) == f"the file is not a JPEG picture but {kind}"

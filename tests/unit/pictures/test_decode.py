@@ -1,4 +1,4 @@
-"""Bytes in, upright RGB pixels out, or a `PictureError` that says why not."""
+"""Decode bytes to upright RGB pixels, or raise a `PictureError` with the reason."""
 
 import io
 import random
@@ -37,7 +37,7 @@ def noise(width: int, height: int) -> Image.Image:
 
 
 def corners(image: Image.Image) -> str:
-    """The names of the colours near the corners: top left, top right, bottom left, bottom right."""
+    """Return the names of the colours near the corners: top left, top right, bottom left, bottom right."""
     right, bottom = image.width - 4, image.height - 4
     return "".join(
         name_of(np.asarray(image)[y, x] > 127) for x, y in ((4, 4), (right, 4), (4, bottom), (right, bottom))
@@ -51,7 +51,7 @@ def name_of(channels: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> str:
 
 
 def four_colours(width: int, height: int) -> Image.Image:
-    """Red at the top left, then green, below them blue and white."""
+    """Return a picture: red and green at the top, blue and white at the bottom."""
     image = Image.new("RGB", (width, height), "white")
     image.paste((255, 0, 0), (0, 0, width // 2, height // 2))
     image.paste((0, 255, 0), (width // 2, 0, width, height // 2))
@@ -59,7 +59,7 @@ def four_colours(width: int, height: int) -> Image.Image:
     return image
 
 
-def test_a_small_jpeg_comes_out_in_its_own_size() -> None:
+def test_decodes_a_small_jpeg_in_its_own_size() -> None:
     picture = decode(encoded(noise(120, 80)), PictureLimits(), SIZE)
     assert (picture.image.size, picture.image.mode) == ((120, 80), "RGB")
     assert (picture.width, picture.height) == (120, 80)
@@ -104,7 +104,7 @@ def test_scales_a_turned_picture_for_its_displayed_sides(size: tuple[int, int], 
         (6, "BRWG"),  # right, top
         (7, "WGBR"),  # right, bottom
         (8, "GWRB"),  # left, bottom
-        (0, "RGBW"),  # of no meaning
+        (0, "RGBW"),  # invalid: ignored
         (9, "RGBW"),
     ],
 )
@@ -118,7 +118,7 @@ def test_turns_the_picture_upright_for_every_exif_orientation(
     assert (picture.width, picture.height) == ((80, 120) if orientation in (5, 6, 7, 8) else (120, 80))
 
 
-def test_damaged_exif_does_not_cost_the_picture() -> None:
+def test_decodes_a_picture_with_damaged_exif() -> None:
     data = encoded(four_colours(120, 80), exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12garbage")
     assert corners(decode(data, PictureLimits(), SIZE).image) == "RGBW"
 
@@ -148,7 +148,7 @@ def test_16_bit_grey_keeps_its_shades() -> None:
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "WEBP"])
-def test_of_an_animation_the_first_frame_is_used(file_format: str) -> None:
+def test_uses_the_first_frame_of_an_animation(file_format: str) -> None:
     data = encoded(
         four_colours(64, 64), file_format, save_all=True, append_images=[Image.new("RGB", (64, 64))], lossless=True
     )
@@ -169,23 +169,23 @@ def test_of_an_animation_the_first_frame_is_used(file_format: str) -> None:
     ],
     ids=["empty", "text", "gif", "png", "webp", "no header", "cut off in the header", "cut off in the pixels"],
 )
-def test_refuses_what_is_not_a_jpeg_with_the_reason(data: bytes, reason: str) -> None:
+def test_refuses_another_format_with_the_reason(data: bytes, reason: str) -> None:
     with pytest.raises(PictureError, match=reason):
         decode(data, PictureLimits(), SIZE)
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "WEBP"])
-def test_a_cut_off_picture_of_another_format_is_refused(file_format: str) -> None:
+def test_refuses_a_cut_off_picture_of_another_format(file_format: str) -> None:
     with pytest.raises(PictureError):
         decode(encoded(noise(90, 90), file_format)[:-9000], ALL, SIZE)
 
 
-def test_too_many_bytes_are_refused_unread() -> None:
+def test_refuses_too_many_bytes_without_reading_them() -> None:
     with pytest.raises(PictureError, match="too large: 20,000,001 bytes, allowed are 20,000,000 "):
         decode(bytes(20_000_001), PictureLimits(), SIZE)
 
 
-def test_pixels_are_counted_from_the_header_before_anything_is_decoded() -> None:
+def test_counts_pixels_from_the_header_before_decoding() -> None:
     data = bytearray(encoded(Image.new("RGB", (8, 8))))
     start_of_frame = data.index(b"\xff\xc0")
     data[start_of_frame + 5 : start_of_frame + 9] = struct.pack(">HH", 65500, 65500)
@@ -193,7 +193,7 @@ def test_pixels_are_counted_from_the_header_before_anything_is_decoded() -> None
         decode(bytes(data), PictureLimits(), SIZE)
 
 
-def test_a_png_that_would_unpack_to_gigabytes_is_refused() -> None:
+def test_refuses_a_png_that_would_unpack_to_gigabytes() -> None:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
@@ -204,7 +204,7 @@ def test_a_png_that_would_unpack_to_gigabytes_is_refused() -> None:
 
 
 @pytest.mark.parametrize("pixels", [100 * 80, 100 * 80 - 1])
-def test_the_bound_itself_is_allowed(pixels: int) -> None:
+def test_allows_exactly_the_limit(pixels: int) -> None:
     data = encoded(noise(100, 80))
     if pixels >= 8000:
         assert decode(data, PictureLimits(max_pixels=pixels), SIZE).width == 100
@@ -223,10 +223,10 @@ SEEDS = [
 
 @st.composite
 def mutated(draw: st.DrawFn) -> bytes:
-    """A picture with some of its bytes replaced, cut out or put in."""
+    """Return a picture with some bytes replaced, removed or inserted."""
     data = bytearray(draw(st.sampled_from(SEEDS)))
     for _ in range(draw(st.integers(1, 6))):
-        # Damage near the start, where the structure is, as often as anywhere else.
+        # Half of the damage is near the start, which holds the structure.
         start = draw(st.one_of(st.integers(0, 200), st.integers(0, len(data))))
         end = start + draw(st.integers(0, 20))
         data[start:end] = draw(st.binary(max_size=20))

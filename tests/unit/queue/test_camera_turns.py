@@ -1,4 +1,4 @@
-"""Fairness between cameras: who waits for whom, counted in turns."""
+"""Fairness between cameras, counted in turns."""
 
 from collections import defaultdict
 from itertools import pairwise
@@ -16,7 +16,7 @@ def add(turns: CameraTurns, *task_ids: int, camera: str) -> None:
 
 
 def take(turns: CameraTurns, cameras: dict[int, str], *, newest_first: bool = False) -> int | None:
-    """Take the next id as the queue does when a task is claimed."""
+    """Take the next id as a claim does."""
     task_id = turns.next(newest_first=newest_first)
     if task_id is not None:
         turns.end_turn(cameras[task_id])
@@ -53,7 +53,7 @@ def test_an_event_that_arrives_in_another_cameras_storm_is_next(taken_before: in
 
 
 def test_new_cameras_do_not_starve_the_others() -> None:
-    """Before each turn another new camera sends its first event: the old one waits once for each that was waiting."""
+    """A new camera sends its first event before each turn. An old camera waits once for each one that waits."""
     turns, cameras = CameraTurns(), dict.fromkeys(range(1, 101), "old")
     add(turns, *cameras, camera="old")
     taken = []
@@ -86,10 +86,10 @@ actions = st.lists(
 
 @given(script=actions, fair=st.booleans())
 def test_no_camera_is_passed_more_than_once_by_another(script: list[tuple[str, object]], fair: bool) -> None:
-    """While a camera waits, no other camera gets a second turn that was not already due before it came."""
+    """While a camera waits, no other camera gets a second turn that was not due before."""
     turns, cameras = CameraTurns(fair=fair), dict[int, str]()
     waiting: dict[str, set[int]] = defaultdict(set)
-    passes: dict[tuple[str, str], int] = defaultdict(int)  # (who waits, who passed)
+    passes: dict[tuple[str, str], int] = defaultdict(int)  # (waiting camera, camera that passed it)
     for number, (what, detail) in enumerate(script):
         if what == "add":
             cameras[number] = str(detail)

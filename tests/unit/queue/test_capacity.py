@@ -1,4 +1,4 @@
-"""The bounds: what is given up before an event is refused, and what the sender is told."""
+"""The bounds of the queue: what is deleted before an event is refused, and the answer to the sender."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tests.support.fault_disk import CountingDisk
 from tests.support.queue_factory import REPLY, HandClock, accept, commit, crash, label, make_event, open_queue
 
 
-def test_one_event_too_many_is_refused_and_accepted_again_when_one_has_left(tmp_path: Path, disk: CountingDisk) -> None:
+def test_refuses_an_event_over_the_limit_and_accepts_it_after_one_has_left(tmp_path: Path, disk: CountingDisk) -> None:
     queue = open_queue(tmp_path, disk=disk, bounds=Bounds(max_tasks=2, max_bytes=10**9, min_free_bytes=0))
     task_id = label(queue, make_event(1))
     accept(queue, make_event(2))
@@ -26,7 +26,7 @@ def test_one_event_too_many_is_refused_and_accepted_again_when_one_has_left(tmp_
     assert queue.store.index.counts == {State.PENDING: 2, State.LABELLED: 0, State.DONE: 1, State.FAILED: 0}
 
 
-def test_over_max_bytes_what_waits_is_never_given_up(tmp_path: Path, disk: CountingDisk) -> None:
+def test_never_deletes_waiting_events_over_max_bytes(tmp_path: Path, disk: CountingDisk) -> None:
     queue = open_queue(tmp_path, disk=disk, bounds=Bounds(max_bytes=100_000, min_free_bytes=0))
     accepted = 0
     with pytest.raises(QueueFull):
@@ -37,9 +37,7 @@ def test_over_max_bytes_what_waits_is_never_given_up(tmp_path: Path, disk: Count
     assert all(queue.read_payload(queue.get(number)).task_id == number for number in range(1, accepted + 1))
 
 
-def test_a_disk_with_little_left_is_not_filled_up_and_takes_events_again_by_itself(
-    tmp_path: Path, disk: CountingDisk
-) -> None:
+def test_leaves_min_free_bytes_and_accepts_events_again_once_there_is_room(tmp_path: Path, disk: CountingDisk) -> None:
     queue = open_queue(tmp_path, disk=disk, bounds=Bounds(max_bytes=10**9, min_free_bytes=1_000_000))
     disk.free = 1_000_000
     with pytest.raises(QueueFull, match=r"queue\.min_free_bytes"):
@@ -94,13 +92,13 @@ def test_retry_after_follows_the_drain_rate_of_the_queue(tmp_path: Path, disk: C
 
 
 def failing(queue: TaskQueue, number: int, size: int) -> int:
-    """An event that is accepted and fails, with its pictures."""
+    """Accept an event that fails and keeps its pictures."""
     task_id = accept(queue, make_event(number, size=size))
     commit(queue, lambda q: q.fail(task_id, Cause.LABELING, "test"))
     return task_id
 
 
-def test_the_oldest_pictures_of_failed_tasks_make_room_and_no_more_than_is_needed(
+def test_deletes_the_oldest_pictures_of_failed_tasks_and_no_more_than_needed(
     tmp_path: Path, disk: CountingDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(segments, "SEGMENT_BYTES", 100_000)  # two events each
@@ -124,11 +122,11 @@ def test_the_oldest_pictures_of_failed_tasks_make_room_and_no_more_than_is_neede
 
 
 def on_disk(folder: Path) -> int:
-    """What the file system has set aside for the segments."""
+    """Return the bytes that the file system has allocated for the segments."""
     return sum(512 * path.stat().st_blocks for path in (folder / "segments").iterdir())
 
 
-def test_what_nobody_needs_makes_room_before_anything_is_given_up(
+def test_frees_unneeded_segments_before_deleting_pictures(
     tmp_path: Path, disk: CountingDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(segments, "SEGMENT_BYTES", 200_000)
@@ -152,9 +150,7 @@ def test_deleting_many_pictures_takes_one_commit(tmp_path: Path, disk: CountingD
     crash(queue)
 
 
-def test_pictures_that_share_a_segment_with_a_waiting_event_are_not_deleted_in_vain(
-    tmp_path: Path, disk: CountingDisk
-) -> None:
+def test_does_not_delete_pictures_that_share_a_segment_with_a_waiting_event(tmp_path: Path, disk: CountingDisk) -> None:
     queue = open_queue(tmp_path, disk=disk, bounds=Bounds(max_bytes=100_000, min_free_bytes=0))
     accept(queue, make_event(0))
     for number in range(1, 31):
@@ -222,7 +218,7 @@ def test_pictures_of_labelled_events_are_deleted_before_those_of_failed_ones(
     crash(queue)
 
 
-def test_without_max_bytes_the_queue_may_take_what_it_has_and_what_is_free(tmp_path: Path, disk: CountingDisk) -> None:
+def test_without_max_bytes_the_queue_may_use_its_own_and_all_free_bytes(tmp_path: Path, disk: CountingDisk) -> None:
     queue = open_queue(tmp_path, disk=disk, bounds=Bounds())
     disk.free = 3 * GB
     assert queue.capacity.max_bytes == 3 * GB + queue.store.bytes_used
@@ -231,7 +227,7 @@ def test_without_max_bytes_the_queue_may_take_what_it_has_and_what_is_free(tmp_p
 
 
 def test_a_restart_of_a_half_full_disk_does_not_lower_the_bound(tmp_path: Path, disk: CountingDisk) -> None:
-    """600 MB, of which the queue takes half: after a restart the next event was refused."""
+    """The queue takes half of 600 MB. An earlier version refused the next event after a restart."""
     disk.free = 6_000_000
     queue = open_queue(tmp_path, disk=disk, bounds=Bounds(min_free_bytes=100_000))
     for number in range(30):
@@ -258,7 +254,7 @@ def test_a_start_on_a_full_disk_refuses_until_there_is_room(tmp_path: Path, disk
     crash(queue)
 
 
-def test_it_says_beforehand_that_too_many_events_wait(tmp_path: Path, disk: CountingDisk) -> None:
+def test_reports_that_the_queue_is_full_before_reading_an_event(tmp_path: Path, disk: CountingDisk) -> None:
     queue = open_queue(tmp_path, disk=disk, bounds=Bounds(max_tasks=1, max_bytes=10**9, min_free_bytes=0))
     assert queue.refusal() is None
     accept(queue, make_event(1))

@@ -1,4 +1,4 @@
-"""The schedule of deliveries: turns of hosts, hosts that are down, order within a camera, deliveries in the air."""
+"""The schedule of deliveries: turns of hosts, hosts that are down, order within a camera, running deliveries."""
 
 from collections import Counter
 from itertools import pairwise
@@ -47,7 +47,7 @@ def test_does_not_take_a_delivery_before_it_is_due(deliveries: DeliverySchedule)
     assert deliveries.take(5.0) == 1
 
 
-def test_a_camera_has_one_delivery_in_the_air_and_delays_no_other_camera(deliveries: DeliverySchedule) -> None:
+def test_a_camera_has_one_running_delivery_and_delays_no_other_camera(deliveries: DeliverySchedule) -> None:
     add(deliveries, 1, 2)
     add(deliveries, 3, camera="back")
     assert [deliveries.take(0.0) for _ in range(3)] == [1, 3, None]
@@ -82,7 +82,7 @@ def test_a_host_that_is_down_gets_one_try_at_a_time_with_growing_pauses(deliveri
     assert deliveries.next_due(now) is None
 
 
-def test_deliveries_in_the_air_when_the_host_goes_down_count_as_one_failure(deliveries: DeliverySchedule) -> None:
+def test_deliveries_running_when_the_host_goes_down_count_as_one_failure(deliveries: DeliverySchedule) -> None:
     for camera in "abcdefgh":
         add(deliveries, ord(camera), camera=camera)
     flying = [deliveries.take(0.0) for _ in range(8)]
@@ -113,7 +113,7 @@ def test_a_host_that_is_down_delays_no_other_host(deliveries: DeliverySchedule) 
     assert [deliver(deliveries, 0.0) for _ in range(3)] == [3, 4, None]
 
 
-def test_a_delivery_planned_while_in_the_air_is_due_after_it_has_landed(deliveries: DeliverySchedule) -> None:
+def test_a_delivery_planned_while_running_is_due_after_it_has_ended(deliveries: DeliverySchedule) -> None:
     add(deliveries, 1)
     assert deliveries.take(0.0) == 1
     add(deliveries, 1)
@@ -122,7 +122,7 @@ def test_a_delivery_planned_while_in_the_air_is_due_after_it_has_landed(deliveri
     assert deliveries.take(10.0) == 1
 
 
-def test_a_try_that_was_not_made_says_nothing_about_the_host_and_is_due_again(deliveries: DeliverySchedule) -> None:
+def test_a_try_that_was_not_made_does_not_count_for_the_host_and_is_due_again(deliveries: DeliverySchedule) -> None:
     add(deliveries, 1, 2)
     assert deliveries.take(0.0) == 1
     deliveries.landed(1, 0.0, success=None)
@@ -229,7 +229,7 @@ def test_a_slow_host_delays_another_hosts_first_delivery_by_one_answer(slots: in
 
 @pytest.mark.parametrize("slots", [2, 3, 4, 8])
 def test_a_host_leaves_a_slot_to_others_that_wait(slots: int) -> None:
-    """The quick host's deliveries land at once, the slow ones never: only the quick host waits for itself."""
+    """The fast host's deliveries end at once, the slow ones never: the fast host waits only for its own deliveries."""
     deliveries, flying = DeliverySchedule(backoff), list[int]()
     host_of = dict.fromkeys(range(1, 49), "slow") | dict.fromkeys(range(100, 120), "quick")
     for task_id, host in host_of.items():
@@ -267,7 +267,7 @@ def test_remembers_a_bounded_number_of_hosts_that_are_down(
 
 
 def test_taking_a_delivery_looks_only_at_hosts_that_are_due(deliveries: DeliverySchedule) -> None:
-    """Counted in looks at hosts, not in time."""
+    """Count the hosts that are looked at, not time."""
     for number in range(2000):
         deliveries.add(number, f"host {number}", "front", 1000.0)
     deliveries.add(5000, "up", "front", 0.0)

@@ -1,4 +1,4 @@
-"""Housekeeping: what is kept how long, in what steps the rest goes, and what a disk that refuses may cost."""
+"""Housekeeping: retention times, bounded steps, and disk errors."""
 
 from pathlib import Path
 
@@ -59,7 +59,7 @@ def test_a_failed_task_is_kept_with_its_payload_for_a_week(queue: TaskQueue, clo
     assert queue.store.index.counts[State.FAILED] == 0
 
 
-def test_what_has_waited_for_longer_than_max_age_fails_as_expired(queue: TaskQueue, clock: HandClock) -> None:
+def test_fails_tasks_that_waited_longer_than_max_age_as_expired(queue: TaskQueue, clock: HandClock) -> None:
     task_id = label(queue, make_event(1))
     commit(queue, lambda q: q.deliveries.retry(task_id, "the callback said 503"))
     clock.tick(14 * DAY)
@@ -74,7 +74,7 @@ def test_what_has_waited_for_longer_than_max_age_fails_as_expired(queue: TaskQue
     assert queue.get(fresh).state is State.PENDING
 
 
-def test_a_redriven_task_has_its_whole_age_before_it(queue: TaskQueue, clock: HandClock) -> None:
+def test_a_retried_task_may_wait_max_age_again(queue: TaskQueue, clock: HandClock) -> None:
     task_id = accept(queue, make_event(1))
     clock.tick(14 * DAY + 1)
     steps_until_idle(Housekeeper(queue))
@@ -84,7 +84,7 @@ def test_a_redriven_task_has_its_whole_age_before_it(queue: TaskQueue, clock: Ha
     assert queue.get(task_id).state is State.PENDING
 
 
-def test_what_is_being_worked_on_does_not_expire(queue: TaskQueue, clock: HandClock) -> None:
+def test_does_not_expire_a_task_in_hand(queue: TaskQueue, clock: HandClock) -> None:
     task_id = accept(queue, make_event(1))
     commit(queue, lambda q: q.claim())
     clock.tick(15 * DAY)
@@ -105,7 +105,7 @@ def test_a_jump_of_the_wall_clock_expires_and_forgets_nothing(queue: TaskQueue, 
     assert queue.store.index.counts == {State.PENDING: 1, State.LABELLED: 0, State.DONE: 1, State.FAILED: 1}
 
 
-def test_more_done_and_failed_than_the_bounds_allow_are_forgotten_oldest_first(
+def test_forgets_the_oldest_done_and_failed_tasks_over_the_bounds(
     tmp_path: Path, clock: HandClock, disk: CountingDisk
 ) -> None:
     bounds = Bounds(max_bytes=10**9, min_free_bytes=0, max_done=3, max_failed=2)
@@ -119,7 +119,7 @@ def test_more_done_and_failed_than_the_bounds_allow_are_forgotten_oldest_first(
     assert sorted(map(int, queue.store.storage.documents)) == [9, 11, 12, 13, 14]
 
 
-def test_much_to_forget_is_done_in_bounded_steps(queue: TaskQueue, clock: HandClock, disk: CountingDisk) -> None:
+def test_forgets_many_tasks_in_bounded_steps(queue: TaskQueue, clock: HandClock, disk: CountingDisk) -> None:
     for number in range(1, 2 * TASKS_A_STEP + 50):
         fail(queue, number)
     clock.tick(8 * DAY)
@@ -129,7 +129,7 @@ def test_much_to_forget_is_done_in_bounded_steps(queue: TaskQueue, clock: HandCl
     assert len(queue.store.table.tinydb) == 0
 
 
-def test_a_compaction_is_done_in_bounded_steps(queue: TaskQueue, disk: CountingDisk) -> None:
+def test_compacts_in_bounded_steps(queue: TaskQueue, disk: CountingDisk) -> None:
     with queue.batch():
         for number in range(1, 20_000):
             queue.store.table.tinydb.insert({"state": "done", "digest": str(number), "ended": 0.0, "text": "x" * 200})
@@ -146,9 +146,7 @@ def test_a_compaction_is_done_in_bounded_steps(queue: TaskQueue, disk: CountingD
     assert not queue.store.storage.files.wants_compaction()
 
 
-def test_a_compaction_that_the_disk_refuses_is_tried_again_a_minute_later(
-    queue: TaskQueue, clock: HandClock, disk: CountingDisk
-) -> None:
+def test_tries_a_failed_compaction_again_a_minute_later(queue: TaskQueue, clock: HandClock, disk: CountingDisk) -> None:
     queue.store.storage.files.must_compact = True
     disk.fails = lambda call, path: OSError("full") if path.name == "queue.json.new" else None
     housekeeper = Housekeeper(queue)
@@ -160,7 +158,7 @@ def test_a_compaction_that_the_disk_refuses_is_tried_again_a_minute_later(
     assert not queue.store.storage.files.wants_compaction()
 
 
-def test_the_clock_is_noted_so_that_a_power_cut_costs_little_age(
+def test_notes_the_clock_so_that_a_power_cut_loses_little_age(
     queue: TaskQueue, clock: HandClock, tmp_path: Path
 ) -> None:
     accept(queue, make_event(1))
@@ -175,7 +173,7 @@ def test_the_clock_is_noted_so_that_a_power_cut_costs_little_age(
     crash(queue)
 
 
-def test_a_disk_that_refuses_costs_nothing_but_the_time(
+def test_a_disk_error_only_delays_the_work(
     queue: TaskQueue, clock: HandClock, disk: CountingDisk, caplog: pytest.LogCaptureFixture
 ) -> None:
     accept(queue, make_event(1))

@@ -1,4 +1,4 @@
-"""The index follows every change of the documents, and their undoing."""
+"""The index follows every change of the documents, and every undo."""
 
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ changes = st.lists(st.tuples(st.integers(1, 5), st.none() | waiting | ended), ma
 
 
 @given(script=changes)
-def test_after_any_changes_it_is_as_if_built_from_the_documents(
+def test_after_any_changes_the_index_equals_a_rebuilt_one(
     tmp_path_factory: pytest.TempPathFactory, script: list[tuple[int, Document | None]]
 ) -> None:
     folder = tmp_path_factory.mktemp("segments")
@@ -61,7 +61,7 @@ def new_index(folder: Path) -> TaskIndex:
 
 
 def facts(index: TaskIndex) -> dict[str, Any]:
-    """All that can be asked of the index."""
+    """Return all facts that the index can give."""
     due = []
     while (task_id := index._deliveries.take(0.0)) is not None:
         index._deliveries.remove(task_id)
@@ -84,5 +84,5 @@ def facts(index: TaskIndex) -> dict[str, Any]:
     ("url", "host"),
     [("https://Camio.com/x?y", "camio.com"), ("http://127.0.0.1:9000/cb", "127.0.0.1:9000"), ("https://a:1", "a:1")],
 )
-def test_deliveries_are_paced_by_host_and_port(url: str, host: str) -> None:
+def test_schedules_deliveries_by_host_and_port(url: str, host: str) -> None:
     assert host_of(url) == host

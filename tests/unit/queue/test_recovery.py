@@ -1,4 +1,4 @@
-"""What the next start does about an unclean stop: suspects, poison, payloads without a task."""
+"""The start after an unclean stop: suspects, poison, payloads without a task."""
 
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ def test_a_bystander_is_never_blamed(tmp_path: Path) -> None:
     for number in range(1, 4):
         accept(queue, make_event(number))
     assert [claim(queue), claim(queue), claim(queue)] == [1, 2, 3]
-    for _ in range(3):  # the second of the three is poison: whoever is in hand with it dies with it
+    for _ in range(3):  # the second of the three is poison: it also kills the tasks that are in hand with it
         queue = restarted(queue)
         if claim(queue) == 1:
             finish(queue, 1)
@@ -73,7 +73,7 @@ def test_a_bystander_is_never_blamed(tmp_path: Path) -> None:
     crash(queue)
 
 
-def test_a_clean_stop_makes_no_suspect(tmp_path: Path) -> None:
+def test_a_clean_stop_leaves_no_suspect(tmp_path: Path) -> None:
     queue = open_queue(tmp_path)
     accept(queue, make_event(1))
     accept(queue, make_event(2))
@@ -84,7 +84,7 @@ def test_a_clean_stop_makes_no_suspect(tmp_path: Path) -> None:
     queue.close()
 
 
-def test_what_may_have_been_delivered_is_told_after_an_unclean_stop_only(tmp_path: Path) -> None:
+def test_marks_deliveries_as_maybe_done_only_after_an_unclean_stop(tmp_path: Path) -> None:
     clock = HandClock()
     queue = open_queue(tmp_path, clock=clock)
     for number in (1, 2):
@@ -108,7 +108,7 @@ def test_what_may_have_been_delivered_is_told_after_an_unclean_stop_only(tmp_pat
 
 
 def torn_off(queue: TaskQueue) -> TaskQueue:
-    """The journal loses its last record: the power went between the segment's sync and the journal's."""
+    """Cut the last record off the journal, as a power cut between the syncs of segment and journal does."""
     crash(queue)
     journal = max(queue.store.folder.glob("queue.journal-*"))
     journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:-1]))
@@ -131,7 +131,7 @@ def test_a_payload_whose_task_was_torn_off_the_journal_is_queued(tmp_path: Path)
 
 
 @pytest.mark.parametrize("clean", [True, False])
-def test_a_task_that_was_dropped_does_not_come_back_from_its_payload(tmp_path: Path, clean: bool) -> None:
+def test_does_not_restore_a_dropped_task_from_its_payload(tmp_path: Path, clean: bool) -> None:
     queue = open_queue(tmp_path)
     accept(queue, make_event(1))  # keeps the segment
     accept(queue, make_event(2))
@@ -146,7 +146,7 @@ def test_a_task_that_was_dropped_does_not_come_back_from_its_payload(tmp_path: P
     crash(queue)
 
 
-def test_after_damage_an_event_that_is_known_under_another_id_is_not_queued_twice(tmp_path: Path) -> None:
+def test_after_damage_does_not_queue_an_event_twice_that_has_another_id(tmp_path: Path) -> None:
     queue = open_queue(tmp_path)
     accept(queue, make_event(1))
     commit(queue, lambda q: q.drop(1))

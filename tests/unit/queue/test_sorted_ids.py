@@ -1,4 +1,4 @@
-"""The ordered ids behave as plain sets and dictionaries do, and cost hardly more when there are many."""
+"""Compare the ordered ids with plain sets and dictionaries, and count comparisons."""
 
 from collections.abc import Iterator
 
@@ -27,7 +27,7 @@ def test_ordered_ids_are_a_sorted_set(steps: list[tuple[bool, int]], bound: int)
 
 
 @given(st.lists(st.tuples(st.booleans(), ids, st.integers(0, 9)), max_size=300))
-def test_timed_ids_give_the_earliest_of_what_is_there(steps: list[tuple[bool, int, int]]) -> None:
+def test_timed_ids_return_the_earliest(steps: list[tuple[bool, int, int]]) -> None:
     timed, plain = TimedIds(), dict[int, int]()
     for adds, number, time in steps:
         if adds:
@@ -62,6 +62,6 @@ def comparisons_of_draining(count: int) -> Iterator[int]:
         yield _Counted.comparisons
 
 
-def test_a_hundred_times_as_many_hardly_cost_more_each() -> None:
+def test_a_hundred_times_as_many_ids_need_hardly_more_comparisons_each() -> None:
     few, many = (sum(comparisons_of_draining(count)) / count for count in (100, 10_000))
     assert many < 4 * few

@@ -1,4 +1,4 @@
-"""The store thread: what waits together is committed together, and one caller's trouble is not another's."""
+"""The store thread: waiting calls share a commit, and one caller's error does not affect another."""
 
 import asyncio
 import threading
@@ -32,7 +32,7 @@ async def running(queue: TaskQueue) -> AsyncIterator[StoreThread]:
 
 @asynccontextmanager
 async def held(store: StoreThread) -> AsyncIterator[None]:
-    """While inside, the store thread is busy, so that all calls made wait for one commit."""
+    """Keep the store thread busy in the block, so that all calls made meanwhile share one commit."""
     release, busy = threading.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -53,7 +53,7 @@ def put(number: int) -> Callable[[TaskQueue], Receipt]:
 
 
 async def together(store: StoreThread, *operations: Callable[[TaskQueue], object]) -> list[object]:
-    """The outcomes of operations that were all waiting when the store thread woke."""
+    """Return the outcomes of operations that all wait when the store thread wakes."""
     async with held(store):
         calls: list[Awaitable[object]] = [asyncio.ensure_future(store.call(each)) for each in operations]
         await asyncio.sleep(0)
@@ -74,12 +74,10 @@ def test_a_call_returns_its_result_once_it_is_durable(queue: TaskQueue, disk: Co
     asyncio.run(scenario())
 
 
-def test_fifty_events_that_wait_together_take_one_sync_that_of_the_segment(
-    queue: TaskQueue, disk: CountingDisk
-) -> None:
+def test_fifty_events_that_wait_together_need_one_sync_of_the_segment(queue: TaskQueue, disk: CountingDisk) -> None:
     async def scenario() -> None:
         async with running(queue) as store:
-            await store.call(lambda q: q.put(make_event(0)))  # the segment is begun
+            await store.call(lambda q: q.put(make_event(0)))  # starts the segment
             disk.calls.clear()
             disk.syncs.clear()
             receipts = await together(store, *map(put, range(1, 51)))
@@ -90,7 +88,7 @@ def test_fifty_events_that_wait_together_take_one_sync_that_of_the_segment(
     asyncio.run(scenario())
 
 
-def test_an_operation_that_fails_costs_the_others_nothing(queue: TaskQueue) -> None:
+def test_a_failing_operation_does_not_affect_the_others(queue: TaskQueue) -> None:
     def half_done(q: TaskQueue) -> None:
         q.put(make_event(2))
         raise ZeroDivisionError
@@ -109,7 +107,7 @@ def test_an_operation_that_fails_costs_the_others_nothing(queue: TaskQueue) -> N
     asyncio.run(scenario())
 
 
-def test_a_disk_that_refuses_is_told_to_all_and_takes_the_next_ones_again(queue: TaskQueue, disk: CountingDisk) -> None:
+def test_reports_a_disk_error_to_all_callers_and_recovers_with_the_disk(queue: TaskQueue, disk: CountingDisk) -> None:
     async def scenario() -> None:
         async with running(queue) as store:
             disk.fails = lambda call, _: OSError("full") if call == "sync" else None
@@ -122,7 +120,7 @@ def test_a_disk_that_refuses_is_told_to_all_and_takes_the_next_ones_again(queue:
     asyncio.run(scenario())
 
 
-def test_what_must_be_kept_is_tried_until_the_disk_takes_it(
+def test_repeats_a_change_that_must_be_kept_until_the_disk_works(
     queue: TaskQueue, disk: CountingDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refusals = iter(range(5))
@@ -137,7 +135,7 @@ def test_what_must_be_kept_is_tried_until_the_disk_takes_it(
     asyncio.run(scenario())
 
 
-def test_what_its_owner_took_away_meanwhile_need_not_be_kept(queue: TaskQueue) -> None:
+def test_does_not_repeat_a_retry_of_a_task_that_was_dropped(queue: TaskQueue) -> None:
     async def scenario() -> None:
         async with running(queue) as store:
             assert await store.persist(lambda q: q.deliveries.retry(7, "503")) is None
@@ -147,7 +145,7 @@ def test_what_its_owner_took_away_meanwhile_need_not_be_kept(queue: TaskQueue) -
     asyncio.run(scenario())
 
 
-def test_a_caller_that_went_away_disturbs_nobody(queue: TaskQueue) -> None:
+def test_a_cancelled_caller_does_not_affect_the_others(queue: TaskQueue) -> None:
     async def scenario() -> None:
         async with running(queue) as store:
             async with held(store):
@@ -161,7 +159,7 @@ def test_a_caller_that_went_away_disturbs_nobody(queue: TaskQueue) -> None:
     asyncio.run(scenario())
 
 
-def test_watchers_hear_of_changes_and_not_of_looks(queue: TaskQueue) -> None:
+def test_notifies_watchers_of_changes_and_not_of_reads(queue: TaskQueue) -> None:
     heard: list[str] = []
 
     async def scenario() -> None:
@@ -175,9 +173,7 @@ def test_watchers_hear_of_changes_and_not_of_looks(queue: TaskQueue) -> None:
     asyncio.run(scenario())
 
 
-def test_a_look_that_changes_nothing_asks_the_disk_nothing(
-    queue: TaskQueue, disk: CountingDisk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_read_makes_no_disk_call(queue: TaskQueue, disk: CountingDisk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("camiohookd.queue.store_thread.IDLE_SECONDS", 1000.0)
     asked: list[Path] = []
 
@@ -198,7 +194,7 @@ def test_a_look_that_changes_nothing_asks_the_disk_nothing(
     asyncio.run(scenario())
 
 
-def test_stopping_does_what_waits_and_leaves_the_queue_in_order(
+def test_a_stop_does_all_waiting_calls_and_closes_the_queue_cleanly(
     queue: TaskQueue, tmp_path: Path, disk: CountingDisk
 ) -> None:
     async def scenario() -> None:
@@ -213,7 +209,7 @@ def test_stopping_does_what_waits_and_leaves_the_queue_in_order(
     assert len(again.store.table.tinydb) == 300
 
 
-def test_a_call_after_the_stop_is_refused_and_does_not_wait_for_ever(queue: TaskQueue) -> None:
+def test_refuses_a_call_after_the_stop(queue: TaskQueue) -> None:
     async def scenario() -> None:
         store = StoreThread(queue)
         store.stop()
@@ -223,7 +219,7 @@ def test_a_call_after_the_stop_is_refused_and_does_not_wait_for_ever(queue: Task
     asyncio.run(scenario())
 
 
-def test_compaction_goes_on_while_nobody_calls(queue: TaskQueue, tmp_path: Path) -> None:
+def test_compacts_while_there_are_no_calls(queue: TaskQueue, tmp_path: Path) -> None:
     queue.store.storage.files.must_compact = True
 
     async def scenario() -> None:

@@ -1,4 +1,4 @@
-"""A task and the document it is stored as."""
+"""Convert a task to its stored document and back."""
 
 import msgspec
 from hypothesis import given
@@ -24,10 +24,10 @@ tasks = st.builds(
 
 
 @given(tasks)
-def test_a_task_comes_back_from_json_as_it_was(task: Task) -> None:
+def test_a_task_is_the_same_after_json(task: Task) -> None:
     document = msgspec.json.decode(msgspec.json.encode(task.to_document()))
     assert Task.from_document(task.id, document) == task
 
 
-def test_a_document_holds_the_state_and_what_is_not_the_default_but_not_the_id() -> None:
+def test_a_document_holds_state_and_non_default_fields_but_not_the_id() -> None:
     assert Task(id="7", digest="d").to_document() == {"digest": "d", "state": "pending"}

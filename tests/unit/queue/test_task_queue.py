@@ -1,4 +1,4 @@
-"""The queue's verbs: what each allows, keeps and gives."""
+"""The queue's verbs: allowed states, stored fields and results."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def claim(queue: TaskQueue) -> int | None:
 # put
 
 
-def test_an_event_is_pending_with_all_it_brought(queue: TaskQueue) -> None:
+def test_a_new_event_is_pending_with_all_its_fields(queue: TaskQueue) -> None:
     event = make_event(1, pictures=3, camera="garden")
     task = queue.get(accept(queue, event))
     assert (task.state, task.camera, task.user_id, task.images) == (State.PENDING, "garden", "user", 3)
@@ -42,7 +42,7 @@ def test_an_event_is_pending_with_all_it_brought(queue: TaskQueue) -> None:
 
 
 @pytest.mark.parametrize("ends", ["pending", "labelled", "done"])
-def test_an_event_that_is_known_is_a_duplicate_of_the_same_task(queue: TaskQueue, ends: str) -> None:
+def test_a_known_event_is_a_duplicate_of_the_same_task(queue: TaskQueue, ends: str) -> None:
     task_id = accept(queue, make_event(1)) if ends == "pending" else label(queue, make_event(1))
     if ends == "done":
         commit(queue, lambda q: q.deliveries.done(task_id))
@@ -58,14 +58,14 @@ def test_twins_in_one_batch_are_queued_once(queue: TaskQueue) -> None:
     assert receipts == [("1", False), ("1", True)]
 
 
-def test_an_event_that_had_failed_is_redriven_when_it_comes_again(queue: TaskQueue) -> None:
+def test_a_failed_event_is_retried_when_it_is_posted_again(queue: TaskQueue) -> None:
     task_id = accept(queue, make_event(1))
     commit(queue, lambda q: q.fail(task_id, Cause.LABELING, "test"))
     assert commit(queue, lambda q: q.put(make_event(1))) == (str(task_id), True)
     assert queue.get(task_id).state is State.PENDING
 
 
-def test_an_event_that_had_failed_and_lost_its_pictures_is_taken_in_anew(queue: TaskQueue) -> None:
+def test_a_failed_event_without_pictures_is_stored_again_when_it_is_posted_again(queue: TaskQueue) -> None:
     task_id = accept(queue, make_event(1))
     commit(queue, lambda q: q.fail(task_id, Cause.LABELING, "test"))
     commit(queue, lambda q: q.store.table.change(task_id, {}, remove=("payload",)))
@@ -75,7 +75,7 @@ def test_an_event_that_had_failed_and_lost_its_pictures_is_taken_in_anew(queue: 
 
 
 @pytest.mark.parametrize(("call", "kind"), [("write", "segments"), ("sync", "segments"), ("write", "journal")])
-def test_a_refused_event_was_never_there(
+def test_a_refused_event_leaves_nothing(
     tmp_path: Path, queue: TaskQueue, disk: CountingDisk, call: str, kind: str
 ) -> None:
     accept(queue, make_event(1))
@@ -104,13 +104,13 @@ def test_a_refused_event_was_never_there(
 # claim, give_back, labelled
 
 
-def test_the_oldest_is_labelled_first(queue: TaskQueue) -> None:
+def test_labels_the_oldest_first(queue: TaskQueue) -> None:
     for number in (1, 2, 3):
         accept(queue, make_event(number))
     assert [claim(queue) for _ in range(4)] == [1, 2, 3, None]
 
 
-def test_the_newest_is_labelled_first_when_so_ordered(tmp_path: Path, disk: CountingDisk) -> None:
+def test_labels_the_newest_first_if_configured(tmp_path: Path, disk: CountingDisk) -> None:
     queue = open_queue(tmp_path, disk=disk, newest_first=True)
     for number in (1, 2):
         accept(queue, make_event(number))
@@ -119,7 +119,7 @@ def test_the_newest_is_labelled_first_when_so_ordered(tmp_path: Path, disk: Coun
     assert [claim(queue) for _ in range(3)] == [3, 1, None]
 
 
-def test_what_was_given_back_has_its_old_place(queue: TaskQueue) -> None:
+def test_a_task_given_back_keeps_its_place(queue: TaskQueue) -> None:
     for number in (1, 2, 3):
         accept(queue, make_event(number))
     assert [claim(queue), claim(queue)] == [1, 2]
@@ -127,7 +127,7 @@ def test_what_was_given_back_has_its_old_place(queue: TaskQueue) -> None:
     assert [claim(queue), claim(queue)] == [1, 3]
 
 
-def test_a_claim_waits_for_no_disk(queue: TaskQueue, disk: CountingDisk) -> None:
+def test_a_claim_makes_no_disk_call(queue: TaskQueue, disk: CountingDisk) -> None:
     accept(queue, make_event(1))
     disk.calls.clear()
     claim(queue)
@@ -150,7 +150,7 @@ def test_an_event_that_fails_after_it_was_labelled_keeps_its_pictures(queue: Tas
     assert queue.read_payload(queue.get(task_id)).pictures == make_event(1).pictures
 
 
-def test_a_poisonous_event_that_is_posted_again_starts_with_its_strikes(tmp_path: Path) -> None:
+def test_a_poisonous_event_keeps_its_strikes_when_posted_again(tmp_path: Path) -> None:
     queue = open_queue(tmp_path)
     accept(queue, make_event(1))
     for _ in range(3):
@@ -169,7 +169,7 @@ def test_a_poisonous_event_that_is_posted_again_starts_with_its_strikes(tmp_path
     crash(queue)
 
 
-def test_a_payload_of_another_task_is_noticed(queue: TaskQueue) -> None:
+def test_detects_a_payload_of_another_task(queue: TaskQueue) -> None:
     accept(queue, make_event(1))
     accept(queue, make_event(2))
     place = list(queue.get(2).payload or ())
@@ -181,7 +181,7 @@ def test_a_payload_of_another_task_is_noticed(queue: TaskQueue) -> None:
 # deliveries
 
 
-def test_a_delivered_task_is_done_and_keeps_what_duplicates_need(queue: TaskQueue) -> None:
+def test_a_delivered_task_is_done_and_keeps_its_digest_for_duplicates(queue: TaskQueue) -> None:
     label(queue, make_event(1))
     delivery = take(queue)
     assert queue.read_reply(delivery.task) == REPLY
@@ -222,7 +222,7 @@ def test_a_restart_neither_forgets_nor_hurries_a_retry(queue: TaskQueue, clock: 
     crash(queue)
 
 
-def test_a_delivery_whose_outcome_the_disk_refuses_is_not_taken_again_meanwhile(
+def test_does_not_take_a_delivery_again_while_its_outcome_cannot_be_stored(
     queue: TaskQueue, disk: CountingDisk, clock: HandClock
 ) -> None:
     label(queue, make_event(1))
@@ -252,7 +252,7 @@ def test_a_delivery_taken_in_a_batch_that_is_refused_is_due_again(queue: TaskQue
 # fail, redrive, drop
 
 
-def test_a_failed_task_goes_on_where_it_was(queue: TaskQueue) -> None:
+def test_a_retried_task_continues_in_its_former_state(queue: TaskQueue) -> None:
     accept(queue, make_event(1))
     commit(queue, lambda q: q.fail(1, Cause.LABELING, "the labeler broke"))
     assert (queue.get(1).cause, queue.get(1).reason) == (Cause.LABELING, "the labeler broke")
@@ -265,7 +265,7 @@ def test_a_failed_task_goes_on_where_it_was(queue: TaskQueue) -> None:
     assert queue.read_reply(take(queue).task) == REPLY
 
 
-def test_failures_are_told_with_cause_and_reason(tmp_path: Path, disk: CountingDisk) -> None:
+def test_a_failure_has_a_cause_and_a_reason(tmp_path: Path, disk: CountingDisk) -> None:
     told: list[tuple[str, Cause, str]] = []
     queue = open_queue(tmp_path, disk=disk, on_failed=lambda task, cause, reason: told.append((task.id, cause, reason)))
     accept(queue, make_event(1))
@@ -333,7 +333,7 @@ def test_a_second_queue_on_the_folder_is_refused(queue: TaskQueue, tmp_path: Pat
         open_queue(tmp_path / "state")
 
 
-def test_a_restart_finds_everything_as_it_was(queue: TaskQueue, tmp_path: Path, clock: HandClock) -> None:
+def test_a_restart_finds_everything_unchanged(queue: TaskQueue, tmp_path: Path, clock: HandClock) -> None:
     for number in range(1, 6):
         label(queue, make_event(number))
     commit(queue, lambda q: q.deliveries.done(1))
@@ -349,7 +349,7 @@ def test_a_restart_finds_everything_as_it_was(queue: TaskQueue, tmp_path: Path, 
         crash(queue)
 
 
-def test_cameras_take_turns_at_being_labelled_unless_the_owner_wants_strict_order(tmp_path: Path) -> None:
+def test_cameras_take_turns_unless_strict_order_is_configured(tmp_path: Path) -> None:
     cameras = ["storm"] * 5 + ["quiet"]
     for fair, order in ((True, [1, 6, 2, 3, 4, 5]), (False, [1, 2, 3, 4, 5, 6])):
         queue = open_queue(tmp_path / str(fair), fair=fair)

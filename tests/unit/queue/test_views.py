@@ -1,4 +1,4 @@
-"""What others see of the queue: pages in order, whole and without repeats, whatever the state."""
+"""Views of the queue: pages in order, complete and without repeats, in every state."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +30,7 @@ def queue(tmp_path: Path) -> Iterator[TaskQueue]:
     queue.close()
 
 
-def test_a_page_has_what_waits_oldest_first_and_says_where_the_next_begins(queue: TaskQueue) -> None:
+def test_a_page_lists_waiting_tasks_oldest_first_and_the_start_of_the_next_page(queue: TaskQueue) -> None:
     first = views.page(queue, 2, None)
     assert (first.pending, [task.id for task in first.tasks], first.next) == (3, ["1", "2"], "2")
     second = views.page(queue, 2, first.next)
@@ -45,12 +45,12 @@ def test_a_summary_shows_when_a_delivery_is_tried_again(queue: TaskQueue) -> Non
 
 
 @pytest.mark.parametrize("after", ["", "x", "-1", "1" * 30, "²"])
-def test_a_page_after_what_is_no_id_is_refused(queue: TaskQueue, after: str) -> None:
+def test_refuses_a_page_after_an_invalid_id(queue: TaskQueue, after: str) -> None:
     with pytest.raises(NoSuchTask):
         views.page(queue, 2, after)
 
 
-def test_the_list_of_a_state_and_of_all_comes_in_pages_too(queue: TaskQueue) -> None:
+def test_lists_of_one_state_and_of_all_have_pages(queue: TaskQueue) -> None:
     everything = views.listing(queue, None, 3, None)
     assert ([task.id for task in everything.tasks], everything.next) == (["1", "2", "3"], "3")
     assert [task.id for task in views.listing(queue, None, 3, everything.next).tasks] == ["4", "5"]
@@ -58,7 +58,7 @@ def test_the_list_of_a_state_and_of_all_comes_in_pages_too(queue: TaskQueue) -> 
         assert [task.id for task in views.listing(queue, state, 9, None).tasks] == ids
 
 
-def test_a_done_task_tells_what_was_sent_and_how_often_it_was_tried(queue: TaskQueue) -> None:
+def test_a_done_task_shows_its_labels_and_number_of_tries(queue: TaskQueue) -> None:
     [done] = views.listing(queue, State.DONE, 9, None).tasks
     assert (done.has_reply, done.labels, done.attempts) == (False, summary(REPLY), 1)
     assert "0." in done.labels
@@ -67,7 +67,7 @@ def test_a_done_task_tells_what_was_sent_and_how_often_it_was_tried(queue: TaskQ
 
 
 @pytest.mark.parametrize(("cause", "attempts"), [(Cause.REFUSED, 2), (Cause.EXPIRED, 1), (Cause.NOT_ALLOWED, 1)])
-def test_attempts_count_every_post_to_the_callback_that_ended(queue: TaskQueue, cause: Cause, attempts: int) -> None:
+def test_attempts_count_every_finished_post_to_the_callback(queue: TaskQueue, cause: Cause, attempts: int) -> None:
     queue.fail(2, cause, "after one try in vain")
     assert queue.get(2).attempts == attempts
 
@@ -80,14 +80,14 @@ def test_the_snapshot_counts_every_state_and_every_byte(queue: TaskQueue) -> Non
     assert snapshot.quarantined == {"journal": 0, "snapshot": 0, "payload": 0, "reply": 0}
 
 
-def test_the_desk_retries_what_failed_and_nothing_else(queue: TaskQueue) -> None:
+def test_retries_only_failed_tasks(queue: TaskQueue) -> None:
     assert commands.perform(queue, commands.RetryFailed()) == commands.Retried(1, [], None, ["4"])
     assert queue.get(4).state is State.PENDING
     with pytest.raises(WrongState, match="task 3 is done, not failed"):
         commands.perform(queue, commands.RetryTask("3"))
 
 
-def test_the_desk_says_which_failed_task_has_nothing_left_to_retry(queue: TaskQueue) -> None:
+def test_names_a_failed_task_without_pictures_and_labels(queue: TaskQueue) -> None:
     queue.store.table.change(4, {}, remove=("payload",))
     answer = commands.perform(queue, commands.RetryFailed())
     assert isinstance(answer, commands.Retried)
@@ -95,7 +95,7 @@ def test_the_desk_says_which_failed_task_has_nothing_left_to_retry(queue: TaskQu
     assert "task 4 cannot be retried" in answer.skipped[0]
 
 
-def test_the_desk_exports_the_pictures_as_they_came(queue: TaskQueue) -> None:
+def test_exports_the_pictures_unchanged(queue: TaskQueue) -> None:
     from base64 import b64decode
 
     exported = commands.perform(queue, commands.ExportTask("1"))

@@ -1,4 +1,4 @@
-"""Elapsed time: it never jumps, whatever the wall clock does and however often the machine starts."""
+"""Elapsed time never jumps, even if the wall clock does or the machine restarts."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,12 +7,12 @@ from camiohookd.system.clock import ElapsedTime, SystemClock, iso
 from tests.support.queue_factory import HandClock
 
 
-def test_a_new_queue_begins_at_zero() -> None:
+def test_a_new_queue_starts_at_zero() -> None:
     assert ElapsedTime(HandClock(), {}).now() == 0.0
 
 
 @given(st.floats(-1e9, 1e9))
-def test_a_jump_of_the_wall_clock_is_no_time(jump: float) -> None:
+def test_a_jump_of_the_wall_clock_does_not_count(jump: float) -> None:
     clock = HandClock()
     elapsed = ElapsedTime(clock, {})
     clock.tick(10)
@@ -20,14 +20,14 @@ def test_a_jump_of_the_wall_clock_is_no_time(jump: float) -> None:
     assert elapsed.now() == 10.0
 
 
-def test_the_next_run_within_a_boot_carries_on_with_the_time_it_was_away() -> None:
+def test_the_next_run_within_a_boot_includes_the_time_between_the_runs() -> None:
     clock = HandClock()
     notes = ElapsedTime(clock, {}).notes()
     clock.tick(3600)
     assert ElapsedTime(clock, notes).now() == 3600.0
 
 
-def test_after_a_reboot_it_carries_on_from_the_last_note() -> None:
+def test_continues_from_the_last_note_after_a_reboot() -> None:
     clock = HandClock()
     first = ElapsedTime(clock, {})
     clock.tick(500)
@@ -39,7 +39,7 @@ def test_after_a_reboot_it_carries_on_from_the_last_note() -> None:
     assert second.now() == 507.0
 
 
-def test_after_a_reboot_it_is_no_earlier_than_the_latest_task() -> None:
+def test_starts_at_the_latest_task_or_later_after_a_reboot() -> None:
     clock = HandClock()
     notes = ElapsedTime(clock, {}).notes()
     clock.reboot()
@@ -47,7 +47,7 @@ def test_after_a_reboot_it_is_no_earlier_than_the_latest_task() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, 1e6), st.booleans()), max_size=20))
-def test_it_never_goes_back(steps: list[tuple[float, bool]]) -> None:
+def test_elapsed_time_never_goes_back(steps: list[tuple[float, bool]]) -> None:
     clock = HandClock()
     elapsed, last = ElapsedTime(clock, {}), 0.0
     for seconds, reboots in steps:
@@ -60,7 +60,7 @@ def test_it_never_goes_back(steps: list[tuple[float, bool]]) -> None:
         elapsed = ElapsedTime(clock, notes)
 
 
-def test_an_elapsed_time_is_shown_by_the_wall_clock_of_now() -> None:
+def test_shows_an_elapsed_time_by_the_current_wall_clock() -> None:
     clock = HandClock()
     elapsed = ElapsedTime(clock, {})
     clock.tick(100)

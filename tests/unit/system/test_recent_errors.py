@@ -20,20 +20,20 @@ def texts(recent: RecentErrors) -> list[tuple[str, str, int]]:
     return [(each.level, each.text, each.count) for each in recent.newest_first()]
 
 
-def test_warnings_and_errors_are_kept_the_newest_first(recent: RecentErrors) -> None:
+def test_keeps_warnings_and_errors_newest_first(recent: RecentErrors) -> None:
     log.info("nothing to see")
     log.warning("the disk is %s", "short")
     log.error("the disk is full")
     assert texts(recent) == [("error", "the disk is full", 1), ("warning", "the disk is short", 1)]
 
 
-def test_what_is_said_again_is_counted(recent: RecentErrors) -> None:
+def test_counts_repeated_messages(recent: RecentErrors) -> None:
     for _ in range(3):
         log.warning("no answer")
     assert texts(recent) == [("warning", "no answer", 3)]
 
 
-def test_the_number_is_bounded(recent: RecentErrors) -> None:
+def test_keeps_a_bounded_number(recent: RecentErrors) -> None:
     for number in range(recent_errors.KEPT + 5):
         log.warning("problem %d", number)
     assert len(recent.newest_first()) == recent_errors.KEPT
@@ -50,7 +50,7 @@ def test_secrets_are_masked_also_those_of_a_reload(recent: RecentErrors) -> None
     ]
 
 
-def test_of_an_exception_the_message_is_kept(recent: RecentErrors) -> None:
+def test_keeps_the_message_of_an_exception(recent: RecentErrors) -> None:
     try:
         raise ValueError("inside")
     except ValueError:

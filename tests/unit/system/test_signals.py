@@ -23,9 +23,7 @@ def that_of(number: signal.Signals, signals: Signals) -> NoticedSignal:
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_a_signal_before_the_event_loop_interrupts_nothing_and_is_known_on_it(
-    signals: Signals, number: signal.Signals
-) -> None:
+def test_remembers_a_signal_that_arrived_before_the_event_loop(signals: Signals, number: signal.Signals) -> None:
     async def are_known() -> list[bool]:
         return [each.event().is_set() for each in (signals.stop, signals.reload)]
 

@@ -41,7 +41,7 @@ def raised(error: Exception) -> Exception:
     ("level", "priority"),
     [(logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.DEBUG, 7), (25, 6)],
 )
-def test_a_line_for_the_journal_begins_with_its_priority(level: int, priority: int) -> None:
+def test_a_line_for_the_journal_starts_with_its_priority(level: int, priority: int) -> None:
     assert journal("accepted %s", "t1", level=level) == f"<{priority}>camiohookd.hook: accepted t1"
 
 
@@ -56,7 +56,7 @@ def test_every_line_of_a_traceback_has_the_priority_and_is_indented() -> None:
 @pytest.mark.parametrize(
     "nasty", ["\n<0>forged", "\r<0>forged", "\x1b[2J", "\x00", "\u2028", "\x85", "\u202e", "\udc80"]
 )
-def test_nothing_in_a_logged_value_can_begin_a_line_or_steer_a_terminal(nasty: str) -> None:
+def test_a_logged_value_cannot_start_a_line_or_control_a_terminal(nasty: str) -> None:
     line = journal("camera %s", nasty)
     assert len(line.splitlines()) == 1
     assert line.isprintable()
@@ -69,7 +69,7 @@ def test_an_error_text_cannot_forge_a_line_in_a_traceback() -> None:
     assert "<6>    <0>forged\\rmore\\x1b" in lines
 
 
-def test_what_was_escaped_can_still_be_read() -> None:
+def test_escaped_text_is_still_readable() -> None:
     assert journal("camera %s", "Küche\n2") == "<6>camiohookd.hook: camera Küche\\n2"
 
 
@@ -82,23 +82,23 @@ def test_what_was_escaped_can_still_be_read() -> None:
         ("and/or? yes", "and/or? yes"),
     ],
 )
-def test_the_query_of_a_url_is_masked_whoever_mentions_it(text: str, shown: str) -> None:
+def test_masks_the_query_of_a_url_in_any_text(text: str, shown: str) -> None:
     assert shown in journal("%s", text)
     assert "sig" not in journal("failed", error=raised(OSError(text)))
 
 
-def test_secrets_are_masked_in_message_arguments_and_traceback() -> None:
+def test_masks_secrets_in_message_arguments_and_traceback() -> None:
     text = journal(f"at {SECRET} %s %r", SECRET, {"key": SECRET}, error=raised(OSError(f"/tasks/{SECRET}")))
     assert SECRET not in text
     assert text.count("***") >= 4
 
 
-def test_of_two_secrets_the_longer_is_masked_whole() -> None:
+def test_masks_the_longer_of_two_secrets_completely() -> None:
     formatter = logs.JournalFormatter(["abcdefgh", "abcdefgh-and-more", ""])
     assert formatter.format(record("abcdefgh-and-more abcdefgh")) == "<6>camiohookd.hook: *** ***"
 
 
-def test_a_traceback_that_another_handler_has_formatted_is_masked_all_the_same() -> None:
+def test_masks_a_traceback_that_another_handler_has_formatted() -> None:
     entry = record("failed", error=raised(ValueError(SECRET)))
     logging.Formatter().format(entry)
     assert SECRET not in logs.JournalFormatter([SECRET]).format(entry)
@@ -110,13 +110,13 @@ def run(script: str) -> str:
     return done.stderr
 
 
-def test_log_records_go_to_stderr_from_the_level_on() -> None:
+def test_logs_records_of_the_level_and_above_to_stderr() -> None:
     assert run("log.debug('no'); log.info('yes'); log.warning('and yes')") == (
         "<6>camiohookd.hook: yes\n<4>camiohookd.hook: and yes\n"
     )
 
 
-def test_another_level_and_more_secrets_hold_from_then_on_and_the_earlier_secrets_stay_masked() -> None:
+def test_changes_the_level_and_adds_secrets_to_the_earlier_ones() -> None:
     script = f"""{LOUD}
 logs.change_logging("debug", ["another-secret"])
 log.debug("{SECRET} another-secret")
@@ -128,7 +128,7 @@ log.error("{SECRET} another-secret")
     assert done.stderr == "<7>camiohookd.hook: *** ***\n<3>camiohookd.hook: *** ***\n"
 
 
-def test_another_librarys_log_goes_the_same_way() -> None:
+def test_formats_the_log_of_libraries_in_the_same_way() -> None:
     assert run(f"logging.getLogger('tornado.access').warning('GET /tasks/{SECRET}')") == (
         "<4>tornado.access: GET /tasks/***\n"
     )
@@ -142,7 +142,7 @@ def test_another_librarys_log_goes_the_same_way() -> None:
         f"warnings.warn('{SECRET}')",
     ],
 )
-def test_what_nobody_caught_is_logged_too_and_masked(script: str) -> None:
+def test_logs_and_masks_uncaught_exceptions(script: str) -> None:
     lines = run(script).splitlines()
     assert lines
     assert all(re.match(r"<[24]>", line) for line in lines)
@@ -150,7 +150,7 @@ def test_what_nobody_caught_is_logged_too_and_masked(script: str) -> None:
     assert "***" in "".join(lines)
 
 
-def test_on_a_terminal_a_line_is_for_a_person() -> None:
+def test_a_line_on_a_terminal_has_time_and_level() -> None:
     ours, theirs = pty.openpty()
     script = LOUD + f"log.info('accepted\\n%s', '{SECRET}')"
     subprocess.run([sys.executable, "-c", script], stderr=theirs, check=True)
@@ -160,13 +160,13 @@ def test_on_a_terminal_a_line_is_for_a_person() -> None:
     assert re.fullmatch(r"\d\d:\d\d:\d\d INFO    camiohookd\.hook: accepted\\n\*\*\*\r\n", shown)
 
 
-def test_every_line_of_a_complaint_has_the_priority_of_an_error_where_systemd_takes_stderr() -> None:
+def test_every_line_of_a_complaint_has_the_error_priority_if_systemd_reads_stderr() -> None:
     assert logs.complaint("one\ntwo", {"JOURNAL_STREAM": "8:1"}) == "<3>one\n<3>two"
     assert logs.complaint("one\ntwo", {}) == "one\ntwo"
 
 
 @pytest.mark.parametrize("abstract", [False, True])
-def test_systemd_is_told_by_a_datagram(tmp_path: Path, abstract: bool) -> None:
+def test_notifies_systemd_by_a_datagram(tmp_path: Path, abstract: bool) -> None:
     name = f"@camiohookd-test-{os.getpid()}" if abstract else str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind("\0" + name[1:] if abstract else name)
@@ -175,12 +175,10 @@ def test_systemd_is_told_by_a_datagram(tmp_path: Path, abstract: bool) -> None:
         assert manager.recv(1000).decode() == "READY=1\nSTATUS=läuft"
 
 
-def test_without_systemd_nothing_is_told() -> None:
+def test_sends_nothing_without_systemd() -> None:
     systemd.notify("READY=1", {})
 
 
-def test_a_systemd_that_does_not_listen_is_a_warning_and_no_more(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_only_warns_if_systemd_does_not_listen(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     systemd.notify("READY=1", {"NOTIFY_SOCKET": str(tmp_path / "nobody")})
     assert "cannot notify systemd of READY=1" in caplog.text

@@ -1,4 +1,4 @@
-"""Who gets memory for a body, and who waits."""
+"""Share the memory for bodies: which body gets memory, and which one waits."""
 
 import asyncio
 
@@ -55,7 +55,7 @@ def test_gives_freed_memory_to_the_oldest_waiting_body() -> None:
     asyncio.run(scenario())
 
 
-def test_the_oldest_body_always_gets_what_it_needs() -> None:
+def test_the_oldest_body_always_gets_its_memory() -> None:
     """Ten at once, each of the largest size, in small steps: all arrive."""
 
     async def scenario() -> int:

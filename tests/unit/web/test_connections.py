@@ -1,4 +1,4 @@
-"""Who gives way where all places for connections are taken."""
+"""Choose the connection to close when the connection limit is reached."""
 
 import logging
 from typing import cast
@@ -10,7 +10,7 @@ from camiohookd.web.server.stream import Stream
 
 
 class FakeStream:
-    """As much of a connection as a crowd looks at."""
+    """The part of a connection that `Connections` uses."""
 
     def __init__(self, address: str) -> None:
         self.peer = Peers().connected(address)
@@ -89,7 +89,7 @@ def test_refuses_a_new_connection_if_none_may_be_closed() -> None:
     assert not full.enter(cast("Stream", FakeStream("192.0.2.3")))
 
 
-def test_a_closed_connection_makes_room_for_another() -> None:
+def test_accepts_another_connection_after_one_closed() -> None:
     full = crowd(1)
     (first,) = enter(full, "192.0.2.1")
     authenticate(full, first)

@@ -1,4 +1,4 @@
-"""Which error is which HTTP answer."""
+"""The HTTP response to each error."""
 
 import msgspec
 import pytest
@@ -25,7 +25,7 @@ def test_a_callback_to_a_private_address_is_a_400_of_the_field_callback_url() ->
     assert answer.message == "callback host not allowed: 10.0.0.1 is a private address"
 
 
-def test_a_full_queue_says_when_to_try_again() -> None:
+def test_a_full_queue_sends_retry_after() -> None:
     answer = response_for(QueueFull("100000 events wait", retry_after=73))
     assert (answer.status, answer.headers()) == (503, {"Retry-After": "73"})
 

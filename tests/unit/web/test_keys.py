@@ -1,4 +1,4 @@
-"""Who may post, and how much at once."""
+"""API keys, and the wait after wrong keys."""
 
 import pytest
 

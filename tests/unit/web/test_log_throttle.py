@@ -1,4 +1,4 @@
-"""Log lines that an outsider can cause."""
+"""Limit the log lines that anyone on the network can cause."""
 
 import logging
 

@@ -9,7 +9,7 @@ def test_an_announced_nonce_is_answered_once() -> None:
     assert nonces.take("n") is None
 
 
-def test_others_are_not_answered() -> None:
+def test_does_not_answer_unknown_nonces() -> None:
     nonces = Nonces()
     nonces.expect("n")
     assert nonces.take("") is None
@@ -29,7 +29,7 @@ def test_a_nonce_expires() -> None:
     assert nonces.take("n") is None
 
 
-def test_their_number_is_bounded() -> None:
+def test_bounds_the_number_of_nonces() -> None:
     nonces = Nonces()
     for number in range(MOST + 1):
         nonces.expect(str(number))

@@ -1,4 +1,4 @@
-"""Who a request is from, and what it is counted by."""
+"""Find the client of a request, and the address group that its limits apply to."""
 
 import pytest
 from hypothesis import given

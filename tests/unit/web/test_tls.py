@@ -1,4 +1,4 @@
-"""The listener's certificate: what is taken, what is refused and with which words, and when it ends."""
+"""The listener's certificate: accepted and refused files, error texts, and expiry."""
 
 import logging
 import ssl
@@ -37,7 +37,7 @@ def test_serves_plain_http_without_a_certificate() -> None:
     assert tls.load("", "") is None
 
 
-@pytest.mark.parametrize("days", [1, 365, 365 * 40])  # from 2050 on, a certificate writes its dates in another way
+@pytest.mark.parametrize("days", [1, 365, 365 * 40])  # from 2050 on, certificates use another date format
 def test_reads_the_same_expiry_as_openssl(tmp_path: Path, days: int) -> None:
     pair = make_certificate(tmp_path, days=days)
     assert load(*pair).expires == openssls_end_of(pair.cert)
@@ -81,7 +81,7 @@ def test_names_a_missing_file_with_its_setting(tmp_path: Path, pair: Pair) -> No
     assert refusal(pair.cert, missing) == f"hook.tls_key: {missing}: cannot be read: No such file or directory"
 
 
-def test_says_who_must_be_able_to_read_the_key() -> None:
+def test_names_the_user_that_must_be_able_to_read_the_key() -> None:
     with open_folder() as folder:
         pair = make_certificate(folder)
         pair.key.chmod(0)

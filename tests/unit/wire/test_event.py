@@ -209,7 +209,7 @@ def test_takes_base64_in_every_form_that_senders_use(write: Callable[[str], str]
         ("data:image/svg+xml,%3Csvg/%3E", "a data: URL"),
     ],
 )
-def test_names_what_was_sent_instead_of_base64(text: str, kind: str) -> None:
+def test_names_the_kind_of_data_sent_instead_of_base64(text: str, kind: str) -> None:
     [rejected] = parse(payload(image(), image() | {"image_b64": text})).rejected
     assert rejected.reason == f"it is not base64 but {kind}"
 
@@ -349,7 +349,7 @@ def test_ignores_a_byte_order_mark() -> None:
         (b"\xff\xfe{\0}\0", "it is not UTF-8"),
     ],
 )
-def test_says_where_the_json_is_wrong(body: bytes, reason: str) -> None:
+def test_names_the_position_of_a_json_error(body: bytes, reason: str) -> None:
     message = refusal(body).message
     assert message.startswith("the body is not JSON: ")
     assert reason in message
@@ -360,7 +360,7 @@ def test_the_last_of_duplicate_members_counts() -> None:
     assert parse_event(body).callback_url == URL
 
 
-# How long it takes to think up JSON says nothing about the parser.
+# Generating JSON may be slow; that is not the parser's time.
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -437,7 +437,7 @@ def test_decodes_every_good_picture_byte_for_byte(pictures: list[tuple[bytes, st
 @unhurried
 @given(json_payloads, st.integers(0, 8), st.booleans())
 def test_cutting_texts_out_of_a_body_does_not_change_the_event(value: Any, shortest: int, escapes: bool) -> None:
-    """Texts of any length, in images and elsewhere, some escaped, are what they are in the body as a whole."""
+    """Texts of any length, in images and elsewhere, some escaped, parse as in the whole body."""
     body = json.dumps(value | {"more": {"image_b64": "x" * 9, "y": [{"image_b64": "\u2603 and more"}]}}).encode()
     if escapes:
         body = body.replace(b"/", b"\\/").replace(b"image_b64", b"image\\u005fb64", 1)

@@ -19,5 +19,5 @@ def test_names_the_best_labels_of_all_pictures(reply: Reply, text: str) -> None:
     assert summary(reply) == text
 
 
-def test_is_short_whatever_the_labels() -> None:
+def test_is_short_for_any_labels() -> None:
     assert len(summary(Reply({"t": {f"{number}" * 200: Label(0.5) for number in range(1000, 1100)}}))) < 300

@@ -1,4 +1,4 @@
-"""An event's pictures → its reply, on a thread of the label pool."""
+"""Label an event's pictures and make its reply, on a thread of the label pool."""
 
 import re
 import threading
@@ -141,7 +141,7 @@ class Batches(OneCat):
         return super().label(frames, min_probability)
 
 
-def test_labels_what_is_decoded_before_it_waits_for_more_memory() -> None:
+def test_labels_decoded_pictures_before_it_waits_for_more_memory() -> None:
     """Four threads and pictures that do not fit all at once: every picture is labelled, and none waits for ever."""
     pictures = [Picture(f"t{nth:02}", CAT) for nth in range(40)]
     labeler = Batches()

@@ -1,4 +1,4 @@
-"""Tasks that are given out and held by no loop are given back; those that a loop holds are left alone."""
+"""Give back tasks in hand that no loop holds, and do not touch those that a loop holds."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from camiohookd.worker.polling import Loops
 from tests.support.queue_factory import REPLY, make_event, open_queue
 
 
-def test_a_leaked_task_is_given_back_at_the_second_check_and_reported(
+def test_gives_back_and_reports_a_leaked_task_at_the_second_check(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def scenario() -> None:
@@ -51,7 +51,7 @@ def test_a_leaked_task_is_given_back_at_the_second_check_and_reported(
     assert len([record for record in caplog.records if record.levelno == logging.ERROR]) == 2
 
 
-def test_a_task_that_a_loop_holds_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_does_not_touch_a_task_that_a_loop_holds(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
         store = StoreThread(open_queue(tmp_path))
         stopping, finish = asyncio.Event(), asyncio.Event()

@@ -79,7 +79,7 @@ def test_another_loop_looks_if_more_was_left() -> None:
     with_box(use, ["a", "b", "c"], count=4)
 
 
-def test_no_loop_looks_until_it_is_told_to() -> None:
+def test_no_loop_looks_before_it_is_notified() -> None:
     async def use(box: Box) -> None:
         await box.until(lambda: box.looks == 3)
         box.work.append("late")
@@ -112,7 +112,7 @@ def test_a_pause_returned_by_find_is_followed_by_another_look() -> None:
     with_box(use, [])
 
 
-def test_will_look_says_whether_a_loop_looks_anyway() -> None:
+def test_will_look_returns_whether_a_loop_looks_anyway() -> None:
     async def use(box: Box) -> None:
         await box.until(lambda: box.looks == 1)
         await asyncio.sleep(0)

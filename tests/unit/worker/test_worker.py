@@ -165,7 +165,7 @@ def test_a_damaged_payload_fails_its_own_task_and_is_set_aside(tmp_path: Path) -
         assert (await bench.ended("1")).cause == "damaged"
         assert (await bench.ended("2")).state == "done"
         assert bench.store.snapshot.quarantined["payload"] == 1
-        await bench.put("one")  # sent again, it is taken in anew
+        await bench.put("one")  # posted again, it is stored again
         assert (await bench.ended("3")).state == "done"
 
     with_bench(tmp_path, Labels(), use)
@@ -351,7 +351,7 @@ class Gated(Labels):
         assert await asyncio.to_thread(self.begun.acquire, timeout=PATIENCE)
 
 
-def test_an_event_that_is_alone_has_every_thread(tmp_path: Path) -> None:
+def test_a_single_event_uses_every_thread(tmp_path: Path) -> None:
     labeler = Gated()
 
     async def use(bench: Bench) -> None:
@@ -379,9 +379,7 @@ def watch_claims(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Semaphore, 
     return looked, claimed
 
 
-def test_the_next_event_and_no_more_is_in_hand_while_one_is_labelled(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_claims_one_event_ahead_while_one_is_labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     labeler = Gated()
     _, claimed = watch_claims(monkeypatch)
 
@@ -491,7 +489,7 @@ def test_retries_a_delivery_at_its_time(tmp_path: Path, monkeypatch: pytest.Monk
     with_bench(tmp_path, Labels(), use)
 
 
-def test_an_event_costs_one_turn_of_the_store_thread_for_each_step(
+def test_an_event_needs_one_turn_of_the_store_thread_for_each_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events, turns, call = 20, [0], StoreThread.call
@@ -514,7 +512,7 @@ def test_an_event_costs_one_turn_of_the_store_thread_for_each_step(
     assert turns[0] <= steps * events + 20, "plus some claims that find nothing"
 
 
-def test_stopping_leaves_nothing_in_hand_or_in_the_air(tmp_path: Path) -> None:
+def test_a_stop_leaves_no_task_in_hand_and_no_delivery_running(tmp_path: Path) -> None:
     async def use(bench: Bench) -> None:
         for number in range(20):
             await bench.put(f"event-{number}")
@@ -555,8 +553,8 @@ def put_on(bench: Bench, url: str, camera: str = "front") -> Awaitable[object]:
     return bench.store.call(lambda queue: queue.put(event))
 
 
-def test_a_host_that_does_not_answer_leaves_a_slot_to_others_that_wait(tmp_path: Path) -> None:
-    """Counted in answers of the slow host: the other's first labels wait for one of them, and for no more."""
+def test_a_slow_host_leaves_a_slot_to_waiting_hosts(tmp_path: Path) -> None:
+    """Count the slow host's answers: the other host's first delivery waits for one of them at most."""
     gate, answer = threading.Semaphore(0), answering(200)
 
     def slow(connection: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""The optimised graph is kept for the next start, and nothing that is damaged or another's is ever used."""
+"""The cache keeps the optimised graph for the next start. It never uses a damaged file or another model's file."""
 
 import logging
 from pathlib import Path
@@ -32,20 +32,20 @@ def scores(session: OnnxSession) -> list[float]:
     return [float(value) for value in output[0]]
 
 
-def test_the_first_start_keeps_a_graph_and_the_second_uses_it(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_start_stores_a_graph_and_the_second_uses_it(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     assert scores(open_session(MODEL, "m", cache=cache)) == [0.25, 0.75]
     kept = only_file(cache)
     time = kept.stat().st_mtime_ns
-    monkeypatch.setattr("camiohookd.labelers.onnx.session._start_and_keep", None)  # would be called if it were not used
+    monkeypatch.setattr(
+        "camiohookd.labelers.onnx.session._start_and_keep", None
+    )  # would be called if the cache were not used
     assert scores(open_session(MODEL, "m", cache=cache)) == [0.25, 0.75]
     assert only_file(cache) == kept
     assert kept.stat().st_mtime_ns >= time
 
 
 @pytest.mark.parametrize("damage", [b"", b"camiohookd kept\n", b"\0" * 4096])
-def test_a_damaged_graph_is_not_used_but_made_again(
-    cache: Cache, damage: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_replaces_a_damaged_graph(cache: Cache, damage: bytes, caplog: pytest.LogCaptureFixture) -> None:
     open_session(MODEL, "m", cache=cache)
     file = only_file(cache)
     whole = file.read_bytes()
@@ -55,7 +55,7 @@ def test_a_damaged_graph_is_not_used_but_made_again(
     assert len(file.read_bytes()) == len(whole)
 
 
-def test_one_flipped_bit_is_damage(cache: Cache) -> None:
+def test_detects_one_flipped_bit(cache: Cache) -> None:
     cache.save("graph", b"data")
     file = only_file(cache)
     data = bytearray(file.read_bytes())
@@ -64,7 +64,7 @@ def test_one_flipped_bit_is_damage(cache: Cache) -> None:
     assert cache.load("graph") is None
 
 
-def test_another_s_file_under_the_right_name_is_not_used(cache: Cache) -> None:
+def test_does_not_use_a_file_of_another_model_under_the_right_name(cache: Cache) -> None:
     open_session(MODEL, "m", cache=cache)
     right = only_file(cache)
     foreign = Cache(cache.folder.parent / "other", {})
@@ -73,7 +73,7 @@ def test_another_s_file_under_the_right_name_is_not_used(cache: Cache) -> None:
     assert scores(open_session(MODEL, "m", cache=cache)) == [0.25, 0.75]
 
 
-def test_a_graph_that_is_whole_and_cannot_be_loaded_is_made_again(
+def test_replaces_an_undamaged_graph_that_cannot_be_loaded(
     cache: Cache, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(cache, "load", lambda kind, **facts: b"no graph")
@@ -82,20 +82,20 @@ def test_a_graph_that_is_whole_and_cannot_be_loaded_is_made_again(
 
 
 @pytest.mark.parametrize("changed", [{"model": "2"}, {"runtime": "2"}, {"device": "2"}])
-def test_another_model_runtime_or_device_has_a_file_of_its_own(cache: Cache, changed: dict[str, str]) -> None:
+def test_each_model_runtime_and_device_has_its_own_file(cache: Cache, changed: dict[str, str]) -> None:
     facts = {"model": "1", "runtime": "1", "device": "1"}
     cache.save("graph", b"data", **facts)
     assert cache.load("graph", **facts) == b"data"
     assert cache.load("graph", **(facts | changed)) is None
 
 
-def test_another_processor_has_a_file_of_its_own(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_processor_has_its_own_file(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
     cache.save("graph", b"data")
     monkeypatch.setattr("camiohookd.labelers.onnx.cache.processor", lambda: "another")
     assert Cache(cache.folder, {}).load("graph") is None
 
 
-def test_old_files_are_removed_and_used_ones_are_not(cache: Cache) -> None:
+def test_removes_old_files_and_keeps_used_ones(cache: Cache) -> None:
     for number in range(KEPT_OF_A_KIND + 3):
         cache.save("graph", b"data", model=number)
         assert cache.load("graph", model=0) == b"data"
@@ -105,16 +105,14 @@ def test_old_files_are_removed_and_used_ones_are_not(cache: Cache) -> None:
     assert cache.load("device") == b"data"
 
 
-def test_what_a_killed_start_has_left_behind_is_removed(cache: Cache) -> None:
+def test_removes_leftovers_of_a_killed_start(cache: Cache) -> None:
     (cache.folder / "new-abc").mkdir(parents=True)
     (cache.folder / "new-abc/model.onnx").write_bytes(b"half")
     open_session(MODEL, "m", cache=cache)
     assert only_file(cache).name.startswith("graph-")
 
 
-def test_a_folder_that_cannot_be_written_costs_a_line_and_nothing_else(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_unwritable_folder_is_only_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "graphs").write_text("in the way")
     session = open_session(MODEL, "m", cache=Cache(tmp_path / "graphs", {}))
     assert scores(session) == [0.25, 0.75]
@@ -122,24 +120,24 @@ def test_a_folder_that_cannot_be_written_costs_a_line_and_nothing_else(
     assert (record.levelno, "cannot cache" in record.getMessage()) == (logging.WARNING, True)
 
 
-def test_without_a_cache_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writes_nothing_without_a_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert scores(open_session(MODEL, "m")) == [0.25, 0.75]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_bad_model_is_refused_with_a_cache_as_without(cache: Cache) -> None:
+def test_refuses_a_bad_model_with_and_without_a_cache(cache: Cache) -> None:
     for _ in range(2):
         with pytest.raises(ModelError, match="m: ONNX Runtime cannot load the model"):
             open_session(b"no model", "m", cache=cache)
 
 
-def test_a_provider_that_is_not_there_is_an_error_and_not_the_cpu() -> None:
+def test_a_missing_provider_is_an_error() -> None:
     with pytest.raises(ModelError, match="CUDAExecutionProvider"):
         open_session(MODEL, "m", Device("CUDAExecutionProvider", "gpu"))
 
 
 @pytest.mark.parametrize("spinning", [False, True])
 @pytest.mark.parametrize("intra_op", [1, 2])
-def test_threads_and_spinning_change_nothing_of_what_comes_out(spinning: bool, intra_op: int) -> None:
+def test_threads_and_spinning_do_not_change_the_output(spinning: bool, intra_op: int) -> None:
     assert scores(open_session(MODEL, "m", spinning=spinning, intra_op=intra_op)) == [0.25, 0.75]

@@ -1,4 +1,4 @@
-"""Of the devices that fit the setting the fastest that sees what the CPU sees is taken."""
+"""Choose the fastest device that matches the setting and gives the same detections as the CPU."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ GPU, NPU = (Device("PluggedExecutionProvider", hardware, "Acme", 1, PLUGIN) for 
 
 
 class Machine:
-    """What would be found here, and what each device would answer."""
+    """A simulated machine: its devices, and the result of a trial of each."""
 
     def __init__(self, **ms: float | str) -> None:
         self.answers = {CPU: ms.get("cpu", 8.0), BUILT_IN: ms.get("fancy", 9.0)}
@@ -51,13 +51,13 @@ class Machine:
         )
 
 
-def test_auto_takes_the_fastest() -> None:
+def test_auto_chooses_the_fastest_device() -> None:
     assert Machine().survey("auto", built_in=[BUILT_IN]).choose()[0] == GPU
     assert Machine(npu=1.0).survey("auto").choose()[0] == NPU
     assert Machine(cpu=1.0).survey("auto").choose()[0] == CPU
 
 
-def test_the_fastest_that_sees_something_else_is_not_taken() -> None:
+def test_does_not_choose_a_faster_device_with_other_results() -> None:
     machine = Machine(gpu="does not find what the CPU finds: cat 0.93 in chelsea.jpg")
     device, findings = machine.survey("auto").choose()
     assert device == NPU
@@ -74,7 +74,7 @@ def test_the_fastest_that_sees_something_else_is_not_taken() -> None:
         ("plugged:npu", NPU, [NPU]),
     ],
 )
-def test_what_was_asked_for_is_taken_even_if_the_cpu_is_faster(
+def test_chooses_the_configured_device_even_if_the_cpu_is_faster(
     setting: str, taken: Device, tried: list[Device]
 ) -> None:
     machine = Machine(cpu=0.1)
@@ -82,13 +82,13 @@ def test_what_was_asked_for_is_taken_even_if_the_cpu_is_faster(
     assert [trial.device for trial in machine.trials] == tried
 
 
-def test_what_was_asked_for_and_does_not_work_is_not_taken() -> None:
+def test_does_not_choose_a_configured_device_that_fails() -> None:
     device, findings = Machine(gpu="crashed (SIGSEGV)").survey("gpu").choose()
     assert device is None
     assert [(each.name, each.problem) for each in findings] == [("PluggedExecutionProvider:gpu", "crashed (SIGSEGV)")]
 
 
-def test_a_plugin_without_devices_or_that_cannot_be_loaded_is_told_and_the_others_are_used() -> None:
+def test_reports_a_plugin_without_devices_or_that_cannot_be_loaded_and_uses_the_others() -> None:
     device, findings = Machine().survey("auto", plugins=[BROKEN, EMPTY, PLUGIN]).choose()
     assert device == GPU
     assert [(each.name, each.problem) for each in findings if each.device is None] == [
@@ -97,7 +97,7 @@ def test_a_plugin_without_devices_or_that_cannot_be_loaded_is_told_and_the_other
     ]
 
 
-def test_nothing_is_tried_out_where_there_is_nothing_but_the_cpu() -> None:
+def test_makes_no_trial_if_there_is_only_the_cpu() -> None:
     machine = Machine()
     device, _ = machine.survey("auto", plugins=[EMPTY]).choose()
     assert device is not None
@@ -107,7 +107,7 @@ def test_nothing_is_tried_out_where_there_is_nothing_but_the_cpu() -> None:
     assert not machine.survey("auto", plugins=[], built_in=[BUILT_IN]).is_pointless
 
 
-def test_a_provider_s_options_go_to_that_provider_alone() -> None:
+def test_passes_options_only_to_their_own_provider() -> None:
     machine = Machine()
     survey = machine.survey("fancy mode=fast", built_in=[BUILT_IN])
     for finding in survey.found():
@@ -120,7 +120,7 @@ def test_a_provider_s_options_go_to_that_provider_alone() -> None:
     }
 
 
-def test_all_that_is_tried_at_a_start_has_a_limit_together() -> None:
+def test_limits_the_total_time_of_trials_at_a_start() -> None:
     machine = Machine()
     machine.survey("auto").choose(seconds=2.0)
     assert len(machine.limits) == 3

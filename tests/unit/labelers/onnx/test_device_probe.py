@@ -1,6 +1,6 @@
-"""Devices are tried out in a process of its own: whatever a driver does there, nothing else suffers.
+"""Try devices in a separate process, so that a bad driver harms nothing else.
 
-The drivers are real shared libraries, and packages as pip installs them; what they do they do when they are loaded.
+The drivers are real shared libraries, in packages as pip installs them. They misbehave when they are loaded.
 """
 
 import shutil
@@ -23,7 +23,7 @@ from tests.unit.labelers.onnx.test_devices import install
 
 SHIPPED = ROOT / "models/ssdlite-mobilenet-v2-coco"
 
-# The one function of a plug-in, https://onnxruntime.ai/docs/execution-providers/plugin-ep-libraries/
+# The entry point of a plug-in, https://onnxruntime.ai/docs/execution-providers/plugin-ep-libraries/
 DRIVER = """
 #include <stddef.h>
 #include <stdio.h>
@@ -74,12 +74,12 @@ def test_a_driver_that_finds_nothing_offers_nothing(driver: Driver) -> None:
         ("_exit(3)", "ended with status 3"),
     ],
 )
-def test_a_driver_that_crashes_takes_nothing_with_it(driver: Driver, does: str, problem: str) -> None:
+def test_survives_a_crashing_driver(driver: Driver, does: str, problem: str) -> None:
     with pytest.raises(ModelError, match=problem):
         probe.offers(driver.that(does))
 
 
-def test_a_driver_that_hangs_is_ended(driver: Driver) -> None:
+def test_ends_a_hanging_driver(driver: Driver) -> None:
     library = driver.that("pause()")
     started = time.monotonic()
     with pytest.raises(ModelError, match="gave no answer within 2 s"):
@@ -87,30 +87,28 @@ def test_a_driver_that_hangs_is_ended(driver: Driver) -> None:
     assert time.monotonic() - started < 10
 
 
-def test_a_package_that_crashes_when_it_is_loaded_takes_nothing_with_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_survives_a_package_that_crashes_when_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, "onnxruntime-ep-bad", "onnxruntime_ep_bad", "import os; os.abort()")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(ModelError, match=r"crashed \(SIGABRT\)"):
         probe.offers(Library(package="onnxruntime_ep_bad"))
 
 
-def test_a_package_tells_where_its_library_is(tmp_path: Path, driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finds_the_library_of_a_package(tmp_path: Path, driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     path = driver.that("").path
     install(tmp_path, "onnxruntime-ep-good", "onnxruntime_ep_good", f"def get_library_path(): return {path!r}")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert probe.offers(Library(package="onnxruntime_ep_good")) == []
 
 
-def test_a_package_that_is_none_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reports_a_package_without_a_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, "onnxruntime-ep-odd", "onnxruntime_ep_odd", "")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(ModelError, match=r"cannot be loaded as a plug-in: .*get_library_path"):
         probe.offers(Library(package="onnxruntime_ep_odd"))
 
 
-def test_a_driver_sees_no_key_and_reports_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_driver_gets_no_key_and_sends_no_telemetry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = tmp_path / "seen"
     code = f"import os, pathlib; pathlib.Path({str(seen)!r}).write_text(repr(dict(os.environ)))"
     install(tmp_path, "onnxruntime-ep-nosy", "onnxruntime_ep_nosy", code)
@@ -137,17 +135,17 @@ def test_the_cpu_runs_the_shipped_model() -> None:
         Device("PluggedExecutionProvider", "gpu", library=Library(path="/nowhere.so")),
     ],
 )
-def test_a_device_that_is_not_there_is_told(device: Device) -> None:
+def test_reports_a_missing_device(device: Device) -> None:
     answer = probe.try_out(Trial(str(SHIPPED), device, {}, 2, False))
     assert answer.problem
     assert answer.ms is None
 
 
-def test_a_model_that_cannot_be_loaded_is_told(tmp_path: Path) -> None:
+def test_reports_a_model_that_cannot_be_loaded(tmp_path: Path) -> None:
     assert "model.toml" in str(probe.try_out(Trial(str(tmp_path), CPU, {}, 2, False)).problem)
 
 
-def test_a_model_that_gives_garbage_is_told(tmp_path: Path) -> None:
+def test_reports_a_model_with_implausible_output(tmp_path: Path) -> None:
     model = constant_model({"scores": np.array([[np.nan, 0.5]], np.float32)})
     folder = model_folder(tmp_path, model, "classify", ["cat", "dog"])
     answer = probe.try_out(Trial(str(folder), CPU, {}, 1, False))
@@ -155,7 +153,7 @@ def test_a_model_that_gives_garbage_is_told(tmp_path: Path) -> None:
 
 
 def boxes(folder: Path, cat: float, dog: float, left: float = 0.1) -> OnnxLabeler:
-    """A detector that sees a cat and a dog in whatever it looks at."""
+    """Return the outputs of a detector that finds a cat and a dog in any picture."""
     outputs = {
         "scores": np.array([[[cat, 0], [0, dog]]], np.float32),
         "boxes": np.array([[[left, 0.1, left + 0.4, 0.5], [0.5, 0.5, 0.9, 0.9]]], np.float32),
@@ -176,7 +174,7 @@ def boxes(folder: Path, cat: float, dog: float, left: float = 0.1) -> OnnxLabele
         (0.0, 0.0, 0.1, "does not find what the CPU finds: cat 0.90 in astronaut.jpg"),
     ],
 )
-def test_small_differences_are_no_disagreement_and_others_are(
+def test_ignores_small_differences_and_reports_others(
     tmp_path: Path, cat: float, dog: float, left: float, problem: str | None
 ) -> None:
     cpu, device = boxes(tmp_path / "cpu", 0.9, 0.1), boxes(tmp_path / "device", cat, dog, left)
@@ -184,7 +182,7 @@ def test_small_differences_are_no_disagreement_and_others_are(
 
 
 @pytest.mark.parametrize(("cat", "problem"), [(0.2, None), (0.02, "does not find what the CPU finds: cat 0.25")])
-def test_of_a_model_that_sees_nothing_certain_the_most_probable_is_compared(
+def test_compares_the_most_probable_detection_if_none_is_certain(
     tmp_path: Path, cat: float, problem: str | None
 ) -> None:
     cpu, device = boxes(tmp_path / "cpu", 0.25, 0.1), boxes(tmp_path / "device", cat, 0.1)

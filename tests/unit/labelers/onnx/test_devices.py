@@ -1,4 +1,4 @@
-"""What the setting `device` means, and where plug-ins are looked for."""
+"""The meaning of the setting `device`, and the search for plug-ins."""
 
 import sys
 from pathlib import Path
@@ -32,21 +32,21 @@ ALL = [CPU, CUDA, GPU, SECOND_GPU, NPU]
         ("qnn", []),
     ],
 )
-def test_a_setting_means_the_devices_that_fit_it(setting: str, meant: list[Device]) -> None:
+def test_a_setting_matches_its_devices(setting: str, meant: list[Device]) -> None:
     assert [device for device in ALL if parse_device(setting).fits(device)] == meant
 
 
 @pytest.mark.parametrize("setting", ["cpu", "CPU", "CPUExecutionProvider"])
-def test_the_cpu_is_the_cpu_by_either_name(setting: str) -> None:
+def test_the_cpu_has_two_names(setting: str) -> None:
     assert parse_device(setting).head == "cpu"
 
 
 @pytest.mark.parametrize("device", [GPU, SECOND_GPU, NPU, CUDA])
-def test_the_name_of_a_device_means_it(device: Device) -> None:
+def test_matches_a_device_by_name(device: Device) -> None:
     assert parse_device(device.name).fits(device)
 
 
-def test_the_options_of_a_provider_stand_behind_its_name() -> None:
+def test_parses_a_providers_options_after_its_name() -> None:
     assert parse_device("openvino device_type=GPU precision=FP16").options == {
         "device_type": "GPU",
         "precision": "FP16",
@@ -62,13 +62,13 @@ def test_the_options_of_a_provider_stand_behind_its_name() -> None:
         ("openvino:tpu", 'expected "auto", "cpu", "gpu", "npu" or a provider\'s name'),
     ],
 )
-def test_a_setting_that_means_nothing_is_refused(setting: str, complaint: str) -> None:
+def test_refuses_an_unknown_setting(setting: str, complaint: str) -> None:
     with pytest.raises(ConfigError, match=f'given "{setting}"') as error:
         parse_device(setting)
     assert complaint in str(error.value)
 
 
-def test_plugins_are_the_named_ones_and_those_in_the_folder_without_what_they_bring(tmp_path: Path) -> None:
+def test_finds_named_plugins_and_those_in_the_folder_without_their_dependencies(tmp_path: Path) -> None:
     folder = tmp_path / "plugins"
     folder.mkdir()
     (folder / "b.so").write_bytes(b"\x7fELF CreateEpFactories")
@@ -80,14 +80,14 @@ def test_plugins_are_the_named_ones_and_those_in_the_folder_without_what_they_br
     assert found == named
 
 
-def test_a_plugin_that_was_replaced_is_another(tmp_path: Path) -> None:
+def test_a_replaced_plugin_is_a_different_one(tmp_path: Path) -> None:
     (tmp_path / "a.so").write_bytes(b"CreateEpFactories")
     before = list(libraries([], tmp_path))
     (tmp_path / "a.so").write_bytes(b"CreateEpFactories, newer")
     assert list(libraries([], tmp_path)) != before
 
 
-def test_packages_are_found_by_their_name_and_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finds_packages_by_name_without_loading_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, "onnxruntime_EP.fancy", "onnxruntime_ep_fancy", "raise SystemExit")
     install(tmp_path, "onnxruntime-extra", "onnxruntime_extra", "")
     monkeypatch.syspath_prepend(tmp_path)
@@ -97,7 +97,7 @@ def test_packages_are_found_by_their_name_and_not_loaded(tmp_path: Path, monkeyp
     assert "onnxruntime_ep_fancy" not in sys.modules
 
 
-def test_the_built_in_devices_begin_with_the_cpu_and_hold_nothing_remote() -> None:
+def test_built_in_devices_start_with_the_cpu_and_include_no_remote_ones() -> None:
     found = providers.built_in()
     assert found[0].is_cpu
     assert "AzureExecutionProvider" not in {device.provider for device in found}
@@ -106,7 +106,7 @@ def test_the_built_in_devices_begin_with_the_cpu_and_hold_nothing_remote() -> No
 @pytest.mark.parametrize(
     ("content", "complaint"), [(None, "No such file"), (b"no library", "invalid ELF header|file too short")]
 )
-def test_a_library_that_is_none_is_refused_with_the_reason(
+def test_refuses_a_file_that_is_not_a_library_with_the_reason(
     tmp_path: Path, content: bytes | None, complaint: str
 ) -> None:
     if content:
@@ -116,7 +116,7 @@ def test_a_library_that_is_none_is_refused_with_the_reason(
 
 
 def install(site: Path, name: str, module: str, code: str) -> None:
-    """A Python package as pip leaves it."""
+    """Make a Python package as pip installs it."""
     (site / module).mkdir()
     (site / module / "__init__.py").write_text(code)
     info = site / f"{module}-1.5.dist-info"

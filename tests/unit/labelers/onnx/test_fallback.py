@@ -1,4 +1,4 @@
-"""A device that fails in any way is dropped for the CPU, said so once, and tried again after 1, 5 and 30 minutes."""
+"""If a device fails, the CPU replaces it, one line is logged, and it is tried again after 1, 5 and 30 minutes."""
 
 import logging
 import re
@@ -19,7 +19,7 @@ FROM_CPU, FROM_DEVICE = np.array([[0, 1]], np.float32), np.array([[0, 2]], np.fl
 
 
 class Fake:
-    """A device that does what it is told: `answer` with an array, an error, or not at all before it is `released`."""
+    """A scripted device: its `answer` is an array or an error, or it hangs until `released`."""
 
     def __init__(self, device: str, answer: Tensor | Exception) -> None:
         self.device = device
@@ -44,7 +44,7 @@ class Fake:
 
 
 class Bench:
-    """A `FallbackRunner` with fakes around it; `waits` are the tries that it has asked for, done when a test says."""
+    """A `FallbackRunner` with fakes; `waits` holds the tries that it has scheduled, which the test starts."""
 
     def __init__(self) -> None:
         self.cpu = Fake("cpu", FROM_CPU)
@@ -77,7 +77,7 @@ class Bench:
         return self.runner.run(["scores"], FEEDS)[0]
 
     def try_again(self) -> float:
-        """Let the time pass until the next try; returns the seconds."""
+        """Let the time pass until the next try; return the seconds."""
         seconds, function = self.waits.pop(0)
         self.now += seconds
         function()
@@ -97,13 +97,13 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 
-def test_a_device_that_works_is_used_and_nothing_is_said(bench: Bench, log: pytest.LogCaptureFixture) -> None:
+def test_uses_a_working_device_and_logs_nothing(bench: Bench, log: pytest.LogCaptureFixture) -> None:
     assert bench.open().device == "FancyExecutionProvider"
     assert bench.run() is FROM_DEVICE
     assert (bench.cpu.runs, bench.degraded, bench.waits, log.messages) == (0, [], [], [])
 
 
-def test_a_device_that_does_not_start_is_replaced_by_the_cpu(bench: Bench, log: pytest.LogCaptureFixture) -> None:
+def test_replaces_a_device_that_does_not_start_by_the_cpu(bench: Bench, log: pytest.LogCaptureFixture) -> None:
     bench.start_error = ModelError("no such driver")
     assert bench.open().device == "cpu"
     assert bench.run() is FROM_CPU
@@ -136,7 +136,7 @@ def gives_too_few_rows(device: Fake) -> None:
         (gives_too_few_rows, r"of the shape \[0, 2\]"),
     ],
 )
-def test_what_fails_in_use_costs_no_picture_and_one_line(
+def test_a_failure_in_use_loses_no_picture_and_logs_one_line(
     bench: Bench, log: pytest.LogCaptureFixture, breaks: Callable[[Fake], None], reason: str
 ) -> None:
     bench.open()
@@ -152,7 +152,7 @@ def test_what_fails_in_use_costs_no_picture_and_one_line(
     assert re.search(reason, record.getMessage())
 
 
-def test_a_device_that_hangs_is_given_up_at_the_deadline(bench: Bench, log: pytest.LogCaptureFixture) -> None:
+def test_gives_up_a_hanging_device_at_the_deadline(bench: Bench, log: pytest.LogCaptureFixture) -> None:
     bench.open(deadline=0.1)
     bench.device.hangs = True
     assert bench.run() is FROM_CPU
@@ -162,7 +162,7 @@ def test_a_device_that_hangs_is_given_up_at_the_deadline(bench: Bench, log: pyte
     ]
 
 
-def test_the_deadline_is_for_one_picture(bench: Bench) -> None:
+def test_the_deadline_applies_to_each_picture(bench: Bench) -> None:
     bench.open(deadline=0.2)
     bench.device.hangs = True
     threading.Timer(0.4, bench.device.released.set).start()
@@ -171,7 +171,7 @@ def test_the_deadline_is_for_one_picture(bench: Bench) -> None:
     assert bench.degraded == []
 
 
-def test_several_threads_that_meet_the_failure_are_all_served_and_one_line_is_written(
+def test_a_failure_in_several_threads_loses_no_picture_and_logs_one_line(
     bench: Bench, log: pytest.LogCaptureFixture
 ) -> None:
     bench.open(deadline=0.3)
@@ -182,7 +182,7 @@ def test_several_threads_that_meet_the_failure_are_all_served_and_one_line_is_wr
     assert len(log.messages) == len(bench.waits) == 1
 
 
-def test_what_the_cpu_cannot_do_either_is_not_the_device_s_fault(bench: Bench) -> None:
+def test_does_not_blame_the_device_if_the_cpu_fails_too(bench: Bench) -> None:
     bench.open()
     bench.device.answer = bench.cpu.answer = LabelingError("a bad model")
     with pytest.raises(LabelingError, match="a bad model"):
@@ -190,21 +190,21 @@ def test_what_the_cpu_cannot_do_either_is_not_the_device_s_fault(bench: Bench) -
     assert bench.degraded == []
 
 
-def test_a_model_that_gives_nan_everywhere_is_not_the_device_s_fault(bench: Bench) -> None:
+def test_does_not_blame_the_device_if_the_cpu_returns_nan_too(bench: Bench) -> None:
     bench.open()
     bench.device.answer = bench.cpu.answer = np.array([[np.nan, np.nan]], np.float32)
     assert np.isnan(bench.run()).all()
     assert bench.degraded == []
 
 
-def test_it_is_tried_again_after_1_5_and_30_minutes_and_every_30_from_then_on(bench: Bench) -> None:
+def test_tries_the_device_again_after_1_5_and_30_minutes_and_then_every_30(bench: Bench) -> None:
     bench.start_error = ModelError("no such driver")
     bench.open()
     assert [bench.try_again() / 60 for _ in range(5)] == [1, 5, 30, 30, 30]
     assert bench.degraded == [True]
 
 
-def test_coming_back_is_said_and_the_device_is_used_again(bench: Bench, log: pytest.LogCaptureFixture) -> None:
+def test_logs_a_recovery_and_uses_the_device_again(bench: Bench, log: pytest.LogCaptureFixture) -> None:
     bench.start_error = ModelError("no such driver")
     bench.open()
     bench.start_error = None
@@ -237,7 +237,7 @@ def test_a_device_that_has_worked_for_long_is_tried_again_soon(bench: Bench) -> 
         assert bench.try_again() == 60
 
 
-def test_a_device_that_killed_the_program_is_not_even_tried_at_first(bench: Bench) -> None:
+def test_does_not_try_a_device_at_first_that_killed_the_program(bench: Bench) -> None:
     bench.open(trouble="the program has died while it was in use", failures=2)
     assert bench.run() is FROM_CPU
     assert bench.degraded == [True]
@@ -245,7 +245,7 @@ def test_a_device_that_killed_the_program_is_not_even_tried_at_first(bench: Benc
     assert bench.run() is FROM_DEVICE
 
 
-def test_a_device_that_keeps_hanging_is_left_alone(bench: Bench, log: pytest.LogCaptureFixture) -> None:
+def test_stops_trying_a_device_that_keeps_hanging(bench: Bench, log: pytest.LogCaptureFixture) -> None:
     bench.open(deadline=0.05)
     bench.device.hangs = True
     for _ in range(MOST_HUNG - 1):
@@ -256,7 +256,7 @@ def test_a_device_that_keeps_hanging_is_left_alone(bench: Bench, log: pytest.Log
     assert log.messages[-1].endswith("labelling on the CPU, until a restart: it has hung too often")
 
 
-def test_what_nobody_thought_of_at_a_try_does_not_end_the_tries(bench: Bench, log: pytest.LogCaptureFixture) -> None:
+def test_an_unexpected_error_at_a_try_does_not_end_the_tries(bench: Bench, log: pytest.LogCaptureFixture) -> None:
     bench.open(trouble="gone")
     bench.start_error = RuntimeError("a bug")
     bench.try_again()
@@ -264,7 +264,7 @@ def test_what_nobody_thought_of_at_a_try_does_not_end_the_tries(bench: Bench, lo
     assert "a bug" in log.text
 
 
-def test_closed_it_is_not_tried_again(bench: Bench) -> None:
+def test_does_not_try_again_after_close(bench: Bench) -> None:
     bench.open(trouble="gone")
     bench.runner.close()
     bench.try_again()
@@ -272,13 +272,13 @@ def test_closed_it_is_not_tried_again(bench: Bench) -> None:
     assert bench.cpu.closed
 
 
-def test_closing_lets_the_device_go(bench: Bench) -> None:
+def test_close_releases_the_device(bench: Bench) -> None:
     bench.open().close()
     assert bench.device.closed
 
 
-def test_one_calling_thread_is_one_thread_for_the_device(bench: Bench) -> None:
-    """Some providers keep costly things by thread."""
+def test_calls_the_device_on_one_thread_per_calling_thread(bench: Bench) -> None:
+    """Some providers keep expensive resources for each thread."""
     bench.open()
     threads = set()
     run = bench.device.run

@@ -1,4 +1,4 @@
-"""A model is loaded only if it is the described one and runs; then it finds what is in pictures."""
+"""Load a model only if it matches its description and runs, and find objects in pictures."""
 
 import hashlib
 import io
@@ -50,7 +50,7 @@ def best(found: Iterable[Detection], label: str) -> Box:
     ("sample", "label"),
     [("chelsea", "cat"), ("motorcycle_left", "motorcycle"), ("astronaut", "person"), ("coffee", "cup")],
 )
-def test_it_finds_what_the_sample_pictures_show(labeler: OnnxLabeler, sample: str, label: str) -> None:
+def test_finds_the_objects_in_the_sample_pictures(labeler: OnnxLabeler, sample: str, label: str) -> None:
     picture = decode((SAMPLES / f"{sample}.jpg").read_bytes(), PictureLimits(), labeler.input_size)
     found = labeler.detect(picture)
     assert found[0].label == label
@@ -61,23 +61,23 @@ def test_it_finds_what_the_sample_pictures_show(labeler: OnnxLabeler, sample: st
         assert 0 <= detection.box.top < detection.box.bottom <= picture.height
 
 
-def test_detections_come_most_probable_first(labeler: OnnxLabeler) -> None:
+def test_returns_the_most_probable_detections_first(labeler: OnnxLabeler) -> None:
     found = labeler.detect(decode(CAT, PictureLimits(), labeler.input_size), 0.01)
     assert len(found) > 3
     assert found == sorted(found, key=lambda one: -one.probability)
 
 
-def test_a_lower_probability_than_the_models_own_adds_detections_and_changes_none(labeler: OnnxLabeler) -> None:
+def test_a_lower_threshold_adds_detections_and_changes_none(labeler: OnnxLabeler) -> None:
     picture = decode((SAMPLES / "coffee.jpg").read_bytes(), PictureLimits(), labeler.input_size)
     usual, more = labeler.detect(picture), labeler.detect(picture, 0.1)
     assert more[: len(usual)] == usual
     assert len(more) > len(usual)
 
 
-def test_boxes_are_in_the_picture_as_displayed_whatever_its_exif_orientation(labeler: OnnxLabeler) -> None:
+def test_boxes_refer_to_the_displayed_picture_for_every_exif_orientation(labeler: OnnxLabeler) -> None:
     upright = Image.open(io.BytesIO(CAT))
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be displayed, turn it by 90 degrees clockwise
+    exif[0x0112] = 6  # orientation 6: rotate by 90 degrees clockwise to display
     file = io.BytesIO()
     upright.transpose(Image.Transpose.ROTATE_90).save(file, "JPEG", exif=exif, quality=95)
     expected = best(labeler.detect(decode(CAT, PictureLimits(), labeler.input_size)), "cat")
@@ -85,7 +85,7 @@ def test_boxes_are_in_the_picture_as_displayed_whatever_its_exif_orientation(lab
     assert overlap(expected, found) > 0.9
 
 
-def test_boxes_of_a_12_megapixel_picture_are_in_its_full_size(labeler: OnnxLabeler) -> None:
+def test_boxes_of_a_12_megapixel_picture_refer_to_its_full_size(labeler: OnnxLabeler) -> None:
     file = io.BytesIO()
     Image.open(io.BytesIO(CAT)).resize((4510, 3000)).save(file, "JPEG")
     picture = decode(file.getvalue(), PictureLimits(), labeler.input_size)
@@ -95,7 +95,7 @@ def test_boxes_of_a_12_megapixel_picture_are_in_its_full_size(labeler: OnnxLabel
     assert overlap(Box(*(10 * side for side in expected)), found) > 0.9
 
 
-def test_threads_that_share_it_get_what_one_gets(labeler: OnnxLabeler) -> None:
+def test_threads_that_share_a_labeler_get_the_same_results(labeler: OnnxLabeler) -> None:
     pictures = [
         decode(file.read_bytes(), PictureLimits(), labeler.input_size) for file in sorted(SAMPLES.glob("*.jpg"))
     ] * 5
@@ -105,7 +105,7 @@ def test_threads_that_share_it_get_what_one_gets(labeler: OnnxLabeler) -> None:
 
 
 def described(folder: Path, model: bytes, description: str) -> Path:
-    """A model's folder whose description has the right file and sha256."""
+    """Make a model's folder whose description has the right file and sha256."""
     given = tomllib.loads(description)
     description = description.replace(given["sha256"], hashlib.sha256(model).hexdigest())
     (folder / "model.toml").write_text(description)
@@ -133,27 +133,29 @@ SHIPPED_DESCRIPTION = (SHIPPED / "model.toml").read_text()
         ),
     ],
 )
-def test_a_model_that_is_not_as_described_is_refused(tmp_path: Path, right: str, wrong: str, complaint: str) -> None:
+def test_refuses_a_model_that_differs_from_its_description(
+    tmp_path: Path, right: str, wrong: str, complaint: str
+) -> None:
     model = (SHIPPED / "ssdlite_mobilenet_v2_coco_int8.onnx").read_bytes()
     folder = described(tmp_path, model, SHIPPED_DESCRIPTION.replace(right, wrong, 1))
     with pytest.raises(ModelError, match=complaint):
         open_onnx(folder)
 
 
-def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
+def test_refuses_a_file_that_is_not_a_model(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="ONNX Runtime cannot load the model"):
         open_onnx(described(tmp_path, b"no model", SHIPPED_DESCRIPTION))
 
 
-def test_a_damaged_model_is_refused_before_it_is_loaded(tmp_path: Path) -> None:
+def test_refuses_a_damaged_model_before_loading_it(tmp_path: Path) -> None:
     folder = described(tmp_path, b"no model", SHIPPED_DESCRIPTION)
     (folder / "ssdlite_mobilenet_v2_coco_int8.onnx").write_bytes(b"another")
     with pytest.raises(ModelError, match="its sha256 is"):
         open_onnx(folder)
 
 
-# The smallest ONNX models (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto, numbers of its fields): two
-# Reshapes of an input whose sides are left open, so that a wrong shape shows only when the model runs.
+# Minimal ONNX models (field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto): two Reshapes of an input
+# with open sides, so that a wrong shape shows only when the model runs.
 def field(number: int, value: bytes | str | int) -> bytes:
     if isinstance(value, int):
         return varint(number << 3) + varint(value)
@@ -172,7 +174,7 @@ def value_info(name: str, *lengths: int | str) -> bytes:
 
 
 def reshape(output: str, *shape: int) -> tuple[bytes, bytes]:
-    """A node, and the initializer with its shape."""
+    """Return a node, and the initializer with its shape."""
     node = field(1, "images") + field(1, f"{output} shape") + field(2, output) + field(4, "Reshape")
     lengths = b"".join(varint(length) for length in shape)
     return node, field(1, len(shape)) + field(2, 7) + field(7, lengths) + field(8, f"{output} shape")
@@ -203,7 +205,7 @@ def test_a_model_whose_output_has_another_shape_fails_its_warm_up(tmp_path: Path
         open_onnx(folder)
 
 
-def test_a_model_with_lengths_left_open_is_good_if_its_warm_up_is(tmp_path: Path) -> None:
+def test_accepts_a_model_with_open_lengths_if_its_warm_up_succeeds(tmp_path: Path) -> None:
     labeler = open_onnx(described(tmp_path, reshaping_model((1, -1, 2), (1, -1, 4)), TWO_LABELS))
     assert labeler.input_size == (2, 2)
 
@@ -217,14 +219,14 @@ def test_a_failed_run_is_a_labeling_error_not_one_of_onnx_runtime(tmp_path: Path
 
 
 class BrokenSession:
-    """ONNX Runtime, the seam; nothing but its session can be made to fail after it has warmed up."""
+    """A session of ONNX Runtime that fails. A real one cannot be made to fail after its warm-up."""
 
     def run(self, outputs: list[str], inputs: dict[str, object]) -> None:
         raise RuntimeError("out of memory")
 
 
-def test_yolox_finds_what_the_sample_pictures_show(tmp_path: Path) -> None:
-    if not YOLOX.exists():  # a model that is not ours to ship
+def test_yolox_finds_the_objects_in_the_sample_pictures(tmp_path: Path) -> None:
+    if not YOLOX.exists():  # its license does not let us ship this model
         pytest.skip(f"NOT TESTED: YOLOX on real pictures, because {YOLOX} is not there")
     names = '", "'.join(label for label in tomllib.loads(SHIPPED_DESCRIPTION)["labels"] if label)
     description = f"""

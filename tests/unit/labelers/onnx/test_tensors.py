@@ -1,4 +1,4 @@
-"""Pixels reach the model, and its boxes come back to the picture, the way `model.toml` says."""
+"""Convert pixels to the model's input, and its boxes back to the picture, as `model.toml` says."""
 
 from typing import Any, Literal
 
@@ -63,12 +63,12 @@ def test_a_box_of_a_letterboxed_picture_is_scaled_alike_on_both_sides() -> None:
     assert box_in_picture((10, 5, 20, 10), picture(100, 100), model_input("letterbox")) == [[50, 25, 100, 50]]
 
 
-def test_a_box_is_cut_off_at_the_pictures_edges() -> None:
+def test_clips_a_box_to_the_picture() -> None:
     assert box_in_picture((-5, -5, 99, 99), picture(400, 100), model_input("stretch")) == [[0, 0, 400, 100]]
 
 
 @pytest.mark.parametrize("outside", [(41, 0, 50, 10), (0, -9, 9, -1), (5, 5, 5, 9), (np.nan, 0, 9, 9)])
-def test_a_box_with_nothing_in_the_picture_is_dropped(outside: tuple[float, float, float, float]) -> None:
+def test_drops_a_box_outside_the_picture(outside: tuple[float, float, float, float]) -> None:
     assert box_in_picture(outside, picture(400, 100), model_input("stretch")) == []
 
 
@@ -83,7 +83,7 @@ def test_a_box_with_nothing_in_the_picture_is_dropped(outside: tuple[float, floa
     ],
 )
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
-def test_values_are_brought_into_the_models_range(
+def test_scales_values_to_the_models_range(
     value_range: str, mean: tuple[float, ...], std: tuple[float, ...], expected: tuple[float, ...], layout: str
 ) -> None:
     used = model_input(range=value_range, mean=mean, std=std, layout=layout)
@@ -92,7 +92,7 @@ def test_values_are_brought_into_the_models_range(
     assert pixel.tolist() == pytest.approx(list(expected), abs=1e-5)
 
 
-def test_mean_and_std_are_in_the_models_order_of_colours() -> None:
+def test_applies_mean_and_std_in_the_models_order_of_colours() -> None:
     values = tensor([Image.new("RGB", (5, 9), RED)], model_input(color_order="BGR", mean=(20, 10, 200)))
     assert not values.any()
 
@@ -104,7 +104,7 @@ def test_a_centred_letterbox_has_grey_on_both_sides() -> None:
     assert (values[:, 30:] == 7).all()
 
 
-def test_a_cropped_picture_loses_what_is_too_much_at_both_sides() -> None:
+def test_crops_a_picture_equally_at_both_sides() -> None:
     image = Image.new("RGB", (100, 100), RED)
     image.paste((0, 0, 0), (0, 0, 100, 20))
     image.paste((0, 0, 0), (0, 80, 100, 100))
@@ -114,8 +114,8 @@ def test_a_cropped_picture_loses_what_is_too_much_at_both_sides() -> None:
 
 @pytest.mark.parametrize("resize", ["stretch", "letterbox", "letterbox-centred", "crop"])
 @pytest.mark.parametrize("sides", [(100, 100), (400, 100), (30, 90)])
-def test_a_point_of_the_picture_is_found_again_where_it_was(resize: str, sides: tuple[int, int]) -> None:
-    """A white spot in the middle of a black picture, and the box that a model would draw around it."""
+def test_a_point_of_the_picture_maps_back_to_its_place(resize: str, sides: tuple[int, int]) -> None:
+    """Place a white spot in a black picture, find it in the tensor, and map its box back."""
     image = Image.new("RGB", sides)
     middle, spot = (sides[0] / 2, sides[1] / 2), max(sides) // 8
     x, y = (round(each) for each in middle)
@@ -126,7 +126,7 @@ def test_a_point_of_the_picture_is_found_again_where_it_was(resize: str, sides: 
     (box,) = box_in_picture((left, top, right, bottom), picture(*sides), used)
     expected = (middle[0] - spot, max(middle[1] - spot, 0), middle[0] + spot, min(middle[1] + spot, sides[1]))
     if resize == "crop":
-        visible = sides[0] * 20 / 160 / 2  # of a picture that is as wide as the input, half the height of a strip
+        visible = sides[0] * 20 / 160 / 2  # for a picture as wide as the input: half the height of a grey strip
         expected = (
             expected[0],
             max(expected[1], middle[1] - visible),

@@ -1,4 +1,4 @@
-"""How many pictures a second a labeler labels."""
+"""Measure how many pictures a second a labeler labels."""
 
 from collections.abc import Callable
 
@@ -36,7 +36,7 @@ def test_raises_what_the_labeler_raises() -> None:
 
 
 def test_measures_the_usual_threads_and_others(print_figure: Callable[[str], None]) -> None:
-    """The figures show what the default rests on; nothing is asserted of them, because this machine may be busy."""
+    """Print the figures behind the default number of threads. Assert nothing, because this machine may be busy."""
     count = cores()
     usual = open_onnx(SHIPPED)
     wide = open_onnx(SHIPPED, lambda model, name: open_session(model, name, intra_op=count))
