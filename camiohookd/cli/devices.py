@@ -76,13 +76,7 @@ def _survey(settings: "Config", model: str | None) -> "Survey":
     labeler = settings.labeler
     folder = find(model or labeler.model)
     load_description(folder)  # is wrong on every device, or on none
-    return Survey(
-        folder,
-        parse_device(labeler.device),
-        list(libraries(labeler.plugins)),
-        threads=cores(),
-        spinning=labeler.spinning,
-    )
+    return Survey(folder, parse_device(labeler.device), list(libraries(labeler.plugins)), threads=cores())
 
 
 def _row(found: "Finding") -> str:

@@ -181,7 +181,7 @@ class LabelerSettings(Struct, frozen=True):
         Meta(description="Threads that label and share an event; auto: as many as there are cores."),
     ] = "auto"
     spinning: Annotated[
-        bool, Meta(description="Whether waiting threads keep their core busy: a little faster, for much more power.")
+        bool, Meta(description="Without effect; accepted because settings of version 0.1.0 may have it.")
     ] = False
     deadline: Annotated[
         Duration,

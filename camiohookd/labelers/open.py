@@ -49,7 +49,6 @@ def open_labeler(settings: LabelerSettings, state: Path | None, on_degraded: Cal
                     device=settings.device,
                     plugins=settings.plugins,
                     threads=settings.threads,
-                    spinning=settings.spinning,
                     deadline=settings.deadline,
                     state=state,
                     on_degraded=on_degraded,

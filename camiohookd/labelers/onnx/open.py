@@ -36,7 +36,6 @@ def open_configured(
     device: str,
     plugins: Sequence[str] = (),
     threads: int | Literal["auto"] = "auto",
-    spinning: bool = False,
     deadline: float = 60.0,
     state: Path | None = None,
     on_degraded: Callable[[bool], None],
@@ -51,15 +50,10 @@ def open_configured(
     wish = parse_device(device)
     count = cores()
     cache = Cache(state / FOLDER, {"model": load_description(folder).sha256}) if state else None
-    survey = Survey(
-        folder,
-        wish,
-        () if wish.head == "cpu" else list(libraries(plugins, plugin_folder)),
-        threads=count,
-        spinning=spinning,
-    )
+    found = () if wish.head == "cpu" else list(libraries(plugins, plugin_folder))
+    survey = Survey(folder, wish, found, threads=count)
     guard = Guard(state / FOLDER / "device-in-use" if state else None, wish.text)
-    opener = RunnerOpener(wish, survey, cache, guard, spinning=spinning, deadline=deadline, on_degraded=on_degraded)
+    opener = RunnerOpener(wish, survey, cache, guard, deadline=deadline, on_degraded=on_degraded)
     labeler = open_onnx(folder, opener.open)
     return labeler, count if threads == "auto" else threads
 
@@ -74,7 +68,6 @@ class RunnerOpener:
         cache: Cache | None,
         guard: Guard,
         *,
-        spinning: bool,
         deadline: float,
         on_degraded: Callable[[bool], None],
         later: Later = on_a_timer,
@@ -85,7 +78,6 @@ class RunnerOpener:
         self._survey = survey
         self._cache = cache
         self._guard = guard
-        self._spinning = spinning
         self._deadline = deadline
         self._on_degraded = on_degraded
         self._later = later
@@ -121,7 +113,7 @@ class RunnerOpener:
         )
 
     def _open_cpu(self, model: bytes, name: str) -> OnnxSession:
-        return open_session(model, name, spinning=self._spinning, cache=self._cache)
+        return open_session(model, name, cache=self._cache)
 
     def _start(self, model: bytes, name: str) -> Runner:
         """Open the session on the chosen device. After a failure, choose and try out a device again."""
@@ -130,9 +122,7 @@ class RunnerOpener:
             raise ModelError("the CPU is the fastest at present")
         self._guard.enter()
         try:
-            session = self._start_session(
-                model, name, device, settings=self._wish.options, spinning=self._spinning, cache=self._cache
-            )
+            session = self._start_session(model, name, device, settings=self._wish.options, cache=self._cache)
         except BaseException:
             self._guard.leave()
             raise

@@ -68,20 +68,17 @@ def open_session(
     device: Device = CPU,
     *,
     settings: Mapping[str, str] | None = None,
-    intra_op: int = 1,
-    spinning: bool = False,
     cache: Cache | None = None,
     remember_nodes: bool = False,
 ) -> OnnxSession:
     """Open a session on a device; `name` is the model's name in errors, `settings` are the provider's own options.
 
-    `intra_op` threads work on one run; `spinning` says whether they keep their core busy while they wait. A `cache`
-    makes the next start faster. Raises ModelError.
+    The thread that calls `run` does all of it. A `cache` makes the next start faster. Raises ModelError.
     """
     settings = settings or {}
 
     def options() -> ort.SessionOptions:
-        made = _options(device, intra_op, spinning)
+        made = _options(device)
         if remember_nodes:
             made.add_session_config_entry(_ASSIGNMENT, "1")
         return made
@@ -100,14 +97,13 @@ def open_session(
     return OnnxSession(session, "cpu" if device.is_cpu else device.name)
 
 
-def _options(device: Device, intra_op: int, spinning: bool) -> ort.SessionOptions:
+def _options(device: Device) -> ort.SessionOptions:
     options = ort.SessionOptions()
-    options.intra_op_num_threads = intra_op
+    options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = _ONLY_ERRORS if device.is_cpu else _NO_MESSAGES
-    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
     return options
 
 

@@ -148,7 +148,6 @@ class Box:
             wish,
             [],
             threads=2,
-            spinning=False,
             built_in=lambda: [CPU, FANCY],
             try_out=self.try_out,
         )
@@ -157,7 +156,6 @@ class Box:
             survey,
             Cache(self.state, {}) if self.state else None,
             Guard(self.state / "device-in-use" if self.state else None, self.device),
-            spinning=False,
             deadline=30,
             on_degraded=self.degraded.append,
             later=lambda seconds, function: self.waits.append((seconds, function)),

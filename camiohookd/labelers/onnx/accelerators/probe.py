@@ -33,7 +33,6 @@ class Trial(msgspec.Struct, frozen=True, tag=True):
     device: Device
     settings: dict[str, str]
     threads: int
-    spinning: bool
 
 
 class ProbeRequest(msgspec.Struct, frozen=True):
@@ -135,9 +134,7 @@ def _try(trial: Trial) -> ProbeResult:
     tried: list[OnnxSession] = []
 
     def open_tried(model: bytes, name: str) -> StrictRunner:
-        session = open_session(
-            model, name, trial.device, settings=trial.settings, spinning=trial.spinning, remember_nodes=True
-        )
+        session = open_session(model, name, trial.device, settings=trial.settings, remember_nodes=True)
         tried.append(session)
         return StrictRunner(session)
 

@@ -50,7 +50,6 @@ class Survey:
         plugins: Sequence[Library],
         *,
         threads: int,
-        spinning: bool,
         built_in: Callable[[], Sequence[Device]] = providers.built_in,
         offers: Callable[[Library, float], Sequence[Device]] = probe.offers,
         try_out: Callable[[Trial, float], ProbeResult] = probe.try_out,
@@ -59,7 +58,6 @@ class Survey:
         self._wish = wish
         self._plugins = plugins
         self._threads = threads
-        self._spinning = spinning
         self._built_in = built_in
         self._offers = offers
         self._try_out = try_out
@@ -72,7 +70,6 @@ class Survey:
             "wish": self._wish.text,
             "plugins": [msgspec.to_builtins(library) for library in self._plugins],
             "threads": self._threads,
-            "spinning": self._spinning,
         }
 
     @property
@@ -100,7 +97,7 @@ class Survey:
         if finding.device is None:
             return finding
         wanted = self._wish.options if self._wish.options and self._wish.fits(finding.device) else {}
-        trial = Trial(str(self._folder.resolve()), finding.device, wanted, self._threads, self._spinning)
+        trial = Trial(str(self._folder.resolve()), finding.device, wanted, self._threads)
         answer = self._try_out(trial, seconds)
         return Finding(finding.device, finding.library, answer.problem, answer.ms, answer.nodes)
 

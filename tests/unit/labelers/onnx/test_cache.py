@@ -135,9 +135,3 @@ def test_refuses_a_bad_model_with_and_without_a_cache(cache: Cache) -> None:
 def test_a_missing_provider_is_an_error() -> None:
     with pytest.raises(ModelError, match="CUDAExecutionProvider"):
         open_session(MODEL, "m", Device("CUDAExecutionProvider", "gpu"))
-
-
-@pytest.mark.parametrize("spinning", [False, True])
-@pytest.mark.parametrize("intra_op", [1, 2])
-def test_threads_and_spinning_do_not_change_the_output(spinning: bool, intra_op: int) -> None:
-    assert scores(open_session(MODEL, "m", spinning=spinning, intra_op=intra_op)) == [0.25, 0.75]

@@ -44,7 +44,6 @@ class Machine:
             parse_device(device),
             plugins,
             threads=2,
-            spinning=False,
             built_in=lambda: [CPU, *built_in],
             offers=self.offers,
             try_out=self.try_out,

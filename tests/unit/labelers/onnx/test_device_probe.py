@@ -122,7 +122,7 @@ def test_a_driver_gets_no_key_and_sends_no_telemetry(tmp_path: Path, monkeypatch
 
 
 def test_the_cpu_runs_the_shipped_model() -> None:
-    answer = probe.try_out(Trial(str(SHIPPED), CPU, {}, 2, False))
+    answer = probe.try_out(Trial(str(SHIPPED), CPU, {}, 2))
     assert answer.problem is None
     assert answer.ms is not None
     assert 0 < answer.ms < 5000
@@ -136,19 +136,19 @@ def test_the_cpu_runs_the_shipped_model() -> None:
     ],
 )
 def test_reports_a_missing_device(device: Device) -> None:
-    answer = probe.try_out(Trial(str(SHIPPED), device, {}, 2, False))
+    answer = probe.try_out(Trial(str(SHIPPED), device, {}, 2))
     assert answer.problem
     assert answer.ms is None
 
 
 def test_reports_a_model_that_cannot_be_loaded(tmp_path: Path) -> None:
-    assert "model.toml" in str(probe.try_out(Trial(str(tmp_path), CPU, {}, 2, False)).problem)
+    assert "model.toml" in str(probe.try_out(Trial(str(tmp_path), CPU, {}, 2)).problem)
 
 
 def test_reports_a_model_with_implausible_output(tmp_path: Path) -> None:
     model = constant_model({"scores": np.array([[np.nan, 0.5]], np.float32)})
     folder = model_folder(tmp_path, model, "classify", ["cat", "dog"])
-    answer = probe.try_out(Trial(str(folder), CPU, {}, 1, False))
+    answer = probe.try_out(Trial(str(folder), CPU, {}, 1))
     assert "contains NaN or infinite values" in str(answer.problem)
 
 
