@@ -16,6 +16,7 @@ import sys
 import tomllib
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from hashlib import sha256
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
@@ -69,7 +70,7 @@ def bill(path: list[str], debian: Iterable[str], left_out: frozenset[str] = froz
     )
     bom = Bom(metadata=BomMetaData(component=root))
     components = dict(_python_components(project["dependencies"], packages, _pinned(), left_out))
-    others = [*_models(), *map(_debian_source, debian)]
+    others = [*_models(), _uplot(), *map(_debian_source, debian)]
     bom.components.update(components.values(), others)
     bom.register_dependency(root, [*(components[name] for name in _required(project["dependencies"])), *others])
     for name, component in components.items():
@@ -159,6 +160,23 @@ def _models() -> Iterator[Component]:
             hashes=[HashType(alg=HashAlgorithm.SHA_256, content=model["sha256"])],
             licenses=[_licenses.make_from_string(model["licence"])],
         )
+
+
+def _uplot() -> Component:
+    """Describe the charts' library, which the status page carries as npm has it."""
+    script = (ROOT / "camiohookd/web/page/static/uPlot.iife.min.js").read_bytes()
+    found = re.search(rb"uPlot \(v([0-9.]+)\)", script)
+    assert found is not None, "the first line of the script tells its version"
+    purl = PackageURL("npm", name="uplot", version=found[1].decode())
+    return Component(
+        name="uplot",
+        version=found[1].decode(),
+        type=ComponentType.LIBRARY,
+        bom_ref=str(purl),
+        purl=purl,
+        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=sha256(script).hexdigest())],
+        licenses=[_licenses.make_from_string("MIT")],
+    )
 
 
 def _debian_source(told: str) -> Component:

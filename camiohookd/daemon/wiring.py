@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 
 from camiohookd.activity import Activity, EventFailed
@@ -18,11 +19,12 @@ from camiohookd.config import paths
 from camiohookd.config.load import Config
 from camiohookd.daemon.admin_site import AdminSite, access_of
 from camiohookd.daemon.hook_site import HookSite
-from camiohookd.daemon.owner_commands import OwnerCommands
+from camiohookd.daemon.owner_commands import OwnerCommands, perform
 from camiohookd.daemon.recent import Recent
 from camiohookd.daemon.setup import Setup
 from camiohookd.daemon.sockets import Sockets
 from camiohookd.daemon.status_report import Reporter
+from camiohookd.daemon.test_event import TestEvents
 from camiohookd.delivery import AllowList, Sender, trusted_certificates
 from camiohookd.errors import CamiohookdError
 from camiohookd.labelers import Labeler
@@ -38,6 +40,8 @@ from camiohookd.system import logs
 from camiohookd.system.recent_errors import RecentErrors
 from camiohookd.web import control
 from camiohookd.web.admin import Check, failing
+from camiohookd.web.page.site import pages
+from camiohookd.web.page.sources import Sources
 from camiohookd.web.server.listener import Listener, listen
 from camiohookd.worker.event_labeler import EventLabeler
 from camiohookd.worker.worker import Worker
@@ -58,6 +62,7 @@ class Service:
     event_labeler: EventLabeler
     allow_list: AllowList
     reporter: Reporter
+    test_events: TestEvents
     readiness: Mapping[str, Check]
     addresses: tuple[str, str]
 
@@ -73,6 +78,7 @@ class Service:
         self.event_labeler.use_rules(setup.config.rule)
         self.allow_list.replace(setup.config.callback.allow_hosts)
         self.reporter.use(setup)
+        self.test_events.use(setup)
 
     async def drain(self, seconds: float) -> None:
         """Accept no more events, and answer those that are arriving for up to `seconds`."""
@@ -150,12 +156,15 @@ def connect(
     activity.subscribe(recent.notice)
     reporter = Reporter(setup, labeler, metrics, lambda: store.snapshot, lambda: failing(readiness), recent, errors)
     hook = HookSite(setup, store, allow_list, metrics, activity, hook_sockets)
+    tests = TestEvents(setup, hook_sockets[0].getsockname()[1], allow_list)
     owner = OwnerCommands(store, activity, reporter, hook.nonces, allow_list)
+    ask_queue = partial(perform, store, activity)
     return Service(
         store=store,
         worker=worker,
         hook=hook,
-        admin=AdminSite(setup, metrics, readiness, admin_sockets, access_of(setup)),
+        admin=_admin_site(setup, metrics, readiness, admin_sockets, Sources(reporter.report, ask_queue, tests.send)),
+        test_events=tests,
         control=listen(control.control_application(owner.answer), [control_socket]),
         event_labeler=event_labeler,
         allow_list=allow_list,
@@ -163,6 +172,17 @@ def connect(
         readiness=readiness,
         addresses=(_address(hook_sockets), _address(admin_sockets)),
     )
+
+
+def _admin_site(
+    setup: Setup,
+    metrics: Metrics,
+    readiness: Mapping[str, Check],
+    sockets: list[socket.socket],
+    sources: Sources,
+) -> AdminSite:
+    access = access_of(setup)
+    return AdminSite(setup, metrics, readiness, sockets, access, pages(access, sources))
 
 
 def _readiness(worker: Worker, store: StoreThread, allow_list: AllowList) -> Mapping[str, Check]:

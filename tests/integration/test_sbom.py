@@ -1,5 +1,6 @@
 """The bill of materials lists everything that is shipped and no build tools, in the same bytes every time."""
 
+import hashlib
 import json
 import os
 import re
@@ -36,6 +37,10 @@ def locked() -> set[tuple[str, str]]:
     return set(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
 
 
+def _is_python(component: dict[str, Any]) -> bool:
+    return str(component.get("purl", "")).startswith("pkg:pypi/")
+
+
 def test_is_valid_cyclonedx(bill: dict[str, Any]) -> None:
     names = [f"{name}.SNAPSHOT.schema.json" for name in ("bom-1.6", "spdx", "jsf-0.82")]
     schema, *others = [json.loads((SCHEMAS / name).read_text()) for name in names]
@@ -46,7 +51,7 @@ def test_is_valid_cyclonedx(bill: dict[str, Any]) -> None:
 
 
 def test_has_the_locked_versions_and_no_build_tools(bill: dict[str, Any]) -> None:
-    shipped = {each["name"]: each["version"] for each in bill["components"] if "purl" in each}
+    shipped = {each["name"]: each["version"] for each in bill["components"] if _is_python(each)}
     assert shipped.items() <= locked()
     assert {"numpy", "onnxruntime", "pillow", "requests", "tornado", "certifi", "urllib3"} <= shipped.keys()
     assert not TOOLS & shipped.keys()
@@ -58,7 +63,14 @@ def test_every_package_has_a_licence_and_the_locked_hashes(bill: dict[str, Any])
         assert each["licenses"], each["name"]
         hashes = each.get("hashes") or each["externalReferences"][0]["hashes"]
         assert hashes
-        assert "purl" not in each or all(f"sha256:{one['content']}" in lock for one in hashes)
+        assert not _is_python(each) or all(f"sha256:{one['content']}" in lock for one in hashes)
+
+
+def test_lists_the_library_of_the_charts_with_its_hash(bill: dict[str, Any]) -> None:
+    (charts,) = [each for each in bill["components"] if each["name"] == "uplot"]
+    script = (ROOT / "camiohookd/web/page/static/uPlot.iife.min.js").read_bytes()
+    assert charts["purl"] == f"pkg:npm/uplot@{charts['version']}"
+    assert charts["hashes"][0]["content"] == hashlib.sha256(script).hexdigest()
 
 
 def test_lists_the_model_with_its_hash(bill: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from random import SystemRandom
@@ -152,12 +153,22 @@ class Daemon:
             page: dict[str, Any] = json.load(answer)
             return page
 
-    def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run ``camiohookd ARGUMENTS`` in the environment of the daemon."""
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Return as soon as `condition` holds."""
+        ends = time.monotonic() + START_SECONDS
+        while not condition():
+            assert time.monotonic() < ends, f"this did not come about; the daemon's log:\n{self.log}"
+            time.sleep(0.02)
+
+    def command(
+        self, *arguments: str, check: bool = True, stdin: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``camiohookd ARGUMENTS`` in the environment of the daemon; `stdin` is what it reads."""
         return subprocess.run(
             [self.python, "-m", "camiohookd", *arguments],
             env=self.environ,
             capture_output=True,
+            input=stdin,
             text=True,
             check=check,
             timeout=60,

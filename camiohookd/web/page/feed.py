@@ -1,0 +1,105 @@
+"""Who watches the status page live, and what each is told.
+
+Everything is bounded: watchers, what waits for each, and how often it is looked. Belongs to the event loop.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from camiohookd.web.server import error_responses
+from camiohookd.web.server.error_responses import Refused
+
+MOST_WATCHERS = 8
+LOOK_SECONDS = 2.0
+KEEP_ALIVE_SECONDS = 20.0
+MOST_CARDS = 6
+"""Changed events that are drawn at one look, the newest ones."""
+
+log = logging.getLogger("camiohookd.web")
+
+
+class Watcher:
+    """One page that is open. What it has not taken yet is replaced by what is newer."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, Any] | None = None
+        self.changed: dict[str, None] = {}
+        self.ended = False
+        self._something = asyncio.Event()
+
+    def tell_numbers(self, numbers: dict[str, Any]) -> None:
+        self.numbers = numbers
+        self._something.set()
+
+    def tell_changed(self, ids: list[str]) -> None:
+        for task_id in ids:
+            self.changed.pop(task_id, None)
+            self.changed[task_id] = None
+        while len(self.changed) > MOST_CARDS:
+            del self.changed[next(iter(self.changed))]
+        self._something.set()
+
+    def end(self) -> None:
+        """Send nothing more: the page is closed."""
+        self.ended = True
+        self._something.set()
+
+    async def wait(self) -> None:
+        """Return when there is something to send, or after `KEEP_ALIVE_SECONDS`."""
+        try:
+            async with asyncio.timeout(KEEP_ALIVE_SECONDS):
+                await self._something.wait()
+        except TimeoutError:
+            return
+        self._something.clear()
+
+
+class Feed:
+    """Tells the pages that are open what changes; `numbers` returns those of the first page."""
+
+    def __init__(self, numbers: Callable[[], dict[str, Any]]) -> None:
+        self._numbers = numbers
+        self._watchers: dict[Watcher, None] = {}
+        self._changed: dict[str, None] = {}
+        self._looking: asyncio.Task[None] | None = None
+
+    def enter(self) -> Watcher:
+        """Return a new watcher. Raises `Refused` if there are too many."""
+        if len(self._watchers) >= MOST_WATCHERS:
+            raise Refused(error_responses.TOO_MANY_LIVE)
+        watcher = Watcher()
+        self._watchers[watcher] = None
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+        return watcher
+
+    def leave(self, watcher: Watcher) -> None:
+        """Tell `watcher` nothing more."""
+        self._watchers.pop(watcher, None)
+
+    def event_changed(self, task_id: str) -> None:
+        """Note that an event has changed; costs nothing while nobody watches."""
+        if self._watchers:
+            self._changed.pop(task_id, None)
+            self._changed[task_id] = None
+            if len(self._changed) > MOST_CARDS:
+                del self._changed[next(iter(self._changed))]
+
+    async def _look(self) -> None:
+        before: dict[str, Any] | None = None
+        while self._watchers:
+            changed, self._changed = list(self._changed), {}
+            try:
+                numbers = self._numbers()
+            except Exception:
+                log.exception("unexpected error while the numbers of the status page were read")
+                return
+            for watcher in self._watchers:
+                if numbers != before or watcher.numbers is None:
+                    watcher.tell_numbers(numbers)
+                if changed:
+                    watcher.tell_changed(changed)
+            before = numbers
+            await asyncio.sleep(LOOK_SECONDS)

@@ -1,0 +1,49 @@
+"""``/live``: what changes, as server-sent events (WHATWG HTML, section 9.2).
+
+`Feed` ─▶ a `Watcher` for each page that is open ─▶ ``event: numbers``, or ``event: card`` for the list of events
+"""
+
+import time
+from typing import Any
+
+import msgspec
+from tornado.iostream import StreamClosedError
+
+from camiohookd.web.page.endpoint import PageEndpoint
+from camiohookd.web.page.feed import KEEP_ALIVE_SECONDS, LOOK_SECONDS, Watcher
+
+
+class Live(PageEndpoint):
+    """``/live?page=now`` and ``/live?page=events&camera=...``."""
+
+    async def show(self) -> None:
+        self._watcher = watcher = self.page.feed.enter()
+        self.set_header("Content-Type", "text/event-stream")
+        try:
+            self.write(f"retry: {int(LOOK_SECONDS * 1000)}\n\n")
+            await self.flush()
+            while not watcher.ended and self.page.access.is_logged_in(self.session):
+                began = time.monotonic()
+                await watcher.wait()
+                sent = self._send_numbers(watcher)
+                if not sent and time.monotonic() - began >= KEEP_ALIVE_SECONDS:
+                    self.write(": still here\n\n")
+                await self.flush()
+        except StreamClosedError:
+            pass  # the page was closed
+        finally:
+            self.page.feed.leave(watcher)
+
+    def on_connection_close(self) -> None:
+        super().on_connection_close()
+        if (watcher := getattr(self, "_watcher", None)) is not None:
+            watcher.end()
+
+    def _send_numbers(self, watcher: Watcher) -> bool:
+        numbers, watcher.numbers = watcher.numbers, {}
+        if numbers:
+            self._send("numbers", numbers)
+        return bool(numbers)
+
+    def _send(self, event: str, data: dict[str, Any]) -> None:
+        self.write(b"event: %b\ndata: %b\n\n" % (event.encode(), msgspec.json.encode(data)))

@@ -1,0 +1,34 @@
+"""Which paths the status page has."""
+
+from importlib.metadata import version
+
+from tornado.routing import Rule
+from tornado.web import url
+
+from camiohookd.web.access import Access
+from camiohookd.web.page.endpoint import PageContext, UnknownPage
+from camiohookd.web.page.failed import FailedPage
+from camiohookd.web.page.feed import Feed
+from camiohookd.web.page.live import Live
+from camiohookd.web.page.login import LoginPage, Logout
+from camiohookd.web.page.now import NowPage, live_numbers, now_of
+from camiohookd.web.page.sources import Sources
+from camiohookd.web.page.static import StaticFile
+from camiohookd.web.page.test_event import TestEventPage
+
+
+def pages(access: Access, sources: Sources) -> list[Rule]:
+    """Return the paths of the status page, for `admin_application`; the last one is every other path."""
+    feed = Feed(lambda: live_numbers(now_of(sources.report())))
+    page = PageContext(access, sources, feed, version("camiohookd"))
+    parts = {"page": page}
+    return [
+        url("/", NowPage, parts),
+        url("/failed", FailedPage, parts),
+        url("/test", TestEventPage, parts),
+        url("/live", Live, parts),
+        url("/login", LoginPage, parts),
+        url("/logout", Logout, parts),
+        url("/static/[A-Za-z0-9.-]+", StaticFile, {"files": page.static}),
+        url(".*", UnknownPage, parts),
+    ]
