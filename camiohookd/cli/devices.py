@@ -13,7 +13,7 @@ from camiohookd.system.logs import escape
 
 if TYPE_CHECKING:
     from camiohookd.config.load import Config
-    from camiohookd.labelers.onnx.accelerators.survey import Finding, Survey
+    from camiohookd.labelers.onnx.accelerators.survey import DeviceFinding, Survey
     from camiohookd.labelers.onnx.devices import Device
 
 _ROW = "{:<32}  {:<8}  {:<12}  {:<8}  {:>6}  {}"
@@ -51,7 +51,7 @@ def devices(as_json: bool, model: str | None, timeout: float) -> None:
     from camiohookd.labelers.onnx.accelerators.survey import best
 
     survey = _survey(settings_without_keys(), model)
-    tried: list[Finding] = []
+    tried: list[DeviceFinding] = []
     for found in survey.found(timeout):
         tried.append(survey.tried(found, timeout))
         if found.device and found.device.is_cpu and tried[-1].problem:
@@ -79,7 +79,7 @@ def _survey(settings: "Config", model: str | None) -> "Survey":
     return Survey(folder, parse_device(labeler.device), list(libraries(labeler.plugins)), threads=cores())
 
 
-def _row(found: "Finding") -> str:
+def _row(found: "DeviceFinding") -> str:
     device = found.device
     runs = f"no: {found.problem}" if found.problem else "yes"
     if found.nodes and device and not device.is_cpu:
@@ -89,14 +89,14 @@ def _row(found: "Finding") -> str:
     return escape(_ROW.format(found.name, hardware, vendor, "plug-in" if found.library else "built in", ms, runs))
 
 
-def _print_json(tried: "list[Finding]", picked: "Device | None") -> None:
+def _print_json(tried: "list[DeviceFinding]", picked: "Device | None") -> None:
     import msgspec
 
     for found in tried:
         click.echo(msgspec.json.encode(_as_object(found, picked)))
 
 
-def _as_object(found: "Finding", picked: "Device | None") -> dict[str, Any]:
+def _as_object(found: "DeviceFinding", picked: "Device | None") -> dict[str, Any]:
     device = found.device
     return {
         "device": found.name,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from camiohookd.cli.label_output import Drawings, LabelledFile, Seen, Table
+from camiohookd.cli.label_output import Drawings, LabelledFile, LabelTable, Seen
 from camiohookd.cli.label_output import as_json as result_as_json
 from camiohookd.cli.settings import settings_without_keys
 from camiohookd.errors import LabelingError, PictureError
@@ -104,7 +104,7 @@ def label(
         logging.basicConfig(level=logging.INFO, format="%(message)s")  # shows what the owner's code prints
     labeler, _ = open_labeler(replace(wanted, threads=1), None, lambda _degraded: None)
     drawings = Drawings(annotate_folder, pictures, limits, rule.zone) if annotate_folder else None
-    table = None if as_json else Table(pictures, explain)
+    table = None if as_json else LabelTable(pictures, explain)
     lowest = _EXPLAINED_OF_ALL if explain_all else _EXPLAINED if explain else 1.0
     default = "the rule's min_probability" if rule.min_probability is not None else "the labeler's default"
     file_labeler = _FileLabeler(labeler, limits, settings.rule, camera, lowest, default)

@@ -50,7 +50,7 @@ class LabelledFile:
         return [each.sent for each in self.seen if each.left_out is None]
 
 
-class Table:
+class LabelTable:
     """Formats rows as wide as the longest file name, so that each can be printed as soon as its picture is labelled.
 
     With `verdicts`, objects that are left out have rows, too, and each row says whether the object is sent and why not.

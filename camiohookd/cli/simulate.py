@@ -158,7 +158,7 @@ async def _run(
     from camiohookd.camio.simulator.fake_camio import FakeCamio
     from camiohookd.camio.simulator.reach import check_hook
     from camiohookd.camio.simulator.report import report
-    from camiohookd.camio.simulator.session import Simulation, doubt
+    from camiohookd.camio.simulator.session import Simulation, why_implausible
 
     camio = FakeCamio(insecure=target.insecure)
     host, port = listen
@@ -175,7 +175,7 @@ async def _run(
     finally:
         await camio.close()
     mask = masker([target.key])
-    doubts = doubt(results)
+    doubts = why_implausible(results)
     for line in report(results, doubts, camio.origin):
         click.echo(mask(line))
     return 0 if all(result.valid for result in results) and not doubts else 1

@@ -39,7 +39,7 @@ class Setting(NamedTuple):
     description: str
 
 
-class Table(NamedTuple):
+class SettingsTable(NamedTuple):
     """`header` is TOML."""
 
     header: str
@@ -67,12 +67,12 @@ def settings_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def tables() -> Iterator[Table]:
+def tables() -> Iterator[SettingsTable]:
     """All of the settings, in the order of the file."""
     for name, kind in SECTIONS.items():
-        yield Table(f"[{name}]", _about(kind), _settings(kind))
+        yield SettingsTable(f"[{name}]", _about(kind), _settings(kind))
     for name, kind in _RULES.items():
-        yield Table(f"[[{name}]]", _about(kind), _settings(kind))
+        yield SettingsTable(f"[[{name}]]", _about(kind), _settings(kind))
 
 
 def with_table(page: str) -> str:

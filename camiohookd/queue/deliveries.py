@@ -28,13 +28,13 @@ class Deliveries:
         self._backoff = backoff
         self._maybe_delivered: set[int] = set()
 
-    def doubt(self, task_ids: set[int]) -> None:
+    def note_maybe_delivered(self, task_ids: set[int]) -> None:
         """Note that the replies of these tasks may have arrived, because the last run did not end well."""
         self._maybe_delivered |= task_ids
 
     @property
-    def are_certain(self) -> bool:
-        """Whether no reply may have arrived without our knowing."""
+    def all_known(self) -> bool:
+        """Whether it is known of every reply whether it arrived."""
         return not (self._store.schedule.in_air or self._maybe_delivered)
 
     def take(self, slots: int = sys.maxsize) -> DueDelivery | None:

@@ -92,7 +92,7 @@ class TaskQueue:
             maybe_delivered |= self.store.schedule.due(self.store.elapsed.now())
             message = "the last run was cut off: %d events were in hand, %d deliveries may have arrived"
             log.warning(message, len(in_hand), len(maybe_delivered))
-        self.deliveries.doubt(maybe_delivered)
+        self.deliveries.note_maybe_delivered(maybe_delivered)
 
     def _strike(self, task: Task, *, alone: bool) -> None:
         """The process died while it labelled `task`: label it alone next time, or fail it after `MAX_STRIKES`."""
@@ -113,7 +113,7 @@ class TaskQueue:
                 for task_id in self.tasks.in_hand():
                     self.store.table.change(task_id, {}, remove=("in_hand",))
                 # Replies in the air may arrive without our knowing: as after a crash.
-                self.store.note_stop(clean=self.deliveries.are_certain)
+                self.store.note_stop(clean=self.deliveries.all_known)
                 self.commit()
         except StoreUnavailable as error:
             log.warning("cannot note that the last run ended well: %s", error)

@@ -3,7 +3,7 @@
 One reply (`misplaced`): the outline of a known object must lie on the object, and not where it would lie if y were
 counted from the top. A single object may be missing: a weaker model, or one with other labels, may not find it.
 
-All replies of a run that sent every bundled photograph (`doubt`): at least one of the objects must be found.
+All replies of a run that sent every bundled photograph (`why_implausible`): at least one of the objects must be found.
 Only the cup and the bench tell up from down. The others fill their photographs from top to bottom, so that outlines
 that are upside down fit them, too.
 """
@@ -82,7 +82,7 @@ def misplaced(known: KnownObject, outline: Collection[tuple[float, float]]) -> s
     return None
 
 
-def doubt(every: Iterable[Sightings], labels: Collection[str]) -> str | None:
+def why_implausible(every: Iterable[Sightings], labels: Collection[str]) -> str | None:
     """Return why the valid replies of a run cannot be those of a working hook; None if they can.
 
     `labels` are all that came.

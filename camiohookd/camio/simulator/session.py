@@ -112,13 +112,13 @@ class Simulation:
         return replace(result, labelled_after=labelled_after, verdict=verdict, problems=tuple(problems))
 
 
-def doubt(results: Sequence[SimulationResult]) -> str | None:
+def why_implausible(results: Sequence[SimulationResult]) -> str | None:
     """Return what is wrong with all valid replies taken together, in words; None if nothing is."""
     verdicts = [result.verdict for result in results if result.verdict and result.valid]
     if not verdicts:
         return None
     labels = {label for verdict in verdicts for label in verdict.labels}
-    return samples.doubt([verdict.sightings for verdict in verdicts], labels)
+    return samples.why_implausible([verdict.sightings for verdict in verdicts], labels)
 
 
 def _is_receipt(body: bytes) -> bool:

@@ -1,6 +1,6 @@
 """Choose a device for a model: of those that fit the setting, the fastest that finds what the CPU finds.
 
-built-in providers, plug-ins ─▶ `Finding` of each ─▶ tried out in a process of its own ─▶ `best`
+built-in providers, plug-ins ─▶ `DeviceFinding` of each ─▶ tried out in a process of its own ─▶ `best`
 """
 
 import time
@@ -19,7 +19,7 @@ START_SECONDS = 90.0
 """Seconds for all tries at a start, which systemd limits."""
 
 
-class Finding(msgspec.Struct, frozen=True):
+class DeviceFinding(msgspec.Struct, frozen=True):
     """A device, or a plug-in without one.
 
     `problem` says why the model does not run there, `ms` is the time for one picture, `nodes` how much of the graph the
@@ -77,31 +77,31 @@ class Survey:
         """Whether the CPU is the only device, which is known without trying."""
         return not self._plugins and all(device.is_cpu for device in self._built_in())
 
-    def found(self, seconds: float = probe.SECONDS) -> Iterator[Finding]:
+    def found(self, seconds: float = probe.SECONDS) -> Iterator[DeviceFinding]:
         """Yield every device, whatever the setting, and plug-ins without one; nothing is tried out."""
         for device in self._built_in():
-            yield Finding(device)
+            yield DeviceFinding(device)
         for library in self._plugins:
             try:
                 devices = self._offers(library, seconds)
             except ModelError as error:
-                yield Finding(None, library, problem=str(error))
+                yield DeviceFinding(None, library, problem=str(error))
                 continue
             if not devices:
-                yield Finding(None, library, problem="the plug-in finds no device of its kind on this machine")
+                yield DeviceFinding(None, library, problem="the plug-in finds no device of its kind on this machine")
             for device in devices:
-                yield Finding(device, library)
+                yield DeviceFinding(device, library)
 
-    def tried(self, finding: Finding, seconds: float = probe.SECONDS) -> Finding:
+    def tried(self, finding: DeviceFinding, seconds: float = probe.SECONDS) -> DeviceFinding:
         """Try out the model on the device, and return the finding with the result."""
         if finding.device is None:
             return finding
         wanted = self._wish.options if self._wish.options and self._wish.fits(finding.device) else {}
         trial = Trial(str(self._folder.resolve()), finding.device, wanted, self._threads)
         answer = self._try_out(trial, seconds)
-        return Finding(finding.device, finding.library, answer.problem, answer.ms, answer.nodes)
+        return DeviceFinding(finding.device, finding.library, answer.problem, answer.ms, answer.nodes)
 
-    def choose(self, seconds: float = START_SECONDS) -> tuple[Device | None, list[Finding]]:
+    def choose(self, seconds: float = START_SECONDS) -> tuple[Device | None, list[DeviceFinding]]:
         """Return the best device that fits, None if there is none, and all findings. For "auto" it may be the CPU."""
         ends = time.monotonic() + seconds
 
@@ -116,7 +116,7 @@ class Survey:
         return best(findings), findings
 
 
-def best(findings: Iterable[Finding]) -> Device | None:
+def best(findings: Iterable[DeviceFinding]) -> Device | None:
     """Return the fastest device that can be used, None if there is none."""
     usable = [each for each in findings if each.problem is None and each.ms is not None]
     return min(usable, key=lambda each: each.ms or 0).device if usable else None
