@@ -111,12 +111,7 @@ def label(
     failed = False
     for path in pictures:
         try:
-            data = _read(path, limits)
-            result = file_labeler.label(path, data)
-            if result.incomplete:
-                click.echo(f"{escape(result.file)}: {result.incomplete}", err=True)
-            if drawings:
-                drawings.write(path, data, result.seen)
+            result = _label_file(path, file_labeler, limits, drawings)
         except (PictureError, LabelingError) as error:
             failed = True
             click.echo(f"{escape(click.format_filename(path))}: {error}", err=True)
@@ -125,6 +120,19 @@ def label(
     labeler.close()
     if failed:
         raise click.exceptions.Exit(1)
+
+
+def _label_file(
+    path: Path, labeler: "_FileLabeler", limits: "PictureLimits", drawings: Drawings | None
+) -> LabelledFile:
+    """Label the picture in a file, and draw what is found. Raises PictureError, LabelingError."""
+    data = _read(path, limits)
+    result = labeler.label(path, data)
+    if result.incomplete:
+        click.echo(f"{escape(result.file)}: {result.incomplete}", err=True)
+    if drawings:
+        drawings.write(path, data, result.seen)
+    return result
 
 
 def _read(path: Path, limits: "PictureLimits") -> bytes:

@@ -140,15 +140,9 @@ def connect(
     """
     config = setup.config
     activity.attach()
-    sockets = Sockets(os.environ)
-    hook_sockets = sockets.listen("hook", config.hook.listen, "hook.listen")
-    admin_sockets = sockets.listen("admin", config.admin.listen, "admin.listen")
-    sockets.let_go()
-    control_socket = _bind_control()
+    hook_sockets, admin_sockets, control_socket = _open_sockets(config)
     metrics.watch_queue(lambda: store.snapshot)
-    images = config.images
-    limits = PictureLimits(images.formats, images.max_pixels, images.max_bytes, images.max_decoded_bytes)
-    event_labeler = EventLabeler(labeler, limits, config.rule, metrics)
+    event_labeler = EventLabeler(labeler, _picture_limits(config), config.rule, metrics)
     allow_list = AllowList(config.callback.allow_hosts)
     worker = _make_worker(config, event_labeler, allow_list, threads, metrics, activity, store)
     readiness = _readiness(worker, store, allow_list)
@@ -183,6 +177,20 @@ def _admin_site(
 ) -> AdminSite:
     access = access_of(setup)
     return AdminSite(setup, metrics, readiness, sockets, access, pages(access, sources))
+
+
+def _open_sockets(config: Config) -> tuple[list[socket.socket], list[socket.socket], socket.socket]:
+    """Return the sockets of the public, the private and the control listener. Raises CamiohookdError."""
+    sockets = Sockets(os.environ)
+    hook = sockets.listen("hook", config.hook.listen, "hook.listen")
+    admin = sockets.listen("admin", config.admin.listen, "admin.listen")
+    sockets.let_go()
+    return hook, admin, _bind_control()
+
+
+def _picture_limits(config: Config) -> PictureLimits:
+    images = config.images
+    return PictureLimits(images.formats, images.max_pixels, images.max_bytes, images.max_decoded_bytes)
 
 
 def _readiness(worker: Worker, store: StoreThread, allow_list: AllowList) -> Mapping[str, Check]:

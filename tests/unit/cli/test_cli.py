@@ -101,6 +101,14 @@ def test_help_loads_nothing_heavy() -> None:
     assert not {"onnxruntime", "numpy", "PIL", "requests", "tinydb"} & set(done.stdout.split())
 
 
+def test_queue_loads_neither_the_listeners_nor_the_metrics(tmp_path: Path) -> None:
+    script = "import sys; from camiohookd import cli; cli.run(['queue', 'list']); print(*sys.modules, sep='\\n')"
+    environ = {**os.environ, "STATE_DIRECTORY": str(tmp_path), "RUNTIME_DIRECTORY": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environ)
+    assert "camiohookd.queue.task_queue" in done.stdout.split()
+    assert not {"tornado", "prometheus_client", "asyncio", "requests", "PIL", "numpy"} & set(done.stdout.split())
+
+
 def test_completion_comes_from_click() -> None:
     done = camiohookd(_CAMIOHOOKD_COMPLETE="bash_complete", COMP_WORDS="camiohookd exam", COMP_CWORD="1")
     assert done.stdout == "plain,example-config\n"
