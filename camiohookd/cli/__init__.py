@@ -15,7 +15,7 @@ from typing import ClassVar
 import click
 
 from camiohookd.errors import CamiohookdError, SetupError
-from camiohookd.system import logs
+from camiohookd.system import logs, permissions
 
 _PROGRAM = "camiohookd"
 _OUTPUT_ERRORS = {
@@ -107,6 +107,9 @@ def run(arguments: Sequence[str]) -> int:
         _complain(str(error))
         return ExitStatus.CONFIG if isinstance(error, SetupError) else ExitStatus.FAILED
     except OSError as error:
+        if isinstance(error, PermissionError) and error.filename is not None:  # that a command did not expect
+            _complain(f"{error.filename}: {permissions.reason(error, error.filename)}")
+            return ExitStatus.FAILED
         if error.filename is not None or error.errno not in _OUTPUT_ERRORS:
             raise
         _abandon_stdout()

@@ -66,5 +66,4 @@ def _remove(file: Path) -> None:
     except FileNotFoundError:
         raise CamiohookdError(f"there is no password: {file} does not exist") from None
     except OSError as error:
-        advice = permissions.remedy(file) if isinstance(error, PermissionError) else ""
-        raise CamiohookdError(f"{file}: cannot be deleted: {error.strerror}{advice}") from None
+        raise CamiohookdError(f"{file}: cannot be deleted: {permissions.reason(error, file)}") from None

@@ -21,7 +21,7 @@ _CONFIG_HELP = "The settings, instead of camiohookd.toml in $CONFIGURATION_DIREC
 
 
 @click.command()
-@click.option("--config", "path", type=click.Path(path_type=Path), metavar="FILE", help=_CONFIG_HELP)
+@click.option("--config", "path", type=click.Path(path_type=Path, readable=False), metavar="FILE", help=_CONFIG_HELP)
 @click.option(
     "--reload", "only_reload", is_flag=True, help="Check only what a reload reads: settings, rules, keys, certificate."
 )

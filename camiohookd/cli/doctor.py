@@ -28,7 +28,7 @@ _CONFIG_HELP = "The settings, instead of camiohookd.toml in $CONFIGURATION_DIREC
 
 
 @click.command()
-@click.option("--config", "path", type=click.Path(path_type=Path), metavar="FILE", help=_CONFIG_HELP)
+@click.option("--config", "path", type=click.Path(path_type=Path, readable=False), metavar="FILE", help=_CONFIG_HELP)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a check and line.")
 @click.option("--as-me", is_flag=True, help="Judge what the user who runs this may do, not what the service may do.")
 @click.option("--api", default=CAMIO, show_default=True, metavar="URL", help="The address of Camio's API.")

@@ -16,7 +16,7 @@ _RELOAD = "Tell the daemon: sudo systemctl reload camiohookd"
 _config = click.option(
     "--config",
     "config_file",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     metavar="FILE",
     help="The settings, instead of camiohookd.toml in $CONFIGURATION_DIRECTORY, else in /etc/camiohookd.",
 )

@@ -16,6 +16,7 @@ from camiohookd.cli.label_output import as_json as result_as_json
 from camiohookd.cli.settings import settings_without_keys
 from camiohookd.errors import LabelingError, PictureError
 from camiohookd.system.logs import escape
+from camiohookd.system.permissions import reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +55,9 @@ _EXPLAINED_OF_ALL = 0.01  # a model gives some probability to every place in the
 )
 @click.option("--explain", is_flag=True, help="Also show objects that are left out and why, from probability 0.25 on.")
 @click.option("--all", "explain_all", is_flag=True, help="As --explain, from probability 0.01 on.")
-@click.argument("pictures", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument(
+    "pictures", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False)
+)
 def label(
     as_json: bool,
     annotate_folder: Path | None,
@@ -140,7 +143,7 @@ def _read(path: Path, limits: "PictureLimits") -> bytes:
         with path.open("rb") as file:
             return file.read(limits.max_bytes + 1)
     except OSError as error:
-        raise PictureError(error.strerror) from error
+        raise PictureError(reason(error, path)) from error
 
 
 class _FileLabeler:

@@ -6,6 +6,7 @@ from typing import Any
 
 from camiohookd.errors import CamiohookdError, LabelingError
 from camiohookd.system.logs import escape
+from camiohookd.system.permissions import reason
 
 _VARIANT = "{:<8}  {:<8}  {}"
 _SHOWN = 5
@@ -18,7 +19,7 @@ def read_file(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise CamiohookdError(f"cannot read {file}: {error.strerror}") from error
+        raise CamiohookdError(f"cannot read {file}: {reason(error, file)}") from error
 
 
 def describe(tables: Mapping[str, Any]) -> str:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from camiohookd.cli.input_file import InputFile
 from camiohookd.cli.model_trial import describe, read_file, try_variants
 from camiohookd.errors import ModelError
 from camiohookd.system.logs import escape
+from camiohookd.system.permissions import remedy
 
 if TYPE_CHECKING:
     from camiohookd.labelers.library import InstalledModel
@@ -41,13 +43,15 @@ def models(context: click.Context, as_json: bool) -> None:
         return
     import msgspec
 
-    from camiohookd.labelers.library import installed
+    from camiohookd.labelers.library import closed_folders, installed
 
     nth = 0
     for nth, each in enumerate(installed(), start=1):
         if nth == 1 and not as_json:
             click.echo(_ROW.format("NAME", "TASK", "SIZE", "LICENCE", "STATE"))
         click.echo(msgspec.json.encode(_as_object(each)) if as_json else _row(each))
+    for folder in closed_folders():
+        click.echo(f"models in {folder} are not listed, because it cannot be read{remedy(folder)}", err=True)
     if not nth and not as_json:
         click.echo('no models are installed; add one with "sudo camiohookd models add FILE.onnx"')
 
@@ -91,7 +95,7 @@ def _size(_context: click.Context, parameter: click.Parameter, text: str | None)
 
 
 @models.command()
-@click.argument("file", metavar="FILE.onnx", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("file", metavar="FILE.onnx", type=InputFile())
 @click.option("--name", help="The model's name.  [default: the file's name]")
 @click.option(
     "--decoder", type=click.Choice(_DECODERS), help="How to read the outputs.  [default: found by their shapes]"
@@ -99,7 +103,7 @@ def _size(_context: click.Context, parameter: click.Parameter, text: str | None)
 @click.option(
     "--labels",
     "labels_file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=InputFile(),
     metavar="FILE",
     help="The labels' names, one per line; a label with an empty line is not reported.",
 )
@@ -127,14 +131,14 @@ def _size(_context: click.Context, parameter: click.Parameter, text: str | None)
 @click.option("--licence", default="unknown", show_default=True, help="The licence's short name.")
 @click.option(
     "--licence-file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=InputFile(),
     metavar="FILE",
     help="The licence's text.",
 )
 @click.option("--source", default="", help="Where the model comes from.")
 @click.option(
     "--picture",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=InputFile(),
     default=_SAMPLE,
     metavar="IMAGE",
     help="The picture to try the model with.  [default: a photograph of a cat]",

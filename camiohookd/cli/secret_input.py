@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from camiohookd.system.permissions import reason
+
 TOKEN_VARIABLE = "CAMIO_OAUTH_TOKEN"  # noqa: S105  # the name of a variable, the one that Camio's own script reads
 STANDARD_INPUT = "-"
 MAX_SECRET_INPUT = 65_536
@@ -38,4 +40,4 @@ def _read_file(path: str) -> str:
         with Path(path).open(encoding="utf-8", errors="replace") as file:
             return file.read(MAX_SECRET_INPUT).strip()
     except OSError as error:
-        raise click.FileError(path, error.strerror) from None
+        raise click.FileError(path, reason(error, path)) from None

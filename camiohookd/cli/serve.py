@@ -10,7 +10,7 @@ _CONFIG_HELP = "The settings, instead of camiohookd.toml in $CONFIGURATION_DIREC
 
 
 @click.command()
-@click.option("--config", "path", type=click.Path(path_type=Path), metavar="FILE", help=_CONFIG_HELP)
+@click.option("--config", "path", type=click.Path(path_type=Path, readable=False), metavar="FILE", help=_CONFIG_HELP)
 def serve(path: Path | None) -> int:
     """Run the daemon until SIGTERM.
 
@@ -34,7 +34,7 @@ def serve(path: Path | None) -> int:
 
 
 @click.command()
-@click.option("--config", "path", type=click.Path(path_type=Path), metavar="FILE", help=_CONFIG_HELP)
+@click.option("--config", "path", type=click.Path(path_type=Path, readable=False), metavar="FILE", help=_CONFIG_HELP)
 def labels(path: Path | None) -> None:
     """List the labels that the configured model knows, one per line.
 

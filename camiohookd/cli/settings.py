@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 config_option = click.option(
     "--config",
     "config_file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path, dir_okay=False, readable=False),
     metavar="FILE",
     help="The daemon's configuration, which holds the key.  "
     "[default: camiohookd.toml in $CONFIGURATION_DIRECTORY, else in /etc/camiohookd]",
@@ -29,9 +29,19 @@ def settings_without_keys() -> "Config":
     """
     from camiohookd.config.load import load_config
 
-    file = paths.config_file(os.environ)
-    hidden = file.exists() and not os.access(file, os.R_OK)
+    hidden = _is_hidden(paths.config_file(os.environ))
     return load_config(Path(os.devnull) if hidden else None, os.environ)
+
+
+def _is_hidden(file: Path) -> bool:
+    """Return whether `file`, or a folder that it is in, is closed to this user."""
+    try:
+        file.stat()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return not os.access(file, os.R_OK)
 
 
 def judges_the_service(path: Path | None) -> bool:

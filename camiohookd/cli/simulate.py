@@ -14,10 +14,12 @@ from urllib.parse import quote
 
 import click
 
+from camiohookd.cli.input_file import InputFile
 from camiohookd.cli.masking import masker
 from camiohookd.cli.settings import config_option
 from camiohookd.errors import CamiohookdError, MalformedUrl
 from camiohookd.net.urls import Origin, split_url
+from camiohookd.system.permissions import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,7 +62,7 @@ class _Target(NamedTuple):
 @click.option("--insecure", is_flag=True, help="With an https address: accept every certificate, a self-made one too.")
 @click.option(
     "--key-file",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    type=InputFile(),
     metavar="FILE",
     help="Read the API key from this file; otherwise it comes from CAMIOHOOKD_HOOK_API_KEY or the configuration.",
 )
@@ -68,11 +70,11 @@ class _Target(NamedTuple):
 @click.option(
     "--images",
     multiple=True,
-    type=click.Path(path_type=Path, exists=True),
+    type=InputFile(folders=True),
     metavar="DIR|FILE...",
     help="Pictures to send: files, and folders of .jpg files.  [default: four bundled photographs]",
 )
-@click.argument("more_images", nargs=-1, type=click.Path(path_type=Path, exists=True), metavar="")
+@click.argument("more_images", nargs=-1, type=InputFile(folders=True), metavar="")
 @click.option(
     "--events",
     type=click.IntRange(min=1, max=1_000_000),
@@ -140,8 +142,8 @@ def simulate(
     host, port = _host_and_port(listen)
     target = _target(url, insecure, key_file, config_file)
     pictures, left_out = read_pictures([*images, *more_images])
-    for reason in left_out:
-        click.echo(f"left out: {reason}", err=True)
+    for why in left_out:
+        click.echo(f"left out: {why}", err=True)
     count = events or enough_events(len(pictures))
     status = asyncio.run(_run(target, (host, port), make_events(pictures, count), count, rate, timeout))
     return 1 if left_out else status
@@ -219,8 +221,10 @@ def _key_in(key_file: Path) -> str:
     """Return the first key of a file that holds a key alone, or, as the daemon's own, a name before each key."""
     try:
         lines = key_file.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CamiohookdError(f"cannot read the key file {key_file}: {error}") from None
+    except OSError as error:
+        raise CamiohookdError(f"cannot read the key file {key_file}: {reason(error, key_file)}") from None
+    except UnicodeDecodeError:
+        raise CamiohookdError(f"cannot read the key file {key_file}: not UTF-8 text; save it as UTF-8") from None
     words = next(filter(None, (line.partition("#")[0].split() for line in lines)), None)
     if words is None:
         raise CamiohookdError(f"{key_file}: there is no key in this file")

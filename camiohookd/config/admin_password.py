@@ -67,8 +67,7 @@ def read(path: Path) -> PasswordHash | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        advice = permissions.remedy(path) if isinstance(error, PermissionError) else ""
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}{advice}") from None
+        raise ConfigError(f"{path}: cannot be read: {permissions.reason(error, path)}") from None
     except UnicodeDecodeError:
         text = ""
     try:

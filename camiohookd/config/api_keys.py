@@ -84,7 +84,6 @@ def _text(path: Path, where: str) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        advice = permissions.remedy(path) if isinstance(error, PermissionError) else ""
-        raise ConfigError(f"{where}: cannot be read: {error.strerror}{advice}") from None
+        raise ConfigError(f"{where}: cannot be read: {permissions.reason(error, path)}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{where}: not UTF-8 text; save the file as UTF-8") from None

@@ -21,8 +21,7 @@ def replace(path: Path, text: str) -> None:
     try:
         _write_beside_and_rename(path.resolve(), text.encode())
     except OSError as error:
-        advice = permissions.remedy(path) if isinstance(error, PermissionError) else ""
-        raise CamiohookdError(f"{path}: cannot be written: {error.strerror}{advice}") from None
+        raise CamiohookdError(f"{path}: cannot be written: {permissions.reason(error, path)}") from None
 
 
 def _write_beside_and_rename(path: Path, data: bytes) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from camiohookd.config.toml_syntax import HEADER, KEY, explain
 from camiohookd.errors import ConfigError
-from camiohookd.system.permissions import remedy
+from camiohookd.system.permissions import reason
 
 
 class TomlFile(NamedTuple):
@@ -44,8 +44,7 @@ def read(path: Path, *, required: bool) -> TomlFile:
             raise ConfigError(f"{path}: there is no such file") from None
         return TomlFile(path, "", {})
     except OSError as error:
-        advice = remedy(path) if isinstance(error, PermissionError) else ""
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}{advice}") from None
+        raise ConfigError(f"{path}: cannot be read: {reason(error, path)}") from None
     except UnicodeDecodeError as error:
         if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             raise ConfigError(f"{path}: is UTF-16 text; save it as UTF-8") from None

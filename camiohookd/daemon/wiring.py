@@ -37,6 +37,7 @@ from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import Cause, Task
 from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.system import logs
+from camiohookd.system.permissions import reason
 from camiohookd.system.recent_errors import RecentErrors
 from camiohookd.web import control
 from camiohookd.web.admin import Check, failing
@@ -238,7 +239,7 @@ def _bind_control() -> socket.socket:
     try:
         return control.bind(folder)
     except OSError as error:
-        raise CamiohookdError(f"cannot make the control socket in {folder}: {error.strerror or error}") from error
+        raise CamiohookdError(f"cannot make the control socket in {folder}: {reason(error, folder)}") from error
 
 
 def _address(sockets: list[socket.socket]) -> str:

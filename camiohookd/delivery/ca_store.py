@@ -7,7 +7,7 @@ from pathlib import Path
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from camiohookd.errors import ConfigError
-from camiohookd.system.permissions import remedy
+from camiohookd.system.permissions import reason
 
 CERTIFI: str = DEFAULT_CA_BUNDLE_PATH
 
@@ -26,14 +26,15 @@ def trusted_certificates(setting: str) -> str:
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(path)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) if not isinstance(error, ssl.SSLError) else None
-        advice = remedy(path) if isinstance(error, PermissionError) else ""
-        raise ConfigError(
-            f'callback.ca: given "{setting}": {reason or "it contains no certificate"}{advice}; expected "system", '
-            '"certifi" or a file of certificates (PEM)'
-        ) from None
-    return path
+    except (ssl.SSLError, ValueError):
+        why = "it contains no certificate"
+    except OSError as error:
+        why = reason(error, path)
+    else:
+        return path
+    raise ConfigError(
+        f'callback.ca: given "{setting}": {why}; expected "system", "certifi" or a file of certificates (PEM)'
+    )
 
 
 def _system() -> str | None:

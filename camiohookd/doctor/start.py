@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from camiohookd.errors import StateFolderError
+from camiohookd.system import permissions
 
 if TYPE_CHECKING:
     from camiohookd.config.settings import LabelerSettings
@@ -37,6 +38,8 @@ def check_state(folder: Path) -> None:
     except PermissionError:
         unusable = folder
     if unusable is not None:
+        if permissions.sudo_helps():
+            raise StateFolderError(f"{unusable}: cannot be read and written; {permissions.SUDO}")
         raise StateFolderError(
             f"{unusable}: the daemon must be able to read and write it; "
             f"give the queue back to the service: sudo chown -R camiohookd: {folder}"

@@ -14,6 +14,7 @@ from typing import Any
 
 from camiohookd.errors import ModelError
 from camiohookd.labelers.model import FOLDERS, ModelDescription, load_description, read_model
+from camiohookd.system.permissions import reason
 
 MODEL_FILE = "model.onnx"
 
@@ -33,6 +34,21 @@ def installed(folders: Sequence[Path] = FOLDERS) -> Iterator[InstalledModel]:
     for folder in folders:
         for file in sorted(folder.glob("*/model.toml")):
             yield _inspect(file.parent)
+
+
+def closed_folders(folders: Sequence[Path] = FOLDERS) -> list[Path]:
+    """Return those of `folders` whose models this user may not see: only the service may read its own."""
+    return [folder for folder in folders if _is_closed(folder)]
+
+
+def _is_closed(folder: Path) -> bool:
+    try:
+        next(folder.iterdir(), None)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _inspect(folder: Path) -> InstalledModel:
@@ -60,7 +76,8 @@ def adding(target: Path, model: bytes, licence: bytes | None) -> Iterator[Path]:
         if licence is not None:
             (staging / "LICENSE").write_bytes(licence)
     except OSError as error:
-        raise ModelError(f"{target}: cannot be made: {error.strerror}; run this as root, or name --into") from error
+        why = reason(error, target)
+        raise ModelError(f"{target}: cannot be made: {why}; --into adds the model to another folder") from error
     try:
         yield staging
         _make_readable(staging)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 import msgspec
 
 from camiohookd.errors import ModelError
-from camiohookd.system.permissions import remedy
+from camiohookd.system.permissions import reason, remedy
 
 FOLDERS = (
     Path("/usr/share/camiohookd/models"),
@@ -111,8 +111,10 @@ def load_description(folder: Path) -> ModelDescription:
     file = folder / "model.toml"
     try:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
+    except FileNotFoundError as error:
         raise ModelError(f"{file}: {error.strerror}; a model's folder holds a model.toml") from error
+    except OSError as error:
+        raise ModelError(f"{file}: cannot be read: {reason(error, file)}") from error
     except ValueError as error:  # not TOML, or not UTF-8
         raise ModelError(f"{file}: not valid TOML: {error}") from error
     try:
@@ -127,7 +129,7 @@ def read_model(folder: Path, description: ModelDescription) -> bytes:
     try:
         data = file.read_bytes()
     except OSError as error:
-        raise ModelError(f"{file}: {error.strerror}; {folder / 'model.toml'} names it as `file`") from error
+        raise ModelError(f"{file}: {reason(error, file)}; {folder / 'model.toml'} names it as `file`") from error
     actual = hashlib.sha256(data).hexdigest()
     if actual != description.sha256:
         raise ModelError(

@@ -27,6 +27,7 @@ from camiohookd.errors import StateFolderBusy, StateFolderError, StateFolderInUs
 from camiohookd.queue.task import Task
 from camiohookd.storage import journal, snapshot
 from camiohookd.storage.documents import Documents
+from camiohookd.system import permissions
 from camiohookd.system.disk import Disk, replace_file
 
 FORMAT = 3
@@ -51,9 +52,12 @@ class StateFolder:
             self._make()
             self._lock = _lock(path / "lock", briefly)
         except (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+            advice = "it must exist and belong to the user that runs camiohookd"
+            if isinstance(error, PermissionError) and permissions.sudo_helps():
+                advice = permissions.SUDO
             raise StateFolderError(
-                f"the state folder {path} cannot be used: {error.strerror}. It must exist and belong to the user "
-                "that runs camiohookd; the environment variable STATE_DIRECTORY names another"
+                f"the state folder {path} cannot be used: {error.strerror}; {advice}, or the environment variable "
+                "STATE_DIRECTORY must name another folder"
             ) from error
         try:
             self._bring_to_format()

@@ -7,7 +7,14 @@ from pathlib import Path
 SERVICE_USER = "camiohookd"
 """The user, and the group, that the package's service runs as."""
 
+SUDO = "run this command with sudo"
+
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108  # only compared with, never written to
+
+
+def reason(error: OSError, path: str | Path) -> str:
+    """Return why `path` cannot be used, for an error's text; if permission is denied, also what to do about it."""
+    return f"{error.strerror or error}{remedy(path) if isinstance(error, PermissionError) else ''}"
 
 
 def remedy(path: str | Path) -> str:
@@ -15,16 +22,21 @@ def remedy(path: str | Path) -> str:
 
     A person runs the command with sudo; the service's own user has to be given the right.
     """
-    if os.geteuid() == 0:
-        return ""
+    if sudo_helps():
+        return f"; {SUDO}"
     if not is_service():
-        return "; run this command with sudo"
+        return ""
     if str(path).startswith(_HIDDEN):
         return f"; the service cannot see files there: move it to /etc/camiohookd, readable by the group {SERVICE_USER}"
     return (
         f"; the service runs as the user {SERVICE_USER}, which must be able to read it: "
         f"sudo chgrp {SERVICE_USER} {path} && sudo chmod g+r {path}"
     )
+
+
+def sudo_helps() -> bool:
+    """Return whether a person runs this process, and not as root."""
+    return os.geteuid() != 0 and not is_service()
 
 
 def is_service() -> bool:

@@ -11,6 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from camiohookd.errors import QueueError
+from camiohookd.system.permissions import remedy
 from camiohookd.web.control_commands import Command
 
 SOCKET_NAME = "control.sock"
@@ -27,9 +28,7 @@ def is_served(path: Path) -> bool:
         except (FileNotFoundError, ConnectionRefusedError):
             return False
         except PermissionError:
-            raise QueueError(
-                f"{path} may be opened only by camiohookd's user and group: run this as root (sudo camiohookd ...)"
-            ) from None
+            raise QueueError(f"{path} may be opened only by camiohookd's user and group{remedy(path)}") from None
     return True
 
 

@@ -120,7 +120,7 @@ def test_tells_another_user_what_to_do_if_the_socket_refuses() -> None:
             folder.chmod(0o755)  # so that the socket refuses access, and not the folder
         with (
             ordinary_user(),
-            pytest.raises(QueueError, match="only by camiohookd's user and group: run this as root"),
+            pytest.raises(QueueError, match="only by camiohookd's user and group; run this command with sudo"),
         ):
             connect(path, daemon.state).__enter__()
 

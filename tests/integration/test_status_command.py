@@ -125,7 +125,7 @@ def test_another_user_is_told_to_use_sudo(camio: FakeCamioThread) -> None:
         pytest.skip("NOT TESTED: the control socket of another user, because this is not run as root")
     with open_folder() as folder, Daemon(folder, camio.origin) as daemon:
         Path(daemon.environ["RUNTIME_DIRECTORY"]).chmod(0o755)
-        with ordinary_user(), pytest.raises(QueueError, match="sudo camiohookd"):
+        with ordinary_user(), pytest.raises(QueueError, match="run this command with sudo"):
             control_client.is_served(Path(daemon.environ["RUNTIME_DIRECTORY"], control_client.SOCKET_NAME))
 
 

@@ -14,10 +14,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from camiohookd.camio.simulator.samples import KNOWN, SAMPLES, Objects
 from camiohookd.errors import CamiohookdError
+from camiohookd.system.permissions import reason
 
 SIZES = (4, 1, 2, 3)
 CAMERA = "simulator"
@@ -128,5 +129,7 @@ def _read_picture(path: Path) -> PictureFile:
         data = path.read_bytes()
         with Image.open(path) as picture:
             return PictureFile(path.resolve(), data, Image.MIME[picture.format or ""], picture.size)
-    except (OSError, KeyError) as error:
-        raise CamiohookdError(f"{path}: it cannot be read as a picture: {error}") from None
+    except (UnidentifiedImageError, KeyError):
+        raise CamiohookdError(f"{path}: it cannot be read as a picture") from None
+    except OSError as error:
+        raise CamiohookdError(f"{path}: it cannot be read: {reason(error, path)}") from None

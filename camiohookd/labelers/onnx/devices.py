@@ -4,6 +4,7 @@ settings, folder, packages ─▶ `Library` ─▶ `providers` ─▶ `Device` �
 """
 
 import mmap
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -135,7 +136,7 @@ def _packages() -> dict[str, metadata.Distribution]:
     Only the names of folders are looked at: reading every package's metadata takes longer than loading the model.
     """
     found: dict[str, metadata.Distribution] = {}
-    for folder in filter(Path.is_dir, map(Path, sys.path)):
+    for folder in map(Path, filter(os.path.isdir, sys.path)):  # Path.is_dir raises an error for one in a private folder
         for path in folder.glob("*.dist-info"):
             name = re.sub(r"[-_.]+", "-", path.stem.rpartition("-")[0]).lower()
             if name.startswith(_PACKAGES):

@@ -16,7 +16,7 @@ from camiohookd.labelers import Findings, Frame
 from camiohookd.labelers.own_code.process import Program
 from camiohookd.pictures.decode import Decoded
 from camiohookd.pictures.detections import Box, Detection, Polygon
-from camiohookd.system.permissions import remedy
+from camiohookd.system.permissions import reason
 
 HELPER = Path(__file__).with_name("python_child.py")
 MAX_LABEL = 200
@@ -48,8 +48,7 @@ def open_script(script: str, interpreter: str, deadline: float) -> "OwnCode":
         with Path(script).open("rb"):
             pass
     except OSError as error:
-        advice = remedy(script) if isinstance(error, PermissionError) else ""
-        raise LabelerError(f"labeler.script: {script}: cannot be read: {error.strerror}{advice}") from None
+        raise LabelerError(f"labeler.script: {script}: cannot be read: {reason(error, script)}") from None
     return _opened([interpreter or sys.executable, str(HELPER), str(Path(script).resolve())], script, deadline)
 
 

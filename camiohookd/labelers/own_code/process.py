@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from camiohookd.errors import LabelerDown, LabelingError
 from camiohookd.system.logs import escape
+from camiohookd.system.permissions import reason
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 MAX_LINE = 1000
@@ -112,7 +113,8 @@ class Program:
             )
         except OSError as error:
             self._failures += 1
-            raise LabelerDown(f"{self._name} cannot be started: {self._argv[0]}: {error.strerror}") from None
+            program = self._argv[0]
+            raise LabelerDown(f"{self._name} cannot be started: {program}: {reason(error, program)}") from None
         self._log_thread = threading.Thread(target=_log_lines, args=(process,), name="labeler-log", daemon=True)
         self._log_thread.start()
         for pipe in (process.stdin, process.stdout):

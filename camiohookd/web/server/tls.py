@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from camiohookd.errors import ConfigError
-from camiohookd.system.permissions import remedy
+from camiohookd.system.permissions import reason
 from camiohookd.web.server.tls_groups import use_groups
 
 # Only forward secrecy and authenticated encryption, as in Mozilla's intermediate list. TLS 1.3 has nothing else.
@@ -157,5 +157,4 @@ def _read(setting: str, path: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        advice = remedy(path) if isinstance(error, PermissionError) else ""
-        raise ConfigError(f"{setting}: {path}: cannot be read: {error.strerror}{advice}") from None
+        raise ConfigError(f"{setting}: {path}: cannot be read: {reason(error, path)}") from None

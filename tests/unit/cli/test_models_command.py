@@ -14,6 +14,7 @@ from camiohookd.labelers import library
 from camiohookd.labelers.model import load_description
 from tests.support.checkout import ROOT
 from tests.support.onnx_graphs import constant_model, model_folder
+from tests.support.users import open_folder, ordinary_user
 
 CAT = ROOT / "camiohookd/samples/chelsea.jpg"
 YOLOX = ROOT.parent / "shared/models/yolox_nano_416_coco.onnx"
@@ -58,6 +59,20 @@ def test_lists_a_changed_file_and_a_broken_description_with_their_problems(tmp_p
     assert "its sha256 is" in changed.problem
     assert wrong.problem is not None
     assert "model.toml: task = 3" in wrong.problem
+
+
+def test_says_which_models_are_not_listed_because_their_folder_is_closed(
+    output: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_folder() as folder:
+        (folder / "closed").mkdir(0)
+        folders = [folder / "missing", folder, folder / "closed"]
+        with ordinary_user():
+            assert library.closed_folders(folders) == [folder / "closed"]
+            monkeypatch.setattr(library, "closed_folders", lambda: [folder / "closed"])
+            assert run(["models"]) == ExitStatus.FINE
+    sudo = "are not listed, because it cannot be read; run this command with sudo"
+    assert output()[1] == f"models in {folder}/closed {sudo}\n"
 
 
 def test_lists_models_as_json(output: Output) -> None:

@@ -1,0 +1,30 @@
+"""The type of arguments and options that name a file or folder to be read."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from camiohookd.system import permissions
+
+
+class InputFile(click.Path):
+    """A path that must exist and be readable; the error of one that is closed to this user says what to do."""
+
+    def __init__(self, *, folders: bool = False) -> None:
+        super().__init__(exists=True, dir_okay=folders, path_type=Path)
+
+    def convert(self, value: "str | os.PathLike[str]", param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            Path(value).stat()
+        except PermissionError as error:
+            self.fail(f"{click.format_filename(value)!r}: {permissions.reason(error, Path(value))}.", param, ctx)
+        except (OSError, ValueError):
+            pass  # click names the reason
+        else:
+            if not os.access(value, os.R_OK):
+                self.fail(
+                    f"{click.format_filename(value)!r} is not readable{permissions.remedy(Path(value))}.", param, ctx
+                )
+        return super().convert(value, param, ctx)
