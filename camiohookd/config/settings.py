@@ -282,6 +282,15 @@ class AdminSettings(Struct, frozen=True):
             "can then read the password and the pictures."
         ),
     ] = False
+    history: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=5000,
+            description="How many of the last events the status page remembers, with small pictures; at most 32 MB of "
+            "the state folder. 0: no events and no pictures.",
+        ),
+    ] = 500
 
 
 class LogSettings(Struct, frozen=True):

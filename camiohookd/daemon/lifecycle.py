@@ -98,6 +98,7 @@ class Daemon:
         try:
             service = wiring.connect(self._setup, labeler, threads, self._metrics, self._activity, store, self._errors)
             store.watch(lambda: service.worker.queue_changed(queue))
+            service.history.start(self._activity)
             service.worker.start()
             background = self._start_background(service, labeler)
             log.info("ready: events on %s, status on %s", *service.addresses)
@@ -135,6 +136,7 @@ async def _stop(service: wiring.Service) -> bool:
     await service.drain(DRAIN_SECONDS)
     idle = await service.worker.stop(WORK_SECONDS)
     await service.close_listeners()
+    await service.history.close()
     return idle
 
 

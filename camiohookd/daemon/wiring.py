@@ -18,6 +18,7 @@ from camiohookd.activity import Activity, EventFailed
 from camiohookd.config import paths
 from camiohookd.config.load import Config
 from camiohookd.daemon.admin_site import AdminSite, access_of
+from camiohookd.daemon.history_parts import make_history
 from camiohookd.daemon.hook_site import HookSite
 from camiohookd.daemon.owner_commands import OwnerCommands, perform
 from camiohookd.daemon.recent import Recent
@@ -27,6 +28,7 @@ from camiohookd.daemon.status_report import Reporter
 from camiohookd.daemon.test_event import TestEvents
 from camiohookd.delivery import AllowList, Sender, trusted_certificates
 from camiohookd.errors import CamiohookdError
+from camiohookd.history.history import History
 from camiohookd.labelers import Labeler
 from camiohookd.labelers.open import open_labeler
 from camiohookd.metrics import Metrics
@@ -62,6 +64,7 @@ class Service:
     control: Listener
     event_labeler: EventLabeler
     allow_list: AllowList
+    history: History
     reporter: Reporter
     test_events: TestEvents
     readiness: Mapping[str, Check]
@@ -135,7 +138,7 @@ def connect(
     store: StoreThread,
     errors: RecentErrors,
 ) -> Service:
-    """Make the worker and the listeners, and let the listeners accept; the caller starts the worker.
+    """Make the worker and the listeners, and let the listeners accept; the caller starts worker and history.
 
     To be called on the event loop. Raises CamiohookdError where an address cannot be listened on.
     """
@@ -147,6 +150,7 @@ def connect(
     allow_list = AllowList(config.callback.allow_hosts)
     worker = _make_worker(config, event_labeler, allow_list, threads, metrics, activity, store)
     readiness = _readiness(worker, store, allow_list)
+    history = make_history(config, store, labeler, metrics, limits, event_labeler.budget)
     recent = Recent()
     activity.subscribe(recent.notice)
     reporter = Reporter(setup, labeler, metrics, lambda: store.snapshot, lambda: failing(readiness), recent, errors)
@@ -163,6 +167,7 @@ def connect(
         control=listen(control.control_application(owner.answer), [control_socket]),
         event_labeler=event_labeler,
         allow_list=allow_list,
+        history=history,
         reporter=reporter,
         readiness=readiness,
         addresses=(_address(hook_sockets), _address(admin_sockets)),

@@ -9,6 +9,7 @@
     segments/                the pictures of events that wait to be labelled, or failed
     replies/                 the labels of events that wait to be delivered, or failed
     quarantine/              what was damaged
+    history/                 what the status page remembers: not the queue's
     graphs/                  what was worked out about the model: not the queue's, and made again where it is missing
 
 docs/internals/on-disk-format.md describes every file. Format 1 was one `queue.json` as TinyDB's own JSONStorage writes

@@ -91,13 +91,14 @@ SharedEvent = Shared[Sequence[Picture], _Part, EventLabels]
 class EventLabeler:
     """Labels events; the label pool's threads share it.
 
-    `trouble` is why the labeler cannot be asked at present, None when it can.
+    `trouble` is why the labeler cannot be asked at present, None when it can. `budget` is the memory for decoded
+    pictures.
     """
 
     def __init__(self, labeler: Labeler, limits: images.PictureLimits, table: Sequence[Rule], metrics: Metrics) -> None:
         self._labeler = labeler
         self._limits = limits
-        self._budget = MemoryBudget(limits.max_decoded_bytes)
+        self.budget = MemoryBudget(limits.max_decoded_bytes)
         self._rules = table
         self._metrics = metrics
         self._interrupted = threading.Event()
@@ -190,7 +191,7 @@ class EventLabeler:
             started = time.perf_counter()
             try:
                 decoded = images.decode(
-                    picture.data, self._limits, self._labeler.input_size, self._budget, wait=not frames or whole
+                    picture.data, self._limits, self._labeler.input_size, self.budget, wait=not frames or whole
                 )
             except NoRoom:
                 break  # a thread that waits must not hold memory: label what is decoded first

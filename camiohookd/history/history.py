@@ -1,0 +1,249 @@
+"""Remembers what happens to events, and answers the status page. One thread does all that blocks.
+
+Activity ─▶ `_hear` ─▶ thread: `Archive`
+               └─ files of pictures ─▶ `WaitingPictures` ─▶ thread, within a budget of time: thumbnails
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
+
+from camiohookd.activity import Activity, EventLabelled, LabelledPicture, Occurrence
+from camiohookd.config.rule import Rule
+from camiohookd.errors import CamiohookdError, PictureError, StoreUnavailable
+from camiohookd.history import records, waiting
+from camiohookd.history.archive import Archive
+from camiohookd.history.records import Step
+from camiohookd.history.trends import Sample
+from camiohookd.history.views import (
+    CameraView,
+    EventDetails,
+    EventPage,
+    RecentDetection,
+    Replay,
+    Span,
+    State,
+    Trends,
+)
+from camiohookd.history.waiting import Job, WaitingPictures
+from camiohookd.pictures.memory import NoRoom
+
+SHARE = 0.01
+"""The part of one core that thumbnails may take while events wait to be labelled."""
+
+SAMPLE_SECONDS = 10.0
+NO_ROOM_SECONDS = 1.0
+LOOK_AGAIN_SECONDS = 0.5
+MOST_OUTSTANDING = 2000
+"""Occurrences that wait for the disk; more are not remembered."""
+
+Make = Callable[[Job], bytes]
+"""Makes a thumbnail. Raises PictureError, NoRoom."""
+
+Result = TypeVar("Result")
+
+log = logging.getLogger("camiohookd.history")
+
+
+class History:
+    """Remembers what happens from `start` to `close`. Belongs to the event loop.
+
+    `open_archive` is called on the thread, and may raise OSError: then nothing is remembered, and every question raises
+    StoreUnavailable. `keeps_events` says whether events and thumbnails are kept, or only numbers.
+
+    `busy` says whether events wait to be labelled, so that thumbnails have to stand back. `sample` returns the state
+    for the trends. `settled` returns what has become of events by now, by their ids: see `Archive.settle`.
+    """
+
+    def __init__(
+        self,
+        open_archive: Callable[[], Archive],
+        make: Make,
+        *,
+        keeps_events: bool,
+        busy: Callable[[], bool],
+        sample: Callable[[], Sample],
+        settled: Callable[[list[int]], Awaitable[Mapping[int, Step | None]]],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._open_archive = open_archive
+        self._archive: Archive | None = None  # belongs to the thread
+        self._keeps_events = keeps_events
+        self._make = make
+        self._busy = busy
+        self._sample = sample
+        self._settled = settled
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._thread = ThreadPoolExecutor(1, "history")
+        self._outstanding = 0
+        self._waiting = WaitingPictures()
+        self._making: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
+        self._next_thumbnail = 0.0  # when, by the loop's clock, there may be one while events wait
+        self._watchers: dict[Callable[[str], None], None] = {}
+        self._stop_hearing: Callable[[], None] = lambda: None
+
+    def start(self, activity: Activity) -> None:
+        """Remember from now on."""
+        self._loop.run_in_executor(self._thread, self._open)
+        least = records.LEAST_PROBABILITY if self._keeps_events else 1.0
+        self._stop_hearing = activity.subscribe(self._hear, least)
+        self._keeping = asyncio.create_task(self._keep())
+
+    async def close(self) -> None:
+        """Leave everything on the disk."""
+        self._stop_hearing()
+        for task in (self._making, self._keeping):
+            if task is not None:
+                task.cancel()
+        with suppress(StoreUnavailable):
+            await self._ask(Archive.close)
+        self._thread.shutdown(wait=False)
+
+    def watch(self, watcher: Callable[[str], None]) -> Callable[[], None]:
+        """Call `watcher` with the id of each event that changes, on the event loop; the result ends that.
+
+        It is called when an event is labelled, when something happens to it, and for each thumbnail that is made.
+        """
+        self._watchers[watcher] = None
+        return lambda: self._watchers.pop(watcher, None)
+
+    # Answers
+
+    async def events(
+        self,
+        *,
+        camera: str | None = None,
+        label: str | None = None,
+        state: State | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> EventPage:
+        """Return the last events, newest first: of one camera ("" is that without a name), with one label, in one
+        state; those that were labelled before the event `before`."""
+        return await self._ask(
+            lambda archive: archive.reader.events(camera=camera, label=label, state=state, before=before, limit=limit)
+        )
+
+    async def event(self, task_id: int) -> EventDetails | None:
+        """Return an event in full; None if it is not remembered."""
+        return await self._ask(lambda archive: archive.reader.event(task_id))
+
+    async def thumbnail(self, task_id: int, picture: int) -> bytes | None:
+        """Return the thumbnail of a picture, a JPEG; None if there is none."""
+        return await self._ask(lambda archive: archive.reader.thumbnail(task_id, picture))
+
+    async def cameras(self) -> tuple[CameraView, ...]:
+        """Return the cameras, by name."""
+        now = self._clock()
+        return await self._ask(lambda archive: archive.reader.cameras(now))
+
+    async def detections(self, camera: str, limit: int = 50) -> tuple[RecentDetection, ...]:
+        """Return the last objects with a box that were found in a camera's pictures, for the zone editor."""
+        return await self._ask(lambda archive: archive.reader.detections(camera, limit))
+
+    async def trends(self, span: Span) -> Trends:
+        """Return the numbers of the last hour, day or week."""
+        now = self._clock()
+        return await self._ask(lambda archive: archive.trends.read(span, now))
+
+    async def replay(self, task_id: int, rule: Rule) -> Replay | None:
+        """Return what `rule` would send for an event; None if that is not remembered. Nothing is sent."""
+        return await self._ask(lambda archive: archive.reader.replay(task_id, rule))
+
+    async def _ask(self, question: Callable[[Archive], Result]) -> Result:
+        return await self._loop.run_in_executor(self._thread, self._answer, question)
+
+    # On the thread
+
+    def _open(self) -> None:
+        try:
+            self._archive = self._open_archive()
+        except OSError as error:
+            log.error("cannot keep events for the status page: %s", error)
+
+    def _answer(self, question: Callable[[Archive], Result]) -> Result:
+        if self._archive is None:
+            raise StoreUnavailable("the history cannot be read, see the log at the start of the service")
+        return question(self._archive)
+
+    # Remembering
+
+    def _hear(self, occurrence: Occurrence) -> None:
+        if self._outstanding >= MOST_OUTSTANDING:
+            log.debug("the disk is too slow: event %s is not remembered in full", occurrence.task_id)
+            return
+        if isinstance(occurrence, EventLabelled):
+            if self._keeps_events:
+                self._waiting.add(waiting.jobs(occurrence, records.MAX_PICTURES))
+            pictures = tuple(LabelledPicture(each.labels, b"") for each in occurrence.pictures)
+            occurrence = replace(occurrence, pictures=pictures)  # no file waits for the disk
+        self._outstanding += 1
+        done = self._loop.run_in_executor(self._thread, self._take_in, occurrence, self._clock())
+        done.add_done_callback(partial(self._remembered, occurrence.task_id))
+        if self._waiting and (self._making is None or self._making.done()):
+            self._making = asyncio.create_task(self._make_thumbnails())
+
+    def _take_in(self, occurrence: Occurrence, now: float) -> None:
+        """On the thread."""
+        if self._archive is not None:
+            self._archive.take_in(occurrence, now)
+
+    def _remembered(self, task_id: str, done: "asyncio.Future[None]") -> None:
+        self._outstanding -= 1
+        if not done.cancelled() and (error := done.exception()) is not None:
+            log.error("unexpected error while an event was remembered for the status page", exc_info=error)
+        self._changed(task_id)
+
+    def _changed(self, task_id: str) -> None:
+        for watcher in list(self._watchers):
+            watcher(task_id)
+
+    async def _make_thumbnails(self) -> None:
+        """Make those that wait: as fast as possible while nothing else is to be done, else within the budget."""
+        while self._waiting:
+            if self._busy() and (pause := self._next_thumbnail - self._loop.time()) > 0:
+                await asyncio.sleep(min(pause, LOOK_AGAIN_SECONDS))
+                continue
+            job = self._waiting.take()
+            seconds = await self._loop.run_in_executor(self._thread, self._make_thumbnail, job)
+            self._next_thumbnail = self._loop.time() + seconds / SHARE
+            self._changed(str(job.task_id))
+
+    def _make_thumbnail(self, job: Job) -> float:
+        """Return the seconds of a core that it took. On the thread."""
+        started = time.thread_time()
+        try:
+            if self._archive is not None:
+                self._archive.keep_thumbnail(job.task_id, job.picture, self._make(job))
+        except NoRoom:  # large pictures are labelled now: this one is shown without
+            return NO_ROOM_SECONDS * SHARE
+        except PictureError as error:
+            log.debug("no thumbnail of event %d: %s", job.task_id, error)
+        except Exception:
+            log.exception("unexpected error while a thumbnail of event %d was made", job.task_id)
+        return time.thread_time() - started
+
+    async def _keep(self) -> None:
+        """Correct what a crash left behind, then note the state again and again."""
+        try:
+            known = await self._settled(await self._ask(Archive.unsettled))
+            await self._ask(lambda archive: archive.settle(known))
+            while True:
+                await self._tick()
+                await asyncio.sleep(SAMPLE_SECONDS)
+        except CamiohookdError as error:
+            log.debug("nothing is noted any more: %s", error)
+        except Exception:
+            log.exception("unexpected error while the state was noted for the status page; nothing is noted any more")
+
+    async def _tick(self) -> None:
+        now, state = self._clock(), self._sample()
+        await self._ask(lambda archive: archive.tick(now, state))

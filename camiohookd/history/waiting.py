@@ -1,0 +1,95 @@
+"""Pictures whose thumbnails are still to be made: cameras take turns, the newest event of each comes first.
+
+The files wait in memory, within a bound. Over it, the oldest event of the camera that holds most is shown without
+thumbnails.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from camiohookd.activity import EventLabelled
+
+MAX_BYTES = 8_000_000
+MOST_OF_EVENT = 6
+"""Thumbnails of an event: of the pictures with the most probable labels."""
+
+LONGEST_SIDE = 640
+_SIDES = {1: LONGEST_SIDE, 2: LONGEST_SIDE, 3: 512, 4: 448}
+_SMALLEST_SIDE = 400
+
+
+class Job(NamedTuple):
+    """A thumbnail to make of picture `picture` of an event: `width` and `height` are the picture's, in pixels, and
+    `side` is that of the thumbnail's longer side."""
+
+    task_id: int
+    camera: str
+    picture: int
+    file: bytes
+    width: int
+    height: int
+    side: int
+
+
+class WaitingPictures:
+    """Belongs to the event loop."""
+
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._cameras: dict[str, deque[deque[Job]]] = {}  # next camera first; of each, oldest event first
+        self._held: dict[str, int] = {}  # bytes by camera
+
+    def __len__(self) -> int:
+        return sum(len(jobs) for events in self._cameras.values() for jobs in events)
+
+    @property
+    def bytes_held(self) -> int:
+        return sum(self._held.values())
+
+    def add(self, jobs: Sequence[Job]) -> None:
+        """Add the pictures of an event, the most telling first."""
+        if not jobs:
+            return
+        camera = jobs[0].camera
+        self._cameras.setdefault(camera, deque()).append(deque(jobs))
+        self._held[camera] = self._held.get(camera, 0) + sum(len(job.file) for job in jobs)
+        while self.bytes_held > self._max_bytes:
+            self._give_up(max(self._held, key=lambda each: self._held[each]))
+
+    def take(self) -> Job:
+        """Return the next one: the most telling picture of the newest event of the camera whose turn it is.
+
+        To be called only while there is one.
+        """
+        camera = next(iter(self._cameras))
+        events = self._cameras.pop(camera)
+        job = events[-1].popleft()
+        self._held[camera] -= len(job.file)
+        if not events[-1]:
+            events.pop()
+        if events:
+            self._cameras[camera] = events  # behind all others
+        else:
+            del self._held[camera]
+        return job
+
+    def _give_up(self, camera: str) -> None:
+        """Let the oldest event of a camera go; of its only one, the least telling picture."""
+        events = self._cameras[camera]
+        gone = [events[0].pop()] if len(events) == 1 else list(events.popleft())
+        self._held[camera] -= sum(len(job.file) for job in gone)
+        if not events[0]:
+            del self._cameras[camera], self._held[camera]
+
+
+def jobs(event: EventLabelled, most_pictures: int) -> list[Job]:
+    """Return which thumbnails to make of an event's first `most_pictures` pictures, the most telling first."""
+    pictures = [(number, each) for number, each in enumerate(event.pictures[:most_pictures]) if each.file]
+    ranked = sorted(pictures, key=lambda item: -max((found.probability for found in item[1].labels.sent), default=0.0))
+    chosen = ranked[:MOST_OF_EVENT]
+    side = _SIDES.get(len(chosen), _SMALLEST_SIDE)
+    return [
+        Job(int(event.task_id), event.camera or "", number, each.file, each.labels.width, each.labels.height, side)
+        for number, each in chosen
+    ]
