@@ -115,11 +115,15 @@ class DeliverySchedule:
         """Keep the deliveries taken so far in the air: their takers know of them."""
         self._taken.clear()
 
-    def undo(self, now: float) -> None:
-        """Put back the deliveries taken since the last `settle`: their takers did not hear of them."""
-        for task_id in self._taken:
+    def mark(self) -> int:
+        """Return a place to `undo` back to."""
+        return len(self._taken)
+
+    def undo(self, now: float, mark: int = 0) -> None:
+        """Put back the deliveries taken since the `mark`, or the last `settle`: their takers did not hear of them."""
+        for task_id in self._taken[mark:]:
             self.landed(task_id, now, success=None)
-        self._taken.clear()
+        del self._taken[mark:]
 
     def due(self, now: float) -> set[int]:
         """Return all deliveries whose time has come; looks at every one."""

@@ -5,6 +5,7 @@ All in bounded steps, so that no event waits long for its 200.
 
 import logging
 import time
+from functools import partial
 
 from camiohookd.errors import StoreUnavailable
 from camiohookd.queue.task import Cause, State
@@ -80,7 +81,7 @@ class Housekeeper:
             last_error = queue.get(task_id).reason
             reason = f"it waited longer than queue.max_age{'; last error: ' + last_error if last_error else ''}"
             queue.fail(task_id, Cause.EXPIRED, reason)
-            log.error("task %d failed: %s", task_id, reason)
+            queue.store.once_durable(partial(log.error, "task %d failed: %s", task_id, reason))
             count += 1
         return count
 

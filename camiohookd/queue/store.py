@@ -65,6 +65,7 @@ class QueueStore:
         self.disk = disk or Disk()
         self.health = StoreHealth()
         self.accepted = 0
+        self._then: list[Callable[[], None]] = []
         try:
             self._folder = StateFolder(folder, self.disk, briefly=briefly)
         except OSError as error:
@@ -168,12 +169,21 @@ class QueueStore:
     @contextmanager
     def all_or_nothing(self) -> Iterator[None]:
         """Within a batch: what is done inside is taken back if it raises."""
-        mark = self.storage.mark()
+        mark, taken, then = self.storage.mark(), self.schedule.mark(), len(self._then)
         try:
             yield
         except BaseException:
             self.storage.undo(mark)
+            self.schedule.undo(self.elapsed.now(), taken)
+            del self._then[then:]
             raise
+
+    def once_durable(self, action: Callable[[], None]) -> None:
+        """Call `action` after the next commit; never if what was done until then is taken back.
+
+        What others are told or count about a change belongs there.
+        """
+        self._then.append(action)
 
     def commit(self) -> bool:
         """Make everything since the last commit durable, and return whether there was anything.
@@ -197,12 +207,16 @@ class QueueStore:
             self.records.drop_unneeded()
         except OSError as error:
             log.warning("a segment that is no longer needed could not be deleted yet: %s", error)
+        then, self._then = self._then, []
+        for action in then:
+            action()
         return changed
 
     def undo(self) -> None:
         """Take back everything since the last commit."""
         self.storage.undo()
         self.schedule.undo(self.elapsed.now())
+        self._then.clear()
         self.table.must_sync = False
         try:
             self.storage.files.repair()

@@ -13,8 +13,9 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from camiohookd.errors import QueueError, QueueFull, StoreUnavailable
+from camiohookd.errors import QueueError, StoreUnavailable
 from camiohookd.queue import views
+from camiohookd.queue.batch import Attempt, run_together
 from camiohookd.queue.housekeeping import Housekeeper
 from camiohookd.queue.task_queue import TaskQueue
 
@@ -28,15 +29,13 @@ RETRY_SECONDS = (0.2, 1.0, 5.0, 15.0)
 log = logging.getLogger("camiohookd.queue")
 
 
-class _Call:
+class _Call(Attempt):
     """An operation that waits for its turn, and the future its caller waits for."""
 
     def __init__(self, operation: Operation[Any]) -> None:
-        self.operation = operation
+        super().__init__(operation)
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[Any] = self.loop.create_future()
-        self.result: Any = None
-        self.error: BaseException | None = None
 
     def settle(self) -> None:
         """On the loop: hand over the outcome; a caller that was cancelled meanwhile wants none.
@@ -153,57 +152,13 @@ class StoreThread:
     def _commit_together(self, calls: list[_Call]) -> None:
         if not calls:
             return
-        self._run_batch(calls)
-        if short := [call for call in calls if isinstance(call.error, QueueFull) and call.error.need]:
-            self._retry_with_room(short)
+        run_together(self._queue, calls, self._changed)
         for loop in {call.loop for call in calls}:
             _settle_on(loop, [call for call in calls if call.loop is loop])
 
-    def _run_batch(self, calls: list[_Call]) -> None:
-        try:
-            with self._queue.batch():
-                for call in calls:
-                    self._perform(call)
-                changed = self._queue.commit()
-        except StoreUnavailable as error:
-            self._queue.undo()
-            for call in calls:
-                call.error = call.error or error
-        else:
-            if changed:
-                self._publish()
-                self._on_change()
-
-    def _retry_with_room(self, short: list[_Call]) -> None:
-        """Make room for the operations that found none, and run those that it is enough for once more.
-
-        Not within the batch that refused them: what makes room is committed, and a commit within a batch would settle
-        what others did in it.
-        """
-        need, again = 0, []
-        for call in short:
-            assert isinstance(call.error, QueueFull)
-            try:
-                if not self._queue.make_room(need + call.error.need):
-                    continue
-            except StoreUnavailable as error:
-                call.error = error
-                continue
-            need += call.error.need
-            call.error = None
-            again.append(call)
-        if again:
-            self._run_batch(again)
-
-    def _perform(self, call: _Call) -> None:
-        """Run one operation; a disk that refuses ends the whole batch, any other error only this operation."""
-        try:
-            with self._queue.all_or_nothing():
-                call.result = call.operation(self._queue)
-        except StoreUnavailable:
-            raise
-        except Exception as error:  # noqa: BLE001  # whatever it is, it belongs to the caller
-            call.error = error
+    def _changed(self) -> None:
+        self._publish()
+        self._on_change()
 
     def _publish(self) -> None:
         """Leave the present numbers where any thread may read them."""

@@ -101,7 +101,7 @@ class TaskQueue:
         if strikes >= MAX_STRIKES:
             reason = f"the service died {strikes} times while it labelled this event alone"
             self.fail(int(task.id), Cause.POISON, reason)
-            log.error("task %s failed: %s", task.id, reason)
+            self.store.once_durable(lambda: log.error("task %s failed: %s", task.id, reason))
 
     def close(self) -> None:
         """Leave everything in the snapshot, readable with ``TinyDB("queue.json")``, and unlock the folder.
@@ -140,8 +140,11 @@ class TaskQueue:
             self.capacity.check(len(record))
             place = self.store.records.payloads.append(record)
         self.store.table.insert(task_id, new_task(event, place, prepared.received, self.store.elapsed.now()))
-        self.store.accepted += 1
+        self.store.once_durable(self._accepted)
         return Receipt(str(task_id), duplicate=False)
+
+    def _accepted(self) -> None:
+        self.store.accepted += 1
 
     def refusal(self) -> str | None:
         """Return why an event would be refused now, None if it would be accepted."""
@@ -170,7 +173,8 @@ class TaskQueue:
                 self.drop(task_id)  # there are neither pictures nor labels left: accept the event as a new one
                 return None
             self._redrive(task, keep_strikes=True)
-            log.info("task %d had failed; its event came again, so it is tried again", task_id)
+            message = "task %d had failed; its event came again, so it is tried again"
+            self.store.once_durable(lambda: log.info(message, task_id))
         return Receipt(str(task_id), duplicate=True)
 
     def claim(self) -> Task | None:
@@ -208,12 +212,16 @@ class TaskQueue:
         if task.state not in WAITING:
             raise WrongState(f"task {task_id} is {task.state}, not waiting")
         now = self.store.elapsed.now()
-        self.capacity.drain.left(now)
         fields: Document = {"state": State.FAILED.value, "ended": now, "cause": cause.value, "reason": reason}
         if cause in (Cause.REFUSED, Cause.PROBABLY_DELIVERED):
             fields["attempts"] = task.attempts + 1  # the POST whose answer this is
         self.store.table.change(task_id, fields, remove=("in_hand", "suspect", "not_before", "firm"))
-        self._on_failed(task, cause, reason)
+
+        def failed() -> None:
+            self.capacity.drain.left(now)
+            self._on_failed(task, cause, reason)
+
+        self.store.once_durable(failed)
 
     def redrive(self, task_id: int) -> None:
         """Try a failed task again: deliver its reply if there is one, otherwise label it."""

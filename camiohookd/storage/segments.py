@@ -153,10 +153,13 @@ class Segments:
 
     def undo(self) -> None:
         """Cut off what was appended since the last `settle`; where the disk refuses, write no more to that segment."""
-        if self._active is None or self._active.length == self._settled:
+        if self._active is None:
             return
         try:
-            self._active.cut(self._settled)
+            if self._active.length != self._settled:
+                self._active.cut(self._settled)
+            else:
+                self._active.repair()
         except OSError:
             self._close_active()
         else:
@@ -173,6 +176,7 @@ class Segments:
 
     def _close_active(self) -> None:
         if self._active is not None:
+            self._set_length(self._last_number, self._active.size())
             self._active.close()
             self._active = None
 

@@ -179,7 +179,7 @@ class LabelLoop:
 
     async def _fail_damaged(self, task: Task, error: DamagedRecordError) -> None:
         if error.data:
-            await self._store.call(lambda queue: queue.set_aside("payload", int(task.id), error.data))
+            await self._store.persist(lambda queue: queue.set_aside("payload", int(task.id), error.data))
         await give_up(self._store, task, Cause.DAMAGED, f"its stored pictures are damaged: {error}")
 
 

@@ -10,7 +10,8 @@ from camiohookd.system.disk import Disk
 class CountingDisk(Disk):
     """A disk that counts its calls by name, and the syncs by the kind of file; `fails` decides which calls fail.
 
-    `fails(call, path)` returns the error to raise instead of the call, or None.
+    `fails(call, path)` returns the error to raise instead of the call, or None. A write that fails has written half of
+    its bytes.
     """
 
     def __init__(self) -> None:
@@ -33,7 +34,11 @@ class CountingDisk(Disk):
         return fd
 
     def write(self, fd: int, data: bytes | bytearray) -> None:
-        self._count("write", self._open[fd])
+        try:
+            self._count("write", self._open[fd])
+        except OSError:
+            super().write(fd, data[: len(data) // 2])
+            raise
         super().write(fd, data)
 
     def sync(self, fd: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from camiohookd.errors import QueueFull, StoreUnavailable
+from camiohookd.queue.batch import Attempt, run_together
 from camiohookd.queue.capacity import Bounds
 from camiohookd.queue.state_folder import FORMAT
 from camiohookd.queue.task import State, Task
@@ -79,23 +79,11 @@ def open_queue(folder: Path, **settings: Any) -> TaskQueue:
 
 def commit(queue: TaskQueue, operation: Callable[[TaskQueue], Result]) -> Result:
     """Run `operation` as the store thread does, alone in its batch."""
-    try:
-        return _alone(queue, operation)
-    except QueueFull as full:
-        if not full.need or not queue.make_room(full.need):
-            raise
-        return _alone(queue, operation)
-
-
-def _alone(queue: TaskQueue, operation: Callable[[TaskQueue], Result]) -> Result:
-    try:
-        with queue.batch():
-            with queue.all_or_nothing():
-                result = operation(queue)
-            queue.commit()
-    except (StoreUnavailable, QueueFull):
-        queue.undo()
-        raise
+    attempt = Attempt(operation)
+    run_together(queue, [attempt])
+    if attempt.error is not None:
+        raise attempt.error
+    result: Result = attempt.result
     return result
 
 

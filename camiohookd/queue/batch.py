@@ -1,0 +1,77 @@
+"""Run operations on the queue together: they share one commit, and each is told what became of it.
+
+    run_together ─▶ each operation, all of it or nothing ─▶ one commit
+                                                              └─ those that found no room: make some, and run once more
+
+Belongs to the store thread.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from camiohookd.errors import QueueFull, StoreUnavailable
+from camiohookd.queue.task_queue import TaskQueue
+
+
+class Attempt:
+    """An operation, and its outcome: its `result`, or the `error` that says why nothing of it has happened."""
+
+    def __init__(self, operation: Callable[[TaskQueue], Any]) -> None:
+        self.operation = operation
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+def run_together(queue: TaskQueue, attempts: Sequence[Attempt], on_change: Callable[[], None] = lambda: None) -> None:
+    """Run each operation once; call `on_change` after each commit that changed something."""
+    _run_batch(queue, attempts, on_change)
+    if short := [each for each in attempts if isinstance(each.error, QueueFull) and each.error.need]:
+        _retry_with_room(queue, short, on_change)
+
+
+def _run_batch(queue: TaskQueue, attempts: Sequence[Attempt], on_change: Callable[[], None]) -> None:
+    try:
+        with queue.batch():
+            for each in attempts:
+                _perform(queue, each)
+            changed = queue.commit()
+    except StoreUnavailable as error:
+        queue.undo()
+        for each in attempts:
+            each.error = each.error or error
+    else:
+        if changed:
+            on_change()
+
+
+def _retry_with_room(queue: TaskQueue, short: Sequence[Attempt], on_change: Callable[[], None]) -> None:
+    """Make room for the operations that found none, and run those that it is enough for once more.
+
+    Not within the batch that refused them: what makes room is committed, and a commit within a batch would settle what
+    others did in it.
+    """
+    need, again = 0, []
+    for each in short:
+        assert isinstance(each.error, QueueFull)
+        try:
+            if not queue.make_room(need + each.error.need):
+                continue
+        except StoreUnavailable as error:
+            each.error = error
+            continue
+        need += each.error.need
+        each.error = None
+        again.append(each)
+    if again:
+        _run_batch(queue, again, on_change)
+
+
+def _perform(queue: TaskQueue, attempt: Attempt) -> None:
+    """Run one operation; a disk that refuses ends the whole batch, any other error only this operation."""
+    try:
+        with queue.all_or_nothing():
+            attempt.result = attempt.operation(queue)
+    except StoreUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001  # whatever it is, it belongs to the caller
+        attempt.error = error
