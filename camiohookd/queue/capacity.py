@@ -97,10 +97,11 @@ class Capacity:
         if self._reclaimable_bytes() < shortage[1]:
             return False
         self._store.quarantine.evict(shortage[1])
-        if (shortage := self._shortage(need)) is not None:
-            count = self._delete_oldest_pictures(shortage[1])
+        while (shortage := self._shortage(need)) is not None:  # again where the lines in the journal took some of it
+            if not (count := self._delete_oldest_pictures(shortage[1])):
+                return False
             log.warning("deleted the pictures of %d events to make room for new ones", count)
-        return self._shortage(need) is None
+        return True
 
     def _delete_oldest_pictures(self, missing: int) -> int:
         """Delete pictures that are kept only for the owner until `missing` bytes are free; return of how many events.

@@ -111,6 +111,15 @@ class RecordingDisk(MemoryDisk):
         self._next = len(self.files)
         self._file_of: dict[int, int] = {}
 
+    def begin_anew(self) -> None:
+        """Begin a new log, as if all that was written so far were durable."""
+        names = {number: name for name, number in self.files.items()}
+        self.start = {name: (self.root / name).read_bytes() for name in _files(self.root)}
+        self.files = {name: number for number, name in enumerate(self.start)}
+        self._file_of = {fd: self.files[names[number]] for fd, number in self._file_of.items() if fd in self._open}
+        self._next = len(self.files)
+        self.log.clear()
+
     def mark(self, fact: object) -> None:
         self.log.append(Mark(fact))
 
@@ -168,9 +177,10 @@ class FailingDisk(RecordingDisk):
         self.hits = 0
         self.heal()
 
-    def arm(self, first: int, last: int, error: BaseException) -> None:
+    def arm(self, first: int, last: int, error: BaseException, part: float = 0.5) -> None:
+        """Have calls fail from now on; a write that fails has written `part` of its bytes."""
         self.calls = 0
-        self._first, self._last, self._error = first, last, error
+        self._first, self._last, self._error, self._part = first, last, error, part
 
     def heal(self) -> None:
         self.arm(1, 0, Killed())
@@ -188,7 +198,7 @@ class FailingDisk(RecordingDisk):
 
     def write(self, fd: int, data: bytes | bytearray) -> None:
         if self._fails():
-            super().write(fd, data[: len(data) // 2])
+            super().write(fd, data[: round(len(data) * self._part)])
             raise self._error
         super().write(fd, data)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from camiohookd.queue.task import Cause, Receipt
 from camiohookd.queue.task_queue import TaskQueue
 from tests.support.fault_disk import CountingDisk
 from tests.support.queue_factory import make_event, open_queue
+from tests.support.store_calls import together, while_held
 
 
 @pytest.fixture
@@ -30,34 +31,8 @@ async def running(queue: TaskQueue) -> AsyncIterator[StoreThread]:
         await asyncio.to_thread(store.stop)
 
 
-@asynccontextmanager
-async def held(store: StoreThread) -> AsyncIterator[None]:
-    """Keep the store thread busy in the block, so that all calls made meanwhile share one commit."""
-    release, busy = threading.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def hold(_: TaskQueue) -> None:
-        loop.call_soon_threadsafe(busy.set)
-        release.wait()
-
-    holding = asyncio.ensure_future(store.call(hold))
-    await busy.wait()
-    yield
-    await asyncio.sleep(0)
-    release.set()
-    await holding
-
-
 def put(number: int) -> Callable[[TaskQueue], Receipt]:
     return lambda queue: queue.put(make_event(number))
-
-
-async def together(store: StoreThread, *operations: Callable[[TaskQueue], object]) -> list[object]:
-    """Return the outcomes of operations that all wait when the store thread wakes."""
-    async with held(store):
-        calls: list[Awaitable[object]] = [asyncio.ensure_future(store.call(each)) for each in operations]
-        await asyncio.sleep(0)
-    return await asyncio.gather(*calls, return_exceptions=True)
 
 
 def test_a_call_returns_its_result_once_it_is_durable(queue: TaskQueue, disk: CountingDisk) -> None:
@@ -148,7 +123,7 @@ def test_does_not_repeat_a_retry_of_a_task_that_was_dropped(queue: TaskQueue) ->
 def test_a_cancelled_caller_does_not_affect_the_others(queue: TaskQueue) -> None:
     async def scenario() -> None:
         async with running(queue) as store:
-            async with held(store):
+            async with while_held(store):
                 gone = asyncio.ensure_future(store.call(lambda q: q.put(make_event(1))))
                 stays = asyncio.ensure_future(store.call(lambda q: q.put(make_event(2))))
                 await asyncio.sleep(0)
