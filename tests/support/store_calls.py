@@ -11,7 +11,7 @@ from camiohookd.queue.task_queue import TaskQueue
 
 @asynccontextmanager
 async def while_held(store: StoreThread) -> AsyncIterator[None]:
-    """While inside, the store thread is busy, so that all calls made wait for one commit."""
+    """Keep the store thread busy in the block, so that all calls made meanwhile share one commit."""
     release, busy = threading.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
