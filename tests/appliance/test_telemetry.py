@@ -13,7 +13,7 @@ from tests.appliance.machine import PATIENCE
 from tests.appliance.sniffer import Packet, Sniffer, default_route
 from tests.support.threaded_simulator import FakeCamioThread
 
-WATCHER = Path(__file__).parents[1] / "integration/lookup_watcher.py"
+WATCHER = Path(__file__).parents[1] / "support/lookup_watcher.py"
 OUR_PORTS = {8000, 8001, CAMIO_PORT}
 OUR_FOLDERS = (STATE, "/run/camiohookd", "/var/cache/camiohookd")
 CONTROL = """

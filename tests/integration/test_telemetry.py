@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "models/ssdlite-mobilenet-v2-coco"
-WATCHER = Path(__file__).with_name("lookup_watcher.py")
+WATCHER = Path(__file__).parents[1] / "support/lookup_watcher.py"
 
 # Reports are first sent some eight seconds after the start; each program lives until its input ends, a minute at most.
 LINGER = "import select, sys; print('done', flush=True); select.select([sys.stdin], [], [], 60)"
