@@ -222,7 +222,7 @@ class HostHealth:
         if task_id in self._warned:
             self._stubborn.add(task_id)
         if now < self.paused_until:
-            return  # it was in the air when another failed: both count as one failure
+            return  # it was in flight when another failed: both count as one failure
         self.failures += 1
         pause = self._backoff(self.failures)
         self.paused_until = now + (min(pause, ANSWERED_PAUSE) if answered else pause)

@@ -1,4 +1,4 @@
-"""When each host of the delivery schedule is due, the next one first.
+"""The times at which the hosts of the delivery schedule are due, the earliest first.
 
 Belongs to the store thread.
 """
@@ -13,10 +13,12 @@ _SLACK = 64
 
 
 class Agenda:
-    """The hosts that are booked, each at the time in its `booked`."""
+    """The booked hosts, each at the time in its `booked`."""
 
     def __init__(self) -> None:
-        self._entries: list[tuple[float, int, HostDeliveries]] = []  # heap of (due, tie-break, host), some out of date
+        self._entries: list[
+            tuple[float, int, HostDeliveries]
+        ] = []  # heap of (due, tie-break, host); some entries are out of date
         self._tie_break = count()
         self._booked = 0
 
@@ -24,7 +26,7 @@ class Agenda:
         return len(self._entries)
 
     def book(self, host: HostDeliveries) -> None:
-        """Book `host` when it is due, which may have changed; not at all if it is not."""
+        """Book `host` at the time when it is due, which may have changed. If it has none, remove it."""
         due = host.due_at()
         if due == host.booked:
             return
@@ -39,19 +41,19 @@ class Agenda:
             heapq.heapify(self._entries)
 
     def cancel(self, host: HostDeliveries) -> None:
-        """Book `host` no longer."""
+        """Remove `host`."""
         if host.booked is not None:
             host.booked = None
             self._booked -= 1
 
     def next_time(self) -> float | None:
-        """Return when the first host is due; None if none is booked."""
+        """Return the time when the first host is due; None if no host is booked."""
         while self._entries and self._entries[0][0] != self._entries[0][2].booked:
             heapq.heappop(self._entries)
         return self._entries[0][0] if self._entries else None
 
     def pop_due(self, now: float) -> HostDeliveries | None:
-        """Return the first host if it is due, which is no longer booked then."""
+        """Return and remove the first host if it is due."""
         due = self.next_time()
         if due is None or due > now:
             return None

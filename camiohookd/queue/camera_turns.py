@@ -1,8 +1,7 @@
-"""Which event is labelled next: the cameras take turns, and each camera's events keep their order.
+"""Choose the event to label next: the cameras take turns, and each camera's events keep their order.
 
-The camera that was served last goes behind all others that wait, also behind those that only come now. So a storm of
-one camera delays another camera's event by no more than the events that are already in hand, and no camera can be
-passed for ever.
+The camera that was served last goes behind all others that wait, also behind those that arrive now. So a storm of one
+camera delays another camera's event only by the events that are already in hand, and every camera gets its turn.
 """
 
 from camiohookd.queue.sorted_ids import OrderedIds
@@ -11,13 +10,13 @@ from camiohookd.queue.sorted_ids import OrderedIds
 class CameraTurns:
     """Ids of tasks that wait to be labelled. Belongs to the store thread.
 
-    With `fair` false all cameras count as one, so that only the ids' order decides.
+    If `fair` is false, all cameras count as one, so that only the order of the ids decides.
     """
 
     def __init__(self, *, fair: bool = True) -> None:
         self._fair = fair
         self._ids: dict[str, OrderedIds] = {}  # by camera; none is empty
-        self._turns: dict[str, None] = {}  # the cameras that have ids, next turn first, without `_served`
+        self._turns: dict[str, None] = {}  # the cameras that have ids, in the order of their turns, without `_served`
         self._served: str | None = None  # the camera that had the last turn
         self._count = 0
 
@@ -25,7 +24,7 @@ class CameraTurns:
         return self._count
 
     def add(self, task_id: int, camera: str) -> None:
-        """Add an id that is not in yet."""
+        """Add a new id."""
         key = camera if self._fair else ""
         if key not in self._ids:
             self._ids[key] = OrderedIds()
@@ -35,7 +34,7 @@ class CameraTurns:
         self._count += 1
 
     def discard(self, task_id: int, camera: str) -> None:
-        """Remove an id if it is in; `camera` is the one that it was added with."""
+        """Remove an id if it is present; `camera` is the one that it was added with."""
         key = camera if self._fair else ""
         ids = self._ids.get(key)
         if ids is None or task_id not in ids:
@@ -47,7 +46,7 @@ class CameraTurns:
             self._turns.pop(key, None)
 
     def next(self, *, newest_first: bool) -> int | None:
-        """Return the id whose turn it is, None if there is none; call `end_turn` when it was taken."""
+        """Return the next id, None if there is none. Call `end_turn` after taking it."""
         camera = next(iter(self._turns), self._served)
         ids = None if camera is None else self._ids.get(camera)
         if ids is None:

@@ -1,4 +1,4 @@
-"""How much the queue may hold, what is deleted to make room, and how soon there is room again."""
+"""Limit the size of the queue, delete what may go to make room, and estimate when there is room again."""
 
 import logging
 from collections import deque
@@ -19,7 +19,7 @@ log = logging.getLogger("camiohookd.queue")
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Counts, bytes and elapsed seconds. `max_bytes` None: all that the queue takes or could take, at most 20 GB."""
+    """Limits in counts, bytes and elapsed seconds. `max_bytes` None: its own and all free bytes, up to 20 GB."""
 
     max_tasks: int = 100_000
     max_bytes: int | None = None
@@ -32,7 +32,7 @@ class Bounds:
 
 
 class DrainRate:
-    """How fast tasks leave the queue, from those that left in the last five minutes."""
+    """The rate at which tasks leave the queue, over the last five minutes."""
 
     def __init__(self) -> None:
         self._left: deque[float] = deque(maxlen=1000)
@@ -85,10 +85,10 @@ class Capacity:
         return None if shortage is None or shortage[1] <= self._reclaimable_bytes() else shortage[0]
 
     def make_room(self, need: int) -> bool:
-        """Delete what is kept for the owner until `need` bytes fit; return whether they do.
+        """Delete files that are kept for the owner until `need` bytes fit; return whether they do.
 
-        Deletes nothing if all of it together would not suffice. Everything is committed, so this is never called within
-        a batch of others. Raises StoreUnavailable, OSError.
+        Deletes nothing if all of them together would not suffice. It commits, so do not call it within a batch.
+        Raises StoreUnavailable, OSError.
         """
         self._payloads.drop_unneeded()
         shortage = self._shortage(need)
@@ -104,7 +104,7 @@ class Capacity:
         return True
 
     def _delete_oldest_pictures(self, missing: int) -> int:
-        """Delete pictures that are kept only for the owner until `missing` bytes are free; return of how many events.
+        """Delete pictures that are kept only for the owner until `missing` bytes are free; return the number of events.
 
         Commits by itself.
         """
@@ -117,7 +117,7 @@ class Capacity:
         return len(chosen)
 
     def _reclaimable_bytes(self) -> int:
-        """Return how many bytes could be freed by deleting all that is kept only for the owner."""
+        """Return the bytes that deleting everything kept only for the owner would free."""
         freeable = self._payloads.freeable(self._kept.in_segment)
         return sum(freeable.values()) + self._store.quarantine.bytes_used
 

@@ -1,6 +1,6 @@
-"""What the owner may ask of the queue: requests and answers of ``camiohookd queue``.
+"""The owner's commands to the queue: requests and answers of ``camiohookd queue``.
 
-The same code serves a running daemon (through its socket, `web.control`) and a queue that nobody runs (through the
+The same code serves a running daemon (through its socket, `web.control`) and the queue of a stopped one (under the
 lock).
 """
 
@@ -20,7 +20,7 @@ PAGE = 500
 
 
 class ListTasks(msgspec.Struct, frozen=True, tag="list"):
-    """The tasks in `state` (None: in any) behind the task `after`; answered by `views.TaskList`."""
+    """List the tasks in `state` (None: any) after the task `after`; answered by `views.TaskList`."""
 
     state: State | None = None
     after: str | None = None
@@ -33,13 +33,13 @@ class ShowTask(msgspec.Struct, frozen=True, tag="show"):
 
 
 class RetryTask(msgspec.Struct, frozen=True, tag="retry"):
-    """Send a failed task on its way again; answered by `views.TaskDetails`."""
+    """Retry a failed task; answered by `views.TaskDetails`."""
 
     id: str
 
 
 class RetryFailed(msgspec.Struct, frozen=True, tag="retry-failed"):
-    """The same for some of the failed tasks behind `after`, only of that `cause` if one is given.
+    """Retry some of the failed tasks after `after`, with `cause` only those that failed for it.
 
     Answered by `Retried`.
     """
@@ -49,7 +49,7 @@ class RetryFailed(msgspec.Struct, frozen=True, tag="retry-failed"):
 
 
 class DropTask(msgspec.Struct, frozen=True, tag="drop"):
-    """Forget a task for good; answered by its `views.TaskDetails`."""
+    """Delete a task; answered by its `views.TaskDetails`."""
 
     id: str
 
@@ -68,9 +68,9 @@ Command = CountTasks | ListTasks | ShowTask | RetryTask | RetryFailed | DropTask
 
 
 class Retried(msgspec.Struct, frozen=True):
-    """How many tasks are on their way again, why others are not, and the `after` of the next request.
+    """The number of retried tasks, the reasons why others were not retried, and the `after` of the next request.
 
-    `ids` are those on their way again.
+    `ids` are the retried tasks.
     """
 
     count: int
@@ -87,8 +87,8 @@ class ExportedPicture(msgspec.Struct, frozen=True):
 
 
 class Export(msgspec.Struct, frozen=True):
-    """All there is of a task; `payload` is the event without its images and without its callback URL's query, a
-    secret; None once it was let go."""
+    """A task in full. `payload` is the event without its images and without the query of its callback URL, which is a
+    secret. It is None once the payload was deleted."""
 
     task: views.TaskDetails
     payload: dict[str, Any] | None
@@ -101,7 +101,7 @@ CommandResult = views.QueueSnapshot | views.TaskList | views.TaskDetails | Retri
 
 
 def perform(queue: TaskQueue, request: Command) -> CommandResult:
-    """Do what is asked for, within a batch of the store thread. Raises NoSuchTask, WrongState."""
+    """Carry out a command within a batch of the store thread. Raises NoSuchTask, WrongState."""
     match request:
         case CountTasks():
             return views.snapshot(queue)

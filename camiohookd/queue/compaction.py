@@ -1,4 +1,4 @@
-"""Replaces the journals of the queue by a new snapshot, in small steps; after a failure it waits.
+"""Replace the journals of the queue by a new snapshot, in small steps. After a failure, wait.
 
 Belongs to the store thread.
 """
@@ -15,7 +15,7 @@ log = logging.getLogger("camiohookd.queue")
 
 
 class Compaction:
-    """The compactions of `storage`; `free_bytes` tells what the disk has left, and may raise OSError."""
+    """The compactions of `storage`. `free_bytes` returns the free bytes of the disk, and may raise OSError."""
 
     def __init__(self, storage: JournaledStorage, free_bytes: Callable[[], int]) -> None:
         self._storage = storage
@@ -23,7 +23,7 @@ class Compaction:
         self._not_before = 0.0
 
     def step(self, now: float, min_free_bytes: int) -> bool:
-        """Do a little if a compaction is due and leaves `min_free_bytes` free; return True if there is more to do."""
+        """Do one step if a compaction is due and leaves `min_free_bytes` free; return True if there is more to do."""
         if now < self._not_before or not self._storage.files.wants_compaction():
             return False
         try:
@@ -36,7 +36,7 @@ class Compaction:
         return False
 
     def may_end_with_one(self, min_free_bytes: int) -> bool:
-        """Give up the compaction that is under way, and return whether a whole one fits. Raises OSError."""
+        """Give up the running compaction, and return whether a whole one fits. Raises OSError."""
         self._storage.files.abort_compaction()
         return self._fits(min_free_bytes)
 

@@ -1,7 +1,7 @@
-"""The verbs of delivering: a labelled task's reply is taken to be posted, and its outcome recorded.
+"""The verbs of delivering: take a labelled task's reply to post it, and record the outcome.
 
-    labelled ─take─▶ (in the air) ─done─▶ done, or retry, or `TaskQueue.fail`
-                          └─landed─▶ the schedule knows what it says about the host
+    labelled ─take─▶ (in flight) ──done─▶ done, or retry, or `TaskQueue.fail`
+                          └─landed─▶ the schedule notes what the outcome means for the host
 
 As with `TaskQueue`, no verb commits.
 """
@@ -29,18 +29,18 @@ class Deliveries:
         self._maybe_delivered: set[int] = set()
 
     def note_maybe_delivered(self, task_ids: set[int]) -> None:
-        """Note that the replies of these tasks may have arrived, because the last run did not end well."""
+        """Note that the replies of these tasks may have arrived, because the last run did not end cleanly."""
         self._maybe_delivered |= task_ids
 
     @property
     def all_known(self) -> bool:
-        """Whether it is known of every reply whether it arrived."""
+        """Return whether the outcome of every delivery is known."""
         return not (self._store.schedule.in_air or self._maybe_delivered)
 
     def take(self, slots: int = sys.maxsize) -> DueDelivery | None:
-        """Return the next reply to post, in the air until `landed`; None when none is due.
+        """Return the next reply to post, in flight until `landed`; None when none is due.
 
-        `slots` is how many replies are posted at one time; see `DeliverySchedule.take`.
+        `slots` is the number of concurrent deliveries; see `DeliverySchedule.take`.
         """
         schedule = self._store.schedule
         task_id = schedule.take(self._store.elapsed.now(), slots)
@@ -72,7 +72,7 @@ class Deliveries:
         return wait
 
     def landed(self, delivery: DueDelivery, *, success: bool | None, answered: bool = False) -> None:
-        """End a try whose outcome is recorded; what it says about the host is not written. A second call does nothing.
+        """End a try whose outcome is recorded. What it means for the host is not written. A second call does nothing.
 
         For the arguments see `DeliverySchedule.landed`.
         """

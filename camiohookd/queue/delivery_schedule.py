@@ -1,6 +1,6 @@
-"""Which reply is delivered next: the hosts take turns, and each host keeps its own order and pauses.
+"""Choose the reply to deliver next: the hosts take turns, and each host keeps its own order and pauses.
 
-    add ─▶ HostDeliveries of its host ─▶ agenda (when the host is due) ─▶ turns (hosts that are due) ─take─▶ in the air
+    add ─▶ HostDeliveries of its host ─▶ agenda (when the host is due) ─▶ turns (hosts that are due) ─take─▶ in flight
 
 `next_try` holds the rule for a single host.
 """
@@ -20,20 +20,22 @@ MAX_IDLE_HOSTS = 1000
 class DeliverySchedule:
     """The schedule of the labelled tasks; times are elapsed seconds. Belongs to the store thread.
 
-    `backoff(failures)` gives the seconds to leave a host alone that failed `failures` times in a row.
+    `backoff(failures)` gives the seconds to pause for a host that failed `failures` times in a row.
     """
 
     def __init__(self, backoff: Callable[[int], float]) -> None:
         self._backoff = backoff
         self._hosts: dict[str, HostDeliveries] = {}
-        self._idle: OrderedDict[str, None] = OrderedDict()  # hosts that are down, and nothing waits for them
+        self._idle: OrderedDict[str, None] = OrderedDict()  # hosts that are down and have no waiting deliveries
         self._plans: dict[int, Plan] = {}
         self._in_air: dict[int, Plan] = {}
-        self._flights: dict[int, int] = {}  # the number of the flight, by task in the air
+        self._flights: dict[int, int] = {}  # the number of the flight, by task in flight
         self._flight_numbers = count(1)
         self._taken: list[int] = []  # since the last `settle`
         self._turns: OrderedDict[HostDeliveries, None] = OrderedDict()
-        self._served: HostDeliveries | None = None  # had the last turn, and joins the turns when the next one is taken
+        self._served: HostDeliveries | None = (
+            None  # had the last turn; joins the turns again when the next one is taken
+        )
         self._agenda = Agenda()
 
     def __len__(self) -> int:
@@ -53,11 +55,11 @@ class DeliverySchedule:
         return list(self._in_air)
 
     def flight(self, task_id: int) -> int:
-        """Return the number of the try that is in the air, which no other try has; 0 if there is none."""
+        """Return the unique number of the try in flight; 0 if there is none."""
         return self._flights.get(task_id, 0)
 
     def add(self, task_id: int, host: str, camera: str, not_before: float, *, firm: bool = False) -> None:
-        """Plan a delivery, or plan it anew. One in the air becomes due only after it has landed."""
+        """Plan a delivery, or change its plan. One in flight becomes due only after it has landed."""
         self.remove(task_id)
         known = self._hosts.get(host)
         if known is None:
@@ -76,9 +78,9 @@ class DeliverySchedule:
         self._forget_or_book(plan.host)
 
     def take(self, now: float, slots: int = sys.maxsize) -> int | None:
-        """Return the next delivery, which is in the air until `landed`; None when none is due.
+        """Return the next delivery, which is in flight until `landed`; None when none is due.
 
-        `slots` is how many deliveries are made at one time: a host gets the last one only if no other host is due.
+        `slots` is the number of concurrent deliveries: a host gets the last slot only if no other host is due.
         """
         self._call_due_hosts(now)
         self._end_turn(now)
@@ -101,8 +103,8 @@ class DeliverySchedule:
     def landed(self, task_id: int, now: float, *, success: bool | None, answered: bool = False) -> None:
         """End a try; its result brings the host up or down for all others that wait for it.
 
-        `success` None: the try was not made after all. `answered`: it failed, but the host did answer. If the delivery
-        is planned (again), it becomes due at its time.
+        `success` None means that the try was not made. `answered` means that it failed, but the host answered. If the
+        delivery is planned (again), it becomes due at its time.
         """
         flown = self._in_air.pop(task_id, None)
         self._flights.pop(task_id, None)
@@ -112,25 +114,25 @@ class DeliverySchedule:
         self._forget_or_book(flown.host)
 
     def settle(self) -> None:
-        """Keep the deliveries taken so far in the air: their takers know of them."""
+        """Keep the deliveries taken so far in flight, because their takers have received them."""
         self._taken.clear()
 
     def mark(self) -> int:
-        """Return a place to `undo` back to."""
+        """Return a mark for `undo`."""
         return len(self._taken)
 
     def undo(self, now: float, mark: int = 0) -> None:
-        """Put back the deliveries taken since the `mark`, or the last `settle`: their takers did not hear of them."""
+        """Put back the deliveries taken since `mark`, or the last `settle`, because their takers did not receive them."""
         for task_id in self._taken[mark:]:
             self.landed(task_id, now, success=None)
         del self._taken[mark:]
 
     def due(self, now: float) -> set[int]:
-        """Return all deliveries whose time has come; looks at every one."""
+        """Return all due deliveries; looks at every one."""
         return {task_id for task_id, plan in self._plans.items() if plan.not_before <= now}
 
     def next_due(self, now: float) -> float | None:
-        """Return when `take` may have a delivery again; None when only another event can change that."""
+        """Return the time when `take` may have a delivery again; None if only another event can bring one."""
         while self._turns:
             host = next(iter(self._turns))
             due = host.due_at()
@@ -155,19 +157,19 @@ class DeliverySchedule:
         return task_id
 
     def _end_turn(self, now: float) -> None:
-        """Let the host that had the last turn wait behind all that are due, also behind those that only came now."""
+        """Put the host that had the last turn behind all that are due, also behind those that became due now."""
         served, self._served = self._served, None
         if served is not None:
             self._book(served)
             self._call_due_hosts(now)
 
     def _call_due_hosts(self, now: float) -> None:
-        """Give the hosts a turn that have become due, behind those that wait for theirs already."""
+        """Give turns to the hosts that have become due, behind those that already wait for theirs."""
         while (host := self._agenda.pop_due(now)) is not None:
             self._turns[host] = None
 
     def _book(self, host: HostDeliveries) -> None:
-        """Book when the host is due; the one that has the last turn is booked at its end."""
+        """Book the time when the host is due. The one that has the last turn is booked at its end."""
         if host is not self._served:
             self._agenda.book(host)
 

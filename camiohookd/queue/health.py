@@ -1,19 +1,19 @@
-"""Whether the disk takes the queue's changes: the one place that knows, from a refusal to the next change it took."""
+"""Know whether the disk stores the queue's changes, from a failed change until the next successful one."""
 
 from camiohookd.errors import StoreUnavailable
 
 
 class StoreHealth:
-    """`trouble` says why the disk refused the last change, None when it took it. Belongs to the store thread."""
+    """`trouble` is the reason why the last change failed, None if it succeeded. Belongs to the store thread."""
 
     def __init__(self) -> None:
         self.trouble: str | None = None
 
     def refused(self, error: OSError) -> StoreUnavailable:
-        """Note that the disk refused a change with `error`; return the error to raise."""
+        """Note that a change failed with `error`; return the error to raise."""
         self.trouble = f"the disk refuses to write: {error}"
         return StoreUnavailable(self.trouble)
 
     def wrote(self) -> None:
-        """Note that the disk took a change."""
+        """Note that a change succeeded."""
         self.trouble = None

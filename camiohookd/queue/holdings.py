@@ -1,4 +1,4 @@
-"""Which tasks are given out, to be labelled or delivered, and taking back those that nothing works on.
+"""List the tasks in hand, to be labelled or delivered, and take back those that nothing works on.
 
 Functions of the store thread; the caller commits.
 """
@@ -9,21 +9,21 @@ from camiohookd.queue.task_queue import TaskQueue
 
 
 class Holding(NamedTuple):
-    """A task that is given out: to be labelled (`flight` 0), or to be delivered by that flight."""
+    """A task that is being labelled (`flight` 0), or delivered by that flight."""
 
     task_id: int
     flight: int
 
 
 def given_out(queue: TaskQueue) -> set[Holding]:
-    """Return the tasks in hand and in the air."""
+    """Return the tasks in hand and in flight."""
     schedule = queue.store.schedule
     flights = {Holding(task_id, schedule.flight(task_id)) for task_id in queue.tasks.in_air()}
     return flights | {Holding(task_id, 0) for task_id in queue.tasks.in_hand()}
 
 
 def reclaim(queue: TaskQueue, holding: Holding) -> None:
-    """Take back a task that nothing works on, so that it is given out again; nothing if it is not given out."""
+    """Take back a task that nothing works on, so that it can be taken again. Do nothing if it is not taken."""
     if holding not in given_out(queue):
         return
     if holding.flight:

@@ -1,11 +1,11 @@
-"""The replies that wait for one host: which of them is next, and when.
+"""The replies that wait for one host: choose the next one and its time.
 
     plan ─▶ waiting (its time, or until the host succeeds) ─┐
-         ─▶ aside (its own time only) ──────────────────────┼─▶ ready, in the lane of its camera ─take─▶ in the air
+         ─▶ aside (its own time only) ──────────────────────┼─▶ ready, in the lane of its camera ─take─▶ in flight
          ─▶ (never tried) ──────────────────────────────────┘                                             landed ─▶
 
-`next_try` holds the rule; here are only the collections that make it cheap. A lane is the replies of one camera: its
-first reply in the air is the leader, which the next one waits for.
+`next_try` holds the rule; this module has only the collections that make it fast. A lane holds the replies of one
+camera: its first reply in flight is the leader, which the next one waits for.
 """
 
 import heapq
@@ -32,12 +32,12 @@ class _Lane:
 
     ready: OrderedIds = field(default_factory=OrderedIds)
     leader: int | None = None
-    patience_ends: float = 0.0  # when the next one no longer waits for the leader
-    offered: int | None = None  # the id under which it stands in `_heads`
+    patience_ends: float = 0.0  # the time from which the next one no longer waits for the leader
+    offered: int | None = None  # its id in `_heads`
 
 
 class HostDeliveries:
-    """Every access costs the same however many deliveries wait. Belongs to the store thread.
+    """The cost of every access is independent of the number of deliveries. Belongs to the store thread.
 
     `plans` are the plans of all hosts by task id; times are elapsed seconds.
     """
@@ -51,11 +51,13 @@ class HostDeliveries:
         self.name = name
         self.health = HostHealth(backoff)
         self.in_air = 0
-        self.booked: float | None = None  # when, in the `Agenda`
+        self.booked: float | None = None  # its time in the `Agenda`
         self._plans = plans
         self._lanes: dict[str, _Lane] = {}
-        self._heads: list[tuple[int, str]] = []  # heap of (first ready id, camera), some out of date
-        self._leaders: list[tuple[float, str, int]] = []  # heap of (end of patience, camera, id), some out of date
+        self._heads: list[tuple[int, str]] = []  # heap of (first ready id, camera); some entries are out of date
+        self._leaders: list[
+            tuple[float, str, int]
+        ] = []  # heap of (end of patience, camera, id); some entries are out of date
         self._waiting = TimedIds()
         self._aside = TimedIds()
         self._ready = OrderedIds()  # of all lanes
@@ -63,13 +65,13 @@ class HostDeliveries:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is planned or in the air."""
+        """Return whether nothing is planned or in flight."""
         return not (self._waiting or self._aside or self._lanes or self.in_air)
 
     def plan(self, task_id: int) -> None:
-        """Take in a planned delivery that is not in the air."""
+        """Add a planned delivery that is not in flight."""
         plan = self._plans[task_id]
-        if plan.not_before == 0:  # never tried: there may be thousands of them when the queue is opened
+        if plan.not_before == 0:  # never tried: there may be thousands of them at the start
             self._make_ready(task_id)
         elif plan.firm or self.health.is_stubborn(task_id):
             self._aside.add(task_id, plan.not_before)
@@ -77,7 +79,7 @@ class HostDeliveries:
             self._waiting.add(task_id, plan.not_before)
 
     def remove(self, task_id: int, camera: str) -> None:
-        """Remove a delivery that is not in the air."""
+        """Remove a delivery that is not in flight."""
         self.health.forget(task_id)
         self._waiting.discard(task_id)
         self._aside.discard(task_id)
@@ -87,7 +89,7 @@ class HostDeliveries:
             self._offer(camera, lane)
 
     def take(self, now: float) -> int | None:
-        """Return the next delivery, which is in the air from now on; None when none is due."""
+        """Return the next delivery, which is then in flight; None if none is due."""
         self._ripen(now)
         if now < self.health.paused_until or (self.health.is_down and self.in_air):
             return None
@@ -112,7 +114,7 @@ class HostDeliveries:
             self.health.forget(task_id)
 
     def due_at(self) -> float | None:
-        """Return when `take` may have a delivery; None when only another event can change that."""
+        """Return the time when `take` may have a delivery; None if only another event can bring one."""
         if self.health.is_down and self.in_air:
             return None
         if self._next_ready() is not None:
@@ -123,7 +125,7 @@ class HostDeliveries:
         return max(min(times), self.health.paused_until) if times else None
 
     def _patience_ends(self) -> float | None:
-        """Return when the first lane goes on without its leader."""
+        """Return the time when the first lane continues without its leader."""
         while self._leaders:
             ends, camera, task_id = self._leaders[0]
             lane = self._lanes.get(camera)
@@ -133,7 +135,7 @@ class HostDeliveries:
         return None
 
     def _ripen(self, now: float) -> None:
-        """Make ready what has become due, and end the leads that took too long."""
+        """Make due deliveries ready, and end the lead of leaders that take too long."""
         for timed in (self._waiting, self._aside):
             while (first := timed.first()) is not None and first[0] <= now:
                 timed.discard(first[1])
@@ -143,7 +145,7 @@ class HostDeliveries:
             self._end_lead(camera, self._lanes[camera], task_id)
 
     def _release_all(self) -> None:
-        """Make ready all that waited for the host."""
+        """Make all deliveries ready that waited for the host."""
         while (first := self._waiting.first()) is not None:
             self._waiting.discard(first[1])
             self._make_ready(first[1])
@@ -156,7 +158,7 @@ class HostDeliveries:
         self._offer(camera, lane)
 
     def _offer(self, camera: str, lane: _Lane) -> None:
-        """Enter a lane without a leader into `_heads`, or forget it if it is empty."""
+        """Add a lane without a leader to `_heads`, or forget the lane if it is empty."""
         if lane.leader is not None:
             return
         first = lane.ready.first()
@@ -167,7 +169,7 @@ class HostDeliveries:
             heapq.heappush(self._heads, (first, camera))
 
     def _next_ready(self) -> int | None:
-        """Return the oldest delivery of a lane without a leader; of a host that is down, the one after the last try."""
+        """Return the oldest delivery of a lane without a leader; if the host is down, the one after the last try."""
         if self.health.is_down:
             return next(self._ready.after(self._last_tried), self._ready.first())
         while self._heads:

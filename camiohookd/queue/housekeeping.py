@@ -1,6 +1,6 @@
-"""What the store thread does when nothing else is due: forget old tasks, compact the journal, note the time.
+"""Idle work of the store thread: forget old tasks, compact the journal, note the time.
 
-All in bounded steps, so that no event waits long for its 200.
+It works in bounded steps, so that no event waits long for its 200.
 """
 
 import logging
@@ -19,28 +19,28 @@ log = logging.getLogger("camiohookd.queue")
 
 
 class Housekeeper:
-    """Belongs to the store thread; every step is committed by itself."""
+    """Does the idle work of the store thread. Every step commits."""
 
     def __init__(self, queue: TaskQueue) -> None:
         self._queue = queue
         self._noted = queue.tasks.now()
-        self._probed = 0.0  # monotonic: real seconds count here
+        self._probed = 0.0  # monotonic: counts real seconds
 
     def step(self) -> bool:
-        """Do a little; return True if there is more to do at once."""
+        """Do one step; return True if there is more to do at once."""
         self._probe()
         more = self._sweep() if self._due() else False
         min_free_bytes = self._queue.capacity.bounds.min_free_bytes
         return self._queue.store.compaction.step(self._queue.tasks.now(), min_free_bytes) or more
 
     def _probe(self) -> None:
-        """While the disk refuses, try now and then whether it takes a change again."""
+        """While the disk fails, try from time to time whether a change succeeds."""
         if self._queue.store.health.trouble is not None and time.monotonic() - self._probed >= PROBE_EVERY:
             self._probed = time.monotonic()
             self._note_time()
 
     def _due(self) -> bool:
-        """Return whether the sweep would find something."""
+        """Return whether the sweep would find a task."""
         oldest = self._queue.tasks.oldest_waiting()
         return (
             self._queue.tasks.now() - self._noted >= CLOCK_NOTE_EVERY
@@ -72,7 +72,7 @@ class Housekeeper:
             log.debug("cannot note the time: %s", error)
 
     def _expire(self) -> int:
-        """Fail the tasks that waited longer than `max_age`; those being worked on come later."""
+        """Fail the tasks that waited longer than `max_age`, except those in hand."""
         queue, count = self._queue, 0
         while count < TASKS_A_STEP and (oldest := queue.tasks.oldest_waiting()) is not None:
             age, task_id = oldest

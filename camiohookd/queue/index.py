@@ -1,6 +1,6 @@
-"""What the queue must find fast, kept beside the documents and changed with every one of them.
+"""An index in memory of what the queue must find fast, updated with every document.
 
-The storage tells of every change, made or undone. Nothing here is written to the disk: opening the queue rebuilds it.
+The storage reports every change, made or undone. The index is not written to the disk: opening the queue rebuilds it.
 """
 
 import re
@@ -21,13 +21,13 @@ _HOST = re.compile(r"[^/]*//([^/?#]*)")
 
 
 def host_of(url: str) -> str:
-    """Return host and port of a URL, by which deliveries are paced."""
+    """Return host and port of a URL, by which deliveries are scheduled."""
     match = _HOST.match(url)
     return match[1].lower() if match else ""
 
 
 class _Facts(msgspec.Struct, frozen=True):
-    """What the index needs of a document; see `Task`."""
+    """The fields of a document that the index needs; see `Task`."""
 
     state: State
     digest: str
@@ -47,7 +47,7 @@ _decoder = msgspec.json.Decoder(_Facts)
 
 
 def _compact(digest: str) -> int | str:
-    """Return the number that a digest is, which takes half the memory."""
+    """Convert a digest to a number, which takes half the memory."""
     try:
         return int(digest, 16)
     except ValueError:
@@ -55,7 +55,7 @@ def _compact(digest: str) -> int | str:
 
 
 class TaskIndex:
-    """Every access costs the same however many tasks there are. Belongs to the store thread."""
+    """The cost of every access is independent of the number of tasks. Belongs to the store thread."""
 
     def __init__(
         self, segments: Segments, replies: Segments, deliveries: DeliverySchedule, *, fair: bool = True
@@ -83,7 +83,7 @@ class TaskIndex:
 
     @property
     def waiting_count(self) -> int:
-        """Return how many tasks are not delivered yet and not failed."""
+        """Return the number of tasks that are neither delivered nor failed."""
         return len(self.waiting)
 
     @property
@@ -96,7 +96,7 @@ class TaskIndex:
         return max(times.latest() for times in (self.by_age, *self.ended.values()))
 
     def fill(self, documents: Documents) -> None:
-        """Take in all documents of a queue that is opened; the same as to observe each, and much faster."""
+        """Add all documents at the opening of a queue. It equals observing each, and is much faster."""
         states: defaultdict[State, list[int]] = defaultdict(list)
         since: list[tuple[float, int]] = []
         ended: defaultdict[State, list[tuple[float, int]]] = defaultdict(list)
@@ -117,7 +117,7 @@ class TaskIndex:
             self.ended[state].fill(times)
 
     def observe(self, key: str, before: Document | None, after: Document | None) -> None:
-        """A document was `before` and is now `after`; None is one that is not there."""
+        """Note that a document was `before` and is now `after`; None means no document."""
         task_id = int(key)
         if before is not None:
             self._remove(task_id, msgspec.convert(before, _Facts))
@@ -134,7 +134,7 @@ class TaskIndex:
         self._add_unsorted(task_id, facts)
 
     def _add_unsorted(self, task_id: int, facts: _Facts) -> None:
-        """Add a task to all that it has to be added to by itself."""
+        """Add a task to the collections that cannot be filled in bulk."""
         self._by_digest[_compact(facts.digest)] = task_id
         if facts.payload:
             self._segments.need(facts.payload)

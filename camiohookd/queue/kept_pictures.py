@@ -11,11 +11,11 @@ from camiohookd.storage.segments import Place
 
 
 class KeptPictures:
-    """Which events they belong to, and in which segment of payloads each is. Belongs to the store thread."""
+    """The events whose pictures are kept, and the segment of each. Belongs to the store thread."""
 
     def __init__(self) -> None:
         self._places: dict[int, int] = {}  # segment by task
-        self._ages: dict[int, tuple[bool, float]] = {}  # (whether failed, time) by task; the smallest goes first
+        self._ages: dict[int, tuple[bool, float]] = {}  # (whether failed, time) by task; the smallest is deleted first
         self._in_segment: Counter[int] = Counter()
 
     def __len__(self) -> int:
@@ -38,13 +38,13 @@ class KeptPictures:
 
     @property
     def in_segment(self) -> Mapping[int, int]:
-        """Return how many of these pictures each segment holds."""
+        """Return the number of these pictures in each segment."""
         return self._in_segment
 
     def oldest(self, freeable: Mapping[int, int], missing: int) -> list[int]:
-        """Return the tasks whose pictures have to go to free `missing` bytes, or all that can go.
+        """Return the tasks whose pictures must be deleted to free `missing` bytes, or all that can be deleted.
 
-        `freeable` is the size in bytes of each segment that holds nothing else. Pictures of labelled events go first,
+        `freeable` is the size in bytes of each segment that holds nothing else. Pictures of labelled events come first,
         then the oldest of failed ones.
         """
         tasks: dict[int, list[int]] = {}

@@ -1,4 +1,4 @@
-"""The records of the tasks, in segments: an event's pictures, and the labels that were found in them.
+"""The records of the tasks, in segments: an event's pictures, and its labels.
 
 Belongs to the store thread; only `read_payload` and `read_reply` may be called from any.
 """
@@ -24,7 +24,7 @@ class Records:
 
     @property
     def bytes_used(self) -> int:
-        """What the records take on the disk."""
+        """The bytes of the records on the disk."""
         return self.payloads.bytes_used + self.replies.bytes_used
 
     def read_payload(self, task: Task) -> StoredPayload:
@@ -50,22 +50,22 @@ class Records:
         return self.replies.append(reply_record.encode(task_id, document, reply))
 
     def sync(self) -> None:
-        """Make durable what was added."""
+        """Make the added records durable."""
         self.payloads.sync()
         self.replies.sync()
 
     def settle(self) -> None:
-        """Keep what was added: `undo` no longer takes it back."""
+        """Keep the added records: `undo` no longer removes them."""
         self.payloads.settle()
         self.replies.settle()
 
     def undo(self) -> None:
-        """Take back what was added since `settle`."""
+        """Remove the records added since `settle`."""
         self.payloads.undo()
         self.replies.undo()
 
     def abandon(self) -> None:
-        """Let what was added since `settle` stand where it is, and add no more behind it."""
+        """Leave the records added since `settle` in their files, and add no more to these files."""
         self.payloads.abandon()
         self.replies.abandon()
 
@@ -75,6 +75,6 @@ class Records:
         self.replies.drop_unneeded()
 
     def retire(self) -> None:
-        """Close the files that are written to, and delete the segments that no task needs."""
+        """Close the files, and delete the segments that no task needs."""
         self.payloads.retire()
         self.replies.retire()

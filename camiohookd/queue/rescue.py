@@ -1,8 +1,8 @@
-"""Makes tasks anew of their records in the segments, where the journal or the snapshot has lost them.
+"""Restore tasks that the journal or the snapshot has lost from their records in the segments.
 
-A crash tears the newest changes off the journal, because an accepted or labelled event waits for its record alone to be
-durable. Damage takes documents anywhere, see `LostIds`. Both are told by the records: that of the pictures, and that of
-the labels, which has all that a delivery needs.
+A crash may cut the newest changes off the journal, because an accepted or labelled event waits only for its record to
+be durable. Damage can lose any document, see `LostIds`. The record of the pictures, and the record of the labels, which
+has all that a delivery needs, allow to restore both.
 """
 
 import logging
@@ -19,7 +19,7 @@ log = logging.getLogger("camiohookd.queue")
 
 
 def rescue(store: QueueStore) -> set[int]:
-    """Take in every task that only its record tells of; the caller commits. Raises OSError.
+    """Restore every task that exists only as a record; the caller commits. Raises OSError.
 
     Returns the tasks whose labels were found, but not whether they were delivered.
     """
@@ -30,7 +30,7 @@ def rescue(store: QueueStore) -> set[int]:
 
 
 def _rescue_replies(store: QueueStore, known: int) -> set[int]:
-    """The journal is synced when a segment is begun: only the newest one that the journal knows can hold others."""
+    """Only the newest segment that the journal knows can hold unknown tasks: a new segment syncs the journal."""
     found: set[int] = set()
     for number in _searched(store, store.records.replies):
         journal_knows, before = False, len(found)
@@ -55,9 +55,9 @@ def _rescue_replies(store: QueueStore, known: int) -> set[int]:
 
 
 def _rescue_payloads(store: QueueStore, known: int, labelled: set[int]) -> None:
-    """Ids grow, so without damage only the end of the newest segments can hold any that the journal does not know.
+    """Restore tasks from records of pictures. Without damage, only the newest segments can hold unknown ids.
 
-    The tasks that were made of their labels get their pictures back, too.
+    Tasks that were restored from their labels get their pictures back, too.
     """
     for number in _searched(store, store.records.payloads):
         oldest, rescued = known + 1, False
@@ -76,7 +76,7 @@ def _rescue_payloads(store: QueueStore, known: int, labelled: set[int]) -> None:
 
 
 def _searched(store: QueueStore, segments: Segments) -> Iterator[int]:
-    """Yield the numbers of the segments, newest first, and report how far the search is."""
+    """Yield the numbers of the segments, newest first, and report the progress."""
     numbers = segments.newest_first()
     for count, number in enumerate(numbers):
         store.progress.report(f"searching {segments.files.folder.name} for lost events", count, len(numbers))

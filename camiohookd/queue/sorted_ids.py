@@ -1,4 +1,4 @@
-"""Ids that are asked for in order, kept in the sorted lists of sortedcontainers: each operation costs O(log n)."""
+"""Ordered collections of ids, based on sortedcontainers: each operation takes O(log n)."""
 
 from collections.abc import Iterable, Iterator
 
@@ -22,7 +22,7 @@ class OrderedIds:
             self._ids.add(number)
 
     def fill(self, numbers: Iterable[int]) -> None:
-        """Add many ids that are not in yet."""
+        """Add many new ids."""
         self._ids.update(numbers)
 
     def discard(self, number: int) -> None:
@@ -40,7 +40,7 @@ class OrderedIds:
 
 
 class TimedIds:
-    """Ids with a time each, earliest first; ids with the same time are in the order of the ids."""
+    """Ids with their times, earliest first; ids with the same time are in ascending order."""
 
     def __init__(self) -> None:
         self._times: dict[int, float] = {}
@@ -56,7 +56,7 @@ class TimedIds:
         self._order.add((time, number))
 
     def fill(self, times: Iterable[tuple[float, int]]) -> None:
-        """Add many ids that are not in yet, as (time, id)."""
+        """Add many new ids, as (time, id)."""
         self._order.update(times)
         self._times.update((number, time) for time, number in self._order)
 

@@ -1,16 +1,16 @@
-"""The state folder: who may use it, and which format it has.
+"""The state folder: its lock and its format.
 
 ::
 
     lock                     held by the one process that uses the folder
     format                   the number of the format
     queue.json               the snapshot, plain TinyDB JSON
-    queue.journal-00000007   what changed since
+    queue.journal-00000007   later changes
     segments/                the pictures of events that wait to be labelled, or failed
     replies/                 the labels of events that wait to be delivered, or failed
-    quarantine/              what was damaged
-    history/                 what the status page remembers: not the queue's
-    graphs/                  what was worked out about the model: not the queue's, and made again where it is missing
+    quarantine/              damaged bytes
+    history/                 the history of the status page: not part of the queue
+    graphs/                  the model's cache: not part of the queue, and made again if it is missing
 
 docs/internals/on-disk-format.md describes every file. Format 1 was one `queue.json` as TinyDB's own JSONStorage writes
 it, without checksums, journal or format file. Format 2, of version 0.1.0, kept the labels in the documents. Format 3 is
@@ -38,12 +38,12 @@ log = logging.getLogger("camiohookd.queue")
 
 
 class StateFolder:
-    """A locked state folder; its format file says today's format from now on, also where documents are still older.
+    """A locked state folder. Its format file has today's format from now on, even if documents are still older.
 
-    `briefly`: it is taken for one command, so that a daemon that finds it taken tries again.
+    `briefly` means that it is locked for one command, so that a daemon tries again.
 
-    Raises StateFolderInUse when a daemon has it, StateFolderBusy when a command has it, StateFolderError when it cannot
-    be used or its format is newer, OSError when the disk refuses.
+    Raises StateFolderInUse if a daemon uses it, StateFolderBusy if a command uses it, StateFolderError if it cannot be
+    used or its format is newer, and OSError if the disk fails.
     """
 
     def __init__(self, path: Path, disk: Disk, *, briefly: bool = False) -> None:
@@ -95,7 +95,7 @@ class StateFolder:
         file = self.path / "format"
         if not file.exists():
             if journal.numbers(self.path):
-                return FORMAT  # format 1 had none: only the file was lost
+                return FORMAT  # format 1 had no journals: only the format file was lost
             return 1 if self.snapshot.exists() else 0
         text = file.read_text(errors="replace").strip()
         if not text.isdigit():
@@ -104,7 +104,7 @@ class StateFolder:
 
     def _migrate_from_1(self) -> None:
         if snapshot.is_whole(self._disk, self.snapshot):
-            return  # a migration that was interrupted after its last step but one
+            return  # a migration was interrupted before its last step
         try:
             # TinyDB leaves an empty file until something is inserted.
             tables = json.loads(self.snapshot.read_bytes() or b"{}")
@@ -120,7 +120,7 @@ class StateFolder:
 
 
 def _lock(path: Path, briefly: bool) -> int:
-    """Take the lock, flock(2)'s; the file's text says who has it: the process, and "briefly" if that is a command."""
+    """Take the lock (flock(2)). Write the process ID to the file, and "briefly" if it is a command."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -136,7 +136,7 @@ def _lock(path: Path, briefly: bool) -> int:
             f"the state folder {path.parent} is in use by another camiohookd (process {process or 'unknown'}): "
             "stop that one first (systemctl stop camiohookd), or name another folder with STATE_DIRECTORY"
         ) from None
-    with suppress(OSError):  # a full disk has no room for the number, and the lock holds without
+    with suppress(OSError):  # the lock also works without the text, for which a full disk has no room
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()} {_BRIEFLY if briefly else ''}".strip().encode() + b"\n", 0)
     return fd

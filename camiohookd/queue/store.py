@@ -1,7 +1,7 @@
-"""What the queue is made of, opened, and committed together.
+"""The parts of the queue, which are opened and committed together.
 
     `Records` (pictures and labels) ─┐
-    `TaskTable` (in a TinyDB storage) ─┼─▶ `commit`: all of it is durable, or none of it has happened
+    `TaskTable` (in a TinyDB storage) ─┼─▶ `commit`: all changes are durable, or none is made
     `DeliverySchedule`, `TaskIndex` (memory) ─┘
 
 All of it belongs to the store thread, except what `Records` says.
@@ -75,7 +75,7 @@ class QueueStore:
 
     @contextmanager
     def opening(self) -> Iterator[None]:
-        """What fails inside leaves nothing open."""
+        """Close everything if the block fails."""
         try:
             yield
         except BaseException as error:
@@ -116,7 +116,7 @@ class QueueStore:
         return list(self.records.add_reply(int(key), document, document["reply"]))
 
     def close(self, min_free_bytes: int) -> None:
-        """Leave everything in the snapshot if that leaves `min_free_bytes` free, and unlock the folder."""
+        """Write everything to the snapshot if that leaves `min_free_bytes` free, and unlock the folder."""
         try:
             if self.compaction.may_end_with_one(min_free_bytes):
                 self._db.close()
@@ -130,31 +130,31 @@ class QueueStore:
             self._folder.close()
 
     def note_stop(self, *, clean: bool) -> None:
-        """Keep the time, and whether the queue was (until further notice: will have been) left in order."""
+        """Note the time, and whether the queue was closed cleanly."""
         self.storage.note({**self.elapsed.notes(), "clean": clean})
         self.table.must_sync = True
 
     @property
     def was_clean(self) -> bool:
-        """Return whether the last run left the queue in order."""
+        """Return whether the last run closed the queue cleanly."""
         return bool(self.storage.notes.get("clean", True))
 
     def note_time(self) -> None:
-        """Note the time, so that it goes on from here after a crash; part of the next commit."""
+        """Note the time, from which the clock continues after a crash; part of the next commit."""
         self.storage.note(self.elapsed.notes())
 
     @property
     def bytes_used(self) -> int:
-        """What the state folder takes on the disk."""
+        """The bytes of the state folder on the disk."""
         files = self.records, self.storage.files, self.quarantine
         return sum(each.bytes_used for each in files)
 
     def free_bytes(self) -> int:
-        """Return the bytes that the disk has free. Raises OSError."""
+        """Return the free bytes of the disk. Raises OSError."""
         return self.disk.free_bytes(self.folder)
 
     def usage(self) -> Usage:
-        """Return what the queue takes of the disk. Raises OSError."""
+        """Return the queue's use of the disk. Raises OSError."""
         quarantined = {kind: self.quarantine.counts[kind] for kind in get_args(Kind)}
         return Usage(self.bytes_used, self.free_bytes(), self.disk.written, self.accepted, quarantined)
 
@@ -162,13 +162,13 @@ class QueueStore:
 
     @contextmanager
     def batch(self) -> Iterator[None]:
-        """Verbs called inside wait for `commit`."""
+        """Keep the changes of verbs in the block waiting for `commit`."""
         with self.storage.batch():
             yield
 
     @contextmanager
     def all_or_nothing(self) -> Iterator[None]:
-        """Within a batch: what is done inside is taken back if it raises."""
+        """Within a batch, undo the changes of the block if it raises."""
         mark, taken, then = self.storage.mark(), self.schedule.mark(), len(self._then)
         try:
             yield
@@ -193,7 +193,7 @@ class QueueStore:
         changed = self.storage.has_changes
         try:
             self.records.sync()
-            # Recovery looks for replies whose task was torn off the journal in the newest segment only.
+            # Recovery searches only the newest segment for replies whose task was cut off the journal.
             self.storage.commit(sync=self.table.must_sync or self.records.replies.rolled)
         except OSError as error:
             self.undo()
@@ -213,7 +213,7 @@ class QueueStore:
         return changed
 
     def undo(self) -> None:
-        """Take back everything since the last commit."""
+        """Undo everything since the last commit."""
         self.storage.undo()
         self.schedule.undo(self.elapsed.now())
         self._then.clear()
@@ -227,7 +227,7 @@ class QueueStore:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Where records are added: what a failed commit left is cut off first, and an OSError is StoreUnavailable."""
+        """Add records in the block. First cut off the rest of a failed commit; turn OSError into StoreUnavailable."""
         try:
             self.storage.files.repair()
             yield

@@ -1,8 +1,8 @@
-"""The one thread that touches the queue: what waits when it wakes goes into one commit.
+"""The only thread that touches the queue: all operations that wait when it wakes share one commit.
 
-    await store.call(operation) ─▶ (waits) ─▶ operations run ─▶ one commit, one fsync ─▶ all their callers go on
+    await store.call(operation) ─▶ (waits) ─▶ operations run ─▶ one commit, one fsync ─▶ all callers continue
 
-Between commits it keeps house in small steps.
+Between commits, it does housekeeping in small steps.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ log = logging.getLogger("camiohookd.queue")
 
 
 class _Call(Attempt):
-    """An operation that waits for its turn, and the future its caller waits for."""
+    """A waiting operation, and the future that its caller awaits."""
 
     def __init__(self, operation: Operation[Any]) -> None:
         super().__init__(operation)
@@ -38,9 +38,9 @@ class _Call(Attempt):
         self.future: asyncio.Future[Any] = self.loop.create_future()
 
     def settle(self) -> None:
-        """On the loop: hand over the outcome; a caller that was cancelled meanwhile wants none.
+        """Deliver the outcome, on the loop, unless the caller was cancelled.
 
-        It is let go of, for an error and all that was in hand where it came from would hold each other in memory.
+        Then drop the reference: an error and the frames of its traceback would otherwise keep each other in memory.
         """
         future, error, result = self.future, self.error, self.result
         del self.future, self.error, self.result
@@ -53,7 +53,7 @@ class _Call(Attempt):
 
 
 class StoreThread:
-    """Runs operations on a `TaskQueue`, which it owns from now on; `call` and `persist` belong to the event loop.
+    """Runs operations on a `TaskQueue`, which it now owns. `call` and `persist` belong to the event loop.
 
     Any thread may call `read_payload`, `read_reply` and `prepare` (see `TaskQueue`), and read `snapshot` (the queue's
     numbers at the last commit) and `trouble` (why an event would be refused now, None if it would be accepted).
@@ -75,14 +75,14 @@ class StoreThread:
         self._thread.start()
 
     def watch(self, on_change: Callable[[], None]) -> None:
-        """Have `on_change` called, on the store thread, after every commit that changed something.
+        """Call `on_change`, on the store thread, after every commit that changed something.
 
-        `snapshot` knows of it by then.
+        `snapshot` includes the change by then.
         """
         self._on_change = on_change
 
     async def call(self, operation: Operation[Result]) -> Result:
-        """Run `operation` and return its result once it is durable. Raises what it raises, or StoreUnavailable."""
+        """Run `operation` and return its result once it is durable. Raises its errors, or StoreUnavailable."""
         if self._stopping:
             raise StoreUnavailable("the queue is closed: the service stops")
         call = _Call(operation)
@@ -91,9 +91,9 @@ class StoreThread:
         return result
 
     async def persist(self, operation: Operation[Result]) -> Result | None:
-        """As `call`, but for a change that has happened and must be kept: tried again for as long as the disk refuses.
+        """Like `call`, for a change that must not be lost: repeat it until the disk works.
 
-        None when the task is gone or in another state meanwhile, because its owner took it away.
+        Return None if the task no longer exists or is in another state, because the owner has changed it.
         """
         tries = 0
         while True:
@@ -109,7 +109,7 @@ class StoreThread:
                 return None
 
     def stop(self) -> None:
-        """Run what waits, then leave the queue in order. Blocks until that is done."""
+        """Run the waiting operations, then close the queue cleanly. Blocks until that is done."""
         self._stopping = True
         self._waiting.put(None)
         self._thread.join()
@@ -120,9 +120,9 @@ class StoreThread:
         try:
             self._serve()
         except BaseException:
-            # Memory and disk may differ now, and every caller would wait for ever. What was promised is on the disk:
-            # end as a crash would, and let the next start read it.
-            log.critical("the store has failed, the service ends to start anew", exc_info=True)
+            # Memory and disk may differ now, and every caller would wait for ever. Accepted events are on the disk:
+            # end like a crash, and let the next start read them.
+            log.critical("queue storage failed; exiting so that systemd restarts the service", exc_info=True)
             logging.shutdown()
             os._exit(1)
 
@@ -139,7 +139,7 @@ class StoreThread:
         self._queue.close()
 
     def _take(self, patience: float) -> list[_Call | None]:
-        """Everything that waits, at most `MAX_BATCH`; after None nothing more."""
+        """Return all waiting operations, at most `MAX_BATCH`; nothing follows a None."""
         calls: list[_Call | None] = []
         try:
             calls.append(self._waiting.get(timeout=patience) if patience else self._waiting.get_nowait())
@@ -161,7 +161,7 @@ class StoreThread:
         self._on_change()
 
     def _publish(self) -> None:
-        """Leave the present numbers where any thread may read them."""
+        """Publish the current numbers for all threads."""
         self._last_trouble = self._queue.store.health.trouble
         self.trouble = self._queue.refusal()
         try:
@@ -184,5 +184,5 @@ def _settle_on(loop: asyncio.AbstractEventLoop, calls: list[_Call]) -> None:
 
     try:
         loop.call_soon_threadsafe(settle)
-    except RuntimeError:  # the loop was closed: nobody waits any more
+    except RuntimeError:  # the loop was closed: no caller waits any more
         log.debug("%d operations ended after their loop", len(calls))

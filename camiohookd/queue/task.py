@@ -1,4 +1,4 @@
-"""A task: one accepted event on its way from the 200 to its labels' delivery."""
+"""A task: one accepted event, from the answer 200 to the delivery of its labels."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from camiohookd.wire.event import Event
 
 
 class State(StrEnum):
-    """pending ─▶ labelled (the reply is stored) ─▶ done; or failed, which the owner can send on its way again."""
+    """pending ─▶ labelled (the reply is stored) ─▶ done; or failed, which the owner can retry."""
 
     PENDING = "pending"
     LABELLED = "labelled"
@@ -23,7 +23,7 @@ WAITING = (State.PENDING, State.LABELLED)
 
 
 class Cause(StrEnum):
-    """Why a task failed: a short word for metrics and filters; the task's `reason` is the sentence."""
+    """Why a task failed, as a short word for metrics and filters; the task's `reason` is a sentence."""
 
     EXPIRED = "expired"
     POISON = "poison"
@@ -36,15 +36,15 @@ class Cause(StrEnum):
 
 
 class Task(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """As it is stored, one TinyDB document; `id` is the document's id.
+    """A task as one TinyDB document; `id` is the document's id.
 
     `payload` and `reply` are the places of the records of the pictures and of the labels in their segments.
-    `labels` is a summary of the reply, which stays when the reply goes. `attempts` counts the POSTs to the callback
-    that ended, also the one that delivered the reply.
+    `labels` is a summary of the reply, which is kept after the reply is deleted. `attempts` counts the finished POSTs
+    to the callback, including the one that delivered the reply.
 
     `received` is wall time (seconds since 1970); `since` (when it was last put into the queue), `not_before` and
-    `ended` are elapsed seconds, see `clock`. `firm`: the receiver named `not_before` itself. `in_hand`: it is being
-    labelled; `suspect`: it was when the process died; `strikes`: how often it was the only one.
+    `ended` are elapsed seconds, see `clock`. `firm`: the receiver set `not_before`. `in_hand`: it is being labelled;
+    `suspect`: it was in hand when the process died; `strikes`: how often it was the only one.
     """
 
     id: str = ""
@@ -74,7 +74,7 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return msgspec.convert({**document, "id": key}, cls)
 
     def to_document(self) -> Document:
-        """JSON data, without the id."""
+        """Convert to JSON data, without the id."""
         document: Document = msgspec.json.decode(msgspec.json.encode(self))
         document.pop("id", None)
         document["state"] = str(self.state)
@@ -96,7 +96,7 @@ def new_task(event: Event, place: Place, received: float, now: float) -> Task:
 
 
 class Receipt(NamedTuple):
-    """What the sender is told: the task's id, and whether the event was known already."""
+    """The answer to the sender: the task's id, and whether the event was known already."""
 
     id: str
     duplicate: bool
@@ -105,7 +105,7 @@ class Receipt(NamedTuple):
 class DueDelivery(NamedTuple):
     """A labelled task whose reply is to be posted.
 
-    `maybe_delivered`: a crash may have cut off the news of its delivery. `flight` tells this try from later ones.
+    `maybe_delivered`: a crash may have lost the outcome of its delivery. `flight` identifies this try.
     """
 
     task: Task

@@ -1,6 +1,6 @@
 """The durable queue: every accepted event is a task, and the next `commit` makes the changes of the verbs durable.
 
-    put ─▶ pending ─claim─▶ (in hand) ─labelled─▶ labelled ─take─▶ (in the air) ─done─▶ done
+    put ─▶ pending ─claim─▶ (in hand) ─labelled─▶ labelled ─take─▶ (in flight) ──done─▶ done
                               └─ give_back            └──────retry──────┘ └─fail─▶ failed ─redrive─▶ …
 
 `TaskQueue` has the verbs, `Deliveries` those of delivering; `QueueStore` keeps what they change, and `TaskReader`
@@ -46,10 +46,10 @@ class Prepared(NamedTuple):
 class TaskQueue:
     """The queue in the state folder `folder`.
 
-    `backoff(failures)` gives the seconds until the next try after that many failures; `on_failed(task, cause, reason)`
-    is called for every task that fails, before that is committed; `fair`: cameras take turns at being labelled;
-    `briefly`: it is opened for one command. Raises StateFolderError, StateFolderBusy when the folder cannot be used,
-    StoreUnavailable when the disk refuses.
+    `backoff(failures)` gives the seconds until the next try after that many failures. It calls
+    `on_failed(task, cause, reason)` for every task that fails, before the commit. If `fair`, cameras take turns.
+    `briefly` means that it is opened for one command. Raises StateFolderError, StateFolderBusy if the folder cannot be
+    used, and StoreUnavailable if the disk fails.
     """
 
     def __init__(
@@ -83,8 +83,8 @@ class TaskQueue:
             store.commit()
 
     def _recover(self, *, unclean: bool) -> None:
-        """Act on what the last run left behind."""
-        maybe_delivered = rescue(self.store)  # first: a task whose labels are found is no longer in hand
+        """Recover from the end of the last run."""
+        maybe_delivered = rescue(self.store)  # do this first: a task whose labels are found is no longer in hand
         in_hand = self.tasks.in_hand()
         for task_id in in_hand:
             self._strike(self.get(task_id), alone=len(in_hand) == 1)
@@ -104,15 +104,15 @@ class TaskQueue:
             self.store.once_durable(lambda: log.error("task %s failed: %s", task.id, reason))
 
     def close(self) -> None:
-        """Leave everything in the snapshot, readable with ``TinyDB("queue.json")``, and unlock the folder.
+        """Write everything to the snapshot, which ``TinyDB("queue.json")`` can read, and unlock the folder.
 
-        Where the disk has no room for a snapshot, the journals stay.
+        If the disk has no room for a snapshot, the journals stay.
         """
         try:
             with self.batch():
                 for task_id in self.tasks.in_hand():
                     self.store.table.change(task_id, {}, remove=("in_hand",))
-                # Replies in the air may arrive without our knowing: as after a crash.
+                # Replies in flight may still arrive, as after a crash.
                 self.store.note_stop(clean=self.deliveries.all_known)
                 self.commit()
         except StoreUnavailable as error:
@@ -120,7 +120,7 @@ class TaskQueue:
         self.store.close(self.capacity.bounds.min_free_bytes)
 
     def prepare(self, event: Event) -> Prepared:
-        """Compute what `put` needs and takes long; any thread may call this."""
+        """Do the slow part of `put` in advance; any thread may call this."""
         received = round(self.store.elapsed.wall(), 3)
         return Prepared(event, received, draft(event, received))
 
@@ -154,9 +154,9 @@ class TaskQueue:
             return f"the disk cannot be asked for its free space: {error}"
 
     def make_room(self, need: int) -> bool:
-        """Delete what is kept only for the owner until `need` bytes fit; return whether they do.
+        """Delete files that are kept only for the owner until `need` bytes fit; return whether they do.
 
-        Commits by itself, so that it cannot be part of a batch. Raises StoreUnavailable.
+        It commits, so it cannot be part of a batch. Raises StoreUnavailable.
         """
         try:
             return self.capacity.make_room(need)
@@ -180,7 +180,7 @@ class TaskQueue:
     def claim(self) -> Task | None:
         """Return the next task to label, now in hand; None if there is none, or a suspect has to be labelled alone.
 
-        The mark is written but waits for the next sync: it is for crashes of the process, which lose no write.
+        The mark is written and synced later: it is needed after crashes of the process, which lose no write.
         """
         index = self.store.index
         suspect = index.suspects.first()
@@ -197,24 +197,24 @@ class TaskQueue:
         return task
 
     def give_back(self, task_id: int) -> None:
-        """Put a claimed task back: it was not labelled, and stays pending."""
+        """Put a claimed task back, which was not labelled and stays pending."""
         self.store.table.expect(task_id, State.PENDING)
         self.store.table.change(task_id, {}, remove=("in_hand",), durable=False)
 
     def labelled(self, task_id: int, reply: Reply) -> None:
-        """Store the reply. The pictures stay until it is delivered, or room is needed."""
+        """Store the reply. Keep the pictures until it is delivered, or room is needed."""
         self.store.table.expect(task_id, State.PENDING)
         self.store.table.mark_labelled(task_id, self.store.keep_reply(task_id, reply), summary(reply))
 
     def fail(self, task_id: int, cause: Cause, reason: str) -> None:
-        """Give a waiting task up. It is kept with its pictures and labels, and can be redriven."""
+        """Fail a waiting task. It is kept with its pictures and labels, and can be retried."""
         task = self.get(task_id)
         if task.state not in WAITING:
             raise WrongState(f"task {task_id} is {task.state}, not waiting")
         now = self.store.elapsed.now()
         fields: Document = {"state": State.FAILED.value, "ended": now, "cause": cause.value, "reason": reason}
         if cause in (Cause.REFUSED, Cause.PROBABLY_DELIVERED):
-            fields["attempts"] = task.attempts + 1  # the POST whose answer this is
+            fields["attempts"] = task.attempts + 1  # the POST that got this answer
         self.store.table.change(task_id, fields, remove=("in_hand", "suspect", "not_before", "firm"))
 
         def failed() -> None:
@@ -228,7 +228,7 @@ class TaskQueue:
         self._redrive(self.store.table.expect(task_id, State.FAILED), keep_strikes=False)
 
     def _redrive(self, task: Task, *, keep_strikes: bool) -> None:
-        """`keep_strikes`: a task that the process died of stays a suspect, and is labelled alone."""
+        """Retry a task. With `keep_strikes`, a task that killed the process stays a suspect and is labelled alone."""
         if task.reply is None and task.payload is None:
             raise WrongState(f"task {task.id} cannot be retried: its pictures were deleted to make room")
         state = State.PENDING if task.reply is None else State.LABELLED
@@ -241,7 +241,7 @@ class TaskQueue:
         self.store.table.change(int(task.id), fields, remove=tuple(unneeded))
 
     def drop(self, task_id: int) -> None:
-        """Forget a task, whatever its state."""
+        """Delete a task in any state."""
         self.get(task_id)
         self.store.table.remove(task_id)
 

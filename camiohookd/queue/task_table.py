@@ -1,4 +1,4 @@
-"""The tasks as they are stored, in a TinyDB table: found, added, changed, removed.
+"""Find, add, change and remove tasks in a TinyDB table.
 
 Belongs to the store thread. Nothing is durable before `QueueStore.commit`.
 """
@@ -19,7 +19,7 @@ from camiohookd.storage.tinydb_storage import JournaledStorage
 class TaskTable:
     """The tasks in `tinydb`, whose storage is `storage`.
 
-    `must_sync`: a change since the last commit has to be durable before the commit ends.
+    `must_sync`: a change since the last commit must be durable before the commit ends.
     """
 
     def __init__(self, tinydb: Table, storage: JournaledStorage) -> None:
@@ -31,7 +31,7 @@ class TaskTable:
         return str(task_id) in self._storage.documents
 
     def get(self, task_id: int) -> Task:
-        """Raises NoSuchTask."""
+        """Return a task. Raises NoSuchTask."""
         document = self.tinydb.get(doc_id=task_id)
         if document is None:
             raise NoSuchTask(f"no task {task_id}: it never existed, or it was deleted after its delivery")
@@ -45,15 +45,15 @@ class TaskTable:
         return task
 
     def document(self, task_id: int) -> Document | None:
-        """Return a task as it is stored, None if there is none; the caller must not change it."""
+        """Return the stored document of a task, None if there is none. Do not change it."""
         return self._storage.documents.get(str(task_id))
 
     def insert(self, task_id: int, task: Task) -> None:
-        """Add a task. The commit waits for its record alone, from which `rescue` makes a task that a crash tore off."""
+        """Add a task. The commit waits only for its record, from which `rescue` restores it after a crash."""
         self.tinydb.insert(TableDocument(task.to_document(), task_id))
 
     def change(self, task_id: int, fields: Document, remove: tuple[str, ...] = (), *, durable: bool = True) -> None:
-        """Set `fields` of a task and take those in `remove` away; the commit waits for the disk only if `durable`."""
+        """Set `fields` of a task and remove those in `remove`. The commit waits for the disk only if `durable`."""
 
         def change(document: Any) -> None:
             document.update(fields)
@@ -64,7 +64,7 @@ class TaskTable:
         self.must_sync |= durable
 
     def mark_labelled(self, task_id: int, reply: Place, labels: str) -> None:
-        """Make a task labelled; its pictures stay. The commit waits for the reply's record alone, as with `insert`."""
+        """Make a task labelled; its pictures stay. The commit waits only for the reply's record, as with `insert`."""
         fields = {"state": State.LABELLED.value, "reply": list(reply), "labels": labels}
         self.change(task_id, fields, remove=("in_hand", "suspect", "strikes"), durable=False)
 
@@ -80,12 +80,12 @@ class TaskTable:
         return self._storage.take_id()
 
     def reserve_ids(self, below: int) -> None:
-        """Never give out an id smaller than `below` from now on."""
+        """Assign only ids from `below` on from now on."""
         self._storage.reserve_ids(below)
 
     @property
     def last_id(self) -> int:
-        """The greatest id that was given out, as far as is known."""
+        """The greatest id known to have been assigned."""
         return self._storage.last_id
 
     @property

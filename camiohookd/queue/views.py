@@ -1,6 +1,6 @@
-"""What others may see of the queue: a page of the pending list, a task in full, the numbers for the metrics.
+"""Views of the queue: a page of the pending list, a task in full, the numbers for the metrics.
 
-Functions of the store thread; what they return belongs to whoever asked.
+These functions belong to the store thread; any thread may use their results.
 """
 
 from collections.abc import Mapping
@@ -20,9 +20,9 @@ from camiohookd.system.clock import iso
 class QueueSnapshot:
     """The queue at one moment.
 
-    `tasks` counts by state; `oldest_seconds` is the age of the oldest task that waits, 0 if none does; `stored_bytes`
-    is what the state folder takes, `free_bytes` what its disk has left. `written_bytes` and `quarantined` (by kind)
-    count since the start; `written_bytes_per_event` is their share of an event, accept to done.
+    `tasks` counts by state; `oldest_seconds` is the age of the oldest waiting task, or 0; `stored_bytes` is the size of
+    the state folder, `free_bytes` the free space of its disk. `written_bytes` and `quarantined` (by kind) count since
+    the start; `written_bytes_per_event` is the average for an event from acceptance to delivery.
     """
 
     tasks: Mapping[str, int]
@@ -48,9 +48,9 @@ class TaskSummary(msgspec.Struct, frozen=True):
 
 
 class TaskDetails(TaskSummary, frozen=True):
-    """And what its owner wants to know besides; `callback_url` without its query, which is a secret.
+    """More details of a task for the owner; `callback_url` is without its query, which is a secret.
 
-    `labels` is a summary of what was found and is sent; "" before the task is labelled.
+    `labels` is a summary of the labels that are sent; "" before the task is labelled.
     """
 
     callback_url: str
@@ -70,21 +70,21 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class TaskList(msgspec.Struct, frozen=True):
-    """Some tasks of whatever state, oldest first."""
+    """Some tasks of any state, oldest first."""
 
     tasks: list[TaskDetails]
     next: str | None
 
 
 def page(queue: TaskQueue, limit: int, after: str | None) -> Page:
-    """The pending tasks (not delivered yet, not failed) behind the task `after`."""
+    """Return the pending tasks (not delivered yet, not failed) after the task `after`."""
     ids = list(islice(queue.tasks.waiting(_number(after)), limit + 1))
     tasks = [_summary(queue, queue.get(task_id)) for task_id in ids[:limit]]
     return Page(queue.tasks.waiting_count, tasks, str(ids[limit - 1]) if len(ids) > limit else None)
 
 
 def listing(queue: TaskQueue, state: State | None, limit: int, after: str | None) -> TaskList:
-    """The tasks in `state` (None: in any) behind the task `after`."""
+    """Return the tasks in `state` (None: any) after the task `after`."""
     ids = list(islice(queue.tasks.in_state(state, _number(after)), limit + 1))
     tasks = [details(queue, queue.get(task_id)) for task_id in ids[:limit]]
     return TaskList(tasks, str(ids[limit - 1]) if len(ids) > limit else None)
@@ -103,7 +103,7 @@ def details(queue: TaskQueue, task: Task) -> TaskDetails:
 
 
 def snapshot(queue: TaskQueue) -> QueueSnapshot:
-    """Return the numbers of the queue. Raises OSError if the disk cannot be asked for its free space."""
+    """Return the numbers of the queue. Raises OSError if the free space of the disk is unknown."""
     oldest = queue.tasks.oldest_waiting()
     usage = queue.store.usage()
     return QueueSnapshot(
@@ -118,7 +118,7 @@ def snapshot(queue: TaskQueue) -> QueueSnapshot:
 
 
 def task_number(text: str) -> int:
-    """The number in a task's id. Raises NoSuchTask."""
+    """Return the number in a task's id. Raises NoSuchTask."""
     if not (text.isascii() and text.isdigit() and len(text) < 20):
         raise NoSuchTask(f"{text!r} is not the id of a task: ids are numbers")
     return int(text)

@@ -1,7 +1,7 @@
 """The documents of the table, kept as the bytes of their JSON.
 
-A hundred thousand of them take a quarter of the memory of dictionaries, give the garbage collector nothing to walk
-through, and are written to a snapshot as they are.
+A hundred thousand of them take a quarter of the memory of dictionaries, leave nothing for the garbage collector to
+traverse, and are written to a snapshot unchanged.
 """
 
 from collections.abc import ItemsView, Iterator, Mapping, MutableMapping
@@ -13,12 +13,12 @@ Document = dict[str, Any]
 
 
 class Documents(MutableMapping[str, Document]):
-    """Documents by id. It hands out copies: changing one changes nothing here."""
+    """Documents by id. It returns copies: changing one does not change the stored document."""
 
     __slots__ = ("_encoded",)
 
     def __init__(self, documents: Mapping[str, Document] | None = None) -> None:
-        # By number, which takes half the memory of its text.
+        # The key is a number, which takes half the memory of its text.
         self._encoded = {int(key): encode_document(document) for key, document in (documents or {}).items()}
 
     def __getitem__(self, key: str) -> Document:

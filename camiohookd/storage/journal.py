@@ -1,14 +1,14 @@
-"""The journal: an append-only file of checksummed lines, one a change.
+"""The journal: an append-only file of checksummed lines, one for each change.
 
 A line is ``CRC32 (8 hex digits) SPACE JSON NEWLINE``; the checksum is zlib's, over the JSON. JSON holds no raw newline,
-so after damage the next line is found again. The JSON is one of
+so the reader finds the next line after damage. The JSON is one of
 
 - ``["put", ID, DOCUMENT]``, ``["set", ID, FIELDS, [REMOVED, ...]]``, ``["del", ID]``
 - ``["note", FIELDS]``: facts about the whole queue, e.g. its clock; the first line of every journal is one
-- ``["live", [[FIRST, LAST], ...]]``: whose documents there were when this journal was begun, its second line
+- ``["live", [[FIRST, LAST], ...]]``: the ids that had documents when this journal was started; its second line
 
-All of them say what is, not what is added: replaying a line twice, or over a state that already holds it, changes
-nothing.
+Each line gives the new state, not a difference: replaying a line twice, or over a state that already contains it,
+changes nothing.
 """
 
 import re
@@ -23,19 +23,19 @@ from camiohookd.storage.lost_ids import LostIds, Span
 from camiohookd.storage.old_documents import BringUp
 from camiohookd.system.disk import AppendFile, Disk
 
-_LONGEST_ID = 19  # digits of what a 64-bit number holds at least
+_LONGEST_ID = 19  # the digits that always fit a 64-bit number
 _NAME = re.compile(r"queue\.journal-(\d{8})")
 
 
 class Put(msgspec.Struct, frozen=True, array_like=True, tag="put"):
-    """A document that is new; `document` is its JSON, not decoded."""
+    """A new document; `document` is its JSON, not decoded."""
 
     id: str
     document: msgspec.Raw
 
 
 class Set(msgspec.Struct, frozen=True, array_like=True, tag="set"):
-    """Fields of a document that have changed, and the names of those that went."""
+    """Changed fields of a document, and the names of removed ones."""
 
     id: str
     fields: Document
@@ -43,19 +43,19 @@ class Set(msgspec.Struct, frozen=True, array_like=True, tag="set"):
 
 
 class Del(msgspec.Struct, frozen=True, array_like=True, tag="del"):
-    """A document that is gone."""
+    """A removed document."""
 
     id: str
 
 
 class Note(msgspec.Struct, frozen=True, array_like=True, tag="note"):
-    """Facts about the whole that have changed."""
+    """Changed facts about the whole queue."""
 
     facts: Document
 
 
 class Live(msgspec.Struct, frozen=True, array_like=True, tag="live"):
-    """Whose documents there were when this journal was begun."""
+    """The ids that had documents when this journal was started."""
 
     ids: list[Span]
 
@@ -66,11 +66,11 @@ _decoder = msgspec.json.Decoder(Record)
 
 
 class Scan:
-    """The whole records of a journal's lines (offset, line): iterating yields them in order, and never raises.
+    """Iterates over the whole records in a journal's lines (offset, line), in order. Never raises.
 
-    `damaged` is told of each bad line that has an end, `lost` of what all of it may have cost. When the iteration has
-    ended, `good_length` is the end of the last good line, and `tail` the last line if that is bad and has no end: it
-    was torn off while it was written.
+    It calls `damaged` for each bad line that has an end, and notes in `lost` which documents may be lost. After the
+    iteration, `good_length` is the end of the last good line. `tail` is the last line if it is bad and has no end,
+    because it was torn off while it was written.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Scan:
         self.tail = b""
 
     def _tell(self, record: Record) -> None:
-        """Tell `lost` which ids a record knows of."""
+        """Note in `lost` the ids that a record names."""
         match record:
             case Put():
                 self._lost.seen(int(record.id))
@@ -118,8 +118,8 @@ class Scan:
 
 
 def encode(record: Record) -> bytes:
-    """Its line. That of a document's end stands there twice: nothing else tells of it, so that without the other one a
-    damaged line would bring the document back."""
+    """Return the line of a record. A removal is written twice, because nothing else records it: a single damaged line
+    would restore the document."""
     body = msgspec.json.encode(record)
     return b"%08x %b\n" % (zlib.crc32(body), body) * (2 if isinstance(record, Del) else 1)
 
@@ -136,7 +136,7 @@ def _decode(line: bytes) -> Record | None:
 
 
 def _is_sound(record: Record) -> bool:
-    """Whether this version writes such a one; neither its checksum nor its form alone say so."""
+    """Return whether this version writes such a record, which neither its checksum nor its form alone shows."""
     match record:
         case Put():
             return _is_id(record.id) and _is_document(bytes(record.document))
@@ -149,7 +149,7 @@ def _is_sound(record: Record) -> bool:
 
 
 def _is_document(text: bytes) -> bool:
-    """Whether it can be decoded when it is asked for; that the text in it is UTF-8, msgspec looks at only then."""
+    """Return whether the document can be decoded later. msgspec checks only at decoding that its texts are UTF-8."""
     try:
         text.decode()
     except UnicodeDecodeError:
@@ -162,7 +162,7 @@ def _is_id(key: str) -> bool:
 
 
 def replay(records: Iterable[Record], documents: Documents, notes: Document, bring_up: BringUp) -> None:
-    """Apply records to `documents` and `notes`, in place; ``next_id`` is then beyond every id that they name."""
+    """Apply records to `documents` and `notes`, in place. ``next_id`` is then greater than every id that they name."""
     greatest = notes.get("next_id", 1) - 1
     for record in records:
         match record:
@@ -170,7 +170,7 @@ def replay(records: Iterable[Record], documents: Documents, notes: Document, bri
                 documents.set_encoded(record.id, bring_up.encoded(record.id, bytes(record.document)))
                 greatest = max(greatest, int(record.id))
             case Set():
-                # A document that is not there was deleted later: its own "del" follows.
+                # If the document is missing, it was deleted later: its own "del" follows.
                 if (document := documents.get(record.id)) is not None:
                     changed = change_fields(document, record.fields, record.removed)
                     documents[record.id] = bring_up.document(record.id, changed)
@@ -179,7 +179,7 @@ def replay(records: Iterable[Record], documents: Documents, notes: Document, bri
                 documents.pop(record.id, None)
                 greatest = max(greatest, int(record.id))
             case Note():
-                # A journal whose making failed half-way may lie behind one that went on: its note is the older one.
+                # A journal whose creation failed may follow one that stayed in use: its note is the older one.
                 greatest = max(greatest, record.facts.get("next_id", 1) - 1)
                 notes.update(record.facts)
     if greatest:
@@ -194,7 +194,7 @@ def change_fields(document: Document, fields: Document, removed: list[str]) -> D
 
 
 def difference(key: str, before: Document | None, after: Document | None) -> Record:
-    """The shortest record that turns one document into the other."""
+    """Return the shortest record that turns one document into the other."""
     if after is None:
         return Del(key)
     if before is None:
@@ -204,7 +204,7 @@ def difference(key: str, before: Document | None, after: Document | None) -> Rec
 
 
 def numbers(folder: Path) -> list[int]:
-    """The journals in a folder, oldest first."""
+    """Return the journals in a folder, oldest first."""
     return sorted(int(match[1]) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name)))
 
 
@@ -213,11 +213,11 @@ def path_of(folder: Path, number: int) -> Path:
 
 
 def create(disk: Disk, folder: Path, number: int, first: Iterable[Record]) -> AppendFile:
-    """A new journal, durable with its `first` lines. Raises OSError, and then leaves no half of one if it can."""
+    """Create a journal, durable with its `first` lines. On an error, delete it if possible and raise OSError."""
     path = path_of(folder, number)
     file = AppendFile(disk, path)
     try:
-        if file.length:  # of an attempt whose clearing up failed too: nobody knows what of it is on the disk
+        if file.length:  # left by an attempt whose clean-up failed, too: its contents on the disk are unknown
             file.cut(0)
         file.append(b"".join(map(encode, first)))
         file.sync()

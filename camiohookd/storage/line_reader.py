@@ -1,4 +1,4 @@
-"""Reads a file of lines in pieces, so that a long file takes little memory; passes over what the disk cannot read."""
+"""Read a file of lines in pieces, so that a long file takes little memory. Skip bytes that the disk cannot read."""
 
 import errno
 import logging
@@ -25,7 +25,7 @@ def read_lines(
 ) -> Iterator[tuple[int, bytes]]:
     """Yield the lines of a file, each with its offset and its end; the last one may have no end.
 
-    `missed` is told the offset and the length of what the disk cannot read (EIO); the line before it is cut short.
+    It calls `missed` with the offset and the length of bytes that the disk cannot read (EIO); the line before is cut.
     Raises OSError for any other failure.
     """
     size = path.stat().st_size
@@ -38,7 +38,7 @@ def read_lines(
                 if error.errno != errno.EIO:
                     raise
                 failures += 1
-                # What was read of the line before the error is lost with it.
+                # The start of the line, which was read before the error, is lost, too.
                 behind = max(size, offset) if failures > MAX_UNREADABLE else _next_piece(offset, file.tell())
                 log.error("cannot read bytes %d to %d of %s: %s", offset, behind, path, error)
                 missed(offset, behind - offset)

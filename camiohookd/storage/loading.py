@@ -1,8 +1,8 @@
-"""What the snapshot and the journals of a table hold: read as far as they are whole, the rest set aside.
+"""Load a table from its snapshot and journals. Set damaged parts aside.
 
     snapshot ─▶ documents ◀─ the journals' records, oldest first
 
-The files are read in pieces, so that opening takes the memory of the documents and little more.
+It reads the files in pieces, so that opening takes little more memory than the documents.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,12 +22,12 @@ Lines = Iterator[tuple[int, bytes]]
 
 
 class StoredTable:
-    """Reads the files beside the snapshot `path` when it is made. Raises OSError.
+    """The state in the snapshot `path` and the journals beside it, which the constructor reads. Raises OSError.
 
-    `notes` are facts about the whole; `damaged` says that something was set aside, and `lost_ids` whose documents may
-    have been in it. `last_number` is that of the last journal (0: there is none), `good_length` is the end of its last
-    whole line, and `last_is_sound` says that all before is whole and of today's format. `older_journals` has the bytes
-    of all others by number, oldest first.
+    `notes` are facts about the whole queue. `damaged` is whether something was set aside; `lost_ids` are the ids whose
+    documents may have been in it. `last_number` is the number of the last journal (0 if there is none), `good_length`
+    the end of its last whole line, and `last_is_sound` whether everything before is whole and in today's format.
+    `older_journals` holds the lengths of all other journals in bytes, by number, oldest first.
     """
 
     def __init__(self, path: Path, disk: Disk, quarantine: Quarantine, bring_up: BringUp, progress: Progress) -> None:
@@ -52,7 +52,7 @@ class StoredTable:
 
     def _read_snapshot(self, numbers: list[int]) -> None:
         if not self._path.exists():
-            if numbers and numbers[0] > 1:  # the first journal goes when the first snapshot is there
+            if numbers and numbers[0] > 1:  # the first journal is deleted once the first snapshot exists
                 with self._reading("snapshot", self._path) as (_, damaged):
                     damaged(0, b"")
                 self.lost_ids.damage()
@@ -68,7 +68,7 @@ class StoredTable:
         with self._reading("journal", path) as (lines, damaged):
             scan = journal.Scan(lines, self.lost_ids, damaged)
             journal.replay(scan, self.documents, self.notes, self._bring_up)
-            if scan.tail and not is_last:  # a torn tail is the end of the journal that was written last
+            if scan.tail and not is_last:  # only the journal that was written last can end in a torn line
                 damaged(path.stat().st_size - len(scan.tail), scan.tail)
                 self.lost_ids.damage()
         self.good_length = scan.good_length
@@ -78,7 +78,7 @@ class StoredTable:
 
     @contextmanager
     def _reading(self, kind: Kind, path: Path) -> Iterator[tuple[Lines, Callable[[int, bytes], None]]]:
-        """Yield the lines of a file, and what is to be told of those that are damaged."""
+        """Yield the lines of a file, and a function to report damaged ones."""
         with self._quarantine.collecting(kind, path.name) as damage:
 
             def missed(offset: int, length: int) -> None:

@@ -1,4 +1,4 @@
-"""Whose documents damage may have taken."""
+"""Infer which documents may have been lost by damage."""
 
 import sys
 from bisect import bisect_right
@@ -11,29 +11,29 @@ MAX_SPANS = 2000
 
 
 class LostIds:
-    """The ids whose documents damage may have taken, told from the ids around it, since they grow from line to line.
+    """The ids whose documents may have been lost by damage, inferred from the ids around it, which grow line by line.
 
-    It is told of every file of a state in turn, the snapshot first. Without it a damaged line would bring back what was
-    forgotten on purpose.
+    It gets the events of every file of a state in turn, the snapshot first. Without it, `rescue` could restore tasks
+    that were removed on purpose.
     """
 
     def __init__(self) -> None:
         self._last = 0
         self._damaged = False
         self._named = 0
-        self._lost: list[Span] = []  # ascending, none of them touching another
+        self._lost: list[Span] = []  # ascending, and not adjacent
         self._gone: set[int] = set()
 
     def damage(self) -> None:
-        """Note that something could not be read here."""
+        """Note damage at this point."""
         self._damaged = True
 
     def seen(self, number: int) -> None:
-        """Note the id of a document that is whole; an id older than one already seen tells nothing."""
+        """Note the id of a whole document. An id lower than one already seen gives no bound."""
         self._pass(number, number - 1)
 
     def given_out(self, number: int) -> None:
-        """Note an id that was given out by then, whether or not its document is whole."""
+        """Note an id that was assigned by then, even if its document is damaged."""
         self._pass(number, number)
 
     def _pass(self, number: int, last_lost: int) -> None:
@@ -51,18 +51,18 @@ class LostIds:
             self._lost.append((first, last))
 
     def changed(self, number: int) -> None:
-        """Note a document that was there by then. The next one seen may be older, where it was taken in again."""
+        """Note a document that existed by then. The next one seen may have a lower id, if it was added again."""
         if self._damaged:
             self._named = max(self._named, number)
 
     def gone(self, number: int) -> None:
-        """Note a document that was forgotten on purpose."""
+        """Note a document that was removed on purpose."""
         self.changed(number)
         if self:
             self._gone.add(number)
 
     def only(self, live: Sequence[Span]) -> None:
-        """Note that of all ids so far these, and no others, had a document at this point; `live` is ascending."""
+        """Note that, of all ids so far, exactly those in `live` (ascending) had a document at this point."""
         kept: list[Span] = []
         place = 0
         for first, last in self._lost:
@@ -87,7 +87,7 @@ class LostIds:
 
 
 def spans(numbers: Sequence[int]) -> list[Span]:
-    """Return ascending ids as at most `MAX_SPANS` spans; where there would be more, they hold some more ids."""
+    """Return ascending ids as at most `MAX_SPANS` spans. If there were more, the spans cover additional ids."""
     found: list[Span] = []
     for number in numbers:
         if found and found[-1][1] == number - 1:

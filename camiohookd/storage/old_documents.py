@@ -1,6 +1,6 @@
-"""Brings documents up to today's form as they are read.
+"""Convert older documents to today's form as they are read.
 
-Version 0.1.0 wrote the whole reply into ``reply``; today that is the place of the reply's record in a segment.
+Version 0.1.0 stored the whole reply in ``reply``; today that is the place of the reply's record in a segment.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ KeepReply = Callable[[str, Document], list[int]]
 
 
 def no_replies(key: str, document: Document) -> list[int]:  # noqa: ARG001  # it is a `KeepReply`
-    """Refuse a reply, where documents have none."""
+    """Refuse a reply in a document, where none can be."""
     raise ValueError(f"document {key} has a reply in the form of version 0.1.0, and there is no segment for it")
 
 
@@ -23,7 +23,7 @@ _INLINE = b'"reply":{'
 
 
 class BringUp:
-    """Moves replies out of documents as they are read; `count` says how many."""
+    """Moves replies from documents to records as they are read; `count` is their number."""
 
     def __init__(self, keep_reply: KeepReply) -> None:
         self._keep_reply = keep_reply

@@ -1,7 +1,7 @@
-"""The record of an event: its decoded pictures above all.
+"""The record of an event, which mainly holds its decoded pictures.
 
 See `record` for the frame. The magic is ``CHP1``. The meta has ``digest``, ``received`` (wall time), ``pictures`` (the
-timestamp and the length of each) and ``rest`` (the payload without its images); the data are the pictures, end to end.
+timestamp and the length of each) and ``rest`` (the payload without its images). The data are the pictures, joined.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class StoredPayload:
 
 
 class Draft(NamedTuple):
-    """A record without its head, for which there is room in `record`: all that takes long to make."""
+    """A record without its head, for which `record` has room. Everything that takes long is done."""
 
     meta_length: int
     record: bytearray
@@ -35,7 +35,7 @@ class Draft(NamedTuple):
 
 
 def draft(event: Event, received: float) -> Draft:
-    """Make the record of an event but for its head; `received` is wall time."""
+    """Make the record of an event, except its head; `received` is wall time."""
     pictures = [[picture.timestamp, len(picture.data)] for picture in event.pictures]
     meta = msgspec.json.encode({"digest": event.digest, "received": received, "pictures": pictures, "rest": event.rest})
     drafted = bytearray().join([bytes(HEAD_BYTES), meta, *(picture.data for picture in event.pictures)])
@@ -50,7 +50,7 @@ def finish(draft: Draft, task_id: int) -> bytearray:
 
 
 def decode(stored: bytes) -> StoredPayload:
-    """Raises DamagedRecordError."""
+    """Decode the record of an event. Raises DamagedRecordError."""
     head, meta, data = record.decode(stored, MAGIC)
     pictures, offset = [], 0
     for timestamp, length in meta.pop("pictures"):

@@ -1,4 +1,4 @@
-"""Tells systemd that a long start is getting on, so that it does not end the service for taking too long."""
+"""Report the progress of a long start to systemd, so that it does not end the service for taking too long."""
 
 import time
 
@@ -17,7 +17,7 @@ class Progress:
         self._next = time.monotonic() + FIRST_AFTER
 
     def report(self, what: str, done: int, total: int) -> None:
-        """Report now and then that `done` of `total` is done of `what`; cheap enough to be called often."""
+        """Report from time to time that `done` of `total` of `what` is done. It is cheap enough to call often."""
         now = time.monotonic()
         if now < self._next:
             return

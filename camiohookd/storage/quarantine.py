@@ -1,7 +1,7 @@
-"""Where damaged bytes are set aside, so that a person can look at them and no later start stumbles over them.
+"""Set damaged bytes aside, so that a person can look at them and later starts do not meet them again.
 
-A file of the quarantine has all that was damaged in one file at one start, each damaged line or stretch after a line
-``@OFFSET LENGTH``, its place in that file in bytes; or one damaged record of a segment, as it is.
+A file in the quarantine holds all damage found in one file at one start: each damaged line or stretch after a line
+``@OFFSET LENGTH``, its place in that file in bytes. Or it holds one damaged record of a segment, unchanged.
 """
 
 import logging
@@ -30,7 +30,7 @@ log = logging.getLogger("camiohookd.queue")
 
 
 class Quarantine:
-    """The folder `quarantine/` of a state folder; `counts` says how often what kind was set aside since the start."""
+    """The folder `quarantine/` of a state folder; `counts` counts the damage set aside since the start, by kind."""
 
     def __init__(self, folder: Path, disk: Disk) -> None:
         self._folder = folder
@@ -39,18 +39,18 @@ class Quarantine:
         self.bytes_used = sum(path.stat().st_size for path in self.files())
 
     def files(self) -> list[Path]:
-        """Return what is set aside, oldest first."""
+        """Return the files of the quarantine, oldest first."""
         found = self._folder.iterdir() if self._folder.is_dir() else ()
         return sorted((path for path in found if _NAME.fullmatch(path.name) and path.is_file()), key=_number)
 
     def set_aside(self, kind: Kind, origin: str, data: bytes) -> None:
-        """Keep the damaged bytes of one record; `origin` names it. A disk that refuses costs the copy, no more."""
+        """Keep the damaged bytes of one record, which `origin` names. A disk error loses only the copy."""
         with self.collecting(kind, origin) as damage:
             damage.add(0, data, framed=False)
 
     @contextmanager
     def collecting(self, kind: Kind, origin: str) -> Iterator["Damage"]:
-        """Keep what is added inside in one file, which is synced once; nothing is written where nothing is added."""
+        """Collect damage in the block into one file, which is synced once. Without damage, write nothing."""
         damage = Damage(self._disk, lambda: self._new_path(kind, origin))
         try:
             yield damage
@@ -99,9 +99,9 @@ class Quarantine:
 
 
 class Damage:
-    """The damaged stretches of one file. `kept` is what the copy takes on the disk, `size` the bytes that were damaged.
+    """The damaged stretches of one file. `kept` is the size of the copy on the disk, `size` that of the damaged bytes.
 
-    `refusal` is the error of a disk that refuses to keep them; `unreadable` counts the bytes that could not be read.
+    `refusal` is the error if the disk could not keep them; `unreadable` counts the bytes that could not be read.
     """
 
     def __init__(self, disk: Disk, new_path: Callable[[], Path]) -> None:
@@ -115,7 +115,7 @@ class Damage:
         self.refusal: OSError | None = None
 
     def add(self, offset: int, data: bytes, *, framed: bool = True) -> None:
-        """Set `data` aside, which is at `offset` of the file; `framed`: after a line that says so."""
+        """Set `data` aside, which is at `offset` of the file. If `framed`, write its place before it."""
         if not self.stretches:
             self.first = offset
         if offset != self._end or not self.stretches:
@@ -134,7 +134,7 @@ class Damage:
         self._end = offset + length
 
     def close(self) -> None:
-        """Make what is kept durable."""
+        """Make the copy durable."""
         if self._buffer:
             self._write()
         if self._file is None:
@@ -144,7 +144,7 @@ class Damage:
             self._disk.sync_folder(self._file.path.parent)
         except OSError as error:
             self._refuse(error)
-        self.kept = self._file.size()  # a copy that was refused half-way takes room, too
+        self.kept = self._file.size()  # an incomplete copy takes room, too
         self._file.close()
 
     def _write(self) -> None:

@@ -1,8 +1,8 @@
-"""The records of a segment: a head that tells whose the record is and how long, and a body; both have a checksum.
+"""The records of a segment: a head with the task's id and the lengths, and a body; both have a checksum.
 
 The head takes 32 bytes, little-endian: ``magic (4 bytes), task id u64, meta length u32, body length u32, CRC-32 of the
-body u32, zero u32, CRC-32 of the head so far u32``. The body is the meta, which is JSON, and then data. The checksums
-are zlib's.
+body u32, zero u32, CRC-32 of the head so far u32``. The body is the meta, which is JSON, followed by data. The
+checksums are zlib's.
 """
 
 import struct
@@ -20,7 +20,7 @@ PIECE_BYTES = 1024 * 1024
 
 
 class DamagedRecordError(Exception):
-    """A record is not what was written; `data` are the bytes found in its place."""
+    """A record differs from what was written; `data` are the bytes found in its place."""
 
     def __init__(self, message: str, data: bytes) -> None:
         super().__init__(message)
@@ -28,7 +28,7 @@ class DamagedRecordError(Exception):
 
 
 class Head(NamedTuple):
-    """`meta_length` and `body_length` are in bytes; `checksum` is that of the body."""
+    """The head of a record. Lengths are in bytes; `checksum` is the body's."""
 
     task_id: int
     meta_length: int
@@ -75,7 +75,7 @@ def _read_head(data: bytes, magic: bytes) -> Head | None:
 def heads(file: BinaryIO, magic: bytes) -> Iterator[tuple[int, Head]]:
     """Yield every whole head of a segment with its offset; pass over damaged stretches. Raises OSError.
 
-    Only heads are read and checked, so that a long segment costs little: whether a body is whole, `decode` says.
+    It reads and checks only heads, so that a long segment takes little time. `decode` checks the bodies.
     """
     offset = 0
     while True:

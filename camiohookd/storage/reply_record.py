@@ -1,7 +1,7 @@
 """The record of a reply that waits for its delivery.
 
-See `record` for the frame. The magic is ``CHR1``. The meta has what the task is made of again where its document is
-lost: the fields of `FACTS` as they are in the document. The data is the reply as JSON.
+See `record` for the frame. The magic is ``CHR1``. The meta has the fields of `FACTS` as they are in the document, from
+which the task is restored if its document is lost. The data is the reply as JSON.
 """
 
 from dataclasses import dataclass
@@ -37,6 +37,6 @@ def encode(task_id: int, document: dict[str, Any], reply: Reply | dict[str, Any]
 
 
 def decode(stored: bytes) -> StoredReply:
-    """Raises DamagedRecordError."""
+    """Decode the record of a reply. Raises DamagedRecordError."""
     head, facts, data = record.decode(stored, MAGIC)
     return StoredReply(head.task_id, facts, _decoder.decode(data))

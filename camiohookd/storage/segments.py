@@ -1,9 +1,9 @@
-"""Segments: append-only files of records, numbered in the order in which they were begun.
+"""Segments: append-only files of records, numbered in the order of their creation.
 
     append ─▶ sync ─▶ settle, or undo          need, let_go ─▶ drop_unneeded
 
-A task names its record by (segment, offset, length), so damage to one record costs no other. A segment is deleted when
-no task needs any record in it.
+A task names its record by (segment, offset, length), so damage to one record does not affect others. A segment is
+deleted when no task needs any record in it.
 """
 
 import logging
@@ -63,7 +63,7 @@ class SegmentFolder:
             raise DamagedRecordError("its file is gone", b"") from error
 
     def heads(self, number: int) -> Iterator[tuple[Place, Head]]:
-        """Yield the place and the head of every record of a segment; pass over what is damaged or cannot be read."""
+        """Yield the place and the head of every record of a segment; skip damaged and unreadable parts."""
         try:
             with self.path(number).open("rb") as file:
                 for offset, head in record.heads(file, self._magic):
@@ -75,7 +75,7 @@ class SegmentFolder:
 class Segments:
     """Adds records to a folder of segments and deletes the segments that no task needs. Belongs to the store thread.
 
-    `rolled` says that a segment was begun since the last `settle`.
+    `rolled` is whether a segment was started since the last `settle`.
     """
 
     def __init__(self, files: SegmentFolder, disk: Disk) -> None:
@@ -83,7 +83,7 @@ class Segments:
         self._disk = disk
         self._needed: defaultdict[int, set[int]] = defaultdict(set)  # the offsets of the needed records, by segment
         self._active: AppendFile | None = None
-        self._settled = 0  # how much of the active segment is to stay
+        self._settled = 0  # the length of the active segment that `undo` keeps
         self._lengths = files.lengths()
         self._unneeded = set(self._lengths)
         self._last_number = max(self._lengths, default=0)
@@ -123,7 +123,7 @@ class Segments:
         if self._active is not None:
             self._active.sync()
             self._close_active()
-        # A file that was lost may still be named by tasks: they must not find another's record in its place.
+        # Tasks may still name a lost file: they must not find another task's record in its place.
         number = max(self._last_number, *self._needed, 0) + 1
         file = AppendFile(self._disk, self.files.path(number))
         try:
@@ -141,18 +141,18 @@ class Segments:
         self._lengths[number] = length
 
     def sync(self) -> None:
-        """Make what was appended durable; `settle` or `undo` follows. Raises OSError."""
+        """Make the appended records durable; `settle` or `undo` follows. Raises OSError."""
         if self._active is not None:
             self._active.sync()
 
     def settle(self) -> None:
-        """Keep what was appended."""
+        """Keep the appended records."""
         self.rolled = False
         if self._active is not None:
             self._settled = self._active.length
 
     def undo(self) -> None:
-        """Cut off what was appended since the last `settle`; where the disk refuses, write no more to that segment."""
+        """Cut off the records appended since the last `settle`. If the disk fails, write no more to that segment."""
         if self._active is None:
             return
         try:
@@ -166,7 +166,7 @@ class Segments:
             self._set_length(self._last_number, self._active.length)
 
     def abandon(self) -> None:
-        """Leave what was appended since the last `settle` where it is: a journal may still refer to it."""
+        """Keep the records appended since the last `settle` in the file, because a journal may still refer to them."""
         if self._active is not None and self._active.length != self._settled:
             self._close_active()
 
@@ -196,14 +196,14 @@ class Segments:
         return not in_use or self._lengths[number] >= SEGMENT_BYTES // 4
 
     def freeable(self, kept: Mapping[int, int]) -> dict[int, int]:
-        """Return the bytes of each segment in which every needed record is one of those that may go.
+        """Return the bytes of each segment in which all needed records may be deleted.
 
-        `kept` is how many of its needed records may go, by segment.
+        `kept` is the number of its needed records that may be deleted, by segment.
         """
         return {number: self._lengths[number] for number, count in kept.items() if len(self._needed[number]) == count}
 
     def retire(self) -> bool:
-        """Close the active segment for good and delete what no task needs; return whether that made room."""
+        """Close the active segment and delete the unneeded ones; return whether that made room."""
         before = self.bytes_used
         self._close_active()
         self.drop_unneeded()

@@ -1,4 +1,4 @@
-"""The snapshot: every document in one file of plain TinyDB JSON, a document a line.
+"""The snapshot: all documents in one file of plain TinyDB JSON, one document a line.
 
 ::
 
@@ -7,8 +7,8 @@
     "2": {"state":"done", ... ,"crc32":"00c0ffee"}
     }}
 
-`TinyDB("queue.json")` reads it. Each line has the CRC-32 (zlib's) of all that is before its ``,"crc32"``, so that a
-damaged line costs only itself. A new snapshot is written beside the old one, in steps, and renamed over it.
+`TinyDB("queue.json")` reads it. Each line has the CRC-32 (zlib's) of everything before its ``,"crc32"``, so that damage
+loses only the damaged line. A new snapshot is written beside the old one, in steps, and renamed over it.
 """
 
 import zlib
@@ -39,7 +39,7 @@ def parse(
 ) -> Iterator[tuple[str, bytes]]:
     """Yield the id and the JSON of every document whose line is whole.
 
-    `lines` are (offset, line). `damaged` is told of each line that is not, and `lost` of what that may have cost.
+    `lines` are (offset, line). It calls `damaged` for each line that is not whole, and notes possible losses in `lost`.
     """
     started = ended = harmed = False
     end = 0
@@ -87,20 +87,20 @@ def _decode_line(text: bytes) -> tuple[str, bytes] | None:
 
 
 class SnapshotWriter:
-    """Writes `documents` as a new snapshot, some bytes a step, while they go on changing.
+    """Writes `documents` as a new snapshot, some bytes a step, while they keep changing.
 
-    A document that is changed or added meanwhile may be in it in either form: the journal that was begun before the
-    first step has those changes, and is replayed over it.
+    A document that changes meanwhile may be in it in its old or new form: the journal that was started before the
+    first step has the change, and is replayed over the snapshot.
     """
 
     def __init__(self, disk: Disk, path: Path, documents: Documents) -> None:
         self._documents = documents
-        self._ids = iter(documents.ascending_ids())  # what is damaged is told by its neighbours
+        self._ids = iter(documents.ascending_ids())  # its neighbours show which ones are damaged
         self._file = Replacement(disk, path)
         self._separator = _HEAD
 
     def step(self, limit: int) -> bool:
-        """Write and sync about `limit` bytes; True when the snapshot has taken its place. Raises OSError."""
+        """Write and sync about `limit` bytes; return True once it has replaced the old one. Raises OSError."""
         chunk = bytearray()
         while len(chunk) < limit:
             number = next(self._ids, None)
@@ -121,12 +121,12 @@ class SnapshotWriter:
         self._file.finish()
 
     def abort(self) -> None:
-        """Leave the old snapshot. Raises OSError."""
+        """Delete the new file and keep the old snapshot. Raises OSError."""
         self._file.abort()
 
 
 def write_all(disk: Disk, path: Path, documents: Documents) -> None:
-    """Write a snapshot in one go. Raises OSError."""
+    """Write a snapshot in one step. Raises OSError."""
     writer = SnapshotWriter(disk, path, documents)
     while not writer.step(1 << 20):
         pass

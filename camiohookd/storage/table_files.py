@@ -1,7 +1,7 @@
-"""The files of a table: a snapshot, and the journals of what changed since.
+"""The files of a table: a snapshot, and the journals of later changes.
 
-    append ─▶ the last journal             compact_step ─▶ a new journal, a new snapshot in steps, old journals go
-                                                           (after a compaction that failed: its journal once more)
+    append ─▶ the last journal             compact_step ─▶ a new journal, a new snapshot in steps, delete old journals
+                                                           (after a failed compaction: its journal is used again)
 
 Belongs to the store thread.
 """
@@ -30,21 +30,21 @@ log = logging.getLogger("camiohookd.queue")
 
 
 class TableFiles:
-    """The files that `stored` was read from. `must_compact` says that only a compaction leaves them in order."""
+    """The files that `stored` was read from. `must_compact` is whether only a compaction can repair or convert them."""
 
     def __init__(self, path: Path, disk: Disk, stored: StoredTable, *, must_compact: bool) -> None:
         self._path = path
         self._folder = path.parent
         self._disk = disk
         self._documents = stored.documents
-        self._unsynced: list[bytes] = []  # committed, but a failed sync would take them away again
+        self._unsynced: list[bytes] = []  # committed, but lost if the next sync fails
         self._writer: SnapshotWriter | None = None
         self._snapshot_bytes = stored.snapshot_bytes
         self._older = dict(stored.older_journals)
         self._number = stored.last_number or 1
         self.must_compact = must_compact
-        # Whether the next compaction may go without a new journal: after one that failed, the last one begins early
-        # enough. What is damaged, or of an older version, is left behind with its journal.
+        # Whether the next compaction needs no new journal: after a failed one, the last journal starts early enough.
+        # A journal that is damaged or in an older format must be replaced.
         self._may_go_on = bool(self._older) and stored.last_is_sound
         self._journal = (
             self._open_last_journal(stored.good_length)
@@ -54,7 +54,7 @@ class TableFiles:
 
     def _open_last_journal(self, good_length: int) -> AppendFile:
         for number in (*self._older, self._number):
-            # The last process may have been killed before it had synced what was read.
+            # The last process may have been killed before it synced these files.
             make_durable(self._disk, journal.path_of(self._folder, number))
         last = AppendFile(self._disk, journal.path_of(self._folder, self._number))
         if last.length > good_length:
@@ -67,7 +67,7 @@ class TableFiles:
         self._journal.close()
 
     def append(self, lines: list[bytes], *, sync: bool) -> None:
-        """Add lines to the journal, durably unless `sync` is false and few are not yet. Raises OSError."""
+        """Add lines to the journal. Sync, unless `sync` is false and few bytes are unsynced. Raises OSError."""
         sync = sync or len(self._unsynced) + len(lines) > MAX_UNSYNCED
         self.repair()
         if lines:
@@ -77,13 +77,13 @@ class TableFiles:
         self._unsynced = [] if sync else self._unsynced + lines
 
     def repair(self) -> None:
-        """See that nothing of an `append` that failed is ever read. Raises OSError while the disk still refuses."""
+        """Make sure that no part of a failed `append` is ever read. Raises OSError while the disk still fails."""
         if self._journal.repair() and self._unsynced:
             self._journal.append(b"".join(self._unsynced))
 
     @property
     def bytes_used(self) -> int:
-        """What snapshot and journals take on the disk."""
+        """The bytes of snapshot and journals on the disk."""
         return self._snapshot_bytes + sum(self._older.values()) + self._journal.length
 
     # Compaction
@@ -94,14 +94,14 @@ class TableFiles:
         return self._writer is not None
 
     def wants_compaction(self) -> bool:
-        """Return whether the journal is long, or something is to be left behind."""
+        """Return whether the journal is long, or a file must be repaired or converted."""
         long = self._journal.length > max(MIN_JOURNAL_BYTES, GROWTH * self._snapshot_bytes)
         return long or self.must_compact or bool(self._older)
 
     def compact_step(self, notes: Callable[[], Document], limit: int) -> bool:
-        """Write about `limit` bytes of the next snapshot; True when it is complete. After an OSError it begins anew.
+        """Write about `limit` bytes of the next snapshot; True once it is complete. After an OSError, start again.
 
-        `notes` gives the facts that a new journal begins with. However many compactions fail in a row, they add one
+        `notes` returns the facts for the start of a new journal. Any number of failed compactions in a row add one
         journal.
         """
         if self._writer is None:
@@ -113,7 +113,7 @@ class TableFiles:
         except OSError:
             self.abort_compaction()
             raise
-        finally:  # it may have taken its place and failed after that
+        finally:  # the snapshot may be in place already, if a later step failed
             self._snapshot_bytes = self._path.stat().st_size if self._path.exists() else 0
         self._writer = None
         self.must_compact = False
@@ -137,8 +137,8 @@ class TableFiles:
         self._may_go_on = True
 
     def _drop_old_journals(self) -> None:
-        # Oldest first, each gone for good before the next: what a crash leaves is then without a gap, and may be
-        # replayed over the new snapshot without changing it.
+        # Delete the oldest first, each durably before the next. A crash then leaves journals without a gap, and
+        # replaying them over the new snapshot does not change it.
         for number in sorted(self._older):
             self._disk.unlink(journal.path_of(self._folder, number))
             self._older[number] = 0
@@ -147,7 +147,7 @@ class TableFiles:
         self._may_go_on = False
 
     def abort_compaction(self) -> None:
-        """Forget the snapshot that is being written. Raises OSError."""
+        """Give up the snapshot that is being written. Raises OSError."""
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.abort()

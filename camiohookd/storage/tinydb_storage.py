@@ -1,7 +1,7 @@
-"""TinyDB on a snapshot and a journal, so that a change costs only itself and survives a power cut.
+"""A TinyDB storage with a snapshot and a journal: it writes only changes, and they survive a power cut.
 
-    JournaledTable: what changed? ─▶ apply ─▶ documents (in memory) and lines for the journal
-                                     commit ─▶ one write and fdatasync of all lines, or all changes are undone
+    JournaledTable: changes ─▶ apply ─▶ documents (in memory) and lines for the journal
+                               commit ─▶ one write and fdatasync of all lines, or all changes are undone
 
 Belongs to the store thread.
 """
@@ -36,9 +36,9 @@ STEP_BYTES = 256 * 1024
 class JournaledStorage(Storage):
     """A TinyDB storage of one table.
 
-    `documents` is the live state and is only changed by `apply`; `notes` are facts about the whole, kept in the
-    journal. `observer` is told of every change that follows, undone ones included. `keep_reply` stores the replies that
-    version 0.1.0 kept in the documents. `lost_ids` says whose documents may have been in what opening set aside.
+    `documents` is the live state, which only `apply` changes; `notes` are facts about the whole queue, in the journal.
+    It calls `observer` for every later change, undone ones included. `keep_reply` stores the replies that version 0.1.0
+    kept in the documents. `lost_ids` are the ids whose documents may be in what opening set aside.
     """
 
     def __init__(
@@ -68,14 +68,14 @@ class JournaledStorage(Storage):
         return {TinyDB.default_table_name: self.documents}
 
     def write(self, data: dict[str, dict[str, Any]]) -> None:
-        """Replace everything, as TinyDB does when tables are dropped; costs as much as all the documents."""
+        """Replace everything, as TinyDB does when tables are dropped. This writes all documents."""
         wanted = data.get(TinyDB.default_table_name, {})
         changes: list[Change] = [(key, doc, None) for key, doc in self.documents.items() if key not in wanted]
         changes += [(key, self.documents.get(key), dict(doc)) for key, doc in wanted.items()]
         self.apply(changes)
 
     def close(self) -> None:
-        """Leave everything in the snapshot and one empty journal. Raises OSError."""
+        """Write everything to the snapshot, leave one empty journal, and close. Raises OSError."""
         self.compact()
         self.files.close()
 
@@ -88,17 +88,17 @@ class JournaledStorage(Storage):
 
     @property
     def last_id(self) -> int:
-        """The greatest id that was given out, as far as is known."""
+        """The greatest id known to have been assigned."""
         return self._next_id - 1
 
     def reserve_ids(self, below: int) -> None:
-        """Never give out an id smaller than `below` from now on."""
+        """Assign only ids from `below` on from now on."""
         self._next_id = max(self._next_id, below)
 
     def apply(self, changes: list[Change]) -> None:
-        """Make changes in memory; outside of a `batch` they are committed at once, or undone and OSError raised."""
+        """Make changes in memory. Outside of a `batch`, commit them at once, or undo them and raise OSError."""
         changes = [(key, before, after) for key, before, after in changes if before != after]
-        # All are encoded before the first is made: what is not JSON changes nothing.
+        # Encode all before making the first: a value that is not JSON then changes nothing.
         lines = [journal.encode(journal.difference(*change)) for change in changes]
         for line, change in zip(lines, changes, strict=True):
             self._pending.append((line, change))
@@ -108,7 +108,7 @@ class JournaledStorage(Storage):
             self.commit()
 
     def note(self, facts: Document) -> None:
-        """Change facts about the whole; part of the next commit."""
+        """Change facts about the whole queue, as part of the next commit."""
         self.notes |= facts
         self._pending.append((journal.encode(Note(facts)), None))
 
@@ -121,7 +121,7 @@ class JournaledStorage(Storage):
 
     @contextmanager
     def batch(self) -> Iterator[None]:
-        """Have the changes made inside wait for `commit`."""
+        """Keep the changes made in the block waiting for `commit`."""
         self._batch = True
         try:
             yield
@@ -129,16 +129,16 @@ class JournaledStorage(Storage):
             self._batch = False
 
     def mark(self) -> int:
-        """Return a place to `undo` back to, as far as it is not committed by then."""
+        """Return a mark for `undo`. It cannot undo changes that are committed by then."""
         return self._committed + len(self._pending)
 
     @property
     def has_changes(self) -> bool:
-        """Whether there is anything to commit."""
+        """Return whether there is anything to commit."""
         return bool(self._pending)
 
     def undo(self, mark: int = 0) -> None:
-        """Take back the changes since `mark`."""
+        """Undo the changes since `mark`."""
         first = max(0, mark - self._committed)
         for _, change in reversed(self._pending[first:]):
             if change is not None:
@@ -147,9 +147,9 @@ class JournaledStorage(Storage):
         del self._pending[first:]
 
     def commit(self, sync: bool = True) -> None:
-        """Write all waiting changes, durably unless `sync` is false and few are not yet.
+        """Write all waiting changes. Sync, unless `sync` is false and few bytes are unsynced.
 
-        Raises OSError, and then has undone them.
+        Raises OSError after undoing them.
         """
         try:
             self.files.append([line for line, _ in self._pending], sync=sync)
@@ -160,11 +160,11 @@ class JournaledStorage(Storage):
         self._pending.clear()
 
     def compact_step(self, limit: int = STEP_BYTES) -> bool:
-        """Write about `limit` bytes of the next snapshot; True when it is complete. After an OSError it begins anew."""
+        """Write about `limit` bytes of the next snapshot; True once it is complete. Start again after an OSError."""
         return self.files.compact_step(lambda: self.notes | {"next_id": self._next_id}, limit)
 
     def compact(self) -> None:
-        """Make a whole compaction at once. Raises OSError."""
+        """Do a whole compaction at once. Raises OSError."""
         self.files.abort_compaction()
         while not self.compact_step():
             pass

@@ -90,7 +90,7 @@ class DeliveryLoop:
             return DeliveryOutcome(OutcomeKind.TRANSIENT, None, reason, tried=False)
 
     def _post(self, target: Target, task: Task) -> DeliveryOutcome:
-        """On a thread of the pool. Raises DamagedRecordError."""
+        """Deliver a reply, on a thread of the pool. Raises DamagedRecordError."""
         try:
             reply = self._store.read_reply(task)
         except OSError as error:

@@ -159,7 +159,7 @@ class EventLabeler:
         rejected = tuple(each for part in parts for each in part.rejected)
         whole = [part.event for part in parts if part.event is not None]
         event = tuple(dict.fromkeys(name for names in whole for name in names)) if whole else None
-        # Counted here, not when each is found: an event may be started again.
+        # Count here, not when each is found, because an event may be started again.
         self._metrics.pictures_rejected.inc(len(rejected))
         return EventLabels(
             rule,

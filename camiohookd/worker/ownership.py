@@ -1,7 +1,7 @@
-"""Check that every task in hand or in the air belongs to a running loop, and give back those that do not.
+"""Check that every task in hand or in flight belongs to a running loop, and give back those that do not.
 
-Such a task would wait for ever: it is neither claimed again nor expired. No path is known that leads there. The check
-costs nothing, and a missed event can be a burglary. Belongs to the event loop.
+Such a task would wait for ever: it is neither claimed again nor expired. No cause is known, but the check is cheap,
+and a missed event can be a burglary. Belongs to the event loop.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ log = logging.getLogger("camiohookd.worker")
 
 
 class OwnershipCheck:
-    """Compares what the queue has given out with what the `labels` and `deliveries` loops hold."""
+    """Compares the queue's tasks in hand with those that the `labels` and `deliveries` loops hold."""
 
     def __init__(
         self, store: StoreThread, labels: Loops[Task], deliveries: Loops[DueDelivery], metrics: Metrics

@@ -28,7 +28,7 @@ MOST_STORM_BEFORE = 2 * IN_HAND
 """Events of the storm that may be labelled before another camera's: those in hand when it comes, twice, because a line
 of the log may be written a little later than the commit that it tells of."""
 MOST_SLOW_BEFORE = CONCURRENCY
-"""Deliveries to the slow host that may end before another host's begins and ends: those in the air when it comes."""
+"""Deliveries to the slow host that may end before another host's begins and ends: those in flight when it comes."""
 MEMORY_MARGIN = 1.15
 """Between minute 3 and minute 10."""
 

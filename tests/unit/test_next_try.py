@@ -141,7 +141,7 @@ def test_a_host_pauses_longer_with_each_failure_and_less_if_it_answers() -> None
     health.failed(1, 0.0, answered=False)
     assert (health.is_down, health.paused_until) == (True, 100.0)
     health.failed(2, 50.0, answered=False)
-    assert health.paused_until == 100.0, "it was in the air when the first failed"
+    assert health.paused_until == 100.0, "it was in flight when the first failed"
     health.failed(3, 100.0, answered=False)
     assert health.paused_until == 300.0
     health.failed(4, 300.0, answered=True)
