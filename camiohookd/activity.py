@@ -180,7 +180,7 @@ class Activity:
             except Exception:
                 if not failed:
                     self._subscribers[subscriber] = True
-                    log.exception("unexpected error in what watches the events; later ones are not logged")
+                    log.exception("unexpected error in a subscriber of events; later ones are not logged")
 
     def publish_soon(self, occurrence: Occurrence) -> None:
         """Publish from any thread."""

@@ -122,7 +122,7 @@ class DeliverySchedule:
         return len(self._taken)
 
     def undo(self, now: float, mark: int = 0) -> None:
-        """Put back the deliveries taken since `mark`, or the last `settle`, because their takers did not receive them."""
+        """Put back the deliveries taken since `mark`, or the last `settle`, which their takers did not receive."""
         for task_id in self._taken[mark:]:
             self.landed(task_id, now, success=None)
         del self._taken[mark:]

@@ -121,11 +121,11 @@ class QueueStore:
             if self.compaction.may_end_with_one(min_free_bytes):
                 self._db.close()
             else:
-                log.warning("the disk has no room to compact the journal at the end: a later run does it")
+                log.warning("no room on the disk to compact the journal at the stop; a later run compacts it")
                 self.storage.files.close()
             self.records.retire()
         except OSError as error:
-            log.warning("the queue could not be tidied up at the end, the next start does it: %s", error)
+            log.warning("cannot close the queue cleanly; the next start recovers it: %s", error)
         finally:
             self._folder.close()
 
@@ -206,7 +206,7 @@ class QueueStore:
         try:
             self.records.drop_unneeded()
         except OSError as error:
-            log.warning("a segment that is no longer needed could not be deleted yet: %s", error)
+            log.warning("cannot delete a segment that is no longer needed, next try with the next commit: %s", error)
         then, self._then = self._then, []
         for action in then:
             action()

@@ -173,7 +173,7 @@ class StoreThread:
         try:
             return self._housekeeper.step()
         except Exception:
-            log.exception("keeping house failed")
+            log.exception("unexpected error in the housekeeping of the queue")
             return False
 
 

@@ -58,7 +58,7 @@ class TableFiles:
             make_durable(self._disk, journal.path_of(self._folder, number))
         last = AppendFile(self._disk, journal.path_of(self._folder, self._number))
         if last.length > good_length:
-            log.warning("cut a torn tail of %d bytes off %s: power or process went away while it was written",
+            log.warning("cut a torn tail of %d bytes off %s: the power or the process failed during a write",
                         last.length - good_length, last.path)  # fmt: skip
             last.cut(good_length)
         return last

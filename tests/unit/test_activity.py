@@ -36,7 +36,7 @@ def test_logs_a_failing_subscriber_once_and_notifies_the_others(caplog: pytest.L
         activity.publish(DONE)
     assert told == [DONE, DONE]
     assert [record.message for record in caplog.records] == [
-        "unexpected error in what watches the events; later ones are not logged"
+        "unexpected error in a subscriber of events; later ones are not logged"
     ]
 
 
