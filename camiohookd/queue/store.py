@@ -121,7 +121,7 @@ class QueueStore:
             if self.compaction.may_end_with_one(min_free_bytes):
                 self._db.close()
             else:
-                log.warning("no room on the disk to compact the journal at the stop; a later run compacts it")
+                log.warning("the disk has no room to compact the journal at the stop; a later run compacts it")
                 self.storage.files.close()
             self.records.retire()
         except OSError as error:
