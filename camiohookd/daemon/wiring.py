@@ -150,7 +150,7 @@ def connect(
     allow_list = AllowList(config.callback.allow_hosts)
     worker = _make_worker(config, event_labeler, allow_list, threads, metrics, activity, store)
     readiness = _readiness(worker, store, allow_list)
-    history = make_history(config, store, labeler, metrics, limits, event_labeler.budget)
+    history = make_history(config, store, labeler, metrics, _picture_limits(config), event_labeler.budget)
     recent = Recent()
     activity.subscribe(recent.notice)
     reporter = Reporter(setup, labeler, metrics, lambda: store.snapshot, lambda: failing(readiness), recent, errors)

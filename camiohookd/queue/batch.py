@@ -1,7 +1,7 @@
-"""Run operations on the queue together: they share one commit, and each is told what became of it.
+"""Run operations on the queue together: they share one commit, and each gets its own outcome.
 
     run_together ─▶ each operation, all of it or nothing ─▶ one commit
-                                                              └─ those that found no room: make some, and run once more
+                                                              └─ those that found no room: make room, run them again
 
 Belongs to the store thread.
 """
@@ -14,7 +14,7 @@ from camiohookd.queue.task_queue import TaskQueue
 
 
 class Attempt:
-    """An operation, and its outcome: its `result`, or the `error` that says why nothing of it has happened."""
+    """An operation and its outcome: its `result`, or the `error` because of which it changed nothing."""
 
     def __init__(self, operation: Callable[[TaskQueue], Any]) -> None:
         self.operation = operation
@@ -45,10 +45,10 @@ def _run_batch(queue: TaskQueue, attempts: Sequence[Attempt], on_change: Callabl
 
 
 def _retry_with_room(queue: TaskQueue, short: Sequence[Attempt], on_change: Callable[[], None]) -> None:
-    """Make room for the operations that found none, and run those that it is enough for once more.
+    """Make room for the operations that found none, and run those again for which it suffices.
 
-    Not within the batch that refused them: what makes room is committed, and a commit within a batch would settle what
-    others did in it.
+    This runs outside the batch that refused them: making room commits, and would also commit the changes of other
+    operations in the batch.
     """
     need, again = 0, []
     for each in short:
@@ -67,7 +67,7 @@ def _retry_with_room(queue: TaskQueue, short: Sequence[Attempt], on_change: Call
 
 
 def _perform(queue: TaskQueue, attempt: Attempt) -> None:
-    """Run one operation; a disk that refuses ends the whole batch, any other error only this operation."""
+    """Run one operation. A disk error ends the whole batch, any other error only this operation."""
     try:
         with queue.all_or_nothing():
             attempt.result = attempt.operation(queue)
