@@ -1,4 +1,6 @@
-"""The daemon's life: load the labeler and open the queue, listen, work, drain, stop. `wiring` makes the parts."""
+"""The daemon's life: load the labeler and open the queue, listen, work, drain, stop. `opening` and `wiring` make
+the parts.
+"""
 
 import asyncio
 import gc
@@ -10,7 +12,7 @@ from importlib.metadata import version
 from camiohookd.activity import Activity
 from camiohookd.config import paths
 from camiohookd.config.load import Config
-from camiohookd.daemon import wiring
+from camiohookd.daemon import opening, wiring
 from camiohookd.daemon.heartbeat import Heartbeat, Rate
 from camiohookd.daemon.reload import REFUSED, Reloader
 from camiohookd.daemon.restart_backoff import RestartBackoff
@@ -65,10 +67,10 @@ class Daemon:
         """Load, serve and stop; return the exit status."""
         config, stop = self._setup.config, self._signals.stop
         allow_files(config.hook.max_connections)
-        labeler, threads = wiring.load_labeler(config, self._metrics)
+        labeler, threads = opening.load_labeler(config, self._metrics)
         if stop.came:
             return self._stopped_early()
-        queue = wiring.open_queue(config, self._metrics, self._activity)
+        queue = opening.open_queue(config, self._metrics, self._activity)
         # Every full garbage collection would walk a long queue and stop all threads: half a second at 100,000 tasks.
         gc.collect()
         gc.freeze()

@@ -1,20 +1,16 @@
 """Make the parts of the service from the settings, and connect them.
 
-    Config ─▶ `load_labeler`, `open_queue`   what takes long, before the event loop runs
-           ─▶ `connect`                      worker and listeners, on the event loop
-
 The configuration ends here: the parts get plain values. `lifecycle` says when each part starts and stops.
 """
 
 import os
 import socket
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 
-from camiohookd.activity import Activity, EventFailed
+from camiohookd.activity import Activity
 from camiohookd.config import paths
 from camiohookd.config.load import Config
 from camiohookd.daemon.admin_site import AdminSite, access_of
@@ -30,14 +26,9 @@ from camiohookd.delivery import AllowList, Sender, trusted_certificates
 from camiohookd.errors import CamiohookdError
 from camiohookd.history.history import History
 from camiohookd.labelers import Labeler
-from camiohookd.labelers.open import open_labeler
 from camiohookd.metrics import Metrics
-from camiohookd.next_try import Backoff
 from camiohookd.pictures.decode import PictureLimits
-from camiohookd.queue.capacity import Bounds
 from camiohookd.queue.store_thread import StoreThread
-from camiohookd.queue.task import Cause, Task
-from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.system import logs
 from camiohookd.system.permissions import reason
 from camiohookd.system.recent_errors import RecentErrors
@@ -95,40 +86,6 @@ class Service:
         await self.admin.close()
 
 
-def load_labeler(config: Config, metrics: Metrics) -> tuple[Labeler, int]:
-    """Load and warm up the labeler; return it and how many threads should call it. Raises SetupError."""
-    state = paths.state_dir(os.environ)
-    labeler, threads = open_labeler(config.labeler, state, lambda degraded: metrics.degraded.set(degraded))
-    return labeler, threads
-
-
-def open_queue(config: Config, metrics: Metrics, activity: Activity) -> TaskQueue:
-    """Open the queue in the state folder. Raises StateFolderError, StateFolderBusy, StoreUnavailable."""
-    queue, callback = config.queue, config.callback
-
-    def on_failed(task: Task, cause: Cause, reason: str) -> None:
-        metrics.tasks_failed.labels(cause.value).inc()
-        activity.publish_soon(EventFailed(task.id, task.camera, time.time(), cause.value, reason))
-
-    return TaskQueue(
-        paths.state_dir(os.environ),
-        backoff=Backoff(callback.retry_min, callback.retry_max),
-        bounds=Bounds(
-            max_tasks=queue.max_tasks,
-            max_bytes=queue.max_bytes or None,
-            min_free_bytes=queue.min_free_bytes,
-            max_age=queue.max_age,
-            done_keep=queue.done_keep,
-            failed_keep=queue.failed_keep,
-            max_done=queue.max_done,
-            max_failed=queue.max_failed,
-        ),
-        newest_first=queue.order == "newest",
-        fair=queue.fair,
-        on_failed=on_failed,
-    )
-
-
 def connect(
     setup: Setup,
     labeler: Labeler,
@@ -146,7 +103,8 @@ def connect(
     activity.attach()
     hook_sockets, admin_sockets, control_socket = _open_sockets(config)
     metrics.watch_queue(lambda: store.snapshot)
-    event_labeler = EventLabeler(labeler, _picture_limits(config), config.rule, metrics)
+    limits = _picture_limits(config)
+    event_labeler = EventLabeler(labeler, limits, config.rule, metrics)
     allow_list = AllowList(config.callback.allow_hosts)
     worker = _make_worker(config, event_labeler, allow_list, threads, metrics, activity, store)
     readiness = _readiness(worker, store, allow_list)
