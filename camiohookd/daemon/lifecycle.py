@@ -96,6 +96,7 @@ class Daemon:
     async def _serve(self, labeler: Labeler, threads: int, queue: TaskQueue) -> bool:
         """Serve from the open queue to the closed one; return False when threads are still running."""
         stop = self._signals.stop.event()
+        self._activity.attach()
         store = StoreThread(queue)
         try:
             service = wiring.connect(self._setup, labeler, threads, self._metrics, self._activity, store, self._errors)

@@ -100,7 +100,6 @@ def connect(
     To be called on the event loop. Raises CamiohookdError where an address cannot be listened on.
     """
     config = setup.config
-    activity.attach()
     hook_sockets, admin_sockets, control_socket = _open_sockets(config)
     metrics.watch_queue(lambda: store.snapshot)
     limits = _picture_limits(config)
@@ -108,19 +107,17 @@ def connect(
     allow_list = AllowList(config.callback.allow_hosts)
     worker = _make_worker(config, event_labeler, allow_list, threads, metrics, activity, store)
     readiness = _readiness(worker, store, allow_list)
-    history = make_history(config, store, labeler, metrics, _picture_limits(config), event_labeler.budget)
-    recent = Recent()
-    activity.subscribe(recent.notice)
-    reporter = Reporter(setup, labeler, metrics, lambda: store.snapshot, lambda: failing(readiness), recent, errors)
+    history = make_history(config, store, labeler, metrics, limits, event_labeler.budget)
+    reporter = _make_reporter(setup, labeler, metrics, activity, store, readiness, errors)
     hook = HookSite(setup, store, allow_list, metrics, activity, hook_sockets)
     tests = TestEvents(setup, hook_sockets[0].getsockname()[1], allow_list)
     owner = OwnerCommands(store, activity, reporter, hook.nonces, allow_list)
-    ask_queue = partial(perform, store, activity)
+    sources = Sources(reporter.report, partial(perform, store, activity), tests.send)
     return Service(
         store=store,
         worker=worker,
         hook=hook,
-        admin=_admin_site(setup, metrics, readiness, admin_sockets, Sources(reporter.report, ask_queue, tests.send)),
+        admin=_admin_site(setup, metrics, readiness, admin_sockets, sources),
         test_events=tests,
         control=listen(control.control_application(owner.answer), [control_socket]),
         event_labeler=event_labeler,
@@ -130,6 +127,20 @@ def connect(
         readiness=readiness,
         addresses=(_address(hook_sockets), _address(admin_sockets)),
     )
+
+
+def _make_reporter(
+    setup: Setup,
+    labeler: Labeler,
+    metrics: Metrics,
+    activity: Activity,
+    store: StoreThread,
+    readiness: Mapping[str, Check],
+    errors: RecentErrors,
+) -> Reporter:
+    recent = Recent()
+    activity.subscribe(recent.notice)
+    return Reporter(setup, labeler, metrics, lambda: store.snapshot, lambda: failing(readiness), recent, errors)
 
 
 def _admin_site(

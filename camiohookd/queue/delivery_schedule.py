@@ -7,7 +7,7 @@
 
 import sys
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import count
 
 from camiohookd.queue.agenda import Agenda
@@ -33,26 +33,16 @@ class DeliverySchedule:
         self._flight_numbers = count(1)
         self._taken: list[int] = []  # since the last `settle`
         self._turns: OrderedDict[HostDeliveries, None] = OrderedDict()
-        self._served: HostDeliveries | None = (
-            None  # had the last turn; joins the turns again when the next one is taken
-        )
+        self._served: HostDeliveries | None = None  # had the last turn; joins the turns when the next one is taken
         self._agenda = Agenda()
 
     def __len__(self) -> int:
         return len(self._plans)
 
     @property
-    def in_air(self) -> int:
-        """How many deliveries are being tried."""
-        return len(self._in_air)
-
-    def is_in_air(self, task_id: int) -> bool:
-        """Return whether a delivery is being tried."""
-        return task_id in self._in_air
-
-    def in_air_ids(self) -> list[int]:
-        """Return the deliveries that are being tried."""
-        return list(self._in_air)
+    def in_air(self) -> Collection[int]:
+        """The deliveries that are being tried."""
+        return self._in_air.keys()
 
     def flight(self, task_id: int) -> int:
         """Return the unique number of the try in flight; 0 if there is none."""

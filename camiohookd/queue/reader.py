@@ -47,7 +47,7 @@ class TaskReader:
 
     def in_air(self) -> list[int]:
         """Return the tasks whose reply is being posted."""
-        return self._store.schedule.in_air_ids()
+        return list(self._store.schedule.in_air)
 
     def is_suspect_in_hand(self) -> bool:
         """Return whether a suspect is being labelled: nothing else may be until it is done."""
@@ -55,7 +55,7 @@ class TaskReader:
 
     def is_worked_on(self, task_id: int) -> bool:
         """Return whether a task is being labelled or delivered."""
-        return task_id in self._store.index.in_hand or self._store.schedule.is_in_air(task_id)
+        return task_id in self._store.index.in_hand or task_id in self._store.schedule.in_air
 
     def oldest_waiting(self) -> tuple[float, int] | None:
         """Return the seconds that the oldest waiting task has waited, and its id."""

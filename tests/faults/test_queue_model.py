@@ -412,7 +412,7 @@ class QueueModel(RuleBasedStateMachine):
         for state in State:
             assert self.queue.store.index.counts[state] == len(self.having(state))
         assert list(self.queue.store.index.waiting.after(0)) == self.waiting()
-        assert self.queue.store.schedule.in_air == len(self.in_air)
+        assert len(self.queue.store.schedule.in_air) == len(self.in_air)
 
     @invariant()
     def the_counted_bytes_are_correct(self) -> None:
