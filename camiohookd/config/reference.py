@@ -11,10 +11,11 @@ from typing import Any, NamedTuple, get_args
 
 import msgspec
 
+from camiohookd.config.expected import expected
 from camiohookd.config.load import SECTIONS
 from camiohookd.config.rule import Rule, Zone
 from camiohookd.config.tables import table_kind, variable
-from camiohookd.config.values import ByteSize, Duration, expected
+from camiohookd.config.values import ByteSize, Duration
 
 _WIDTH = 100
 _BEGIN = "<!-- settings:begin -->\n"

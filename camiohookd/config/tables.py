@@ -14,8 +14,9 @@ from typing import Any, get_args, get_origin
 import msgspec
 import msgspec.inspect
 
+from camiohookd.config.expected import expected
 from camiohookd.config.toml_file import TomlFile
-from camiohookd.config.values import ApiKey, decode, expected
+from camiohookd.config.values import ApiKey, decode
 from camiohookd.errors import ConfigError
 
 PREFIX = "CAMIOHOOKD_"

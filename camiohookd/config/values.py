@@ -1,15 +1,12 @@
 """The kinds of value a setting can have, each written the way a person would and checked when it is read.
 
 A TOML value or an environment variable's text → `Duration` (seconds), `ByteSize`, `Address`, `PublicUrl`,
-`AllowedHost`, `ApiKey`, `HostName`, `Network`: each a plain float, int or str to the rest of the program. `expected`
-says in words what a kind takes, for errors and for the table of settings alike.
+`AllowedHost`, `ApiKey`, `HostName`, `Network`: each a plain float, int or str to the rest of the program.
 """
 
 import re
 from ipaddress import ip_network
 from typing import Any, ClassVar, Self
-
-import msgspec.inspect
 
 from camiohookd.errors import MalformedUrl
 from camiohookd.net.addresses import why_host_not_public
@@ -175,48 +172,6 @@ class Network(str):
 def decode(kind: type[Any], value: object) -> Any:
     """msgspec's ``dec_hook``: a value as it was read, as the kind that its setting has; ValueError if it is none."""
     return kind(value)
-
-
-def expected(kind: Any) -> str:
-    """In words, what a setting of the type `kind` takes."""
-    return _expected(msgspec.inspect.type_info(kind))
-
-
-def _expected(info: msgspec.inspect.Type) -> str:
-    match info:
-        case msgspec.inspect.Metadata(type=inner):
-            return _expected(inner)
-        case msgspec.inspect.CustomType(cls=kind):
-            assert issubclass(
-                kind, Duration | ByteSize | Address | PublicUrl | AllowedHost | ApiKey | HostName | Network
-            )
-            return kind.expected
-        case msgspec.inspect.LiteralType(values=values):
-            *most, last = [f'"{value}"' for value in values]
-            return f"{', '.join(most)} or {last}" if most else last
-        case msgspec.inspect.VarTupleType(item_type=item, min_length=least):
-            count = {None: "any length", 0: "any length", 1: "one or more"}.get(least, f"{least} or more")
-            return f"a list of {count}, each {_expected(item)}"
-        case msgspec.inspect.TupleType(item_types=[first, *rest]):
-            return f"a list of {1 + len(rest)}, each {_expected(first)}"
-        case msgspec.inspect.DictType(key_type=key, value_type=value):
-            return f"a table {{ {_expected(key)} = {_expected(value)} }}"
-        case msgspec.inspect.UnionType(types=[inner, msgspec.inspect.NoneType()]):
-            return _expected(inner)
-        case msgspec.inspect.UnionType(types=kinds):
-            return " or ".join(_expected(each) for each in reversed(kinds))
-        case msgspec.inspect.BoolType():
-            return "true or false"
-        case msgspec.inspect.IntType(ge=least, le=None):
-            return f"a whole number, {least} or more"
-        case msgspec.inspect.IntType(ge=least, le=most):
-            return f"a whole number from {least} to {most}"
-        case msgspec.inspect.FloatType(ge=least, le=most):
-            return f"a number from {least} to {most}"
-        case msgspec.inspect.StrType(min_length=least, max_length=most):
-            long = f" of at most {most} letters" if most else ""
-            return f"text{long} that is not empty" if least else f"text{long}"
-    raise TypeError(f"no words for {info}")
 
 
 def _text(value: object) -> str:
