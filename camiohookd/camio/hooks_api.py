@@ -22,6 +22,7 @@ import requests
 from camiohookd.errors import CamioRefused, CamioRequestError, CamioUnreachable, MalformedUrl
 from camiohookd.net.addresses import is_loopback
 from camiohookd.net.urls import split_url
+from camiohookd.units import size
 
 COLLECTION = "/api/users/me/hooks"
 TIMEOUT = (10.0, 30.0)
@@ -202,7 +203,7 @@ def _text(response: requests.Response) -> str:
     for chunk in response.iter_content(65536):
         body += chunk
         if len(body) > MAX_ANSWER:
-            raise CamioUnreachable(f"Camio's API answered with more than {MAX_ANSWER} bytes; the answer is not shown")
+            raise CamioUnreachable(f"Camio's API answered with more than {size(MAX_ANSWER)}; the answer is not shown")
     return body.decode("utf-8", "replace")
 
 

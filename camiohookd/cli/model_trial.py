@@ -7,6 +7,7 @@ from typing import Any
 from camiohookd.errors import CamiohookdError, LabelingError
 from camiohookd.system.logs import escape
 from camiohookd.system.permissions import reason
+from camiohookd.units import plural
 
 _VARIANT = "{:<8}  {:<8}  {}"
 _SHOWN = 5
@@ -26,9 +27,8 @@ def describe(tables: Mapping[str, Any]) -> str:
     """Return in words how the model of these ``model.toml`` tables is used."""
     into, named = tables["input"], [label for label in tables["labels"] if label]
     few = ", ".join(named[:3]) + (", ..." if len(named) > 3 else "")
-    labels = "1 label" if len(named) == 1 else f"{len(named)} labels"
     return (
-        f"decoder {tables['decoder']}, {labels}: {escape(few)}\n"
+        f"decoder {tables['decoder']}, {plural(len(named), 'label')}: {escape(few)}\n"
         f"pictures as {into['width']} x {into['height']}, {into['resize']}, {into['layout']}\n"
     )
 

@@ -15,6 +15,7 @@ import click
 from camiohookd.config import paths
 from camiohookd.errors import CamiohookdError, QueueError
 from camiohookd.system.logs import escape
+from camiohookd.units import plural
 
 if TYPE_CHECKING:
     from camiohookd.cli.queue_client import QueueClient
@@ -215,7 +216,7 @@ def _retry_failed(client: "QueueClient") -> int:
         count, skipped, after = count + part.count, skipped + len(part.skipped), part.next
         if after is None:
             break
-    retried = "1 task is" if count == 1 else f"{count} tasks are"
+    retried = plural(count, "task is", "tasks are")
     click.echo(f"{retried} retried" + (f", {skipped} could not be" if skipped else ""))
     return 1 if skipped else 0
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from camiohookd.status import QueueStatus, Spread, StatusReport
 from camiohookd.system.logs import escape
-from camiohookd.system.units import duration, size
+from camiohookd.units import duration, plural, size
 
 WIDTH = 80
 _INDENT = 12
@@ -77,7 +77,7 @@ def _cameras(report: StatusReport) -> Iterator[str]:
         camera = escape(event.camera) or "(no name)"
         yield f"  {_moment(event.time)}  {camera[:20]:<20}  {escape(event.labels)}"
     if len(report.cameras) > _SHOWN_CAMERAS:
-        yield f"  and {len(report.cameras) - _SHOWN_CAMERAS} more cameras: see --json"
+        yield f"  and {plural(len(report.cameras) - _SHOWN_CAMERAS, 'more camera')}: see --json"
 
 
 def _errors(report: StatusReport) -> Iterator[str]:

@@ -26,6 +26,7 @@ from camiohookd.system import systemd
 from camiohookd.system.process import give_freed_memory_back, keep_freed_memory
 from camiohookd.system.recent_errors import watch_log
 from camiohookd.system.signals import Signals
+from camiohookd.units import plural
 from camiohookd.web.server.connections import allow_files
 
 DRAIN_SECONDS = 3.0
@@ -155,12 +156,12 @@ def _warn_root() -> None:
 def _log_what_there_is(config: Config, labeler: Labeler, threads: int, queue: TaskQueue) -> None:
     counts = queue.tasks.counts
     log.info(
-        "queue: %d pending, %d labelled, %d failed; %s, %d threads",
+        "queue: %d pending, %d labelled, %d failed; %s, %s",
         counts[State.PENDING],
         counts[State.LABELLED],
         counts[State.FAILED],
         f"model {config.labeler.model} on {labeler.device}" if config.labeler.kind == "onnx" else labeler.device,
-        threads,
+        plural(threads, "thread"),
     )
 
 

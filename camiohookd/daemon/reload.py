@@ -13,6 +13,7 @@ from camiohookd.config.load import SECTIONS, Config
 from camiohookd.daemon.setup import Setup, warn, warn_of_expiry
 from camiohookd.errors import CamiohookdError
 from camiohookd.system import systemd
+from camiohookd.units import plural
 
 AT_ONCE = {
     "hook.api_key",
@@ -103,8 +104,8 @@ class Reloader:
         if waiting := needs_restart(self._started.config, setup.config):
             log.warning("%s changed; to apply: systemctl restart camiohookd", ", ".join(waiting))
         log.info(
-            "reloaded: %d rules, keys %s, %s",
-            len(setup.config.rule),
+            "reloaded: %s, keys %s, %s",
+            plural(len(setup.config.rule), "rule"),
             ", ".join(setup.keys),
             f"certificate until {setup.certificate.expires.date()}" if setup.certificate else "plain http",
         )

@@ -17,6 +17,7 @@ from camiohookd.queue.views import QueueSnapshot
 from camiohookd.status import CameraEvent, QueueStatus, RecentError, StatusReport, Verdict
 from camiohookd.system.clock import iso
 from camiohookd.system.recent_errors import RecentErrors
+from camiohookd.units import plural
 
 CERTIFICATE_ENDS = timedelta(days=14)
 
@@ -93,7 +94,7 @@ class Reporter:
             yield REFUSED
         certificate = self._setup.certificate
         if certificate is not None and (left := certificate.expires - datetime.now(UTC)) < CERTIFICATE_ENDS:
-            ends = "has expired" if left < timedelta(0) else f"expires in {left.days} days"
+            ends = "has expired" if left < timedelta(0) else f"expires in {plural(left.days, 'day')}"
             yield f"the certificate {certificate.path} {ends}: replace the file and run systemctl reload camiohookd"
 
 

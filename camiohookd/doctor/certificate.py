@@ -6,6 +6,7 @@ from pathlib import Path
 
 from camiohookd.doctor.findings import Finding, Findings, Group
 from camiohookd.net.urls import split_url
+from camiohookd.units import plural
 from camiohookd.web.server.tls import Certificate
 
 _GROUP = Group("TLS")
@@ -45,7 +46,7 @@ def days_left(what: str, expires: datetime, now: datetime) -> Finding:
     left = expires - now
     if left <= timedelta(0):
         return _GROUP.failed("days left", f"{what} expired on {expires.date()}", _RENEW)
-    said = f"{what} is valid for {left.days} days, until {expires.date()}"
+    said = f"{what} is valid for {plural(left.days, 'day')}, until {expires.date()}"
     return _GROUP.warning("days left", said, _RENEW) if left < _SOON else _GROUP.ok("days left", said)
 
 

@@ -9,7 +9,7 @@ from camiohookd.doctor.findings import Finding, Findings, Group
 from camiohookd.doctor.start import check_state
 from camiohookd.errors import StateFolderError
 from camiohookd.status import StatusReport
-from camiohookd.system.units import size
+from camiohookd.units import size
 
 _GROUP = Group("disk")
 _SECTOR = 512  # Linux' unit in /sys/dev/block/*/stat, whatever the disk's own is

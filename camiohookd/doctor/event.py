@@ -18,6 +18,7 @@ from camiohookd.doctor.listeners import local_url
 from camiohookd.doctor.running import RunningDaemon
 from camiohookd.doctor.temporary_daemon import temporary_daemon
 from camiohookd.errors import CamiohookdError
+from camiohookd.units import plural
 
 _GROUP = Group("end to end")
 _NAME = "one event"
@@ -72,7 +73,7 @@ def _judge(result: SimulationResult, daemon: RunningDaemon | None) -> Finding:
     if result.accepted_after is not None and result.verdict is None and waiting:
         return _GROUP.warning(
             _NAME,
-            f"it was accepted, but no labels came within {SECONDS:g} s: {waiting} events wait before it",
+            f"it was accepted, but no labels came within {SECONDS:g} s: {plural(waiting, 'event')} came before it",
             "see how it goes on: sudo camiohookd status --watch",
         )
     if result.response is not None and result.response.status == 403:

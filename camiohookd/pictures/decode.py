@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from PIL import Image, ImageChops
 
+from camiohookd import units
 from camiohookd.errors import PictureError
 from camiohookd.pictures import jpeg_file
 from camiohookd.pictures.decoding_cost import RGB_BYTES, bytes_to_decode, webp_size
@@ -112,10 +113,7 @@ def decode(
     if not data:
         raise PictureError("the picture is empty")
     if len(data) > limits.max_bytes:
-        raise PictureError(
-            f"the picture is too large: {len(data):,} bytes, allowed are {limits.max_bytes:,} "
-            "(setting images.max_bytes)"
-        )
+        raise PictureError(f"the picture is too large: over {units.size(limits.max_bytes)} (setting images.max_bytes)")
     job = _Job(limits, size, budget or MemoryBudget(limits.max_decoded_bytes), wait)
     name, data = _identify(data, limits)
     if name == "jpeg":

@@ -10,6 +10,7 @@ import threading
 from collections import deque
 
 from camiohookd.errors import PictureError
+from camiohookd.units import size
 
 
 class NoRoom(Exception):
@@ -33,7 +34,7 @@ class MemoryBudget:
         """
         if amount > self.limit:
             raise PictureError(
-                f"the picture takes too much memory: {amount:,} bytes to decode, allowed are {self.limit:,} "
+                f"the picture takes too much memory: {size(amount)} to decode, allowed are {size(self.limit)} "
                 "(setting images.max_decoded_bytes)"
             )
         with self._changed:

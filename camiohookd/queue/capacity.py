@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from camiohookd.errors import QueueFull
 from camiohookd.queue.store import QueueStore
+from camiohookd.units import plural, size
 
 DAY = 86400.0
 GB = 10**9
@@ -72,7 +73,7 @@ class Capacity:
         self._usual_need = need
         excess = self._store.index.waiting_count + 1 - self.bounds.max_tasks
         if excess > 0:
-            raise self._full(f"{self.bounds.max_tasks} events are waiting already (queue.max_tasks)", excess)
+            raise self._full(self._too_many(), excess)
         if (shortage := self._shortage(need)) is not None:
             what, missing = shortage
             raise self._full(what, missing / max(need, 1), need)
@@ -80,7 +81,7 @@ class Capacity:
     def refusal(self) -> str | None:
         """Return why an event like the last one would be refused now; None if it would be accepted. Raises OSError."""
         if self._store.index.waiting_count >= self.bounds.max_tasks:
-            return f"{self.bounds.max_tasks} events are waiting already (queue.max_tasks)"
+            return self._too_many()
         shortage = self._shortage(self._usual_need)
         return None if shortage is None or shortage[1] <= self._reclaimable_bytes() else shortage[0]
 
@@ -100,7 +101,7 @@ class Capacity:
         while (shortage := self._shortage(need)) is not None:  # again where the lines in the journal took some of it
             if not (count := self._delete_oldest_pictures(shortage[1])):
                 return False
-            log.warning("deleted the pictures of %d events to make room for new ones", count)
+            log.warning("deleted the pictures of %s to make room for new ones", plural(count, "event"))
         return True
 
     def _delete_oldest_pictures(self, missing: int) -> int:
@@ -124,11 +125,14 @@ class Capacity:
     def _shortage(self, need: int) -> tuple[str, int] | None:
         """Return which bound `need` more bytes would break, and how many bytes are missing."""
         if (missing := need + self.bounds.min_free_bytes - self._store.free_bytes()) > 0:
-            return f"the disk has less than {self.bounds.min_free_bytes} bytes free (queue.min_free_bytes)", missing
+            return f"the disk has less than {size(self.bounds.min_free_bytes)} free (queue.min_free_bytes)", missing
         max_bytes = self.max_bytes
         if (missing := self._store.bytes_used + need - max_bytes) > 0:
-            return f"the queue has reached the {max_bytes} bytes it may take (queue.max_bytes)", missing
+            return f"the queue has reached the {size(max_bytes)} it may take (queue.max_bytes)", missing
         return None
+
+    def _too_many(self) -> str:
+        return f"{plural(self.bounds.max_tasks, 'event is', 'events are')} waiting already (queue.max_tasks)"
 
     def _full(self, message: str, excess: float, need: int = 0) -> QueueFull:
         return QueueFull(message, self.drain.seconds_for(excess, self._store.elapsed.now()), need)

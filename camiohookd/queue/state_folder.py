@@ -30,6 +30,7 @@ from camiohookd.storage import journal, snapshot
 from camiohookd.storage.documents import Documents
 from camiohookd.system import permissions
 from camiohookd.system.disk import Disk, replace_file
+from camiohookd.units import plural
 
 FORMAT = 3
 _BRIEFLY = "briefly"
@@ -116,7 +117,7 @@ class StateFolder:
                 f"{self.snapshot} has no format file beside it and is not plain TinyDB JSON, format 1: {error}"
             ) from error
         snapshot.write_all(self._disk, self.snapshot, Documents(documents))
-        log.warning("migrated %s with %d tasks from format 1 to %d", self.snapshot, len(documents), FORMAT)
+        log.warning("migrated %s with %s from format 1 to %d", self.snapshot, plural(len(documents), "task"), FORMAT)
 
 
 def _lock(path: Path, briefly: bool) -> int:

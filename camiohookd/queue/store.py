@@ -29,6 +29,7 @@ from camiohookd.storage.tinydb_storage import JournaledStorage
 from camiohookd.storage.tinydb_table import JournaledDB
 from camiohookd.system.clock import Clock, ElapsedTime, SystemClock
 from camiohookd.system.disk import Disk
+from camiohookd.units import plural
 from camiohookd.wire.reply import Reply
 
 log = logging.getLogger("camiohookd.queue")
@@ -106,8 +107,8 @@ class QueueStore:
         self.table = TaskTable(self._db.table(self._db.default_table_name), self.storage)
         self.compaction = Compaction(self.storage, self.free_bytes)
         if self.storage.brought_up:
-            log.warning("moved the labels of %d tasks from the journal to %s, as this version keeps them",
-                        self.storage.brought_up, self.records.replies.files.folder)  # fmt: skip
+            log.warning("moved the labels of %s from the journal to %s, as this version keeps them",
+                        plural(self.storage.brought_up, "task"), self.records.replies.files.folder)  # fmt: skip
         self.index.fill(self.storage.documents)
         self.elapsed = ElapsedTime(clock, self.storage.notes, self.index.latest_time())
 

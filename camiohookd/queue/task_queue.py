@@ -26,6 +26,7 @@ from camiohookd.storage.payload_record import Draft, draft, finish
 from camiohookd.storage.quarantine import Kind
 from camiohookd.system.clock import Clock
 from camiohookd.system.disk import Disk
+from camiohookd.units import plural
 from camiohookd.wire.event import Event
 from camiohookd.wire.reply import Reply, summary
 
@@ -90,8 +91,9 @@ class TaskQueue:
             self._strike(self.get(task_id), alone=len(in_hand) == 1)
         if unclean:
             maybe_delivered |= self.store.schedule.due(self.store.elapsed.now())
-            message = "the last run was cut off: %d events were in hand, %d deliveries may have arrived"
-            log.warning(message, len(in_hand), len(maybe_delivered))
+            message = "the last run was cut off: %s in hand, %s may have arrived"
+            in_doubt = plural(len(maybe_delivered), "delivery", "deliveries")
+            log.warning(message, plural(len(in_hand), "event was", "events were"), in_doubt)
         self.deliveries.note_maybe_delivered(maybe_delivered)
 
     def _strike(self, task: Task, *, alone: bool) -> None:

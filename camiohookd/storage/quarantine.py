@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from camiohookd.system.disk import AppendFile, Disk
+from camiohookd.units import plural
 
 Kind = Literal["journal", "snapshot", "payload", "reply"]
 
@@ -170,9 +171,9 @@ def _report(kind: Kind, origin: str, damage: Damage) -> None:
         if damage.stretches > 1
         else (f"at byte {damage.first}")
     )
-    what = f"damaged {kind}: {damage.size} bytes of {origin} {where}"
+    what = f"damaged {kind}: {plural(damage.size, 'byte')} of {origin} {where}"
     if damage.unreadable:
-        what += f", and {damage.unreadable} bytes that the disk could not read"
+        what += f", and {plural(damage.unreadable, 'byte')} that the disk could not read"
     if damage.refusal is not None:
         log.error("%s could not be kept: %s", what, damage.refusal)
     elif damage.path is not None:

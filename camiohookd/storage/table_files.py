@@ -17,6 +17,7 @@ from camiohookd.storage.loading import StoredTable
 from camiohookd.storage.lost_ids import spans
 from camiohookd.storage.snapshot import SnapshotWriter
 from camiohookd.system.disk import AppendFile, Disk, make_durable
+from camiohookd.units import plural
 
 MIN_JOURNAL_BYTES = 4 * 1024 * 1024
 GROWTH = 2
@@ -58,8 +59,8 @@ class TableFiles:
             make_durable(self._disk, journal.path_of(self._folder, number))
         last = AppendFile(self._disk, journal.path_of(self._folder, self._number))
         if last.length > good_length:
-            log.warning("cut a torn tail of %d bytes off %s: the power or the process failed during a write",
-                        last.length - good_length, last.path)  # fmt: skip
+            log.warning("cut a torn tail of %s off %s: the power or the process failed during a write",
+                        plural(last.length - good_length, "byte"), last.path)  # fmt: skip
             last.cut(good_length)
         return last
 

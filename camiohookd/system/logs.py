@@ -9,6 +9,8 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 
+from camiohookd.units import plural
+
 log = logging.getLogger("camiohookd.daemon")
 
 MAX_LINES_PER_EVENT = 20
@@ -132,7 +134,7 @@ def warn_of_each(log: logging.Logger, task_id: str, lines: Sequence[str]) -> Non
     for line in lines[:MAX_LINES_PER_EVENT]:
         log.warning("task=%s %s", task_id, escape(line))
     if len(lines) > MAX_LINES_PER_EVENT:
-        log.warning("task=%s and %d more such lines", task_id, len(lines) - MAX_LINES_PER_EVENT)
+        log.warning("task=%s and %s", task_id, plural(len(lines) - MAX_LINES_PER_EVENT, "more such line"))
 
 
 def escape(text: str) -> str:

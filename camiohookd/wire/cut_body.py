@@ -19,6 +19,7 @@ import pybase64
 from xxhash import xxh3_128_hexdigest
 
 from camiohookd.errors import PayloadError
+from camiohookd.units import size
 from camiohookd.wire import json_body
 from camiohookd.wire.json_body import not_json
 
@@ -198,5 +199,5 @@ def _letters(raw: bytes) -> bytes:
 
 def _too_much_json(max_bytes: int) -> PayloadError:
     return PayloadError(
-        "too_large", f"the event holds more than {max_bytes} bytes beside its pictures (hook.max_json_bytes)"
+        "too_large", f"the event holds more than {size(max_bytes)} beside its pictures (hook.max_json_bytes)"
     )

@@ -42,7 +42,7 @@ def test_a_good_reload_takes_effect_without_a_restart(installed: Appliance, cami
     pid = installed.pid
     installed.configure(NOTHING)
     installed.machine.run("systemctl", "reload", UNIT)
-    wait_until(lambda: "reloaded: 1 rules" in installed.log(), "the reload is in the log")
+    wait_until(lambda: "reloaded: 1 rule" in installed.log(), "the reload is in the log")
     installed.post(camio, "reloaded")
     arrives(camio, "reloaded")
     assert installed.labels(camio, "reloaded") == set()

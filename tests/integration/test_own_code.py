@@ -39,7 +39,7 @@ def test_the_bundled_script_labels_events(tmp_path: Path) -> None:
         post_event(daemon, camio, "one")
         (labels,) = labels_of(camio, "one").values()
         assert labels == {"day": {"probability": 1.0, "polygon": []}}
-        assert f"own code ({EXAMPLES / 'labeler.py'}), 1 threads" in daemon.log
+        assert f"own code ({EXAMPLES / 'labeler.py'}), 1 thread" in daemon.log
 
 
 def test_the_bundled_program_labels_events(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_new_rules_apply_from_the_next_event(tmp_path: Path, camio: FakeCamioThr
     with Daemon(tmp_path, camio.origin) as daemon:
         assert "cat" in labels_of(daemon, camio, "one")
         (tmp_path / "camiohookd.toml").write_text(NOTHING)
-        assert "<6>camiohookd.daemon: reloaded: 1 rules, keys default, plain http\n" in daemon.reload()
+        assert "<6>camiohookd.daemon: reloaded: 1 rule, keys default, plain http\n" in daemon.reload()
         assert labels_of(daemon, camio, "two") == set()
         (tmp_path / "camiohookd.toml").write_text("")
         daemon.reload()

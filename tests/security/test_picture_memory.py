@@ -136,5 +136,5 @@ def test_refuses_a_small_file_that_unpacks_to_much_before_allocating() -> None:
     run = decode_in_a_process(data, threads=4, limit=400_000_000)
     assert len(run.said) == 1
     assert "takes too much memory" in run.said[0]
-    assert "allowed are 400,000,000 (setting images.max_decoded_bytes)" in run.said[0]
+    assert "allowed are 400 MB (setting images.max_decoded_bytes)" in run.said[0]
     assert run.grown < SLACK

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from camiohookd.camio.simulator.samples import NOTHING, KnownObject, Objects, Sightings, misplaced
+from camiohookd.units import plural
 
 BOX_CORNERS = 4
 
@@ -110,7 +111,7 @@ def _check_polygon(polygon: Any, known: KnownObject | None) -> Iterator[str]:
     if not isinstance(polygon, list) or not all(_is_point(point) for point in polygon):
         yield f"polygon is {_shown(polygon)}, not a list of [x, y] with fractions from 0 to 1"
     elif 0 < len(polygon) < 3:
-        yield f"polygon has {len(polygon)} points, too few for an outline"
+        yield f"polygon has {plural(len(polygon), 'point')}, too few for an outline"
     elif len(polygon) == BOX_CORNERS and not _is_upright_box(polygon):
         yield (
             "the four corners are not those of an upright box, listed as the contract does: "

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from camiohookd.camio.simulator.session import SimulationResult
+from camiohookd.units import plural
 
 BEST_LABELS = 4
 PROBLEMS_SHOWN = 5
@@ -92,7 +93,7 @@ def _summary(results: Sequence[SimulationResult]) -> Iterator[str]:
     if forms["event"]:
         yield f"{forms['event']} of the replies were in the older form, a flat list for the whole event"
     if repeated := sum(max(result.deliveries - 1, 0) for result in results):
-        yield f"{repeated} deliveries were repetitions, which the contract allows"
+        yield f"{plural(repeated, 'reply came', 'replies came')} once more, which the contract allows"
 
 
 def _spread(what: str, times: Iterable[float | None]) -> str:

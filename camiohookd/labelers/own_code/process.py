@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from camiohookd.errors import LabelerDown, LabelingError
 from camiohookd.system.logs import escape
 from camiohookd.system.permissions import reason
+from camiohookd.units import size
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 MAX_LINE = 1000
@@ -138,7 +139,7 @@ class Program:
             raise LabelingError(f"{self._name} {self._failed()} before it answered") from None
         self._failed()
         raise LabelingError(
-            f"{self._name} announces an answer of {length:,} bytes, allowed are {MAX_ANSWER_BYTES:,}; "
+            f"{self._name} announces an answer of {size(length)}, allowed are {size(MAX_ANSWER_BYTES)}; "
             "does it print something else to its standard output?"
         )
 

@@ -21,6 +21,7 @@ from camiohookd.errors import (
     StoreUnavailable,
     WrongState,
 )
+from camiohookd.units import plural, size
 
 STORE_RETRY_SECONDS = 30
 BUSY_RETRY_SECONDS = 5
@@ -130,18 +131,19 @@ def too_large(limit: int) -> ErrorResponse:
     """Return the response to a body over `limit` bytes, the most that the path accepts."""
     if limit == 0:
         return ErrorResponse(413, "too_large", "this request must not have a body")
-    return ErrorResponse(413, "too_large", f"the body is larger than the limit of {limit} bytes")
+    return ErrorResponse(413, "too_large", f"the body is larger than the limit of {size(limit)}")
 
 
 def too_many_wrong_keys(wait: int) -> ErrorResponse:
     """Return the response to a client that has to wait `wait` seconds."""
-    message = f"too many wrong keys from your address; wait {wait} seconds (a right key is accepted at any time)"
+    seconds = plural(wait, "second")
+    message = f"too many wrong keys from your address; wait {seconds} (a right key is accepted at any time)"
     return ErrorResponse(429, "too_many_wrong_keys", message, retry_after=wait)
 
 
 def too_many_passwords(wait: int) -> ErrorResponse:
     """Return the response to a client that has to wait `wait` seconds before its next password."""
-    message = f"too many wrong passwords; wait {wait} seconds, then try again"
+    message = f"too many wrong passwords; wait {plural(wait, 'second')}, then try again"
     return ErrorResponse(429, "too_many_wrong_passwords", message, retry_after=wait)
 
 

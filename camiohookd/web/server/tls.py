@@ -13,6 +13,7 @@ from pathlib import Path
 
 from camiohookd.errors import ConfigError
 from camiohookd.system.permissions import reason
+from camiohookd.units import plural
 from camiohookd.web.server.tls_groups import use_groups
 
 # Only forward secrecy and authenticated encryption, as in Mozilla's intermediate list. TLS 1.3 has nothing else.
@@ -67,8 +68,8 @@ def warn_of_expiry(certificate: Certificate, now: datetime) -> None:
         message = "the certificate %s expired on %s, and Camio may refuse it: %s"
         log.error(message, certificate.path, certificate.expires.date(), _RELOAD)
     elif left <= WARN_BEFORE:
-        message = "the certificate %s expires in %d days, on %s: %s"
-        log.warning(message, certificate.path, left.days, certificate.expires.date(), _RELOAD)
+        message = "the certificate %s expires in %s, on %s: %s"
+        log.warning(message, certificate.path, plural(left.days, "day"), certificate.expires.date(), _RELOAD)
 
 
 def expiry(der: bytes) -> datetime:

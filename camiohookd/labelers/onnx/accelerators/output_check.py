@@ -6,6 +6,7 @@ import numpy as np
 
 from camiohookd.errors import LabelingError
 from camiohookd.labelers.onnx.runner import Node, Runner, Tensor
+from camiohookd.units import plural
 
 
 def garbage(names: Sequence[str], nodes: Sequence[Node], outputs: Sequence[Tensor], batch: int) -> str | None:
@@ -14,7 +15,7 @@ def garbage(names: Sequence[str], nodes: Sequence[Node], outputs: Sequence[Tenso
     `nodes` are the outputs of the graph.
     """
     if len(outputs) != len(names):
-        return f"{len(outputs)} outputs instead of {len(names)}"
+        return f"{plural(len(outputs), 'output')} instead of {len(names)}"
     shapes = {node.name: node.shape for node in nodes}
     for name, output in zip(names, outputs, strict=True):
         expected = shapes.get(name, ())

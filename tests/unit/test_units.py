@@ -1,6 +1,6 @@
 import pytest
 
-from camiohookd.system.units import size
+from camiohookd.units import plural, size
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,9 @@ from camiohookd.system.units import size
 )
 def test_a_size_has_three_digits_and_a_unit(count: float, written: str) -> None:
     assert size(count) == written
+
+
+@pytest.mark.parametrize(("count", "written"), [(0, "0 deliveries"), (1, "1 delivery"), (2, "2 deliveries")])
+def test_a_number_has_its_noun_in_the_right_form(count: int, written: str) -> None:
+    assert plural(count, "delivery", "deliveries") == written
+    assert plural(count, "event") == written.replace("deliveries", "events").replace("delivery", "event")

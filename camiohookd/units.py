@@ -1,4 +1,4 @@
-"""Write sizes and durations as people, and the settings, write them: 200 MB, 5 min."""
+"""Write sizes, durations and numbers as people, and the settings, write them: 200 MB, 5 min, 1 event."""
 
 
 def size(count: float) -> str:
@@ -9,6 +9,11 @@ def size(count: float) -> str:
             return f"{value:.3g} {unit}"
         value /= 1000
     return f"{value:.3g} TB"
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """Return `count` with the noun: `one`, or `many`, which is `one` with an s if not given: "1 event", "0 events"."""
+    return f"{count} {one}" if count == 1 else f"{count} {many or f'{one}s'}"
 
 
 def duration(seconds: float) -> str:
