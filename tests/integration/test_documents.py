@@ -108,3 +108,17 @@ def test_names_of_settings_in_code_spans_exist() -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= README_LINES
+
+
+def test_the_manual_page_lists_the_installed_files() -> None:
+    page = (ROOT / "debian/manpages.py").read_text()
+    for line in (ROOT / "debian/camiohookd.install").read_text().splitlines():
+        source, target = line.split()
+        if target != "usr/bin":
+            assert f'"/{target}/{Path(source).name}"' in page, line
+
+
+def test_file_names_of_the_package_have_the_current_version() -> None:
+    version = (ROOT / "debian/changelog").read_text().partition("(")[2].partition(")")[0]
+    for page, text in each_page():
+        assert set(re.findall(r"camiohookd_(\d[^_]*)_", text)) <= {version}, page.name

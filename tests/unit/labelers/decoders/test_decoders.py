@@ -1,15 +1,26 @@
 """Decode raw outputs to candidates, and suppress overlapping boxes."""
 
 import math
+from typing import get_args, get_type_hints
 
+import click
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from camiohookd.labelers.decoders import MAX_CANDIDATES, Candidates, Floats, decoder, suppress
+from camiohookd.cli import models
+from camiohookd.labelers.decoders import DECODERS, MAX_CANDIDATES, Candidates, Floats, decoder, suppress
+from camiohookd.labelers.model import ModelDescription
 
 NOT_MUCH = 1e-6
+
+
+def test_model_toml_and_models_add_know_every_decoder() -> None:
+    assert set(get_args(get_type_hints(ModelDescription)["decoder"])) == set(DECODERS)
+    (option,) = (each for each in models.add.params if each.name == "decoder")
+    assert isinstance(option.type, click.Choice)
+    assert set(option.type.choices) == set(DECODERS)
 
 
 def floats(*shape: int) -> Floats:

@@ -1,4 +1,4 @@
-"""Derive from a graph's shapes how to use the model."""
+"""Derive from a graph how to prepare its pictures and how to read its outputs."""
 
 import pytest
 
