@@ -1,6 +1,7 @@
 """The queue's guarantees, seen from outside the daemon: limits, order, damage, metrics, formats."""
 
 import re
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,9 +33,31 @@ def test_refuses_events_over_max_tasks_with_retry_after_and_accepts_them_later(t
         answer = camio.post(daemon.url, third)
         assert answer.status == 503
         assert 1 <= int(answer.headers["Retry-After"]) <= 600
+        assert "2 events are waiting already (queue.max_tasks)" in daemon.admin("/readyz")[1]
         camio.answer_with(lambda _name, _nth: ScriptedResponse(200))
         _wait_for(lambda: camio.post(daemon.url, third).status == 200)
         camio.wait_until(lambda arrived: all(any(each.accepted for each in every) for every in arrived.values()), 60)
+
+
+def test_is_not_ready_while_events_are_refused_and_the_log_and_systemd_hear_why(tmp_path: Path) -> None:
+    with FakeCamioThread() as camio, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
+        notices.bind(str(tmp_path / "notify"))
+        notices.settimeout(PATIENCE)
+        settings = {"CAMIOHOOKD_QUEUE_MIN_FREE_BYTES": "900000 GB", "NOTIFY_SOCKET": str(tmp_path / "notify")}
+        daemon = Daemon(tmp_path, camio.origin, settings)
+        daemon.start(wait=False)
+        try:
+            while not (notice := notices.recv(4096).decode()).startswith("STATUS=0 waiting"):
+                pass
+            why = "the disk has less than 900 TB free (queue.min_free_bytes)"
+            assert f". Not ready: {why}\n" in notice
+            assert f"<4>camiohookd.daemon: not ready: {why}\n" in daemon.log
+            _wait_for(lambda: daemon.admin("/readyz")[0] != 0)
+            assert (daemon.admin("/readyz")[0], why in daemon.admin("/readyz")[1]) == (503, True)
+            answer = camio.post(daemon.url, event_body(camio.callback_url("one")))
+            assert (answer.status, why in answer.body.decode()) == (503, True)
+        finally:
+            daemon.stop()
 
 
 def test_order_newest_labels_a_new_event_before_the_backlog(tmp_path: Path) -> None:

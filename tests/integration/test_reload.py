@@ -110,6 +110,36 @@ def test_one_bad_setting_leaves_everything_unchanged(
         assert status_of(daemon, OTHER) == 200
 
 
+RULES_WITH_MISTAKES = """
+[[rule]]
+camera = "*front*"
+labels = ["Person"]
+
+[[rule]]
+camera = "front*"
+"""
+MISTAKES = [
+    'rule 1 (*front*): the model knows no label "Person"; did you mean "person"?',
+    'rule 2 never applies: rule 1, camera = "*front*", takes every camera that "front*" matches; put the later rule '
+    "first",
+]
+
+
+def test_check_start_and_reload_name_rules_without_an_effect(tmp_path: Path) -> None:
+    (tmp_path / "camiohookd.toml").write_text(RULES_WITH_MISTAKES)
+    with Daemon(tmp_path, "http://127.0.0.1:1") as daemon:
+        lines = [f"<4>camiohookd.daemon: {mistake}" for mistake in MISTAKES]
+        assert [line for line in daemon.log.splitlines() if ": rule " in line] == lines
+        assert [line for line in daemon.reload().splitlines() if ": rule " in line] == lines
+        daemon.stop()
+        checked = daemon.command("check")
+        assert (checked.stdout, checked.stderr.splitlines()) == (
+            "ok\n",
+            [f"warning: {mistake}" for mistake in MISTAKES],
+        )
+        assert "person" in daemon.command("labels").stdout.splitlines()
+
+
 def test_reports_settings_that_need_a_restart_until_they_are_reverted(tmp_path: Path, camio: FakeCamioThread) -> None:
     config = tmp_path / "camiohookd.toml"
     with Daemon(tmp_path, camio.origin) as daemon:
