@@ -167,7 +167,7 @@ class Segments:
 
     def abandon(self) -> None:
         """Keep the records appended since the last `settle` in the file, because a journal may still refer to them."""
-        if self._active is not None and self._active.length != self._settled:
+        if self._active is not None and (self._active.length != self._settled or self._active.is_broken):
             self._close_active()
 
     def make_durable(self, number: int) -> None:

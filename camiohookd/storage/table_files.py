@@ -47,6 +47,7 @@ class TableFiles:
         # Whether the next compaction needs no new journal: after a failed one, the last journal starts early enough.
         # A journal that is damaged or in an older format must be replaced.
         self._may_go_on = bool(self._older) and stored.last_is_sound
+        self._goes_on = False
         self._journal = (
             self._open_last_journal(stored.good_length)
             if stored.last_number
@@ -117,6 +118,9 @@ class TableFiles:
         finally:  # the snapshot may be in place already, if a later step failed
             self._snapshot_bytes = self._path.stat().st_size if self._path.exists() else 0
         self._writer = None
+        self.append(
+            [journal.encode(Note(notes()))], sync=True
+        )  # a journal that another compaction began has older ones
         self.must_compact = False
         self._drop_old_journals()
         return True
@@ -125,7 +129,8 @@ class TableFiles:
         self.repair()
         self._journal.sync()
         self._unsynced.clear()
-        if not self._may_go_on:
+        self._goes_on = self._may_go_on
+        if not self._goes_on:
             self._begin_journal(notes)
         self._writer = SnapshotWriter(self._disk, self._path, self._documents)
 

@@ -75,6 +75,11 @@ class AppendFile:
         self.length = self.synced = self.size()
         self._broken = False
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether the file may hold what a failed write or sync left behind."""
+        return self._broken
+
     def size(self) -> int:
         """Return what the file takes on the disk, with what a failed write left behind."""
         return os.fstat(self._fd).st_size

@@ -152,6 +152,19 @@ def test_a_journal_that_is_damaged_is_left_behind_by_the_next_compaction(memory_
     crash(box.queue)
 
 
+def test_a_stop_after_a_compaction_that_failed_keeps_what_was_noted_since(memory_folder: Path) -> None:
+    """Ids that refused events took are not assigned again, and their records not taken for lost events."""
+    box = _Box(memory_folder / "state", "rename", "queue.json")
+    for _ in range(20):
+        box.change()
+    box.fail_once()
+    refused = [box.queue.store.table.take_id() for _ in range(3)]
+    box.queue.close()
+    box.start()
+    assert accept(box.queue, make_event(1000)) > max(refused)
+    crash(box.queue)
+
+
 @pytest.mark.parametrize(("length", "some"), [(1, (3, 9, 15)), (2, (8,))])
 def test_a_power_cut_after_compactions_that_failed_loses_nothing(
     length: int, some: tuple[int, ...], memory_folder: Path, workshop: Path, tally: Tally, long_run: bool

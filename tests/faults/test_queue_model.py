@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 from camiohookd.errors import StoreUnavailable, WrongState
 from camiohookd.queue.capacity import Bounds
 from camiohookd.queue.housekeeping import Housekeeper
-from camiohookd.queue.task import Cause, DueDelivery, State, Task
+from camiohookd.queue.task import Cause, DueDelivery, Receipt, State, Task
 from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.storage import segments
 from camiohookd.storage.journal import Del, Live, Note, Put, Record, Scan, Set
@@ -138,8 +138,10 @@ class QueueModel(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, EVENTS - 1))
     def put(self, number: int) -> None:
+        self.was_put(number, commit(self.queue, lambda q: q.put(EVENT[number])))
+
+    def was_put(self, number: int, receipt: Receipt) -> None:
         known = next((task_id for task_id, task in self.tasks.items() if task.event == number), None)
-        receipt = commit(self.queue, lambda q: q.put(EVENT[number]))
         task_id = int(receipt.id)
         if known is not None and self.is_lost(known):
             del self.tasks[known]
@@ -163,13 +165,17 @@ class QueueModel(RuleBasedStateMachine):
 
     @rule()
     def claim(self) -> None:
-        task = commit(self.queue, lambda q: q.claim())
+        self.was_claimed(commit(self.queue, lambda q: q.claim()))
+
+    def was_claimed(self, task: Task | None) -> None:
         expected = self.next_claims()
         assert bool(expected) == (task is not None)
         if task is not None:
             task_id = int(task.id)
             assert task_id in expected
             self.change(task_id, in_hand=True)
+            if task_id not in self.queue.store.table:
+                return  # another caller of the same batch dropped it
             payload = self.queue.read_payload(task)
             event = EVENT[self.tasks[task_id].event]
             assert (payload.pictures, payload.meta["rest"]) == (event.pictures, event.rest)
@@ -204,16 +210,21 @@ class QueueModel(RuleBasedStateMachine):
     @rule()
     def take_delivery(self) -> None:
         delivery = commit(self.queue, lambda q: q.deliveries.take())
+        self.was_taken(delivery)
         if delivery is None:
             due = self.queue.store.schedule.next_due(self.now())
             waiting = set(self.having(State.LABELLED)) - set(self.in_air)
             assert due is not None or self.in_air or not waiting, f"nothing will ever deliver {waiting}"
+
+    def was_taken(self, delivery: DueDelivery | None) -> None:
+        if delivery is None:
             return
         task_id = int(delivery.task.id)
         assert self.tasks[task_id].state is State.LABELLED
         assert task_id not in self.in_air, "the same reply is being delivered twice"
-        assert self.queue.read_reply(delivery.task) == REPLY
         self.in_air[task_id] = delivery
+        if task_id in self.queue.store.table and self.queue.get(task_id).reply:  # no other of its batch ended it
+            assert self.queue.read_reply(delivery.task) == REPLY
 
     @precondition(lambda self: self.in_air)
     @rule(data=st.data(), what=st.sampled_from(["done", "done", "retry", "retry later", "refused"]))
@@ -226,16 +237,20 @@ class QueueModel(RuleBasedStateMachine):
     def record(self, task_id: int, what: str) -> None:
         if what == "done":
             commit(self.queue, lambda q: q.deliveries.done(task_id))
-            attempts = self.tasks[task_id].attempts + 1
-            self.change(task_id, state=State.DONE, ended=self.now(), has_reply=False, attempts=attempts, evicted=False)
         elif what == "refused":
             commit(self.queue, lambda q: q.fail(task_id, Cause.REFUSED, "404"))
-            self.failed(task_id, Cause.REFUSED)
-            self.change(task_id, attempts=self.tasks[task_id].attempts + 1)
         else:
             asked = 1000.0 if what == "retry later" else None
             commit(self.queue, lambda q: q.deliveries.retry(task_id, "503", asked))
-            self.change(task_id, attempts=self.tasks[task_id].attempts + 1)
+        self.was_recorded(task_id, what)
+
+    def was_recorded(self, task_id: int, what: str) -> None:
+        attempts = self.tasks[task_id].attempts + 1
+        if what == "done":
+            self.change(task_id, state=State.DONE, ended=self.now(), has_reply=False, evicted=False)
+        elif what == "refused":
+            self.failed(task_id, Cause.REFUSED)
+        self.change(task_id, attempts=attempts)
 
     # The owner
 
