@@ -124,7 +124,8 @@ def test_fifty_compactions_that_fail_leave_one_journal_more_and_lose_nothing(
     crash(box.queue)
     box.start()
     box.expect_everything()
-    box.keep_house(lambda *_: None)
+    for _ in range(2):  # the first goes on with a journal that has become long, the second begins a new one
+        box.keep_house(lambda *_: None)
     assert not box.queue.store.storage.files.wants_compaction()
     assert box.journals() == 1
     assert "queue.json.new" not in box.files()
