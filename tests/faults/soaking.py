@@ -109,11 +109,10 @@ class Soak:
     def run(self) -> None:
         """Do all at once, for as long as planned."""
         plan = self.plan
-        storm = [PICTURE] * 8
         parts: list[Callable[[], None]] = [
             lambda: self._every(0.2, self._one_calm_event),
-            lambda: self._every(plan.slow_every, lambda: self._crowd("slow", self.slow, plan.slow)),
-            lambda: self._every(plan.storm_every, lambda: self._crowd("storm", self.fast, plan.storm, storm)),
+            lambda: self._every(plan.slow_every, self._slow_events),
+            lambda: self._every(plan.storm_every, self._storm),
             lambda: self._every(plan.burst_every, self._bursts),
             lambda: self._every(plan.full_every, self._full_disk, first=plan.full_every / 2),
             lambda: self._every(plan.kill_every, self._kill, first=plan.kill_every),
@@ -137,10 +136,17 @@ class Soak:
         self.fast.wait_for([name])
         self.waits.append(self.fast.arrived[name] - self.accepted[name])
 
-    def _crowd(self, camera: str, host: Host, size: int, pictures: list[bytes] | None = None) -> None:
-        """Many events of one camera at once."""
+    def _slow_events(self) -> None:
+        """Send events of several cameras, so that their host may have more than one delivery at a time."""
+        self._crowd([f"slow-{number % 5}" for number in range(self.plan.slow)], self.slow, [PICTURE])
+
+    def _storm(self) -> None:
+        """Send many large events of one camera."""
+        self._crowd(["storm"] * self.plan.storm, self.fast, [PICTURE] * 8)
+
+    def _crowd(self, cameras: list[str], host: Host, pictures: list[bytes]) -> None:
         with ThreadPoolExecutor(10) as pool:
-            for sent in [pool.submit(self._post, camera, host, pictures) for _ in range(size)]:
+            for sent in [pool.submit(self._post, camera, host, pictures) for camera in cameras]:
                 sent.result()
 
     def _bursts(self) -> None:

@@ -33,8 +33,8 @@ MEMORY_MARGIN = 1.15
 """Between minute 3 and minute 10."""
 
 SHORT = Plan(
-    seconds=14, quiet=(0, 0), kill_every=4, full_every=8, full_for=1.5,
-    slow=9, slow_every=60, storm=30, storm_every=5, burst=20, burst_every=6,
+    seconds=14, quiet=(7, 14), kill_every=3, full_every=9, full_for=1.5,
+    slow=14, slow_every=60, storm=30, storm_every=5, burst=20, burst_every=6,
 )  # fmt: skip
 LONG = Plan(
     seconds=660, quiet=(150, 600), kill_every=15, full_every=47, full_for=4,
@@ -82,7 +82,7 @@ def test_nothing_is_lost_and_nobody_starves_under_all_troubles_at_once(
             assert daemon.metric("tasks_leaked_total") == 0
         passed = who_waited_for_whom(daemon.log)
         tell(soak, passed, print_figure)
-        assert soak.kills > 1
+        assert soak.kills > 0
         assert soak.fillings > 0
         assert passed.storm <= MOST_STORM_BEFORE
         assert passed.slow <= MOST_SLOW_BEFORE
