@@ -116,8 +116,7 @@ class Intake:
         self._reader.submit(give_freed_memory_back)
 
     def _cut(self, chunks: list[bytearray], is_gzip: bool) -> CutBody:
-        body = chunks[0] if len(chunks) == 1 else bytearray().join(chunks)
-        chunks.clear()
+        body = _joined(chunks)
         return cut_pictures(gzip_body.unpack(body, self._max_bytes) if is_gzip else body, self._limits.max_json_bytes)
 
     def _read(self, body: CutBody) -> Prepared | None:
@@ -128,6 +127,15 @@ class Intake:
         del body
         prepared = self._store.prepare(event)
         return prepared._replace(event=_without_contents(event))
+
+
+def _joined(chunks: list[bytearray]) -> bytearray:
+    """Return all `chunks` as one, and free each as soon as it is copied; the event loop gets its turn in between."""
+    chunks.reverse()
+    body = chunks.pop()
+    while chunks:
+        body += chunks.pop()
+    return body
 
 
 def _without_contents(event: Event) -> Event:

@@ -32,6 +32,8 @@ _BLANKS = b" \t\r\n"
 _PIECE = 1024 * 1024
 # Part of an ASCII string that ends between two escapes (RFC 8259, section 7).
 _WHOLE_ESCAPES = re.compile(rb"(?:[^\\]{1,64}|\\u[0-9A-Fa-f]{4}|\\[^u]){1,4096}")
+# Part of a string, ended by its closing quote or because it is long enough: no other thread can work during a match.
+_STRING_PART = re.compile(rb'(?:[^"\\]{1,64}|\\.){1,4096}', re.DOTALL)
 _NO_LETTER = b"?"
 _HIGH_BYTES_OUT = bytes(range(0x80)) + _NO_LETTER * 0x80
 # Random, so that no sender can write a text that is taken for a mark.
@@ -60,10 +62,7 @@ class PictureText:
 
         Raises `PayloadError` if it is not the content of a JSON string.
         """
-        raw = bytes(self.raw)
-        if not raw.isascii():
-            _check_utf8(raw)
-            raw = raw.translate(_HIGH_BYTES_OUT)
+        raw = _ascii(self.raw)
         letters = bytearray()
         start = 0
         while start < len(raw):
@@ -134,7 +133,7 @@ def cut_pictures(body: bytes | bytearray, max_bytes: int, shortest: int = SHORTE
     view = memoryview(body)
     texts: list[PictureText] = []
     pieces: list[memoryview] = []
-    kept, end, found = 0, 0, body.find(_NAME)
+    kept, end, found = 0, 0, _find(body, _NAME, 0)
     while found >= 0:
         stop = found + len(_NAME)
         value = _VALUE.match(body, stop)
@@ -147,7 +146,7 @@ def cut_pictures(body: bytes | bytearray, max_bytes: int, shortest: int = SHORTE
                 kept, end = kept + start - end, stop
         if kept + stop - end > max_bytes:
             raise _too_much_json(max_bytes)
-        found = body.find(_NAME, stop)
+        found = _find(body, _NAME, stop)
     pieces.append(view[end:])
     if kept + len(pieces[-1]) > max_bytes:
         pieces[-1] = _without_blanks(pieces[-1], body, max_bytes - kept, max_bytes)
@@ -158,30 +157,61 @@ def _mark(index: int) -> bytes:
     return f"{_MARK}{index}".encode()
 
 
+def _find(body: bytes | bytearray, text: bytes, start: int, end: int | None = None) -> int:
+    """Return the first offset from `start` on at which `text` is found, -1 if there is none before `end`.
+
+    The search is done in pieces: no other thread can work during one.
+    """
+    end = len(body) if end is None else end
+    for at in range(start, end, _PIECE):
+        found = body.find(text, at, min(at + _PIECE + len(text) - 1, end))
+        if found >= 0:
+            return found
+    return -1
+
+
 def _end_of_string(body: bytes | bytearray, start: int) -> int:
     """Return the offset of the closing quote of the string that begins at `start`."""
-    quote = body.find(_QUOTE, start)
-    while quote >= 0:
-        before = quote
-        while body[before - 1 : before] == _BACKSLASH and before > start:
-            before -= 1
-        if (quote - before) % 2 == 0:
-            return quote
-        quote = body.find(_QUOTE, quote + 1)
-    raise not_json(f"it ends too early, at byte {len(body)}")
+    quote = _find(body, _QUOTE, start)
+    escape = _find(body, _BACKSLASH, start, quote) if quote >= 0 else -1
+    if escape >= 0:
+        at = escape
+        while (some := _STRING_PART.match(body, at)) is not None:
+            at = some.end()
+        quote = at if body[at : at + 1] == _QUOTE else -1
+    if quote < 0:
+        raise not_json(f"it ends too early, at byte {len(body)}")
+    return quote
 
 
 def _without_blanks(rest: memoryview, body: bytes | bytearray, room: int, max_bytes: int) -> memoryview:
     """Return `rest`, the end of `body`, without trailing blanks. Raises `PayloadError` if it has over `room` bytes."""
     if body[:_PIECE].lstrip(codecs.BOM_UTF8).lstrip(_BLANKS)[:1] not in (b"", b"{", b"["):
         raise not_json("it does not begin with { (byte 0)")
-    text = bytes(rest).rstrip(_BLANKS)
-    if len(text) > room:
-        raise _too_much_json(max_bytes)
-    return memoryview(text)
+    end = len(rest)
+    while end > room:
+        piece = bytes(rest[max(room, end - _PIECE) : end])
+        text = piece.rstrip(_BLANKS)
+        if text:
+            raise _too_much_json(max_bytes)
+        end -= len(piece)
+    return rest[:end]
 
 
-def _check_utf8(raw: bytes) -> None:
+def _ascii(raw: memoryview) -> bytearray:
+    """Return `raw` with question marks for what is not ASCII. Raises `PayloadError` if it is not UTF-8."""
+    text = bytearray()
+    is_ascii = True
+    for start in range(0, len(raw), _PIECE):
+        piece = bytes(raw[start : start + _PIECE])
+        is_ascii = is_ascii and piece.isascii()
+        text += piece if is_ascii else piece.translate(_HIGH_BYTES_OUT)
+    if not is_ascii:
+        _check_utf8(raw)
+    return text
+
+
+def _check_utf8(raw: memoryview) -> None:
     """Raise `PayloadError` if `raw` is not UTF-8. Checks it in pieces, since the text may take four times its bytes."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:

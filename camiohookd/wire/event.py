@@ -18,6 +18,8 @@ from camiohookd.wire.cut_body import CutBody, cut_pictures
 from camiohookd.wire.images import MAX_TEXT, Picture, Rejected, sort_images
 
 MAX_SENTENCES = 10
+VALUES, VALUES_OF_AN_IMAGE = 10_000, 20
+"""How many JSON values an event may hold, and how many more for each image that is allowed."""
 
 _encoder = msgspec.json.Encoder()
 
@@ -33,6 +35,11 @@ class EventLimits:
     max_depth: int = 64
     max_picture_bytes: int = 20_000_000
     max_json_bytes: int = 512 * 1024
+
+    @property
+    def max_values(self) -> int:
+        """The most JSON values, names of members not counted: an image of Camio's has about five."""
+        return VALUES + VALUES_OF_AN_IMAGE * self.max_images
 
     @property
     def max_base64(self) -> int:
@@ -73,11 +80,11 @@ def read_event(body: CutBody, limits: EventLimits = USUAL_LIMITS) -> Event:
     An image that cannot be used is left out (`Event.rejected`); an optional field of a wrong type is ignored
     (`Event.warnings`). Raises `PayloadError` if the event as a whole cannot be used, and nothing else.
     """
-    event = _decode_object(body, limits.max_depth)
+    event = _decode_object(body, limits)
     pictures = _put_texts_back(event, body)
     if len(pictures) < len(body.texts):
         body = body.restore(pictures, limits.max_json_bytes)
-        event = _decode_object(body, limits.max_depth)
+        event = _decode_object(body, limits)
         _put_texts_back(event, body)
     callback_url = _callback_url(event)
     warnings: list[str] = []
@@ -103,11 +110,13 @@ def read_event(body: CutBody, limits: EventLimits = USUAL_LIMITS) -> Event:
     )
 
 
-def _decode_object(body: CutBody, max_depth: int) -> dict[str, Any]:
+def _decode_object(body: CutBody, limits: EventLimits) -> dict[str, Any]:
+    if json_body.has_more_values(body.json, limits.max_values):
+        raise PayloadError("too_large", f"the event holds more than {limits.max_values} JSON values")
     try:
         event = json_body.decode(body.json, body.place)
     except RecursionError:
-        raise _too_deep(max_depth) from None
+        raise _too_deep(limits.max_depth) from None
     if not isinstance(event, dict):
         raise PayloadError("not_an_object", f"the body is {json_body.kind_of(event)}, not a JSON object")
     return event

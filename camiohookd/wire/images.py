@@ -20,6 +20,8 @@ MAX_TEXT = 200
 
 _DATA_URL = re.compile(r"\s*data:[^,]{0,200};base64,", re.IGNORECASE)
 _URL_SAFE = str.maketrans("-_", "+/")
+_BLANKS = " \t\n\v\f\r\x1c\x1d\x1e\x1f"  # the ASCII ones of str.split
+_OTHER_BLANK = re.compile(f"[{_BLANKS.removeprefix(' ')}]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -123,21 +125,31 @@ def _plain_base64(text: str) -> str:
     into a blank, the URL-safe alphabet has ``-`` and ``_`` (RFC 4648, section 5), and some leave the padding out
     (section 3.2).
     """
-    text = _DATA_URL.sub("", text, count=1).strip()
+    if prefix := _DATA_URL.match(text):
+        text = text[prefix.end() :]
+    text = text.strip()
     if " " in text and _has_blanks_for_pluses(text):
         text = text.replace(" ", "+")
-    text = "".join(text.split())
+    text = _without_blanks(text)
     if ("-" in text or "_" in text) and "+" not in text and "/" not in text:
         text = text.translate(_URL_SAFE)
     return text + "=" * (-len(text) % 4)
 
 
+def _without_blanks(text: str) -> str:
+    """Return `text` without blanks. `split` makes an object of each piece, and a large text may have millions."""
+    if not text.isascii():
+        return "".join(text.split())  # it is not base64, and a short one: see `PictureText.text`
+    return text.encode("ascii").translate(None, _BLANKS.encode("ascii")).decode("ascii")
+
+
 def _has_blanks_for_pluses(text: str) -> bool:
     """Return whether the blanks were plus signs: only then is the length right, or they are at irregular places."""
-    pieces = text.split(" ")
-    if len(text) % 4 or len(pieces) < len(text.split()):  # the latter: there are line ends, too
+    if len(text) % 4 or _OTHER_BLANK.search(text):
         return False
-    return (len(text) - len(pieces) + 1) % 4 != 0 or len(set(map(len, pieces[:-1]))) > 1
+    blanks, first = text.count(" "), text.index(" ")
+    is_regular = text[first :: first + 1][:blanks] == " " * blanks
+    return (len(text) - blanks) % 4 != 0 or not is_regular
 
 
 def _image_warnings(field: str, image: dict[str, Any]) -> Iterator[str]:

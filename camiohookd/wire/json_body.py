@@ -25,6 +25,10 @@ _JSON_NAMES = {dict: "an object", list: "a list", str: "a string", bool: "true o
 
 _MSGSPEC_PLACE = re.compile(r"\(byte ([0-9]+)\)")
 
+# A string, also one without an end; then some of them with what is between, so that a search takes a fraction of a ms.
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+_SOME_STRINGS = re.compile(rb'(?:[^"]++|"(?:[^"\\]|\\.)*+"?){1,2000}', re.DOTALL)
+
 _decoder = msgspec.json.Decoder()
 
 
@@ -44,6 +48,28 @@ def decode(body: bytes | bytearray, place: Callable[[int], int] = lambda offset:
     except msgspec.DecodeError as refusal:
         before = len(codecs.BOM_UTF8) if has_mark else 0
         return _decode_tolerantly(text, str(refusal), lambda offset: place(offset + before))
+
+
+def has_more_values(text: bytes, limit: int) -> bool:
+    """Return whether a JSON text holds more than `limit` values (an empty list or object counts as two).
+
+    A value takes up to fifty times its bytes once it is decoded, and decoding lets no other thread work. So they are
+    counted in the text: by its commas and opening brackets, without those in strings if there are many.
+    """
+    return _values(text) > limit and _values(_without_strings(text)) > limit
+
+
+def _values(text: bytes | bytearray) -> int:
+    return 1 + text.count(b",") + text.count(b"[") + text.count(b"{")
+
+
+def _without_strings(text: bytes) -> bytearray:
+    bare = bytearray()
+    start = 0
+    while (some := _SOME_STRINGS.match(text, start)) is not None:
+        bare += _STRING.sub(b"", some[0])
+        start = some.end()
+    return bare
 
 
 def kind_of(value: Any) -> str:

@@ -25,6 +25,7 @@ NAMES = (
     "recovery",
     "wear",
     "slowloris",
+    "bad_bodies",
     "decode",
     "peer",
 )

@@ -99,12 +99,6 @@ def alternate(contestants: Mapping[str, Callable[[], float]], rounds: int = ROUN
     return {name: statistics.median(found) for name, found in figures.items()}
 
 
-def percentile(figures: Sequence[float], share: float) -> float:
-    """Return the percentile `share` (0 to 1)."""
-    ordered = sorted(figures)
-    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
-
-
 HEADINGS = ("name", "metric", "value", "baseline", "ratio", "must", "goal", "met")
 
 

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from tests.bench import rig
 from tests.bench.bare_labels import loops
 from tests.bench.camio import Connection, Events, Receiver, unique
-from tests.bench.harness import ROUNDS, Bench, Result, at_most, percentile, result
+from tests.bench.harness import ROUNDS, Bench, Result, at_most, result
 from tests.bench.pictures import jpegs
 from tests.support.daemon_process import Daemon
+from tests.support.figures import percentile
 
 
 def run(bench: Bench) -> Iterator[Result]:

@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from tests.bench.__main__ import DRAWN, NAMES
-from tests.bench.harness import Target, alternate, at_least, at_most, percentile, result, table
+from tests.bench.harness import Target, alternate, at_least, at_most, result, table
 from tests.bench.rig import ROOT, STALLED_LABELER
+from tests.support.figures import percentile
 
 FORM = {"name", "metric", "value", "unit", "baseline", "ratio", "must", "goal", "met"}
 

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from camiohookd.errors import PayloadError
+from camiohookd.wire import cut_body
 from camiohookd.wire.cut_body import CutBody, cut_pictures
 from camiohookd.wire.event import Event, EventLimits, parse_event, read_event
 from camiohookd.wire.reply import Label, Reply, encode_reply
@@ -65,9 +66,9 @@ def test_the_digest_identifies_the_body() -> None:
         (b'{"a": NaN}', "not_json"),
         (b'{"a": 1e999, "b": NaN}', "not_json"),
         (b'{"a": "\\ud800", "b": "\xff"}', "not_json"),
-        (b'{"a": 1e999, "b": ' + b"[" * 100_000, "too_deep"),
+        (b'{"a": 1e999, "b": ' + b"[" * 20_000, "too_deep"),
         (b"\xef\xbb\xbf\xef\xbb\xbf{}", "not_json"),
-        (b'{"a": ' + b"[" * 100_000, "too_deep"),
+        (b'{"a": ' + b"[" * 20_000, "too_deep"),
         (b"[]", "not_an_object"),
         (b"null", "not_an_object"),
         (b'"text"', "not_an_object"),
@@ -515,23 +516,62 @@ def test_errors_name_the_offset_in_the_whole_body() -> None:
 
 
 EXPLODING = {
-    "objects": b'{"a":[' + b'{"":0},' * 4_700_000 + b"0]}",
-    "lists": b'{"a":[' + b"[]," * 11_000_000 + b"0]}",
-    "huge numbers": b'{"a":[' + b"1e999," * 5_500_000 + b"0]}",
-    "long integers": b'{"a":[' + b"1" * 32_000_000 + b"]}",
-    "names": b'{"image_b64":"",' * 2_000_000,
-    "texts": b'{"a":[' + b'{"image_b64":"' + b'","image_b64":"'.join([b"A" * 300] * 100_000) + b'"}]}',
-    "one text": b'{"a":"' + b"\xf0\x9f\x98\x80" * 8_000_000 + b'"}',
+    "objects": lambda: b'{"a":[' + b'{"":0},' * 4_700_000 + b"0]}",
+    "lists": lambda: b'{"a":[' + b"[]," * 11_000_000 + b"0]}",
+    "huge numbers": lambda: b'{"a":[' + b"1e999," * 5_500_000 + b"0]}",
+    "long integers": lambda: b'{"a":[' + b"1" * 32_000_000 + b"]}",
+    "names": lambda: b'{"image_b64":"",' * 2_000_000,
+    "texts": lambda: b'{"a":[' + b'{"image_b64":"' + b'","image_b64":"'.join([b"A" * 300] * 100_000) + b'"}]}',
+    "one text": lambda: b'{"a":"' + b"\xf0\x9f\x98\x80" * 8_000_000 + b'"}',
 }
 
 
 @pytest.mark.parametrize("name", EXPLODING)
 def test_refuses_json_that_would_explode_before_decoding_it(name: str) -> None:
-    body = EXPLODING[name]
+    body = EXPLODING[name]()
     tracemalloc.start()
     try:
         assert refusal(body).code == "too_large"
         assert tracemalloc.get_traced_memory()[1] < 40_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("some", [b"[],", b"{},", b"0,", b'"",', b'{"":0},', b"1e999,"])
+def test_refuses_more_json_values_than_the_limit_before_decoding_them(some: bytes) -> None:
+    error = refusal(b'{"a":[' + some * 40_000 + b"0]}")
+    assert (error.code, error.message) == ("too_large", "the event holds more than 30000 JSON values")
+
+
+@pytest.mark.parametrize("text", [",[{" * 40_000, '\\",' * 40_000, '",' * 100_000])
+def test_does_not_count_what_is_inside_texts_as_json_values(text: str) -> None:
+    assert parse(payload(image()) | {"text": text, "more": text[:100_000]}).callback_url == URL
+
+
+def test_an_event_with_as_many_images_as_allowed_has_room_for_more_json() -> None:
+    images = [image() | {"size": [640, 480], "labels": ["a", "b"], "more": {"x": 1}}] * 1000
+    assert len(parse(payload(*images)).pictures) == 1000
+
+
+ENDS = st.lists(st.sampled_from(['"', "\\", ",", "a" * 40, "\u00e9", "\n"]), max_size=60).map("".join)
+
+
+@given(ENDS)
+def test_a_text_ends_at_the_same_quote_wherever_the_body_is_cut_into_pieces(text: str) -> None:
+    body = json.dumps({"image_b64": text, "b": '"'}, ensure_ascii=False).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cut_body, "_PIECE", 7)
+        [found] = cut_body.cut_pictures(body, 10_000, shortest=0).texts
+    assert json.loads(b'"' + bytes(found.raw) + b'"') == text
+
+
+@pytest.mark.parametrize("blank", [" ", "\n", " \r\n"])
+def test_base64_of_millions_of_pieces_takes_little_memory(blank: str) -> None:
+    body = json.dumps(payload({"timestamp": TIME, "image_b64": f"AB?{blank}" * 3_000_000})).encode()
+    tracemalloc.start()
+    try:
+        assert refusal(body).code == "no_usable_picture"
+        assert tracemalloc.get_traced_memory()[1] < 6 * len(body)
     finally:
         tracemalloc.stop()
 
