@@ -23,7 +23,6 @@ _SETTING = re.compile(r"\s*(?P<key>[\w.\"'-]+)\s*(?P<sign>[=:])\s*(?P<value>.*?)
 _TYPOGRAPHIC = str.maketrans(dict.fromkeys("“”„‟«»″‘’‚‛‹›′`", '"'))  # noqa: RUF001  # the characters are the point
 _SPACES = str.maketrans(dict.fromkeys("\xa0\u2007\u202f\u200b\ufeff", " "))
 _BOOLEANS = {"true": "true", "yes": "true", "on": "true", "false": "false", "no": "false", "off": "false"}
-_WORD = re.compile(r"[^\s\"'\[\]{},#=]+")
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,}")
 _MASK = "***"
 _LONGEST = 100

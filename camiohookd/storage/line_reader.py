@@ -55,14 +55,5 @@ def read_lines(
                 reported = offset
 
 
-def lines_of(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the lines of `data`, each with its offset and its end."""
-    offset = 0
-    while offset < len(data):
-        end = data.find(b"\n", offset) + 1 or len(data)
-        yield offset, data[offset:end]
-        offset = end
-
-
 def _next_piece(offset: int, position: int) -> int:
     return (max(offset, position) // PIECE_BYTES + 1) * PIECE_BYTES

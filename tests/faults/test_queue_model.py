@@ -32,10 +32,10 @@ from camiohookd.queue.task import Cause, DueDelivery, Receipt, State, Task
 from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.storage import segments
 from camiohookd.storage.journal import Del, Live, Note, Put, Record, Scan, Set
-from camiohookd.storage.line_reader import lines_of
 from camiohookd.storage.lost_ids import LostIds
 from camiohookd.storage.record import DamagedRecordError
 from tests.support.fault_disk import CountingDisk
+from tests.support.lines import lines_of
 from tests.support.queue_factory import REPLY, HandClock, commit, crash, make_event, open_queue
 
 HOUR = 3600.0

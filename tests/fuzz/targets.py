@@ -23,7 +23,6 @@ from camiohookd.pictures.memory import MemoryBudget
 from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.storage import journal
 from camiohookd.storage.documents import Documents
-from camiohookd.storage.line_reader import lines_of
 from camiohookd.storage.lost_ids import LostIds
 from camiohookd.storage.old_documents import BringUp
 from camiohookd.system.disk import Disk
@@ -31,6 +30,7 @@ from camiohookd.web.server import gzip_body
 from camiohookd.web.server.error_responses import Refused
 from camiohookd.web.server.peers import Peers
 from camiohookd.wire.event import parse_event
+from tests.support.lines import lines_of
 from tests.support.queue_factory import make_event
 
 _LIMITS = images.PictureLimits(("jpeg", "png", "webp"), max_pixels=300_000, max_bytes=65_536)

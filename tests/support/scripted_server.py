@@ -78,6 +78,16 @@ def sending(data: bytes) -> Script:
     return lambda connection: connection.sendall(data)
 
 
+def breaking_off(data: bytes) -> Script:
+    """Send `data` and nothing more."""
+
+    def script(connection: socket.socket) -> None:
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_RDWR)
+
+    return script
+
+
 def resetting(data: bytes) -> Script:
     def script(connection: socket.socket) -> None:
         connection.sendall(data)

@@ -24,7 +24,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def throughput(labeler: OnnxLabeler, threads: int, seconds: float = SECONDS) -> float:
+def throughput(labeler: OnnxLabeler, threads: int) -> float:
     """Return the pictures a second that so many threads label, without decoding them. Raises LabelingError."""
     size = labeler.input_size
     picture = decode((_SAMPLES / "chelsea.jpg").read_bytes(), PictureLimits(), size)
@@ -34,7 +34,7 @@ def throughput(labeler: OnnxLabeler, threads: int, seconds: float = SECONDS) -> 
 
     def work(nth: int) -> None:
         try:
-            while counts[nth] < 2 or time.perf_counter() - started < seconds:
+            while counts[nth] < 2 or time.perf_counter() - started < SECONDS:
                 labeler.detect(picture)
                 counts[nth] += 1
         except CamiohookdError as error:

@@ -9,7 +9,7 @@ response. A refusal therefore sends its response, reads on for a bounded number 
 Everything here runs on the event loop.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from tornado.web import stream_request_body
 
@@ -48,18 +48,15 @@ class Endpoint(Responder):
         if "Content-Length" in self.request.headers:
             self.request.headers["Content-Length"] = str(self.body.length)  # how much Tornado reads
         self.body.watch_pace(lambda: self.refuse(error_responses.BODY_LATE))
-        try:
-            if not self.application.connections.move(self.stream, self.peer):
-                raise Refused(error_responses.TOO_MANY_CONNECTIONS)
-            if self.request.method not in self.methods:
-                raise Refused(error_responses.not_allowed(self.methods))
-            self.admit()
-            self.body.check_length()
-            memory = self.take_memory(self.body.needed)
-        except Refused as error:
-            self.refuse(error.response)
-            return None
-        return None if memory is None else self._wait_for(memory)
+        return self._go_on_if(self._check_head)
+
+    def _check_head(self) -> None:
+        if not self.application.connections.move(self.stream, self.peer):
+            raise Refused(error_responses.TOO_MANY_CONNECTIONS)
+        if self.request.method not in self.methods:
+            raise Refused(error_responses.not_allowed(self.methods))
+        self.admit()
+        self.body.check_length()
 
     def refuse(self, response: ErrorResponse) -> None:
         """Respond now, before the body is read, and discard the rest of it."""
@@ -77,8 +74,12 @@ class Endpoint(Responder):
         if self._refused:
             self.body.discard(len(chunk))
             return None
+        return self._go_on_if(lambda: self.body.add(chunk))
+
+    def _go_on_if(self, check: Callable[[], None]) -> Awaitable[None] | None:
+        """Take the memory that the body needs now, or refuse the request if `check` raises `Refused`."""
         try:
-            self.body.add(chunk)
+            check()
             memory = self.take_memory(self.body.needed)
         except Refused as error:
             self.refuse(error.response)

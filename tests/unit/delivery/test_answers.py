@@ -19,7 +19,7 @@ from camiohookd.delivery import Sender, Target
 from camiohookd.delivery.answer import MAX_INTERIM_ANSWERS
 from camiohookd.next_try import DeliveryOutcome, OutcomeKind
 from tests.support.certificates import make_certificate
-from tests.support.scripted_server import Peer, Script, sending
+from tests.support.scripted_server import Peer, Script, breaking_off, sending
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 NO = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
@@ -100,11 +100,7 @@ def test_gives_up_after_a_number_of_interim_answers(start: Callable[[Script], tu
 
 
 def test_an_interim_answer_alone_is_not_an_answer(start: Callable[[Script], tuple[Peer, Sender]]) -> None:
-    def script(connection: socket.socket) -> None:
-        connection.sendall(HINTS)
-        connection.shutdown(socket.SHUT_RDWR)
-
-    peer, sender = start(script)
+    peer, sender = start(breaking_off(HINTS))
     outcome = deliver(peer, sender)
     assert (outcome.kind, outcome.status) == (OutcomeKind.TRANSIENT, None)
 
@@ -179,11 +175,7 @@ def wait_until_received(connection: socket.socket) -> None:
 def test_an_answer_cut_off_in_its_head_is_transient(
     half: bytes, start: Callable[[Script], tuple[Peer, Sender]]
 ) -> None:
-    def script(connection: socket.socket) -> None:
-        connection.sendall(half)
-        connection.shutdown(socket.SHUT_RDWR)
-
-    peer, sender = start(script)
+    peer, sender = start(breaking_off(half))
     outcome = deliver(peer, sender)
     assert (outcome.kind, outcome.status) == (OutcomeKind.TRANSIENT, None)
     assert outcome.reason.startswith("no usable answer (")
@@ -195,11 +187,7 @@ def test_an_answer_cut_off_in_its_head_is_transient(
      b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n"],
 )  # fmt: skip
 def test_the_status_counts_if_the_body_is_cut_off(half: bytes, start: Callable[[Script], tuple[Peer, Sender]]) -> None:
-    def script(connection: socket.socket) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\n" + half)
-        connection.shutdown(socket.SHUT_RDWR)
-
-    peer, sender = start(script)
+    peer, sender = start(breaking_off(b"HTTP/1.1 200 OK\r\n" + half))
     assert [deliver(peer, sender).status for _ in range(2)] == [200, 200]
     assert peer.connections == 2
 
@@ -219,11 +207,7 @@ def test_the_status_counts_if_the_body_is_cut_off(half: bytes, start: Callable[[
 def test_with_an_ambiguous_length_the_status_counts_and_the_connection_is_not_reused(
     status: int, headers: str, start: Callable[[Script], tuple[Peer, Sender]]
 ) -> None:
-    def script(connection: socket.socket) -> None:
-        connection.sendall(f"HTTP/1.1 {status} Whatever\r\n{headers}\r\n\r\n0\r\n\r\n".encode())
-        connection.shutdown(socket.SHUT_RDWR)
-
-    peer, sender = start(script)
+    peer, sender = start(breaking_off(f"HTTP/1.1 {status} Whatever\r\n{headers}\r\n\r\n0\r\n\r\n".encode()))
     outcome = deliver(peer, sender)
     kinds = {200: OutcomeKind.DELIVERED, 503: OutcomeKind.TRANSIENT, 403: OutcomeKind.FINAL}
     assert (outcome.kind, outcome.status) == (kinds[status], status)
@@ -270,11 +254,7 @@ def test_a_wrong_chunk_size_ends_the_body_and_the_status_counts(
 def test_nothing_that_a_server_sends_makes_the_url_final(
     nonsense: bytes, start: Callable[[Script], tuple[Peer, Sender]]
 ) -> None:
-    def script(connection: socket.socket) -> None:
-        connection.sendall(nonsense)
-        connection.shutdown(socket.SHUT_RDWR)
-
-    peer, sender = start(script)
+    peer, sender = start(breaking_off(nonsense))
     outcome = deliver(peer, sender)
     assert (outcome.kind, outcome.status) == (OutcomeKind.TRANSIENT, None)
     assert outcome.reason.startswith("no usable answer (")

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from camiohookd.storage import journal
 from camiohookd.storage.documents import Documents
 from camiohookd.storage.journal import Del, Live, Note, Put, Set
-from camiohookd.storage.line_reader import lines_of
 from camiohookd.storage.lost_ids import LostIds
 from camiohookd.storage.old_documents import BringUp, no_replies
 from tests.support.fault_disk import CountingDisk
+from tests.support.lines import lines_of
 
 
 def put(key: str, document: dict[str, Any]) -> Put:

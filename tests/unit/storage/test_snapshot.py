@@ -10,10 +10,10 @@ from tinydb import TinyDB
 
 from camiohookd.storage import snapshot
 from camiohookd.storage.documents import Documents
-from camiohookd.storage.line_reader import lines_of
 from camiohookd.storage.lost_ids import LostIds
 from camiohookd.storage.snapshot import SnapshotWriter, encode_line, write_all
 from tests.support.fault_disk import CountingDisk
+from tests.support.lines import lines_of
 
 Table = dict[str, dict[str, Any]]
 
