@@ -54,6 +54,7 @@ class LazyGroup(click.Group):
         "simulate": "simulate",
         "key": "key",
         "admin": "admin",
+        "rules": "rules",
         "hooks": "hooks",
         "queue": "queue",
     }

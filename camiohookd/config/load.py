@@ -60,6 +60,11 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
     return _settings(_read(path, environ), environ)
 
 
+def settings_of(file: TomlFile) -> Config:
+    """Return the settings of `file` alone, without the environment. Raises ConfigError."""
+    return _settings(file, {})
+
+
 def load_with_keys(path: Path | None, environ: Mapping[str, str]) -> tuple[Config, dict[str, str]]:
     """Return the settings, as `load_config` does, and the API keys by the name that the log gives them.
 
