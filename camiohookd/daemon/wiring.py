@@ -112,7 +112,14 @@ def connect(
     hook = HookSite(setup, store, allow_list, metrics, activity, hook_sockets)
     tests = TestEvents(setup, hook_sockets[0].getsockname()[1], allow_list)
     owner = OwnerCommands(store, activity, reporter, hook.nonces, allow_list)
-    sources = Sources(reporter.report, partial(perform, store, activity), tests.send)
+    sources = Sources(
+        report=reporter.report,
+        perform=partial(perform, store, activity),
+        send_test_event=tests.send,
+        history=history,
+        rules=lambda: event_labeler.table,
+        default_probability=labeler.default_probability,
+    )
     return Service(
         store=store,
         worker=worker,

@@ -113,6 +113,11 @@ class EventLabeler:
         """Use these rules from the next event on; may be called from any thread."""
         self._rules = table
 
+    @property
+    def table(self) -> Sequence[Rule]:
+        """Return the rules that hold now."""
+        return self._rules
+
     def rule_for(self, camera: str | None) -> Rule:
         """Return the rule that holds for a camera, with the labeler's least probability if it sets none."""
         return rules.complete(rules.match(self._rules, camera), self._labeler.default_probability)

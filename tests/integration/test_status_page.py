@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
 
 import pytest
 import requests
 
 from camiohookd.camio.simulator.fake_camio import ScriptedResponse
-from camiohookd.config import admin_password
+from camiohookd.config import admin_password, rule_text
 from tests.support.certificates import Pair, make_certificate
-from tests.support.daemon_process import Daemon, post_event
+from tests.support.daemon_process import SAMPLES, Daemon, post_event
 from tests.support.page import PATIENCE, Page
 from tests.support.threaded_simulator import FakeCamioThread
 
@@ -152,6 +155,132 @@ def test_failed_events_are_grouped_by_cause_and_tried_again_together(tmp_path: P
         camio.wait_until(lambda found: all(each[-1].accepted for each in found.values()), PATIENCE)
         assert daemon.metric('queue_tasks{state="failed"}') == 0
         assert page.open("/failed").post("/failed", token="x").status == 403
+
+
+@pytest.fixture(scope="module")
+def event(daemon: Daemon, camio: FakeCamioThread) -> str:
+    """An event of the camera "yard" with two pictures, labelled and delivered; its id."""
+    pictures = [(SAMPLES / name).read_bytes() for name in ("chelsea.jpg", "astronaut.jpg")]
+    accepted = post_event(daemon, camio, "yard-1", camera="yard", pictures=pictures)
+    camio.wait_until(lambda deliveries: bool(deliveries.get("yard-1")), PATIENCE)
+    page = Page(f"http://127.0.0.1:{daemon.admin_port}")
+    # The history is written behind the event: wait for the last that is known of it.
+    daemon.wait_until(lambda: "/pictures/1.jpg" in page.open(f"/events/{accepted['id']}").text and "Try 1" in page.text)
+    return str(accepted["id"])
+
+
+def test_an_event_shows_pictures_objects_times_and_the_reply(page: Page, event: str) -> None:
+    text = page.open(f"/events/{event}").text
+    assert page.status == 200
+    for shown in ("yard", "Picture 2", "cat", "person", "Accepted from Camio", "Answered 200 OK", "polygon"):
+        assert shown in text, shown
+    thumbnail = page.open(f"/events/{event}/pictures/0.jpg").answer
+    assert thumbnail.headers["Content-Type"] == "image/jpeg"
+    assert thumbnail.content.startswith(b"\xff\xd8")
+    assert page.open(f"/events/{event}/pictures/7.jpg").status == 404
+    assert page.open("/events/123456789").status == 404
+
+
+def test_events_are_shown_by_camera_label_and_state(page: Page, event: str) -> None:
+    card = f'id="event-{event}"'
+    for query in ("", "?camera=yard", "?label=cat", "?state=delivered", "?camera=yard&label=person&state=delivered"):
+        assert card in page.open(f"/events{query}").text, query
+    for query in ("?camera=other", "?label=dog", "?state=failed", "?unnamed=1", f"?before={event}"):
+        assert card not in page.open(f"/events{query}").text, query
+
+
+def test_a_card_has_its_boxes_drawn_and_its_labels_in_words(page: Page, event: str) -> None:
+    text = page.open("/events?camera=yard").text
+    assert f'<img src="/events/{event}/pictures/' in text
+    assert 'class="box"' in text
+    assert "cat 0." in text and "person 0." in text
+
+
+def test_a_changed_event_arrives_as_a_card(page: Page, daemon: Daemon, camio: FakeCamioThread) -> None:
+    address = f"{page.url}/live?page=events&camera=gate"
+    with page.browser.get(address, timeout=PATIENCE, stream=True) as answer:
+        post_event(daemon, camio, "elsewhere", camera="elsewhere")
+        post_event(daemon, camio, "gate", camera="gate")
+        lines = (line.decode() for line in answer.iter_lines())
+        assert next(line for line in lines if line.startswith("event:")) == "event: card"
+        message = json.loads(next(lines).removeprefix("data: "))
+    assert f'id="event-{message["id"]}"' in message["html"]
+    assert "gate" in message["html"]
+
+
+def test_an_event_is_exported_as_an_archive(page: Page, event: str) -> None:
+    with ZipFile(BytesIO(page.open(f"/events/{event}/export.zip").answer.content)) as archive:
+        assert archive.testzip() is None
+        assert json.loads(archive.read("task.json"))["camera"] == "yard"
+
+
+def test_a_replay_shows_what_another_rule_would_have_sent(page: Page, event: str) -> None:
+    page.open(f"/events/{event}").send(f"/events/{event}/replay", rule='[[rule]]\nignore_labels = ["cat"]\n')
+    assert "No longer sent: <strong>cat</strong>" in page.text
+    assert "Nothing was sent now." in page.text
+    page.send(f"/events/{event}/replay", rule='[[rule]]\nlabel_map = { cat = "pet" }\n')
+    assert "Also sent: <strong>pet</strong>" in page.text
+    page.send(f"/events/{event}/replay", score="0.999")
+    assert "No longer sent: <strong>cat, person</strong>" in page.text
+    page.send(f"/events/{event}/replay", score="two")
+    assert "not valid TOML" in page.text
+    assert page.status == 200
+
+
+def test_dropping_takes_a_form_of_this_page(page: Page, daemon: Daemon, camio: FakeCamioThread) -> None:
+    task_id = post_event(daemon, camio, "to-drop", camera="gone")["id"]
+    camio.wait_until(lambda deliveries: bool(deliveries.get("to-drop")), PATIENCE)
+    assert page.post(f"/events/{task_id}/drop").status == 403
+    page.open(f"/events/{task_id}").send(f"/events/{task_id}/drop")
+    assert page.path == "/events"
+    assert json.loads(daemon.command("queue", "show", task_id, check=False).stdout or "null") is None
+    assert "The queue has forgotten this event" in page.open(f"/events/{task_id}").text
+
+
+def test_a_camera_has_a_card_and_a_zone_editor(page: Page, event: str) -> None:
+    text = page.open("/cameras").text
+    assert ">yard" in text and "1 event" in text
+    text = page.open("/cameras/zones?camera=yard").text
+    assert page.status == 200
+    assert f"/events/{event}/pictures/" in text
+    assert page.open("/cameras/zones?camera=none").status == 404
+
+
+def preview(page: Page, camera: str, zones: object) -> dict[str, Any]:
+    query = {"camera": camera, "zones": json.dumps(zones)}
+    found: dict[str, Any] = page.open("/cameras/preview", params=query).answer.json()
+    return found
+
+
+def test_the_preview_writes_a_rule_and_says_what_it_would_send(page: Page, event: str) -> None:
+    everywhere = {"name": "all", "kind": "include", "polygon": [[0, 0], [1, 0], [1, 1], [0, 1]]}
+    nowhere = {"name": "top", "kind": "include", "polygon": [[0, 0], [1, 0], [1, 0.01]]}
+    found = preview(page, "yard", [everywhere])
+    assert found["left_out"].count(None) >= 2
+    assert not found["problem"] and not found["replaces"]
+    [rule] = rule_text.read(found["text"], "text")
+    assert (rule.camera, [zone.name for zone in rule.zone]) == ("yard", ["all"])
+    assert set(preview(page, "yard", [nowhere])["left_out"]) >= {"outside zone top"}
+    for broken in ([{"name": "a"}], "x", [{**everywhere, "polygon": [[0, 0], [2, 0], [1, 1]]}]):
+        assert preview(page, "yard", broken)["problem"].startswith("these are no zones")
+
+
+def test_trends_count_what_happened(page: Page, event: str) -> None:
+    trends = page.open("/trends/data?span=hour").answer.json()
+    assert sum(filter(None, trends["accepted"])) >= 1
+    assert "cat" in trends["labels"]
+    for span in ("hour", "day", "week", "nonsense"):
+        assert "Events accepted" in page.open(f"/trends?span={span}").text
+
+
+def test_without_a_history_the_pages_say_so(tmp_path: Path) -> None:
+    with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin, {"CAMIOHOOKD_ADMIN_HISTORY": "0"}) as daemon:
+        page = Page(f"http://127.0.0.1:{daemon.admin_port}")
+        task_id = post_event(daemon, camio, "one")["id"]
+        camio.wait_until(lambda deliveries: bool(deliveries.get("one")), PATIENCE)
+        assert "No event is kept" in page.open("/events").text
+        assert "no pictures and times are kept" in page.open(f"/events/{task_id}").text
+        assert page.open("/cameras").status == page.open("/trends").status == 200
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ HEADERS = {
     "X-Frame-Options": "DENY",
 }
 
-TABS = (("/", "Now"), ("/failed", "Failed"))
+TABS = (("/", "Now"), ("/events", "Events"), ("/trends", "Trends"), ("/cameras", "Cameras"), ("/failed", "Failed"))
 """The pages in the head of each page: path and name."""
 
 Form = Mapping[str, str]

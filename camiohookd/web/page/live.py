@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from tornado.iostream import StreamClosedError
 
+from camiohookd.web.page.cards import Filter, card_of, filter_of
 from camiohookd.web.page.endpoint import PageEndpoint
 from camiohookd.web.page.feed import KEEP_ALIVE_SECONDS, LOOK_SECONDS, Watcher
 
@@ -17,6 +18,7 @@ class Live(PageEndpoint):
     """``/live?page=now`` and ``/live?page=events&camera=...``."""
 
     async def show(self) -> None:
+        is_list, chosen = self.parameter("page") == "events", filter_of(self)
         self._watcher = watcher = self.page.feed.enter()
         self.set_header("Content-Type", "text/event-stream")
         try:
@@ -25,7 +27,7 @@ class Live(PageEndpoint):
             while not watcher.ended and self.page.access.is_logged_in(self.session):
                 began = time.monotonic()
                 await watcher.wait()
-                sent = self._send_numbers(watcher)
+                sent = await self._send_cards(watcher, chosen) if is_list else self._send_numbers(watcher)
                 if not sent and time.monotonic() - began >= KEEP_ALIVE_SECONDS:
                     self.write(": still here\n\n")
                 await self.flush()
@@ -44,6 +46,14 @@ class Live(PageEndpoint):
         if numbers:
             self._send("numbers", numbers)
         return bool(numbers)
+
+    async def _send_cards(self, watcher: Watcher, chosen: Filter) -> bool:
+        changed, watcher.changed = watcher.changed, {}
+        for task_id in changed:
+            html = await card_of(self, task_id, chosen)
+            if html is not None:
+                self._send("card", {"id": task_id, "html": html.decode()})
+        return bool(changed)
 
     def _send(self, event: str, data: dict[str, Any]) -> None:
         self.write(b"event: %b\ndata: %b\n\n" % (event.encode(), msgspec.json.encode(data)))

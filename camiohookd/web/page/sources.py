@@ -1,8 +1,11 @@
 """What the status page shows and does, as the daemon gives it."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from camiohookd import rules
+from camiohookd.config.rule import Rule
+from camiohookd.history.history import History
 from camiohookd.queue import commands
 from camiohookd.status import StatusReport
 
@@ -30,8 +33,15 @@ TestEvent = Callable[[], Awaitable[TestResult]]
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where the pages ask."""
+    """Where the pages ask. `default_probability` is the labeler's, for rules that set none."""
 
     report: Report
     perform: Perform
     send_test_event: TestEvent
+    history: History
+    rules: Callable[[], Sequence[Rule]]
+    default_probability: float
+
+    def rule_for(self, camera: str) -> Rule:
+        """Return the rule that applies to a camera now, as it is in the settings."""
+        return rules.match(self.rules(), camera)

@@ -1,0 +1,101 @@
+"""What is drawn over a picture: boxes with captions, and zones, as plain numbers for an SVG of the picture's size.
+
+A label has the same colour as in ``camiohookd label --annotate``. Pure functions.
+"""
+
+import colorsys
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+from zlib import crc32
+
+from camiohookd.config.rule import Rule, Zone
+from camiohookd.history.views import PictureDetails
+from camiohookd.rules import Explained
+
+MOST_CAPTIONS = 12
+
+
+class Box(NamedTuple):
+    """A box in pixels of the picture, and its caption, whose baseline begins at `text_x`, `text_y`."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    color: str
+    caption: str
+    caption_width: float
+    text_x: float
+    text_y: float
+    is_sent: bool
+
+
+class DrawnZone(NamedTuple):
+    """A zone: `points` for an SVG polygon."""
+
+    name: str
+    kind: str
+    points: str
+
+
+class Drawing(NamedTuple):
+    """All that is drawn over one picture; `letters` is the size of the captions' letters. Sizes are in its pixels."""
+
+    width: int
+    height: int
+    letters: float
+    boxes: Sequence[Box]
+    zones: Sequence[DrawnZone]
+    in_words: str
+
+
+def color_of(label: str) -> str:
+    """Return a colour for `label` that is bright enough for black letters, as #rrggbb."""
+    rgb = colorsys.hsv_to_rgb(crc32(label.encode()) / 2**32, 0.55, 1.0)
+    return "#" + "".join(f"{round(255 * part):02x}" for part in rgb)
+
+
+def drawing(picture: PictureDetails, rule: Rule, *, all_objects: bool) -> Drawing:
+    """Return what is drawn over `picture`: with `all_objects`, also those that the rule leaves out."""
+    width, height = max(picture.width, 1), max(picture.height, 1)
+    letters = max(width, height) / 28
+    shown = [each for each in picture.detections if each.found.box and (all_objects or each.left_out is None)]
+    ordered = sorted(shown, key=lambda each: (each.left_out is None, each.found.probability))
+    boxes = [_box(each, width, height, letters) for each in ordered]
+    return Drawing(width, height, letters, boxes, drawn_zones(rule.zone, width, height), _in_words(picture.detections))
+
+
+def drawn_zones(zones: Iterable[Zone], width: int, height: int) -> list[DrawnZone]:
+    """Return `zones` in pixels of a picture of that size."""
+    return [
+        DrawnZone(zone.name, zone.kind, " ".join(f"{x * width:.1f},{y * height:.1f}" for x, y in zone.polygon))
+        for zone in zones
+    ]
+
+
+def _box(each: Explained, width: int, height: int, letters: float) -> Box:
+    found = each.found
+    assert found.box is not None, "asked for by the caller"
+    left, right = (min(max(value, 0.0), width) for value in (found.box.left, found.box.right))
+    top, bottom = (min(max(value, 0.0), height) for value in (found.box.top, found.box.bottom))
+    caption = f"{each.name} {found.probability:.2f}" if each.left_out is None else ""
+    caption_width = letters * (0.62 * len(caption) + 0.6)
+    text_x = max(min(left, width - caption_width), 0.0)
+    text_y = top - 0.35 * letters if top >= 1.4 * letters else top + 1.05 * letters
+    return Box(
+        x=round(left, 1),
+        y=round(top, 1),
+        width=round(right - left, 1),
+        height=round(bottom - top, 1),
+        color=color_of(found.label),
+        caption=caption,
+        caption_width=round(caption_width, 1),
+        text_x=round(text_x, 1),
+        text_y=round(text_y, 1),
+        is_sent=each.left_out is None,
+    )
+
+
+def _in_words(detections: Iterable[Explained]) -> str:
+    sent = [f"{each.name} {each.found.probability:.2f}" for each in detections if each.left_out is None]
+    return ", ".join(sent[:MOST_CAPTIONS]) or "nothing that is sent"
