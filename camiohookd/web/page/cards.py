@@ -70,9 +70,7 @@ async def card_of(endpoint: PageEndpoint, task_id: str, chosen: Filter) -> bytes
 
 
 def labels_in_words(summary: EventSummary) -> str:
-    """Return the labels of an event, or why there are none."""
-    if summary.failure:
-        return summary.failure
+    """Return the labels of an event with their probabilities."""
     return ", ".join(f"{name} {probability:.2f}" for name, probability in summary.labels) or "nothing"
 
 
