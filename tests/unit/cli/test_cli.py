@@ -145,15 +145,6 @@ def test_check_and_serve_exit_with_78_for_a_bad_configuration(tmp_path: Path, na
     assert done.stderr.count("\n") in (1, 3)  # one sentence, and for a TOML mistake its line with a caret
 
 
-def test_check_refuses_files_of_the_queue_that_the_daemon_cannot_write(tmp_path: Path) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("NOT TESTED: root may write everything; tests/appliance/test_check.py checks as the service")
-    (tmp_path / "queue.json").touch(0o400)
-    done = camiohookd("check", "--config", os.devnull, STATE_DIRECTORY=str(tmp_path))
-    assert done.returncode == ExitStatus.CONFIG
-    assert f"{tmp_path}/queue.json: the daemon must be able to read and write it" in done.stderr
-
-
 def test_check_loads_the_model_and_a_reload_does_not(tmp_path: Path) -> None:
     model = tmp_path / "model"
     shutil.copytree(SHIPPED_MODEL, model)
