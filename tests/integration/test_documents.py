@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,3 +123,10 @@ def test_file_names_of_the_package_have_the_current_version() -> None:
     version = (ROOT / "debian/changelog").read_text().partition("(")[2].partition(")")[0]
     for page, text in each_page():
         assert set(re.findall(r"camiohookd_(\d[^_]*)_", text)) <= {version}, page.name
+
+
+def test_the_picture_of_the_packages_has_the_layers_of_import_linter() -> None:
+    layers = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]["layers"]
+    picture = (ROOT / "docs/internals/architecture.md").read_text()
+    drawn = re.findall(r"^ *\d+  ((?:\w+ \| )*\w+)  ", picture, re.MULTILINE)
+    assert drawn == layers
