@@ -32,6 +32,7 @@ from camiohookd.history.views import (
     Trends,
 )
 from camiohookd.history.waiting import Job, WaitingPictures
+from camiohookd.history.wear import WearBudget
 from camiohookd.pictures.memory import NoRoom
 
 SHARE = 0.01
@@ -40,7 +41,10 @@ SHARE = 0.01
 SAMPLE_SECONDS = 10.0
 NO_ROOM_SECONDS = 1.0
 LOOK_AGAIN_SECONDS = 0.5
-MOST_OUTSTANDING = 2000
+REMEMBER_SECONDS = 0.2
+"""How long occurrences are gathered: the thread is not woken for each."""
+
+MOST_HEARD = 2000
 """Occurrences that wait for the disk; more are not remembered."""
 
 Make = Callable[[Job], bytes]
@@ -82,8 +86,11 @@ class History:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, "history")
-        self._outstanding = 0
+        self._heard: list[tuple[Occurrence, float]] = []  # and when; not remembered yet
+        self._remembering: set[asyncio.Future[None]] = set()
+        self._soon: asyncio.TimerHandle | None = None
         self._waiting = WaitingPictures()
+        self._wear = WearBudget()
         self._making: asyncio.Task[None] | None = None
         self._keeping: asyncio.Task[None] | None = None
         self._next_thumbnail = 0.0  # when, by the loop's clock, there may be one while events wait
@@ -103,6 +110,7 @@ class History:
         for task in (self._making, self._keeping):
             if task is not None:
                 task.cancel()
+        await self._all_remembered()
         with suppress(StoreUnavailable):
             await self._ask(Archive.close)
         self._thread.shutdown(wait=False)
@@ -159,6 +167,7 @@ class History:
         return await self._ask(lambda archive: archive.reader.replay(task_id, rule))
 
     async def _ask(self, question: Callable[[Archive], Result]) -> Result:
+        self._remember()  # before the question is answered: the thread does one after the other
         return await self._loop.run_in_executor(self._thread, self._answer, question)
 
     # On the thread
@@ -177,34 +186,65 @@ class History:
     # Remembering
 
     def _hear(self, occurrence: Occurrence) -> None:
-        if self._outstanding >= MOST_OUTSTANDING:
+        if len(self._heard) >= MOST_HEARD:
             log.debug("the disk is too slow: event %s is not remembered in full", occurrence.task_id)
             return
         if isinstance(occurrence, EventLabelled):
             if self._keeps_events:
-                self._waiting.add(waiting.jobs(occurrence, records.MAX_PICTURES))
+                self._plan_thumbnails(occurrence)
             pictures = tuple(LabelledPicture(each.labels, b"") for each in occurrence.pictures)
             occurrence = replace(occurrence, pictures=pictures)  # no file waits for the disk
-        self._outstanding += 1
-        done = self._loop.run_in_executor(self._thread, self._take_in, occurrence, self._clock())
-        done.add_done_callback(partial(self._remembered, occurrence.task_id))
-        if self._waiting and (self._making is None or self._making.done()):
-            self._making = asyncio.create_task(self._make_thumbnails())
+        self._heard.append((occurrence, self._clock()))
+        if self._soon is None:
+            self._remember_soon()
 
-    def _take_in(self, occurrence: Occurrence, now: float) -> None:
+    def _remember_soon(self) -> None:
+        self._soon = self._loop.call_later(REMEMBER_SECONDS, self._remember_unless_busy)
+
+    def _remember_unless_busy(self) -> None:
+        self._soon = None
+        if not self._remembering:  # else it goes on when that is done, so that little waits for a disk that hangs
+            self._remember()
+
+    def _remember(self) -> None:
+        """Let the thread remember what was heard."""
+        if self._heard:
+            heard, self._heard = self._heard, []
+            done = self._loop.run_in_executor(self._thread, self._take_in, heard)
+            self._remembering.add(done)
+            done.add_done_callback(partial(self._remembered, heard))
+
+    async def _all_remembered(self) -> None:
+        """Return when nothing is heard that is not remembered."""
+        while self._heard or self._remembering:
+            self._remember()
+            await asyncio.wait(self._remembering)
+
+    def _take_in(self, heard: Sequence[tuple[Occurrence, float]]) -> None:
         """On the thread."""
-        if self._archive is not None:
-            self._archive.take_in(occurrence, now)
+        for occurrence, at in heard if self._archive is not None else ():
+            try:
+                self._archive.take_in(occurrence, at)
+            except Exception:
+                log.exception("unexpected error while event %s was remembered", occurrence.task_id)
 
-    def _remembered(self, task_id: str, done: "asyncio.Future[None]") -> None:
-        self._outstanding -= 1
-        if not done.cancelled() and (error := done.exception()) is not None:
-            log.error("unexpected error while an event was remembered for the status page", exc_info=error)
-        self._changed(task_id)
+    def _remembered(self, heard: Sequence[tuple[Occurrence, float]], done: "asyncio.Future[None]") -> None:
+        self._remembering.discard(done)
+        for task_id in dict.fromkeys(occurrence.task_id for occurrence, _ in heard):
+            self._changed(task_id)
+        if self._heard and self._soon is None:
+            self._remember_soon()
 
     def _changed(self, task_id: str) -> None:
         for watcher in list(self._watchers):
             watcher(task_id)
+
+    def _plan_thumbnails(self, event: EventLabelled) -> None:
+        jobs = waiting.jobs(event, records.MAX_PICTURES, all_of_them=self._wear.is_plenty())
+        self._waiting.add(jobs)
+        self._wear.spend(sum(job.usual_bytes for job in jobs))
+        if self._waiting and (self._making is None or self._making.done()):
+            self._making = asyncio.create_task(self._make_thumbnails())
 
     async def _make_thumbnails(self) -> None:
         """Make those that wait: as fast as possible while nothing else is to be done, else within the budget."""
@@ -212,6 +252,7 @@ class History:
             if self._busy() and (pause := self._next_thumbnail - self._loop.time()) > 0:
                 await asyncio.sleep(min(pause, LOOK_AGAIN_SECONDS))
                 continue
+            await self._all_remembered()  # a thumbnail is kept only of an event that is remembered
             job = self._waiting.take()
             seconds = await self._loop.run_in_executor(self._thread, self._make_thumbnail, job)
             self._next_thumbnail = self._loop.time() + seconds / SHARE

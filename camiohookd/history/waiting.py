@@ -31,6 +31,11 @@ class Job(NamedTuple):
     height: int
     side: int
 
+    @property
+    def usual_bytes(self) -> int:
+        """Return about how many bytes such a thumbnail takes, as measured with photographs."""
+        return self.side**2 // 14
+
 
 class WaitingPictures:
     """Belongs to the event loop."""
@@ -83,12 +88,15 @@ class WaitingPictures:
             del self._cameras[camera], self._held[camera]
 
 
-def jobs(event: EventLabelled, most_pictures: int) -> list[Job]:
-    """Return which thumbnails to make of an event's first `most_pictures` pictures, the most telling first."""
+def jobs(event: EventLabelled, most_pictures: int, *, all_of_them: bool) -> list[Job]:
+    """Return which thumbnails to make of an event's first `most_pictures` pictures, the most telling first.
+
+    All of them, if they are not too many, or a small one of the most telling picture.
+    """
     pictures = [(number, each) for number, each in enumerate(event.pictures[:most_pictures]) if each.file]
     ranked = sorted(pictures, key=lambda item: -max((found.probability for found in item[1].labels.sent), default=0.0))
-    chosen = ranked[:MOST_OF_EVENT]
-    side = _SIDES.get(len(chosen), _SMALLEST_SIDE)
+    chosen = ranked[: MOST_OF_EVENT if all_of_them else 1]
+    side = _SIDES.get(len(chosen), _SMALLEST_SIDE) if all_of_them else _SMALLEST_SIDE
     return [
         Job(int(event.task_id), event.camera or "", number, each.file, each.labels.width, each.labels.height, side)
         for number, each in chosen

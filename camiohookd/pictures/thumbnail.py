@@ -12,17 +12,17 @@ from camiohookd.pictures.memory import MemoryBudget
 QUALITY = 55
 
 
-SMALL_BYTES = 24_000
-"""A file of at most so many bytes is small enough as it is."""
+SMALL_SIDE, SMALL_BYTES = 640, 24_000
+"""A file of at most so many pixels on its longer side and so many bytes is small enough as it is."""
 
 
 def thumbnail(data: bytes, size: tuple[int, int], side: int, limits: PictureLimits, budget: MemoryBudget) -> bytes:
     """Return a JPEG whose longer side has at most `side` pixels, of a picture that is displayed in `size` pixels.
 
-    A JPEG that is small enough is returned as it is. Raises PictureError if the file cannot be
+    A JPEG that is small enough anyway is returned as it is. Raises PictureError if the file cannot be
     decoded; NoRoom if the `budget` has no memory for it now.
     """
-    if len(data) <= SMALL_BYTES and max(size) <= side and _is_upright_jpeg(data):
+    if len(data) <= SMALL_BYTES and max(size) <= SMALL_SIDE and _is_upright_jpeg(data):
         return data
     scale = min(side / max(size), 1.0)
     reduced = max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)

@@ -198,7 +198,7 @@ def test_a_folder_that_cannot_be_used_costs_the_history_and_nothing_else(
 def test_a_disk_that_hangs_costs_what_is_published_meanwhile_and_not_the_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("camiohookd.history.history.MOST_OUTSTANDING", 10)
+    monkeypatch.setattr("camiohookd.history.history.MOST_HEARD", 10)
     is_held, go_on = threading.Event(), threading.Event()
 
     def hold(job: Job) -> bytes:
@@ -214,7 +214,7 @@ def test_a_disk_that_hangs_costs_what_is_published_meanwhile_and_not_the_loop(
             box.activity.publish(labelled_event(number))
         go_on.set()
         page = await box.history.events()
-        assert [int(event.id) for event in page.events] == list(range(11, 0, -1))
+        assert [int(event.id) for event in page.events] == list(range(11, 0, -1))  # the first, and ten that waited
 
     with_box(tmp_path, use)
 

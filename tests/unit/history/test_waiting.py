@@ -51,8 +51,10 @@ def test_the_pictures_with_the_most_probable_labels_come_first_and_many_are_made
     likely = event.pictures[1].labels._replace(sent=[PERSON._replace(probability=0.99)])
     nothing = event.pictures[0].labels._replace(sent=[])
     pictures = (LabelledPicture(nothing, b"a"), LabelledPicture(likely, b"b"), event.pictures[2])
-    jobs = waiting.jobs(replace(event, pictures=pictures), 32)
+    jobs = waiting.jobs(replace(event, pictures=pictures), 32, all_of_them=True)
     assert [(each.picture, each.file) for each in jobs] == [(1, b"b"), (2, b"c"), (0, b"a")]
     assert {each.side for each in jobs} == {512}
-    many = waiting.jobs(labelled_event(1, files=(b"x",) * 20), 32)
+    many = waiting.jobs(labelled_event(1, files=(b"x",) * 20), 32, all_of_them=True)
     assert (len(many), many[0].side) == (waiting.MOST_OF_EVENT, 400)
+    [single] = waiting.jobs(replace(event, pictures=pictures), 32, all_of_them=False)
+    assert (single.picture, single.side) == (1, 400)

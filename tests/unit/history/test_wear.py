@@ -1,0 +1,18 @@
+"""The bytes that may be written for thumbnails."""
+
+from camiohookd.history.wear import BYTES_A_DAY, MOST_SAVED, PLENTY, WearBudget
+
+
+def test_a_burst_uses_up_what_was_saved_and_time_brings_it_back() -> None:
+    now = [0.0]
+    budget = WearBudget(lambda: now[0])
+    assert budget.is_plenty()
+    budget.spend(PLENTY)
+    assert not budget.is_plenty()
+    now[0] += 86400 * PLENTY / BYTES_A_DAY + 1
+    assert budget.is_plenty()
+    now[0] += 10 * 86400
+    for _ in range(MOST_SAVED // PLENTY):
+        assert budget.is_plenty()
+        budget.spend(PLENTY)
+    assert not budget.is_plenty()
