@@ -7,7 +7,7 @@ Activity ─▶ `_hear` ─▶ thread: `Archive`
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -16,10 +16,11 @@ from typing import TypeVar
 
 from camiohookd.activity import Activity, EventLabelled, LabelledPicture, Occurrence
 from camiohookd.config.rule import Rule
-from camiohookd.errors import CamiohookdError, PictureError, StoreUnavailable
-from camiohookd.history import records, waiting
+from camiohookd.errors import CamiohookdError, StoreUnavailable
+from camiohookd.history import records
 from camiohookd.history.archive import Archive
 from camiohookd.history.records import Step
+from camiohookd.history.thumbnails import Make, ThumbnailMaker
 from camiohookd.history.trends import Sample
 from camiohookd.history.views import (
     CameraView,
@@ -31,24 +32,13 @@ from camiohookd.history.views import (
     State,
     Trends,
 )
-from camiohookd.history.waiting import Job, WaitingPictures
-from camiohookd.history.wear import WearBudget
-from camiohookd.pictures.memory import NoRoom
-
-SHARE = 0.01
-"""The part of one core that thumbnails may take while events wait to be labelled."""
 
 SAMPLE_SECONDS = 10.0
-NO_ROOM_SECONDS = 1.0
-LOOK_AGAIN_SECONDS = 0.5
 REMEMBER_SECONDS = 0.2
 """How long occurrences are gathered: the thread is not woken for each."""
 
 MOST_HEARD = 2000
 """Occurrences that wait for the disk; more are not remembered."""
-
-Make = Callable[[Job], bytes]
-"""Makes a thumbnail. Raises PictureError, NoRoom."""
 
 Result = TypeVar("Result")
 
@@ -79,8 +69,6 @@ class History:
         self._open_archive = open_archive
         self._archive: Archive | None = None  # belongs to the thread
         self._keeps_events = keeps_events
-        self._make = make
-        self._busy = busy
         self._sample = sample
         self._settled = settled
         self._clock = clock
@@ -89,11 +77,15 @@ class History:
         self._heard: list[tuple[Occurrence, float]] = []  # and when; not remembered yet
         self._remembering: set[asyncio.Future[None]] = set()
         self._soon: asyncio.TimerHandle | None = None
-        self._waiting = WaitingPictures()
-        self._wear = WearBudget()
-        self._making: asyncio.Task[None] | None = None
+        self._thumbnails = ThumbnailMaker(
+            self._thread,
+            make,
+            self._keep_thumbnail,
+            busy=busy,
+            all_remembered=self._all_remembered,
+            made=lambda task_id: self._changed(str(task_id)),
+        )
         self._keeping: asyncio.Task[None] | None = None
-        self._next_thumbnail = 0.0  # when, by the loop's clock, there may be one while events wait
         self._watchers: dict[Callable[[str], None], None] = {}
         self._stop_hearing: Callable[[], None] = lambda: None
 
@@ -107,9 +99,9 @@ class History:
     async def close(self) -> None:
         """Leave everything on the disk."""
         self._stop_hearing()
-        for task in (self._making, self._keeping):
-            if task is not None:
-                task.cancel()
+        self._thumbnails.close()
+        if self._keeping is not None:
+            self._keeping.cancel()
         await self._all_remembered()
         with suppress(StoreUnavailable):
             await self._ask(Archive.close)
@@ -183,6 +175,10 @@ class History:
             raise StoreUnavailable("the history cannot be read, see the log at the start of the service")
         return question(self._archive)
 
+    def _keep_thumbnail(self, task_id: int, picture: int, jpeg: bytes) -> None:
+        if self._archive is not None:
+            self._archive.keep_thumbnail(task_id, picture, jpeg)
+
     # Remembering
 
     def _hear(self, occurrence: Occurrence) -> None:
@@ -191,7 +187,7 @@ class History:
             return
         if isinstance(occurrence, EventLabelled):
             if self._keeps_events:
-                self._plan_thumbnails(occurrence)
+                self._thumbnails.plan(occurrence)
             pictures = tuple(LabelledPicture(each.labels, b"") for each in occurrence.pictures)
             occurrence = replace(occurrence, pictures=pictures)  # no file waits for the disk
         self._heard.append((occurrence, self._clock()))
@@ -222,9 +218,12 @@ class History:
 
     def _take_in(self, heard: Sequence[tuple[Occurrence, float]]) -> None:
         """On the thread."""
-        for occurrence, at in heard if self._archive is not None else ():
+        archive = self._archive
+        if archive is None:
+            return
+        for occurrence, at in heard:
             try:
-                self._archive.take_in(occurrence, at)
+                archive.take_in(occurrence, at)
             except Exception:
                 log.exception("unexpected error while event %s was remembered", occurrence.task_id)
 
@@ -238,39 +237,6 @@ class History:
     def _changed(self, task_id: str) -> None:
         for watcher in list(self._watchers):
             watcher(task_id)
-
-    def _plan_thumbnails(self, event: EventLabelled) -> None:
-        jobs = waiting.jobs(event, records.MAX_PICTURES, all_of_them=self._wear.is_plenty())
-        self._waiting.add(jobs)
-        self._wear.spend(sum(job.usual_bytes for job in jobs))
-        if self._waiting and (self._making is None or self._making.done()):
-            self._making = asyncio.create_task(self._make_thumbnails())
-
-    async def _make_thumbnails(self) -> None:
-        """Make those that wait: as fast as possible while nothing else is to be done, else within the budget."""
-        while self._waiting:
-            if self._busy() and (pause := self._next_thumbnail - self._loop.time()) > 0:
-                await asyncio.sleep(min(pause, LOOK_AGAIN_SECONDS))
-                continue
-            await self._all_remembered()  # a thumbnail is kept only of an event that is remembered
-            job = self._waiting.take()
-            seconds = await self._loop.run_in_executor(self._thread, self._make_thumbnail, job)
-            self._next_thumbnail = self._loop.time() + seconds / SHARE
-            self._changed(str(job.task_id))
-
-    def _make_thumbnail(self, job: Job) -> float:
-        """Return the seconds of a core that it took. On the thread."""
-        started = time.thread_time()
-        try:
-            if self._archive is not None:
-                self._archive.keep_thumbnail(job.task_id, job.picture, self._make(job))
-        except NoRoom:  # large pictures are labelled now: this one is shown without
-            return NO_ROOM_SECONDS * SHARE
-        except PictureError as error:
-            log.debug("no thumbnail of event %d: %s", job.task_id, error)
-        except Exception:
-            log.exception("unexpected error while a thumbnail of event %d was made", job.task_id)
-        return time.thread_time() - started
 
     async def _keep(self) -> None:
         """Correct what a crash left behind, then note the state again and again."""

@@ -9,13 +9,14 @@ Histogram = dict[int, int]
 _LEAST = 0.001
 _GROWTH = 1.25
 _LAST_BIN = 110  # 1.5 years
+_LONGEST = 1e9
 
 
 def bin_of(seconds: float) -> int:
     """Return the bin of a duration: bin n > 0 begins at 0.001 s * 1.25 ** n."""
     if not seconds > _LEAST:
         return 0
-    return min(int(math.log(seconds / _LEAST) / math.log(_GROWTH)), _LAST_BIN)
+    return min(int(math.log(min(seconds, _LONGEST) / _LEAST) / math.log(_GROWTH)), _LAST_BIN)
 
 
 def count(histogram: Histogram, seconds: float) -> None:

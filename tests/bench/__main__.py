@@ -19,6 +19,7 @@ NAMES = (
     "accept_depth",
     "label",
     "label_4k",
+    "history",
     "latency",
     "memory",
     "startup",

@@ -127,9 +127,9 @@ def test_while_events_wait_thumbnails_take_a_hundredth_of_a_core(
         await box.thumbnail(1)
         assert box.made == [5, 4, 3, 2, 1]
 
-    monkeypatch.setattr("camiohookd.history.history.LOOK_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("camiohookd.history.thumbnails.LOOK_AGAIN_SECONDS", 0.01)
     seconds = iter(range(100))  # each takes a second, and 99 of rest follow
-    monkeypatch.setattr("camiohookd.history.history.time.thread_time", lambda: float(next(seconds)))
+    monkeypatch.setattr("camiohookd.history.thumbnails.time.thread_time", lambda: float(next(seconds)))
     with_box(tmp_path, use)
 
 

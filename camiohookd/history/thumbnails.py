@@ -1,0 +1,97 @@
+"""Makes the thumbnails of labelled events, on the history's thread, within budgets of time, memory and bytes.
+
+event ─▶ `WaitingPictures` ─▶ (its turn, its time) ─▶ made and kept on the thread
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+
+from camiohookd.activity import EventLabelled
+from camiohookd.errors import PictureError
+from camiohookd.history import records, waiting
+from camiohookd.history.waiting import Job, WaitingPictures
+from camiohookd.history.wear import WearBudget
+from camiohookd.pictures.memory import NoRoom
+
+SHARE = 0.01
+"""The part of one core that thumbnails may take while events wait to be labelled."""
+
+LOOK_AGAIN_SECONDS = 0.5
+NO_ROOM_SECONDS = 1.0
+
+Make = Callable[[Job], bytes]
+"""Makes a thumbnail. Raises PictureError, NoRoom."""
+
+log = logging.getLogger("camiohookd.history")
+
+
+class ThumbnailMaker:
+    """Belongs to the event loop; `make` and `keep` are called on `thread`, and `made` here for each that is kept.
+
+    `keep(task_id, picture, jpeg)` keeps a thumbnail. `busy` says whether events wait to be labelled; until they do not,
+    thumbnails keep to their share of a core. `all_remembered` returns when the events that were labelled are known to
+    `keep`.
+    """
+
+    def __init__(
+        self,
+        thread: Executor,
+        make: Make,
+        keep: Callable[[int, int, bytes], None],
+        *,
+        busy: Callable[[], bool],
+        all_remembered: Callable[[], Awaitable[None]],
+        made: Callable[[int], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread = thread
+        self._make = make
+        self._keep = keep
+        self._busy = busy
+        self._all_remembered = all_remembered
+        self._made = made
+        self._waiting = WaitingPictures()
+        self._wear = WearBudget()
+        self._next = 0.0  # when, by the loop's clock, there may be one while events wait
+        self._running: asyncio.Task[None] | None = None
+
+    def plan(self, event: EventLabelled) -> None:
+        """Make thumbnails of an event's pictures when it is their turn. Their files stay in memory until then."""
+        jobs = waiting.jobs(event, records.MAX_PICTURES, all_of_them=self._wear.is_plenty())
+        self._waiting.add(jobs)
+        self._wear.spend(sum(job.usual_bytes for job in jobs))
+        if self._waiting and (self._running is None or self._running.done()):
+            self._running = asyncio.create_task(self._run())
+
+    def close(self) -> None:
+        """Make no more."""
+        if self._running is not None:
+            self._running.cancel()
+
+    async def _run(self) -> None:
+        """Make those that wait: as fast as possible while nothing else is to be done, else within the budget."""
+        while self._waiting:
+            if self._busy() and (pause := self._next - self._loop.time()) > 0:
+                await asyncio.sleep(min(pause, LOOK_AGAIN_SECONDS))
+                continue
+            await self._all_remembered()  # a thumbnail is kept only of an event that is remembered
+            job = self._waiting.take()
+            seconds = await self._loop.run_in_executor(self._thread, self._make_one, job)
+            self._next = self._loop.time() + seconds / SHARE
+            self._made(job.task_id)
+
+    def _make_one(self, job: Job) -> float:
+        """Return the seconds of a core that it took. On the thread."""
+        started = time.thread_time()
+        try:
+            self._keep(job.task_id, job.picture, self._make(job))
+        except NoRoom:  # large pictures are labelled now: this one is shown without
+            return NO_ROOM_SECONDS * SHARE
+        except PictureError as error:
+            log.debug("no thumbnail of event %d: %s", job.task_id, error)
+        except Exception:
+            log.exception("unexpected error while a thumbnail of event %d was made", job.task_id)
+        return time.thread_time() - started
