@@ -225,3 +225,26 @@ def test_a_stop_compacts_only_if_the_snapshot_leaves_min_free_bytes(
     assert queue.tasks.counts[State.PENDING] == 5
     queue.close()
     assert (tmp_path / "queue.json").exists()
+
+
+def test_an_event_that_expires_is_told_once_and_only_when_the_disk_has_taken_it(
+    tmp_path: Path, clock: HandClock, disk: CountingDisk, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[Cause] = []
+    bounds = Bounds(max_bytes=10**9, min_free_bytes=0)
+    queue = open_queue(
+        tmp_path, clock=clock, disk=disk, bounds=bounds, on_failed=lambda _task, cause, _reason: told.append(cause)
+    )
+    accept(queue, make_event(1))
+    clock.tick(15 * DAY)
+    housekeeper = Housekeeper(queue)
+    disk.fails = lambda call, _: OSError("read-only") if call == "write" else None
+    for _ in range(5):
+        steps_until_idle(housekeeper)
+    assert not told
+    assert "task 1 failed" not in caplog.text
+    disk.fails = lambda *_: None
+    for _ in range(5):
+        steps_until_idle(housekeeper)
+    assert told == [Cause.EXPIRED]
+    assert caplog.text.count("task 1 failed") == 1

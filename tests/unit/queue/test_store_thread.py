@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from camiohookd.errors import NoSuchTask, StoreUnavailable
+from camiohookd.queue.holdings import given_out
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import Cause, Receipt
 from camiohookd.queue.task_queue import TaskQueue
 from tests.support.fault_disk import CountingDisk
-from tests.support.queue_factory import make_event, open_queue
+from tests.support.queue_factory import REPLY, make_event, open_queue
 from tests.support.store_calls import together, while_held
 
 
@@ -78,6 +79,25 @@ def test_a_failing_operation_does_not_affect_the_others(queue: TaskQueue) -> Non
             ]  # fmt: skip
             digests = await store.call(lambda q: [document["digest"] for document in q.store.table.tinydb])
             assert digests == [make_event(1).digest, make_event(3).digest]
+
+    asyncio.run(scenario())
+
+
+def test_an_operation_that_fails_after_it_took_a_task_holds_none(queue: TaskQueue) -> None:
+    def take_and_fail(q: TaskQueue) -> None:
+        assert q.claim() is not None
+        assert q.deliveries.take() is not None
+        raise ZeroDivisionError
+
+    async def scenario() -> None:
+        async with running(queue) as store:
+            await store.call(lambda q: q.put(make_event(1)))
+            await store.call(lambda q: q.labelled(1, REPLY))
+            await store.call(lambda q: q.put(make_event(2)))
+            _, outcome, _ = await together(store, put(3), take_and_fail, put(4))
+            assert isinstance(outcome, ZeroDivisionError)
+            assert not await store.call(given_out)
+            assert await store.call(lambda q: q.deliveries.take()) is not None
 
     asyncio.run(scenario())
 

@@ -104,6 +104,21 @@ def test_a_refused_event_leaves_nothing(
 # claim, give_back, labelled
 
 
+def test_trouble_lasts_until_the_disk_takes_a_change_and_is_why_events_are_refused(
+    tmp_path: Path, disk: CountingDisk
+) -> None:
+    queue = open_queue(tmp_path, disk=disk)
+    disk.fails = lambda call, _: OSError("full") if call == "write" else None
+    with pytest.raises(StoreUnavailable):
+        accept(queue, make_event(1))
+    disk.fails = lambda *_: None
+    for _ in range(3):
+        commit(queue, lambda q: q.tasks.counts)  # changes nothing
+        assert queue.store.health.trouble == queue.refusal() == "the disk refuses to write: full"
+    commit(queue, lambda q: q.store.note_time())
+    assert queue.store.health.trouble is queue.refusal() is None
+
+
 def test_labels_the_oldest_first(queue: TaskQueue) -> None:
     for number in (1, 2, 3):
         accept(queue, make_event(number))
