@@ -86,7 +86,7 @@ def _phrase(status: int) -> str:
 # What it means that no answer came
 
 
-class Step(Enum):
+class DeliveryStep(Enum):
     """How far a try has got; where it fails decides what the failure means."""
 
     PREPARE = "before dialling"
@@ -104,25 +104,25 @@ class Failure(NamedTuple):
     text: str
 
 
-FAILURES: Mapping[Step, Failure] = {
+FAILURES: Mapping[DeliveryStep, Failure] = {
     # Only this step depends on nothing but the URL. From dialling on, everything may be better the next time.
-    Step.PREPARE: Failure(OutcomeKind.FINAL, "the URL cannot be used", "the URL cannot be used"),
-    Step.DIAL: Failure(
+    DeliveryStep.PREPARE: Failure(OutcomeKind.FINAL, "the URL cannot be used", "the URL cannot be used"),
+    DeliveryStep.DIAL: Failure(
         OutcomeKind.TRANSIENT, "no connection within the time limit", "the connection failed ({detail})"
     ),
     # A certificate is not final either: a box without a clock rejects good ones until it has the time.
-    Step.TLS: Failure(
+    DeliveryStep.TLS: Failure(
         OutcomeKind.TRANSIENT, "no TLS connection within the time limit", "no trusted TLS connection ({detail})"
     ),
-    Step.SEND: Failure(
+    DeliveryStep.SEND: Failure(
         OutcomeKind.TRANSIENT, "the labels were not taken within the time limit", "sending the labels failed ({detail})"
     ),
-    Step.READ: Failure(OutcomeKind.TRANSIENT, "no answer within the time limit", "no usable answer ({detail})"),
+    DeliveryStep.READ: Failure(OutcomeKind.TRANSIENT, "no answer within the time limit", "no usable answer ({detail})"),
 }
 
 
 def judge_failure(
-    step: Step, detail: str, *, timed_out: bool = False, deadline: float | None = None
+    step: DeliveryStep, detail: str, *, timed_out: bool = False, deadline: float | None = None
 ) -> DeliveryOutcome:
     """Return what it means that a try failed at `step`; `detail` are the error's own words.
 
@@ -130,9 +130,9 @@ def judge_failure(
     """
     failure = FAILURES[step]
     text = failure.timed_out if timed_out else failure.text.format(detail=detail)
-    if deadline is not None and step is not Step.PREPARE:
+    if deadline is not None and step is not DeliveryStep.PREPARE:
         text = f"no whole answer within {deadline:g} s"
-    return DeliveryOutcome(failure.kind, None, text, tried=step is not Step.PREPARE)
+    return DeliveryOutcome(failure.kind, None, text, tried=step is not DeliveryStep.PREPARE)
 
 
 # When the same reply is due again

@@ -18,7 +18,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from camiohookd.delivery.answer import Answer
 from camiohookd.delivery.attempt import Attempt, PlainSocket, TlsSocket
-from camiohookd.next_try import Step
+from camiohookd.next_try import DeliveryStep
 
 KEPT_HOSTS = 10
 KEPT_CONNECTIONS = 16
@@ -29,10 +29,10 @@ class _Connection(HTTPConnection):
     response_class = Answer
     attempt: Attempt
     sock: PlainSocket | TlsSocket | None
-    _step_after_dialling = Step.SEND
+    _step_after_dialling = DeliveryStep.SEND
 
     def _new_conn(self) -> PlainSocket:
-        self.attempt.step = Step.DIAL
+        self.attempt.step = DeliveryStep.DIAL
         connected = self.attempt.dial(self.host.strip("[]"), self.port, self.attempt)
         self.attempt.step = self._step_after_dialling
         connected.settimeout(self.attempt.wait())
@@ -43,16 +43,16 @@ class _Connection(HTTPConnection):
             self.connect()
         assert self.sock is not None
         self.sock.attempt = self.attempt
-        self.attempt.step = Step.SEND
+        self.attempt.step = DeliveryStep.SEND
         super().request(*args, **kwargs)
 
     def getresponse(self) -> Any:
-        self.attempt.step = Step.READ
+        self.attempt.step = DeliveryStep.READ
         return super().getresponse()
 
 
 class _TlsConnection(_Connection, HTTPSConnection):
-    _step_after_dialling = Step.TLS
+    _step_after_dialling = DeliveryStep.TLS
 
 
 class _Pool(HTTPConnectionPool):

@@ -12,7 +12,7 @@ from typing import Any
 
 from urllib3 import Timeout
 
-from camiohookd.next_try import Step
+from camiohookd.next_try import DeliveryStep
 
 Dial = Callable[[str, int, "Attempt"], "PlainSocket"]
 """Connect to a host and a port for an attempt. Raises OSError."""
@@ -30,8 +30,13 @@ class Attempt(Timeout):
     def __init__(self, dial: Dial, *, connect: float, read: float, deadline: float) -> None:
         super().__init__(connect=connect, read=read)
         self.dial = dial
-        self.step = Step.PREPARE
-        self._limits = {Step.DIAL: connect, Step.TLS: connect, Step.SEND: deadline, Step.READ: read}
+        self.step = DeliveryStep.PREPARE
+        self._limits = {
+            DeliveryStep.DIAL: connect,
+            DeliveryStep.TLS: connect,
+            DeliveryStep.SEND: deadline,
+            DeliveryStep.READ: read,
+        }
         self._ends = time.monotonic() + deadline
 
     def clone(self) -> "Attempt":

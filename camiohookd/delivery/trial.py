@@ -9,7 +9,7 @@ from camiohookd.delivery.attempt import Attempt
 from camiohookd.delivery.dialer import Dialer
 from camiohookd.delivery.resolver import Resolver
 from camiohookd.net.urls import split_url
-from camiohookd.next_try import Step
+from camiohookd.next_try import DeliveryStep
 
 SECONDS = 10.0
 
@@ -28,7 +28,7 @@ def try_target(target: Target, certificates: str, seconds: float = SECONDS) -> s
         read=seconds,
         deadline=3 * seconds,
     )
-    attempt.step = Step.DIAL
+    attempt.step = DeliveryStep.DIAL
     try:
         with attempt.dial(host, origin.port, attempt) as connection:
             if origin.scheme == "https":

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from camiohookd.errors import QueueError, StoreUnavailable
 from camiohookd.queue import views
-from camiohookd.queue.batch import Attempt, run_together
+from camiohookd.queue.batch import BatchEntry, run_together
 from camiohookd.queue.housekeeping import Housekeeper
 from camiohookd.queue.task_queue import TaskQueue
 
@@ -29,7 +29,7 @@ RETRY_SECONDS = (0.2, 1.0, 5.0, 15.0)
 log = logging.getLogger("camiohookd.queue")
 
 
-class _Call(Attempt):
+class _Call(BatchEntry):
     """A waiting operation, and the future that its caller awaits."""
 
     def __init__(self, operation: Operation[Any]) -> None:

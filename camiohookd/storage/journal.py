@@ -54,13 +54,13 @@ class Note(msgspec.Struct, frozen=True, array_like=True, tag="note"):
     facts: Document
 
 
-class Live(msgspec.Struct, frozen=True, array_like=True, tag="live"):
+class LiveIds(msgspec.Struct, frozen=True, array_like=True, tag="live"):
     """The ids that had documents when this journal was started."""
 
     ids: list[Span]
 
 
-Record = Put | Set | Del | Note | Live
+Record = Put | Set | Del | Note | LiveIds
 
 _decoder = msgspec.json.Decoder(Record)
 
@@ -113,7 +113,7 @@ class Scan:
                 self._lost.gone(int(record.id))
             case Note(facts={"next_id": int(next_id)}):
                 self._lost.given_out(next_id - 1)
-            case Live():
+            case LiveIds():
                 self._lost.only(record.ids)
 
 
@@ -144,7 +144,7 @@ def _is_sound(record: Record) -> bool:
             return _is_id(record.id)
         case Note(facts):
             return isinstance(facts.get("next_id", 1), int)
-        case Live():
+        case LiveIds():
             return True
 
 

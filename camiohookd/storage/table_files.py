@@ -12,7 +12,7 @@ from pathlib import Path
 
 from camiohookd.storage import journal
 from camiohookd.storage.documents import Document
-from camiohookd.storage.journal import Live, Note
+from camiohookd.storage.journal import LiveIds, Note
 from camiohookd.storage.loading import StoredTable
 from camiohookd.storage.lost_ids import spans
 from camiohookd.storage.snapshot import SnapshotWriter
@@ -135,7 +135,7 @@ class TableFiles:
         self._writer = SnapshotWriter(self._disk, self._path, self._documents)
 
     def _begin_journal(self, notes: Document) -> None:
-        live = Live(spans(self._documents.ascending_ids()))
+        live = LiveIds(spans(self._documents.ascending_ids()))
         fresh = journal.create(self._disk, self._folder, self._number + 1, [Note(notes), live])
         self._journal.close()
         self._older[self._number] = self._journal.length

@@ -15,7 +15,7 @@ from typing import Any
 
 from camiohookd.errors import QueueFull, StoreUnavailable
 from camiohookd.queue import commands
-from camiohookd.queue.batch import Attempt, run_together
+from camiohookd.queue.batch import BatchEntry, run_together
 from camiohookd.queue.capacity import Bounds
 from camiohookd.queue.compaction import PAUSE_AFTER_FAILURE
 from camiohookd.queue.holdings import Holding, given_out
@@ -119,7 +119,7 @@ class Crowd:
         """Run all in one batch; return those that were refused, because of the disk or for want of room."""
         for caller in callers:
             self._mark(Asked({EVENT[number].digest: seen for number, seen in caller.outcomes.items()}))
-        attempts = [Attempt(caller.operation) for caller in callers]
+        attempts = [BatchEntry(caller.operation) for caller in callers]
         run_together(self.queue, attempts)
         refused = []
         for caller, attempt in zip(callers, attempts, strict=True):

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 
 from camiohookd.errors import QueueFull, StoreUnavailable
-from camiohookd.queue.batch import Attempt, run_together
+from camiohookd.queue.batch import BatchEntry, run_together
 from camiohookd.queue.holdings import Holding, given_out
 from camiohookd.queue.task import Cause, DueDelivery, State, Task
 from camiohookd.queue.task_queue import TaskQueue
@@ -169,7 +169,7 @@ class BatchModel(QueueModel):
         if short:  # those that room is made for come last
             callers.sort(key=lambda caller: caller.event is not None)
             self.queue.capacity.bounds = replace(BOUNDS, max_bytes=self.queue.store.bytes_used + 900)
-        attempts = [Attempt(caller.operation) for caller in callers]
+        attempts = [BatchEntry(caller.operation) for caller in callers]
         with self.failing(first, length):
             run_together(self.queue, attempts)
         self.queue.capacity.bounds = BOUNDS
@@ -228,7 +228,7 @@ def _label_and_claim(queue: TaskQueue, task_id: int) -> Task | None:
     return queue.claim()
 
 
-def _is_put(attempt: Attempt) -> bool:
+def _is_put(attempt: BatchEntry) -> bool:
     return isinstance(attempt.result, tuple) and hasattr(attempt.result, "duplicate")
 
 

@@ -31,7 +31,7 @@ from camiohookd.queue.housekeeping import Housekeeper
 from camiohookd.queue.task import Cause, DueDelivery, Receipt, State, Task
 from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.storage import segments
-from camiohookd.storage.journal import Del, Live, Note, Put, Record, Scan, Set
+from camiohookd.storage.journal import Del, LiveIds, Note, Put, Record, Scan, Set
 from camiohookd.storage.lost_ids import LostIds
 from camiohookd.storage.record import DamagedRecordError
 from tests.support.fault_disk import CountingDisk
@@ -390,7 +390,7 @@ class QueueModel(RuleBasedStateMachine):
                 self.ids_are_known = False
             case Put() | Set():
                 changed = {int(record.id)}
-            case Del() | Live():
+            case Del() | LiveIds():
                 changed = set()
         assert found ^ self.tasks.keys() <= changed
         for task_id in changed:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from camiohookd.queue.batch import Attempt, run_together
+from camiohookd.queue.batch import BatchEntry, run_together
 from camiohookd.queue.capacity import Bounds
 from camiohookd.queue.state_folder import FORMAT
 from camiohookd.queue.task import State, Task
@@ -79,7 +79,7 @@ def open_queue(folder: Path, **settings: Any) -> TaskQueue:
 
 def commit(queue: TaskQueue, operation: Callable[[TaskQueue], Result]) -> Result:
     """Run `operation` as the store thread does, alone in its batch."""
-    attempt = Attempt(operation)
+    attempt = BatchEntry(operation)
     run_together(queue, [attempt])
     if attempt.error is not None:
         raise attempt.error

@@ -13,9 +13,9 @@ from camiohookd.next_try import (
     FAILURES,
     Backoff,
     DeliveryOutcome,
+    DeliveryStep,
     HostHealth,
     OutcomeKind,
-    Step,
     delay,
     judge_answer,
     judge_failure,
@@ -94,19 +94,19 @@ def test_retry_after_as_a_date_without_a_date_header_is_relative_to_now() -> Non
 # Failures
 
 
-@pytest.mark.parametrize("step", list(Step))
+@pytest.mark.parametrize("step", list(DeliveryStep))
 @pytest.mark.parametrize("timed_out", [False, True])
-def test_only_a_failure_before_dialling_is_final(step: Step, timed_out: bool) -> None:
+def test_only_a_failure_before_dialling_is_final(step: DeliveryStep, timed_out: bool) -> None:
     outcome = judge_failure(step, "reset by peer", timed_out=timed_out)
-    expected = OutcomeKind.FINAL if step is Step.PREPARE else OutcomeKind.TRANSIENT
+    expected = OutcomeKind.FINAL if step is DeliveryStep.PREPARE else OutcomeKind.TRANSIENT
     assert (outcome.kind, outcome.status) == (expected, None)
-    assert outcome.tried is (step is not Step.PREPARE), "the host was not called"
+    assert outcome.tried is (step is not DeliveryStep.PREPARE), "the host was not called"
 
 
 def test_every_step_has_its_own_reason() -> None:
-    assert set(FAILURES) == set(Step)
-    texts = [judge_failure(step, "why").reason for step in Step]
-    assert len(set(texts)) == len(Step)
+    assert set(FAILURES) == set(DeliveryStep)
+    texts = [judge_failure(step, "why").reason for step in DeliveryStep]
+    assert len(set(texts)) == len(DeliveryStep)
     assert [text for text in texts if "why" not in text] == ["the URL cannot be used"]
 
 

@@ -17,7 +17,7 @@ _MOST_REASONS = 5
 _MOST_LATEST = 10
 
 
-class Group(NamedTuple):
+class FailedGroup(NamedTuple):
     """The failed events of one cause; `latest` come first, `reasons` are the most frequent ones with their counts."""
 
     cause: str
@@ -65,13 +65,13 @@ class FailedPage(PageEndpoint):
         return tasks, after is not None
 
 
-def group(tasks: Sequence[TaskDetails]) -> list[Group]:
+def group(tasks: Sequence[TaskDetails]) -> list[FailedGroup]:
     """Return the groups of `tasks`, which are in the order of their ids; the largest one first."""
     by_cause: dict[str, list[TaskDetails]] = {}
     for task in tasks:
         by_cause.setdefault(task.cause or "", []).append(task)
     groups = [
-        Group(
+        FailedGroup(
             cause,
             *words.cause(cause),
             len(each),

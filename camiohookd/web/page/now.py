@@ -16,7 +16,7 @@ _VERDICTS = {"works": "It works", "degraded": "It works, with a restriction", "d
 _OLD_SECONDS = 600.0
 
 
-class Node(NamedTuple):
+class ChainNode(NamedTuple):
     """One place of the chain; `status` is ok, warn, bad or ""."""
 
     key: str
@@ -26,10 +26,10 @@ class Node(NamedTuple):
     status: str
 
 
-class Place(NamedTuple):
+class ChainPlace(NamedTuple):
     """Where a node is drawn, in units of the picture."""
 
-    node: Node
+    node: ChainNode
     x: int
     y: int
     width: int
@@ -46,7 +46,7 @@ class Layout(NamedTuple):
     name: str
     width: int
     height: int
-    places: Sequence[Place]
+    places: Sequence[ChainPlace]
     arrows: Sequence[str]
 
 
@@ -106,7 +106,7 @@ def _summary(report: StatusReport) -> str:
     return ", ".join(parts) + "."
 
 
-def _chain(report: StatusReport) -> Sequence[Node]:
+def _chain(report: StatusReport) -> Sequence[ChainNode]:
     tasks = report.queue.tasks if report.queue else {}
     oldest = report.queue.oldest_seconds if report.queue else 0.0
     pending, labelled, done = (tasks.get(state, 0) for state in (State.PENDING, State.LABELLED, State.DONE))
@@ -114,16 +114,16 @@ def _chain(report: StatusReport) -> Sequence[Node]:
     waits = f"oldest {words.duration(oldest)}" if pending + labelled else "nothing waits"
     label, delivery = report.label, report.delivery
     return (
-        Node("camio", "Camio sends", f"{report.events_last_hour:,}", "events in the last hour", camio),
-        Node("queue", "Queue", f"{pending:,}", waits, "warn" if oldest >= _OLD_SECONDS else "ok"),
-        Node(
+        ChainNode("camio", "Camio sends", f"{report.events_last_hour:,}", "events in the last hour", camio),
+        ChainNode("queue", "Queue", f"{pending:,}", waits, "warn" if oldest >= _OLD_SECONDS else "ok"),
+        ChainNode(
             "model",
             "Model",
             words.duration(label.p50) if label else "idle",
             f"an event, on {report.device or 'an unknown device'}"[:34],
             "warn" if report.degraded else "ok",
         ),
-        Node(
+        ChainNode(
             "labels",
             "Camio gets labels",
             f"{done:,}",
@@ -160,15 +160,15 @@ def _facts(report: StatusReport) -> Sequence[tuple[str, str, str]]:
     return facts
 
 
-def _wide(nodes: Sequence[Node]) -> Layout:
+def _wide(nodes: Sequence[ChainNode]) -> Layout:
     width, gap, height = 236, 72, 110
-    places = [Place(node, 4 + each * (width + gap), 4, width, height) for each, node in enumerate(nodes)]
+    places = [ChainPlace(node, 4 + each * (width + gap), 4, width, height) for each, node in enumerate(nodes)]
     arrows = [f"M{place.x + width + 8} {4 + height // 2}h{gap - 18}" for place in places[:-1]]
     return Layout("wide", 8 + len(nodes) * (width + gap) - gap, height + 8, places, arrows)
 
 
-def _tall(nodes: Sequence[Node]) -> Layout:
+def _tall(nodes: Sequence[ChainNode]) -> Layout:
     width, gap, height = 300, 44, 106
-    places = [Place(node, 4, 4 + each * (height + gap), width, height) for each, node in enumerate(nodes)]
+    places = [ChainPlace(node, 4, 4 + each * (height + gap), width, height) for each, node in enumerate(nodes)]
     arrows = [f"M{4 + width // 2} {place.y + height + 8}v{gap - 18}" for place in places[:-1]]
     return Layout("tall", width + 8, 8 + len(nodes) * (height + gap) - gap, places, arrows)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from camiohookd.storage import journal
 from camiohookd.storage.documents import Documents
-from camiohookd.storage.journal import Del, Live, Note, Put, Set
+from camiohookd.storage.journal import Del, LiveIds, Note, Put, Set
 from camiohookd.storage.lost_ids import LostIds
 from camiohookd.storage.old_documents import BringUp, no_replies
 from tests.support.fault_disk import CountingDisk
@@ -25,7 +25,7 @@ def put(key: str, document: dict[str, Any]) -> Put:
 
 RECORDS: list[journal.Record] = [
     Note({"elapsed": 1.5}),
-    Live([(1, 3), (5, 5)]),
+    LiveIds([(1, 3), (5, 5)]),
     put("1", {"state": "pending", "camera": "a\nb\u2028"}),
     Set("1", {"state": "done"}, ["reply"]),
     Set("1", {"state": "failed"}),
