@@ -43,6 +43,7 @@ class LazyGroup(click.Group):
 
     modules: ClassVar[dict[str, str]] = {
         "serve": "serve",
+        "setup": "setup",
         "check": "check",
         "status": "status",
         "doctor": "doctor",
@@ -84,7 +85,7 @@ def root() -> None:
 
     \b
     Examples:
-      sudo camiohookd check
+      sudo camiohookd setup
       sudo camiohookd status
       camiohookd label photo.jpg
       sudo camiohookd queue list --state failed

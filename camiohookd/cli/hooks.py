@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from camiohookd.camio.hooks_api import RegisteredHook
 
 CAMIO = "https://camio.com"
+WHERE_TOKENS_ARE = "You find your OAuth token at https://camio.com/settings/integrations#api."
 HOOK_TYPES = ("query_match", "query_match_ad_hoc", "label_hit")
 
 token_option = click.option(

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from camiohookd import rules
-from camiohookd.config import key_strength, load
+from camiohookd.config import admin_password, key_strength, load
 from camiohookd.config.load import Config
 from camiohookd.daemon.setup import Setup
 from camiohookd.doctor.findings import Findings, Group
@@ -69,6 +69,7 @@ def is_open_to_all(file: Path) -> str | None:
 
 
 def _secret_files(config: Config, path: Path) -> Iterator[Path]:
-    candidates = [path, load.keys_file(config, path)]
-    candidates += [Path(config.hook.tls_key or config.hook.tls_cert)] if config.hook.tls_cert else []
+    candidates = [path, load.keys_file(config, path), path.with_name(admin_password.FILE_NAME)]
+    for listener in (config.hook, config.admin):
+        candidates += [Path(listener.tls_key or listener.tls_cert)] if listener.tls_cert else []
     yield from (file for file in dict.fromkeys(candidates) if file.exists())

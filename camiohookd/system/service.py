@@ -56,6 +56,29 @@ def is_installed() -> bool:
     )
 
 
+def is_active() -> bool:
+    """Return whether the service runs."""
+    return _systemctl("is-active", "--quiet", UNIT).returncode == 0
+
+
+def reload() -> None:
+    """Let the service read its settings again. Raises CamiohookdError if it refuses them."""
+    _must("reload")
+
+
+def restart() -> None:
+    """Start the service anew, and wait until it is ready. Raises CamiohookdError if it does not start."""
+    _must("restart")
+
+
+def _must(verb: str) -> None:
+    done = _systemctl(verb, UNIT)
+    if done.returncode:
+        raise CamiohookdError(
+            f"systemctl {verb} {UNIT} failed: {done.stderr.strip()}; see journalctl -u camiohookd -n 20"
+        )
+
+
 def run(*arguments: str) -> Ended:
     """Run ``camiohookd ARGUMENTS`` as the service would; to be called by root where the service is installed.
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 
-from tests.appliance.appliance import HOOK, UNIT, Appliance
+from tests.appliance.appliance import HOOK, SETTINGS, UNIT, Appliance
 from tests.appliance.conftest import Boot, own_architecture
 from tests.appliance.debs import Deb
 from tests.appliance.machine import PATIENCE, Machine
@@ -19,7 +19,10 @@ from tests.integration.test_install_page import CamiosApi
 
 PAGE = Path(__file__).parents[2] / "docs/install.md"
 TOKEN = "token-of-the-owner"
-QUESTION = re.compile(r"(?i)(token.*: ?|\[Y/n\] ?)\Z")
+ANSWERS = ("tunnel", "https://hook.example.org", "camera == 'front'", "n", "y", "y")
+"""Of setup's questions: way in, public URL, query, status page, write them, register."""
+QUESTION = re.compile(r"(token: |\[[^\]\n]*\]:? ?|hook\.example\.org: )\Z")
+"""What a command asks at the end of what it shows: with a default in brackets, or without one."""
 
 
 def section(title: str) -> str:
@@ -45,8 +48,12 @@ class Owner:
     def bring(self, deb: Deb) -> None:
         shutil.copy(deb.path, self._machine.path("/home/owner"))
 
-    def types(self, command: str, answer: str = "") -> str:
-        """Run a command and return the terminal's text. Type `answer` as soon as the command asks for it."""
+    def types(self, command: str, *answers: str, status: int = 0) -> str:
+        """Run a command and return the terminal's text. Type the next of `answers` whenever the command asks.
+
+        `status` is the exit status that it must have.
+        """
+        left = list(answers)
         script = f"cd && exec script --quiet --return --command {shlex.quote(command)} /dev/null"
         shown = ""
         with subprocess.Popen(
@@ -58,13 +65,13 @@ class Owner:
             impatience.start()
             while chunk := os.read(process.stdout.fileno(), 4096):
                 shown += chunk.decode(errors="replace")
-                if answer and QUESTION.search(shown):
-                    process.stdin.write(answer.encode())
+                if left and QUESTION.search(shown):
+                    process.stdin.write(f"{left.pop(0)}\n".encode())
                     process.stdin.flush()
-                    answer = ""
+                    shown += "\n"  # so that the question is not taken for another one
             process.wait()
             impatience.cancel()
-        assert process.returncode == 0, f"{command}: {process.returncode}\n{shown}"
+        assert process.returncode == status, f"{command}: {process.returncode}\n{shown}"
         return shown
 
 
@@ -83,7 +90,7 @@ def camios_api() -> Iterator[str]:
 
 
 def test_following_the_page_installs_and_removes_a_working_box(release: str, boot: Boot, deb: Deb) -> None:
-    install, create, remove, purge = typed_on_the_box()
+    install, setup, remove, purge = typed_on_the_box()
     install = re.sub(r"camiohookd_\S+_(amd64|arm64)\.deb", deb.path.name, install)
     assert own_architecture() in install
     with boot(release) as machine:
@@ -91,19 +98,22 @@ def test_following_the_page_installs_and_removes_a_working_box(release: str, boo
         owner.bring(deb)
         said = owner.types(install)
         key = appliance.key
-        assert "sudo camiohookd hooks create --public-url" in said
+        assert "sudo camiohookd setup" in said
         assert key not in said
         with machine.network():
             assert appliance.status(f"{HOOK}/tasks/") == 200
             # Only Camio's own API has to be replaced here.
             with camios_api() as api:
-                shown = owner.types(f"{create} --api {api}", answer=f"{TOKEN}\n")
+                shown = owner.types(f"{setup} --api {api}", *ANSWERS, TOKEN, status=1)
+        assert "The service was restarted" in shown
+        assert "✗ callback host camio.com" in shown  # nothing outside can be reached from the machine
+        assert 'listen = "127.0.0.1:8000"' in machine.path(SETTINGS).read_text()
         assert key not in shown
         assert TOKEN not in shown
         (hook,) = CamiosApi.received
         assert hook["callback_url"] == f"https://hook.example.org/tasks/{key}"
-        owner.types(remove, answer="y\n")
+        owner.types(remove, "y")
         assert machine.run("systemctl", "is-active", UNIT, check=False).stdout.strip() != "active"
         assert appliance.key == key
-        owner.types(purge, answer="y\n")
+        owner.types(purge, "y")
         assert not machine.path("/etc/camiohookd").exists()

@@ -47,6 +47,7 @@ MORE = {
     "hooks create": ["--query", "1==1", "--public-url", "https://hook.example.org", "--api", NOWHERE],
     "hooks list": ["--api", NOWHERE],
     "hooks delete": ["--api", NOWHERE],
+    "setup": ["--non-interactive", "--no-doctor"],
     "simulate": ["--url", NOWHERE],
     "queue retry": ["1"],
     "queue drop": ["1"],
@@ -72,12 +73,12 @@ KEYS = "etc/api-keys"
 PASSWORD = "etc/admin-password"
 SOCKET = "run/control.sock"
 KEYS_NEEDED = {"serve", "check", "simulate", "key list", "hooks create"}
-SETTINGS_NEEDED = {*KEYS_NEEDED, "labels", "key new", "key retire"}
+SETTINGS_NEEDED = {*KEYS_NEEDED, "labels", "key new", "key retire", "setup"}
 QUEUE_NEEDED = {"queue list", "queue show", "queue retry", "queue drop", "queue export"}
 CLOSED = {
     "the settings": Closed([SETTINGS], SETTINGS_NEEDED),
     "the folder of the settings": Closed(["etc"], {*SETTINGS_NEEDED, "admin password"}),
-    "the file of keys": Closed([KEYS], {*KEYS_NEEDED, "key new", "key retire"}),
+    "the file of keys": Closed([KEYS], {*KEYS_NEEDED, "key new", "key retire", "setup"}),
     "the file of the password": Closed([PASSWORD], {"serve", "check"}, {PASSWORD: ""}),
     "the certificate's private key": Closed(
         ["tls.key"],

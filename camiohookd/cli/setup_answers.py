@@ -1,0 +1,124 @@
+"""What `camiohookd setup` asks for, and which settings follow from the answers.
+
+present settings ─▶ `Answers`, all of them as they are ─▶ questions or options change some ─▶ `changes`
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from camiohookd.config.load import Config
+from camiohookd.config.settings import HookSettings
+from camiohookd.config.settings_editor import Value
+from camiohookd.config.values import Address
+from camiohookd.net.addresses import is_loopback
+
+WAYS = {
+    "port": "port forwarding with TLS: a public IPv4 address, a forwarded port, a certificate on this box",
+    "proxy": "a reverse proxy of yours, which has the certificate",
+    "ssh": "an SSH tunnel to a server of yours on the internet",
+    "tunnel": "another tunnel that ends in https, such as Tailscale Funnel or Cloudflare Tunnel",
+}
+"""The ways in from the internet, as docs/internet.md describes them."""
+
+LISTEN = "0.0.0.0:8443"
+"""Where to listen for port forwarding with TLS, unless the owner's address suits it."""
+
+_TUNNELS = Path("/etc/camiohookd")
+
+
+@dataclass(slots=True)
+class Answers:
+    """One answer to each question, in the form of the settings.
+
+    `page` says whether other machines may open the status page, `insecure` whether they may by plain http. `way` is
+    None if the present settings suit none.
+    """
+
+    way: str | None
+    listen: str
+    tls_cert: str
+    tls_key: str
+    trusted_proxies: list[str]
+    public_url: str
+    query: str
+    model: str
+    page: bool
+    insecure: bool
+    page_cert: str
+    page_key: str
+
+    def use_way(self, way: str) -> None:
+        """Choose the way in, and drop what belongs to another; the listener keeps its address if that suits."""
+        self.way = way
+        if way != "port":
+            self.tls_cert = self.tls_key = ""
+        if way != "proxy":
+            self.trusted_proxies = []
+        address = Address(self.listen)
+        if way == "port":
+            if is_loopback(address.host) or address == HookSettings().listen:
+                self.listen = LISTEN
+        elif not is_loopback(address.host):
+            self.listen = f"127.0.0.1:{address.port}"
+
+    def let_proxy_in(self, proxy: str) -> None:
+        """Trust a proxy; one on another machine has to reach the listener."""
+        if proxy not in self.trusted_proxies:
+            self.trusted_proxies = [*self.trusted_proxies, proxy]
+        address = Address(self.listen)
+        if not is_loopback(proxy) and is_loopback(address.host):
+            self.listen = f"0.0.0.0:{address.port}"
+
+
+def present(config: Config) -> Answers:
+    """Return the answers that the present settings give."""
+    hook, admin = config.hook, config.admin
+    return Answers(
+        way=_way(hook),
+        listen=str(hook.listen),
+        tls_cert=hook.tls_cert,
+        tls_key=hook.tls_key,
+        trusted_proxies=[_as_written(each) for each in hook.trusted_proxies],
+        public_url=str(hook.public_url),
+        query=hook.query,
+        model=config.labeler.model,
+        page=not is_loopback(admin.listen.host),
+        insecure=admin.insecure,
+        page_cert=admin.tls_cert,
+        page_key=admin.tls_key,
+    )
+
+
+def changes(before: Answers, after: Answers, config: Config) -> dict[tuple[str, str], Value]:
+    """Return the settings that differ, by section and key."""
+    found: dict[tuple[str, str], Value] = {}
+    for name in ("listen", "tls_cert", "tls_key", "trusted_proxies", "public_url", "query"):
+        if getattr(before, name) != getattr(after, name):
+            found["hook", name] = getattr(after, name)
+    if before.model != after.model:
+        found["labeler", "model"] = after.model
+    for name in ("tls_cert", "tls_key"):
+        if (value := getattr(after, f"page_{name[4:]}")) != getattr(before, f"page_{name[4:]}"):
+            found["admin", name] = value
+    if before.insecure != after.insecure:
+        found["admin", "insecure"] = after.insecure
+    if before.page != after.page:
+        port = config.admin.listen.port
+        found["admin", "listen"] = f"0.0.0.0:{port}" if after.page else f"127.0.0.1:{port}"
+    return found
+
+
+def _way(hook: HookSettings) -> str | None:
+    """Return the way that the settings are for; None for those of a fresh box, which suit none."""
+    if hook.trusted_proxies:
+        return "proxy"
+    if hook.tls_cert:
+        return "port"
+    if is_loopback(hook.listen.host):
+        return "ssh" if any(_TUNNELS.glob("tunnel-*.key")) else "tunnel"
+    return None
+
+
+def _as_written(network: str) -> str:
+    """Return a network as people write it: one address without its /32 or /128."""
+    return network.removesuffix("/128" if ":" in network else "/32")
