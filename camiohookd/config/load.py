@@ -57,12 +57,12 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
 
     Without a path, the default file is read if it exists. The API keys are not read: see `load_with_keys`.
     """
-    return _settings(_read(path, environ), environ)
+    return _config_of(_read(path, environ), environ)
 
 
 def settings_of(file: TomlFile) -> Config:
     """Return the settings of `file` alone, without the environment. Raises ConfigError."""
-    return _settings(file, {})
+    return _config_of(file, {})
 
 
 def load_with_keys(path: Path | None, environ: Mapping[str, str]) -> tuple[Config, dict[str, str]]:
@@ -71,7 +71,7 @@ def load_with_keys(path: Path | None, environ: Mapping[str, str]) -> tuple[Confi
     Raises ConfigError also if there is no key, or an unusable one.
     """
     file = _read(path, environ)
-    config = _settings(file, environ)
+    config = _config_of(file, environ)
     keys = {"default": str(config.hook.api_key)} if config.hook.api_key else {}
     listed = _keys_of_the_file(file, config, environ)
     if both := keys.keys() & listed.keys():
@@ -107,7 +107,7 @@ def _read(path: Path | None, environ: Mapping[str, str]) -> TomlFile:
     return toml_file.read(path or config_file(environ), required=path is not None)
 
 
-def _settings(file: TomlFile, environ: Mapping[str, str]) -> Config:
+def _config_of(file: TomlFile, environ: Mapping[str, str]) -> Config:
     for name in file.tables:
         if name not in _HOMES:
             raise ConfigError(f"{file.where(name)}: {unknown_section(name, _HOMES)}")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from camiohookd.errors import CamiohookdError
 from camiohookd.system import permissions
+from camiohookd.system.disk import Disk
 
 _MODE = 0o640
 
@@ -36,11 +37,7 @@ def _write_beside_and_rename(path: Path, data: bytes) -> None:
         except BaseException:
             temporary.unlink()
             raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    Disk().sync_folder(path.parent)
 
 
 def _set_owner_and_mode(path: Path, descriptor: int) -> None:
