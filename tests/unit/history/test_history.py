@@ -198,7 +198,7 @@ def test_a_folder_that_cannot_be_used_costs_the_history_and_nothing_else(
 def test_a_disk_that_hangs_costs_what_is_published_meanwhile_and_not_the_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("camiohookd.history.history.MOST_HEARD", 10)
+    monkeypatch.setattr("camiohookd.history.gatherer.MOST_HEARD", 10)
     is_held, go_on = threading.Event(), threading.Event()
 
     def hold(job: Job) -> bytes:

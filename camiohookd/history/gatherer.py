@@ -1,0 +1,81 @@
+"""Gathers what happens, and has it remembered a few times a second: the thread is not woken for each.
+
+Belongs to the event loop.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from camiohookd.activity import Occurrence
+from camiohookd.history.archive import Archive
+from camiohookd.history.archive_thread import ArchiveThread
+
+REMEMBER_SECONDS = 0.2
+"""How long occurrences are gathered."""
+
+MOST_HEARD = 2000
+"""Occurrences that wait for the disk; more are not remembered."""
+
+log = logging.getLogger("camiohookd.history")
+
+
+class Gatherer:
+    """Hands what was gathered to `thread`; then calls `changed` with the id of each event."""
+
+    def __init__(self, thread: ArchiveThread, changed: Callable[[str], None]) -> None:
+        self._thread = thread
+        self._changed = changed
+        self._heard: list[tuple[Occurrence, float]] = []  # and when; not remembered yet
+        self._remembering: set[asyncio.Future[None]] = set()
+        self._soon: asyncio.TimerHandle | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the disk is too slow for more."""
+        return len(self._heard) >= MOST_HEARD
+
+    def add(self, occurrence: Occurrence, at: float) -> None:
+        """Have an occurrence remembered soon; `at` is seconds since 1970."""
+        self._heard.append((occurrence, at))
+        if self._soon is None:
+            self._remember_soon()
+
+    def remember(self) -> None:
+        """Let the thread remember now what was gathered."""
+        if self._heard:
+            heard, self._heard = self._heard, []
+            done = self._thread.do(partial(_take_in, heard=heard))
+            self._remembering.add(done)
+            done.add_done_callback(partial(self._remembered, heard))
+
+    async def all_remembered(self) -> None:
+        """Return when nothing is gathered that is not remembered."""
+        while self._heard or self._remembering:
+            self.remember()
+            await asyncio.wait(self._remembering)
+
+    def _remember_soon(self) -> None:
+        self._soon = asyncio.get_running_loop().call_later(REMEMBER_SECONDS, self._remember_unless_busy)
+
+    def _remember_unless_busy(self) -> None:
+        self._soon = None
+        if not self._remembering:  # else it goes on when that is done, so that little waits for a disk that hangs
+            self.remember()
+
+    def _remembered(self, heard: Sequence[tuple[Occurrence, float]], done: "asyncio.Future[None]") -> None:
+        self._remembering.discard(done)
+        for task_id in dict.fromkeys(occurrence.task_id for occurrence, _ in heard):
+            self._changed(task_id)
+        if self._heard and self._soon is None:
+            self._remember_soon()
+
+
+def _take_in(archive: Archive, heard: Sequence[tuple[Occurrence, float]]) -> None:
+    """On the thread."""
+    for occurrence, at in heard:
+        try:
+            archive.take_in(occurrence, at)
+        except Exception:
+            log.exception("unexpected error while event %s was remembered", occurrence.task_id)
