@@ -1,0 +1,117 @@
+"""The records of events within their bounds: adds records, and deletes the oldest to make room.
+
+A camera's last picture is carried over when its segment is deleted. Belongs to the thread of `Archive`.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import NamedTuple
+
+from camiohookd.history import records
+from camiohookd.history.files import EventFiles
+from camiohookd.history.index import Entry, EventIndex
+from camiohookd.history.reader import Reader
+from camiohookd.history.records import StoredEvent
+from camiohookd.storage.segments import Place
+
+_STEPS_CARRIED = 5
+
+log = logging.getLogger("camiohookd.history")
+
+
+class EventBounds(NamedTuple):
+    """The most bytes that the records take, and how many stay free on the disk; `free_bytes` may raise OSError."""
+
+    max_bytes: int
+    min_free_bytes: int
+    free_bytes: Callable[[], int]
+
+
+class _Carried(NamedTuple):
+    """A camera's last event with a thumbnail, out of a segment that is deleted."""
+
+    entry: Entry
+    event: StoredEvent
+    picture: int
+    jpeg: bytes
+
+
+class BoundedEvents:
+    """Adds to `files`, and forgets what it deletes in `index`."""
+
+    def __init__(self, files: EventFiles, index: EventIndex, reader: Reader, bounds: EventBounds) -> None:
+        self._files = files
+        self._index = index
+        self._reader = reader
+        self._bounds = bounds
+        self._refused = False
+
+    def append(self, record: bytes) -> Place | None:
+        """Add a record, if need be in the place of older ones; None if the disk refuses or is full."""
+        try:
+            if not self._has_room(len(record)):
+                return None
+            place = self._files.append(record)
+        except OSError as error:
+            self.complain(error)
+            return None
+        self._refused = False
+        if place.offset == 0:
+            self.drop_unneeded()
+        return place
+
+    def make_room(self) -> None:
+        """Forget events if the disk has become short: the queue needs it more."""
+        try:
+            self._has_room(0)
+        except OSError as error:
+            self.complain(error)
+
+    def _has_room(self, need: int) -> bool:
+        """Delete the oldest events until `need` bytes fit; return whether they do."""
+        while self._files.bytes_used + need > self._bounds.max_bytes or self._is_disk_short(need):
+            if (number := self._files.oldest()) is None and (number := self._files.retire()) is None:
+                return self._files.bytes_used + need <= self._bounds.max_bytes and not self._is_disk_short(need)
+            self._drop(number, carry=not self._is_disk_short(need))
+        return True
+
+    def _is_disk_short(self, need: int) -> bool:
+        return self._bounds.free_bytes() < self._bounds.min_free_bytes + need
+
+    def drop_unneeded(self) -> None:
+        """Delete the segments that have no record of a remembered event."""
+        while (number := self._files.oldest()) is not None:
+            needed = self._index.needed()
+            if needed is not None and needed <= number:
+                return
+            self._drop(number, carry=False)
+
+    def _drop(self, number: int, *, carry: bool) -> None:
+        """Delete a segment; `carry` over the last pictures of cameras."""
+        carried = [each for entry in self._index.pictured() if (each := self._carried(entry, number))] if carry else []
+        self._index.lose(number)
+        self._files.drop(number)
+        for entry, event, picture, jpeg in carried:
+            place = self._files.append(records.encode_event(entry.id, event, old=True))
+            self._index.put(entry.id, event, place, old=True)
+            for step in entry.steps[-_STEPS_CARRIED:]:
+                self._files.append(records.encode_step(entry.id, step))
+                self._index.add_step(entry.id, step)
+            place = self._files.append(records.encode_thumbnail(entry.id, picture, jpeg))
+            self._index.add_thumbnail(entry.id, picture, place)
+
+    def _carried(self, entry: Entry, number: int) -> _Carried | None:
+        """Return what to keep of a camera's last event; None if it is not in that segment, or cannot be read."""
+        if number not in entry.segments():
+            return None
+        picture = next(iter(entry.thumbnails))
+        event, jpeg = self._reader.stored(entry), self._reader.thumbnail(entry.id, picture)
+        return _Carried(entry, event, picture, jpeg) if event and jpeg else None
+
+    def complain(self, error: OSError) -> None:
+        """Log that the disk refuses, once until it takes a record again."""
+        if not self._refused:
+            log.warning(
+                "cannot keep the events for the status page: %s; they are labelled and delivered all the same", error
+            )
+        self._refused = True
