@@ -1,14 +1,11 @@
 """Several callers of the store thread in one batch: what each asks for, and what is true if it is told so.
 
-`Crowd` has a queue with tasks in every state, in hand and in the air. It runs callers in batches, as the store thread
-does, and keeps what the callers were told: which tasks they hold, and what has become of which event.
+`Crowd` runs callers in batches, as the store thread does, and keeps what they were told: which tasks they hold, and
+what has become of which event.
 """
 
-import math
-import random
-import shutil
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,26 +14,20 @@ from camiohookd.errors import QueueFull, StoreUnavailable
 from camiohookd.queue import commands
 from camiohookd.queue.batch import BatchEntry, run_together
 from camiohookd.queue.capacity import Bounds
-from camiohookd.queue.compaction import PAUSE_AFTER_FAILURE
-from camiohookd.queue.holdings import Holding, given_out
 from camiohookd.queue.housekeeping import Housekeeper
-from camiohookd.queue.task import Cause, DueDelivery, State, Task
+from camiohookd.queue.task import Cause, DueDelivery, Task
 from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.wire.event import Event
-from tests.faults.exploring import recover_twice
-from tests.faults.model import Acknowledged, Asked, Ledger, Seen, kill, plain, see_all
+from tests.faults.model import Acknowledged, Asked, Ledger, Seen, plain
 from tests.faults.recording import FailingDisk
 from tests.support.queue_factory import REPLY, HandClock, backoff, make_event, open_queue
 
 HOUR = 3600.0
 DAYS = 10 * 24 * HOUR
 BOUNDS = Bounds(max_tasks=1000, max_bytes=10**12, min_free_bytes=0, max_age=HOUR, done_keep=HOUR, failed_keep=DAYS)
-ENDLESS = 200
-"""Rounds after which work that should end does not."""
 
 HOSTS = 4
 FORGOTTEN, RETRIED, POSTED_AGAIN, DROPPED, LATER, ROOM = 0, 1, 2, 5, 16, 50
-EXPIRED = "it waited longer than queue.max_age; last error: 503"
 
 
 def _event(number: int) -> Event:
@@ -79,7 +70,8 @@ class Caller:
     hear: Callable[[Any], None] = lambda _: None
 
 
-def _pending(number: int) -> Seen:
+def pending(number: int) -> Seen:
+    """Return what is promised of an event that is accepted."""
     return "pending", EVENT[number].pictures
 
 
@@ -88,20 +80,17 @@ def _labelled(attempts: int = 0, not_before: float = 0.0) -> Seen:
 
 
 class Crowd:
-    """The queue in `folder`. With `suspect`, the one task in hand is one that the process died of before."""
+    """The queue in `folder`, and what its callers were told."""
 
-    def __init__(self, folder: Path, *, suspect: bool = False) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.disk = FailingDisk(folder)
         self.clock = HandClock()
         self.ledger = CoreLedger()
         self.told: dict[int, Seen] = {}
-        self.maybe: dict[int, Seen] = {}  # what housekeeping may have done
         self.in_hand: set[int] = set()
         self.in_air: dict[int, DueDelivery] = {}
-        self._suspect = suspect
         self._open()
-        self._prepare()
 
     def _open(self) -> None:
         self.queue = open_queue(self.folder, disk=self.disk, clock=self.clock, bounds=BOUNDS)
@@ -152,7 +141,7 @@ class Crowd:
         def hear(receipt: Any) -> None:
             self._mark(Acknowledged({}, {EVENT[number].digest: receipt.id}))
 
-        return Caller(lambda queue: queue.put(EVENT[number]), {number: becomes or _pending(number)}, hear)
+        return Caller(lambda queue: queue.put(EVENT[number]), {number: becomes or pending(number)}, hear)
 
     def claim(self) -> Caller:
         return Caller(lambda queue: queue.claim(), {}, self._claimed)
@@ -183,7 +172,7 @@ class Crowd:
         )
 
     def give_back(self, number: int) -> Caller:
-        return self._ends_labelling(number, TaskQueue.give_back, _pending(number))
+        return self._ends_labelling(number, TaskQueue.give_back, pending(number))
 
     def fail(self, number: int, cause: Cause) -> Caller:
         fail = partial(TaskQueue.fail, cause=cause, reason="test")
@@ -236,175 +225,3 @@ class Crowd:
     def set_aside(self, number: int) -> Caller:
         task_id = self.id_of(number)
         return Caller(lambda queue: queue.set_aside("payload", task_id, b"rotten"), {})
-
-    # A queue with something of everything, and a batch for it
-
-    def _prepare(self) -> None:
-        self._label(FORGOTTEN)
-        self.do(self.take())
-        self.do(self.done(FORGOTTEN))
-        self.do(self.landed(FORGOTTEN))
-        self._label(LATER)
-        self.do(self.take())
-        self.do(self.retry(LATER, after=DAYS))
-        self.do(self.landed(LATER, success=False))
-        self.clock.tick(HOUR - 60)
-        for number in range(10, 16):
-            self._label(number)
-        for number in (RETRIED, POSTED_AGAIN, 3, 4, DROPPED):
-            self.do(self.put(number))
-            self.do(self.claim())
-            self.do(self.fail(number, Cause.LABELING))
-        in_hand = [20] if self._suspect else [20, 21, 22, 23]
-        self.do(*(self.put(number) for number in in_hand))
-        if self._suspect:
-            self.do(self.claim())
-            self.in_hand.clear()
-            kill(self.queue)
-            self._open()
-        self.do(*[self.claim()] * len(in_hand))
-        assert self.in_hand == {self.id_of(number) for number in in_hand}
-        self.do(*(self.put(number) for number in range(in_hand[-1] + 1, 30)))
-        self.do(*[self.take()] * 4)
-        assert self.in_air.keys() == {self.id_of(number) for number in (10, 11, 12, 13)}
-        self.do(self.done(13))
-
-    def _label(self, number: int) -> None:
-        self.do(self.put(number))
-        self.do(self.claim())
-        self.do(self.labelled(number))
-
-    def batch(self, order: int) -> list[Caller]:
-        """Return callers of every kind, each with a task of its own, in the order of that number. Time has passed."""
-        self.clock.tick(120)
-        callers = [
-            self.put(30),
-            self.labelled(20),
-            self.claim(),
-            self.done(10),
-            self.retry(11),
-            self.landed(13),
-            self.refused(12),
-            self.take(),
-            self.command(commands.RetryTask(str(self.id_of(RETRIED))), {RETRIED: _pending(RETRIED)}),
-            self.put(POSTED_AGAIN),
-            self.command(commands.ListTasks(), {}),
-            self.command(commands.DropTask(str(self.id_of(DROPPED))), {DROPPED: None}),
-            self.put(ROOM),
-        ]
-        if not self._suspect:
-            callers += [self.give_back(21), self.fail(22, Cause.LABELING), self.set_aside(23)]
-        if order:
-            random.Random(order).shuffle(callers)
-        return callers
-
-    def run_short_of_room(self, callers: list[Caller]) -> list[Caller]:
-        """Run a batch in which there is no room for the event ROOM unless some is made; keep house after it."""
-        self.maybe = {FORGOTTEN: None, LATER: ("failed", Cause.EXPIRED, EXPIRED, plain(REPLY))}
-        self._mark(Asked(self._by_digest(self.maybe)))
-        capacity = self.queue.capacity
-        capacity.bounds = replace(BOUNDS, max_bytes=self.queue.store.bytes_used + 1500)
-        refused = self.run(callers)
-        self.keep_house(30)
-        capacity.bounds = BOUNDS
-        return refused
-
-    def deleted_pictures(self) -> int:
-        """Return how many events have lost the pictures that were kept only for the owner."""
-        kept = [*self.queue.tasks.in_state(State.LABELLED, 0), *self.queue.tasks.in_state(State.FAILED, 0)]
-        return sum(self.queue.get(task_id).payload is None for task_id in kept)
-
-    # What must be true
-
-    def check(self, landed: Collection[int] = ()) -> None:
-        """Nothing is in hand or in the air that no caller holds, and all events are as the callers were told.
-
-        `landed` are events whose try may have ended though the caller was refused the next one: that needs no disk.
-        """
-        held = {Holding(task_id, each.flight) for task_id, each in self.in_air.items()}
-        held |= {Holding(task_id, 0) for task_id in self.in_hand}
-        given, ended = given_out(self.queue), {self.id_of(number) for number in landed}
-        assert given <= held
-        assert {task_id for task_id, _ in held - given} <= ended
-        found = {digest: core(seen) for digest, (_, seen) in see_all(self.queue).items()}
-        for number, told in self.told.items():
-            seen = found.pop(EVENT[number].digest, None)
-            assert seen == told or (number in self.maybe and seen == self.maybe[number]), f"event {number}"
-        assert not found
-
-    def finish(self) -> None:
-        """All goes on without a restart: old tasks expire, and what waits is labelled and delivered."""
-        self.clock.tick(PAUSE_AFTER_FAILURE + 1)
-        self._keep_house_to_the_end()
-        self.told |= self.maybe
-        self.maybe = {}
-        self.check()
-        self._label_all()
-        self._deliver_all()
-        assert self.queue.tasks.waiting_count == 0
-        assert not given_out(self.queue)
-        self.do(self.put(40))
-        self.clock.tick(HOUR + 1)
-        self._keep_house_to_the_end()
-        assert self.queue.get(self.id_of(40)).cause is Cause.EXPIRED
-        self.told[40] = ("failed", Cause.EXPIRED, "it waited longer than queue.max_age", None)
-        assert self.queue.store.health.trouble is None
-        assert not self.queue.store.storage.files.wants_compaction()
-        self.told = {number: None if told == ("done",) else told for number, told in self.told.items()}
-        self.check()
-
-    def _keep_house_to_the_end(self) -> None:
-        for _ in range(ENDLESS):
-            if not self.keeper.step():
-                return
-        raise AssertionError("housekeeping does not end")
-
-    def _label_all(self) -> None:
-        for _ in range(ENDLESS):
-            if not self.in_hand:
-                self.do(self.claim())
-            if not self.in_hand:
-                return
-            self.do(self.labelled(self.number_of(self.queue.get(min(self.in_hand)))))
-        raise AssertionError("labelling does not end")
-
-    def _deliver_all(self) -> None:
-        """The next try of each host fails, and all others succeed."""
-        failed: set[int] = set()
-        for _ in range(ENDLESS):
-            if not self.in_air:
-                self.do(self.take())
-            if self.in_air:
-                number = self.number_of(next(iter(self.in_air.values())).task)
-                waits = (told := self.told[number]) is not None and told[0] == "labelled"
-                fails = waits and number % HOSTS not in failed
-                if waits:
-                    self.do(self.retry(number) if fails else self.done(number))
-                failed |= {number % HOSTS} if fails else set()
-                self.do(self.landed(number, success=not fails))
-            elif (pause := self.queue.tasks.until_delivery()) == math.inf:
-                return
-            else:
-                self.clock.tick(pause + 0.001)
-        raise AssertionError("delivering does not end")
-
-    def finish_again(self) -> None:
-        """A new event goes all the way."""
-        self._label(41)
-        self._deliver_all()
-        assert self.told[41] == ("done",)
-        self.check()
-
-    def reopen_after_a_kill(self) -> None:
-        kill(self.queue)
-        self.in_hand.clear()
-        self.in_air.clear()
-        self._open()
-
-
-def problems_after_a_kill(crowd: Crowd, copy: Path) -> list[str]:
-    """Return what would be wrong if the process died now."""
-    shutil.copytree(crowd.folder, copy)
-    recovered = recover_twice(copy)
-    shutil.rmtree(copy)
-    return [*recovered.problems, *crowd.ledger.problems(recovered.tasks)]

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from camiohookd.storage import segments, table_files, tinydb_storage
-from tests.faults.callers import LATER, ROOM, Crowd, problems_after_a_kill
+from tests.faults.busy_queue import BusyQueue, problems_after_a_kill
+from tests.faults.callers import LATER, ROOM
 from tests.faults.exploring import Explorer, Tally, expect_none
 from tests.faults.model import kill
 
@@ -35,7 +36,7 @@ def explorer(workshop: Path, tally: Tally) -> Explorer:
 
 def fail_calls(folder: Path, first: int, length: int, *, order: int = 0, suspect: bool = False, kind: int = 0) -> None:
     """Run the batch while `length` calls fail from `first` on, and check everything."""
-    crowd = Crowd(folder, suspect=suspect)
+    crowd = BusyQueue(folder, suspect=suspect)
     callers = crowd.batch(order)
     code, part = ERRORS[(first + kind) % len(ERRORS)]
     crowd.disk.arm(first, first + length - 1, OSError(code, os.strerror(code)), part)
@@ -54,7 +55,7 @@ def fail_calls(folder: Path, first: int, length: int, *, order: int = 0, suspect
 
 def count_calls(folder: Path, order: int, suspect: bool) -> int:
     """Return how often the batch and the housekeeping after it call the disk when nothing fails."""
-    crowd = Crowd(folder, suspect=suspect)
+    crowd = BusyQueue(folder, suspect=suspect)
     crowd.disk.heal()
     assert not crowd.run_short_of_room(crowd.batch(order))
     assert crowd.deleted_pictures() > 0, "room was made"
@@ -88,7 +89,7 @@ def test_a_power_cut_anywhere_in_a_batch_that_fails_and_is_repeated_loses_nothin
 ) -> None:
     calls = count_calls(memory_folder / "counted", order, suspect=False)
     for first in range(1, calls + 1) if long_run else [9 + 3 * order]:
-        crowd = Crowd(memory_folder / "state")
+        crowd = BusyQueue(memory_folder / "state")
         callers = crowd.batch(order)
         crowd.disk.begin_anew()
         before = copy.deepcopy(crowd.ledger)
