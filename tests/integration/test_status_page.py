@@ -50,6 +50,7 @@ def test_every_page_forbids_what_it_does_not_need(page: Page) -> None:
             policy = answer.headers["Content-Security-Policy"]
             assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect")
             assert "unsafe" not in policy
+            assert answer.headers["Referrer-Policy"] == "same-origin"  # without one, browsers send forms as of no site
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
             assert answer.headers["Cache-Control"] == "no-store"
 
