@@ -93,7 +93,7 @@ def setup(
         for name, value in options.items()
         if value not in (None, False) or (name == "page" and value is False)
     }
-    _take_options(after, given)
+    _take_options(after, given, ask=not non_interactive)
     if not non_interactive:
         click.echo(
             f"This sets up camiohookd in {file}. Enter keeps what is in brackets; Ctrl-C ends it, and nothing changes."
@@ -128,20 +128,21 @@ def _token(token_file: str | None) -> str | None:
     return read_token(token_file) if has_token else None
 
 
-def _take_options(answers: "Answers", given: Mapping[str, Any]) -> None:
-    """Change `answers` as the options say. Raises click.BadParameter."""
+def _take_options(answers: "Answers", given: Mapping[str, Any], *, ask: bool) -> None:
+    """Change `answers` as the options say. Raises click.UsageError."""
     from camiohookd.cli import setup_questions
 
     if "way" in given and given["way"] != answers.way:
         answers.use_way(given["way"])
+    if "tls_key" in given and "tls_cert" not in given:
+        raise click.UsageError("--tls-key goes with --tls-cert")
     if "tls_cert" in given:
         answers.tls_cert = str(given["tls_cert"].absolute())
         answers.tls_key = str(given.get("tls_key", given["tls_cert"]).absolute())
-    if answers.way == "port" and given.keys() & {"way", "tls_cert"}:
-        if not answers.tls_cert:
-            raise click.UsageError("--way port needs a certificate: --tls-cert")
         if problem := setup_questions.certificate_problem(answers):
             raise click.UsageError(problem)
+    if answers.way == "port" and not answers.tls_cert and not ask:
+        raise click.UsageError("--way port needs a certificate: --tls-cert")
     if "proxy" in given:
         answers.let_proxy_in(setup_questions.network(given["proxy"]))
     if "listen" in given:
@@ -166,6 +167,7 @@ def _confirmed(file: Path, changed: "Changes", *, ask: bool, yes: bool) -> bool:
     """Show what changes; ask before a line of the owner's is changed. Raises CamiohookdError if nobody can be asked."""
     from camiohookd.cli.setup_apply import present_lines
     from camiohookd.config.settings_editor import as_line
+    from camiohookd.config.tables import variable
 
     if not changed:
         click.echo(f"{file} stays as it is.")
@@ -175,6 +177,8 @@ def _confirmed(file: Path, changed: "Changes", *, ask: bool, yes: bool) -> bool:
     for (section, key), value in changed.items():
         was = f"    (was: {old[section, key]})" if (section, key) in old else ""
         click.echo(f"  [{section}] {as_line(key, value)}{was}")
+        if (name := variable(section, key)) in os.environ:
+            click.echo(f"  warning: {name} in the environment wins over this line")
     if yes:
         return True
     if ask:

@@ -120,6 +120,11 @@ def test_without_an_answer_nothing_changes(file: Path) -> None:
     assert keys.read_text() == "mine 0123456789abcdef0123456789abcdef\n"
 
 
+def test_a_variable_that_wins_over_the_file_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAMIOHOOKD_HOOK_QUERY", "1==1")
+    assert "CAMIOHOOKD_HOOK_QUERY in the environment wins over this line" in run("--query", "camera == 'a'").output
+
+
 def test_the_same_answers_again_change_nothing(file: Path) -> None:
     options = ("--way", "tunnel", "--public-url", URL, "--query", "1==1")
     run(*options)
@@ -174,6 +179,7 @@ def test_the_status_page_takes_a_password_and_a_word_about_plain_http(file: Path
     ("options", "says"),
     [
         (["--way", "port"], "needs a certificate"),
+        (["--tls-key", "/etc/hosts"], "--tls-key goes with --tls-cert"),
         (["--public-url", "http://hook.example.org"], "the URL is not https"),
         (["--public-url", "https://192.168.1.2"], "a private address, which cannot be reached from the internet"),
         (["--public-url", f"{URL}/tasks/key"], "it must end before /tasks/"),
@@ -350,8 +356,7 @@ def test_ctrl_c_changes_nothing(file: Path) -> None:
 
 
 def test_the_certificate_and_the_password_of_the_page_are_asked_for(file: Path, pair: Pair) -> None:
-    with on_terminal("--public-url", URL, "--query", "1==1") as terminal:
-        terminal.answer("Way in", "port")
+    with on_terminal("--way", "port", "--public-url", URL, "--query", "1==1") as terminal:
         terminal.answer("its chain:", "/nothing.pem")
         terminal.wait_for("there is no file /nothing.pem")
         terminal.answer("its chain:", str(pair.cert))
