@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-CTRL_C = "\x03"
 PATIENCE = 60.0
 
 
@@ -40,7 +39,11 @@ class Terminal:
     def answer(self, question: str, line: str = "") -> None:
         """Wait for `question`, and type `line` and Enter."""
         self.wait_for(question)
-        os.write(self._owner, line.encode() + (b"" if line == CTRL_C else b"\n"))
+        os.write(self._owner, f"{line}\n".encode())
+
+    def press_ctrl_c(self) -> None:
+        """Interrupt the program as a person does."""
+        os.write(self._owner, b"\x03")
 
     def wait_for(self, text: str) -> None:
         """Wait until `text` is shown, after what was waited for before."""

@@ -22,7 +22,7 @@ from camiohookd.errors import CamiohookdError
 from tests.support.certificates import Pair, make_certificate
 from tests.support.daemon_process import Daemon
 from tests.support.scripted_server import Peer, answering
-from tests.support.terminal import CTRL_C, Terminal
+from tests.support.terminal import Terminal
 from tests.support.users import open_folder
 
 OWN = """\
@@ -349,7 +349,8 @@ def test_ctrl_c_changes_nothing(file: Path) -> None:
     file.write_text(OWN)
     with on_terminal() as terminal:
         terminal.answer("Way in", "ssh")
-        terminal.answer("Public URL", CTRL_C)
+        terminal.wait_for("Public URL, such")
+        terminal.press_ctrl_c()
         assert terminal.end() == cli.ExitStatus.INTERRUPTED
     assert file.read_text() == OWN
     assert not file.with_name("api-keys").exists()
