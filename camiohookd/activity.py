@@ -1,4 +1,4 @@
-"""What happens to events, told at once to those who want to know: the status page, its history, MQTT, alerts.
+"""Publish what happens to events at once to subscribers: the status page and its history.
 
     web, worker, queue ─▶ `Activity.publish` ─▶ each subscriber, on the event loop
 
@@ -24,7 +24,7 @@ log = logging.getLogger("camiohookd.activity")
 class EventAccepted:
     """An event is on stable storage and was answered with 200; `at` is when it was received.
 
-    `pictures` are those that can be used, `rejected` counts the others. A duplicate is not told of.
+    `pictures` are the usable ones, `rejected` counts the others. Duplicates are not published.
     """
 
     task_id: str
@@ -155,7 +155,7 @@ class Activity:
         self.least_probability = 1.0
 
     def attach(self) -> None:
-        """Belong to the event loop that runs; what `publish_soon` gets before that is told to nobody."""
+        """Bind to the running event loop. Anything that `publish_soon` gets before this call is dropped."""
         self._loop = asyncio.get_running_loop()
 
     def subscribe(self, subscriber: Subscriber, least_probability: float = 1.0) -> Callable[[], None]:
@@ -173,7 +173,7 @@ class Activity:
         return end
 
     def publish(self, occurrence: Occurrence) -> None:
-        """Tell all subscribers. One that fails costs nothing but a line in the log, once."""
+        """Notify all subscribers. If one fails, log that once, and notify the others."""
         for subscriber, failed in list(self._subscribers.items()):
             try:
                 subscriber(occurrence)
@@ -185,5 +185,5 @@ class Activity:
     def publish_soon(self, occurrence: Occurrence) -> None:
         """Publish from any thread."""
         if self._loop is not None:
-            with suppress(RuntimeError):  # the loop is closed: nobody listens any more
+            with suppress(RuntimeError):  # the loop is closed: there are no subscribers any more
                 self._loop.call_soon_threadsafe(self.publish, occurrence)

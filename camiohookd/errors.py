@@ -55,7 +55,7 @@ class LabelingError(CamiohookdError):
 
 
 class LabelerDown(CamiohookdError):
-    """The labeler does not work at present, whatever the event. A retry may help."""
+    """The labeler does not work at present, for any event. A retry may help."""
 
 
 class QueueError(CamiohookdError):

@@ -42,7 +42,7 @@ class Explained(NamedTuple):
 def match(rules: Iterable[Rule], camera: str | None) -> Rule:
     """Return the most specific rule for that camera; if none matches, one that reports everything.
 
-    In a rule's `camera`, ``*`` stands for any characters, or none; every other character for itself, case-sensitively.
+    In a rule's `camera`, ``*`` matches any characters, or none; every other character matches itself, case-sensitively.
     An exact name is the most specific; then the pattern with the most characters besides ``*``; of equals, the first.
     """
     fitting = [rule for rule in rules if _matches(rule.camera, camera or "")]

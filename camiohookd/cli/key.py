@@ -38,7 +38,7 @@ def key() -> None:
 def new(name: str, config_file: Path | None) -> None:
     """Make a key, add it to the file under NAME, and print it.
 
-    The key is never shown again. NAME stands for the key in the log.
+    The key is never shown again. The log shows NAME instead of the key.
     """
     from camiohookd.config import api_keys
 

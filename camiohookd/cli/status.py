@@ -1,7 +1,7 @@
 """`camiohookd status`: how the service is doing.
 
 a running daemon ─▶ its answer on the control socket ─┐
-a stopped one ─▶ what its state folder tells         ─┴▶ `StatusReport` ─▶ a table for 80 columns, or JSON
+a stopped one ─▶ the contents of its state folder    ─┴▶ `StatusReport` ─▶ a table for 80 columns, or JSON
 """
 
 import os
@@ -67,7 +67,7 @@ def _places() -> tuple[Path, Path]:
 
 
 def _watch(control: Path, state: Path, interval: float, *, as_json: bool) -> int:
-    """Show reports until Ctrl-C. A queue that nobody runs is looked at once: opening it would hold up a start."""
+    """Show reports until Ctrl-C. Look once at the queue of a stopped service: opening it delays a start."""
     last = _ask(control) or _stopped(control, state)
     try:
         while True:
@@ -91,7 +91,7 @@ def _ask(control: Path) -> "StatusReport | None":
 
 
 def _stopped(control: Path, state: Path) -> "StatusReport":
-    """Return what the state folder of a stopped daemon tells."""
+    """Return a report from the state folder of a stopped daemon."""
     from camiohookd.cli.queue_client import connect
     from camiohookd.queue.commands import CountTasks
     from camiohookd.queue.views import QueueSnapshot

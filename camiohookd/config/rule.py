@@ -14,7 +14,7 @@ LabelName = Annotated[str, Meta(min_length=1, max_length=200)]
 class Zone(Struct, frozen=True):
     """A part of the camera's picture; a rule can have any number of zones.
 
-    The middle of the bottom edge of an object's box, where the object stands, decides whether it is inside.
+    An object is inside if the middle of the bottom edge of its box is, where it touches the ground.
     """
 
     name: Annotated[

@@ -21,7 +21,7 @@ class TomlFile(NamedTuple):
     def where(self, section: str, key: str = "", *nth: int) -> str:
         """Return the place for an error: the file, the line if it is known, and the key (or the header).
 
-        `nth` tells several tables of that name apart. For a table within a table, the outer one's number comes first,
+        `nth` selects one of several tables of that name. For a table within a table, the outer number comes first,
         and the last number may be left out: ``where("rule.zone", "name", 1, 0)`` is in the first zone of the second
         rule.
         """

@@ -77,7 +77,7 @@ class Reloader:
 
     async def reload(self) -> None:
         """Read again once; log the result and tell systemd."""
-        # sd_notify(3): the time tells systemd which of several reloads this is.
+        # sd_notify(3): the time identifies this reload for systemd.
         systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
         try:
             setup = await asyncio.to_thread(self._read)

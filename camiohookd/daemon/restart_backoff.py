@@ -56,7 +56,7 @@ class RestartBackoff:
             time.sleep(0.1)
 
     def forget(self) -> None:
-        """End the count: the daemon stopped as told, or has served for long enough."""
+        """End the count: the daemon was stopped by a signal, or has served for long enough."""
         with suppress(OSError):
             self._file.unlink()
 

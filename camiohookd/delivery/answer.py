@@ -37,7 +37,7 @@ class Answer(http.client.HTTPResponse):
     """An answer to a request on `sock`.
 
     Interim answers (status 1xx: RFC 9110, section 15.2) are skipped. A head that breaks off is not an answer. Where it
-    is not certain where the body ends, or if bytes follow that nobody asked for, the connection is not used again.
+    is not certain where the body ends, or if unsolicited bytes follow, the connection is not used again.
     """
 
     fp: _Reader

@@ -1,7 +1,7 @@
 """One try of a delivery: its time limits and the step that it has reached.
 
 requests and urllib3 pass an `Attempt` along as the request's timeout. Neither has a deadline for a request as a whole:
-their timeouts start anew with each byte. So the sockets here ask the attempt before each wait how long it may take.
+their timeouts restart with each byte. So the sockets here ask the attempt before each wait how long it may take.
 """
 
 import socket

@@ -58,7 +58,7 @@ class Sender:
         self._adapters = {any_address: Adapter(certificates) for any_address in (False, True)}
 
     def deliver(self, target: Target, body: bytes) -> DeliveryOutcome:
-        """POST `body` to `target` once and judge the answer. Whatever the other side does, nothing is raised."""
+        """POST `body` to `target` once and judge the answer. Raises nothing, in any case."""
         attempt = Attempt(
             partial(self._dialer.dial, any_address=target.any_address),
             connect=self._connect_timeout,

@@ -12,7 +12,7 @@ from camiohookd.status import StatusReport
 from camiohookd.units import size
 
 _GROUP = Group("disk")
-_SECTOR = 512  # Linux' unit in /sys/dev/block/*/stat, whatever the disk's own is
+_SECTOR = 512  # Linux' unit in /sys/dev/block/*/stat, for every disk
 _SECTORS_WRITTEN = 6  # the seventh number: Documentation/block/stat.rst
 _SHORT = 3
 """Free space below that many times min_free_bytes is worth a warning."""

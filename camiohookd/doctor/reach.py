@@ -23,7 +23,7 @@ class ApiAnswer(NamedTuple):
 
 
 def check_api(base_url: str) -> ApiAnswer:
-    """Ask Camio's API for an answer, whatever it is; no token is sent."""
+    """Ask Camio's API, and accept any answer; send no token."""
     try:
         date = hooks_api.reach(base_url)
     except CamiohookdError as error:

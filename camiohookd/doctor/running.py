@@ -19,7 +19,7 @@ class Nonce(NamedTuple):
 
 
 class RunningDaemon:
-    """A daemon that listens on the control socket `control`; `report` is what it told at the beginning."""
+    """A daemon that listens on the control socket `control`; `report` is its report at the beginning."""
 
     def __init__(self, control: Path, report: StatusReport) -> None:
         self._control = control

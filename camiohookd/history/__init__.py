@@ -1,4 +1,4 @@
-"""What the status page remembers: the last events with small pictures, the cameras, and the numbers of a week.
+"""The history of the status page: the last events with small pictures, the cameras, and the numbers of a week.
 
     Activity ─▶ `History` (event loop) ─▶ one thread ─▶ `Archive` ─▶ event segments, cameras, trends
                     ▲                                      │          (the folder history/)

@@ -1,6 +1,6 @@
 """The folder of event segments: append-only files of records, of which the oldest are deleted whole.
 
-Nothing is synced but at the end of a run: a power cut may take the last seconds. A torn record costs only itself.
+Nothing is synced but at the end of a run: a power cut may take the last seconds. A torn record does not affect others.
 """
 
 import logging

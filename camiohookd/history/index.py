@@ -1,4 +1,4 @@
-"""Which events are remembered, and where their records are; in memory, made anew from the records at each start."""
+"""The remembered events and the places of their records, in memory; rebuilt from the records at each start."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -141,7 +141,7 @@ class EventIndex:
                 self._unpicture(entry)
 
     def tidy(self) -> None:
-        """Forget events that are kept for a thumbnail that is not there."""
+        """Forget events that were kept for a thumbnail that is missing."""
         for entry in list(self._entries.values()):
             self._forget_if_old(entry.id)
 

@@ -82,7 +82,7 @@ class TrendRecorder:
         return self._current
 
     def sample(self, at: float, state: Sample) -> None:
-        """Note the state. Call it several times a minute: it tells an idle minute from one without service."""
+        """Note the state. Call it several times a minute: it distinguishes an idle minute from one without service."""
         bucket = self.now(at)
         bucket.depth = max(bucket.depth, state.depth)
         bucket.device, bucket.degraded = state.device, state.degraded
@@ -136,7 +136,7 @@ class TrendRecorder:
 
 
 def count(bucket: Bucket, occurrence: Occurrence) -> None:
-    """Count what happened in the minute in which it was told."""
+    """Count an occurrence in the minute in which it was reported."""
     match occurrence:
         case EventAccepted():
             bucket.accepted += 1

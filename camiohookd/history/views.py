@@ -1,4 +1,4 @@
-"""What `History` tells of the past. All times are seconds since 1970 by this machine's clock."""
+"""The views of the past that `History` gives. All times are seconds since 1970 by this machine's clock."""
 
 from typing import Literal
 

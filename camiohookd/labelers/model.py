@@ -1,6 +1,6 @@
 """A model's folder: a name or a path → the folder → `model.toml` as a `ModelDescription` → the model's checked bytes.
 
-`models/ssdlite-mobilenet-v2-coco/model.toml` shows every key. Whatever is wrong raises a `ModelError` that names
+`models/ssdlite-mobilenet-v2-coco/model.toml` shows every key. Any mistake raises a `ModelError` that names
 the file, the key, the given value and what is expected.
 """
 

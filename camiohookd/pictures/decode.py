@@ -2,7 +2,7 @@
 
 `decode` checks the file's length, then a JPEG's structure, then the header (format, size), then waits for its share of
 memory, and only then decodes; a JPEG in the smallest scale that still covers the labeler's input. A JPEG that Pillow
-refuses is repaired and tried again. Whatever is wrong with the bytes ends as a `PictureError`.
+refuses is repaired and tried again. Any damage of the bytes ends as a `PictureError`.
 
 Owned by no thread: the functions keep nothing between calls.
 """
@@ -32,7 +32,7 @@ _NOISE = bytes((89 * n + 7 * (n // 5) ** 2) % 251 for n in range(512))  # holds 
 
 # `PictureLimits.max_pixels` is checked from the header; Pillow's own bound warns on stderr and cannot be set per call.
 Image.MAX_IMAGE_PIXELS = None
-# A picture is used or refused with a reason; what Pillow thinks of its metadata helps nobody.
+# A picture is used, or refused with a reason; Pillow's warnings about metadata are of no use.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 

@@ -1,4 +1,4 @@
-"""How many bytes decoding a picture takes at its peak, told from its header.
+"""Compute from a picture's header how many bytes decoding takes at its peak.
 
 Upper bounds, measured with Pillow 13, libjpeg-turbo 3.2 and libwebp 1.6; tests/security/test_picture_memory.py compares
 them with what a process takes.

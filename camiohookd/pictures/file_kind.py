@@ -44,6 +44,6 @@ def format_of(data: bytes) -> Format | None:
 
 
 def other_kind(data: bytes) -> str | None:
-    """Return what the file is, with an article, if it is of a known kind that is no picture format of ours."""
+    """Return the kind of the file, with an article, if it is known and not a supported picture format."""
     head = data[:1024]
     return next((name for pattern, name in _PATTERNS if pattern.match(head)), None)

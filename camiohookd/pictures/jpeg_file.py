@@ -1,6 +1,6 @@
 """A JPEG file's structure (ITU-T T.81, annex B): where it starts, what reading it costs, and how to repair it.
 
-Everything here is told from the markers, before any decoder sees the file. A file of a few kilobytes can keep a decoder
+This module reads only the markers, before any decoder sees the file. A file of a few kilobytes can keep a decoder
 busy for hours: with thousands of scans, each of which is a pass over all pixels, or with a header of a million
 segments.
 """
@@ -128,7 +128,7 @@ def repair(file: JpegFile) -> bytes:
 
 
 def _matters(segment: Segment, data: bytes) -> bool:
-    """Return whether a decoder needs the segment: tables and frames, and what tells the colour space."""
+    """Return whether a decoder needs the segment: tables, frames, and the colour space."""
     if segment.marker < 0xE0:
         return True
     return any(

@@ -182,7 +182,7 @@ class QueueStore:
     def once_durable(self, action: Callable[[], None]) -> None:
         """Call `action` after the next commit; never if what was done until then is taken back.
 
-        What others are told or count about a change belongs there.
+        Use it for log lines, notices and counts of a change.
         """
         self._then.append(action)
 

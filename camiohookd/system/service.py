@@ -67,7 +67,7 @@ def reload() -> None:
 
 
 def restart() -> None:
-    """Start the service anew, and wait until it is ready. Raises CamiohookdError if it does not start."""
+    """Restart the service, and wait until it is ready. Raises CamiohookdError if it does not start."""
     _must("restart")
 
 

@@ -1,9 +1,9 @@
 """Prove to the owner's doctor that a request to the public address reaches this very process.
 
-    control socket: ExpectNonce(nonce) ─▶ `Nonces.expect` ─▶ a proof, told to the doctor alone
+    control socket: ExpectNonce(nonce) ─▶ `Nonces.expect` ─▶ a proof, for the doctor only
     public listener: GET /tasks/?nonce=NONCE ─▶ `Nonces.take` ─▶ the same proof, once
 
-A nonce that nobody has announced is ignored: the answer is then the same as without it. Belongs to the event loop.
+A nonce that was not announced is ignored: the answer is then the same as without it. Belongs to the event loop.
 """
 
 import secrets

@@ -94,7 +94,7 @@ class CutBody:
         return not (self.texts or self.json.removeprefix(codecs.BOM_UTF8).strip(_BLANKS))
 
     def text_of(self, value: object) -> int | None:
-        """Return which of the `texts` the decoded `value` stands for, None for any other value."""
+        """Return which of the `texts` the decoded `value` replaces, None for any other value."""
         return int(value.removeprefix(_MARK)) if isinstance(value, str) and value.startswith(_MARK) else None
 
     def place(self, offset: int) -> int:

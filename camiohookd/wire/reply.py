@@ -34,7 +34,7 @@ class Reply(msgspec.Struct, frozen=True):
 def summary(reply: Reply) -> str:
     """Return the labels in a few words: ``person 0.92, car 0.71 and 3 more``, each with its best probability.
 
-    At most five labels are named, and names are cut, so that the text stays short whatever was found.
+    At most five labels are named, and names are cut, so that the text is short for any result.
     """
     best: dict[str, float | None] = {}
     if isinstance(reply.labels, list):

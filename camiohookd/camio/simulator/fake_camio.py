@@ -64,7 +64,7 @@ def always_accept(event_id: str, nth: int) -> ScriptedResponse:  # noqa: ARG001 
 class FakeCamio:
     """Receives labels, records every delivery in `deliveries` by event in the order of arrival, and responds to it.
 
-    Deliveries to a URL that `callback_url` has not given out get 404 and are counted in `strays`. With `insecure` every
+    Deliveries to a URL that `callback_url` has not returned get 404 and are counted in `strays`. With `insecure` every
     certificate of a hook is accepted.
     """
 
@@ -164,4 +164,4 @@ class _CallbackHandler(RequestHandler):
 
 
 def _no_log(handler: RequestHandler) -> None:
-    """Log nothing; the report tells of every delivery."""
+    """Log nothing; the report lists every delivery."""

@@ -61,7 +61,7 @@ ALL = frozenset(one for objects in KNOWN.values() for one in objects)
 
 
 class Sightings(NamedTuple):
-    """Of the known objects, those in pictures that were sent; of these, those found by name."""
+    """The known objects in the pictures that were sent, and the ones that were found by name."""
 
     shown: frozenset[KnownObject]
     found: frozenset[KnownObject]

@@ -122,7 +122,7 @@ class PageEndpoint(Endpoint):
         self.redirect(path, status=303)
 
     def parameter(self, name: str) -> str:
-        """Return a parameter of the query, "" if it is not there."""
+        """Return a parameter of the query, "" if it is missing."""
         return self.get_query_argument(name, "")
 
     def error_body(self, response: ErrorResponse) -> bytes:

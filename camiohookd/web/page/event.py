@@ -55,7 +55,7 @@ class EventEndpoint(PageEndpoint):
         return await self.page.sources.history.event(int(self.task_id))
 
     async def task(self) -> TaskDetails | None:
-        """Return the event as the queue has it, None if it is not there any more."""
+        """Return the queue's data of the event, None if it was deleted."""
         try:
             found = await self.page.sources.perform(commands.ShowTask(self.task_id))
         except NoSuchTask:

@@ -1,4 +1,4 @@
-"""Who watches the status page live, and what each is told.
+"""The viewers of the live status page, and the updates that each gets.
 
 Everything is bounded: watchers, what waits for each, and how often it is looked. Belongs to the event loop.
 """
@@ -80,7 +80,7 @@ class Feed:
         self._watchers.pop(watcher, None)
 
     def event_changed(self, task_id: str) -> None:
-        """Note that an event has changed; costs nothing while nobody watches."""
+        """Note that an event has changed; does nothing without a viewer."""
         if self._watchers:
             self._changed.pop(task_id, None)
             self._changed[task_id] = None

@@ -8,7 +8,7 @@ from camiohookd.web.sessions import LONGEST_SECONDS
 
 
 class LoginPage(PageEndpoint):
-    """The form for the password. A session begins with a new token, so that nobody can know it beforehand."""
+    """The form for the password. A session starts with a new token, which no one can know in advance."""
 
     public = True
     methods = ("GET", "HEAD", "POST")

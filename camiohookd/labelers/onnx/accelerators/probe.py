@@ -43,7 +43,7 @@ class ProbeRequest(msgspec.Struct, frozen=True):
 
 
 class ProbeResult(msgspec.Struct, frozen=True):
-    """`problem` is what went wrong. Of a trial: `ms` a picture, `nodes` how much of the graph the device runs."""
+    """`problem` is the failure, if any. A trial also has `ms` a picture, and `nodes`, the part of the graph there."""
 
     problem: str | None = None
     devices: list[Device] = []

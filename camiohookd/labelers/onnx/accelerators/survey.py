@@ -64,7 +64,7 @@ class Survey:
 
     @property
     def facts(self) -> dict[str, object]:
-        """What the choice depends on, as far as it is known without trying."""
+        """The facts that the choice depends on, without those that need a trial."""
         return {
             "runtime": providers.version(),
             "wish": self._wish.text,
@@ -78,7 +78,7 @@ class Survey:
         return not self._plugins and all(device.is_cpu for device in self._built_in())
 
     def found(self, seconds: float = probe.SECONDS) -> Iterator[DeviceFinding]:
-        """Yield every device, whatever the setting, and plug-ins without one; nothing is tried out."""
+        """Yield every device, independent of the setting, and plug-ins without one. Make no trial."""
         for device in self._built_in():
             yield DeviceFinding(device)
         for library in self._plugins:
