@@ -21,7 +21,8 @@ from camiohookd.config import reference
 FILES = {
     "/etc/camiohookd/camiohookd.toml": "The settings, see camiohookd.toml(5).",
     "/etc/camiohookd/api-keys": "The keys that Camio may use; the installation made the first one.",
-    "/var/lib/camiohookd": "The queue, and models that you added.",
+    "/etc/camiohookd/admin-password": "The hash of the status page's password, see camiohookd admin password.",
+    "/var/lib/camiohookd": "The queue, the history of the status page, and models that you added.",
     "/usr/share/camiohookd/models": "The model of the package.",
     "/usr/share/camiohookd/accelerator.conf": "A drop-in for the service: access to a GPU or an NPU.",
     "/usr/share/camiohookd/own-code.conf": "A drop-in for the service: rights that your own labeling code may need.",
@@ -45,6 +46,10 @@ accepted, labelled and delivered.
 "systemctl reload camiohookd" makes the service read settings, keys and certificate again. A restart refuses no
 connection, because systemd keeps the listening sockets. A wrong setting or model ends the service with exit status 78;
 systemd does not start it again until you do.
+
+The status page is at http://127.0.0.1:8001/ on the box: whether the service works, and why not; the last events with
+what was found in them; trends; cameras and their zones; failed events. From other machines it takes a password
+(camiohookd admin password) and https (tls_cert under [admin]).
 
 camiohookd-tunnel@NAME.service carries events from a host of yours on the internet to this box, by reverse SSH.
 /usr/share/doc/camiohookd/tunnel.example describes the setup.

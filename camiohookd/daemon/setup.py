@@ -24,7 +24,8 @@ log = logging.getLogger("camiohookd.daemon")
 class Setup:
     """`keys` are the API keys by the name that the log gives them; `certificate` is None for plain HTTP.
 
-    `admin_certificate` and `admin_password` are those of the private listener, None if it has none.
+    `admin_certificate` and `admin_password` are those of the private listener, None if it has none. `path` is the
+    settings file, None for the usual one.
     """
 
     config: Config
@@ -32,6 +33,7 @@ class Setup:
     certificate: Certificate | None
     admin_certificate: Certificate | None = None
     admin_password: PasswordHash | None = None
+    path: Path | None = None
 
 
 def read(path: Path | None, environ: Mapping[str, str]) -> Setup:
@@ -47,6 +49,7 @@ def read(path: Path | None, environ: Mapping[str, str]) -> Setup:
         tls.load(config.hook.tls_cert, config.hook.tls_key),
         tls.load(config.admin.tls_cert, config.admin.tls_key, "admin"),
         _admin_password(config, path or paths.config_file(environ)),
+        path,
     )
 
 
@@ -86,6 +89,13 @@ def warn(setup: Setup) -> None:
     """Log a warning for each weak key, plain http, rules without effect, and a certificate that expires soon."""
     if (warning := plain_http_warning(setup)) is not None:
         log.warning("%s", warning)
+    admin = setup.config.admin
+    if setup.admin_certificate is None and not is_loopback(admin.listen.host):
+        message = (
+            "the status page is served by plain http on %s (admin.insecure): anyone on that network can read the "
+            "password and the pictures"
+        )
+        log.warning(message, admin.listen)
     for name, key in setup.keys.items():
         if key_strength.is_weak(key):
             log.warning('the key "%s" is weak: %s', name, key_strength.WEAK)

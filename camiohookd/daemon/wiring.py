@@ -14,6 +14,7 @@ from camiohookd.activity import Activity
 from camiohookd.config import paths
 from camiohookd.config.load import Config
 from camiohookd.daemon.admin_site import AdminSite, access_of
+from camiohookd.daemon.doctor_process import Doctor
 from camiohookd.daemon.history_parts import make_history
 from camiohookd.daemon.hook_site import HookSite
 from camiohookd.daemon.owner_commands import OwnerCommands, perform
@@ -58,6 +59,7 @@ class Service:
     history: History
     reporter: Reporter
     test_events: TestEvents
+    doctor: Doctor
     readiness: Mapping[str, Check]
     addresses: tuple[str, str]
 
@@ -83,6 +85,7 @@ class Service:
         """Stop answering the owner, too."""
         await self.control.drain(0)
         control.unbind(paths.runtime_dir(os.environ))
+        await self.doctor.stop()
         await self.admin.close()
 
 
@@ -112,10 +115,12 @@ def connect(
     hook = HookSite(setup, store, allow_list, metrics, activity, hook_sockets)
     tests = TestEvents(setup, hook_sockets[0].getsockname()[1], allow_list)
     owner = OwnerCommands(store, activity, reporter, hook.nonces, allow_list)
+    doctor = Doctor(setup)
     sources = Sources(
         report=reporter.report,
         perform=partial(perform, store, activity),
         send_test_event=tests.send,
+        doctor=doctor,
         history=history,
         rules=lambda: event_labeler.table,
         default_probability=labeler.default_probability,
@@ -126,6 +131,7 @@ def connect(
         hook=hook,
         admin=_admin_site(setup, metrics, readiness, admin_sockets, sources),
         test_events=tests,
+        doctor=doctor,
         control=listen(control.control_application(owner.answer), [control_socket]),
         event_labeler=event_labeler,
         allow_list=allow_list,

@@ -274,6 +274,16 @@ def test_trends_count_what_happened(page: Page, event: str) -> None:
         assert "Events accepted" in page.open(f"/trends?span={span}").text
 
 
+def test_the_doctors_findings_come_one_after_another(tmp_path: Path) -> None:
+    with Daemon(tmp_path, "http://127.0.0.1:1") as daemon:
+        page = Page(f"http://127.0.0.1:{daemon.admin_port}")
+        assert "Examine now" in page.open("/doctor").text
+        page.send("/doctor")
+        assert "Refresh" in page.answer.headers or "All is well" in page.text
+        daemon.wait_until(lambda: ">settings</strong>" in page.open("/doctor").text)
+        assert daemon.stop() == 0  # also in the middle of it
+
+
 def test_without_a_history_the_pages_say_so(tmp_path: Path) -> None:
     with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin, {"CAMIOHOOKD_ADMIN_HISTORY": "0"}) as daemon:
         page = Page(f"http://127.0.0.1:{daemon.admin_port}")

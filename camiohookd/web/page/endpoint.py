@@ -38,7 +38,14 @@ HEADERS = {
     "X-Frame-Options": "DENY",
 }
 
-TABS = (("/", "Now"), ("/events", "Events"), ("/trends", "Trends"), ("/cameras", "Cameras"), ("/failed", "Failed"))
+TABS = (
+    ("/", "Now"),
+    ("/events", "Events"),
+    ("/trends", "Trends"),
+    ("/cameras", "Cameras"),
+    ("/failed", "Failed"),
+    ("/doctor", "Doctor"),
+)
 """The pages in the head of each page: path and name."""
 
 Form = Mapping[str, str]

@@ -7,6 +7,7 @@ from tornado.web import url
 
 from camiohookd.web.access import Access
 from camiohookd.web.page.cameras import CamerasPage, ZonesPage, ZonesPreview
+from camiohookd.web.page.doctor import DoctorPage
 from camiohookd.web.page.endpoint import PageContext, UnknownPage
 from camiohookd.web.page.event import EventAction, EventPage, ReplayPage
 from camiohookd.web.page.events import EventsPage, Thumbnail
@@ -42,6 +43,7 @@ def pages(access: Access, sources: Sources) -> list[Rule]:
         url("/cameras", CamerasPage, parts),
         url("/cameras/zones", ZonesPage, parts),
         url("/cameras/preview", ZonesPreview, parts),
+        url("/doctor", DoctorPage, parts),
         url("/test", TestEventPage, parts),
         url("/live", Live, parts),
         url("/login", LoginPage, parts),

@@ -1,0 +1,88 @@
+"""Run ``camiohookd doctor`` for the status page, as a process of its own: it loads a model and asks other hosts.
+
+`Doctor.start` ─▶ the process ─▶ a finding on each line, as JSON ─▶ `Doctor.latest`
+"""
+
+import asyncio
+import logging
+import os
+import sys
+import time
+from asyncio.subprocess import DEVNULL, PIPE
+from contextlib import suppress
+
+import msgspec
+
+from camiohookd.daemon.setup import Setup
+from camiohookd.web.page.sources import DoctorFinding, DoctorReport
+
+SECONDS = 300.0
+"""How long it may take."""
+
+_OF_THE_SERVICE = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+_MOST_ERRORS = 500
+
+log = logging.getLogger("camiohookd.daemon")
+
+
+class Doctor:
+    """Examines the service when it is asked to, once at a time. Belongs to the event loop."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._path = setup.path
+        self._running: asyncio.Task[None] | None = None
+        self._findings: list[DoctorFinding] = []
+        self._ended: float | None = None
+        self._problem = ""
+
+    def start(self) -> None:
+        """Begin an examination, if none is under way."""
+        if not self._is_running():
+            self._findings, self._problem, self._ended = [], "", None
+            self._running = asyncio.create_task(self._examine())
+
+    def latest(self) -> DoctorReport:
+        """Return what the last examination has found so far."""
+        return DoctorReport(tuple(self._findings), self._ended, self._is_running(), self._problem)
+
+    async def stop(self) -> None:
+        """End an examination that is under way."""
+        if self._running is not None:
+            self._running.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._running
+
+    def _is_running(self) -> bool:
+        return self._running is not None and not self._running.done()
+
+    async def _examine(self) -> None:
+        try:
+            async with asyncio.timeout(SECONDS):
+                await self._run()
+        except TimeoutError:
+            self._problem = f"the doctor did not end within {SECONDS:g} s; run it on the box: sudo camiohookd doctor"
+        except OSError as error:
+            self._problem = f"the doctor cannot be started: {error.strerror or error}"
+        self._ended = time.time()
+
+    async def _run(self) -> None:
+        options = ["--config", str(self._path)] if self._path else []
+        environ = {name: value for name, value in os.environ.items() if name not in _OF_THE_SERVICE}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "camiohookd", "doctor", "--as-me", "--json", *options,
+            stdin=DEVNULL, stdout=PIPE, stderr=PIPE, env=environ,
+        )  # fmt: skip
+        assert process.stdout is not None and process.stderr is not None
+        errors = asyncio.create_task(process.stderr.read())
+        try:
+            async for line in process.stdout:
+                with suppress(msgspec.MsgspecError):  # a line of a library
+                    self._findings.append(msgspec.json.decode(line, type=DoctorFinding))
+            await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        told = (await errors).decode("utf-8", "replace").strip()
+        if not self._findings:
+            self._problem = f"the doctor found nothing and said: {told[-_MOST_ERRORS:] or 'nothing'}"

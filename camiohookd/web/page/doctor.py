@@ -1,0 +1,48 @@
+"""``/doctor``: the check list of ``camiohookd doctor``, made when the owner asks for it."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from camiohookd.web.page.endpoint import Form, PageEndpoint
+from camiohookd.web.page.sources import DoctorFinding
+
+REFRESH_SECONDS = 2
+MARKS = {
+    "ok": ("ok", "ok"),
+    "warning": ("warning", "warn"),
+    "failed": ("failed", "bad"),
+    "not checked": ("skipped", ""),
+}
+
+
+class DoctorPage(PageEndpoint):
+    """``/doctor``; while an examination is under way, the browser asks again by itself."""
+
+    methods = ("GET", "HEAD", "POST")
+
+    async def show(self) -> None:
+        report = self.page.sources.doctor.latest()
+        if report.is_running:
+            self.set_header("Refresh", str(REFRESH_SECONDS))
+        outcomes = [finding.outcome for finding in report.findings]
+        self.show_page(
+            "doctor",
+            report=report,
+            groups=[(name, list(each)) for name, each in groupby(report.findings, lambda finding: finding.group)],
+            marks=MARKS,
+            verdict=verdict(report.findings),
+            status="bad" if "failed" in outcomes or report.problem else "warn" if "warning" in outcomes else "ok",
+        )
+
+    async def act(self, form: Form) -> None:  # noqa: ARG002  # it has a token and no more
+        self.page.sources.doctor.start()
+        self.go_to("/doctor")
+
+
+def verdict(findings: Sequence[DoctorFinding]) -> str:
+    """Return the result of an examination in a few words."""
+    counts = {outcome: sum(finding.outcome == outcome for finding in findings) for outcome in MARKS}
+    told = [
+        f"{counts[outcome]} {MARKS[outcome][0]}" for outcome in ("failed", "warning", "not checked") if counts[outcome]
+    ]
+    return ", ".join(told) or "All is well"
