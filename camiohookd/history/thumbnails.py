@@ -17,9 +17,12 @@ from camiohookd.history.wear import WearBudget
 from camiohookd.pictures.memory import NoRoom
 
 SHARE = 0.01
-"""The part of one core that thumbnails may take while events wait to be labelled."""
+"""The part of the process's own processor time that thumbnails may take while events wait to be labelled."""
 
-LOOK_AGAIN_SECONDS = 0.5
+SHARE_OF_CORE = 0.003
+"""The part of one core that they may take in any case: a labeler outside of the process takes none of its time."""
+
+LOOK_AGAIN_SECONDS = 0.25
 NO_ROOM_SECONDS = 1.0
 
 Make = Callable[[Job], bytes]
@@ -55,7 +58,8 @@ class ThumbnailMaker:
         self._made = made
         self._waiting = WaitingPictures()
         self._wear = WearBudget()
-        self._next = 0.0  # when, by the loop's clock, there may be one while events wait
+        # When there may be one while events wait: by the processor time, or by the loop's clock.
+        self._next_cpu = self._next_time = 0.0
         self._running: asyncio.Task[None] | None = None
 
     def plan(self, event: EventLabelled) -> None:
@@ -74,13 +78,14 @@ class ThumbnailMaker:
     async def _run(self) -> None:
         """Make those that wait: as fast as possible while nothing else is to be done, else within the budget."""
         while self._waiting:
-            if self._busy() and (pause := self._next - self._loop.time()) > 0:
-                await asyncio.sleep(min(pause, LOOK_AGAIN_SECONDS))
+            if self._busy() and time.process_time() < self._next_cpu and self._loop.time() < self._next_time:
+                await asyncio.sleep(LOOK_AGAIN_SECONDS)
                 continue
             await self._all_remembered()  # a thumbnail is kept only of an event that is remembered
             job = self._waiting.take()
             seconds = await self._loop.run_in_executor(self._thread, self._make_one, job)
-            self._next = self._loop.time() + seconds / SHARE
+            self._next_cpu = time.process_time() + seconds / SHARE
+            self._next_time = self._loop.time() + seconds / SHARE_OF_CORE
             self._made(job.task_id)
 
     def _make_one(self, job: Job) -> float:
@@ -89,7 +94,7 @@ class ThumbnailMaker:
         try:
             self._keep(job.task_id, job.picture, self._make(job))
         except NoRoom:  # large pictures are labelled now: this one is shown without
-            return NO_ROOM_SECONDS * SHARE
+            return NO_ROOM_SECONDS * SHARE_OF_CORE
         except PictureError as error:
             log.debug("no thumbnail of event %d: %s", job.task_id, error)
         except Exception:

@@ -1,6 +1,6 @@
 """How much may be written for thumbnails, so that they do not wear out a memory card.
 
-An event's thumbnails take about a tenth of its own bytes on the disk. While few events come, that is nothing. When very
+An event's thumbnails take about a tenth of its own bytes on the disk. While few events come, that is little. When very
 many come, only one small thumbnail of each is made.
 """
 

@@ -19,7 +19,7 @@ NAMES = (
     "accept_depth",
     "label",
     "label_4k",
-    "history",
+    "page",
     "latency",
     "memory",
     "startup",
