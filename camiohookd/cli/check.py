@@ -31,6 +31,11 @@ def check(path: Path | None, only_reload: bool, as_me: bool) -> int:
 
     Run it with sudo on an installed box: then it is run as the service would be, as its user and in its sandbox. Key
     files and code that only root can read, and ports that only root may use, are errors.
+
+    \b
+    Examples:
+      sudo camiohookd check
+      camiohookd check --config new.toml
     """
     from camiohookd.daemon import setup
     from camiohookd.system import service

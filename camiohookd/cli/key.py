@@ -39,6 +39,10 @@ def new(name: str, config_file: Path | None) -> None:
     """Make a key, add it to the file under NAME, and print it.
 
     The key is never shown again. The log shows NAME instead of the key.
+
+    \b
+    Example:
+      sudo camiohookd key new winter
     """
     from camiohookd.config import api_keys
 
@@ -51,7 +55,12 @@ def new(name: str, config_file: Path | None) -> None:
 @key.command("list")
 @_config
 def list_keys(config_file: Path | None) -> None:
-    """Print the names of the keys, and which keys are weak."""
+    """Print the names of the keys, and which keys are weak.
+
+    \b
+    Example:
+      sudo camiohookd key list
+    """
     from camiohookd.config import key_strength
     from camiohookd.config.load import load_with_keys
 
@@ -66,6 +75,10 @@ def retire(name: str, config_file: Path | None) -> None:
     """Remove the key of that NAME from the file.
 
     The last key cannot be removed unless api_key is set: the daemon does not start without a key.
+
+    \b
+    Example:
+      sudo camiohookd key retire summer
     """
     from camiohookd.config import api_keys
 

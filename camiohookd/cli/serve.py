@@ -16,6 +16,10 @@ def serve(path: Path | None) -> int:
 
     Every setting can also come from the environment, which wins over the file: CAMIOHOOKD_HOOK_LISTEN is listen
     under [hook]. The queue is kept in $STATE_DIRECTORY, else in /var/lib/camiohookd.
+
+    \b
+    Example:
+      STATE_DIRECTORY=~/queue camiohookd serve --config ~/camiohookd.toml
     """
     from camiohookd.system.signals import Signals
 
@@ -56,7 +60,12 @@ def labels(path: Path | None) -> None:
 
 @click.command("example-config")
 def example_config() -> None:
-    """Print a configuration file with every setting, its default and what it does."""
+    """Print a configuration file with every setting, its default and what it does.
+
+    \b
+    Example:
+      camiohookd example-config > camiohookd.toml
+    """
     from camiohookd.config import reference
 
     click.echo(reference.example_config(), nl=False)

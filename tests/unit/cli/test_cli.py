@@ -1,6 +1,7 @@
 import errno
 import os
 import pty
+import re
 import shutil
 import signal
 import socket
@@ -86,6 +87,17 @@ def test_help_names_every_command_and_how_to_get_completion() -> None:
     for name in ("serve", "check", "example-config", "label", "simulate", "key", "hooks", "queue"):
         assert f"\n  {name} " in done.stdout
     assert "_CAMIOHOOKD_COMPLETE=bash_source" in done.stdout
+
+
+def test_every_command_has_an_example() -> None:
+    def without(command: click.Command, name: str) -> list[str]:
+        if not isinstance(command, click.Group):
+            return [] if re.search(r"^Examples?:", command.help or "", re.MULTILINE) else [name]
+        context = click.Context(command)
+        found = [(each, command.get_command(context, each)) for each in command.list_commands(context)]
+        return [one for each, inner in found if inner for one in without(inner, f"{name} {each}")]
+
+    assert without(cli.root, "camiohookd") == []
 
 
 @pytest.mark.parametrize("name", ["serve", "check", "example-config", "label", "simulate", "key", "hooks", "queue"])
