@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = "{:>8}  {:<9}  {:<20}  {:>6}  {:>8}  {:<20}  {}"
 _HEADER = _COLUMNS.format("id", "state", "received", "images", "attempts", "camera", "labels, or reason")
-_MAX_REASON = 80
+_MAX_REASON = 110
 _ids = click.argument("ids", nargs=-1, metavar="ID...")
 _id = click.argument("task_id", metavar="ID")
 

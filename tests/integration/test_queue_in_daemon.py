@@ -60,16 +60,35 @@ def test_is_not_ready_while_events_are_refused_and_the_log_and_systemd_hear_why(
             daemon.stop()
 
 
+WAITS = """
+import pathlib, time
+
+def compute_labels(images):
+    while not pathlib.Path({go!r}).exists():
+        time.sleep(0.02)
+    return ["seen"]
+"""
+
+
 def test_order_newest_labels_a_new_event_before_the_backlog(tmp_path: Path) -> None:
-    settings = {"CAMIOHOOKD_QUEUE_ORDER": "newest", "CAMIOHOOKD_LABELER_THREADS": "1"}
+    go, script = tmp_path / "go", tmp_path / "labeler.py"
+    script.write_text(WAITS.format(go=str(go)))
+    settings = {
+        "CAMIOHOOKD_QUEUE_ORDER": "newest",
+        "CAMIOHOOKD_LABELER_KIND": "python",
+        "CAMIOHOOKD_LABELER_SCRIPT": str(script),
+    }
+    go.touch()  # at the start, the code is tried out
     with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin, settings) as daemon:
-        # While the first is labelled and the second is claimed, the others become a backlog.
-        post_event(daemon, camio, "slow", pictures=[CAT] * 100)
-        for name in ("next", "old", "older-than-new", "new"):
+        go.unlink()
+        for name in ("first", "second", "third", "fourth", "fifth"):
             post_event(daemon, camio, name)
-        camio.wait_until(lambda arrived: all(arrived.values()), PATIENCE)
-        log = daemon.log
-    assert re.findall(r"labelled task=(\d+)", log) == ["1", "2", "5", "4", "3"]
+        go.touch()
+        camio.wait_until(lambda arrived: all(arrived.values()) and len(arrived) == 5, PATIENCE)
+        order = [int(task) for task in re.findall(r"labelled task=(\d+)", daemon.log)]
+    # One event was in hand and another one claimed ahead, before the others came.
+    assert sorted(order) == [1, 2, 3, 4, 5]
+    assert order[2:] == sorted(order[2:], reverse=True)
 
 
 def test_counts_and_logs_a_damaged_record_and_loses_no_event(tmp_path: Path) -> None:

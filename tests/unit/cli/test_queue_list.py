@@ -14,6 +14,7 @@ from camiohookd.queue.task_queue import TaskQueue
 from tests.support.queue_factory import REPLY, make_event
 
 Run = Callable[..., Result]
+NO_PICTURE = "no picture could be used: 2017-05-05T01:31:00.738647: the file is not a JPEG picture but an HTML page"
 LONG = "labelling failed 3 times: " + "x" * 400
 
 
@@ -45,6 +46,16 @@ def test_shows_what_was_sent_and_shortens_long_reasons(run: Run) -> None:
     assert done.endswith("cat 0.93")
     assert failed.endswith("xxx...")
     assert len(failed) < 200
+
+
+def test_a_reason_that_names_the_kind_of_a_file_is_shown_in_full(run: Run, tmp_path: Path) -> None:
+    queue = TaskQueue(tmp_path / "state", backoff=lambda _: 1.0)
+    with queue.batch():
+        queue.put(make_event(1))
+        queue.fail(1, Cause.NO_PICTURE, NO_PICTURE)
+        queue.commit()
+    queue.close()
+    assert run("list").stdout.splitlines()[1].endswith(NO_PICTURE)
 
 
 @pytest.mark.usefixtures("state")
