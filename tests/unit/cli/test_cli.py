@@ -92,7 +92,7 @@ def test_help_names_every_command_and_how_to_get_completion() -> None:
 def test_every_command_has_an_example() -> None:
     def without(command: click.Command, name: str) -> list[str]:
         if not isinstance(command, click.Group):
-            return [] if re.search(r"^Examples?:", command.help or "", re.MULTILINE) else [name]
+            return [] if re.search(r"^ *Examples?:", command.help or "", re.MULTILINE) else [name]
         context = click.Context(command)
         found = [(each, command.get_command(context, each)) for each in command.list_commands(context)]
         return [one for each, inner in found if inner for one in without(inner, f"{name} {each}")]
