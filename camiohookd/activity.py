@@ -38,7 +38,8 @@ class EventAccepted:
 class LabelledPicture:
     """A picture of an event, and what was found in it.
 
-    `file` are the bytes of its file, as Camio sent it. They are in memory only as long as a subscriber keeps them.
+    `file` are the bytes of its file, as Camio sent it; b"" if the event's pictures are very large. They are in memory
+    only as long as a subscriber keeps them.
     """
 
     labels: RuledLabels

@@ -55,6 +55,8 @@ class ArchiveThread:
             self._archive = self._open_archive()
         except OSError as error:
             log.error("cannot keep events for the status page: %s", error)
+        except Exception:
+            log.exception("unexpected error while the history was opened: no events are kept for the status page")
 
     def _answer(self, question: Callable[[Archive], Result]) -> Result:
         if self._archive is None:

@@ -50,6 +50,7 @@ class BoundedEvents:
         """Add a record, if need be in the place of older ones; None if the disk refuses or is full."""
         try:
             if not self._has_room(len(record)):
+                self.complain("the disk has less free space than queue.min_free_bytes")
                 return None
             place = self._files.append(record)
         except OSError as error:
@@ -70,9 +71,12 @@ class BoundedEvents:
     def _has_room(self, need: int) -> bool:
         """Delete the oldest events until `need` bytes fit; return whether they do."""
         while self._files.bytes_used + need > self._bounds.max_bytes or self._is_disk_short(need):
-            if (number := self._files.oldest()) is None and (number := self._files.retire()) is None:
-                return self._files.bytes_used + need <= self._bounds.max_bytes and not self._is_disk_short(need)
-            self._drop(number, carry=not self._is_disk_short(need))
+            number, carry = self._files.oldest(), not self._is_disk_short(need)
+            if number is None:
+                number, carry = self._files.retire(), False
+            if number is None:
+                return False
+            self._drop(number, carry=carry)
         return True
 
     def _is_disk_short(self, need: int) -> bool:
@@ -108,7 +112,7 @@ class BoundedEvents:
         event, jpeg = self._reader.stored(entry), self._reader.thumbnail(entry.id, picture)
         return _Carried(entry, event, picture, jpeg) if event and jpeg else None
 
-    def complain(self, error: OSError) -> None:
+    def complain(self, error: OSError | str) -> None:
         """Log that the disk refuses, once until it takes a record again."""
         if not self._refused:
             log.warning(

@@ -8,7 +8,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -34,6 +33,8 @@ from camiohookd.history.views import (
 )
 
 SAMPLE_SECONDS = 10.0
+CLOSE_SECONDS = 5.0
+
 Result = TypeVar("Result")
 
 log = logging.getLogger("camiohookd.history")
@@ -90,9 +91,14 @@ class History:
         self._thumbnails.close()
         if self._keeping is not None:
             self._keeping.cancel()
-        await self._gatherer.all_remembered()
-        with suppress(StoreUnavailable):
-            await self._ask(Archive.close)
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._gatherer.all_remembered()
+                await self._ask(Archive.close)
+        except StoreUnavailable:
+            log.debug("there is no history to close")
+        except TimeoutError:
+            log.warning("the disk is too slow: the last events are not kept for the status page")
         self._thread.stop()
 
     def watch(self, watcher: Callable[[str], None]) -> Callable[[], None]:

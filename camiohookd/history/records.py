@@ -157,14 +157,14 @@ def stored(event: EventLabelled) -> StoredEvent:
 
 def sent_labels(event: EventLabelled) -> tuple[tuple[str, float], ...]:
     """Return the labels that are sent, most probable first, with their best probability; 1.0 where none is known."""
-    if isinstance(event.reply.labels, list):
-        names = event.reply.labels
-        return tuple((name, 1.0) for name in names[:MAX_DETECTIONS])
     best: dict[str, float] = {}
-    for labels in event.reply.labels.values():
-        for name, label in labels.items():
-            best[name] = max(best.get(name, 0.0), label.probability)
-    return tuple(sorted(best.items(), key=lambda item: -item[1])[:MAX_DETECTIONS])
+    for picture in event.pictures:
+        for found in picture.labels.sent:
+            best[found.label] = max(best.get(found.label, 0.0), found.probability)
+    labels = event.reply.labels
+    names = labels if isinstance(labels, list) else dict.fromkeys(name for each in labels.values() for name in each)
+    sent = [(name, round(best.get(name, 1.0), 4)) for name in names]
+    return tuple(sorted(sent, key=lambda item: -item[1])[:MAX_DETECTIONS])
 
 
 def _stored_picture(rule: Rule, labels: RuledLabels) -> StoredPicture:

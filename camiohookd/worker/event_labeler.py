@@ -28,6 +28,9 @@ from camiohookd.worker.work_sharing import Shared
 MAX_NAMED = 10
 """Most labels in one line of the log."""
 
+MAX_FILES_BYTES = 4_000_000
+"""Of an event's files, what stays in memory until its reply is stored, which takes long on a full disk."""
+
 log = logging.getLogger("camiohookd.labeler")
 
 
@@ -41,7 +44,8 @@ class EventLabels:
 
     `rejected` and `incomplete` say of single pictures why they were left out, and how much of them was there.
     `event` are the labels of the event as a whole, None if the labeler tells what is in each picture. The seconds are
-    sums over all pictures. `rule` was applied to the `pictures`; `files` are their files' bytes.
+    sums over all pictures. `rule` was applied to the `pictures`; `files` are their files' bytes, b"" for those over
+    `MAX_FILES_BYTES`.
     """
 
     rule: Rule
@@ -170,7 +174,7 @@ class EventLabeler:
             rule,
             rules.reply(rule, pictures, event) if pictures else None,
             pictures,
-            tuple(each for part in parts for each in part.files),
+            _kept_files(pictures, [each for part in parts for each in part.files]),
             rejected,
             tuple(each for part in parts for each in part.incomplete),
             event,
@@ -237,6 +241,20 @@ class EventLabeler:
             raise
         self.trouble = None
         return findings
+
+
+def _kept_files(pictures: Sequence[rules.RuledLabels], files: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Return the files that are handed on, those with the most probable labels first."""
+    room, kept = MAX_FILES_BYTES, [b""] * len(files)
+    for nth in sorted(range(len(files)), key=lambda nth: -_best(pictures[nth])):
+        if len(files[nth]) <= room:
+            room -= len(files[nth])
+            kept[nth] = files[nth]
+    return tuple(kept)
+
+
+def _best(picture: rules.RuledLabels) -> float:
+    return max((found.probability for found in picture.sent), default=0.0)
 
 
 def _in_parts(pictures: Sequence[Picture], at_once: int | None) -> Iterator[Sequence[Picture]]:

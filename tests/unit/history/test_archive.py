@@ -203,6 +203,14 @@ def test_keeps_no_more_events_than_asked_for_and_deletes_their_files(tmp_path: P
     assert ids(page(open_archive(tmp_path, keep=10))) == list(range(300, 290, -1))
 
 
+def test_a_record_that_takes_more_than_all_the_room_is_not_kept(tmp_path: Path) -> None:
+    archive = open_archive(tmp_path, max_bytes=OTHER_BYTES + 5_000)
+    archive.take_in(labelled_event(1), NOW)
+    assert archive.keep_thumbnail(1, 0, bytes(1000))
+    assert not archive.keep_thumbnail(1, 0, bytes(10_000))
+    assert archive.bytes_used <= 5_000
+
+
 def test_takes_no_more_bytes_than_allowed(tmp_path: Path) -> None:
     archive = open_archive(tmp_path, max_bytes=OTHER_BYTES + 50_000, segment_bytes=10_000)
     for number in range(1, 201):
@@ -227,6 +235,19 @@ def test_with_nothing_to_keep_there_are_only_numbers(tmp_path: Path) -> None:
     assert list((tmp_path / "history" / "events").iterdir()) == []
     assert archive.reader.cameras(NOW)[0].picture is None
     assert archive.trends.read("hour", NOW).labelled[-1] == 2  # with that before
+
+
+def test_the_flat_list_of_labels_has_their_probabilities_where_they_are_known(tmp_path: Path) -> None:
+    archive = open_archive(tmp_path)
+    flat = Rule(min_probability=0.2, labels_format="event", nothing_label="nothing")
+    archive.take_in(labelled_event(1, rule=flat), NOW)
+    archive.take_in(labelled_event(2, rule=flat, found=()), NOW)
+    archive.take_in(labelled_event(3, rule=flat, found=(), event_labels=("dog",)), NOW)
+    assert [event.labels for event in page(archive).events] == [
+        (("dog", 1.0),),
+        (("nothing", 1.0),),
+        (("person", 0.9), ("car", 0.3)),
+    ]
 
 
 def test_a_quiet_cameras_last_picture_outlives_the_events_of_busy_ones(tmp_path: Path) -> None:

@@ -187,3 +187,11 @@ def test_applies_the_rule_once_to_each_picture(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("camiohookd.rules.objection", lambda *arguments: calls.append(arguments))
     label(EventLabeler(TwoKinds(), PictureLimits(), [], Metrics()), [GOOD, GOOD])
     assert len(calls) == 4, "two detections in each of two pictures"
+
+
+def test_hands_on_the_files_of_pictures_as_far_as_they_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = label(EventLabeler(OneCat(), PictureLimits(), [], Metrics()), [GOOD, BAD, GOOD])
+    assert outcome.files == (CAT, CAT)
+    monkeypatch.setattr("camiohookd.worker.event_labeler.MAX_FILES_BYTES", len(CAT))
+    outcome = label(EventLabeler(OneCat(), PictureLimits(), [], Metrics()), [GOOD, GOOD])
+    assert outcome.files == (CAT, b"")
