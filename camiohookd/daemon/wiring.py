@@ -116,15 +116,7 @@ def connect(
     tests = TestEvents(setup, hook_sockets[0].getsockname()[1], allow_list)
     owner = OwnerCommands(store, activity, reporter, hook.nonces, allow_list)
     doctor = Doctor(setup)
-    sources = Sources(
-        report=reporter.report,
-        perform=partial(perform, store, activity),
-        send_test_event=tests.send,
-        doctor=doctor,
-        history=history,
-        rules=lambda: event_labeler.table,
-        default_probability=labeler.default_probability,
-    )
+    sources = _sources(store, activity, labeler, event_labeler, reporter, tests, doctor, history)
     return Service(
         store=store,
         worker=worker,
@@ -139,6 +131,27 @@ def connect(
         reporter=reporter,
         readiness=readiness,
         addresses=(_address(hook_sockets), _address(admin_sockets)),
+    )
+
+
+def _sources(
+    store: StoreThread,
+    activity: Activity,
+    labeler: Labeler,
+    event_labeler: EventLabeler,
+    reporter: Reporter,
+    tests: TestEvents,
+    doctor: Doctor,
+    history: History,
+) -> Sources:
+    return Sources(
+        report=reporter.report,
+        perform=partial(perform, store, activity),
+        send_test_event=tests.send,
+        doctor=doctor,
+        history=history,
+        rules=lambda: event_labeler.table,
+        default_probability=labeler.default_probability,
     )
 
 

@@ -24,7 +24,7 @@ from camiohookd.history.trends import Sample
 from camiohookd.history.views import (
     CameraView,
     EventDetails,
-    EventPage,
+    EventList,
     RecentDetection,
     Replay,
     Span,
@@ -119,7 +119,7 @@ class History:
         state: State | None = None,
         before: int | None = None,
         limit: int = 50,
-    ) -> EventPage:
+    ) -> EventList:
         """Return the last events, newest first: of one camera ("" is that without a name), with one label, in one
         state; those that were labelled before the event `before`."""
         return await self._ask(

@@ -16,7 +16,7 @@ from camiohookd.history.records import StoredEvent
 from camiohookd.history.views import (
     CameraView,
     EventDetails,
-    EventPage,
+    EventList,
     EventSummary,
     PictureDetails,
     RecentDetection,
@@ -43,7 +43,7 @@ class Reader:
 
     def events(
         self, *, camera: str | None, label: str | None, state: State | None, before: int | None, limit: int
-    ) -> EventPage:
+    ) -> EventList:
         found: list[EventSummary] = []
         limit = min(max(limit, 1), MAX_PAGE)
         for entry in self._before(before):
@@ -53,9 +53,9 @@ class Reader:
                 and (state is None or entry.state == state)
             ):
                 if len(found) == limit:
-                    return EventPage(tuple(found), found[-1].id)
+                    return EventList(tuple(found), found[-1].id)
                 found.append(_summary(entry))
-        return EventPage(tuple(found), None)
+        return EventList(tuple(found), None)
 
     def _before(self, before: int | None) -> Iterator[Entry]:
         entries = self._index.newest_first()

@@ -35,7 +35,7 @@ class EventSummary(msgspec.Struct, frozen=True):
     failure: str
 
 
-class EventPage(msgspec.Struct, frozen=True):
+class EventList(msgspec.Struct, frozen=True):
     """Some events, newest first; `next` is the `before` of the next page, None on the last one."""
 
     events: tuple[EventSummary, ...]

@@ -12,7 +12,7 @@ from PIL import Image
 
 from camiohookd.camio.simulator.fake_camio import ReceivedReply, ScriptedResponse
 from camiohookd.history.archive import Archive
-from camiohookd.history.views import EventPage
+from camiohookd.history.views import EventList
 from camiohookd.system.disk import Disk
 from tests.support.daemon_process import SAMPLES, Daemon, post_event
 from tests.support.threaded_simulator import FakeCamioThread
@@ -25,7 +25,7 @@ def archive_of(daemon: Daemon) -> "closing[Archive]":
     return closing(Archive(daemon.state / "history", 500, disk=Disk()))
 
 
-def events_of(archive: Archive) -> EventPage:
+def events_of(archive: Archive) -> EventList:
     return archive.reader.events(camera=None, label=None, state=None, before=None, limit=200)
 
 

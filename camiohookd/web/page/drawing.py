@@ -15,7 +15,7 @@ from camiohookd.rules import Explained
 MOST_CAPTIONS = 12
 
 
-class Box(NamedTuple):
+class DrawnBox(NamedTuple):
     """A box in pixels of the picture, and its caption, whose baseline begins at `text_x`, `text_y`."""
 
     x: float
@@ -44,7 +44,7 @@ class Drawing(NamedTuple):
     width: int
     height: int
     letters: float
-    boxes: Sequence[Box]
+    boxes: Sequence[DrawnBox]
     zones: Sequence[DrawnZone]
     in_words: str
 
@@ -73,7 +73,7 @@ def drawn_zones(zones: Iterable[Zone], width: int, height: int) -> list[DrawnZon
     ]
 
 
-def _box(each: Explained, width: int, height: int, letters: float) -> Box:
+def _box(each: Explained, width: int, height: int, letters: float) -> DrawnBox:
     found = each.found
     assert found.box is not None, "asked for by the caller"
     left, right = (min(max(value, 0.0), width) for value in (found.box.left, found.box.right))
@@ -82,7 +82,7 @@ def _box(each: Explained, width: int, height: int, letters: float) -> Box:
     caption_width = letters * (0.62 * len(caption) + 0.6)
     text_x = max(min(left, width - caption_width), 0.0)
     text_y = top - 0.35 * letters if top >= 1.4 * letters else top + 1.05 * letters
-    return Box(
+    return DrawnBox(
         x=round(left, 1),
         y=round(top, 1),
         width=round(right - left, 1),

@@ -24,7 +24,7 @@ from camiohookd.config.rule import Rule, Zone
 from camiohookd.history.archive import MAX_BYTES, OTHER_BYTES, Archive
 from camiohookd.history.records import MAX_DETECTIONS, Step
 from camiohookd.history.trends import Sample
-from camiohookd.history.views import EventPage, State
+from camiohookd.history.views import EventList, State
 from camiohookd.pictures.detections import Box, Detection
 from tests.support.fault_disk import CountingDisk
 from tests.support.history_events import CAR, NOW, PERSON, labelled_event
@@ -44,11 +44,11 @@ def open_archive(
 
 
 def page(archive: Archive, *, camera: str | None = None, label: str | None = None, state: State | None = None,
-         before: int | None = None, limit: int = 50) -> EventPage:  # fmt: skip
+         before: int | None = None, limit: int = 50) -> EventList:  # fmt: skip
     return archive.reader.events(camera=camera, label=label, state=state, before=before, limit=limit)
 
 
-def ids(found: EventPage) -> list[int]:
+def ids(found: EventList) -> list[int]:
     return [int(event.id) for event in found.events]
 
 
