@@ -30,6 +30,7 @@ from camiohookd.labelers import Labeler
 from camiohookd.metrics import Metrics
 from camiohookd.pictures.decode import PictureLimits
 from camiohookd.queue.store_thread import StoreThread
+from camiohookd.queue.task import State
 from camiohookd.system import logs
 from camiohookd.system.permissions import reason
 from camiohookd.system.recent_errors import RecentErrors
@@ -146,6 +147,7 @@ def _sources(
 ) -> Sources:
     return Sources(
         report=reporter.report,
+        is_busy=lambda: store.snapshot.tasks[State.PENDING] > 0,
         perform=partial(perform, store, activity),
         send_test_event=tests.send,
         doctor=doctor,

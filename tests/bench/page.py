@@ -24,6 +24,7 @@ from tests.support.daemon_process import Daemon
 
 ROUNDS = 9
 QUIET_SECONDS = 0.3
+SETTLE_SECONDS = 2.0
 WITHOUT = {"CAMIOHOOKD_ADMIN_HISTORY": "0"}
 _THUMBNAIL = re.compile(rb"/events/\d+/pictures/\d+\.jpg")
 
@@ -74,6 +75,7 @@ class Viewer:
 def run(bench: Bench) -> Iterator[Result]:
     yield from label(bench)
     yield from accept(bench)
+    yield memory(bench)
 
 
 def label(bench: Bench) -> Iterator[Result]:
@@ -108,6 +110,15 @@ def accept(bench: Bench) -> Iterator[Result]:
             return found, (rig.cpu_seconds(daemon.process.pid) - before) / (found * seconds)
 
         yield from _compare("durable accepts", "processor time for an accept", ours, without, rate)
+
+
+def memory(bench: Bench) -> Result:
+    """Measure an idle daemon whose pages were all shown, and two of which are open."""
+    with rig.daemon(bench.place("page-memory")) as daemon, Viewer(daemon.admin_port):
+        for path in ("/", "/events", "/trends", "/cameras", "/failed", "/doctor"):
+            assert daemon.admin(path)[0] == 200
+        time.sleep(SETTLE_SECONDS)
+        return result("page", "memory, idle, with the page open", daemon.memory() / 1e6, "MB", target=at_most(150, 110))
 
 
 def _compare(

@@ -13,9 +13,14 @@ from camiohookd.web.server.error_responses import Refused
 
 MOST_WATCHERS = 8
 LOOK_SECONDS = 2.0
+BUSY_LOOK_SECONDS = 5.0
+"""While events wait to be labelled: a card takes several milliseconds of a core, which labelling needs then."""
+
 KEEP_ALIVE_SECONDS = 20.0
 MOST_CARDS = 6
 """Changed events that are drawn at one look, the newest ones."""
+
+BUSY_MOST_CARDS = 2
 
 log = logging.getLogger("camiohookd.web")
 
@@ -57,10 +62,14 @@ class Watcher:
 
 
 class Feed:
-    """Tells the pages that are open what changes; `numbers` returns those of the first page."""
+    """Tells the pages that are open what changes.
 
-    def __init__(self, numbers: Callable[[], dict[str, Any]]) -> None:
+    `numbers` returns those of the first page, `is_busy` whether events wait to be labelled.
+    """
+
+    def __init__(self, numbers: Callable[[], dict[str, Any]], is_busy: Callable[[], bool] = lambda: False) -> None:
         self._numbers = numbers
+        self._is_busy = is_busy
         self._watchers: dict[Watcher, None] = {}
         self._changed: dict[str, None] = {}
         self._looking: asyncio.Task[None] | None = None
@@ -90,7 +99,8 @@ class Feed:
     async def _look(self) -> None:
         before: dict[str, Any] | None = None
         while self._watchers:
-            changed, self._changed = list(self._changed), {}
+            is_busy = self._is_busy()
+            changed, self._changed = list(self._changed)[-BUSY_MOST_CARDS if is_busy else 0 :], {}
             try:
                 numbers = self._numbers()
             except Exception:
@@ -102,4 +112,4 @@ class Feed:
                 if changed:
                     watcher.tell_changed(changed)
             before = numbers
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(BUSY_LOOK_SECONDS if is_busy else LOOK_SECONDS)

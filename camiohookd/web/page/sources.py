@@ -67,9 +67,13 @@ class Doctor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where the pages ask. `default_probability` is the labeler's, for rules that set none."""
+    """Where the pages ask.
+
+    `is_busy` says whether events wait to be labelled. `default_probability` is the labeler's, for rules that set none.
+    """
 
     report: Report
+    is_busy: Callable[[], bool]
     perform: Perform
     send_test_event: TestEvent
     doctor: Doctor
