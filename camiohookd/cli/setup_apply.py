@@ -92,7 +92,7 @@ def try_as_the_service(file: Path, text: str) -> None:
 def write(file: Path, text: str) -> None:
     """Write the settings, if they differ. Raises CamiohookdError."""
     if not file.exists() or toml_file.read(file, required=True).text != text:
-        owner_file.replace(file, text)
+        owner_file.replace_settings(file, text)
 
 
 def apply(old: "Config", new: "Config", *, is_service: bool) -> str:

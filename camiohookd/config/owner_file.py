@@ -1,12 +1,14 @@
 """Replace a file of the owner's as a whole: settings, keys, the password.
 
-The new file appears complete or not at all. It has the owner and the mode of the old one; other users can never read
-it, and the service can.
+The new file appears complete or not at all. It has the owner and the mode of the old one. Other users can never read a
+secret one, and the service can.
 """
 
 import grp
 import os
+import stat
 import tempfile
+import tomllib
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,19 +19,27 @@ from camiohookd.system.disk import Disk
 _MODE = 0o640
 
 
-def replace(path: Path, text: str) -> None:
-    """Write `text` to the file `path`, in place of what it holds. Raises CamiohookdError."""
+def replace(path: Path, text: str, *, is_secret: bool = True) -> None:
+    """Write `text` to the file `path`, in place of what it holds. Raises CamiohookdError.
+
+    Other users may go on reading a file that is not secret, if they may read the old one.
+    """
     try:
-        _write_beside_and_rename(path.resolve(), text.encode())
+        _write_beside_and_rename(path.resolve(), text.encode(), is_secret=is_secret)
     except OSError as error:
         raise CamiohookdError(f"{path}: cannot be written: {permissions.reason(error, path)}") from None
 
 
-def _write_beside_and_rename(path: Path, data: bytes) -> None:
+def replace_settings(path: Path, text: str) -> None:
+    """Write a settings file, which is secret if it holds the key. Raises CamiohookdError."""
+    replace(path, text, is_secret="api_key" in tomllib.loads(text).get("hook", {}))
+
+
+def _write_beside_and_rename(path: Path, data: bytes, *, is_secret: bool) -> None:
     with tempfile.NamedTemporaryFile(prefix=f".{path.name}.", dir=path.parent, delete=False) as file:
         temporary = Path(file.name)
         try:
-            _set_owner_and_mode(path, file.fileno())
+            _set_owner_and_mode(path, file.fileno(), is_secret=is_secret)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -40,9 +50,13 @@ def _write_beside_and_rename(path: Path, data: bytes) -> None:
     Disk().sync_folder(path.parent)
 
 
-def _set_owner_and_mode(path: Path, descriptor: int) -> None:
+def _set_owner_and_mode(path: Path, descriptor: int, *, is_secret: bool) -> None:
     """Copy those of the file that is replaced. If root's group owned it, or it is new, the service may read it."""
     old = path.stat() if path.exists() else None
+    if old is not None and not is_secret:
+        os.fchown(descriptor, old.st_uid, old.st_gid)
+        os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
+        return
     if old is not None and (old.st_uid, old.st_gid) != (0, 0):
         os.fchown(descriptor, old.st_uid, old.st_gid)
         os.fchmod(descriptor, old.st_mode & _MODE)

@@ -44,7 +44,7 @@ def add(path: Path, text: str, source: str, *, replace: bool) -> tuple[Sequence[
     written = f"{_without(file.text, old).rstrip()}\n\n{text.strip()}\n".lstrip()
     kept = tuple(rule for number, rule in enumerate(before.rule) if number not in old)
     after = _checked(TomlFile(path, written, {}), msgspec.structs.replace(before, rule=(*kept, *added)))
-    owner_file.replace(path, written)
+    owner_file.replace_settings(path, written)
     return added, after
 
 

@@ -11,6 +11,7 @@ import errno
 import logging
 import os
 import socket
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,10 @@ from camiohookd.system import systemd
 BACKLOG = 1024
 """Connections that the kernel queues until they are accepted: many, so that a rush of clients does not fill it."""
 
+FORGETTING_SECONDS = 5.0
+"""How long systemd may take to close a socket that it no longer has to keep."""
+
+_PAUSE = 0.05
 _LISTENING = "0A"  # TCP_LISTEN, linux/tcp_states.h
 _FIRST_FREE_PORT = 1024
 
@@ -36,6 +41,7 @@ class Sockets:
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self._environ = environ
         self._kept = systemd.kept_sockets(environ)
+        self._has_forgotten = False
 
     def listen(self, name: str, address: Address, setting: str) -> list[socket.socket]:
         """Return sockets that listen on `address`. systemd keeps them as `name`; errors name `setting`.
@@ -47,20 +53,35 @@ class Sockets:
             log.debug("%s listens on the sockets of the last run", name)
             return kept
         if kept:
-            systemd.forget_sockets(name, self._environ)
-            for each in kept:
-                each.close()
-        bound = _bind(address, setting)
+            self._forget(name, kept)
+        bound = self._bind_new(address, setting)
         systemd.keep_sockets(name, bound, self._environ)
         return bound
 
     def let_go(self) -> None:
         """Close the kept sockets that no `listen` has taken."""
         for name, kept in self._kept.items():
-            systemd.forget_sockets(name, self._environ)
-            for each in kept:
-                each.close()
+            self._forget(name, kept)
         self._kept.clear()
+
+    def _forget(self, name: str, kept: list[socket.socket]) -> None:
+        systemd.forget_sockets(name, self._environ)
+        for each in kept:
+            each.close()
+        self._has_forgotten = True
+
+    def _bind_new(self, address: Address, setting: str) -> list[socket.socket]:
+        """Bind new sockets. A port may be taken until systemd has closed its copy of a socket that is forgotten."""
+        ends = time.monotonic() + FORGETTING_SECONDS
+        while True:
+            try:
+                return _bind(address, setting)
+            except CamiohookdError as error:
+                reason = error.__cause__
+                is_taken = isinstance(reason, OSError) and reason.errno == errno.EADDRINUSE
+                if not (is_taken and self._has_forgotten) or time.monotonic() >= ends:
+                    raise
+            time.sleep(_PAUSE)
 
 
 def _place(bound: socket.socket) -> tuple[int, str, int]:

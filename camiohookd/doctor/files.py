@@ -1,11 +1,11 @@
 """Check the owner's files: are the settings right, who can read the secrets, and are the keys strong?"""
 
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from camiohookd import rules
-from camiohookd.config import admin_password, key_strength, load
+from camiohookd.config import admin_password, key_strength, load, toml_file
 from camiohookd.config.load import Config
 from camiohookd.daemon.setup import Setup
 from camiohookd.doctor.findings import Findings, Group
@@ -28,16 +28,15 @@ def check_settings(found: Setup, path: Path) -> Findings:
 
 
 def check_files(found: Setup, path: Path) -> Findings:
-    """Report files with secrets that every user of this machine can read or change."""
+    """Report files that every user of this machine can change, and files with secrets that every user can read."""
     group = Group("files")
-    for file in _secret_files(found.config, path):
-        open_to_all = is_open_to_all(file)
-        if open_to_all is None:
-            yield group.ok(file.name, f"{file}: other users of this machine cannot read it")
+    for file, is_secret in _owners_files(found.config, path).items():
+        does = is_open_to_all(file)
+        if does is None or (does == "read" and not is_secret):
+            yield group.ok(file.name, f"{file}: other users cannot {'read' if is_secret else 'change'} it")
         else:
-            yield group.failed(
-                file.name, f"{file}: every user of this machine can {open_to_all} it", f"sudo chmod o-rwx {file}"
-            )
+            advice = f"sudo chmod {'o-rwx' if is_secret else 'o-w'} {file}"
+            yield group.failed(file.name, f"{file}: every user of this machine can {does} it", advice)
 
 
 def check_keys(keys: Mapping[str, str]) -> Findings:
@@ -68,8 +67,11 @@ def is_open_to_all(file: Path) -> str | None:
     return " and ".join(does) if does and not closed else None
 
 
-def _secret_files(config: Config, path: Path) -> Iterator[Path]:
-    candidates = [path, load.keys_file(config, path), path.with_name(admin_password.FILE_NAME)]
+def _owners_files(config: Config, path: Path) -> dict[Path, bool]:
+    """Return the files that exist, and whether they hold a secret; the settings do if the key is written there."""
+    has_key = "api_key" in toml_file.read(path, required=False).tables.get("hook", {})
+    files = {path: has_key, load.keys_file(config, path): True, path.with_name(admin_password.FILE_NAME): True}
     for listener in (config.hook, config.admin):
-        candidates += [Path(listener.tls_key or listener.tls_cert)] if listener.tls_cert else []
-    yield from (file for file in dict.fromkeys(candidates) if file.exists())
+        if listener.tls_cert:
+            files[Path(listener.tls_key or listener.tls_cert)] = True
+    return {file: is_secret for file, is_secret in files.items() if file.exists()}

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.appliance.appliance import HOOK, KEYS, STATE, Appliance, documented_command
+from tests.appliance.appliance import CAMIO_PORT, HOOK, KEYS, STATE, Appliance, documented_command
 
 SCRIPT = "/etc/camiohookd/labeler.py"
 OWN_CODE = f"[labeler]\nkind = 'python'\nscript = '{SCRIPT}'\n"
@@ -86,7 +86,7 @@ def test_the_doctor_examines_the_running_service_and_does_not_disturb_it(box: Ap
     pid = box.pid
     status, found = doctor(box)
     failed = {name for name, each in found.items() if each["outcome"] == "failed"}
-    assert failed == {"Camio's API", "callback host camio.com"}, found
+    assert failed == {"Camio's API", f"callback host http://127.0.0.1:{CAMIO_PORT}"}, found
     assert status == 1
     for name in ("settings", "state folder", "free space", "golden pictures", "service", "listener", "one event"):
         assert found[name]["outcome"] == "ok", found[name]

@@ -125,6 +125,8 @@ def test_delivers_the_backlog_after_a_reboot(installed: Appliance) -> None:
 
 def test_a_restart_listens_on_a_changed_address_and_closes_the_old_one(installed: Appliance) -> None:
     """systemd keeps the listening sockets over a restart."""
+    installed.configure("[hook]\nlisten = '127.0.0.1:8000'\n")  # the same port, which systemd's copy still holds
+    installed.restart()
     installed.configure("[hook]\nlisten = '127.0.0.1:8080'\n")
     installed.restart()
     with installed.machine.network():

@@ -111,6 +111,16 @@ def test_only_lines_of_changed_settings_are_written_and_an_owners_line_only_with
     assert '[hook] listen = "127.0.0.1:8000"    (was: "0.0.0.0:8000")' in shown
 
 
+@pytest.mark.parametrize(("text", "before", "after"), [("", 0o644, 0o644), ("api_key = 'a-key-for-me'", 0o644, 0o640)])
+def test_settings_stay_readable_for_all_unless_they_hold_the_key(
+    file: Path, text: str, before: int, after: int
+) -> None:
+    file.write_text(f"[hook]\n{text}\n")
+    file.chmod(before)
+    run("--query", "1==1")
+    assert stat.S_IMODE(file.stat().st_mode) == after
+
+
 def test_without_an_answer_nothing_changes(file: Path) -> None:
     file.write_text(OWN)
     keys = file.with_name("api-keys")

@@ -70,7 +70,7 @@ def environ(notices: socket.socket) -> dict[str, str]:
 def start_taker(address: str, kept: list[socket.socket], notices: socket.socket) -> "subprocess.Popen[str]":
     """Start a process that inherits `kept` as descriptors 3, 4, ..., as from systemd."""
     numbers = [each.fileno() for each in kept]
-    moves = " ".join(f"{3 + nth}<&{number}" for nth, number in enumerate(numbers))
+    moves = " ".join(f"{3 + nth}<&{number}-" for nth, number in enumerate(numbers) if number != 3 + nth) or "3<&3"
     return subprocess.Popen(
         ["bash", "-c", f'exec {moves}; exec "$@"', "-", sys.executable, "-c", TAKER, address],
         env=environ(notices) | {"LISTEN_FDS": str(len(kept)), "LISTEN_FDNAMES": ":".join(["hook"] * len(kept))},
@@ -122,6 +122,26 @@ def test_replaces_a_kept_socket_of_another_address(notices: socket.socket) -> No
         each.close()
     with pytest.raises(OSError, match="refused"):
         socket.create_connection((old.host, old.port), timeout=10)
+
+
+def test_a_port_is_taken_over_from_another_address_as_soon_as_systemd_lets_it_go(notices: socket.socket) -> None:
+    everywhere = Address(f"0.0.0.0:{free_port()}")
+    here = Address(f"127.0.0.1:{everywhere.port}")
+    (bound,) = Sockets(environ(notices)).listen("hook", everywhere, "hook.listen")
+    _, kept = received(notices)
+    bound.close()
+    with start_taker(here, kept, notices) as taker:
+        assert received(notices)[0] == "FDSTOREREMOVE=1\nFDNAME=hook"
+        for each in kept:
+            each.close()
+        message, again = received(notices)
+        assert message == "FDSTORE=1\nFDNAME=hook"
+        assert again[0].getsockname() == (here.host, here.port)
+        with socket.create_connection((here.host, here.port), timeout=10) as client:
+            assert client.recv(10) == b"served"
+        assert taker.wait(10) == 0
+    for each in again:
+        each.close()
 
 
 def test_ignores_sockets_for_another_process(notices: socket.socket) -> None:

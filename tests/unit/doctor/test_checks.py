@@ -51,6 +51,18 @@ def test_a_file_with_a_key_that_all_users_can_use_fails(mode: int, does: str) ->
         assert finding.advice == f"sudo chmod o-rwx {folder}/camiohookd.toml"
 
 
+def test_settings_without_the_key_may_be_read_but_not_changed() -> None:
+    with open_folder() as folder:
+        file = folder / "camiohookd.toml"
+        file.write_text("[log]\nlevel = 'info'\n")
+        file.chmod(0o644)
+        found = setup.read(file, {"CAMIOHOOKD_HOOK_API_KEY": STRONG})
+        assert outcomes(list(files.check_files(found, file))) == ["ok"]
+        file.chmod(0o666)
+        [finding] = files.check_files(found, file)
+        assert (finding.outcome, finding.advice) == ("failed", f"sudo chmod o-w {file}")
+
+
 def test_a_folder_that_nobody_else_may_enter_protects_the_files() -> None:
     with open_folder() as folder:
         private = folder / "private"
