@@ -33,6 +33,10 @@ def _has_arrived(name: str, arrived: Mapping[str, Sequence[ReceivedReply]]) -> b
     return len(arrived[name]) > 0
 
 
+def _is_logged(daemon: Daemon, text: str) -> bool:
+    return text in daemon.log
+
+
 def _are_on_disk(daemon: Daemon, least: int, kind: str = "event") -> bool:
     """Return whether there are so many records of a kind."""
     folder = daemon.state / "history" / "events"
@@ -45,11 +49,16 @@ def test_an_event_is_remembered_from_its_acceptance_to_its_delivery(tmp_path: Pa
         post_event(daemon, camio, "one", camera="garden")
         camio.wait_until(lambda arrived: len(arrived["one"]) == 2, PATIENCE)
         daemon.wait_until(partial(_are_on_disk, daemon, 1, "thumbnail"))
+        post_event(daemon, camio, "bad", pictures=[b"no picture"])
+        daemon.wait_until(partial(_is_logged, daemon, "failed task=2"))
         assert daemon.stop() == 0
         with archive_of(daemon) as archive:
-            event = archive.reader.event(1)
+            event, failed = archive.reader.event(1), archive.reader.event(2)
             jpeg = archive.reader.thumbnail(1, 0)
-            [camera] = archive.reader.cameras(event.summary.received if event else 0)
+            _, camera = archive.reader.cameras(event.summary.received if event else 0)
+    assert failed is not None
+    assert (failed.summary.state, failed.summary.cause) == ("failed", "no-picture")
+    assert "not a JPEG picture" in failed.summary.failure
     assert event is not None
     assert (event.summary.camera, event.summary.state, event.summary.attempts) == ("garden", "delivered", 2)
     assert "cat" in dict(event.summary.labels)

@@ -25,7 +25,7 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from camiohookd.activity import Activity
+from camiohookd.activity import Activity, EventAccepted, Occurrence
 from camiohookd.delivery.allow_list import AllowList
 from camiohookd.errors import QueueFull, StoreUnavailable
 from camiohookd.metrics import Metrics
@@ -85,6 +85,7 @@ class Box:
     limits: ListenerLimits = LIMITS
     check_callback: Callable[[str], None] = AllowList(["camio.com"]).refuse_private
     metrics: Metrics = field(default_factory=Metrics)
+    activity: Activity = field(default_factory=Activity)
     wrong_keys: int = 1000
     proxies: tuple[str, ...] = ()
     nonces: Nonces = field(default_factory=Nonces)
@@ -104,7 +105,7 @@ class Box:
             intake=self.intake,
             keys=Keys({"home": KEY, "barn": "an0ther-key"}),
             metrics=self.metrics,
-            activity=Activity(),
+            activity=self.activity,
             limits=self.limits,
             wrong_keys=self.wrong_keys,
             peers=Peers(self.proxies),
@@ -205,6 +206,18 @@ def test_stores_an_event_and_returns_its_id(box: Box) -> None:
     ((task, kept),) = box.intake.events.items()
     assert answer.json() == {"status": "queued", "id": task}
     assert (kept.camera, len(kept.pictures)) == ("front", 1)
+
+
+def test_publishes_an_accepted_event_once_however_often_it_comes(box: Box) -> None:
+    told: list[Occurrence] = []
+    box.activity.subscribe(told.append)
+    before = time.time()
+    first, _ = (requests.post(box.tasks, event(), timeout=PATIENCE).json() for _ in range(2))
+    [accepted] = told
+    assert isinstance(accepted, EventAccepted)
+    assert (accepted.task_id, accepted.camera) == (first["id"], "front")
+    assert (accepted.pictures, accepted.rejected) == (1, 0)
+    assert before - 1 <= accepted.at <= time.time()
 
 
 def test_reports_the_same_event_again_as_a_duplicate(box: Box) -> None:
