@@ -1,6 +1,6 @@
 """Run ``camiohookd doctor`` for the status page, as a process of its own: it loads a model and asks other hosts.
 
-`Doctor.start` ─▶ the process ─▶ a finding on each line, as JSON ─▶ `Doctor.latest`
+`DoctorProcess.start` ─▶ the process ─▶ a finding on each line, as JSON ─▶ `DoctorProcess.latest`
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _MOST_ERRORS = 500
 log = logging.getLogger("camiohookd.daemon")
 
 
-class Doctor:
+class DoctorProcess:
     """Examines the service when it is asked to, once at a time. Belongs to the event loop."""
 
     def __init__(self, setup: Setup) -> None:

@@ -14,7 +14,7 @@ from camiohookd.activity import Activity
 from camiohookd.config import paths
 from camiohookd.config.load import Config
 from camiohookd.daemon.admin_site import AdminSite, access_of
-from camiohookd.daemon.doctor_process import Doctor
+from camiohookd.daemon.doctor_process import DoctorProcess
 from camiohookd.daemon.history_parts import make_history
 from camiohookd.daemon.hook_site import HookSite
 from camiohookd.daemon.owner_commands import OwnerCommands, perform
@@ -60,7 +60,7 @@ class Service:
     history: History
     reporter: Reporter
     test_events: TestEvents
-    doctor: Doctor
+    doctor: DoctorProcess
     readiness: Mapping[str, Check]
     addresses: tuple[str, str]
 
@@ -116,7 +116,7 @@ def connect(
     hook = HookSite(setup, store, allow_list, metrics, activity, hook_sockets)
     tests = TestEvents(setup, hook_sockets[0].getsockname()[1], allow_list)
     owner = OwnerCommands(store, activity, reporter, hook.nonces, allow_list)
-    doctor = Doctor(setup)
+    doctor = DoctorProcess(setup)
     sources = _sources(store, activity, labeler, event_labeler, reporter, tests, doctor, history)
     return Service(
         store=store,
@@ -142,7 +142,7 @@ def _sources(
     event_labeler: EventLabeler,
     reporter: Reporter,
     tests: TestEvents,
-    doctor: Doctor,
+    doctor: DoctorProcess,
     history: History,
 ) -> Sources:
     return Sources(
