@@ -17,7 +17,8 @@ UNIT = "camiohookd.service"
 _PROGRAM = "/usr/bin/camiohookd"
 _SYSTEMD_IS_RUNNING = Path("/run/systemd/system")  # sd_booted(3)
 
-# The runtime folder belongs to the running service: a second owner would delete it at its end.
+# The runtime folder belongs to the running service: a second owner would delete it at its end. But the command has to
+# know where the service's control socket is.
 _OVERRIDES = """
 [Service]
 Type=oneshot
@@ -35,6 +36,7 @@ RestartPreventExitStatus=
 WatchdogSec=0
 FileDescriptorStoreMax=0
 RuntimeDirectory=
+Environment=RUNTIME_DIRECTORY=/run/camiohookd
 StandardOutput=truncate:{output}
 StandardError=inherit
 """
