@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 BYTES_A_DAY = 100_000_000
 MOST_SAVED = 4_000_000
+AT_FIRST = 1_000_000
 PLENTY = 64_000
 """About the most bytes that an event's thumbnails take."""
 
@@ -20,7 +21,7 @@ class WearBudget:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._bytes = float(PLENTY)
+        self._bytes = float(AT_FIRST)
         self._since = clock()
 
     def is_plenty(self) -> bool:

@@ -1,12 +1,14 @@
 """The bytes that may be written for thumbnails."""
 
-from camiohookd.history.wear import BYTES_A_DAY, MOST_SAVED, PLENTY, WearBudget
+from camiohookd.history.wear import AT_FIRST, BYTES_A_DAY, MOST_SAVED, PLENTY, WearBudget
 
 
 def test_a_burst_uses_up_what_was_saved_and_time_brings_it_back() -> None:
     now = [0.0]
     budget = WearBudget(lambda: now[0])
-    assert budget.is_plenty()
+    for _ in range(AT_FIRST // PLENTY):
+        assert budget.is_plenty()
+        budget.spend(PLENTY)
     budget.spend(PLENTY)
     assert not budget.is_plenty()
     now[0] += 86400 * PLENTY / BYTES_A_DAY + 1
