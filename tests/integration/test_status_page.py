@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from zipfile import ZipFile
 
 import pytest
@@ -70,9 +71,12 @@ def test_what_others_wrote_is_text_in_the_page(page: Page, daemon: Daemon, camio
     evil = '<script>alert("1")</script>'
     post_event(daemon, camio, "evil", camera=evil)
     camio.wait_until(lambda deliveries: bool(deliveries.get("evil")), PATIENCE)
-    text = page.open("/").text
-    assert "<script>alert" not in text
-    assert "&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;" in text
+    daemon.wait_until(lambda: "&lt;script&gt;" in page.open("/events").text)
+    for path in ("/", "/events", "/cameras", f"/events?camera={quote(evil)}", f"/cameras/zones?camera={quote(evil)}"):
+        text = page.open(path).text
+        assert page.status == 200
+        assert "<script>alert" not in text, path
+        assert "&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;" in text, path
 
 
 def test_an_error_is_a_page_for_a_browser_and_json_for_a_program(page: Page) -> None:

@@ -17,10 +17,13 @@ from camiohookd.pictures.detections import Box, Detection
 from camiohookd.web.page.cards import thumbnail_address
 from camiohookd.web.page.drawing import color_of
 from camiohookd.web.page.endpoint import PageEndpoint
+from camiohookd.web.page.sources import Sources
 from camiohookd.web.server import error_responses
 from camiohookd.web.server.error_responses import Refused
 
 DETECTIONS = 50
+MOST_LOOKED_AT = 1000
+"""Objects, improbable ones included, among which those for the editor are looked for."""
 
 
 class CameraCard(NamedTuple):
@@ -71,14 +74,15 @@ class ZonesPage(PageEndpoint):
         if view.picture is not None:
             event_id, number = view.picture
             address, size = thumbnail_address(event_id, number), _size(await history.event(int(event_id)), number)
-        detections = await history.detections(name, DETECTIONS)
         rule = self.page.sources.rule_for(name)
+        detections = await relevant(self.page.sources, name, rule)
         self.show_page(
             "zones",
             camera=name,
             picture=address,
             width=size[0],
             height=size[1],
+            most=DETECTIONS,
             data=msgspec.json.encode(
                 {
                     "camera": name,
@@ -100,8 +104,8 @@ class ZonesPreview(PageEndpoint):
         except ConfigError as error:
             self._answer(Preview("", [], replaces=False, problem=str(error)))
             return
-        found = await sources.history.detections(name, DETECTIONS)
         rule = rule_with(sources.rule_for(name), name, zones)
+        found = await relevant(sources, name, rule)
         applied = rules.complete(rule, sources.default_probability)
         left_out = [rules.objection(applied, detection_of(each), 1, 1) for each in found]
         is_there = any(other.camera == name for other in sources.rules())
@@ -110,6 +114,13 @@ class ZonesPreview(PageEndpoint):
     def _answer(self, preview: Preview) -> None:
         self.set_header("Content-Type", "application/json")
         self.reply(200, preview)
+
+
+async def relevant(sources: Sources, camera: str, rule: Rule) -> list[RecentDetection]:
+    """Return the last objects of a camera that `rule` would send if it had no zones, at most `DETECTIONS`."""
+    without = rules.complete(msgspec.structs.replace(rule, zone=()), sources.default_probability)
+    found = await sources.history.detections(camera, MOST_LOOKED_AT)
+    return [each for each in found if rules.objection(without, detection_of(each), 1, 1) is None][:DETECTIONS]
 
 
 def read_zones(text: str) -> tuple[Zone, ...]:

@@ -161,8 +161,9 @@
       drop.className = "danger";
       drop.textContent = "Delete " + zone.name;
       drop.addEventListener("click", function () { zones.splice(nth, 1); draw(); list(); ask(); });
-      row.append(labelled("Name", name, "name-" + nth), labelled("Kind", kind, "kind-" + nth),
-        labelled("Corners: x y; x y; ... from the top left, 0 to 1", text, "corners-" + nth), drop);
+      const corner = labelled("Corners: x y; x y; ... from the top left, 0 to 1", text, "corners-" + nth);
+      corner.className = "whole";
+      row.append(labelled("Name", name, "name-" + nth), labelled("Kind", kind, "kind-" + nth), drop, corner);
       return row;
     }));
     if (!zones.length) {
