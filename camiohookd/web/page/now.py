@@ -127,7 +127,7 @@ def _chain(report: StatusReport) -> Sequence[ChainNode]:
             "labels",
             "Camio gets labels",
             f"{done:,}",
-            f"{labelled:,} to send" + (f", {words.duration(delivery.p50)} each" if delivery else ""),
+            f"delivered; {labelled:,} to send" + (f", {words.duration(delivery.p50)} each" if delivery else ""),
             "warn" if labelled and oldest >= _OLD_SECONDS else "ok",
         ),
     )
