@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from camiohookd.config.rule import Rule
 from camiohookd.rules import RuledLabels
+from camiohookd.system.log_fields import about
 from camiohookd.wire.reply import Reply
 
 log = logging.getLogger("camiohookd.activity")
@@ -181,7 +182,10 @@ class Activity:
             except Exception:
                 if not failed:
                     self._subscribers[subscriber] = True
-                    log.exception("unexpected error in a subscriber of events; later ones are not logged")
+                    log.exception(
+                        "unexpected error in a subscriber of events; later ones are not logged",
+                        extra=about("subscriber_failed"),
+                    )
 
     def publish_soon(self, occurrence: Occurrence) -> None:
         """Publish from any thread."""

@@ -41,7 +41,7 @@ ENVIRONMENT = {
 SERVICE = """\
 camiohookd.service runs "camiohookd serve" as the user camiohookd. "systemctl status camiohookd" shows how many events
 wait, how many are labelled per minute, and on which device. "journalctl -u camiohookd" shows a line for each event
-accepted, labelled and delivered.
+accepted, labelled and delivered; "journalctl -u camiohookd CAMERA=front" shows those of one camera.
 
 "systemctl reload camiohookd" makes the service read settings, keys and certificate again. A restart refuses no
 connection, because systemd keeps the listening sockets. A wrong setting or model ends the service with exit status 78;

@@ -30,7 +30,7 @@ def serve(path: Path | None) -> int:
 
     read = partial(read_setup, path, dict(os.environ))
     setup = read()
-    logs.setup_logging(setup.config.log.level, setup.keys.values())
+    logs.setup_logging(setup.config.log.level, setup.keys.values(), setup.config.log.format)
 
     from camiohookd.daemon import lifecycle
 

@@ -299,3 +299,10 @@ class LogSettings(Struct, frozen=True):
     level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="The least severe lines to write.")
     ] = "info"
+    format: Annotated[
+        Literal["text", "json"],
+        Meta(
+            description="How lines are written: text for people; json, one object a line, for programs that collect "
+            "logs. docs/connect.md names the fields."
+        ),
+    ] = "text"

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from camiohookd.system import systemd
+from camiohookd.system.log_fields import about
 
 STATUS_SECONDS = 10.0
 _MINUTE = 60.0
@@ -74,7 +75,7 @@ class Heartbeat:
         if stuck is not None:
             systemd.notify(f"STATUS=Stuck: {stuck}", self._environ)
             if not self._was_stuck:
-                log.error("%s; if this does not end, systemd restarts the daemon", stuck)
+                log.error("%s; if this does not end, systemd restarts the daemon", stuck, extra=about("stuck"))
         else:
             status = self._status() if not_ready is None else f"{self._status()}. Not ready: {not_ready}"
             systemd.notify(f"STATUS={status}\nWATCHDOG=1", self._environ)
@@ -83,7 +84,7 @@ class Heartbeat:
 
     def _log_readiness(self, not_ready: str | None) -> None:
         if not_ready is not None and self._was_ready:
-            log.warning("not ready: %s", not_ready)
+            log.warning("not ready: %s", not_ready, extra=about("not_ready"))
         elif not_ready is None and not self._was_ready:
-            log.info("ready again")
+            log.info("ready again", extra=about("ready_again"))
         self._was_ready = not_ready is None

@@ -23,6 +23,7 @@ from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import State
 from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.system import systemd
+from camiohookd.system.log_fields import about
 from camiohookd.system.process import give_freed_memory_back, keep_freed_memory
 from camiohookd.system.recent_errors import watch_log
 from camiohookd.system.signals import Signals
@@ -40,7 +41,7 @@ def run(setup: Setup, read: Callable[[], Setup], signals: Signals) -> int:
 
     `read` reads the owner's files again for a reload, or raises CamiohookdError.
     """
-    log.info("camiohookd %s starts", version("camiohookd"))
+    log.info("camiohookd %s starts", version("camiohookd"), extra=about("starting"))
     _warn_root()
     warn(setup)
     keep_freed_memory()
@@ -82,7 +83,7 @@ class Daemon:
         _log_what_there_is(config, labeler, threads, queue)
         idle = asyncio.run(self._serve(labeler, threads, queue))
         labeler.close()
-        log.info("stopped")
+        log.info("stopped", extra=about("stopped"))
         if not idle:
             # A callback that does not answer holds its thread, and Python would wait for it. The queue is closed.
             logging.shutdown()
@@ -91,7 +92,7 @@ class Daemon:
 
     def _stopped_early(self) -> int:
         self._restart_backoff.forget()
-        log.info("stopped before it was ready")
+        log.info("stopped before it was ready", extra=about("stopped"))
         return 0
 
     async def _serve(self, labeler: Labeler, threads: int, queue: TaskQueue) -> bool:
@@ -105,7 +106,7 @@ class Daemon:
             service.history.start(self._activity)
             service.worker.start()
             background = self._start_background(service, labeler)
-            log.info("ready: events on %s, status on %s", *service.addresses)
+            log.info("ready: events on %s, status on %s", *service.addresses, extra=about("ready"))
             systemd.notify("READY=1")
             await stop.wait()
             self._restart_backoff.forget()
@@ -135,7 +136,7 @@ class Daemon:
 
 async def _stop(service: wiring.Service) -> bool:
     """Finish what is in hand; return False when threads are still running. What remains is in the queue."""
-    log.info("stopping: finishing what is in hand; the rest stays in the queue")
+    log.info("stopping: finishing what is in hand; the rest stays in the queue", extra=about("stopping"))
     systemd.notify("STOPPING=1")
     await service.drain(DRAIN_SECONDS)
     idle = await service.worker.stop(WORK_SECONDS)
@@ -150,6 +151,7 @@ def _warn_root() -> None:
             "running as root, which is not necessary: files that it leaves in %s cannot be opened by the service, "
             "which runs as the user camiohookd (systemctl start camiohookd)",
             paths.state_dir(os.environ),
+            extra=about("running_as_root"),
         )
 
 
@@ -162,6 +164,7 @@ def _log_what_there_is(config: Config, labeler: Labeler, threads: int, queue: Ta
         counts[State.FAILED],
         f"model {config.labeler.model} on {labeler.device}" if config.labeler.kind == "onnx" else labeler.device,
         plural(threads, "thread"),
+        extra=about("queue_opened"),
     )
 
 

@@ -13,6 +13,7 @@ from camiohookd.config.load import SECTIONS, Config
 from camiohookd.daemon.setup import Setup, warn, warn_of_expiry
 from camiohookd.errors import CamiohookdError
 from camiohookd.system import systemd
+from camiohookd.system.log_fields import about
 from camiohookd.units import plural
 
 AT_ONCE = {
@@ -84,12 +85,12 @@ class Reloader:
             self._use(setup)
         except CamiohookdError as error:
             first, *more = str(error).split("\n")
-            log.error("not reloaded, the earlier settings stay: %s", first)
+            log.error("not reloaded, the earlier settings stay: %s", first, extra=about("reload_refused"))
             for line in more:  # the line of the file, and the caret below it
-                log.error("%s", line)
+                log.error("%s", line, extra=about("reload_refused"))
             self.failed = True
         except Exception:
-            log.exception("not reloaded, the earlier settings stay: unexpected error")
+            log.exception("not reloaded, the earlier settings stay: unexpected error", extra=about("reload_refused"))
             self.failed = True
         else:
             self.failed = False
@@ -102,12 +103,15 @@ class Reloader:
         setup = self._setup
         warn(setup)
         if waiting := needs_restart(self._started.config, setup.config):
-            log.warning("%s changed; to apply: systemctl restart camiohookd", ", ".join(waiting))
+            log.warning(
+                "%s changed; to apply: systemctl restart camiohookd", ", ".join(waiting), extra=about("restart_needed")
+            )
         log.info(
             "reloaded: %s, keys %s, %s",
             plural(len(setup.config.rule), "rule"),
             ", ".join(setup.keys),
             f"certificate until {setup.certificate.expires.date()}" if setup.certificate else "plain http",
+            extra=about("reloaded"),
         )
 
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from camiohookd.system import systemd
+from camiohookd.system.log_fields import about
 
 AT_ONCE = 5
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
@@ -47,7 +48,12 @@ class RestartBackoff:
         seconds = self._pause_after(crashes)
         if not seconds:
             return
-        log.warning("crashed %d times in a row: waiting %.0f s before this start", crashes, seconds)
+        log.warning(
+            "crashed %d times in a row: waiting %.0f s before this start",
+            crashes,
+            seconds,
+            extra=about("crashed_before"),
+        )
         status = f"Waiting {seconds:.0f} s after {crashes} crashes in a row; see journalctl -u camiohookd"
         microseconds = round((seconds + _START_SECONDS) * 1e6)
         systemd.notify(f"EXTEND_TIMEOUT_USEC={microseconds}\nSTATUS={status}", self._environ)

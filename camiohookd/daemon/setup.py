@@ -14,6 +14,7 @@ from camiohookd.delivery import trusted_certificates
 from camiohookd.errors import ConfigError, SetupError
 from camiohookd.labelers.open import known_labels
 from camiohookd.net.addresses import is_loopback
+from camiohookd.system.log_fields import about
 from camiohookd.web.server import tls
 from camiohookd.web.server.tls import Certificate
 
@@ -88,17 +89,17 @@ def plain_http_warning(setup: Setup) -> str | None:
 def warn(setup: Setup) -> None:
     """Log a warning for each weak key, plain http, rules without effect, and a certificate that expires soon."""
     if (warning := plain_http_warning(setup)) is not None:
-        log.warning("%s", warning)
+        log.warning("%s", warning, extra=about("plain_http"))
     admin = setup.config.admin
     if setup.admin_certificate is None and not is_loopback(admin.listen.host):
         message = (
             "the status page is served by plain http on %s (admin.insecure): anyone on that network can read the "
             "password and the pictures"
         )
-        log.warning(message, admin.listen)
+        log.warning(message, admin.listen, extra=about("plain_http"))
     for name, key in setup.keys.items():
         if key_strength.is_weak(key):
-            log.warning('the key "%s" is weak: %s', name, key_strength.WEAK)
+            log.warning('the key "%s" is weak: %s', name, key_strength.WEAK, extra=about("weak_key"))
     _warn_of_rules(setup.config)
     warn_of_expiry(setup)
 
@@ -109,7 +110,7 @@ def _warn_of_rules(config: Config) -> None:
     except SetupError:  # the start says it, and a reload does not change the labeler
         known = None
     for problem in rules.problems(config.rule, known):
-        log.warning("%s", problem)
+        log.warning("%s", problem, extra=about("rule_problem"))
 
 
 def warn_of_expiry(setup: Setup) -> None:

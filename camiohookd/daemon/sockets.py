@@ -21,6 +21,7 @@ from tornado.netutil import bind_sockets
 from camiohookd.config.values import Address
 from camiohookd.errors import CamiohookdError
 from camiohookd.system import systemd
+from camiohookd.system.log_fields import about
 
 BACKLOG = 1024
 """Connections that the kernel queues until they are accepted: many, so that a rush of clients does not fill it."""
@@ -50,7 +51,7 @@ class Sockets:
         """
         kept = self._kept.pop(name, [])
         if kept and {_place(each) for each in kept} == _places(address):
-            log.debug("%s listens on the sockets of the last run", name)
+            log.debug("%s listens on the sockets of the last run", name, extra=about("sockets_kept"))
             return kept
         if kept:
             self._forget(name, kept)

@@ -7,6 +7,7 @@ from pathlib import Path
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from camiohookd.errors import ConfigError
+from camiohookd.system.log_fields import about
 from camiohookd.system.permissions import reason
 
 CERTIFI: str = DEFAULT_CA_BUNDLE_PATH
@@ -47,5 +48,8 @@ def _system() -> str | None:
 
 
 def _instead_of_system() -> str:
-    log.warning("no system certificate store found; using certifi's (to fix: apt install ca-certificates)")
+    log.warning(
+        "no system certificate store found; using certifi's (to fix: apt install ca-certificates)",
+        extra=about("no_certificate_store"),
+    )
     return CERTIFI

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from camiohookd.errors import StoreUnavailable
 from camiohookd.history.archive import Archive
+from camiohookd.system.log_fields import about
 
 Result = TypeVar("Result")
 
@@ -54,9 +55,12 @@ class ArchiveThread:
         try:
             self._archive = self._open_archive()
         except OSError as error:
-            log.error("cannot keep events for the status page: %s", error)
+            log.error("cannot keep events for the status page: %s", error, extra=about("history_not_kept"))
         except Exception:
-            log.exception("unexpected error while the history was opened: no events are kept for the status page")
+            log.exception(
+                "unexpected error while the history was opened: no events are kept for the status page",
+                extra=about("history_not_kept"),
+            )
 
     def _answer(self, question: Callable[[Archive], Result]) -> Result:
         if self._archive is None:

@@ -13,6 +13,7 @@ from camiohookd.history.index import Entry, EventIndex
 from camiohookd.history.reader import Reader
 from camiohookd.history.records import StoredEvent
 from camiohookd.storage.segments import Place
+from camiohookd.system.log_fields import about
 
 _STEPS_CARRIED = 5
 
@@ -116,6 +117,8 @@ class BoundedEvents:
         """Log that the disk refuses, once until it takes a record again."""
         if not self._refused:
             log.warning(
-                "cannot keep the events for the status page: %s; they are labelled and delivered all the same", error
+                "cannot keep the events for the status page: %s; they are labelled and delivered all the same",
+                error,
+                extra=about("history_not_kept"),
             )
         self._refused = True

@@ -9,6 +9,7 @@ import msgspec
 
 from camiohookd.history.views import CameraView
 from camiohookd.system.disk import Disk, replace_file
+from camiohookd.system.log_fields import about
 
 MAX_CAMERAS = 200
 MAX_LABELS = 24
@@ -160,7 +161,12 @@ def _read(path: Path) -> list[Camera]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError, msgspec.MsgspecError) as error:
-        log.warning("cannot read what is known of the cameras, and begin anew: %s: %s", path, error)
+        log.warning(
+            "cannot read what is known of the cameras, and begin anew: %s: %s",
+            path,
+            error,
+            extra=about("history_damaged"),
+        )
         return []
 
 

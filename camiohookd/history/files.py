@@ -15,6 +15,7 @@ from camiohookd.history.records import Meta
 from camiohookd.storage.record import HEAD_BYTES, DamagedRecordError
 from camiohookd.storage.segments import Place, SegmentFolder
 from camiohookd.system.disk import Disk
+from camiohookd.system.log_fields import about
 
 SEGMENT_BYTES = 1024 * 1024
 """A segment that is longer takes no more records. The space of old events is given back in such steps."""
@@ -81,7 +82,9 @@ class EventFiles:
                         meta = msgspec.json.decode(file.read(head.meta_length), type=Meta)
                         data = b"" if meta.kind == "thumbnail" else self.read(place)[2]
                     except (msgspec.MsgspecError, UnicodeDecodeError, DamagedRecordError, OSError) as error:
-                        log.debug("passed over a damaged record in %s: %s", file.name, error)
+                        log.debug(
+                            "passed over a damaged record in %s: %s", file.name, error, extra=about("history_damaged")
+                        )
                     else:
                         yield place, head.task_id, meta, data
 

@@ -11,6 +11,7 @@ from functools import partial
 from camiohookd.activity import Occurrence
 from camiohookd.history.archive import Archive
 from camiohookd.history.archive_thread import ArchiveThread
+from camiohookd.system.log_fields import about
 
 REMEMBER_SECONDS = 0.2
 """How long occurrences are gathered."""
@@ -78,4 +79,8 @@ def _take_in(archive: Archive, heard: Sequence[tuple[Occurrence, float]]) -> Non
         try:
             archive.take_in(occurrence, at)
         except Exception:
-            log.exception("unexpected error while event %s was remembered", occurrence.task_id)
+            log.exception(
+                "unexpected error while event %s was remembered",
+                occurrence.task_id,
+                extra=about("history_failed", task=occurrence.task_id, camera=occurrence.camera),
+            )

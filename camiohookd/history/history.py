@@ -31,6 +31,7 @@ from camiohookd.history.views import (
     State,
     Trends,
 )
+from camiohookd.system.log_fields import about
 
 SAMPLE_SECONDS = 10.0
 CLOSE_SECONDS = 5.0
@@ -160,7 +161,11 @@ class History:
 
     def _hear(self, occurrence: Occurrence) -> None:
         if self._gatherer.is_full:
-            log.debug("the disk is too slow: event %s is not remembered in full", occurrence.task_id)
+            log.debug(
+                "the disk is too slow: event %s is not remembered in full",
+                occurrence.task_id,
+                extra=about("history_too_slow", task=occurrence.task_id, camera=occurrence.camera),
+            )
             return
         if isinstance(occurrence, EventLabelled):
             if self._keeps_events:
@@ -186,9 +191,12 @@ class History:
                 await self._tick()
                 await asyncio.sleep(SAMPLE_SECONDS)
         except CamiohookdError as error:
-            log.debug("nothing is noted any more: %s", error)
+            log.debug("nothing is noted any more: %s", error, extra=about("trends_not_kept"))
         except Exception:
-            log.exception("unexpected error while the state was noted for the status page; nothing is noted any more")
+            log.exception(
+                "unexpected error while the state was noted for the status page; nothing is noted any more",
+                extra=about("trends_not_kept"),
+            )
 
     async def _tick(self) -> None:
         now, state = self._clock(), self._sample()

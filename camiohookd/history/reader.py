@@ -26,6 +26,7 @@ from camiohookd.history.views import (
 from camiohookd.pictures.detections import foot
 from camiohookd.rules import Explained
 from camiohookd.storage.record import DamagedRecordError
+from camiohookd.system.log_fields import about
 
 MAX_PAGE = 200
 _EVENTS_FOR_DETECTIONS = 50
@@ -112,7 +113,9 @@ class Reader:
         try:
             owner, meta, jpeg = self._files.read(place)
         except (DamagedRecordError, OSError) as error:
-            log.debug("cannot read a thumbnail of event %d: %s", task_id, error)
+            log.debug(
+                "cannot read a thumbnail of event %d: %s", task_id, error, extra=about("history_not_read", task=task_id)
+            )
             return None
         return jpeg if (owner, meta.picture) == (task_id, picture) else None
 
@@ -149,7 +152,12 @@ class Reader:
             owner, _, data = self._files.read(entry.event)
             return records.decode_event(data) if owner == entry.id else None
         except (DamagedRecordError, OSError) as error:
-            log.debug("cannot read event %d of the history: %s", entry.id, error)
+            log.debug(
+                "cannot read event %d of the history: %s",
+                entry.id,
+                error,
+                extra=about("history_not_read", task=entry.id),
+            )
             return None
 
 

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
+from camiohookd.system.log_fields import about
+
 SLOT_BYTES = 1024
 _HEAD = struct.Struct("<4sII")
 _MAGIC = b"CHT1"
@@ -95,6 +97,6 @@ class Ring(Generic[Item]):
         try:
             item = self._decode(content)
         except ValueError as error:
-            log.debug("passed over a slot of %s: %s", self._path, error)
+            log.debug("passed over a slot of %s: %s", self._path, error, extra=about("history_damaged"))
             return None
         return item if item.number == number else None

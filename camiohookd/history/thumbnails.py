@@ -15,6 +15,7 @@ from camiohookd.history import records, waiting
 from camiohookd.history.waiting import Job, WaitingPictures
 from camiohookd.history.wear import WearBudget
 from camiohookd.pictures.memory import NoRoom
+from camiohookd.system.log_fields import about
 
 SHARE = 0.01
 """The part of the process's own processor time that thumbnails may take while events wait to be labelled."""
@@ -96,7 +97,13 @@ class ThumbnailMaker:
         except NoRoom:  # large pictures are labelled now: this one is shown without
             return NO_ROOM_SECONDS * SHARE_OF_CORE
         except PictureError as error:
-            log.debug("no thumbnail of event %d: %s", job.task_id, error)
+            log.debug(
+                "no thumbnail of event %d: %s", job.task_id, error, extra=about("thumbnail_failed", task=job.task_id)
+            )
         except Exception:
-            log.exception("unexpected error while a thumbnail of event %d was made", job.task_id)
+            log.exception(
+                "unexpected error while a thumbnail of event %d was made",
+                job.task_id,
+                extra=about("thumbnail_failed", task=job.task_id),
+            )
         return time.thread_time() - started

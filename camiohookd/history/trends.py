@@ -19,6 +19,7 @@ from camiohookd.history.quantiles import Histogram
 from camiohookd.history.records import sent_labels
 from camiohookd.history.ring import Ring
 from camiohookd.history.views import Span, Trends
+from camiohookd.system.log_fields import about
 
 MINUTE, TEN = 60, 600
 _IN_TEN = TEN // MINUTE
@@ -129,7 +130,7 @@ class TrendRecorder:
             ring.write(bucket)
         except OSError as error:
             if not self._refused:
-                log.warning("cannot keep the numbers for the trends: %s", error)
+                log.warning("cannot keep the numbers for the trends: %s", error, extra=about("trends_not_kept"))
             self._refused = True
         else:
             self._refused = False

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from camiohookd.errors import QueueFull
 from camiohookd.queue.store import QueueStore
+from camiohookd.system.log_fields import about
 from camiohookd.units import plural, size
 
 DAY = 86400.0
@@ -101,7 +102,11 @@ class Capacity:
         while (shortage := self._shortage(need)) is not None:  # again where the lines in the journal took some of it
             if not (count := self._delete_oldest_pictures(shortage[1])):
                 return False
-            log.warning("deleted the pictures of %s to make room for new ones", plural(count, "event"))
+            log.warning(
+                "deleted the pictures of %s to make room for new ones",
+                plural(count, "event"),
+                extra=about("pictures_deleted"),
+            )
         return True
 
     def _delete_oldest_pictures(self, missing: int) -> int:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 
 from camiohookd.storage.tinydb_storage import JournaledStorage
+from camiohookd.system.log_fields import about
 
 PAUSE_AFTER_FAILURE = 60.0
 """Elapsed seconds until another try."""
@@ -29,9 +30,11 @@ class Compaction:
         try:
             if self._fits(min_free_bytes):
                 return not self._storage.compact_step()
-            log.debug("the journal is compacted when the disk has room for a snapshot")
+            log.debug(
+                "the journal is compacted when the disk has room for a snapshot", extra=about("compaction_postponed")
+            )
         except OSError as error:
-            log.warning("cannot compact the journal, next try in a minute: %s", error)
+            log.warning("cannot compact the journal, next try in a minute: %s", error, extra=about("compaction_failed"))
         self._not_before = now + PAUSE_AFTER_FAILURE
         return False
 

@@ -10,6 +10,7 @@ from functools import partial
 from camiohookd.errors import StoreUnavailable
 from camiohookd.queue.task import Cause, State
 from camiohookd.queue.task_queue import TaskQueue
+from camiohookd.system.log_fields import about
 
 TASKS_A_STEP = 100
 CLOCK_NOTE_EVERY = 300.0
@@ -56,7 +57,7 @@ class Housekeeper:
                 count = self._expire() + self._forget(State.DONE) + self._forget(State.FAILED)
                 queue.commit()
         except StoreUnavailable as error:
-            log.warning("cannot delete old tasks: %s", error)
+            log.warning("cannot delete old tasks: %s", error, extra=about("housekeeping_failed"))
             return False
         if queue.tasks.now() - self._noted >= CLOCK_NOTE_EVERY:
             self._note_time()
@@ -69,7 +70,7 @@ class Housekeeper:
                 self._queue.store.note_time()
                 self._queue.commit()
         except StoreUnavailable as error:
-            log.debug("cannot note the time: %s", error)
+            log.debug("cannot note the time: %s", error, extra=about("time_not_noted"))
 
     def _expire(self) -> int:
         """Fail the tasks that waited longer than `max_age`, except those in hand."""

@@ -13,6 +13,7 @@ from camiohookd.queue.task import State, Task
 from camiohookd.storage import payload_record, reply_record
 from camiohookd.storage.record import DamagedRecordError
 from camiohookd.storage.segments import Place, Segments
+from camiohookd.system.log_fields import about
 from camiohookd.wire.reply import summary
 
 log = logging.getLogger("camiohookd.queue")
@@ -107,7 +108,11 @@ def _insert_pending(store: QueueStore, place: Place) -> bool:
         payload=place,
     )
     store.table.insert(payload.task_id, task)
-    log.warning("task %d was missing from the journal; its pictures are whole: it will be labelled", payload.task_id)
+    log.warning(
+        "task %d was missing from the journal; its pictures are whole: it will be labelled",
+        payload.task_id,
+        extra=about("task_rescued", task=payload.task_id),
+    )
     return True
 
 
@@ -119,7 +124,11 @@ def _insert_labelled(store: QueueStore, place: Place) -> bool:
         state=State.LABELLED, since=store.elapsed.now(), reply=place, labels=summary(stored.reply), **stored.facts
     )
     store.table.insert(stored.task_id, task)
-    log.warning("task %d was missing from the journal; its labels are whole: they will be delivered", stored.task_id)
+    log.warning(
+        "task %d was missing from the journal; its labels are whole: they will be delivered",
+        stored.task_id,
+        extra=about("task_rescued", task=stored.task_id),
+    )
     return True
 
 
@@ -129,7 +138,11 @@ def _label(store: QueueStore, place: Place) -> bool:
     if stored is None:
         return False
     store.table.mark_labelled(stored.task_id, place, summary(stored.reply))
-    log.info("task %d was labelled when the last run ended: its labels will be delivered", stored.task_id)
+    log.info(
+        "task %d was labelled when the last run ended: its labels will be delivered",
+        stored.task_id,
+        extra=about("task_rescued", task=stored.task_id),
+    )
     return True
 
 

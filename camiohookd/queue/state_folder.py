@@ -30,6 +30,7 @@ from camiohookd.storage import journal, snapshot
 from camiohookd.storage.documents import Documents
 from camiohookd.system import permissions
 from camiohookd.system.disk import Disk, replace_file
+from camiohookd.system.log_fields import about
 from camiohookd.units import plural
 
 FORMAT = 3
@@ -117,7 +118,13 @@ class StateFolder:
                 f"{self.snapshot} has no format file beside it and is not plain TinyDB JSON, format 1: {error}"
             ) from error
         snapshot.write_all(self._disk, self.snapshot, Documents(documents))
-        log.warning("migrated %s with %s from format 1 to %d", self.snapshot, plural(len(documents), "task"), FORMAT)
+        log.warning(
+            "migrated %s with %s from format 1 to %d",
+            self.snapshot,
+            plural(len(documents), "task"),
+            FORMAT,
+            extra=about("queue_migrated"),
+        )
 
 
 def _lock(path: Path, briefly: bool) -> int:

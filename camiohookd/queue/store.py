@@ -29,6 +29,7 @@ from camiohookd.storage.tinydb_storage import JournaledStorage
 from camiohookd.storage.tinydb_table import JournaledDB
 from camiohookd.system.clock import Clock, ElapsedTime, SystemClock
 from camiohookd.system.disk import Disk
+from camiohookd.system.log_fields import about
 from camiohookd.units import plural
 from camiohookd.wire.reply import Reply
 
@@ -107,8 +108,12 @@ class QueueStore:
         self.table = TaskTable(self._db.table(self._db.default_table_name), self.storage)
         self.compaction = Compaction(self.storage, self.free_bytes)
         if self.storage.brought_up:
-            log.warning("moved the labels of %s from the journal to %s, as this version keeps them",
-                        plural(self.storage.brought_up, "task"), self.records.replies.files.folder)  # fmt: skip
+            log.warning(
+                "moved the labels of %s from the journal to %s, as this version keeps them",
+                plural(self.storage.brought_up, "task"),
+                self.records.replies.files.folder,
+                extra=about("queue_migrated"),
+            )
         self.index.fill(self.storage.documents)
         self.elapsed = ElapsedTime(clock, self.storage.notes, self.index.latest_time())
 
@@ -122,11 +127,16 @@ class QueueStore:
             if self.compaction.may_end_with_one(min_free_bytes):
                 self._db.close()
             else:
-                log.warning("the disk has no room to compact the journal at the stop; a later run compacts it")
+                log.warning(
+                    "the disk has no room to compact the journal at the stop; a later run compacts it",
+                    extra=about("compaction_postponed"),
+                )
                 self.storage.files.close()
             self.records.retire()
         except OSError as error:
-            log.warning("cannot close the queue cleanly; the next start recovers it: %s", error)
+            log.warning(
+                "cannot close the queue cleanly; the next start recovers it: %s", error, extra=about("queue_not_closed")
+            )
         finally:
             self._folder.close()
 
@@ -207,7 +217,11 @@ class QueueStore:
         try:
             self.records.drop_unneeded()
         except OSError as error:
-            log.warning("cannot delete a segment that is no longer needed, next try with the next commit: %s", error)
+            log.warning(
+                "cannot delete a segment that is no longer needed, next try with the next commit: %s",
+                error,
+                extra=about("segment_not_deleted"),
+            )
         then, self._then = self._then, []
         for action in then:
             action()

@@ -18,6 +18,7 @@ from camiohookd.queue import views
 from camiohookd.queue.batch import BatchEntry, run_together
 from camiohookd.queue.housekeeping import Housekeeper
 from camiohookd.queue.task_queue import TaskQueue
+from camiohookd.system.log_fields import about
 
 Result = TypeVar("Result")
 Operation = Callable[[TaskQueue], Result]
@@ -101,11 +102,11 @@ class StoreThread:
                 return await self.call(operation)
             except StoreUnavailable as error:
                 delay = RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)]
-                log.warning("%s; next try in %g s", error, delay)
+                log.warning("%s; next try in %g s", error, delay, extra=about("store_failed"))
                 tries += 1
                 await asyncio.sleep(delay)
             except QueueError as error:
-                log.warning("%s", error)
+                log.warning("%s", error, extra=about("store_failed"))
                 return None
 
     def stop(self) -> None:
@@ -122,7 +123,11 @@ class StoreThread:
         except BaseException:
             # Memory and disk may differ now, and every caller would wait for ever. Accepted events are on the disk:
             # end like a crash, and let the next start read them.
-            log.critical("queue storage failed; exiting so that systemd restarts the service", exc_info=True)
+            log.critical(
+                "queue storage failed; exiting so that systemd restarts the service",
+                exc_info=True,
+                extra=about("store_broken"),
+            )
             logging.shutdown()
             os._exit(1)
 
@@ -167,13 +172,13 @@ class StoreThread:
         try:
             self.snapshot = views.snapshot(self._queue)
         except OSError as error:
-            log.debug("cannot read the free space of the disk: %s", error)
+            log.debug("cannot read the free space of the disk: %s", error, extra=about("free_space_unknown"))
 
     def _keep_house(self) -> bool:
         try:
             return self._housekeeper.step()
         except Exception:
-            log.exception("unexpected error in the housekeeping of the queue")
+            log.exception("unexpected error in the housekeeping of the queue", extra=about("housekeeping_failed"))
             return False
 
 
@@ -185,4 +190,4 @@ def _settle_on(loop: asyncio.AbstractEventLoop, calls: list[_Call]) -> None:
     try:
         loop.call_soon_threadsafe(settle)
     except RuntimeError:  # the loop was closed: no caller waits any more
-        log.debug("%d operations ended after their loop", len(calls))
+        log.debug("%d operations ended after their loop", len(calls), extra=about("stopped_late"))

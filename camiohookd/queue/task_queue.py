@@ -26,6 +26,7 @@ from camiohookd.storage.payload_record import Draft, draft, finish
 from camiohookd.storage.quarantine import Kind
 from camiohookd.system.clock import Clock
 from camiohookd.system.disk import Disk
+from camiohookd.system.log_fields import about
 from camiohookd.units import plural
 from camiohookd.wire.event import Event
 from camiohookd.wire.reply import Reply, summary
@@ -93,7 +94,12 @@ class TaskQueue:
             maybe_delivered |= self.store.schedule.due(self.store.elapsed.now())
             message = "the last run was cut off: %s in hand, %s may have arrived"
             in_doubt = plural(len(maybe_delivered), "delivery", "deliveries")
-            log.warning(message, plural(len(in_hand), "event was", "events were"), in_doubt)
+            log.warning(
+                message,
+                plural(len(in_hand), "event was", "events were"),
+                in_doubt,
+                extra=about("labelling_interrupted"),
+            )
         self.deliveries.note_maybe_delivered(maybe_delivered)
 
     def _strike(self, task: Task, *, alone: bool) -> None:
@@ -103,7 +109,11 @@ class TaskQueue:
         if strikes >= MAX_STRIKES:
             reason = f"the service died {strikes} times while it labelled this event alone"
             self.fail(int(task.id), Cause.POISON, reason)
-            self.store.once_durable(lambda: log.error("task %s failed: %s", task.id, reason))
+            self.store.once_durable(
+                lambda: log.error(
+                    "task %s failed: %s", task.id, reason, extra=about("failed", task=task.id, camera=task.camera)
+                )
+            )
 
     def close(self) -> None:
         """Write everything to the snapshot, which ``TinyDB("queue.json")`` can read, and unlock the folder.
@@ -118,7 +128,7 @@ class TaskQueue:
                 self.store.note_stop(clean=self.deliveries.all_known)
                 self.commit()
         except StoreUnavailable as error:
-            log.warning("cannot note that the last run ended well: %s", error)
+            log.warning("cannot note that the last run ended well: %s", error, extra=about("queue_not_closed"))
         self.store.close(self.capacity.bounds.min_free_bytes)
 
     def prepare(self, event: Event) -> Prepared:
@@ -176,7 +186,7 @@ class TaskQueue:
                 return None
             self._redrive(task, keep_strikes=True)
             message = "task %d had failed; its event came again, so it is tried again"
-            self.store.once_durable(lambda: log.info(message, task_id))
+            self.store.once_durable(lambda: log.info(message, task_id, extra=about("duplicate", task=task_id)))
         return Receipt(str(task_id), duplicate=True)
 
     def claim(self) -> Task | None:

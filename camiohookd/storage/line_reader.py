@@ -7,6 +7,7 @@ from pathlib import Path
 
 from camiohookd.storage.progress import Progress
 from camiohookd.system.disk import Disk
+from camiohookd.system.log_fields import about
 
 PIECE_BYTES = 256 * 1024
 MAX_LINE_BYTES = 64 * 1024 * 1024
@@ -40,7 +41,9 @@ def read_lines(
                 failures += 1
                 # The start of the line, which was read before the error, is lost, too.
                 behind = max(size, offset) if failures > MAX_UNREADABLE else _next_piece(offset, file.tell())
-                log.error("cannot read bytes %d to %d of %s: %s", offset, behind, path, error)
+                log.error(
+                    "cannot read bytes %d to %d of %s: %s", offset, behind, path, error, extra=about("unreadable_bytes")
+                )
                 missed(offset, behind - offset)
                 if behind >= size:
                     return

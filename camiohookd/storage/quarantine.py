@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from camiohookd.system.disk import AppendFile, Disk
+from camiohookd.system.log_fields import about
 from camiohookd.units import plural
 
 Kind = Literal["journal", "snapshot", "payload", "reply"]
@@ -76,9 +77,14 @@ class Quarantine:
                 oldest = files.pop(0)
                 self._delete(oldest)
                 log.warning("deleted %s: the quarantine keeps the newest %d files, %d MiB together",
-                            oldest, MAX_FILES, MAX_BYTES >> 20)  # fmt: skip
+                            oldest, MAX_FILES, MAX_BYTES >> 20, extra=about("quarantine_shortened"))  # fmt: skip
         except OSError as error:
-            log.warning("cannot delete the oldest file of the quarantine in %s: %s", self._folder, error)
+            log.warning(
+                "cannot delete the oldest file of the quarantine in %s: %s",
+                self._folder,
+                error,
+                extra=about("quarantine_not_shortened"),
+            )
 
     def evict(self, missing: int) -> int:
         """Delete the oldest files until `missing` bytes are free or none is left; return the bytes freed.
@@ -90,7 +96,7 @@ class Quarantine:
             if before - self.bytes_used >= missing:
                 break
             self._delete(path)
-            log.warning("deleted %s to make room for new events", path)
+            log.warning("deleted %s to make room for new events", path, extra=about("quarantine_shortened"))
         return before - self.bytes_used
 
     def _delete(self, path: Path) -> None:
@@ -175,12 +181,12 @@ def _report(kind: Kind, origin: str, damage: Damage) -> None:
     if damage.unreadable:
         what += f", and {plural(damage.unreadable, 'byte')} that the disk could not read"
     if damage.refusal is not None:
-        log.error("%s could not be kept: %s", what, damage.refusal)
+        log.error("%s could not be kept: %s", what, damage.refusal, extra=about("damaged_record"))
     elif damage.path is not None:
         whole = "" if damage.size <= MAX_FILE_BYTES else f" (the first {MAX_FILE_BYTES >> 20} MiB)"
-        log.error("%s; set aside in %s%s", what, damage.path, whole)
+        log.error("%s; set aside in %s%s", what, damage.path, whole, extra=about("damaged_record"))
     else:
-        log.error("%s", what)
+        log.error("%s", what, extra=about("damaged_record"))
 
 
 def _number(path: Path) -> int:

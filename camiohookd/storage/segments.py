@@ -16,6 +16,7 @@ from typing import NamedTuple
 from camiohookd.storage import record
 from camiohookd.storage.record import DamagedRecordError, Head
 from camiohookd.system.disk import AppendFile, Disk, make_durable
+from camiohookd.system.log_fields import about
 
 SEGMENT_BYTES = 4 * 1024 * 1024
 """A segment that is longer takes no more records.
@@ -69,7 +70,9 @@ class SegmentFolder:
                 for offset, head in record.heads(file, self._magic):
                     yield Place(number, offset, head.record_length), head
         except OSError as error:
-            log.error("cannot search the rest of %s for events: %s", self.path(number), error)
+            log.error(
+                "cannot search the rest of %s for events: %s", self.path(number), error, extra=about("unreadable_bytes")
+            )
 
 
 class Segments:

@@ -17,6 +17,7 @@ from camiohookd.storage.loading import StoredTable
 from camiohookd.storage.lost_ids import spans
 from camiohookd.storage.snapshot import SnapshotWriter
 from camiohookd.system.disk import AppendFile, Disk, make_durable
+from camiohookd.system.log_fields import about
 from camiohookd.units import plural
 
 MIN_JOURNAL_BYTES = 4 * 1024 * 1024
@@ -61,7 +62,7 @@ class TableFiles:
         last = AppendFile(self._disk, journal.path_of(self._folder, self._number))
         if last.length > good_length:
             log.warning("cut a torn tail of %s off %s: the power or the process failed during a write",
-                        plural(last.length - good_length, "byte"), last.path)  # fmt: skip
+                        plural(last.length - good_length, "byte"), last.path, extra=about("torn_tail_cut"))  # fmt: skip
             last.cut(good_length)
         return last
 

@@ -8,6 +8,8 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 
+from camiohookd.system.log_fields import about
+
 _FIRST_KEPT = 3  # the number of the first descriptor that systemd passes
 
 log = logging.getLogger("camiohookd.daemon")
@@ -28,7 +30,7 @@ def notify(state: str, environ: Mapping[str, str] = os.environ, files: Sequence[
             sock.connect(address)
             socket.send_fds(sock, [state.encode()], files)
     except OSError as error:
-        log.warning("cannot notify systemd of %s: %s", state, error)
+        log.warning("cannot notify systemd of %s: %s", state, error, extra=about("systemd_not_notified"))
 
 
 def watchdog_seconds(environ: Mapping[str, str] = os.environ) -> float | None:

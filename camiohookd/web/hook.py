@@ -18,6 +18,7 @@ from tornado.web import url
 from camiohookd.activity import Activity, EventAccepted
 from camiohookd.errors import NoSuchTask
 from camiohookd.metrics import Metrics
+from camiohookd.system.log_fields import about
 from camiohookd.system.logs import warn_of_each
 from camiohookd.web.body_memory import BodyMemory, BodyShare
 from camiohookd.web.intake import Intake, IntakeReceipt
@@ -136,6 +137,7 @@ class Tasks(Endpoint):
             self.body.received,
             (time.monotonic() - self._started) * 1000,
             self._key_name,
+            extra=about("duplicate" if receipt.duplicate else "accepted", task=receipt.id, camera=receipt.camera),
         )
         if not receipt.duplicate:
             metrics.pictures_rejected.inc(len(receipt.rejected))
@@ -183,7 +185,7 @@ class WrongPath(UnknownPath):
                 message = (
                     "a request from %s has a right key (%s) at a wrong path: the URL must end in /tasks/ and the key"
                 )
-                self._hook.throttle.warning("wrong path", message, printable(self.peer.shown), name)
+                self._hook.throttle.warning("wrong_path", message, printable(self.peer.shown), name)
                 return
 
 

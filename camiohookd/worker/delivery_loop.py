@@ -19,6 +19,7 @@ from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import Cause, DueDelivery, Task
 from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.storage.record import DamagedRecordError
+from camiohookd.system.log_fields import about
 from camiohookd.system.logs import escape
 from camiohookd.wire.reply import encode_reply
 from camiohookd.worker.polling import Loops, give_up
@@ -85,7 +86,11 @@ class DeliveryLoop:
         except DamagedRecordError:
             raise
         except Exception as error:
-            log.exception("unexpected error while delivering task=%s", task.id)
+            log.exception(
+                "unexpected error while delivering task=%s",
+                task.id,
+                extra=about("delivery_error", task=task.id, camera=task.camera),
+            )
             reason = f"unexpected error: {type(error).__name__}"
             return DeliveryOutcome(OutcomeKind.TRANSIENT, None, reason, tried=False)
 
@@ -119,6 +124,7 @@ class DeliveryLoop:
                     task.attempts + 1,
                     seconds * 1000,
                     outcome.reason,
+                    extra=about("delivered", task=task.id, camera=task.camera),
                 )
                 self._publish(task, outcome, seconds, None)
                 self._publish_done(task)
@@ -142,7 +148,13 @@ class DeliveryLoop:
         )
         self._metrics.delivery_retries.inc()
         if wait is not None:
-            log.warning("task=%s not delivered, next try in %.0f s: %s", task.id, wait, outcome.reason)
+            log.warning(
+                "task=%s not delivered, next try in %.0f s: %s",
+                task.id,
+                wait,
+                outcome.reason,
+                extra=about("not_delivered", task=task.id, camera=task.camera),
+            )
         return wait
 
     def _publish(self, task: Task, outcome: DeliveryOutcome, seconds: float, next_seconds: float | None) -> None:

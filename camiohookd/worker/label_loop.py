@@ -16,6 +16,7 @@ from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import Cause, Task
 from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.storage.record import DamagedRecordError
+from camiohookd.system.log_fields import about
 from camiohookd.system.logs import escape, warn_of_each
 from camiohookd.wire.reply import Reply
 from camiohookd.worker.event_labeler import EventLabeler, EventLabels, Interrupted
@@ -89,7 +90,11 @@ class LabelLoop:
         except LabelingError as error:
             await self._labeling_failed(task, str(error))
         except Exception as error:
-            log.exception("unexpected error while labelling task=%s", task.id)
+            log.exception(
+                "unexpected error while labelling task=%s",
+                task.id,
+                extra=about("labelling_error", task=task.id, camera=task.camera),
+            )
             await self._labeling_failed(task, f"{type(error).__name__}: {error}")
         else:
             return await self._labelled(task, labels, time.monotonic() - started)
@@ -141,6 +146,7 @@ class LabelLoop:
             labels.objects,
             seconds * 1000,
             escape(labels.summary()),
+            extra=about("labelled", task=task.id, camera=task.camera),
         )
         self._publish(task, labels, reply, wait, seconds)
         return claimed
@@ -173,7 +179,13 @@ class LabelLoop:
             del self._failures[task.id]
             await give_up(self._store, task, Cause.LABELING, f"labelling failed {tries} times: {error}")
             return
-        log.warning("task=%s could not be labelled, next try in %d s: %s", task.id, tries, escape(error))
+        log.warning(
+            "task=%s could not be labelled, next try in %d s: %s",
+            task.id,
+            tries,
+            escape(error),
+            extra=about("not_labelled", task=task.id, camera=task.camera),
+        )
         await within(tries, self._stopping.wait())
         await self._store.persist(lambda queue: queue.give_back(int(task.id)))
 

@@ -13,6 +13,7 @@ from camiohookd.queue.holdings import Holding, given_out, reclaim
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import DueDelivery, Task
 from camiohookd.queue.task_queue import TaskQueue
+from camiohookd.system.log_fields import about
 from camiohookd.worker.polling import Loops
 
 CHECK_SECONDS = 60.0
@@ -39,7 +40,7 @@ class OwnershipCheck:
             try:
                 await self.check()
             except QueueError as error:
-                log.debug("cannot check which tasks are held: %s", error)
+                log.debug("cannot check which tasks are held: %s", error, extra=about("ownership_unknown"))
 
     async def check(self) -> None:
         """Give back what no loop held at the last check and none holds now.
@@ -53,7 +54,7 @@ class OwnershipCheck:
             for task_id, flight in sorted(leaked):
                 what = "delivered" if flight else "labelled"
                 log.error("internal error: no part of the service was working on task=%d, which was to be %s; "
-                          "it is tried again", task_id, what)  # fmt: skip
+                          "it is tried again", task_id, what, extra=about("task_leaked", task=task_id))  # fmt: skip
             self._metrics.tasks_leaked.inc(len(leaked))
 
     def _held(self) -> set[Holding]:

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from camiohookd.errors import CamiohookdError
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import Cause, Task
+from camiohookd.system.log_fields import about
 from camiohookd.system.logs import escape
 
 IDLE_SECONDS = 5.0
@@ -79,10 +80,12 @@ class Loops(Generic[Found]):
             try:
                 await self._work(number)
             except CamiohookdError as error:
-                log.warning("%s; continuing in %g s", error, IDLE_SECONDS)
+                log.warning("%s; continuing in %g s", error, IDLE_SECONDS, extra=about("loop_failed"))
                 await within(IDLE_SECONDS, self._stopping.wait())
             except Exception:
-                log.exception("unexpected error in a working loop; it continues in %g s", IDLE_SECONDS)
+                log.exception(
+                    "unexpected error in a working loop; it continues in %g s", IDLE_SECONDS, extra=about("loop_failed")
+                )
                 await within(IDLE_SECONDS, self._stopping.wait())
             else:
                 if not self._stopping.is_set():
@@ -113,5 +116,11 @@ async def within(seconds: float, happening: Coroutine[Any, Any, object]) -> None
 
 async def give_up(store: StoreThread, task: Task, cause: Cause, reason: str) -> None:
     """Log that a task has failed for good, and record it."""
-    log.error("failed task=%s camera=%s: %s", task.id, escape(task.camera or "-"), escape(reason))
+    log.error(
+        "failed task=%s camera=%s: %s",
+        task.id,
+        escape(task.camera or "-"),
+        escape(reason),
+        extra=about("failed", task=task.id, camera=task.camera),
+    )
     await store.persist(lambda queue: queue.fail(int(task.id), cause, reason))

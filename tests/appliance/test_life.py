@@ -52,6 +52,22 @@ def test_a_good_reload_takes_effect_without_a_restart(installed: Appliance, cami
     assert installed.pid == pid
 
 
+def test_the_journal_has_the_fields_of_each_line(installed: Appliance, camio: FakeCamioThread) -> None:
+    installed.post(camio, "with-fields")
+    arrives(camio, "with-fields")
+    unit = f"_SYSTEMD_UNIT={UNIT}"
+
+    def steps() -> list[str]:
+        return [entry["EVENT"] for entry in installed.entries(unit, "CAMERA=front") if "EVENT" in entry]
+
+    wait_until(lambda: "delivered" in steps(), "the delivery is in the journal")
+    assert {"accepted", "labelled", "delivered"} <= set(steps())
+    (last,) = installed.entries(unit, "EVENT=delivered")[-1:]
+    assert last["TASK"] in last["MESSAGE"]
+    assert (last["LOGGER"], last["SYSLOG_IDENTIFIER"], last["PRIORITY"]) == ("camiohookd.worker", "camiohookd", "6")
+    assert last["_TRANSPORT"] == "journal"
+
+
 def test_systemctl_reports_a_bad_reload_and_nothing_changes(installed: Appliance, camio: FakeCamioThread) -> None:
     pid = installed.pid
     installed.configure("[hook]\nlissten = '0.0.0.0:80'\n")

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from camiohookd.system.disk import Disk, replace_file
+from camiohookd.system.log_fields import about
 
 KEPT_OF_A_KIND = 4
 
@@ -36,7 +37,7 @@ class Cache:
         except OSError:
             return None
         if head != _head(path, data):
-            log.warning("%s is damaged and will be made again", path)
+            log.warning("%s is damaged and will be made again", path, extra=about("cache_damaged"))
             return None
         with suppress(OSError):
             os.utime(path)
@@ -50,7 +51,12 @@ class Cache:
             replace_file(Disk(), path, _head(path, data) + b"\n" + data)
             self._remove_old(kind)
         except OSError as error:
-            log.warning("cannot write %s, so it will be made again at the next start: %s", path, error.strerror)
+            log.warning(
+                "cannot write %s, so it will be made again at the next start: %s",
+                path,
+                error.strerror,
+                extra=about("cache_not_written"),
+            )
 
     def _path(self, kind: str, facts: Mapping[str, object]) -> Path:
         key = json.dumps([kind, self._facts, facts], sort_keys=True, default=str)

@@ -23,6 +23,7 @@ from camiohookd.labelers.onnx.labeler import OnnxLabeler, open_onnx
 from camiohookd.labelers.onnx.runner import Runner
 from camiohookd.labelers.onnx.session import OnnxSession, open_session
 from camiohookd.labelers.onnx.throughput import cores
+from camiohookd.system.log_fields import about
 
 FOLDER = "graphs"
 """In the state folder."""
@@ -142,9 +143,9 @@ class RunnerOpener:
         problems = []
         for each in findings:
             if each.ms is not None:
-                log.info("%s: %.1f ms a picture", each.name, each.ms)
+                log.info("%s: %.1f ms a picture", each.name, each.ms, extra=about("device_measured"))
             elif each.problem and (each.device is None or self._wish.head == "auto"):
-                log.log(level, "%s is not used: %s", each.name, each.problem)
+                log.log(level, "%s is not used: %s", each.name, each.problem, extra=about("device_not_used"))
             elif each.problem:
                 problems.append(f"{each.name}: {each.problem}")
         if device is None and self._wish.head == "auto":

@@ -21,6 +21,7 @@ from camiohookd.labelers.onnx import providers
 from camiohookd.labelers.onnx.cache import Cache
 from camiohookd.labelers.onnx.devices import CPU, Device
 from camiohookd.labelers.onnx.runner import Node, Tensor
+from camiohookd.system.log_fields import about
 
 _ONLY_ERRORS = 3
 _NO_MESSAGES = 4
@@ -129,7 +130,11 @@ def _start_from_cache(
         try:
             return _start(kept, _as_it_is(options()), device, settings)
         except Exception as error:  # noqa: BLE001  # ONNX Runtime's exceptions have no base but this
-            log.warning("cannot load the cached optimised graph, so it will be made again: %s", _text(error))
+            log.warning(
+                "cannot load the cached optimised graph, so it will be made again: %s",
+                _text(error),
+                extra=about("cache_damaged"),
+            )
     if kept != _NOT_TO_BE_KEPT and (started := _start_and_keep(model, options(), device, settings, cache, facts)):
         return started
     return _start(model, options(), device, settings)
@@ -157,7 +162,9 @@ def _start_and_keep(
     except ModelError:
         raise
     except OSError as error:
-        log.warning("cannot cache the optimised graph in %s: %s", cache.folder, error.strerror)
+        log.warning(
+            "cannot cache the optimised graph in %s: %s", cache.folder, error.strerror, extra=about("cache_not_written")
+        )
     except Exception:  # noqa: BLE001  # ONNX Runtime's exceptions have no base but this
         if not device.is_cpu:
             cache.save("graph", _NOT_TO_BE_KEPT, **facts)

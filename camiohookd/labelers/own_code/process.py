@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from camiohookd.errors import LabelerDown, LabelingError
+from camiohookd.system.log_fields import about
 from camiohookd.system.logs import escape
 from camiohookd.system.permissions import reason
 from camiohookd.units import size
@@ -88,7 +89,7 @@ class Program:
         if self._process is not None and self._process.poll() is None:
             return self._process
         if self._process is not None:
-            log.warning("%s %s; starting it again", self._name, self._failed())
+            log.warning("%s %s; starting it again", self._name, self._failed(), extra=about("own_code_restarted"))
         # A program that ends again and again must not take the whole machine.
         if self._closed.wait(min(2.0 ** (self._failures - 2), MAX_PAUSE) if self._failures > 1 else 0):
             raise LabelerDown(f"{self._name} is not started again, because the daemon stops")
@@ -214,6 +215,11 @@ def _log_lines(process: subprocess.Popen[bytes]) -> None:
                     minute, lines = now, 0
                 lines += 1
                 if lines < MAX_LINES_A_MINUTE:
-                    log.info("labeler: %s", escape(line.decode(errors="replace").rstrip()))
+                    log.info(
+                        "labeler: %s", escape(line.decode(errors="replace").rstrip()), extra=about("own_code_printed")
+                    )
                 elif lines == MAX_LINES_A_MINUTE:
-                    log.warning("labeler: it prints too much; the rest of this minute is not logged")
+                    log.warning(
+                        "labeler: it prints too much; the rest of this minute is not logged",
+                        extra=about("own_code_printed_too_much"),
+                    )

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from camiohookd.system.log_fields import about
 from camiohookd.web.server import error_responses
 from camiohookd.web.server.error_responses import Refused
 
@@ -104,7 +105,9 @@ class Feed:
             try:
                 numbers = self._numbers()
             except Exception:
-                log.exception("unexpected error while the numbers of the status page were read")
+                log.exception(
+                    "unexpected error while the numbers of the status page were read", extra=about("page_feed_failed")
+                )
                 return
             for watcher in self._watchers:
                 if numbers != before or watcher.numbers is None:

@@ -40,7 +40,7 @@ class Connections:
             return False
         if len(self._open) >= self._most and not self._make_place():
             message = "connection limit reached: closed a new connection from %s (the limit is %d)"
-            self._throttle.warning("connections", message, stream.peer.shown, self._most)
+            self._throttle.warning("too_many_connections", message, stream.peer.shown, self._most)
             return False
         self._open[stream] = None
         self._count(stream)
@@ -76,7 +76,7 @@ class Connections:
         if others is None or len(others) < self._most_of_one or self._close_oldest(others):
             return True
         message = "connection limit of one address reached: closed a new connection from %s (the limit is %d)"
-        self._throttle.warning("address", message, peer.shown, self._most_of_one)
+        self._throttle.warning("too_many_of_one_address", message, peer.shown, self._most_of_one)
         return False
 
     def _make_place(self) -> bool:
@@ -90,7 +90,7 @@ class Connections:
         self.leave(oldest)
         oldest.close()
         message = "connection limit reached: closed the oldest unauthenticated connection from %s"
-        self._throttle.warning("closed oldest", message, oldest.peer.shown)
+        self._throttle.warning("closed_oldest", message, oldest.peer.shown)
         return True
 
     def _count(self, stream: Stream) -> None:

@@ -121,7 +121,7 @@ class Listener(HTTPServer):
     def _rest(self, bound: socket, error: OSError) -> None:
         """Accept nothing on `bound` for a while, since the system lacks files or memory."""
         message = "cannot accept connections, trying again in a second: %s"
-        self.site.throttle.warning("accept", message, error.strerror)
+        self.site.throttle.warning("cannot_accept", message, error.strerror)
         loop = asyncio.get_running_loop()
         loop.remove_reader(bound)
         loop.call_later(_REST_SECONDS, self._accept_on, bound)

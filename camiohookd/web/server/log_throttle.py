@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from camiohookd.system.log_fields import about
 from camiohookd.web.server.error_responses import ErrorResponse
 
 _LOGGED_LENGTH = 200
@@ -24,8 +25,11 @@ class Throttle:
         self._until: dict[str, float] = {}
         self._suppressed: dict[str, int] = {}
 
-    def warning(self, kind: str, message: str, *args: object) -> None:
-        """Log `message` unless a warning of this `kind` was logged less than `seconds` ago."""
+    def warning(self, kind: str, message: str, *args: object, event: str = "") -> None:
+        """Log `message` unless a warning of this `kind` was logged less than `seconds` ago.
+
+        `event` is the stable name of what happened, `kind` if it is not given.
+        """
         now = self._clock()
         if now < self._until.get(kind, now):
             self._suppressed[kind] = self._suppressed.get(kind, 0) + 1
@@ -34,7 +38,7 @@ class Throttle:
         suppressed = self._suppressed.pop(kind, 0)
         if suppressed:
             message += f"; {suppressed} more of this kind since the last such line"
-        self._log.warning(message, *args)
+        self._log.warning(message, *args, extra=about(event or kind))
 
 
 def log_refusal(throttle: Throttle, response: ErrorResponse, peer: str, received: int) -> None:
@@ -47,6 +51,7 @@ def log_refusal(throttle: Throttle, response: ErrorResponse, peer: str, received
         printable(peer or "this machine"),
         received,
         printable(response.message),
+        event="refused",
     )
 
 
@@ -60,7 +65,12 @@ class _Tornado(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno != logging.WARNING:
             return record.levelno > logging.WARNING
-        self._throttle.warning(f"{record.module}:{record.lineno}", "a connection failed: %s", record.getMessage())
+        self._throttle.warning(
+            f"{record.module}:{record.lineno}",
+            "a connection failed: %s",
+            record.getMessage(),
+            event="connection_failed",
+        )
         return False
 
 

@@ -13,6 +13,7 @@ from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPServerRequest
 from tornado.web import Application, RequestHandler
 
+from camiohookd.system.log_fields import about
 from camiohookd.web.server import error_responses
 from camiohookd.web.server.error_responses import ErrorResponse, response_for
 from camiohookd.web.server.listener import Site
@@ -98,7 +99,12 @@ class Responder(RequestHandler):
     ) -> None:
         """Log unexpected errors only, and without the URL."""
         if typ is not None and value is not None and response_for(value, self.methods) is error_responses.UNEXPECTED:
-            log.error("unexpected error while serving a request: %s", typ.__name__, exc_info=(typ, value, tb))
+            log.error(
+                "unexpected error while serving a request: %s",
+                typ.__name__,
+                exc_info=(typ, value, tb),
+                extra=about("request_failed"),
+            )
 
     def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> "asyncio.Future[None]":
         if self.application.is_closing and not self._headers_written:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from camiohookd.errors import ConfigError
+from camiohookd.system.log_fields import about
 from camiohookd.system.permissions import reason
 from camiohookd.units import plural
 from camiohookd.web.server.tls_groups import use_groups
@@ -66,10 +67,17 @@ def warn_of_expiry(certificate: Certificate, now: datetime) -> None:
     left = certificate.expires - now
     if left <= timedelta(0):
         message = "the certificate %s expired on %s, and Camio may refuse it: %s"
-        log.error(message, certificate.path, certificate.expires.date(), _RELOAD)
+        log.error(message, certificate.path, certificate.expires.date(), _RELOAD, extra=about("certificate_expired"))
     elif left <= WARN_BEFORE:
         message = "the certificate %s expires in %s, on %s: %s"
-        log.warning(message, certificate.path, plural(left.days, "day"), certificate.expires.date(), _RELOAD)
+        log.warning(
+            message,
+            certificate.path,
+            plural(left.days, "day"),
+            certificate.expires.date(),
+            _RELOAD,
+            extra=about("certificate_expires"),
+        )
 
 
 def expiry(der: bytes) -> datetime:

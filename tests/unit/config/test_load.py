@@ -254,6 +254,7 @@ def test_the_environment_overrides_every_setting_of_the_file(tmp_path: Path) -> 
         ("admin", "hosts"): ('["Box.local"]', ("box.local",)),
         ("admin", "insecure"): ("true", True),
         ("log", "level"): ("debug", "debug"),
+        ("log", "format"): ("json", "json"),
     }
     for section, kind in SECTIONS.items():
         for field in msgspec.structs.fields(kind):

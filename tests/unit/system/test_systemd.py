@@ -42,12 +42,12 @@ def raised(error: Exception) -> Exception:
     [(logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.DEBUG, 7), (25, 6)],
 )
 def test_a_line_for_the_journal_starts_with_its_priority(level: int, priority: int) -> None:
-    assert journal("accepted %s", "t1", level=level) == f"<{priority}>camiohookd.hook: accepted t1"
+    assert journal("accepted %s", "t1", level=level) == f"<{priority}>camiohookd.hook: accepted t1 event=other"
 
 
 def test_every_line_of_a_traceback_has_the_priority_and_is_indented() -> None:
     first, *others = journal("failed", level=logging.ERROR, error=raised(ValueError("bad"))).split("\n")
-    assert first == "<3>camiohookd.hook: failed"
+    assert first == "<3>camiohookd.hook: failed event=other"
     assert len(others) >= 3
     assert all(line.startswith("<3>    ") for line in others)
     assert others[-1] == "<3>    ValueError: bad"
@@ -70,7 +70,7 @@ def test_an_error_text_cannot_forge_a_line_in_a_traceback() -> None:
 
 
 def test_escaped_text_is_still_readable() -> None:
-    assert journal("camera %s", "Küche\n2") == "<6>camiohookd.hook: camera Küche\\n2"
+    assert journal("camera %s", "Küche\n2") == "<6>camiohookd.hook: camera Küche\\n2 event=other"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_masks_secrets_in_message_arguments_and_traceback() -> None:
 
 def test_masks_the_longer_of_two_secrets_completely() -> None:
     formatter = logs.JournalFormatter(["abcdefgh", "abcdefgh-and-more", ""])
-    assert formatter.format(record("abcdefgh-and-more abcdefgh")) == "<6>camiohookd.hook: *** ***"
+    assert formatter.format(record("abcdefgh-and-more abcdefgh")) == "<6>camiohookd.hook: *** *** event=other"
 
 
 def test_masks_a_traceback_that_another_handler_has_formatted() -> None:
@@ -112,7 +112,7 @@ def run(script: str) -> str:
 
 def test_logs_records_of_the_level_and_above_to_stderr() -> None:
     assert run("log.debug('no'); log.info('yes'); log.warning('and yes')") == (
-        "<6>camiohookd.hook: yes\n<4>camiohookd.hook: and yes\n"
+        "<6>camiohookd.hook: yes event=other\n<4>camiohookd.hook: and yes event=other\n"
     )
 
 
@@ -125,12 +125,12 @@ log.warning("not this")
 log.error("{SECRET} another-secret")
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stderr == "<7>camiohookd.hook: *** ***\n<3>camiohookd.hook: *** ***\n"
+    assert done.stderr == ("<7>camiohookd.hook: *** *** event=other\n<3>camiohookd.hook: *** *** event=other\n")
 
 
 def test_formats_the_log_of_libraries_in_the_same_way() -> None:
     assert run(f"logging.getLogger('tornado.access').warning('GET /tasks/{SECRET}')") == (
-        "<4>tornado.access: GET /tasks/***\n"
+        "<4>tornado.access: GET /tasks/*** event=other\n"
     )
 
 
@@ -157,7 +157,7 @@ def test_a_line_on_a_terminal_has_time_and_level() -> None:
     os.close(theirs)
     shown = os.read(ours, 10000).decode()
     os.close(ours)
-    assert re.fullmatch(r"\d\d:\d\d:\d\d INFO    camiohookd\.hook: accepted\\n\*\*\*\r\n", shown)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d INFO    camiohookd\.hook: accepted\\n\*\*\* event=other\r\n", shown)
 
 
 def test_every_line_of_a_complaint_has_the_error_priority_if_systemd_reads_stderr() -> None:

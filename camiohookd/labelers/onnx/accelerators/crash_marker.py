@@ -15,6 +15,7 @@ from typing import Any
 
 from camiohookd.labelers.onnx.runner import Runner, Tensor
 from camiohookd.system.clock import Clock, SystemClock
+from camiohookd.system.log_fields import about
 
 STEADY_SECONDS = 1800.0
 """If the process ran at least this long on the device, do not count its death against the device."""
@@ -45,7 +46,12 @@ class Guard:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._path.write_text(text)
         except OSError as error:
-            log.warning("cannot write %s, so a crash of the device will not be noticed: %s", self._path, error)
+            log.warning(
+                "cannot write %s, so a crash of the device will not be noticed: %s",
+                self._path,
+                error,
+                extra=about("crash_marker_not_written"),
+            )
         atexit.register(self.leave)
 
     def leave(self) -> None:

@@ -16,6 +16,7 @@ from camiohookd.errors import CamiohookdError, LabelingError
 from camiohookd.labelers.onnx.accelerators.call_deadline import Helper, Hung
 from camiohookd.labelers.onnx.accelerators.output_check import batch_of, garbage
 from camiohookd.labelers.onnx.runner import Runner, Tensor
+from camiohookd.system.log_fields import about
 
 WAITS = (60.0, 300.0, 1800.0)
 """Seconds until a dropped device is tried again; after the last one, it repeats."""
@@ -138,7 +139,7 @@ class FallbackRunner:
     def _fall_back(self, name: str, trouble: str) -> None:
         """Log the fallback once, and schedule the next try."""
         self._on_degraded(True)
-        log.warning("%s: %s; labelling on the CPU, %s", name, trouble, self._try_later())
+        log.warning("%s: %s; labelling on the CPU, %s", name, trouble, self._try_later(), extra=about("device_lost"))
 
     def _try_later(self) -> str:
         if self._hung >= MOST_HUNG:
@@ -154,10 +155,12 @@ class FallbackRunner:
         try:
             primary = self._start()
         except CamiohookdError as error:
-            log.info("%s: still not usable: %s; %s", self._name, error, self._try_later())
+            log.info(
+                "%s: still not usable: %s; %s", self._name, error, self._try_later(), extra=about("device_still_lost")
+            )
             return
         except Exception:
-            log.exception("unexpected error while trying %s again", self._name)
+            log.exception("unexpected error while trying %s again", self._name, extra=about("device_still_lost"))
             self._try_later()
             return
         with self._lock:
@@ -168,4 +171,4 @@ class FallbackRunner:
             primary.close()
             return
         self._on_degraded(False)
-        log.warning("%s: works again, labelling on it", primary.device)
+        log.warning("%s: works again, labelling on it", primary.device, extra=about("device_back"))
