@@ -97,9 +97,12 @@ class History:
                 await self._gatherer.all_remembered()
                 await self._ask(Archive.close)
         except StoreUnavailable:
-            log.debug("there is no history to close")
+            log.debug("there is no history to close", extra=about("history_not_kept"))
         except TimeoutError:
-            log.warning("the disk is too slow: the last events are not kept for the status page")
+            log.warning(
+                "the disk is too slow: the last events are not kept for the status page",
+                extra=about("history_too_slow"),
+            )
         self._thread.stop()
 
     def watch(self, watcher: Callable[[str], None]) -> Callable[[], None]:
