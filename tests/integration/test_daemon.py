@@ -321,7 +321,9 @@ def test_logs_backlog_model_and_end_of_the_last_run_at_the_start(tmp_path: Path)
         Daemon(tmp_path, camio.origin, settings) as daemon,
     ):
         model = "model ssdlite-mobilenet-v2-coco on cpu, 2 threads"
-        assert f"<6>camiohookd.daemon: queue: 0 pending, 0 labelled, 0 failed; {model}\n" in daemon.log
+        assert (
+            f"<6>camiohookd.daemon: queue: 0 pending, 0 labelled, 0 failed; {model} event=queue_opened\n" in daemon.log
+        )
         post_event(daemon, camio, "bad", pictures=[b"no picture"])
         post_event(daemon, camio, "good")
         camio.wait_until(lambda arrived: len(arrived["good"]) == 1, PATIENCE)
@@ -330,7 +332,7 @@ def test_logs_backlog_model_and_end_of_the_last_run_at_the_start(tmp_path: Path)
         assert "cut off" not in daemon.log
         daemon.start()
         assert "<4>camiohookd.queue: the last run was cut off: 0 events were in hand, " in daemon.log
-        assert f"queue: 0 pending, 1 labelled, 1 failed; {model}\n" in daemon.log
+        assert f"queue: 0 pending, 1 labelled, 1 failed; {model} event=queue_opened\n" in daemon.log
 
 
 def test_notifies_systemd_of_sockets_readiness_status_and_stop(tmp_path: Path) -> None:

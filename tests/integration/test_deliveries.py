@@ -31,7 +31,7 @@ def silent(_connection: object) -> None:
 def test_limits_the_time_for_an_answer(setting: str, script: Script, reason: str, tmp_path: Path) -> None:
     with closing(Peer(script)) as peer, daemon_for(tmp_path, peer, **{setting: "0.4s"}) as daemon:
         post(daemon, peer)
-        wait_until(lambda: f"not delivered, next try in 0 s: {reason}\n" in daemon.log, daemon)
+        wait_until(lambda: f"not delivered, next try in 0 s: {reason} event=not_delivered\n" in daemon.log, daemon)
 
 
 def test_limits_the_time_for_an_address(tmp_path: Path) -> None:

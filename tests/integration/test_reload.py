@@ -41,7 +41,7 @@ def test_new_rules_apply_from_the_next_event(tmp_path: Path, camio: FakeCamioThr
     with Daemon(tmp_path, camio.origin) as daemon:
         assert "cat" in labels_of(daemon, camio, "one")
         (tmp_path / "camiohookd.toml").write_text(NOTHING)
-        assert "<6>camiohookd.daemon: reloaded: 1 rule, keys default, plain http\n" in daemon.reload()
+        assert "<6>camiohookd.daemon: reloaded: 1 rule, keys default, plain http event=reloaded\n" in daemon.reload()
         assert labels_of(daemon, camio, "two") == set()
         (tmp_path / "camiohookd.toml").write_text("")
         daemon.reload()
@@ -128,7 +128,7 @@ MISTAKES = [
 def test_check_start_and_reload_name_rules_without_an_effect(tmp_path: Path) -> None:
     (tmp_path / "camiohookd.toml").write_text(RULES_WITH_MISTAKES)
     with Daemon(tmp_path, "http://127.0.0.1:1") as daemon:
-        lines = [f"<4>camiohookd.daemon: {mistake}" for mistake in MISTAKES]
+        lines = [f"<4>camiohookd.daemon: {mistake} event=rule_problem" for mistake in MISTAKES]
         assert [line for line in daemon.log.splitlines() if ": rule " in line] == lines
         assert [line for line in daemon.reload().splitlines() if ": rule " in line] == lines
         daemon.stop()
@@ -214,7 +214,7 @@ def test_does_a_reload_that_was_requested_before_ready(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path, "http://127.0.0.1:1")
     daemon.start(wait=False)
     try:
-        wait_until(lambda: " starts\n" in daemon.log)
+        wait_until(lambda: " starts event=starting\n" in daemon.log)
         (tmp_path / "api-keys").write_text(f"new {OTHER}\n")
         daemon.process.send_signal(signal.SIGHUP)
         daemon.wait_until_ready()

@@ -244,8 +244,8 @@ def test_replaces_a_key_under_load_without_refusing_an_event(tmp_path: Path) -> 
             retired = requests.get(f"http://127.0.0.1:{daemon.port}/tasks/{old}", timeout=PATIENCE)
             assert retired.status_code == 403
     assert {status for each in posters for status in each.statuses} == {200}
-    assert " hook=old\n" in daemon.log
-    assert " hook=new\n" in daemon.log
+    assert " hook=old event=accepted\n" in daemon.log
+    assert " hook=new event=accepted\n" in daemon.log
     assert old not in daemon.log
     assert new not in daemon.log
 
