@@ -16,6 +16,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from camiohookd.queue.task import Cause
 from camiohookd.queue.views import QueueSnapshot
 
 PREFIX = "camiohookd"
@@ -44,6 +45,8 @@ class Metrics:
         self.events_delivered = self._counter("events_delivered", "Events whose labels were delivered.")
         self.delivery_retries = self._counter("delivery_retries", "Deliveries that will be tried again.")
         self.tasks_failed = self._counter("tasks_failed", "Events given up, by cause.", "reason")
+        for cause in Cause:  # from 0: Prometheus' increase() does not see the first one of a series that begins with it
+            self.tasks_failed.labels(cause.value)
 
         self.tasks_leaked = self._counter("tasks_leaked", "Tasks given back that no part worked on: internal errors.")
 
