@@ -58,6 +58,7 @@ def _environment(environ: Mapping[str, str], folder: Path, callback: str) -> dic
         "CAMIOHOOKD_CALLBACK_ALLOW_HOSTS": json.dumps([callback]),
         "CAMIOHOOKD_QUEUE_MIN_FREE_BYTES": "0",
         "CAMIOHOOKD_LOG_LEVEL": "info",
+        "CAMIOHOOKD_LOG_FORMAT": "text",
     }
 
 

@@ -50,6 +50,8 @@ def stopped(folder: Path, pair: Pair, camio: Peer) -> Daemon:
             "CAMIOHOOKD_HOOK_TLS_KEY": str(pair.key),
             "CAMIOHOOKD_CALLBACK_CA": str(pair.cert),
             "CAMIOHOOKD_LABELER_DEVICE": "cpu",
+            "CAMIOHOOKD_LOG_FORMAT": "json",  # what a temporary daemon writes is read, and must not depend on it
+            "CAMIOHOOKD_LOG_LEVEL": "error",
         },
     )
     daemon.environ["CAMIOHOOKD_HOOK_PUBLIC_URL"] = f"https://127.0.0.1:{daemon.port}"
