@@ -18,7 +18,12 @@ _RELOAD = "Tell the daemon: sudo systemctl reload camiohookd"
 
 @click.group()
 def admin() -> None:
-    """Set the password of the status page."""
+    """Set the password of the status page.
+
+    \b
+    Example:
+      sudo camiohookd admin password
+    """
 
 
 @admin.command()

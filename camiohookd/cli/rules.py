@@ -21,7 +21,12 @@ MAX_BYTES = 1_000_000
 
 @click.group()
 def rules() -> None:
-    """Add rules to the settings."""
+    """Add rules to the settings.
+
+    \b
+    Example:
+      sudo camiohookd rules add front.toml
+    """
 
 
 @rules.command()

@@ -27,7 +27,7 @@ from camiohookd.web.server.listener import ListenerLimits, Site
 Check = Callable[[], str | None]
 """Returns what is wrong as a sentence, None if nothing is. Must not block."""
 
-LIMITS = ListenerLimits(connections=32, discard_bytes=65536, discard_seconds=2)
+LIMITS = ListenerLimits(connections=64, discard_bytes=65536, discard_seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
