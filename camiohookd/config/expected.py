@@ -4,7 +4,17 @@ from typing import Any
 
 import msgspec.inspect
 
-from camiohookd.config.values import Address, AllowedHost, ApiKey, ByteSize, Duration, HostName, Network, PublicUrl
+from camiohookd.config.values import (
+    Address,
+    AllowedHost,
+    ApiKey,
+    ByteSize,
+    Duration,
+    HostName,
+    Network,
+    PublicUrl,
+    WebhookUrl,
+)
 
 
 def expected(kind: Any) -> str:
@@ -18,7 +28,8 @@ def _expected(info: msgspec.inspect.Type) -> str:
             return _expected(inner)
         case msgspec.inspect.CustomType(cls=kind):
             assert issubclass(
-                kind, Duration | ByteSize | Address | PublicUrl | AllowedHost | ApiKey | HostName | Network
+                kind,
+                Duration | ByteSize | Address | PublicUrl | WebhookUrl | AllowedHost | ApiKey | HostName | Network,
             )
             return kind.expected
         case msgspec.inspect.LiteralType(values=values):

@@ -20,6 +20,7 @@ from camiohookd.config.settings import (
     ImagesSettings,
     LabelerSettings,
     LogSettings,
+    NotifySettings,
     QueueSettings,
 )
 from camiohookd.config.tables import (
@@ -44,6 +45,7 @@ class Config(msgspec.Struct, frozen=True):
     images: ImagesSettings = ImagesSettings()
     callback: CallbackSettings = CallbackSettings()
     admin: AdminSettings = AdminSettings()
+    notify: NotifySettings = NotifySettings()
     log: LogSettings = LogSettings()
     rule: tuple[Rule, ...] = ()
 

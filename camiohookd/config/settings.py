@@ -18,6 +18,7 @@ from camiohookd.config.values import (
     Network,
     OptionalByteSize,
     PublicUrl,
+    WebhookUrl,
 )
 
 KEY_ADVICE = 'make one with "openssl rand -hex 24"'
@@ -291,6 +292,34 @@ class AdminSettings(Struct, frozen=True):
             "the state folder. 0: no events and no pictures.",
         ),
     ] = 500
+
+
+class NotifySettings(Struct, frozen=True):
+    """Whom to tell of trouble: each once when it begins and once when it is over. docs/connect.md shows how."""
+
+    command: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="A program and its arguments, run without a shell for at most 30 s: it gets JSON on its "
+            "standard input, and a sentence in the environment variable ALERT_TEXT. Not set: none."
+        ),
+    ] = ()
+    webhook: Annotated[
+        WebhookUrl,
+        Meta(
+            description="A URL to post the same JSON to. Exactly its scheme, host and port are allowed, also in a "
+            "private network; redirects are not followed. Not set: none."
+        ),
+    ] = WebhookUrl("")
+    queue_age: Annotated[Duration, Meta(description="How long an event may wait until that is trouble.")] = Duration(
+        "30min"
+    )
+    disk_free: Annotated[
+        ByteSize, Meta(description="The free space of the queue's disk below which that is trouble.")
+    ] = ByteSize("500 MB")
+    certificate: Annotated[Duration, Meta(description="How long before its end a certificate is trouble.")] = Duration(
+        "14d"
+    )
 
 
 class LogSettings(Struct, frozen=True):

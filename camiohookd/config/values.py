@@ -1,7 +1,7 @@
 """The kinds of value a setting can have, each written the way a person would and checked when it is read.
 
 A TOML value or an environment variable's text → `Duration` (seconds), `ByteSize`, `Address`, `PublicUrl`,
-`AllowedHost`, `ApiKey`, `HostName`, `Network`: each a plain float, int or str to the rest of the program.
+`WebhookUrl`, `AllowedHost`, `ApiKey`, `HostName`, `Network`: each a plain float, int or str to the rest of the program.
 """
 
 import re
@@ -112,6 +112,22 @@ class PublicUrl(str):
             if re.search(r"[?#]|/tasks(/|$)", path):
                 raise ValueError("it must end before /tasks/, without ? and #")
         return super().__new__(cls, text.rstrip("/"))
+
+
+class WebhookUrl(str):
+    """A URL in full to post to; "" for none."""
+
+    __slots__ = ()
+    expected: ClassVar[str] = 'a URL in full, such as "https://ntfy.example.org/my-box"'
+
+    def __new__(cls, value: object) -> Self:
+        text = _text(value).strip()
+        if text:
+            try:
+                split_url(text)
+            except MalformedUrl as error:
+                raise ValueError(str(error)) from None
+        return super().__new__(cls, text)
 
 
 class AllowedHost(str):

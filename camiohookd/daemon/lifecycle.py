@@ -104,6 +104,7 @@ class Daemon:
             service = wiring.connect(self._setup, labeler, threads, self._metrics, self._activity, store, self._errors)
             store.watch(lambda: service.worker.queue_changed(queue))
             service.history.start(self._activity)
+            service.notifications.start(self._activity)
             service.worker.start()
             background = self._start_background(service, labeler)
             log.info("ready: events on %s, status on %s", *service.addresses, extra=about("ready"))
@@ -138,6 +139,7 @@ async def _stop(service: wiring.Service) -> bool:
     """Finish what is in hand; return False when threads are still running. What remains is in the queue."""
     log.info("stopping: finishing what is in hand; the rest stays in the queue", extra=about("stopping"))
     systemd.notify("STOPPING=1")
+    await service.notifications.stop()
     await service.drain(DRAIN_SECONDS)
     idle = await service.worker.stop(WORK_SECONDS)
     await service.close_listeners()

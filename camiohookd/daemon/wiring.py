@@ -17,6 +17,7 @@ from camiohookd.daemon.admin_site import AdminSite, access_of
 from camiohookd.daemon.doctor_process import DoctorProcess
 from camiohookd.daemon.history_parts import make_history
 from camiohookd.daemon.hook_site import HookSite
+from camiohookd.daemon.notify_parts import Notifications
 from camiohookd.daemon.owner_commands import OwnerCommands, perform
 from camiohookd.daemon.recent import Recent
 from camiohookd.daemon.setup import Setup
@@ -58,6 +59,7 @@ class Service:
     event_labeler: EventLabeler
     allow_list: AllowList
     history: History
+    notifications: Notifications
     reporter: Reporter
     test_events: TestEvents
     doctor: DoctorProcess
@@ -76,6 +78,7 @@ class Service:
         self.event_labeler.use_rules(setup.config.rule)
         self.allow_list.replace(setup.config.callback.allow_hosts)
         self.reporter.use(setup)
+        self.notifications.use(setup)
         self.test_events.use(setup)
 
     async def drain(self, seconds: float) -> None:
@@ -129,6 +132,7 @@ def connect(
         event_labeler=event_labeler,
         allow_list=allow_list,
         history=history,
+        notifications=Notifications(setup, metrics, store, history),
         reporter=reporter,
         readiness=readiness,
         addresses=(_address(hook_sockets), _address(admin_sockets)),

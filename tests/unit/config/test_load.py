@@ -253,6 +253,8 @@ def test_the_environment_overrides_every_setting_of_the_file(tmp_path: Path) -> 
         ("admin", "tls_key"): ("/etc/key.pem", "/etc/key.pem"),
         ("admin", "hosts"): ('["Box.local"]', ("box.local",)),
         ("admin", "insecure"): ("true", True),
+        ("notify", "command"): ('["/bin/mail", "me"]', ("/bin/mail", "me")),
+        ("notify", "webhook"): ("http://10.0.0.1:9/a?b", "http://10.0.0.1:9/a?b"),
         ("log", "level"): ("debug", "debug"),
         ("log", "format"): ("json", "json"),
     }

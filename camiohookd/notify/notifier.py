@@ -1,0 +1,107 @@
+"""Looks for trouble again and again, and tells of it: facts ─▶ ledger ─▶ outbox ─▶ channels.
+
+Belongs to the event loop.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from camiohookd.notify.channels import Channel
+from camiohookd.notify.conditions import Facts, Limits, troubles
+from camiohookd.notify.ledger import Ledger, Notice
+from camiohookd.system.log_fields import about
+
+CHECK_SECONDS = 30.0
+LEAST_SECONDS = 1.0
+"""The least time between two looks, however often `look` is called."""
+
+MOST_WAITING = 100
+PAUSES = (10.0, 60.0)
+"""Seconds before the second and the third try; then a notice is dropped."""
+
+log = logging.getLogger("camiohookd.notify")
+
+
+class Notifier:
+    """Tells each of `channels` what `ledger` finds new in `facts`; `pauses` are as `PAUSES`."""
+
+    def __init__(
+        self,
+        facts: Callable[[], Awaitable[Facts]],
+        limits: Limits,
+        ledger: Ledger,
+        channels: Sequence[Channel],
+        *,
+        every: float = CHECK_SECONDS,
+        pauses: Sequence[float] = PAUSES,
+    ) -> None:
+        self._facts = facts
+        self._limits = limits
+        self._ledger = ledger
+        self._every = every
+        self._pauses = pauses
+        # One outbox for each channel, so that a slow one does not delay the other.
+        self._outboxes = [(channel, asyncio.Queue[Notice](MOST_WAITING)) for channel in channels]
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Look and tell from now on."""
+        self._tasks = [asyncio.create_task(self._watch())]
+        self._tasks += [asyncio.create_task(self._tell(channel, outbox)) for channel, outbox in self._outboxes]
+
+    def look(self) -> None:
+        """Look soon instead of at the next regular time."""
+        self._wake.set()
+
+    async def stop(self) -> None:
+        """End at once; what is not told yet is dropped."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                facts = await self._facts()
+                for notice in self._ledger.update(troubles(facts, self._limits), time.time()):
+                    self._post(notice)
+            except Exception:
+                log.exception("unexpected error while looking for trouble", extra=about("notify_failed"))
+            await asyncio.sleep(min(LEAST_SECONDS, self._every))
+            try:
+                async with asyncio.timeout(self._every):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+
+    def _post(self, notice: Notice) -> None:
+        log.warning("%s", notice.text, extra=about("alert_begins" if notice.state == "begins" else "alert_over"))
+        for channel, outbox in self._outboxes:
+            try:
+                outbox.put_nowait(notice)
+            except asyncio.QueueFull:
+                log.warning(
+                    "%s is too slow, so this is not told: %s", channel.name, notice.text, extra=about("notify_failed")
+                )
+
+    async def _tell(self, channel: Channel, outbox: asyncio.Queue[Notice]) -> None:
+        while True:
+            notice = await outbox.get()
+            try:
+                await self._try(channel, notice)
+            except Exception:
+                log.exception("unexpected error in %s", channel.name, extra=about("notify_failed"))
+
+    async def _try(self, channel: Channel, notice: Notice) -> None:
+        for pause in (*self._pauses, None):
+            why = await channel.tell(notice)
+            if why is None:
+                return
+            later = "given up" if pause is None else f"next try in {pause:g} s"
+            log.warning("%s failed, %s: %s", channel.name, later, why, extra=about("notify_failed"))
+            if pause is not None:
+                await asyncio.sleep(pause)
