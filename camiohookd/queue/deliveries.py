@@ -29,8 +29,11 @@ class Deliveries:
         self._maybe_delivered: set[int] = set()
 
     def note_maybe_delivered(self, task_ids: set[int]) -> None:
-        """Note that the replies of these tasks may have arrived, because the last run did not end cleanly."""
-        self._maybe_delivered |= task_ids
+        """Note that the replies of these tasks may have arrived, because the last run did not end cleanly.
+
+        Called once, at the opening; the set is used as it is, because there may be 100,000.
+        """
+        self._maybe_delivered = task_ids
 
     @property
     def all_known(self) -> bool:

@@ -16,6 +16,8 @@ from camiohookd.queue.host_deliveries import HostDeliveries, Plan
 MAX_IDLE_HOSTS = 1000
 """Hosts remembered as down though nothing waits for them; beyond that, the one idle for longest is forgotten."""
 
+MAX_SHARED_PLANS = 1000
+
 
 class DeliverySchedule:
     """The schedule of the labelled tasks; times are elapsed seconds. Belongs to the store thread.
@@ -28,6 +30,7 @@ class DeliverySchedule:
         self._hosts: dict[str, HostDeliveries] = {}
         self._idle: OrderedDict[str, None] = OrderedDict()  # hosts that are down and have no waiting deliveries
         self._plans: dict[int, Plan] = {}
+        self._shared: dict[tuple[HostDeliveries, str], Plan] = {}
         self._in_air: dict[int, Plan] = {}
         self._flights: dict[int, int] = {}  # the number of the flight, by task in flight
         self._flight_numbers = count(1)
@@ -54,11 +57,20 @@ class DeliverySchedule:
         known = self._hosts.get(host)
         if known is None:
             known = self._hosts[host] = HostDeliveries(host, self._plans, self._backoff)
-        self._plans[task_id] = Plan(known, camera, not_before, firm)
+        self._plans[task_id] = Plan(known, camera, not_before, firm) if not_before or firm else self._new(known, camera)
         self._idle.pop(host, None)
         if task_id not in self._in_air:
             known.plan(task_id)
             self._book(known)
+
+    def _new(self, host: HostDeliveries, camera: str) -> Plan:
+        """Return the plan of a delivery that was never tried, which thousands of a camera share."""
+        plan = self._shared.get((host, camera))
+        if plan is None:
+            if len(self._shared) >= MAX_SHARED_PLANS:
+                self._shared.clear()
+            plan = self._shared[host, camera] = Plan(host, camera, 0.0, False)
+        return plan
 
     def remove(self, task_id: int) -> None:
         plan = self._plans.pop(task_id, None)

@@ -5,14 +5,14 @@ The storage reports every change, made or undone. The index is not written to th
 
 import re
 import sys
-from collections import defaultdict
+from array import array
 
 import msgspec
 
 from camiohookd.queue.camera_turns import CameraTurns
 from camiohookd.queue.delivery_schedule import DeliverySchedule
 from camiohookd.queue.kept_pictures import KeptPictures
-from camiohookd.queue.sorted_ids import OrderedIds, TimedIds
+from camiohookd.queue.sorted_ids import AgedIds, OrderedIds
 from camiohookd.queue.task import WAITING, State
 from camiohookd.storage.documents import Document, Documents
 from camiohookd.storage.segments import Place, Segments
@@ -68,9 +68,10 @@ class TaskIndex:
         self.claimable = CameraTurns(fair=fair)
         self.suspects = OrderedIds()
         self.in_hand: set[int] = set()
+        self.suspects_in_hand: set[int] = set()
         self._by_digest: dict[int | str, int] = {}
-        self.by_age = TimedIds()  # the waiting, by `since`
-        self.ended = {State.DONE: TimedIds(), State.FAILED: TimedIds()}  # by `ended`
+        self.by_age = AgedIds()  # the waiting, by `since`
+        self.ended = {State.DONE: AgedIds(), State.FAILED: AgedIds()}  # by `ended`
         self.kept_pictures = KeptPictures()
 
     @property
@@ -97,24 +98,20 @@ class TaskIndex:
 
     def fill(self, documents: Documents) -> None:
         """Add all documents at the opening of a queue. It equals observing each, and is much faster."""
-        states: defaultdict[State, list[int]] = defaultdict(list)
-        since: list[tuple[float, int]] = []
-        ended: defaultdict[State, list[tuple[float, int]]] = defaultdict(list)
+        ids: dict[State, list[int]] = {state: [] for state in State}
+        times = {state: array("d") for state in State}  # no objects, whose memory would stay taken between what is kept
         for task_id, document in documents.all_encoded():
             facts = _decoder.decode(document)
-            states[facts.state].append(task_id)
-            if facts.state in WAITING:
-                since.append((facts.since, task_id))
-            else:
-                ended[facts.state].append((facts.ended, task_id))
+            ids[facts.state].append(task_id)
+            times[facts.state].append(facts.since if facts.state in WAITING else facts.ended)
             self._add_unsorted(task_id, facts)
-        for state, ids in states.items():
-            self.by_state[state].fill(ids)
+        for state in State:
+            self.by_state[state].fill(ids[state])
             if state in WAITING:
-                self.waiting.fill(ids)
-        self.by_age.fill(since)
-        for state, times in ended.items():
-            self.ended[state].fill(times)
+                self.waiting.fill(ids[state])
+                self.by_age.fill(zip(times[state], ids[state], strict=True))
+            else:
+                self.ended[state].fill(zip(times[state], ids[state], strict=True))
 
     def observe(self, key: str, before: Document | None, after: Document | None) -> None:
         """Note that a document was `before` and is now `after`; None means no document."""
@@ -158,6 +155,8 @@ class TaskIndex:
     def _add_pending(self, task_id: int, facts: _Facts) -> None:
         if facts.in_hand:
             self.in_hand.add(task_id)
+            if facts.suspect:
+                self.suspects_in_hand.add(task_id)
         elif facts.suspect:
             self.suspects.add(task_id)
         else:
@@ -170,15 +169,16 @@ class TaskIndex:
             del self._by_digest[digest]
         if facts.payload:
             self._segments.let_go(facts.payload)
+            self.kept_pictures.discard(task_id, facts.payload)
         if facts.reply:
             self._replies.let_go(facts.reply)
-        self.kept_pictures.discard(task_id)
         if facts.state not in WAITING:
-            self.ended[facts.state].discard(task_id)
+            self.ended[facts.state].discard(task_id, facts.ended)
             return
         self._deliveries.remove(task_id)
-        self.by_age.discard(task_id)
+        self.by_age.discard(task_id, facts.since)
         self.waiting.discard(task_id)
         self.claimable.discard(task_id, facts.camera or "")
         self.suspects.discard(task_id)
         self.in_hand.discard(task_id)
+        self.suspects_in_hand.discard(task_id)

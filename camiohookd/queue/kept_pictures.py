@@ -4,7 +4,6 @@ Those are the pictures of failed events, and of labelled ones until their labels
 to be labelled are never among them.
 """
 
-from collections import Counter
 from collections.abc import Mapping
 
 from camiohookd.storage.segments import Place
@@ -14,32 +13,32 @@ class KeptPictures:
     """The events whose pictures are kept, and the segment of each. Belongs to the store thread."""
 
     def __init__(self) -> None:
-        self._places: dict[int, int] = {}  # segment by task
-        self._ages: dict[int, tuple[bool, float]] = {}  # (whether failed, time) by task; the smallest is deleted first
-        self._in_segment: Counter[int] = Counter()
+        self._segments: dict[int, dict[int, float]] = {}  # times by task, by segment
+        self._failed: set[int] = set()
 
     def __len__(self) -> int:
-        return len(self._places)
+        return sum(map(len, self._segments.values()))
 
     def add(self, task_id: int, place: Place, time: float, *, failed: bool) -> None:
         """Add a task's pictures; `time` (elapsed seconds) is when it failed, or when it was put into the queue."""
-        self._places[task_id] = place.segment
-        self._ages[task_id] = (failed, time)
-        self._in_segment[place.segment] += 1
+        self._segments.setdefault(place.segment, {})[task_id] = time
+        if failed:
+            self._failed.add(task_id)
 
-    def discard(self, task_id: int) -> None:
-        """Forget a task's pictures, if they are known."""
-        segment = self._places.pop(task_id, None)
-        if segment is not None:
-            del self._ages[task_id]
-            self._in_segment[segment] -= 1
-            if not self._in_segment[segment]:
-                del self._in_segment[segment]
+    def discard(self, task_id: int, place: Place) -> None:
+        """Forget a task's pictures at `place`, if they are known."""
+        tasks = self._segments.get(place.segment)
+        if tasks is None or task_id not in tasks:
+            return
+        del tasks[task_id]
+        self._failed.discard(task_id)
+        if not tasks:
+            del self._segments[place.segment]
 
     @property
     def in_segment(self) -> Mapping[int, int]:
         """Return the number of these pictures in each segment."""
-        return self._in_segment
+        return {segment: len(tasks) for segment, tasks in self._segments.items()}
 
     def oldest(self, freeable: Mapping[int, int], missing: int) -> list[int]:
         """Return the tasks whose pictures must be deleted to free `missing` bytes, or all that can be deleted.
@@ -47,14 +46,13 @@ class KeptPictures:
         `freeable` is the size in bytes of each segment that holds nothing else. Pictures of labelled events come first,
         then the oldest of failed ones.
         """
-        tasks: dict[int, list[int]] = {}
-        for task_id, segment in self._places.items():
-            if segment in freeable:
-                tasks.setdefault(segment, []).append(task_id)
         chosen: list[int] = []
-        for segment in sorted(tasks, key=lambda each: max(self._ages[task_id] for task_id in tasks[each])):
+        for segment in sorted(self._segments.keys() & freeable.keys(), key=self._age):
             if missing <= 0:
                 break
-            chosen += sorted(tasks[segment])
+            chosen += sorted(self._segments[segment])
             missing -= freeable[segment]
         return chosen
+
+    def _age(self, segment: int) -> tuple[bool, float]:
+        return max((task_id in self._failed, time) for task_id, time in self._segments[segment].items())

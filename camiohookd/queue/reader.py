@@ -51,7 +51,7 @@ class TaskReader:
 
     def is_suspect_in_hand(self) -> bool:
         """Return whether a suspect is being labelled: nothing else may be until it is done."""
-        return any(self._store.table.get(task_id).suspect for task_id in self._store.index.in_hand)
+        return bool(self._store.index.suspects_in_hand)
 
     def is_worked_on(self, task_id: int) -> bool:
         """Return whether a task is being labelled or delivered."""

@@ -91,7 +91,9 @@ class TaskQueue:
         for task_id in in_hand:
             self._strike(self.get(task_id), alone=len(in_hand) == 1)
         if unclean:
-            maybe_delivered |= self.store.schedule.due(self.store.elapsed.now())
+            due = self.store.schedule.due(self.store.elapsed.now())
+            due |= maybe_delivered  # of the two, the one that may be large is not copied
+            maybe_delivered = due
             message = "the last run was cut off: %s in hand, %s may have arrived"
             in_doubt = plural(len(maybe_delivered), "delivery", "deliveries")
             log.warning(

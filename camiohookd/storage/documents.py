@@ -1,15 +1,39 @@
-"""The documents of the table, kept as the bytes of their JSON.
+"""The documents of the table, kept as the bytes of their JSON, with a byte for each name of a field.
 
-A hundred thousand of them take a quarter of the memory of dictionaries, leave nothing for the garbage collector to
-traverse, and are written to a snapshot unchanged.
+A hundred thousand of them take a sixth of the memory of dictionaries, leave nothing for the garbage collector to
+traverse, and are written to a snapshot as they came.
 """
 
-from collections.abc import ItemsView, Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
 import msgspec
 
 Document = dict[str, Any]
+
+# What nearly every document holds; see `Task`.
+_USUAL = (
+    b'{"digest":"',
+    b'","received":',
+    b',"images":',
+    b',"camera":"',
+    b'","user_id":"',
+    b'","callback_url":"https://',
+    b'","callback_url":"http://',
+    b'","state":"pending"',
+    b'","state":"labelled"',
+    b'","state":"done"',
+    b'","state":"failed"',
+    b',"payload":[',
+    b',"reply":[',
+    b',"since":',
+    b',"ended":',
+    b',"attempts":',
+)
+# Each has a byte that stands for it. Such a byte cannot be in JSON, whose only control characters are blanks (RFC 8259,
+# sections 2 and 7), so that every document comes back unchanged.
+_CODES = (bytes([code]) for code in (*range(1, 9), *range(14, 32)))
+_SHORT = tuple(zip(_USUAL, _CODES, strict=False))
 
 
 class Documents(MutableMapping[str, Document]):
@@ -19,14 +43,14 @@ class Documents(MutableMapping[str, Document]):
 
     def __init__(self, documents: Mapping[str, Document] | None = None) -> None:
         # The key is a number, which takes half the memory of its text.
-        self._encoded = {int(key): encode_document(document) for key, document in (documents or {}).items()}
+        self._encoded = {int(key): _shorten(encode_document(document)) for key, document in (documents or {}).items()}
 
     def __getitem__(self, key: str) -> Document:
-        document: Document = msgspec.json.decode(self._encoded[int(key)])
+        document: Document = msgspec.json.decode(_restore(self._encoded[int(key)]))
         return document
 
     def __setitem__(self, key: str, document: Document) -> None:
-        self._encoded[int(key)] = encode_document(document)
+        self._encoded[int(key)] = _shorten(encode_document(document))
 
     def __delitem__(self, key: str) -> None:
         del self._encoded[int(key)]
@@ -49,15 +73,17 @@ class Documents(MutableMapping[str, Document]):
 
     def encoded(self, key: str) -> bytes | None:
         """Return the JSON of a document; None if there is none."""
-        return self._encoded.get(int(key))
+        document = self._encoded.get(int(key))
+        return None if document is None else _restore(document)
 
-    def all_encoded(self) -> ItemsView[int, bytes]:
-        """Return the id and the JSON of every document."""
-        return self._encoded.items()
+    def all_encoded(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the id and the JSON of every document."""
+        for number, document in self._encoded.items():
+            yield number, _restore(document)
 
     def set_encoded(self, key: str, document: bytes) -> None:
         """Store a document that is JSON already."""
-        self._encoded[int(key)] = document
+        self._encoded[int(key)] = _shorten(document)
 
     def __repr__(self) -> str:
         return f"Documents({dict(self)!r})"
@@ -65,3 +91,15 @@ class Documents(MutableMapping[str, Document]):
 
 def encode_document(document: Document) -> bytes:
     return msgspec.json.encode(document)
+
+
+def _shorten(document: bytes) -> bytes:
+    for text, code in _SHORT:
+        document = document.replace(text, code)
+    return document
+
+
+def _restore(document: bytes) -> bytes:
+    for text, code in _SHORT:
+        document = document.replace(code, text)
+    return document

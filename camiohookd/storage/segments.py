@@ -8,7 +8,7 @@ deleted when no task needs any record in it.
 
 import logging
 import re
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -84,7 +84,7 @@ class Segments:
     def __init__(self, files: SegmentFolder, disk: Disk) -> None:
         self.files = files
         self._disk = disk
-        self._needed: defaultdict[int, set[int]] = defaultdict(set)  # the offsets of the needed records, by segment
+        self._needed: Counter[int] = Counter()  # the number of needed records, by segment
         self._active: AppendFile | None = None
         self._settled = 0  # the length of the active segment that `undo` keeps
         self._lengths = files.lengths()
@@ -98,15 +98,14 @@ class Segments:
         return sorted(self._lengths, reverse=True)
 
     def need(self, place: Place) -> None:
-        """Keep the record at `place`."""
-        self._needed[place.segment].add(place.offset)
+        """Keep the record at `place`, until as many calls of `let_go`."""
+        self._needed[place.segment] += 1
         self._unneeded.discard(place.segment)
 
     def let_go(self, place: Place) -> None:
         """Take back a `need`."""
-        needed = self._needed[place.segment]
-        needed.discard(place.offset)
-        if not needed:
+        self._needed[place.segment] -= 1
+        if self._needed[place.segment] <= 0:
             del self._needed[place.segment]
             self._unneeded.add(place.segment)
 
@@ -203,7 +202,7 @@ class Segments:
 
         `kept` is the number of its needed records that may be deleted, by segment.
         """
-        return {number: self._lengths[number] for number, count in kept.items() if len(self._needed[number]) == count}
+        return {number: self._lengths[number] for number, count in kept.items() if self._needed[number] == count}
 
     def retire(self) -> bool:
         """Close the active segment and delete the unneeded ones; return whether that made room."""

@@ -15,12 +15,15 @@ from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.storage import line_reader, progress, quarantine
 from tests.support import opening
 from tests.support.bad_sectors import UnreadableDisk
+from tests.support.daemon_process import Daemon
 from tests.support.fault_disk import CountingDisk
-from tests.support.queue_factory import ROOMY, backoff, crash, long_reply, open_queue, seed
+from tests.support.queue_factory import HOST, ROOMY, backoff, crash, long_reply, open_queue, seed
 
 MB = 1_000_000
 MIB = 1024 * 1024
 MAX_PEAK = 220 * MB
+IDLE = 150 * MB
+"""What the daemon takes without a queue, at most; see tests/bench/memory.py."""
 EMPTY = 60 * MB
 """Memory of the process without a queue, rounded up."""
 
@@ -56,6 +59,22 @@ def test_opens_a_long_backlog_of_labels_in_little_memory(
         f"{found.cpu_seconds:.1f} s of the processor"
     )
     assert found.peak_bytes <= (MAX_PEAK if long_run else EMPTY + MAX_PEAK // 20)
+
+
+@pytest.mark.parametrize("name", ["backlog", "full"])
+def test_the_daemon_starts_with_a_long_backlog_of_labels_in_little_memory(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path, long_run: bool, print_figure: Print
+) -> None:
+    """Nothing is delivered meanwhile: the callback's host does not exist."""
+    shutil.copytree(request.getfixturevalue(name), tmp_path / "state")
+    with Daemon(tmp_path, f"https://{HOST}") as daemon:
+        peak, used = daemon.most_memory(), daemon.processor_seconds()
+    count = 100_000 if long_run else 5_000
+    print_figure(
+        f"start of the daemon with {count:,} labelled events ({name}), model included: at most {peak / MB:.0f} MB of "
+        f"memory, {used:.1f} s of the processor"
+    )
+    assert peak <= (MAX_PEAK if long_run else IDLE + MAX_PEAK // 20)
 
 
 @pytest.fixture

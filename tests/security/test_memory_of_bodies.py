@@ -45,11 +45,14 @@ def measured(folder: Path, what: str, print_figure: Print) -> Iterator[Daemon]:
         print_figure(f"while {what}: {watch.sentence()}")
         assert max(answer.working for answer in watch.answers) < SILENCE
         assert max(answer.without_queueing for answer in watch.answers) < LONG_SILENCE
-        assert daemon.most_memory() - before < BOUND
+        most = daemon.most_memory() - before
+        assert most < BOUND
         ends = time.monotonic() + PATIENCE
         while daemon.memory() - before > STAYS:
             assert time.monotonic() < ends, f"{daemon.memory() - before} bytes are still in use"
             time.sleep(0.1)
+        kept = max(0, daemon.memory() - before)
+        print_figure(f"while {what}: {most / 1e6:.0f} MB of memory at most, {kept / 1e6:.0f} MB afterwards")
 
 
 def event(name: str, size: int, pictures: int = 1) -> bytes:

@@ -128,6 +128,11 @@ class Daemon:
         """Return the peak of its resident memory in bytes."""
         return self._status_bytes("VmHWM")
 
+    def processor_seconds(self) -> float:
+        """Return the processor seconds that it has used, without its children (proc(5): utime and stime)."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def _status_bytes(self, field: str) -> int:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith(f"{field}:")))

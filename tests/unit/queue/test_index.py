@@ -71,10 +71,10 @@ def facts(index: TaskIndex) -> dict[str, Any]:
         "counts": {state: count for state, count in index.counts.items() if count},
         "ids": [list(ids.after(0)) for ids in (index.waiting, index.suspects)],
         "claimable": sorted(task_id for ids in index.claimable._ids.values() for task_id in ids.after(0)),
-        "in hand": index.in_hand,
+        "in hand": (index.in_hand, index.suspects_in_hand),
         "digests": index._by_digest,
-        "timed": [sorted(ids._times.items()) for ids in (index.by_age, *index.ended.values())],
-        "kept": [index.kept_pictures._ages, index.kept_pictures.in_segment],
+        "timed": [list(ids) for ids in (index.by_age, *index.ended.values())],
+        "kept": [index.kept_pictures._segments, index.kept_pictures._failed],
         "segments": (index._segments._needed, index._replies._needed),
         "due": sorted(due),
     }

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camiohookd.queue.sorted_ids import OrderedIds, TimedIds
+from camiohookd.queue.sorted_ids import AgedIds, OrderedIds, TimedIds
 
 ids = st.integers(1, 30)
 
@@ -39,6 +39,30 @@ def test_timed_ids_return_the_earliest(steps: list[tuple[bool, int, int]]) -> No
         assert timed.first() == min(((time, number) for number, time in plain.items()), default=None)
         assert timed.latest() == max(plain.values(), default=0)
         assert len(timed) == len(plain)
+
+
+ages = st.floats(0, 1e12)
+
+
+@given(st.lists(st.tuples(ids, ages)), st.lists(st.tuples(st.booleans(), ids, ages), max_size=300))
+def test_aged_ids_return_the_earliest_with_its_exact_time(
+    filled: list[tuple[int, float]], steps: list[tuple[bool, int, float]]
+) -> None:
+    aged, plain = AgedIds(), dict(filled)
+    aged.fill((time, number) for number, time in plain.items())
+    for adds, number, time in steps:
+        if number in plain:
+            aged.discard(number, plain.pop(number))
+        elif adds:
+            aged.add(number, time)
+            plain[number] = time
+        else:
+            aged.discard(number, time)
+        expected = sorted((time, number) for number, time in plain.items())
+        assert list(aged) == expected
+        assert aged.first() == next(iter(expected), None)
+        assert aged.latest() == max(plain.values(), default=0.0)
+        assert len(aged) == len(plain)
 
 
 class _Counted(int):

@@ -530,7 +530,7 @@ def test_a_stop_leaves_no_task_in_hand_and_no_delivery_running(tmp_path: Path) -
 
 
 def test_an_event_with_many_broken_pictures_writes_few_log_lines(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, print_figure: Callable[[str], None]
 ) -> None:
     async def use(bench: Bench) -> None:
         bench.worker.start()
@@ -541,10 +541,11 @@ def test_an_event_with_many_broken_pictures_writes_few_log_lines(
 
     with caplog.at_level("DEBUG", "camiohookd"):
         with_bench(tmp_path, Labels(), use)
-    for task in ("task=1 ", "task=2 "):
+    for task, broken in (("task=1 ", 998), ("task=2 ", 999)):
         lines = [record.getMessage() for record in caplog.records if task in record.getMessage()]
         assert len(lines) <= MAX_LINES_PER_EVENT + 3
         assert max(map(len, lines)) < 1000
+        print_figure(f"an event with {broken} broken pictures of 999: {len(lines)} log lines")
     assert "task=1 and 978 more such lines" in caplog.text
 
 
