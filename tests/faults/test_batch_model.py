@@ -166,17 +166,17 @@ class BatchModel(QueueModel):
     def share_a_batch(self, data: st.DataObject, first: int, length: int, short: bool) -> None:
         """Several callers ask at once, maybe for more room than there is, and the disk may fail meanwhile."""
         callers = self.callers(data)
-        if short:  # those that room is made for come last
-            callers.sort(key=lambda caller: caller.event is not None)
+        if short:
             self.queue.capacity.bounds = replace(BOUNDS, max_bytes=self.queue.store.bytes_used + 900)
-        attempts = [BatchEntry(caller.operation) for caller in callers]
+        ran: list[int] = []  # the places of the callers; those that run again once there is room occur twice
+        attempts = [BatchEntry(partial(_note_and_run, ran, place, caller)) for place, caller in enumerate(callers)]
         with self.failing(first, length):
             run_together(self.queue, attempts)
         self.queue.capacity.bounds = BOUNDS
         full = [isinstance(attempt.error, QueueFull) for attempt in attempts]
         assert short or not any(full)
-        order = sorted(range(len(callers)), key=lambda place: short and _is_put(attempts[place]))
-        for place in order:
+        last_ran = {place: moment for moment, place in enumerate(ran)}  # a refused batch may not have run some of them
+        for place in sorted(range(len(callers)), key=lambda place: last_ran.get(place, len(ran))):
             if attempts[place].error is None:
                 callers[place].hear(attempts[place].result)
             else:
@@ -228,8 +228,9 @@ def _label_and_claim(queue: TaskQueue, task_id: int) -> Task | None:
     return queue.claim()
 
 
-def _is_put(attempt: BatchEntry) -> bool:
-    return isinstance(attempt.result, tuple) and hasattr(attempt.result, "duplicate")
+def _note_and_run(ran: list[int], place: int, caller: Caller, queue: TaskQueue) -> Any:
+    ran.append(place)
+    return caller.operation(queue)
 
 
 def test_callers_of_a_batch_are_told_the_truth_whatever_call_of_the_disk_fails(
