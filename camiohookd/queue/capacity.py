@@ -6,12 +6,16 @@ from dataclasses import dataclass
 
 from camiohookd.errors import QueueFull
 from camiohookd.queue.store import QueueStore
+from camiohookd.storage import journal
 from camiohookd.system.log_fields import about
 from camiohookd.units import plural, size
 
 DAY = 86400.0
 GB = 10**9
 MB = 10**6
+
+_DELETION_BYTES = len(journal.encode(journal.Set("9" * 18, {}, ["payload"])))
+"""The most bytes of journal that deleting the pictures of one task takes."""
 
 _WINDOW = 300.0
 _LONGEST_WAIT = 600
@@ -99,7 +103,7 @@ class Capacity:
         if self._reclaimable_bytes() < shortage[1]:
             return False
         self._store.quarantine.evict(shortage[1])
-        while (shortage := self._shortage(need)) is not None:  # again where the lines in the journal took some of it
+        while (shortage := self._shortage(need)) is not None:  # again if others have written to the disk meanwhile
             if not (count := self._delete_oldest_pictures(shortage[1])):
                 return False
             log.warning(
@@ -114,7 +118,7 @@ class Capacity:
 
         Commits by itself.
         """
-        chosen = self._kept.oldest(self._payloads.freeable(self._kept.in_segment), missing)
+        chosen = self._kept.oldest(self._freeable(), missing)
         with self._store.batch():
             for task_id in chosen:
                 self._store.table.change(task_id, {}, remove=("payload",))
@@ -124,8 +128,14 @@ class Capacity:
 
     def _reclaimable_bytes(self) -> int:
         """Return the bytes that deleting everything kept only for the owner would free."""
-        freeable = self._payloads.freeable(self._kept.in_segment)
-        return sum(freeable.values()) + self._store.quarantine.bytes_used
+        return sum(self._freeable().values()) + self._store.quarantine.bytes_used
+
+    def _freeable(self) -> dict[int, int]:
+        """Return the bytes that deleting the pictures of a segment frees, less those of the lines in the journal."""
+        kept = self._kept.in_segment
+        freeable = self._payloads.freeable(kept)
+        net = {number: length - kept[number] * _DELETION_BYTES for number, length in freeable.items()}
+        return {number: freed for number, freed in net.items() if freed > 0}
 
     def _shortage(self, need: int) -> tuple[str, int] | None:
         """Return which bound `need` more bytes would break, and how many bytes are missing."""

@@ -84,7 +84,9 @@ class Segments:
     def __init__(self, files: SegmentFolder, disk: Disk) -> None:
         self.files = files
         self._disk = disk
-        self._needed: Counter[int] = Counter()  # the number of needed records, by segment
+        # The number of tasks that need a record, by segment. Two tasks may name one place: damage to the journal brings
+        # back a task whose segment was deleted, and a later run has used that number again.
+        self._needed: Counter[int] = Counter()
         self._active: AppendFile | None = None
         self._settled = 0  # the length of the active segment that `undo` keeps
         self._lengths = files.lengths()
@@ -98,12 +100,12 @@ class Segments:
         return sorted(self._lengths, reverse=True)
 
     def need(self, place: Place) -> None:
-        """Keep the record at `place`, until as many calls of `let_go`."""
+        """Keep the record at `place`, until as many calls of `let_go`: one for each task that names it."""
         self._needed[place.segment] += 1
         self._unneeded.discard(place.segment)
 
     def let_go(self, place: Place) -> None:
-        """Take back a `need`."""
+        """Take back one `need`."""
         self._needed[place.segment] -= 1
         if self._needed[place.segment] <= 0:
             del self._needed[place.segment]
@@ -198,9 +200,9 @@ class Segments:
         return not in_use or self._lengths[number] >= SEGMENT_BYTES // 4
 
     def freeable(self, kept: Mapping[int, int]) -> dict[int, int]:
-        """Return the bytes of each segment in which all needed records may be deleted.
+        """Return the bytes of each segment whose records no task needs except for those in `kept`.
 
-        `kept` is the number of its needed records that may be deleted, by segment.
+        `kept` is the number of tasks that may give up their record, by segment.
         """
         return {number: self._lengths[number] for number, count in kept.items() if self._needed[number] == count}
 

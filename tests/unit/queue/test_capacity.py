@@ -203,6 +203,25 @@ def test_nothing_is_deleted_if_all_of_it_would_not_make_enough_room(tmp_path: Pa
     crash(queue)
 
 
+@pytest.mark.parametrize("spare", [0, 1])
+def test_what_deleting_pictures_writes_to_the_journal_is_counted(
+    tmp_path: Path, disk: CountingDisk, spare: int
+) -> None:
+    """Otherwise, the pictures would be deleted, and the event refused nevertheless."""
+    queue = open_queue(tmp_path, disk=disk)
+    task_id = label(queue, make_event(1, size=4000))
+    queue.store.quarantine.set_aside("payload", "task-0", bytes(300))
+    missing = queue.store.quarantine.bytes_used + queue.store.records.payloads.bytes_used - spare
+    queue.capacity.bounds = Bounds(max_bytes=queue.store.bytes_used - missing, min_free_bytes=0)
+    assert not queue.make_room(0)
+    assert queue.get(task_id).payload
+    assert queue.store.quarantine.bytes_used == 300
+    queue.capacity.bounds = Bounds(max_bytes=queue.store.bytes_used - missing + 100, min_free_bytes=0)
+    assert queue.make_room(0)
+    assert queue.get(task_id).payload is None
+    crash(queue)
+
+
 def test_pictures_of_labelled_events_are_deleted_before_those_of_failed_ones(
     tmp_path: Path, disk: CountingDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -158,3 +158,30 @@ def test_after_damage_does_not_queue_an_event_twice_that_has_another_id(tmp_path
     queue = open_queue(tmp_path)
     assert list(queue.store.storage.documents) == ["2", "3"]
     crash(queue)
+
+
+@pytest.mark.parametrize("failed_first", [False, True])
+def test_a_task_that_damage_brings_back_does_not_delete_the_pictures_of_another(
+    tmp_path: Path, failed_first: bool
+) -> None:
+    """The other task's pictures are where those of the first were: a new run uses numbers of deleted segments again."""
+    queue = open_queue(tmp_path)
+    label(queue, make_event(1))
+    queue.close()
+    queue = open_queue(tmp_path)
+    commit(queue, lambda q: q.deliveries.done(1))
+    queue = restarted(queue)
+    accept(queue, make_event(2))
+    crash(queue)
+    journal = max(tmp_path.glob("queue.journal-*"))
+    journal.write_bytes(journal.read_bytes().replace(b'["set","1"', b'["sev","1"'))
+    queue = open_queue(tmp_path)
+    assert queue.get(1).state is State.LABELLED
+    places = [queue.get(task_id).payload for task_id in (1, 2)]
+    assert [place and place[:2] for place in places] == [(1, 0), (1, 0)]
+    if failed_first:
+        commit(queue, lambda q: q.fail(1, Cause.DAMAGED, "test"))
+    commit(queue, lambda q: q.drop(1))
+    queue = restarted(queue)
+    assert queue.read_payload(queue.get(2)).pictures == make_event(2).pictures
+    crash(queue)

@@ -209,3 +209,14 @@ def test_syncs_the_folder_of_a_new_segment_before_writing_records(segments: Segm
     segments.retire()
     with pytest.raises(OSError, match="refused"):
         segments.append(RECORD)
+
+
+def test_keeps_a_record_that_two_tasks_name_until_both_have_let_it_go(segments: Segments, tmp_path: Path) -> None:
+    place = keep(segments)
+    segments.need(place)
+    segments.let_go(place)
+    segments.retire()
+    assert files(segments, tmp_path) == ["00000001.payloads"]
+    segments.let_go(place)
+    segments.retire()
+    assert files(segments, tmp_path) == []
