@@ -10,12 +10,17 @@ from camiohookd.system import permissions
 
 
 class InputFile(click.Path):
-    """A path that must exist and be readable; the error of one that is closed to this user says what to do."""
+    """A path that must exist and be readable; the error of one that is closed to this user says what to do.
 
-    def __init__(self, *, folders: bool = False) -> None:
-        super().__init__(exists=True, dir_okay=folders, path_type=Path)
+    With `folders` it may be a folder, with `dash` also "-", standard input.
+    """
+
+    def __init__(self, *, folders: bool = False, dash: bool = False) -> None:
+        super().__init__(exists=True, dir_okay=folders, allow_dash=dash, path_type=Path)
 
     def convert(self, value: "str | os.PathLike[str]", param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if self.allow_dash and os.fspath(value) == "-":
+            return super().convert(value, param, ctx)
         try:
             Path(value).stat()
         except PermissionError as error:

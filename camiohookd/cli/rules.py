@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from camiohookd.cli.input_file import InputFile
 from camiohookd.cli.settings import config_option
 from camiohookd.errors import CamiohookdError, SetupError
 
@@ -30,7 +31,7 @@ def rules() -> None:
 
 
 @rules.command()
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True, allow_dash=True))
+@click.argument("file", type=InputFile(dash=True))
 @click.option("--replace", is_flag=True, help="Put a new rule in the place of one for the same camera.")
 @config_option
 def add(file: Path, replace: bool, config_file: Path | None) -> None:

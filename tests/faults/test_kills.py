@@ -142,7 +142,7 @@ def test_only_an_event_alone_in_hand_at_three_crashes_fails_as_poison(tmp_path: 
         assert [(task["id"], task["cause"]) for task in failed] == [("1", "poison")]
         assert "the service died 3 times" in failed[0]["reason"]
         daemon.command("queue", "retry", "1")
-        camio.wait_until(lambda arrived: len(arrived["slow"]) == 1, 60)
+        camio.wait_until(lambda arrived: len(arrived["slow"]) == 1, 5 * PATIENCE)
 
 
 def _list(daemon: Daemon, state: str) -> Iterator[str]:

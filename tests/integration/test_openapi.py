@@ -20,6 +20,7 @@ SMALL = ListenerLimits(body_bytes=2000, bodies_bytes=3000, header_seconds=0.2, d
 FROM_ONE = "X-Forwarded-For: 192.0.2.1"
 # The answers to undescribed paths and methods, and those of the other listeners.
 OF_OTHERS = {"method_not_allowed", "foreign_host", "no_such_task", "wrong_state"}
+OF_OTHERS |= {"password_needed", "log_in", "wrong_password", "bad_form", "forged_form"}  # of the status page
 
 Had = tuple[int, str]
 """A status and the error's code; "" for none."""

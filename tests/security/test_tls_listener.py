@@ -188,7 +188,7 @@ class Poster(threading.Thread):
         try:
             while not self._done.is_set():
                 self._post_some()
-        except BaseException as error:  # noqa: BLE001  # `stop` reports it on the test's thread
+        except BaseException as error:  # noqa: BLE001  # reported by `stop` on the test's thread
             self.error = error
 
     def _post_some(self) -> None:

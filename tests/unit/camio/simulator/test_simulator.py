@@ -565,7 +565,7 @@ def test_accepts_and_reports_a_repeated_delivery(hook: TinyHook, simulate: Simul
     hook.reply_to = reply_to
     status, text = simulate("--events", 2)
     assert status == 0
-    assert "repetitions, which the contract allows" in text
+    assert "once more, which the contract allows" in text
 
 
 def test_shows_the_setting_to_add_if_the_callback_is_refused(hook: TinyHook, simulate: Simulate) -> None:
