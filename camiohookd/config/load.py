@@ -20,6 +20,7 @@ from camiohookd.config.settings import (
     ImagesSettings,
     LabelerSettings,
     LogSettings,
+    MqttSettings,
     NotifySettings,
     QueueSettings,
 )
@@ -46,6 +47,7 @@ class Config(msgspec.Struct, frozen=True):
     callback: CallbackSettings = CallbackSettings()
     admin: AdminSettings = AdminSettings()
     notify: NotifySettings = NotifySettings()
+    mqtt: MqttSettings = MqttSettings()
     log: LogSettings = LogSettings()
     rule: tuple[Rule, ...] = ()
 

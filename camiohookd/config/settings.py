@@ -322,6 +322,46 @@ class NotifySettings(Struct, frozen=True):
     )
 
 
+class MqttSettings(Struct, frozen=True):
+    """An MQTT broker that events are published to, and Home Assistant behind it. docs/connect.md shows how."""
+
+    host: Annotated[str, Meta(description="The name or the address of the broker. Not set: nothing is published.")] = ""
+    port: Annotated[
+        int, Meta(ge=0, le=65535, description="The port of the broker. 0: 8883 with tls, 1883 without.")
+    ] = 0
+    tls: Annotated[bool, Meta(description="Whether to connect by TLS; the broker's certificate is verified.")] = False
+    ca: Annotated[
+        str,
+        Meta(
+            description="A PEM file with the certificate authority of the broker. Not set: the store of the operating "
+            "system."
+        ),
+    ] = ""
+    username: Annotated[str, Meta(description="The name to log in with. Not set: no login.")] = ""
+    password_file: Annotated[
+        str, Meta(description="A file with the password of that name, which the service can read and others cannot.")
+    ] = ""
+    topic: Annotated[
+        str, Meta(min_length=1, max_length=100, pattern="^[^+#\\x00]+$", description="What all topics begin with.")
+    ] = "camiohookd"
+    discovery: Annotated[
+        str,
+        Meta(
+            max_length=100,
+            pattern="^[^+#\\x00]*$",
+            description='The discovery prefix of Home Assistant, to which the box and each camera are described; "": '
+            "they are not.",
+        ),
+    ] = "homeassistant"
+    pictures: Annotated[
+        bool, Meta(description="Whether the last picture of each camera is published; others can then see it.")
+    ] = False
+    off_after: Annotated[
+        Duration,
+        Meta(description="How long Home Assistant shows a person, vehicle or animal after the last event with one."),
+    ] = Duration("2min")
+
+
 class LogSettings(Struct, frozen=True):
     """What is written to the log."""
 

@@ -105,6 +105,7 @@ class Daemon:
             store.watch(lambda: service.worker.queue_changed(queue))
             service.history.start(self._activity)
             service.notifications.start(self._activity)
+            service.mqtt.start(self._activity)
             service.worker.start()
             background = self._start_background(service, labeler)
             log.info("ready: events on %s, status on %s", *service.addresses, extra=about("ready"))
@@ -142,6 +143,7 @@ async def _stop(service: wiring.Service) -> bool:
     await service.notifications.stop()
     await service.drain(DRAIN_SECONDS)
     idle = await service.worker.stop(WORK_SECONDS)
+    await service.mqtt.stop()
     await service.close_listeners()
     await service.history.close()
     return idle

@@ -10,6 +10,8 @@ from camiohookd import rules
 from camiohookd.config import admin_password, key_strength, load, paths
 from camiohookd.config.admin_password import PasswordHash
 from camiohookd.config.load import Config
+from camiohookd.daemon import mqtt_access
+from camiohookd.daemon.mqtt_access import MqttAccess
 from camiohookd.delivery import trusted_certificates
 from camiohookd.errors import ConfigError, SetupError
 from camiohookd.labelers.open import known_labels
@@ -26,7 +28,7 @@ class Setup:
     """`keys` are the API keys by the name that the log gives them; `certificate` is None for plain HTTP.
 
     `admin_certificate` and `admin_password` are those of the private listener, None if it has none. `path` is the
-    settings file, None for the usual one.
+    settings file, None for the usual one; `mqtt` is None if there is no broker.
     """
 
     config: Config
@@ -35,6 +37,7 @@ class Setup:
     admin_certificate: Certificate | None = None
     admin_password: PasswordHash | None = None
     path: Path | None = None
+    mqtt: MqttAccess | None = None
 
 
 def read(path: Path | None, environ: Mapping[str, str]) -> Setup:
@@ -51,6 +54,7 @@ def read(path: Path | None, environ: Mapping[str, str]) -> Setup:
         tls.load(config.admin.tls_cert, config.admin.tls_key, "admin"),
         _admin_password(config, path or paths.config_file(environ)),
         path,
+        mqtt_access.read(config.mqtt),
     )
 
 

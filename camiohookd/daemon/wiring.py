@@ -17,6 +17,7 @@ from camiohookd.daemon.admin_site import AdminSite, access_of
 from camiohookd.daemon.doctor_process import DoctorProcess
 from camiohookd.daemon.history_parts import make_history
 from camiohookd.daemon.hook_site import HookSite
+from camiohookd.daemon.mqtt_parts import Mqtt
 from camiohookd.daemon.notify_parts import Notifications
 from camiohookd.daemon.owner_commands import OwnerCommands, perform
 from camiohookd.daemon.recent import Recent
@@ -60,6 +61,7 @@ class Service:
     allow_list: AllowList
     history: History
     notifications: Notifications
+    mqtt: Mqtt
     reporter: Reporter
     test_events: TestEvents
     doctor: DoctorProcess
@@ -133,6 +135,7 @@ def connect(
         allow_list=allow_list,
         history=history,
         notifications=Notifications(setup, metrics, store, history),
+        mqtt=Mqtt(setup, reporter.report),
         reporter=reporter,
         readiness=readiness,
         addresses=(_address(hook_sockets), _address(admin_sockets)),

@@ -5,7 +5,7 @@ import re
 from tests.support.checkout import ROOT
 
 PACKAGE = ROOT / "camiohookd"
-NAMES = {"activity", "daemon", "delivery", "history", "hook", "labeler", "notify", "queue", "web", "worker"}
+NAMES = {"activity", "daemon", "delivery", "history", "hook", "labeler", "mqtt", "notify", "queue", "web", "worker"}
 
 
 def test_every_module_logs_under_the_fixed_name_of_its_part() -> None:

@@ -1,0 +1,46 @@
+"""Makes the MQTT publisher and its connection from the settings; without a broker it does nothing."""
+
+import asyncio
+from collections.abc import Callable
+
+from camiohookd.activity import Activity
+from camiohookd.daemon.setup import Setup
+from camiohookd.mqtt.outbox import Outbox
+from camiohookd.mqtt.publisher import Options, Publisher
+from camiohookd.mqtt.topics import Topics, box_id
+from camiohookd.status import StatusReport
+
+
+class Mqtt:
+    """Publishes events from `start` to `stop`. Belongs to the event loop. `report` says how the box is doing."""
+
+    def __init__(self, setup: Setup, report: Callable[[], StatusReport]) -> None:
+        self._setup = setup
+        self._report = report
+        self._running: asyncio.Task[None] | None = None
+        self._close: Callable[[], None] = lambda: None
+
+    def start(self, activity: Activity) -> None:
+        """Connect, and publish from now on."""
+        settings, access = self._setup.config.mqtt, self._setup.mqtt
+        if access is None:
+            return
+        from camiohookd.mqtt.connection import Broker, Connection  # paho-mqtt takes memory
+
+        topics, outbox = Topics(settings.topic, box_id()), Outbox()
+        options = Options(settings.discovery, settings.off_after, settings.pictures)
+        publisher = Publisher(topics, options, outbox, self._report)
+        broker = Broker(
+            settings.host, access.port, f"camiohookd_{topics.box}", settings.username, access.password, access.tls
+        )
+        connection = Connection(broker, outbox, topics.availability)
+        connection.start()
+        activity.subscribe(publisher.hear)
+        self._running = asyncio.create_task(publisher.run())
+        self._close = connection.close
+
+    async def stop(self) -> None:
+        """Say that the box is offline, and disconnect; a broker that hangs is left."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.to_thread(self._close)

@@ -1,0 +1,75 @@
+"""Turns what happens into messages: events as they are labelled, the box every half minute.
+
+Belongs to the event loop.
+"""
+
+import asyncio
+import socket
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from camiohookd.activity import EventLabelled, Occurrence
+from camiohookd.mqtt import discovery, messages
+from camiohookd.mqtt.outbox import Outbox
+from camiohookd.mqtt.topics import Topics
+from camiohookd.status import StatusReport
+
+STATE_SECONDS = 30.0
+MOST_CAMERAS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`discovery` is Home Assistant's prefix, "" for none; binary sensors turn off after `off_after` seconds."""
+
+    discovery: str
+    off_after: float
+    pictures: bool
+
+
+class Publisher:
+    """Puts messages into `outbox`; `report` says how the box is doing."""
+
+    def __init__(
+        self,
+        topics: Topics,
+        options: Options,
+        outbox: Outbox,
+        report: Callable[[], StatusReport],
+        host: str | None = None,
+    ) -> None:
+        self._topics = topics
+        self._options = options
+        self._outbox = outbox
+        self._report = report
+        self._host = host or socket.gethostname()
+        self._events: OrderedDict[str, int] = OrderedDict()  # by camera, the last active one at the end
+
+    def hear(self, occurrence: Occurrence) -> None:
+        """Publish a labelled event; a subscriber of `activity.Activity`."""
+        if not isinstance(occurrence, EventLabelled):
+            return
+        name, options = occurrence.camera or "", self._options
+        if name not in self._events and options.discovery:
+            described = discovery.of_camera(
+                options.discovery, self._topics, name, options.off_after, pictures=options.pictures
+            )
+            self._outbox.put([described])
+        self._events[name] = self._events.get(name, 0) + 1
+        self._events.move_to_end(name)
+        if len(self._events) > MOST_CAMERAS:
+            self._events.popitem(last=False)
+        self._outbox.put(messages.of_event(occurrence, self._topics, self._events[name], pictures=options.pictures))
+
+    async def run(self) -> None:
+        """Describe the box, and publish how it is doing, for ever."""
+        if self._options.discovery:
+            self._outbox.put([discovery.of_box(self._options.discovery, self._topics, self._host)])
+        last = None
+        while True:
+            message = messages.of_box(self._report(), self._topics)
+            if message != last:
+                self._outbox.put([message])
+                last = message
+            await asyncio.sleep(STATE_SECONDS)
