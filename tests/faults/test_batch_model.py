@@ -56,8 +56,10 @@ class BatchModel(QueueModel):
             task_id, event = int(task.id), NUMBER_OF[task.digest]
             if event not in self.refused:
                 continue
-            if task_id not in self.tasks and task.state is State.PENDING:
-                commit(queue, partial(TaskQueue.drop, task_id=task_id))
+            if task_id not in self.tasks:
+                if task.state is State.PENDING:
+                    commit(queue, partial(TaskQueue.drop, task_id=task_id))
+                # Damage may bring back any task that was dropped, see `accept_loss_of`.
             elif task.state is State.LABELLED and self.tasks[task_id].state is State.PENDING:
                 self.tasks[task_id] = seen(event, task)
         self.has_crashed = False
