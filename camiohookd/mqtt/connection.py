@@ -134,4 +134,5 @@ class Connection:
             sent.wait_for_publish(seconds)
         except (RuntimeError, ValueError, OSError):  # the connection ended meanwhile
             return False
-        return sent.is_published()
+        arrived: bool = sent.is_published()
+        return arrived
