@@ -422,14 +422,22 @@ class QueueModel(RuleBasedStateMachine):
         task_id = int(task.id)
         # A pending task has no payload if only the note survives that its pictures were deleted when it failed.
         has_payload = task.payload is not None or task.state is State.PENDING
-        if has_payload and not self.has_its_pictures(task):
-            commit(self.queue, lambda q: q.drop(task_id))  # the worker fails such a task as damaged
+        # If the line is lost that a task was delivered, its pictures and labels may be deleted already, each or both.
+        is_whole = (not has_payload or self.has_its_pictures(task)) and (task.reply is None or self.has_its_reply(task))
+        if not is_whole:
+            commit(self.queue, lambda q: q.drop(task_id))  # the worker or the delivery fails such a task as damaged
         else:
             self.tasks[task_id] = seen(NUMBER_OF[task.digest], task)
 
     def has_its_pictures(self, task: Task) -> bool:
         try:
             return self.queue.read_payload(task).pictures == EVENT[NUMBER_OF[task.digest]].pictures
+        except DamagedRecordError:
+            return False
+
+    def has_its_reply(self, task: Task) -> bool:
+        try:
+            return self.queue.read_reply(task) == REPLY
         except DamagedRecordError:
             return False
 
@@ -444,6 +452,7 @@ class QueueModel(RuleBasedStateMachine):
             needs_payload = not (expected.evicted or task.state is State.DONE)
             assert (task.payload is not None) == needs_payload
             assert not needs_payload or self.has_its_pictures(task)
+            assert task.reply is None or self.has_its_reply(task)
         for state in State:
             assert self.queue.store.index.counts[state] == len(self.having(state))
         assert list(self.queue.store.index.waiting.after(0)) == self.waiting()
