@@ -7,10 +7,11 @@ As with `TaskQueue`, no verb commits.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from camiohookd import next_try
 from camiohookd.queue.capacity import DrainRate
+from camiohookd.queue.sorted_ids import OrderedIds
 from camiohookd.queue.store import QueueStore
 from camiohookd.queue.task import DueDelivery, State
 from camiohookd.storage.documents import Document
@@ -26,14 +27,11 @@ class Deliveries:
         self._store = store
         self._drain = drain
         self._backoff = backoff
-        self._maybe_delivered: set[int] = set()
+        self._maybe_delivered = OrderedIds()  # a tenth of the memory of a set
 
-    def note_maybe_delivered(self, task_ids: set[int]) -> None:
-        """Note that the replies of these tasks may have arrived, because the last run did not end cleanly.
-
-        Called once, at the opening; the set is used as it is, because there may be 100,000.
-        """
-        self._maybe_delivered = task_ids
+    def note_maybe_delivered(self, task_ids: Iterable[int]) -> None:
+        """Note that the replies of these tasks may have arrived, because the last run did not end cleanly."""
+        self._maybe_delivered.fill(task_ids)
 
     @property
     def all_known(self) -> bool:

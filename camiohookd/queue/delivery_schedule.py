@@ -129,9 +129,9 @@ class DeliverySchedule:
             self.landed(task_id, now, success=None)
         del self._taken[mark:]
 
-    def due(self, now: float) -> set[int]:
+    def due(self, now: float) -> list[int]:
         """Return all due deliveries; looks at every one."""
-        return {task_id for task_id, plan in self._plans.items() if plan.not_before <= now}
+        return [task_id for task_id, plan in self._plans.items() if plan.not_before <= now]
 
     def next_due(self, now: float) -> float | None:
         """Return the time when `take` may have a delivery again; None if only another event can bring one."""

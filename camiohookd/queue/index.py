@@ -136,9 +136,9 @@ class TaskIndex:
         if facts.payload:
             self._segments.need(facts.payload)
             if facts.state is State.FAILED:
-                self.kept_pictures.add(task_id, facts.payload, facts.ended, failed=True)
+                self.kept_pictures.add(task_id, facts.payload, facts.ended)
             elif facts.state is State.LABELLED:
-                self.kept_pictures.add(task_id, facts.payload, facts.since, failed=False)
+                self.kept_pictures.add(task_id, facts.payload)
         if facts.reply:
             self._replies.need(facts.reply)
         if facts.state is State.LABELLED:

@@ -13,25 +13,25 @@ class KeptPictures:
     """The events whose pictures are kept, and the segment of each. Belongs to the store thread."""
 
     def __init__(self) -> None:
-        self._segments: dict[int, dict[int, float]] = {}  # times by task, by segment
-        self._failed: set[int] = set()
+        self._segments: dict[int, set[int]] = {}  # tasks by segment
+        self._failed: dict[int, float] = {}  # when the task failed
 
     def __len__(self) -> int:
         return sum(map(len, self._segments.values()))
 
-    def add(self, task_id: int, place: Place, time: float, *, failed: bool) -> None:
-        """Add a task's pictures; `time` (elapsed seconds) is when it failed, or when it was put into the queue."""
-        self._segments.setdefault(place.segment, {})[task_id] = time
-        if failed:
-            self._failed.add(task_id)
+    def add(self, task_id: int, place: Place, failed: float | None = None) -> None:
+        """Add a task's pictures; `failed` is when it failed (elapsed seconds), None for a labelled one."""
+        self._segments.setdefault(place.segment, set()).add(task_id)
+        if failed is not None:
+            self._failed[task_id] = failed
 
     def discard(self, task_id: int, place: Place) -> None:
         """Forget a task's pictures at `place`, if they are known."""
         tasks = self._segments.get(place.segment)
         if tasks is None or task_id not in tasks:
             return
-        del tasks[task_id]
-        self._failed.discard(task_id)
+        tasks.remove(task_id)
+        self._failed.pop(task_id, None)
         if not tasks:
             del self._segments[place.segment]
 
@@ -55,4 +55,6 @@ class KeptPictures:
         return chosen
 
     def _age(self, segment: int) -> tuple[bool, float]:
-        return max((task_id in self._failed, time) for task_id, time in self._segments[segment].items())
+        """Return the age of the youngest pictures. Labelled events are as old as their ids."""
+        failed = self._failed
+        return max((each in failed, failed.get(each, each)) for each in self._segments[segment])

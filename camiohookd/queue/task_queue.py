@@ -86,14 +86,13 @@ class TaskQueue:
 
     def _recover(self, *, unclean: bool) -> None:
         """Recover from the end of the last run."""
-        maybe_delivered = rescue(self.store)  # do this first: a task whose labels are found is no longer in hand
+        rescued = rescue(self.store)  # do this first: a task whose labels are found is no longer in hand
         in_hand = self.tasks.in_hand()
         for task_id in in_hand:
             self._strike(self.get(task_id), alone=len(in_hand) == 1)
         if unclean:
-            due = self.store.schedule.due(self.store.elapsed.now())
-            due |= maybe_delivered  # of the two, the one that may be large is not copied
-            maybe_delivered = due
+            maybe_delivered = self.store.schedule.due(self.store.elapsed.now())
+            maybe_delivered += rescued.difference(maybe_delivered)
             message = "the last run was cut off: %s in hand, %s may have arrived"
             in_doubt = plural(len(maybe_delivered), "delivery", "deliveries")
             log.warning(
@@ -102,6 +101,8 @@ class TaskQueue:
                 in_doubt,
                 extra=about("labelling_interrupted"),
             )
+        else:
+            maybe_delivered = list(rescued)
         self.deliveries.note_maybe_delivered(maybe_delivered)
 
     def _strike(self, task: Task, *, alone: bool) -> None:

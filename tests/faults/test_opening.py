@@ -67,8 +67,13 @@ def test_the_daemon_starts_with_a_long_backlog_of_labels_in_little_memory(
 ) -> None:
     """Nothing is delivered meanwhile: the callback's host does not exist."""
     shutil.copytree(request.getfixturevalue(name), tmp_path / "state")
-    with Daemon(tmp_path, f"https://{HOST}") as daemon:
+    daemon = Daemon(tmp_path, f"https://{HOST}")
+    daemon.start(wait=False)
+    try:
+        daemon.wait_until_started()
         peak, used = daemon.most_memory(), daemon.processor_seconds()
+    finally:
+        daemon.kill()
     count = 100_000 if long_run else 5_000
     print_figure(
         f"start of the daemon with {count:,} labelled events ({name}), model included: at most {peak / MB:.0f} MB of "

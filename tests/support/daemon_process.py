@@ -94,8 +94,15 @@ class Daemon:
             self.wait_until_ready()
 
     def wait_until_ready(self) -> None:
+        self._wait_until(lambda: self.admin("/readyz")[0] == 200)
+
+    def wait_until_started(self) -> None:
+        """Wait until it takes events, though it may not be ready: a callback host may be down."""
+        self._wait_until(lambda: self.admin("/healthz")[0] == 200)
+
+    def _wait_until(self, condition: Callable[[], bool]) -> None:
         ends = time.monotonic() + START_SECONDS
-        while self.admin("/readyz")[0] != 200:
+        while not condition():
             if self.process.poll() is not None or time.monotonic() > ends:
                 raise AssertionError(f"the daemon did not get ready; its log:\n{self.log}")
             time.sleep(0.02)

@@ -303,7 +303,7 @@ def test_waiting_for_a_full_disk_does_not_count_as_labelling(tmp_path: Path, mon
         for _ in range(3):
             assert await asyncio.to_thread(refused.acquire, timeout=PATIENCE)
         assert bench.worker.stalled() is None
-        assert bench.store.trouble is not None
+        await until(lambda: bench.store.trouble is not None)  # it is published after the batch
         bench.disk.fails = lambda _call, _path: None
         assert (await bench.ended("1")).state == "done"
 
