@@ -73,7 +73,7 @@ class Archive:
                 match meta.kind:
                     case "event":
                         self._index.put(task_id, records.decode_event(data), place, old=meta.old)
-                    case "step":
+                    case "step" if meta.begins or self._index.get(task_id) is not None:
                         self._index.add_step(task_id, records.decode_step(data))
                     case "thumbnail":
                         self._index.add_thumbnail(task_id, meta.picture, place)
@@ -129,8 +129,9 @@ class Archive:
         return {picture: jpeg for picture, jpeg in found.items() if jpeg is not None}
 
     def _take_in_step(self, task_id: int, step: Step) -> None:
+        begins = self._index.get(task_id) is None
         if self._keep and self._index.add_step(task_id, step):
-            self._events.append(records.encode_step(task_id, step))
+            self._events.append(records.encode_step(task_id, step, begins=begins))
 
     def keep_thumbnail(self, task_id: int, picture: int, jpeg: bytes) -> bool:
         """Keep the thumbnail of a picture; return False if its event is not remembered, or the disk is full."""

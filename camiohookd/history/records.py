@@ -91,11 +91,15 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`picture` is the number of a thumbnail's picture; `old`: an event is kept only for its camera's last picture."""
+    """`picture` is the number of a thumbnail's picture; `old`: an event is kept only for its camera's last picture.
+
+    `begins`: a step is the first record of its event, which failed before it was labelled.
+    """
 
     kind: Kind
     picture: int = 0
     old: bool = False
+    begins: bool = False
 
 
 _event = msgspec.msgpack.Decoder(StoredEvent)
@@ -184,8 +188,8 @@ def encode_event(task_id: int, event: StoredEvent, *, old: bool = False) -> byte
     return _encode(task_id, Meta("event", old=old), msgspec.msgpack.encode(event))
 
 
-def encode_step(task_id: int, step: Step) -> bytes:
-    return _encode(task_id, Meta("step"), msgspec.msgpack.encode(step))
+def encode_step(task_id: int, step: Step, *, begins: bool = False) -> bytes:
+    return _encode(task_id, Meta("step", begins=begins), msgspec.msgpack.encode(step))
 
 
 def encode_thumbnail(task_id: int, picture: int, jpeg: bytes) -> bytes:

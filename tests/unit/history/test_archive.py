@@ -117,6 +117,16 @@ def test_an_event_that_fails_before_it_is_labelled_is_listed_with_its_cause(tmp_
         assert opened.reader.replay(3, Rule()) is None
 
 
+def test_an_event_that_was_forgotten_does_not_come_back_by_its_failure(tmp_path: Path) -> None:
+    archive = open_archive(tmp_path, keep=2, segment_bytes=1)  # a segment for each record
+    for task_id in (1, 2):
+        archive.take_in(labelled_event(task_id), NOW)
+    archive.take_in(EventFailed("1", "front", NOW, "refused", "the callback answered 404"), NOW)
+    archive.take_in(labelled_event(3), NOW)
+    archive = open_archive(tmp_path, keep=2)  # what only event 1 needed is deleted, but its failure comes later
+    assert ids(page(open_archive(tmp_path, keep=2))) == ids(page(archive)) == [3, 2]
+
+
 def test_an_event_that_is_tried_again_loses_its_failure_and_a_dropped_one_is_shown_as_dropped(tmp_path: Path) -> None:
     archive = open_archive(tmp_path)
     archive.take_in(labelled_event(1), NOW)
