@@ -86,6 +86,7 @@ class Soak:
     daemon: Daemon
     fast: Host
     slow: Host
+    calm: Host  # the calm camera's own: at another one, its labels would also wait for older ones
     plan: Plan
     disk: SmallDisk | None
     accepted: dict[str, float] = field(default_factory=dict)
@@ -132,9 +133,9 @@ class Soak:
 
     def _one_calm_event(self) -> None:
         """Send an event of a camera that has no other one waiting, and wait for its labels."""
-        name = self._post("calm", self.fast)
-        self.fast.wait_for([name])
-        self.waits.append(self.fast.arrived[name] - self.accepted[name])
+        name = self._post("calm", self.calm)
+        self.calm.wait_for([name])
+        self.waits.append(self.calm.arrived[name] - self.accepted[name])
 
     def _slow_events(self) -> None:
         """Send events of several cameras, so that their host may have more than one delivery at a time."""
@@ -142,7 +143,7 @@ class Soak:
 
     def _storm(self) -> None:
         """Send many large events of one camera."""
-        self._crowd(["storm"] * self.plan.storm, self.fast, [PICTURE] * 8)
+        self._crowd(["storm"] * self.plan.storm, self.fast, [PICTURE] * 4)
 
     def _crowd(self, cameras: list[str], host: Host, pictures: list[bytes]) -> None:
         with ThreadPoolExecutor(10) as pool:

@@ -34,7 +34,7 @@ MEMORY_MARGIN = 1.15
 
 SHORT = Plan(
     seconds=14, quiet=(7, 14), kill_every=3, full_every=9, full_for=1.5,
-    slow=14, slow_every=60, storm=30, storm_every=5, burst=20, burst_every=6,
+    slow=14, slow_every=60, storm=24, storm_every=6, burst=20, burst_every=8,
 )  # fmt: skip
 LONG = Plan(
     seconds=660, quiet=(150, 600), kill_every=15, full_every=47, full_for=4,
@@ -60,9 +60,9 @@ def small_disk(tmp_path: Path, not_tested: Callable[[str], None]) -> Iterator[Sm
 def test_nothing_is_lost_and_nobody_starves_under_all_troubles_at_once(
     tmp_path: Path, small_disk: SmallDisk | None, long_run: bool, print_figure: Callable[[str], None]
 ) -> None:
-    with FakeCamioThread() as quick, FakeCamioThread() as slow:
+    with FakeCamioThread() as quick, FakeCamioThread() as slow, FakeCamioThread() as calm:
         settings = {
-            "CAMIOHOOKD_CALLBACK_ALLOW_HOSTS": json.dumps([quick.origin, slow.origin]),
+            "CAMIOHOOKD_CALLBACK_ALLOW_HOSTS": json.dumps([quick.origin, slow.origin, calm.origin]),
             "CAMIOHOOKD_CALLBACK_CONCURRENCY": str(CONCURRENCY),
             "CAMIOHOOKD_LABELER_THREADS": str(THREADS),
             "CAMIOHOOKD_QUEUE_MIN_FREE_BYTES": "1 MB",
@@ -73,10 +73,10 @@ def test_nothing_is_lost_and_nobody_starves_under_all_troubles_at_once(
             daemon.environ["STATE_DIRECTORY"] = str(daemon.state)
         with daemon:
             plan = LONG if long_run else SHORT
-            soak = Soak(daemon, Host(quick), Host(slow, ANSWER_SECONDS), plan, small_disk)
+            soak = Soak(daemon, Host(quick), Host(slow, ANSWER_SECONDS), Host(calm), plan, small_disk)
             soak.run()
             retry_what_died_of_kills(daemon)
-            soak.fast.wait_for(name for name in soak.accepted if not name.startswith("slow"))
+            soak.fast.wait_for(name for name in soak.accepted if not name.startswith(("slow", "calm")))
             soak.slow.wait_for(name for name in soak.accepted if name.startswith("slow"))
             assert daemon.admin("/readyz")[0] == 200
             assert daemon.metric("tasks_leaked_total") == 0
@@ -110,7 +110,7 @@ def memory_of(soak: Soak, since: float, until: float) -> float:
 
 def tell(soak: Soak, passed: Passed, print_figure: Callable[[str], None]) -> None:
     refused = ", ".join(f"{count} {code}" for code, count in sorted(soak.refusals.items())) or "none"
-    repeats = soak.fast.deliveries + soak.slow.deliveries - len(soak.accepted)
+    repeats = sum(host.deliveries for host in (soak.fast, soak.slow, soak.calm)) - len(soak.accepted)
     print_figure(
         f"soak of {soak.plan.seconds} s: {len(soak.accepted)} accepted, 0 lost, {repeats} repeats; {soak.kills} kills "
         f"with garbage, {soak.fillings} times a full disk; refused and sent again: {refused}"
