@@ -64,7 +64,7 @@ def test_the_journal_has_the_fields_of_each_line(installed: Appliance, camio: Fa
     assert {"accepted", "labelled", "delivered"} <= set(steps())
     (last,) = installed.entries(unit, "EVENT=delivered")[-1:]
     assert last["TASK"] in last["MESSAGE"]
-    assert (last["LOGGER"], last["SYSLOG_IDENTIFIER"], last["PRIORITY"]) == ("camiohookd.worker", "camiohookd", "6")
+    assert (last["LOGGER"], last["SYSLOG_IDENTIFIER"], last["PRIORITY"]) == ("camiohookd.delivery", "camiohookd", "6")
     assert last["_TRANSPORT"] == "journal"
 
 
