@@ -88,11 +88,7 @@ def setup(
     setup_apply.check_writable(file)
     config = load.load_config(file if file.exists() else None, os.environ)
     before, after = present(config), present(config)
-    given = {
-        name: value
-        for name, value in options.items()
-        if value not in (None, False) or (name == "page" and value is False)
-    }
+    given = _given(options)
     _take_options(after, given, ask=not non_interactive)
     if not non_interactive:
         click.echo(
@@ -113,6 +109,15 @@ def setup(
     click.echo(setup_apply.apply(config, new, is_service=is_service))
     ending = Ending(config_file, new, base_url, token, ask=not non_interactive)
     return ending.finish(doctor=not no_doctor)
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that were written on the command line; ``--no-page`` is one, other flags have no negation."""
+    return {
+        name: value
+        for name, value in options.items()
+        if value not in (None, False) or (name == "page" and value is False)
+    }
 
 
 def _check_terminal(*, ask: bool) -> None:
