@@ -112,7 +112,7 @@ def setup(
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that were written on the command line; ``--no-page`` is one, other flags have no negation."""
+    """Return the options that were written on the command line; of the flags, only ``--no-status-page`` says no."""
     return {
         name: value
         for name, value in options.items()
