@@ -99,8 +99,7 @@ def test_watch_redraws_on_a_terminal(daemon: Daemon) -> None:
     with Terminal(["status", "--watch", "--interval", "0.2"], daemon.environ) as terminal:
         terminal.wait_for("\x1b[Hcamiohookd 0.")
         terminal.wait_for("\x1b[Hcamiohookd 0.")
-        terminal.press_ctrl_c()
-        assert terminal.end() == 0
+        assert terminal.end_by_ctrl_c() == 0
 
 
 def test_a_refused_reload_is_degraded(daemon: Daemon) -> None:

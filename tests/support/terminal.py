@@ -5,6 +5,7 @@ import pty
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
@@ -41,9 +42,19 @@ class Terminal:
         self.wait_for(question)
         os.write(self._owner, f"{line}\n".encode())
 
-    def press_ctrl_c(self) -> None:
-        """Interrupt the program as a person does."""
-        os.write(self._owner, b"\x03")
+    def end_by_ctrl_c(self) -> int:
+        """Press Ctrl-C as a person does; return the exit status.
+
+        Python does not notice a signal that arrives just before it blocks in `read` for input, so press again
+        while nothing happens.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            os.write(self._owner, b"\x03")
+            while select.select([self._owner], [], [], 2)[0]:
+                if not self._read():
+                    return self._process.wait()
+        raise AssertionError(f"Ctrl-C did not end it:\n{self.shown[self._seen :]}")
 
     def wait_for(self, text: str) -> None:
         """Wait until `text` is shown, after what was waited for before."""

@@ -360,8 +360,7 @@ def test_ctrl_c_changes_nothing(file: Path) -> None:
     with on_terminal() as terminal:
         terminal.answer("Way in", "ssh")
         terminal.wait_for("Public URL, such")
-        terminal.press_ctrl_c()
-        assert terminal.end() == cli.ExitStatus.INTERRUPTED
+        assert terminal.end_by_ctrl_c() == cli.ExitStatus.INTERRUPTED
     assert file.read_text() == OWN
     assert not file.with_name("api-keys").exists()
 
