@@ -19,6 +19,20 @@ class Frame(NamedTuple):
     decoded: Decoded
 
 
+class LabelRequest(NamedTuple):
+    """What is asked of a labeler for some frames of one event.
+
+    `camera` is the camera's name, None if it has none. Detections below `min_probability` (None: the labeler's default)
+    may be left out.
+    """
+
+    camera: str | None = None
+    min_probability: float | None = None
+
+
+DEFAULT_REQUEST = LabelRequest()
+
+
 class Findings(NamedTuple):
     """What a labeler found in an event's frames.
 
@@ -53,10 +67,10 @@ class Labeler(Protocol):
         """The least probability to report if no rule sets one, 0 to 1."""
         ...
 
-    def label(self, frames: Sequence[Frame], min_probability: float | None = None) -> Findings:
-        """Find objects in the frames; boxes are in pixels of the displayed picture in full.
+    def label(self, frames: Sequence[Frame], request: LabelRequest = DEFAULT_REQUEST) -> Findings:
+        """Find objects in frames of one event; boxes are in pixels of the displayed picture in full.
 
-        Detections below `min_probability` (None: the default) may be left out. Raises LabelingError or LabelerDown.
+        Raises LabelingError or LabelerDown.
         """
         ...
 

@@ -17,7 +17,7 @@ from functools import partial
 from camiohookd import rules
 from camiohookd.config.rule import Rule
 from camiohookd.errors import LabelerDown, LabelingError, PictureError
-from camiohookd.labelers import Findings, Frame, Labeler
+from camiohookd.labelers import Findings, Frame, Labeler, LabelRequest
 from camiohookd.metrics import Metrics
 from camiohookd.pictures import decode as images
 from camiohookd.pictures.memory import MemoryBudget, NoRoom
@@ -139,10 +139,10 @@ class EventLabeler:
         with LabelingError, LabelerDown, Interrupted or what `read` raises.
         """
         rule = self.rule_for(camera)
-        least = min(least, rules.least_probability(rule))
+        request = LabelRequest(camera, min(least, rules.least_probability(rule)))
         return Shared(
             lambda: _in_parts(read(), self._labeler.at_once),
-            partial(self._label_part, rule, least, progress),
+            partial(self._label_part, rule, request, progress),
             partial(self._labels, rule),
         )
 
@@ -151,7 +151,9 @@ class EventLabeler:
         self._interrupted.set()
         self._labeler.close()
 
-    def _label_part(self, rule: Rule, least: float, progress: Callable[[], None], pictures: Sequence[Picture]) -> _Part:
+    def _label_part(
+        self, rule: Rule, request: LabelRequest, progress: Callable[[], None], pictures: Sequence[Picture]
+    ) -> _Part:
         """Label at most as many pictures as the labeler takes at once."""
         part, left = _Part(), deque(pictures)
         while left:
@@ -159,7 +161,7 @@ class EventLabeler:
                 frames = self._decode(left, part, progress, held)
                 if frames:
                     self._go_on(progress)
-                    self._label(frames, rule, least, part)
+                    self._label(frames, rule, request, part)
         return part
 
     def _labels(self, rule: Rule, parts: Iterable[_Part]) -> EventLabels:
@@ -219,9 +221,9 @@ class EventLabeler:
             self._metrics.decode_seconds.observe(seconds)
         return frames
 
-    def _label(self, frames: Sequence[Frame], rule: Rule, least: float, part: _Part) -> None:
+    def _label(self, frames: Sequence[Frame], rule: Rule, request: LabelRequest, part: _Part) -> None:
         started = time.perf_counter()
-        findings = self._find(frames, least)
+        findings = self._find(frames, request)
         seconds = time.perf_counter() - started
         part.label_seconds += seconds
         self._metrics.inference_seconds.observe(seconds)
@@ -231,9 +233,9 @@ class EventLabeler:
             part.pictures.append(rules.apply(rule, picture.timestamp, (decoded.width, decoded.height), found))
             part.files.append(picture.data)
 
-    def _find(self, frames: Sequence[Frame], least: float) -> Findings:
+    def _find(self, frames: Sequence[Frame], request: LabelRequest) -> Findings:
         try:
-            findings = self._labeler.label(frames, least)
+            findings = self._labeler.label(frames, request)
         except (LabelingError, LabelerDown) as error:
             if self._interrupted.is_set():
                 raise Interrupted from None

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from camiohookd.errors import LabelingError, ModelError
-from camiohookd.labelers import Findings, Frame
+from camiohookd.labelers import DEFAULT_REQUEST, Findings, Frame, LabelRequest
 from camiohookd.labelers.decoders import Decoder, Floats, decoder, suppress
 from camiohookd.labelers.model import Input, ModelDescription, load_description, read_model
 from camiohookd.labelers.onnx.runner import Node, Runner, Tensor
@@ -106,13 +106,12 @@ class OnnxLabeler:
                 # Some graphs leave the batch open but contain shapes for one picture.
                 self.at_once = 1
 
-    def label(self, frames: Sequence[Frame], min_probability: float | None = None) -> Findings:
-        if min_probability is None:
-            min_probability = self.default_probability
+    def label(self, frames: Sequence[Frame], request: LabelRequest = DEFAULT_REQUEST) -> Findings:
+        least = self.default_probability if request.min_probability is None else request.min_probability
         pictures = [frame.decoded for frame in frames]
         found: list[list[Detection]] = []
         for first in range(0, len(pictures), self.at_once):
-            found += self._detect(pictures[first : first + self.at_once], min_probability)
+            found += self._detect(pictures[first : first + self.at_once], least)
         return Findings(found)
 
     def detect(self, picture: Decoded, min_probability: float | None = None) -> list[Detection]:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 
 from camiohookd.errors import LabelerDown, LabelerError, LabelingError
-from camiohookd.labelers import Findings, Frame
+from camiohookd.labelers import DEFAULT_REQUEST, Findings, Frame, LabelRequest
 from camiohookd.labelers.own_code.process import Program
 from camiohookd.pictures.decode import Decoded
 from camiohookd.pictures.detections import Box, Detection, Polygon
@@ -88,7 +88,7 @@ class OwnCode:
         """Raises LabelerDown."""
         self._program.start()
 
-    def label(self, frames: Sequence[Frame], min_probability: float | None = None) -> Findings:  # noqa: ARG002  # the code decides
+    def label(self, frames: Sequence[Frame], request: LabelRequest = DEFAULT_REQUEST) -> Findings:  # noqa: ARG002  # the code decides
         return self._findings(self._program.ask(_request(frames)), frames)
 
     def close(self) -> None:

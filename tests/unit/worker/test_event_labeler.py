@@ -10,7 +10,7 @@ import pytest
 
 from camiohookd.config.rule import Rule
 from camiohookd.errors import LabelerDown, LabelingError
-from camiohookd.labelers import Findings, Frame
+from camiohookd.labelers import DEFAULT_REQUEST, Findings, Frame, LabelRequest
 from camiohookd.metrics import Metrics
 from camiohookd.pictures.decode import PictureLimits
 from camiohookd.pictures.detections import Box, Detection
@@ -33,7 +33,7 @@ class OneCat:
     error: Exception | None = None
     before_label: Callable[[], object] = staticmethod(lambda: None)
 
-    def label(self, frames: Sequence[Frame], min_probability: float | None = None) -> Findings:
+    def label(self, frames: Sequence[Frame], request: LabelRequest = DEFAULT_REQUEST) -> Findings:
         self.before_label()
         if self.error:
             raise self.error
@@ -136,9 +136,9 @@ class Batches(OneCat):
     def __init__(self) -> None:
         self.sizes: list[int] = []
 
-    def label(self, frames: Sequence[Frame], min_probability: float | None = None) -> Findings:
+    def label(self, frames: Sequence[Frame], request: LabelRequest = DEFAULT_REQUEST) -> Findings:
         self.sizes.append(len(frames))
-        return super().label(frames, min_probability)
+        return super().label(frames, request)
 
 
 def test_labels_decoded_pictures_before_it_waits_for_more_memory() -> None:
@@ -172,7 +172,7 @@ def test_reports_how_much_of_a_cut_picture_is_there() -> None:
 
 
 class TwoKinds(OneCat):
-    def label(self, frames: Sequence[Frame], min_probability: float | None = None) -> Findings:
+    def label(self, frames: Sequence[Frame], request: LabelRequest = DEFAULT_REQUEST) -> Findings:
         return Findings([[Detection("person", 0.917, None), Detection("car", 0.71, None)] for _ in frames])
 
 

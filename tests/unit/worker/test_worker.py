@@ -17,7 +17,7 @@ from camiohookd.camio.simulator.fake_camio import FakeCamio, ScriptedResponse
 from camiohookd.config.rule import Rule
 from camiohookd.delivery import AllowList, Sender, Target
 from camiohookd.errors import LabelingError
-from camiohookd.labelers import Findings, Frame
+from camiohookd.labelers import DEFAULT_REQUEST, Findings, Frame, LabelRequest
 from camiohookd.metrics import Metrics
 from camiohookd.next_try import DeliveryOutcome
 from camiohookd.pictures.decode import PictureLimits
@@ -53,7 +53,7 @@ class Labels:
         self.failures = failures
         self.calls = 0
 
-    def label(self, frames: Sequence[Frame], min_probability: float | None = None) -> Findings:
+    def label(self, frames: Sequence[Frame], request: LabelRequest = DEFAULT_REQUEST) -> Findings:
         self.calls += 1
         if self.calls <= self.failures:
             raise LabelingError("the accelerator is gone")
@@ -261,7 +261,7 @@ class Hanging(Labels):
         self.began = threading.Event()
         self.release = threading.Event()
 
-    def label(self, frames: Sequence[Frame], min_probability: float | None = None) -> Findings:
+    def label(self, frames: Sequence[Frame], request: LabelRequest = DEFAULT_REQUEST) -> Findings:
         self.began.set()
         assert self.release.wait(PATIENCE)
         return Findings([[] for _ in frames])
@@ -342,7 +342,7 @@ class Gated(Labels):
         super().__init__()
         self.begun, self.gate = threading.Semaphore(0), threading.Semaphore(0)
 
-    def label(self, frames: Sequence[Frame], min_probability: float | None = None) -> Findings:
+    def label(self, frames: Sequence[Frame], request: LabelRequest = DEFAULT_REQUEST) -> Findings:
         self.begun.release()
         assert self.gate.acquire(timeout=PATIENCE)
         return Findings([[] for _ in frames])
