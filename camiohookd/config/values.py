@@ -6,7 +6,9 @@ A TOML value or an environment variable's text → `Duration` (seconds), `ByteSi
 
 import re
 from ipaddress import ip_network
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
+
+from msgspec import Meta
 
 from camiohookd.errors import MalformedUrl
 from camiohookd.net.addresses import why_host_not_public
@@ -18,6 +20,9 @@ _LAST_PORT = 65535
 _API_KEY = re.compile(r"[A-Za-z0-9._~-]{8,256}", re.ASCII)
 _LONGEST = 10 * 365 * 86400
 _LARGEST = 1 << 60
+
+
+Count = Annotated[int, Meta(ge=1)]
 
 
 class Duration(float):

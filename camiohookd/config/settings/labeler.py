@@ -1,0 +1,73 @@
+"""What labels the pictures, and which pictures are accepted."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from camiohookd.config.values import ByteSize, Count, Duration
+
+
+class LabelerSettings(Struct, frozen=True):
+    """What labels the pictures."""
+
+    kind: Annotated[
+        Literal["onnx", "python", "command"],
+        Meta(
+            description="onnx: a model that runs on this machine; python: the function compute_labels of your own "
+            "script; command: your own program."
+        ),
+    ] = "onnx"
+    model: Annotated[
+        str, Meta(min_length=1, description="The name of an installed model, or the path of its folder.")
+    ] = "ssdlite-mobilenet-v2-coco"
+    device: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description='What the model runs on: "auto" is the fastest device that gives the same results as the '
+            'CPU; or "cpu", "gpu" or "npu"; or the name of an execution provider, with its options as key=value. '
+            '"camiohookd devices" lists them.',
+        ),
+    ] = "auto"
+    plugins: Annotated[
+        tuple[str, ...],
+        Meta(description="Libraries with more execution providers, in addition to /usr/lib/camiohookd/plugins."),
+    ] = ()
+    threads: Annotated[
+        Literal["auto"] | Annotated[int, Meta(ge=1, le=256)],
+        Meta(description="Threads that label and share an event; auto: as many as there are cores."),
+    ] = "auto"
+    spinning: Annotated[
+        bool, Meta(description="Without effect; accepted because settings of version 0.1.0 may have it.")
+    ] = False
+    deadline: Annotated[
+        Duration,
+        Meta(description="How long the labeler may take for a picture (your own code: for an event)."),
+    ] = Duration("60s")
+    script: Annotated[str, Meta(description="The file with compute_labels.")] = "/etc/camiohookd/labeler.py"
+    interpreter: Annotated[
+        str, Meta(description='The Python (3.8 or newer) that runs the script; "": the one that is part of camiohookd.')
+    ] = ""
+    command: Annotated[
+        tuple[str, ...],
+        Meta(description="The program and its arguments; docs/own-code.md describes what it reads."),
+    ] = ()
+
+
+class ImagesSettings(Struct, frozen=True):
+    """Which pictures are accepted."""
+
+    formats: Annotated[
+        tuple[Literal["jpeg", "png", "webp"], ...], Meta(min_length=1, description="The file formats to accept.")
+    ] = ("jpeg",)
+    max_pixels: Annotated[Count, Meta(description="The most pixels of a picture, width times height.")] = 40_000_000
+    max_bytes: Annotated[ByteSize, Meta(description="The largest picture file; longer base64 is not decoded.")] = (
+        ByteSize("20 MB")
+    )
+    max_decoded_bytes: Annotated[
+        ByteSize,
+        Meta(
+            description="Most memory for decoded pictures in all threads together; a picture waits until there is "
+            "room, and one that needs more alone is left out."
+        ),
+    ] = ByteSize("400 MB")
