@@ -55,6 +55,7 @@ class Answer(http.client.HTTPResponse):
             del self.headers["Content-Length"]  # urllib3 would raise an error, though the status is clear
             self.will_close = True
             if self.status in _WITHOUT_BODY:
+                del self.headers["Transfer-Encoding"]  # urllib3 would wait for chunks, which the peer need not send
                 self.chunked, self.length = False, 0
             else:
                 self.length = None
@@ -75,12 +76,12 @@ class Answer(http.client.HTTPResponse):
         codings = self.headers.get_all("Transfer-Encoding", [])
         if self.headers.defects:
             return False
+        if self.status in _WITHOUT_BODY:
+            return not codings and lengths in ([], ["0"])
         if self.chunked:
             return not lengths and len(codings) == 1
         if codings:
             return False
-        if self.status in _WITHOUT_BODY:
-            return lengths in ([], ["0"])
         return len(lengths) == 1 and lengths[0].isascii() and lengths[0].isdigit()
 
     def _read_next_chunk_size(self) -> int:
