@@ -21,7 +21,7 @@ from tests.fuzz.targets import TARGETS
 
 HERE = Path(__file__).parent
 MEMORY = Path("/dev/shm")
-SECONDS = 3
+SECONDS = 1
 LONG_RUNS = {"recovery": 20_000}
 LONG_RUNS_OF_OTHERS = 250_000
 LONG_SECONDS = 900
