@@ -47,7 +47,7 @@ class PayloadError(CamiohookdError):
 
 
 class PictureError(CamiohookdError):
-    """One picture cannot be used. A retry does not help. The event's other pictures are still labelled."""
+    """One picture cannot be used. A retry does not help. The event's other pictures are still labeled."""
 
 
 class LabelingError(CamiohookdError):

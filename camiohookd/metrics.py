@@ -50,7 +50,7 @@ class Metrics:
 
         self.tasks_leaked = self._counter("tasks_leaked", "Tasks given back that no part worked on: internal errors.")
 
-        self.wait_seconds = self._histogram("wait", "From the 200 to the start of labelling.", _WAIT_BUCKETS)
+        self.wait_seconds = self._histogram("wait", "From the 200 to the start of labeling.", _WAIT_BUCKETS)
         self.decode_seconds = self._histogram("decode", "Decoding one picture, from file to pixels.", _DECODE_BUCKETS)
         self.inference_seconds = self._histogram("inference", "One run of the model.", _INFERENCE_BUCKETS)
         self.delivery_seconds = self._histogram("delivery", "One delivery try.", _DELIVERY_BUCKETS)
@@ -62,11 +62,11 @@ class Metrics:
         self._expiries: dict[str, float | None] = {}
 
     def labelled_so_far(self) -> float:
-        """Return the number of events labelled since the start."""
+        """Return the number of events labeled since the start."""
         return self.registry.get_sample_value(f"{PREFIX}_events_labelled_total") or 0.0
 
     def is_degraded(self) -> bool:
-        """Return whether labelling runs on a fallback."""
+        """Return whether labeling runs on a fallback."""
         return bool(self.registry.get_sample_value(f"{PREFIX}_degraded"))
 
     def certificate_expires(self, when: float | None, listener: str = "hook") -> None:

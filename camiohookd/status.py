@@ -29,7 +29,7 @@ class RecentError(msgspec.Struct, frozen=True):
 
 
 class CameraEvent(msgspec.Struct, frozen=True):
-    """The last event of a camera that was labelled; `labels` is a summary of what was sent."""
+    """The last event of a camera that was labeled; `labels` is a summary of what was sent."""
 
     camera: str
     time: str

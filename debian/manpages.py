@@ -42,8 +42,8 @@ ENVIRONMENT = {
 }
 SERVICE = """\
 camiohookd.service runs "camiohookd serve" as the user camiohookd. "systemctl status camiohookd" shows how many events
-wait, how many are labelled per minute, and on which device. "journalctl -u camiohookd" shows a line for each event
-accepted, labelled and delivered; "journalctl -u camiohookd CAMERA=front" shows those of one camera.
+wait, how many are labeled per minute, and on which device. "journalctl -u camiohookd" shows a line for each event
+accepted, labeled and delivered; "journalctl -u camiohookd CAMERA=front" shows those of one camera.
 
 "systemctl reload camiohookd" makes the service read settings, keys and certificate again. A restart refuses no
 connection, because systemd keeps the listening sockets. A wrong setting or model ends the service with exit status 78;
@@ -78,7 +78,7 @@ def _page(title: str, lines: Iterator[str]) -> str:
 
 def _program() -> Iterator[str]:
     about, _, more = (cli.root.help or "").partition("\n\n")
-    yield from (".SH NAME", r"camiohookd \- private labelling service for Camio")
+    yield from (".SH NAME", r"camiohookd \- private labeling service for Camio")
     yield from (".SH SYNOPSIS", r"\fBcamiohookd\fR \fICOMMAND\fR [\fIOPTION\fR...]")
     yield from (".SH DESCRIPTION", *_text(about))
     yield ".SH COMMANDS"

@@ -75,7 +75,7 @@ class LazyGroup(click.Group):
 @click.group(_PROGRAM, cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name=_PROGRAM, prog_name=_PROGRAM)
 def root() -> None:
-    """A private labelling service for Camio: receives events, labels their pictures, posts the labels back.
+    """A private labeling service for Camio: receives events, labels their pictures, posts the labels back.
 
     To complete commands and options in bash (similarly in zsh and fish), put
 

@@ -81,7 +81,7 @@ def label(
     the size of pictures, the labeler and the rules. It reads them from camiohookd.toml in $CONFIGURATION_DIRECTORY
     (default: /etc/camiohookd), if you may read that file, and from CAMIOHOOKD_* variables.
 
-    A picture that cannot be used is reported on standard error. The others are still labelled, and the exit status
+    A picture that cannot be used is reported on standard error. The others are still labeled, and the exit status
     is 1.
 
     \b

@@ -1,4 +1,4 @@
-"""Show a labelled picture: `LabelledFile` → rows of a table, a JSON object or a drawn picture."""
+"""Show a labeled picture: `LabelledFile` → rows of a table, a JSON object or a drawn picture."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LabelledFile:
-    """One labelled picture; times are in milliseconds, `total_ms` from the file's bytes to the detections."""
+    """One labeled picture; times are in milliseconds, `total_ms` from the file's bytes to the detections."""
 
     file: str
     labels: "dict[str, Label] | list[str]"
@@ -51,7 +51,7 @@ class LabelledFile:
 
 
 class LabelTable:
-    """Formats rows as wide as the longest file name, so that each can be printed as soon as its picture is labelled.
+    """Formats rows as wide as the longest file name, so that each can be printed as soon as its picture is labeled.
 
     With `verdicts`, objects that are left out have rows, too, and each row says whether the object is sent and why not.
     """

@@ -35,8 +35,8 @@ def queue() -> None:
 
     Works whether the daemon runs or not. Run it as root or as camiohookd's user.
 
-    Every accepted event is a task: pending until it is labelled, labelled until its labels are delivered, then done.
-    A task that cannot be labelled or delivered has failed; it is kept for a week and can be retried.
+    Every accepted event is a task. Its state is pending until it has labels, labelled until they are delivered, then
+    done. A task that cannot be labeled or delivered is failed. It is kept for a week and can be retried.
 
     \b
     Examples:
@@ -100,7 +100,7 @@ def show(task_id: str) -> None:
 def retry(ids: tuple[str, ...], failed: bool) -> int:
     """Retry failed tasks.
 
-    If a task has its labels already, they are delivered; otherwise its pictures are labelled first.
+    If a task has its labels already, they are delivered; otherwise its pictures are labeled first.
 
     \b
     Examples:

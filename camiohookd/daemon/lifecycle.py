@@ -162,7 +162,7 @@ def _warn_root() -> None:
 def _log_what_there_is(config: Config, labeler: Labeler, threads: int, queue: TaskQueue) -> None:
     counts = queue.tasks.counts
     log.info(
-        "queue: %d pending, %d labelled, %d failed; %s, %s",
+        "queue: %d pending, %d labeled, %d failed; %s, %s",
         counts[State.PENDING],
         counts[State.LABELLED],
         counts[State.FAILED],

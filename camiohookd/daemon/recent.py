@@ -69,7 +69,7 @@ class LastHour:
 
 @dataclass(frozen=True, slots=True)
 class LastEvent:
-    """When (Unix time) a camera's last event was labelled, and a summary of the labels that are sent."""
+    """When (Unix time) a camera's last event was labeled, and a summary of the labels that are sent."""
 
     at: float
     labels: str

@@ -204,7 +204,7 @@ def _picture_limits(config: Config) -> PictureLimits:
 
 
 def _readiness(worker: Worker, store: StoreThread, allow_list: AllowList) -> Mapping[str, Check]:
-    """Return the checks that an event posted now would be accepted and labelled, and its labels could be sent."""
+    """Return the checks that an event posted now would be accepted and labeled, and its labels could be sent."""
     return {
         "model": worker.labeler_trouble,
         "store": lambda: store.trouble,

@@ -57,10 +57,10 @@ def _golden_pictures(labeler: Labeler, known: Sequence[str] | None) -> Finding:
     try:
         seen = [(file, list(_label(labeler, file))) for file in sorted(samples.KNOWN)]
     except (LabelingError, CamiohookdError) as error:
-        return _GROUP.failed("golden pictures", f"labelling them failed: {error}")
+        return _GROUP.failed("golden pictures", f"labeling them failed: {error}")
     each = f"{(time.monotonic() - started) * 1000 / len(seen):.0f} ms each"
     if not expected:
-        return _GROUP.ok("golden pictures", f"labelled without an error, {each}; the labels are not ones that we know")
+        return _GROUP.ok("golden pictures", f"labeled without an error, {each}; the labels are not ones that we know")
     found = [one for file, objects in seen for one in _found(samples.KNOWN[file], objects)]
     if wrong := next(filter(None, (_misplaced(samples.KNOWN[file], objects) for file, objects in seen)), None):
         return _GROUP.failed("golden pictures", wrong, "install the model again, or try another one")

@@ -116,7 +116,7 @@ class Archive:
             self._repeat(task_id, event.labelled, before, thumbnails)
 
     def _repeat(self, task_id: int, at: float, before: Entry | None, thumbnails: Mapping[int, bytes]) -> None:
-        """Add to an event that was labelled again what there was of it: its earlier records are forgotten."""
+        """Add to an event that was labeled again what there was of it: its earlier records are forgotten."""
         for step in before.steps if before else ():
             self._take_in_step(task_id, step)
         if before and before.state != "labelled":

@@ -117,7 +117,7 @@ class BoundedEvents:
         """Log that the disk refuses, once until it takes a record again."""
         if not self._refused:
             log.warning(
-                "cannot keep the events for the status page: %s; they are labelled and delivered all the same",
+                "cannot keep the events for the status page: %s; they are labeled and delivered all the same",
                 error,
                 extra=about("history_not_kept"),
             )

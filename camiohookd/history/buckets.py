@@ -21,7 +21,7 @@ class Bucket(msgspec.Struct, array_like=True):
     """`number` is that of the interval since 1970. Later versions add fields at the end, with defaults.
 
     `depth` is the most events that waited. `labels` counts events with each label. The histograms are of seconds: the
-    wait in the queue, labelling, one try to deliver, and the whole way from acceptance to delivery.
+    wait in the queue, labeling, one try to deliver, and the whole way from acceptance to delivery.
     """
 
     number: int

@@ -46,7 +46,7 @@ class History:
 
     For `open_archive` see `ArchiveThread`. `keeps_events` says whether events and thumbnails are kept, or only numbers.
 
-    `busy` says whether events wait to be labelled, so that thumbnails have to stand back. `sample` returns the state
+    `busy` says whether events wait to be labeled, so that thumbnails have to stand back. `sample` returns the state
     for the trends. `settled` returns what has become of events by now, by their ids: see `Archive.settle`.
     """
 
@@ -108,7 +108,7 @@ class History:
     def watch(self, watcher: Callable[[str], None]) -> Callable[[], None]:
         """Call `watcher` with the id of each event that changes, on the event loop; the result ends that.
 
-        It is called when an event is labelled, when something happens to it, and for each thumbnail that is made.
+        It is called when an event is labeled, when something happens to it, and for each thumbnail that is made.
         """
         self._watchers[watcher] = None
         return lambda: self._watchers.pop(watcher, None)
@@ -125,7 +125,7 @@ class History:
         limit: int = 50,
     ) -> EventList:
         """Return the last events, newest first: of one camera ("" is that without a name), with one label, in one
-        state; those that were labelled before the event `before`."""
+        state; those that were labeled before the event `before`."""
         return await self._ask(
             lambda archive: archive.reader.events(camera=camera, label=label, state=state, before=before, limit=limit)
         )

@@ -12,7 +12,7 @@ MAX_STEPS = 40
 
 @dataclass(slots=True)
 class Entry:
-    """One event. `event` is the place of its record, None if it failed before it was labelled.
+    """One event. `event` is the place of its record, None if it failed before it was labeled.
 
     `old`: it is more than the number of events to keep, and only its camera's last picture.
     """
@@ -54,7 +54,7 @@ class Entry:
 
 
 class EventIndex:
-    """The last `keep` events, in the order in which they were labelled, and each camera's last one with a thumbnail.
+    """The last `keep` events, in the order in which they were labeled, and each camera's last one with a thumbnail.
 
     Belongs to one thread.
     """
@@ -86,7 +86,7 @@ class EventIndex:
         return None if task_id is None else self._entries[task_id]
 
     def put(self, task_id: int, event: StoredEvent, place: Place, *, old: bool = False) -> None:
-        """Add a labelled event; one that was labelled before is forgotten first.
+        """Add a labeled event; one that was labeled before is forgotten first.
 
         `old`: it is kept only for its camera's last picture, and goes if no thumbnail of it is added.
         """

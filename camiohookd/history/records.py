@@ -51,7 +51,7 @@ class StoredPicture(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class StoredEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A labelled event without its files; see `activity.EventLabelled`."""
+    """A labeled event without its files; see `activity.EventLabelled`."""
 
     camera: str | None = None
     received: float
@@ -72,7 +72,7 @@ class StoredEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What happened to an event after it was labelled, or before if it failed.
+    """What happened to an event after it was labeled, or before if it failed.
 
     `attempt`, `seconds`, `outcome`, `status` and `next_seconds` belong to ``tried``, see `activity.DeliveryTried`;
     `cause` to ``failed``.
@@ -93,7 +93,7 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     """`picture` is the number of a thumbnail's picture; `old`: an event is kept only for its camera's last picture.
 
-    `begins`: a step is the first record of its event, which failed before it was labelled.
+    `begins`: a step is the first record of its event, which failed before it was labeled.
     """
 
     kind: Kind
@@ -107,7 +107,7 @@ _step = msgspec.msgpack.Decoder(Step)
 
 
 def step_of(occurrence: Occurrence) -> Step | None:
-    """Return what is kept of something that happened to an event after it was labelled, or of its failure."""
+    """Return what is kept of something that happened to an event after it was labeled, or of its failure."""
     camera, at = occurrence.camera, occurrence.at
     match occurrence:
         case DeliveryTried():

@@ -1,4 +1,4 @@
-"""Makes the thumbnails of labelled events, on the history's thread, within budgets of time, memory and bytes.
+"""Makes the thumbnails of labeled events, on the history's thread, within budgets of time, memory and bytes.
 
 event ─▶ `WaitingPictures` ─▶ (its turn, its time) ─▶ made and kept on the thread
 """
@@ -18,7 +18,7 @@ from camiohookd.pictures.memory import NoRoom
 from camiohookd.system.log_fields import about
 
 SHARE = 0.01
-"""The part of the process's own processor time that thumbnails may take while events wait to be labelled."""
+"""The part of the process's own processor time that thumbnails may take while events wait to be labeled."""
 
 SHARE_OF_CORE = 0.003
 """The part of one core that they may take in any case: a labeler outside of the process takes none of its time."""
@@ -35,8 +35,8 @@ log = logging.getLogger("camiohookd.history")
 class ThumbnailMaker:
     """Belongs to the event loop; `make` and `keep` are called on `thread`, and `made` here for each that is kept.
 
-    `keep(task_id, picture, jpeg)` keeps a thumbnail. `busy` says whether events wait to be labelled; until they do not,
-    thumbnails keep to their share of a core. `all_remembered` returns when the events that were labelled are known to
+    `keep(task_id, picture, jpeg)` keeps a thumbnail. `busy` says whether events wait to be labeled; until they do not,
+    thumbnails keep to their share of a core. `all_remembered` returns when the events that were labeled are known to
     `keep`.
     """
 
@@ -94,7 +94,7 @@ class ThumbnailMaker:
         started = time.thread_time()
         try:
             self._keep(job.task_id, job.picture, self._make(job))
-        except NoRoom:  # large pictures are labelled now: this one is shown without
+        except NoRoom:  # large pictures are labeled now: this one is shown without
             return NO_ROOM_SECONDS * SHARE_OF_CORE
         except PictureError as error:
             log.debug(

@@ -64,7 +64,7 @@ class EventDetails(msgspec.Struct, frozen=True):
     `rule` was applied to it; `reply` is what was sent. `event_labels` are the labels of the event as a whole, None if
     the labeler tells what is in each picture. `rejected` says which pictures were left out and why, `incomplete` of
     which only a part was there; `more_pictures` counts those that were not kept. `steps` is what happened after it was
-    labelled, oldest first; of very many, the last ones. For an event that failed before it was labelled, `labelled` is
+    labeled, oldest first; of very many, the last ones. For an event that failed before it was labeled, `labelled` is
     0 and there are only `steps`.
     """
 
@@ -127,7 +127,7 @@ class Trends(msgspec.Struct, frozen=True):
     None: there are no numbers, because the service did not run or the clock was wrong. `accepted`, `labelled`,
     `delivered`, `failed`, `pictures` and each of `labels` (events with that label; "" sums up the rest) count in the
     interval. `depth` is the most events that waited. The seconds are quantiles, exact to an eighth: how long events
-    waited to be labelled, were labelled, one try to deliver took, and from acceptance to delivery in total. `device` is
+    waited to be labeled, were labeled, one try to deliver took, and from acceptance to delivery in total. `device` is
     what the labeler ran on, `degraded` whether that was not the chosen one.
     """
 

@@ -76,7 +76,7 @@ class BoxState(msgspec.Struct, frozen=True):
 
 
 def of_event(event: EventLabelled, topics: Topics, events: int, *, pictures: bool) -> Iterator[Message]:
-    """Return what to publish of a labelled event; `events` is the number of the camera's events with this one."""
+    """Return what to publish of a labeled event; `events` is the number of the camera's events with this one."""
     name = event.camera or ""
     labels = best_labels(event.reply)
     message = EventMessage(

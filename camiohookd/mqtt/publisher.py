@@ -1,4 +1,4 @@
-"""Turns what happens into messages: events as they are labelled, the box every half minute.
+"""Turns what happens into messages: events as they are labeled, the box every half minute.
 
 Belongs to the event loop.
 """
@@ -47,7 +47,7 @@ class Publisher:
         self._events: OrderedDict[str, int] = OrderedDict()  # by camera, the last active one at the end
 
     def hear(self, occurrence: Occurrence) -> None:
-        """Publish a labelled event; a subscriber of `activity.Activity`."""
+        """Publish a labeled event; a subscriber of `activity.Activity`."""
         if not isinstance(occurrence, EventLabelled):
             return
         name, options = occurrence.camera or "", self._options

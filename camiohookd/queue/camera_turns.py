@@ -8,7 +8,7 @@ from camiohookd.queue.sorted_ids import OrderedIds
 
 
 class CameraTurns:
-    """Ids of tasks that wait to be labelled. Belongs to the store thread.
+    """Ids of tasks that wait to be labeled. Belongs to the store thread.
 
     If `fair` is false, all cameras count as one, so that only the order of the ids decides.
     """

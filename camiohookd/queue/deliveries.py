@@ -1,6 +1,6 @@
-"""The verbs of delivering: take a labelled task's reply to post it, and record the outcome.
+"""The verbs of delivering: take a labeled task's reply to post it, and record the outcome.
 
-    labelled ─take─▶ (in flight) ──done─▶ done, or retry, or `TaskQueue.fail`
+    labeled ─take─▶ (in flight) ──done─▶ done, or retry, or `TaskQueue.fail`
                           └─landed─▶ the schedule notes what the outcome means for the host
 
 As with `TaskQueue`, no verb commits.
@@ -18,7 +18,7 @@ from camiohookd.storage.documents import Document
 
 
 class Deliveries:
-    """Changes the labelled tasks in `store`. Belongs to the store thread.
+    """Changes the labeled tasks in `store`. Belongs to the store thread.
 
     `backoff(failures)` gives the seconds until the next try after that many failures.
     """

@@ -20,7 +20,7 @@ MAX_SHARED_PLANS = 1000
 
 
 class DeliverySchedule:
-    """The schedule of the labelled tasks; times are elapsed seconds. Belongs to the store thread.
+    """The schedule of the labeled tasks; times are elapsed seconds. Belongs to the store thread.
 
     `backoff(failures)` gives the seconds to pause for a host that failed `failures` times in a row.
     """

@@ -1,4 +1,4 @@
-"""List the tasks in hand, to be labelled or delivered, and take back those that nothing works on.
+"""List the tasks in hand, to be labeled or delivered, and take back those that nothing works on.
 
 Functions of the store thread; the caller commits.
 """
@@ -9,7 +9,7 @@ from camiohookd.queue.task_queue import TaskQueue
 
 
 class Holding(NamedTuple):
-    """A task that is being labelled (`flight` 0), or delivered by that flight."""
+    """A task that is being labeled (`flight` 0), or delivered by that flight."""
 
     task_id: int
     flight: int

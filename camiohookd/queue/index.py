@@ -89,7 +89,7 @@ class TaskIndex:
 
     @property
     def is_claimable(self) -> bool:
-        """Whether any task waits to be labelled; it may have to wait for a suspect that is in hand."""
+        """Whether any task waits to be labeled; it may have to wait for a suspect that is in hand."""
         return bool(self.claimable or self.suspects)
 
     def latest_time(self) -> float:

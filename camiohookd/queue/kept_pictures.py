@@ -1,7 +1,7 @@
 """Pictures that are kept only for the owner, so that they may be deleted to make room for new events.
 
-Those are the pictures of failed events, and of labelled ones until their labels are delivered. Pictures that still have
-to be labelled are never among them.
+Those are the pictures of failed events, and of labeled ones until their labels are delivered. Pictures that still have
+to be labeled are never among them.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ class KeptPictures:
         return sum(map(len, self._segments.values()))
 
     def add(self, task_id: int, place: Place, failed: float | None = None) -> None:
-        """Add a task's pictures; `failed` is when it failed (elapsed seconds), None for a labelled one."""
+        """Add a task's pictures; `failed` is when it failed (elapsed seconds), None for a labeled one."""
         self._segments.setdefault(place.segment, set()).add(task_id)
         if failed is not None:
             self._failed[task_id] = failed
@@ -43,7 +43,7 @@ class KeptPictures:
     def oldest(self, freeable: Mapping[int, int], missing: int) -> list[int]:
         """Return the tasks whose pictures must be deleted to free `missing` bytes, or all that can be deleted.
 
-        `freeable` is the size in bytes of each segment that holds nothing else. Pictures of labelled events come first,
+        `freeable` is the size in bytes of each segment that holds nothing else. Pictures of labeled events come first,
         then the oldest of failed ones.
         """
         chosen: list[int] = []
@@ -55,6 +55,6 @@ class KeptPictures:
         return chosen
 
     def _age(self, segment: int) -> tuple[bool, float]:
-        """Return the age of the youngest pictures. Labelled events are as old as their ids."""
+        """Return the age of the youngest pictures. Labeled events are as old as their ids."""
         failed = self._failed
         return max((each in failed, failed.get(each, each)) for each in self._segments[segment])

@@ -29,7 +29,7 @@ class TaskReader:
 
     @property
     def is_claimable(self) -> bool:
-        """Return whether any task waits to be labelled; it may have to wait for a suspect that is in hand."""
+        """Return whether any task waits to be labeled; it may have to wait for a suspect that is in hand."""
         return self._store.index.is_claimable
 
     def waiting(self, after: int) -> Iterator[int]:
@@ -42,7 +42,7 @@ class TaskReader:
         return merge(*(self._store.index.by_state[each].after(after) for each in states))
 
     def in_hand(self) -> list[int]:
-        """Return the tasks that are being labelled."""
+        """Return the tasks that are being labeled."""
         return list(self._store.index.in_hand)
 
     def in_air(self) -> list[int]:
@@ -50,11 +50,11 @@ class TaskReader:
         return list(self._store.schedule.in_air)
 
     def is_suspect_in_hand(self) -> bool:
-        """Return whether a suspect is being labelled: nothing else may be until it is done."""
+        """Return whether a suspect is being labeled: nothing else may be until it is done."""
         return bool(self._store.index.suspects_in_hand)
 
     def is_worked_on(self, task_id: int) -> bool:
-        """Return whether a task is being labelled or delivered."""
+        """Return whether a task is being labeled or delivered."""
         return task_id in self._store.index.in_hand or task_id in self._store.schedule.in_air
 
     def oldest_waiting(self) -> tuple[float, int] | None:

@@ -1,6 +1,6 @@
 """Restore tasks that the journal or the snapshot has lost from their records in the segments.
 
-A crash may cut the newest changes off the journal, because an accepted or labelled event waits only for its record to
+A crash may cut the newest changes off the journal, because an accepted or labeled event waits only for its record to
 be durable. Damage can lose any document, see `LostIds`. The record of the pictures, and the record of the labels, which
 has all that a delivery needs, allow to restore both.
 """
@@ -109,7 +109,7 @@ def _insert_pending(store: QueueStore, place: Place) -> bool:
     )
     store.table.insert(payload.task_id, task)
     log.warning(
-        "task %d was missing from the journal; its pictures are whole: it will be labelled",
+        "task %d was missing from the journal; its pictures are whole: it will be labeled",
         payload.task_id,
         extra=about("task_rescued", task=payload.task_id),
     )
@@ -139,7 +139,7 @@ def _label(store: QueueStore, place: Place) -> bool:
         return False
     store.table.mark_labelled(stored.task_id, place, summary(stored.reply))
     log.info(
-        "task %d was labelled when the last run ended: its labels will be delivered",
+        "task %d was labeled when the last run ended: its labels will be delivered",
         stored.task_id,
         extra=about("task_rescued", task=stored.task_id),
     )

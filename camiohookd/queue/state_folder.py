@@ -6,7 +6,7 @@
     format                   the number of the format
     queue.json               the snapshot, plain TinyDB JSON
     queue.journal-00000007   later changes
-    segments/                the pictures of events that wait to be labelled, or failed
+    segments/                the pictures of events that wait to be labeled, or failed
     replies/                 the labels of events that wait to be delivered, or failed
     quarantine/              damaged bytes
     history/                 the history of the status page: not part of the queue

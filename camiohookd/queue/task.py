@@ -11,7 +11,7 @@ from camiohookd.wire.event import Event
 
 
 class State(StrEnum):
-    """pending ─▶ labelled (the reply is stored) ─▶ done; or failed, which the owner can retry."""
+    """pending ─▶ labeled (the reply is stored) ─▶ done; or failed, which the owner can retry."""
 
     PENDING = "pending"
     LABELLED = "labelled"
@@ -43,7 +43,7 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     to the callback, including the one that delivered the reply.
 
     `received` is wall time (seconds since 1970); `since` (when it was last put into the queue), `not_before` and
-    `ended` are elapsed seconds, see `clock`. `firm`: the receiver set `not_before`. `in_hand`: it is being labelled;
+    `ended` are elapsed seconds, see `clock`. `firm`: the receiver set `not_before`. `in_hand`: it is being labeled;
     `suspect`: it was in hand when the process died; `strikes`: how often it was the only one.
     """
 
@@ -103,7 +103,7 @@ class Receipt(NamedTuple):
 
 
 class DueDelivery(NamedTuple):
-    """A labelled task whose reply is to be posted.
+    """A labeled task whose reply is to be posted.
 
     `maybe_delivered`: a crash may have lost the outcome of its delivery. `flight` identifies this try.
     """

@@ -1,6 +1,6 @@
 """The durable queue: every accepted event is a task, and the next `commit` makes the changes of the verbs durable.
 
-    put ─▶ pending ─claim─▶ (in hand) ─labelled─▶ labelled ─take─▶ (in flight) ──done─▶ done
+    put ─▶ pending ─claim─▶ (in hand) ─labeled─▶ labeled ─take─▶ (in flight) ──done─▶ done
                               └─ give_back            └──────retry──────┘ └─fail─▶ failed ─redrive─▶ …
 
 `TaskQueue` has the verbs, `Deliveries` those of delivering; `QueueStore` keeps what they change, and `TaskReader`
@@ -106,11 +106,11 @@ class TaskQueue:
         self.deliveries.note_maybe_delivered(maybe_delivered)
 
     def _strike(self, task: Task, *, alone: bool) -> None:
-        """The process died while it labelled `task`: label it alone next time, or fail it after `MAX_STRIKES`."""
+        """The process died while it labeled `task`: label it alone next time, or fail it after `MAX_STRIKES`."""
         strikes = task.strikes + alone
         self.store.table.change(int(task.id), {"suspect": True, "strikes": strikes}, remove=("in_hand",))
         if strikes >= MAX_STRIKES:
-            reason = f"the service died {strikes} times while it labelled this event alone"
+            reason = f"the service died {strikes} times while it labeled this event alone"
             self.fail(int(task.id), Cause.POISON, reason)
             self.store.once_durable(
                 lambda: log.error(
@@ -193,7 +193,7 @@ class TaskQueue:
         return Receipt(str(task_id), duplicate=True)
 
     def claim(self) -> Task | None:
-        """Return the next task to label, now in hand; None if there is none, or a suspect has to be labelled alone.
+        """Return the next task to label, now in hand; None if there is none, or a suspect has to be labeled alone.
 
         The mark is written and synced later: it is needed after crashes of the process, which lose no write.
         """
@@ -212,7 +212,7 @@ class TaskQueue:
         return task
 
     def give_back(self, task_id: int) -> None:
-        """Put a claimed task back, which was not labelled and stays pending."""
+        """Put a claimed task back, which was not labeled and stays pending."""
         self.store.table.expect(task_id, State.PENDING)
         self.store.table.change(task_id, {}, remove=("in_hand",), durable=False)
 
@@ -243,7 +243,7 @@ class TaskQueue:
         self._redrive(self.store.table.expect(task_id, State.FAILED), keep_strikes=False)
 
     def _redrive(self, task: Task, *, keep_strikes: bool) -> None:
-        """Retry a task. With `keep_strikes`, a task that killed the process stays a suspect and is labelled alone."""
+        """Retry a task. With `keep_strikes`, a task that killed the process stays a suspect and is labeled alone."""
         if task.reply is None and task.payload is None:
             raise WrongState(f"task {task.id} cannot be retried: its pictures were deleted to make room")
         state = State.PENDING if task.reply is None else State.LABELLED

@@ -64,7 +64,7 @@ class TaskTable:
         self.must_sync |= durable
 
     def mark_labelled(self, task_id: int, reply: Place, labels: str) -> None:
-        """Make a task labelled; its pictures stay. The commit waits only for the reply's record, as with `insert`."""
+        """Make a task labeled; its pictures stay. The commit waits only for the reply's record, as with `insert`."""
         fields = {"state": State.LABELLED.value, "reply": list(reply), "labels": labels}
         self.change(task_id, fields, remove=("in_hand", "suspect", "strikes"), durable=False)
 

@@ -50,7 +50,7 @@ class TaskSummary(msgspec.Struct, frozen=True):
 class TaskDetails(TaskSummary, frozen=True):
     """More details of a task for the owner; `callback_url` is without its query, which is a secret.
 
-    `labels` is a summary of the labels that are sent; "" before the task is labelled.
+    `labels` is a summary of the labels that are sent; "" before the task is labeled.
     """
 
     callback_url: str

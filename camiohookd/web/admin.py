@@ -68,7 +68,7 @@ class Health(AdminEndpoint):
 
 
 class Readiness(AdminEndpoint):
-    """200 if an event posted now would be accepted, labelled and could be delivered; otherwise 503 with the reasons."""
+    """200 if an event posted now would be accepted, labeled and could be delivered; otherwise 503 with the reasons."""
 
     async def serve(self) -> None:
         await self.check_access()

@@ -35,7 +35,7 @@ log = logging.getLogger("camiohookd.labeler")
 
 
 class Interrupted(Exception):
-    """The daemon stops before all pictures of the event were labelled. The event stays in the queue."""
+    """The daemon stops before all pictures of the event were labeled. The event stays in the queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class _Part:
 
 
 SharedEvent = Shared[Sequence[Picture], _Part, EventLabels]
-"""An event that is being labelled: any thread may `join`, and `done` gets its labels."""
+"""An event that is being labeled: any thread may `join`, and `done` gets its labels."""
 
 
 class EventLabeler:
@@ -133,7 +133,7 @@ class EventLabeler:
         progress: Callable[[], None],
         least: float = 1.0,
     ) -> SharedEvent:
-        """Return an event to be labelled, whose pictures `read` reads; `progress` is called before each step.
+        """Return an event to be labeled, whose pictures `read` reads; `progress` is called before each step.
 
         Detections from `least` on are found even if the rule lets none through that are so improbable. The event ends
         with LabelingError, LabelerDown, Interrupted or what `read` raises.
@@ -147,7 +147,7 @@ class EventLabeler:
         )
 
     def interrupt(self) -> None:
-        """Stop labelling, and close the labeler; may be called from any thread."""
+        """Stop labeling, and close the labeler; may be called from any thread."""
         self._interrupted.set()
         self._labeler.close()
 

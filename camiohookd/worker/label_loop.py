@@ -1,4 +1,4 @@
-"""Label tasks in the queue's order: claim ─▶ `EventLabeler` on the threads of the label pool ─▶ labelled, or fail.
+"""Label tasks in the queue's order: claim ─▶ `EventLabeler` on the threads of the label pool ─▶ labeled, or fail.
 
 Belongs to the event loop.
 """
@@ -25,7 +25,7 @@ from camiohookd.worker.polling import Loops, give_up, within
 LABELING_TRIES = 3
 STALLED_SECONDS = 60.0
 AHEAD = 2
-"""Events in hand for each label thread, so that one is labelled while another one's reply is stored."""
+"""Events in hand for each label thread, so that one is labeled while another one's reply is stored."""
 
 Claimed = tuple[Task | None, float]
 """A task to label, or None; and the seconds until there may be another one."""
@@ -65,7 +65,7 @@ class LabelLoop:
         now = time.monotonic()
         for task_id, since in list(self._looked_at.items()):  # the label threads write to it
             if now - since > self._patience:
-                return f"labelling a picture of task {task_id} takes {now - since:.0f} s already"
+                return f"labeling a picture of task {task_id} takes {now - since:.0f} s already"
         return None
 
     def close(self) -> None:
@@ -91,7 +91,7 @@ class LabelLoop:
             await self._labeling_failed(task, str(error))
         except Exception as error:
             log.exception(
-                "unexpected error while labelling task=%s",
+                "unexpected error while labeling task=%s",
                 task.id,
                 extra=about("labelling_error", task=task.id, camera=task.camera),
             )
@@ -101,7 +101,7 @@ class LabelLoop:
         return LOOK_AGAIN
 
     async def _look_at(self, task: Task) -> EventLabels:
-        """Label the pictures. Only this counts as labelling for `stalled`, not the wait for the disk that follows."""
+        """Label the pictures. Only this counts as labeling for `stalled`, not the wait for the disk that follows."""
         try:
             return await asyncio.wrap_future(self._share_out(task))
         finally:
@@ -138,7 +138,7 @@ class LabelLoop:
         wait = max(now - seconds - task.since, 0.0)
         self._metrics.wait_seconds.observe(wait)
         log.info(
-            "labelled task=%s camera=%s images=%d rejected=%d objects=%d ms=%d: %s",
+            "labeled task=%s camera=%s images=%d rejected=%d objects=%d ms=%d: %s",
             task.id,
             escape(task.camera or "-"),
             len(labels.pictures),
@@ -177,10 +177,10 @@ class LabelLoop:
         tries = self._failures[task.id] = self._failures.get(task.id, 0) + 1
         if tries >= LABELING_TRIES:
             del self._failures[task.id]
-            await give_up(self._store, task, Cause.LABELING, f"labelling failed {tries} times: {error}")
+            await give_up(self._store, task, Cause.LABELING, f"labeling failed {tries} times: {error}")
             return
         log.warning(
-            "task=%s could not be labelled, next try in %d s: %s",
+            "task=%s could not be labeled, next try in %d s: %s",
             task.id,
             tries,
             escape(error),

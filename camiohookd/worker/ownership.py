@@ -52,7 +52,7 @@ class OwnershipCheck:
         if leaked:
             await self._store.persist(lambda queue: _reclaim(queue, leaked))
             for task_id, flight in sorted(leaked):
-                what = "delivered" if flight else "labelled"
+                what = "delivered" if flight else "labeled"
                 log.error("internal error: no part of the service was working on task=%d, which was to be %s; "
                           "it is tried again", task_id, what, extra=about("task_leaked", task=task_id))  # fmt: skip
             self._metrics.tasks_leaked.inc(len(leaked))

@@ -1,6 +1,6 @@
 """Run the loops that label tasks and the loops that deliver replies; neither kind waits for the other.
 
-    `label_loop`     claim ─▶ labelled, or fail
+    `label_loop`     claim ─▶ labeled, or fail
     `delivery_loop`  take ─▶ done, retry or fail ─▶ landed
 
 Belongs to the event loop, except `queue_changed`.
@@ -88,5 +88,5 @@ class Worker:
         )
 
     def labeler_trouble(self) -> str | None:
-        """Return why nothing can be labelled at present; None if it can."""
+        """Return why nothing can be labeled at present; None if it can."""
         return self._event_labeler.trouble

@@ -67,7 +67,7 @@ def test_the_settings_file_lists_and_describes_every_setting(installed: Applianc
     assert stat.S_IMODE(installed.machine.path(SETTINGS).stat().st_mode) & 0o002 == 0
 
 
-def test_an_event_from_the_simulator_comes_back_labelled(installed: Appliance) -> None:
+def test_an_event_from_the_simulator_comes_back_labeled(installed: Appliance) -> None:
     done = installed.machine.run("camiohookd", "simulate", "--url", HOOK, "--listen", f"127.0.0.1:{CAMIO_PORT}")
     assert "1 of 1 events came back valid" in done.stdout
     assert "cat 0." in done.stdout

@@ -57,7 +57,7 @@ def test_looks_up_no_name_sends_no_packet_and_leaves_no_file(installed: Applianc
             installed.restart()
         installed.post(camio, "watched")
         camio.wait_until(lambda arrived: arrived["watched"] != [], PATIENCE)
-        # The service labelled before the control starts, so it had more time to look up a name than the control.
+        # The service labeled before the control starts, so it had more time to look up a name than the control.
         with control(installed) as asked:
             assert asked.startswith("asked"), "the control looked up no name, so this test proves nothing"
         assert any(is_ours(packet) for packet in sniffer.packets), "the sniffer recorded no packet"

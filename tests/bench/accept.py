@@ -1,7 +1,7 @@
 """Durable accepts per second over loopback: eight connections, events of four pictures of 100 KB.
 
 Two baselines: a bare Tornado handler that decodes the same JSON and stores nothing, and one that also checks the event
-as the daemon does. Nothing is labelled meanwhile.
+as the daemon does. Nothing is labeled meanwhile.
 """
 
 from collections.abc import Iterator

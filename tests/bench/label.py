@@ -1,4 +1,4 @@
-"""Pictures per second through the whole daemon: posted, queued, decoded, labelled, delivered to a local callback.
+"""Pictures per second through the whole daemon: posted, queued, decoded, labeled, delivered to a local callback.
 
 The baseline is the fastest bare program on the same pictures, model and cores. `label_4k` does the same with 4K
 pictures.
@@ -42,7 +42,7 @@ def measure(name: str, bench: Bench, width: int, height: int, seconds: float, ta
         )
     ours = rates.pop("ours")
     fastest = max(rates, key=lambda shape: rates[shape])
-    metric = f"pictures labelled, against {fastest}"
+    metric = f"pictures labeled, against {fastest}"
     return result(name, metric, ours, "/s", baseline=rates[fastest], target=target)
 
 
@@ -53,7 +53,7 @@ def labelled(daemon: Daemon, receiver: Receiver, events: Events, seconds: float)
 
 
 def deliver(daemon: Daemon, receiver: Receiver, events: Events, count: int) -> None:
-    """Have `count` events labelled and delivered."""
+    """Have `count` events labeled and delivered."""
     _delivered(daemon, receiver, events, lambda number: number < count)
 
 

@@ -1,7 +1,7 @@
 """What the status page costs while it is open: two daemons take turns, one remembers nothing and shows nothing.
 
 The page is open twice, as the first page and as the list of events, whose new thumbnails are fetched. Rates are
-measured with more events than can be labelled at once. The processor seconds of each daemon stand beside them: on a
+measured with more events than can be labeled at once. The processor seconds of each daemon stand beside them: on a
 machine that does something else, too, they are disturbed less.
 """
 
@@ -93,7 +93,7 @@ def label(bench: Bench) -> Iterator[Result]:
             spent = rig.cpu_seconds(daemon.process.pid) - before
             return 4 * found, spent / (len(receiver.arrived) - count)
 
-        yield from _compare("pictures labelled", "processor time for an event", ours, without, rate)
+        yield from _compare("pictures labeled", "processor time for an event", ours, without, rate)
 
 
 def accept(bench: Bench) -> Iterator[Result]:

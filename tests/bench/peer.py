@@ -1,6 +1,6 @@
 """Compared with a service in the shape of Camio's example (`peer_app`): accepts, their cost, and latency.
 
-The latency is for one event every 15 seconds on average. The peer starts labelling when it polls, every 10 seconds. A
+The latency is for one event every 15 seconds on average. The peer starts labeling when it polls, every 10 seconds. A
 fixed pace of 15 seconds would sample only a few of its possible waits.
 """
 

@@ -29,11 +29,11 @@ def long_backlog(bench: Bench, folder: Path, waiting: int) -> Iterator[Result]:
     rounds = bench.count(5, 1)
     good = [opening.measure(folder) for _ in range(rounds)]
     seconds = statistics.median(each.seconds for each in good)
-    yield result("recovery", f"opening, {waiting:,} labelled and as many done", seconds, "s", target=at_most(5, 3))
+    yield result("recovery", f"opening, {waiting:,} labeled and as many done", seconds, "s", target=at_most(5, 3))
     peak = max(each.peak_bytes for each in good) / 1e6
     yield result("recovery", "most memory meanwhile, no model", peak, "MB", target=at_most(220, 180))
     starts = [started(folder.parent, folder) for _ in range(rounds)]
-    metric = f"exec to READY=1, {waiting:,} labelled and as many done"
+    metric = f"exec to READY=1, {waiting:,} labeled and as many done"
     yield result("recovery", metric, statistics.median(each[0] for each in starts), "s", target=at_most(5, 3))
     peak = max(each[1] for each in starts) / 1e6
     yield result("recovery", "most memory meanwhile, of the whole daemon", peak, "MB", target=at_most(220, 200))
@@ -67,7 +67,7 @@ def started(place: Path, backlog: Path) -> tuple[float, int]:
 
 
 def recovered(place: Path, crashed: Path) -> float:
-    """Nothing is labelled and no model is loaded; `startup` measures that."""
+    """Nothing is labeled and no model is loaded; `startup` measures that."""
     folder = place / "daemon"
     folder.mkdir()
     shutil.copytree(crashed, folder / "state")

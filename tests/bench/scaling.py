@@ -35,7 +35,7 @@ def run(bench: Bench) -> Iterator[Result]:
 
 
 def cameras(bench: Bench) -> Points:
-    """Accepts per second with that many connections, each posting one event after another; nothing is labelled."""
+    """Accepts per second with that many connections, each posting one event after another; nothing is labeled."""
     points: Points = {}
     with rig.daemon(bench.place("cameras"), settings=rig.STALLED_LABELER) as daemon:
         for count in (1, 4, 16, 64):
@@ -58,7 +58,7 @@ def threads(bench: Bench) -> Points:
 
 
 def backlog(bench: Bench) -> Points:
-    """Accepts per second with that many events waiting; nothing is labelled."""
+    """Accepts per second with that many events waiting; nothing is labeled."""
     points: Points = {}
     for waiting in (10, 100, 1_000, 10_000, bench.count(100_000, 20_000)):
         place = bench.place(f"backlog-{waiting}")
@@ -71,7 +71,7 @@ def backlog(bench: Bench) -> Points:
 def pictures_a_second(
     bench: Bench, bundled: Sequence[bytes], count: int, settings: dict[str, str] | None = None
 ) -> float:
-    """Return pictures per second, labelled and delivered, in events of `count` pictures."""
+    """Return pictures per second, labeled and delivered, in events of `count` pictures."""
     several = [bundled[number % len(bundled)] for number in range(count)]
     with Receiver() as receiver:
         place = bench.folder / f"label-{len(list(bench.folder.iterdir()))}"
@@ -84,9 +84,9 @@ def pictures_a_second(
 Sweep = tuple[str, str, str, str, Callable[[Bench], Points]]
 SWEEPS: dict[str, Sweep] = {
     "cameras": ("Accepting", "cameras that post at once", "durable accepts a second", "/s", cameras),
-    "pictures": ("Labelling", "pictures of an event", "pictures labelled a second", "/s", pictures),
-    "sizes": ("Labelling", "million pixels of a picture", "pictures labelled a second", "/s", sizes),
-    "threads": ("Labelling", "label threads", "pictures labelled a second", "/s", threads),
+    "pictures": ("Labeling", "pictures of an event", "pictures labeled a second", "/s", pictures),
+    "sizes": ("Labeling", "million pixels of a picture", "pictures labeled a second", "/s", sizes),
+    "threads": ("Labeling", "label threads", "pictures labeled a second", "/s", threads),
     "backlog": ("Accepting", "events that wait already", "durable accepts a second", "/s", backlog),
 }
 """By the file's name: title, axes, unit, and what measures the points."""

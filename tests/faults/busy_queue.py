@@ -141,7 +141,7 @@ class BusyQueue(Crowd):
         assert not found
 
     def finish(self) -> None:
-        """All goes on without a restart: old tasks expire, and what waits is labelled and delivered."""
+        """All goes on without a restart: old tasks expire, and what waits is labeled and delivered."""
         self.clock.tick(PAUSE_AFTER_FAILURE + 1)
         self._keep_house_to_the_end()
         self.told |= self.maybe
@@ -174,7 +174,7 @@ class BusyQueue(Crowd):
             if not self.in_hand:
                 return
             self.do(self.labelled(self.number_of(self.queue.get(min(self.in_hand)))))
-        raise AssertionError("labelling does not end")
+        raise AssertionError("labeling does not end")
 
     def _deliver_all(self) -> None:
         """The next try of each host fails, and all others succeed."""

@@ -165,18 +165,18 @@ class Crowd:
 
         return Caller(operation, {number: _labelled()}, hear)
 
-    def _ends_labelling(self, number: int, operation: Callable[[TaskQueue, int], Any], becomes: Seen) -> Caller:
+    def _ends_labeling(self, number: int, operation: Callable[[TaskQueue, int], Any], becomes: Seen) -> Caller:
         task_id = self.id_of(number)
         return Caller(
             lambda queue: operation(queue, task_id), {number: becomes}, lambda _: self.in_hand.remove(task_id)
         )
 
     def give_back(self, number: int) -> Caller:
-        return self._ends_labelling(number, TaskQueue.give_back, pending(number))
+        return self._ends_labeling(number, TaskQueue.give_back, pending(number))
 
     def fail(self, number: int, cause: Cause) -> Caller:
         fail = partial(TaskQueue.fail, cause=cause, reason="test")
-        return self._ends_labelling(number, fail, ("failed", cause, "test", None))
+        return self._ends_labeling(number, fail, ("failed", cause, "test", None))
 
     def take(self) -> Caller:
         return Caller(lambda queue: queue.deliveries.take(), {}, self._taken)

@@ -260,7 +260,7 @@ class Driver:
                 self.queue.labelled(self.id_of(name), reply(name))
 
     def once_labelled(self, name: str) -> Seen:
-        """Return the outcome of labelling a pending task."""
+        """Return the outcome of labeling a pending task."""
         seen = self.now(name)
         assert seen is not None
         return "labelled", plain(reply(name)), 0, 0.0, seen[1]

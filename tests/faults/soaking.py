@@ -251,12 +251,12 @@ class Passed:
     """How many others were served while an event of the calm camera waited, at most, by what it waited for."""
 
     storm: int = 0
-    """Events of the storm labelled between its acceptance and its labels."""
+    """Events of the storm labeled between its acceptance and its labels."""
     slow: int = 0
     """Deliveries to the slow host that ended between its labels and their delivery."""
 
 
-_LINE = re.compile(r"(accepted|labelled|delivered) task=(\d+) camera=(\w+)|camiohookd \S+ starts")
+_LINE = re.compile(r"(accepted|labeled|delivered) task=(\d+) camera=(\w+)|camiohookd \S+ starts")
 
 
 def who_waited_for_whom(log: str) -> Passed:
@@ -273,12 +273,12 @@ def who_waited_for_whom(log: str) -> Passed:
         elif camera == "calm":
             if what == "accepted":
                 accepted[task] = storm
-            elif what == "labelled":
+            elif what == "labeled":
                 worst.storm = max(worst.storm, storm - accepted.pop(task, storm))
                 labelled[task] = slow
             else:
                 worst.slow = max(worst.slow, slow - labelled.pop(task, slow))
-        elif what == "labelled" and camera == "storm":
+        elif what == "labeled" and camera == "storm":
             storm += 1
         elif what == "delivered" and camera == "slow":
             slow += 1

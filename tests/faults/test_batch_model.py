@@ -71,7 +71,7 @@ class BatchModel(QueueModel):
         """Return some callers, no two of which mean the same task."""
         found = [self.claiming(), self.taking(), self.taking()]
         found += [self.putting(number) for number in EVENT]
-        found += [self.ending_labelling(task_id, data) for task_id in self.in_hand()]
+        found += [self.ending_labeling(task_id, data) for task_id in self.in_hand()]
         found += [self.ending_delivery(task_id, data) for task_id in self.in_air if task_id in self.tasks]
         found += [self.landing(task_id) for task_id in self.in_air]
         found += [self.redriving(task_id) for task_id in self.having(State.FAILED) if not self.is_lost(task_id)]
@@ -90,7 +90,7 @@ class BatchModel(QueueModel):
     def claiming(self) -> Caller:
         return Caller(lambda queue: queue.claim(), self.was_claimed)
 
-    def ending_labelling(self, task_id: int, data: st.DataObject) -> Caller:
+    def ending_labeling(self, task_id: int, data: st.DataObject) -> Caller:
         event = self.tasks[task_id].event
         match data.draw(st.sampled_from(["labelled", "give back", "fail"])):
             case "labelled":

@@ -79,7 +79,7 @@ STEPS: list[Step] = [
     lambda driver: driver.claim("a", "b"),
     lambda driver: driver.labelled("a"),
     lambda driver: driver.retry("a"),
-    lambda driver: driver.fail("b", "it cannot be labelled"),
+    lambda driver: driver.fail("b", "it cannot be labeled"),
     lambda driver: driver.put_again("a"),
     _compact,
     lambda driver: driver.put_again("b", driver.redriven("b")),
@@ -198,7 +198,7 @@ def test_a_journal_made_after_a_failed_attempt_survives_a_power_cut(memory_folde
     with pytest.raises(OSError, match="Input/output error"):
         driver.queue.store.storage.compact_step()
     _compact(driver)
-    driver.fail("a", "it cannot be labelled")
+    driver.fail("a", "it cannot be labeled")
     kill(driver.queue)
     expect_none(explorer.explore(disk))
 

@@ -1,6 +1,6 @@
 """The callback host is down for a week while 10,000 events arrive, then it comes up.
 
-A simulated event loop drives the queue like the worker: events are labelled at once, several deliveries run at a time,
+A simulated event loop drives the queue like the worker: events are labeled at once, several deliveries run at a time,
 and each takes time. The test moves the clock; nothing sleeps.
 """
 

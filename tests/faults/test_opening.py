@@ -55,7 +55,7 @@ def test_opens_a_long_backlog_of_labels_in_little_memory(
     found = opening.measure(folder)
     count = 100_000 if long_run else 5_000
     print_figure(
-        f"opening {count:,} labelled events ({name}): at most {found.peak_bytes / MB:.0f} MB of memory, "
+        f"opening {count:,} labeled events ({name}): at most {found.peak_bytes / MB:.0f} MB of memory, "
         f"{found.cpu_seconds:.1f} s of the processor"
     )
     assert found.peak_bytes <= (MAX_PEAK if long_run else EMPTY + MAX_PEAK // 20)
@@ -76,7 +76,7 @@ def test_the_daemon_starts_with_a_long_backlog_of_labels_in_little_memory(
         daemon.kill()
     count = 100_000 if long_run else 5_000
     print_figure(
-        f"start of the daemon with {count:,} labelled events ({name}), model included: at most {peak / MB:.0f} MB of "
+        f"start of the daemon with {count:,} labeled events ({name}), model included: at most {peak / MB:.0f} MB of "
         f"memory, {used:.1f} s of the processor"
     )
     assert peak <= (MAX_PEAK if long_run else IDLE + MAX_PEAK // 20)

@@ -1,7 +1,7 @@
 """Compare the queue with a plain dictionary: hypothesis acts as sender, worker, owner and power cut.
 
 After every step, the queue must equal the dictionary, task by task. At the end, every waiting task must still be
-labelled and delivered.
+labeled and delivered.
 """
 
 import random
@@ -202,7 +202,7 @@ class QueueModel(RuleBasedStateMachine):
 
     @precondition(lambda self: self.in_hand())
     @rule(data=st.data(), what=st.sampled_from(["labelled", "labelled", "give back", "fail"]))
-    def end_labelling(self, data: st.DataObject, what: str) -> None:
+    def end_labeling(self, data: st.DataObject, what: str) -> None:
         task_id = data.draw(st.sampled_from(self.in_hand()))
         if what == "labelled":
             self.label(task_id)

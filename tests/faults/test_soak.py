@@ -25,7 +25,7 @@ CONCURRENCY = 4
 THREADS = 2
 IN_HAND = 2 * THREADS  # `AHEAD` of `label_loop` for each thread
 MOST_STORM_BEFORE = 2 * IN_HAND
-"""Events of the storm that may be labelled before another camera's: those in hand when it comes, twice, because a line
+"""Events of the storm that may be labeled before another camera's: those in hand when it comes, twice, because a line
 of the log may be written a little later than the commit that it tells of."""
 MOST_SLOW_BEFORE = CONCURRENCY
 """Deliveries to the slow host that may end before another host's begins and ends: those in flight when it comes."""

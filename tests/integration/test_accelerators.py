@@ -50,11 +50,11 @@ def test_logs_and_counts_a_missing_device_and_labels_on_the_cpu(tmp_path: Path, 
     with Daemon(tmp_path, camio.origin, {"CAMIOHOOKD_LABELER_DEVICE": "npu"}) as daemon:
         assert label(daemon, camio, "one")
         assert degraded(daemon) == 1
-        assert len(lines_with(daemon, "labelling on the CPU, next try in 1 min")) == 1
+        assert len(lines_with(daemon, "labeling on the CPU, next try in 1 min")) == 1
         assert daemon.stop() == 0
 
 
-def test_the_status_for_systemd_says_that_labelling_is_degraded(tmp_path: Path) -> None:
+def test_the_status_for_systemd_says_that_labeling_is_degraded(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
         notices.bind(str(tmp_path / "notify"))
         notices.settimeout(PATIENCE)
@@ -151,7 +151,7 @@ def test_a_real_plugin_without_a_device_is_logged_and_the_cpu_used(
     settings = {"CAMIOHOOKD_LABELER_DEVICE": "OpenVINOExecutionProvider"}
     with Daemon(folders[1], camio.origin, settings, with_plugin) as daemon:
         assert label(daemon, camio, "named")
-        assert len(lines_with(daemon, "labelling on the CPU, next try in 1 min")) == 1
+        assert len(lines_with(daemon, "labeling on the CPU, next try in 1 min")) == 1
         assert degraded(daemon) == 1
 
 
@@ -190,7 +190,7 @@ def test_a_missing_real_device_is_logged_and_the_cpu_used(
             pytest.skip("NOT TESTED: a device that is not there, because there is one")
         assert label(daemon, camio, "one")
         assert degraded(daemon) == 1
-        [line] = lines_with(daemon, "labelling on the CPU, next try in 1 min")
+        [line] = lines_with(daemon, "labeling on the CPU, next try in 1 min")
         assert "Device NPU is not available" in line
 
 
@@ -202,11 +202,11 @@ def test_after_a_kill_on_a_real_device_starts_on_the_cpu_and_returns_to_the_devi
         assert lines_with(daemon, FOUND)
         daemon.kill()
         daemon.start()
-        assert len(lines_with(daemon, "the program has died while it was in use; labelling on the CPU")) == 1
+        assert len(lines_with(daemon, "the program has died while it was in use; labeling on the CPU")) == 1
         assert degraded(daemon) == 1
         assert label(daemon, camio, "on-the-cpu")
         wait_until(lambda: degraded(daemon) == 0, BACK_SECONDS)
-        assert len(lines_with(daemon, "OpenVINOExecutionProvider: works again, labelling on it")) == 1
+        assert len(lines_with(daemon, "OpenVINOExecutionProvider: works again, labeling on it")) == 1
         assert label(daemon, camio, "on-the-device")
         assert degraded(daemon) == 0
 

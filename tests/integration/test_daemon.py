@@ -26,7 +26,7 @@ def _labels(body: bytes) -> dict[str, dict[str, object]]:
     return labels
 
 
-def test_an_event_comes_back_labelled_by_the_real_model(tmp_path: Path) -> None:
+def test_an_event_comes_back_labeled_by_the_real_model(tmp_path: Path) -> None:
     with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin) as daemon:
         assert post_event(daemon, camio, "one") == {"status": "queued", "id": "1"}
         camio.wait_until(lambda arrived: len(arrived["one"]) == 1, PATIENCE)
@@ -57,7 +57,7 @@ def test_labels_once_despite_several_delivery_attempts_and_kills(tmp_path: Path)
         refusing["yes"] = False
         daemon.start()
         camio.wait_until(lambda arrived: any(each.accepted for each in arrived["one"]), PATIENCE)
-        assert daemon.log.count("labelled task=1 ") == 1
+        assert daemon.log.count("labeled task=1 ") == 1
         bodies = {each.body for each in camio.deliveries["one"]}
         assert len(bodies) == 1, "the same labels every time"
 
@@ -126,7 +126,7 @@ def test_a_final_answer_fails_the_task_with_a_reason_and_a_retry_delivers_it(tmp
         camio.answer_with(lambda _name, _nth: ScriptedResponse(200))
         assert post_event(daemon, camio, "one") == {"status": "duplicate", "id": "1"}
         camio.wait_until(lambda arrived: any(each.accepted for each in arrived["one"]), PATIENCE)
-        assert daemon.log.count("labelled task=1 ") == 1
+        assert daemon.log.count("labeled task=1 ") == 1
 
 
 @pytest.mark.parametrize("status", [404, 409, 410])
@@ -170,7 +170,7 @@ def test_an_event_without_usable_pictures_fails_without_a_delivery(tmp_path: Pat
         assert (exported / "picture-002.jpg").read_bytes() == b"neither"
 
 
-def test_a_hanging_delivery_delays_neither_labelling_nor_other_deliveries(tmp_path: Path) -> None:
+def test_a_hanging_delivery_delays_neither_labeling_nor_other_deliveries(tmp_path: Path) -> None:
     def slow_once(name: str, _nth: int) -> ScriptedResponse:
         return ScriptedResponse(200, {}, 600.0 if name == "slow" else 0.0)
 
@@ -322,7 +322,7 @@ def test_logs_backlog_model_and_end_of_the_last_run_at_the_start(tmp_path: Path)
     ):
         model = "model ssdlite-mobilenet-v2-coco on cpu, 2 threads"
         assert (
-            f"<6>camiohookd.daemon: queue: 0 pending, 0 labelled, 0 failed; {model} event=queue_opened\n" in daemon.log
+            f"<6>camiohookd.daemon: queue: 0 pending, 0 labeled, 0 failed; {model} event=queue_opened\n" in daemon.log
         )
         post_event(daemon, camio, "bad", pictures=[b"no picture"])
         post_event(daemon, camio, "good")
@@ -332,7 +332,7 @@ def test_logs_backlog_model_and_end_of_the_last_run_at_the_start(tmp_path: Path)
         assert "cut off" not in daemon.log
         daemon.start()
         assert "<4>camiohookd.queue: the last run was cut off: 0 events were in hand, " in daemon.log
-        assert f"queue: 0 pending, 1 labelled, 1 failed; {model} event=queue_opened\n" in daemon.log
+        assert f"queue: 0 pending, 1 labeled, 1 failed; {model} event=queue_opened\n" in daemon.log
 
 
 def test_notifies_systemd_of_sockets_readiness_status_and_stop(tmp_path: Path) -> None:

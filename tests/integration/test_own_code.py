@@ -74,7 +74,7 @@ def test_killing_the_helper_during_an_event_causes_only_a_retry(tmp_path: Path) 
         for name in ("one", "two", "three"):
             assert labels_of(camio, name) == ["seen"]
             assert len(camio.deliveries[name]) == 1
-        assert daemon.log.count("could not be labelled, next try") == 1
+        assert daemon.log.count("could not be labeled, next try") == 1
         assert "labeler.py was killed before it answered" in daemon.log
         assert daemon.pending()["pending"] == 0
 
@@ -92,7 +92,7 @@ def test_wrong_labels_fail_the_event_after_retries_with_file_and_line(tmp_path: 
         _wait_for(lambda: "failed task=1" in daemon.log)
         failed = json.loads(daemon.command("queue", "list", "--state", "failed", "--json").stdout)
         assert re.search(
-            r"labelling failed 3 times: .*labeler.py, line 2: labels\[.*\].probability: .*<= 1.0", json.dumps(failed)
+            r"labeling failed 3 times: .*labeler.py, line 2: labels\[.*\].probability: .*<= 1.0", json.dumps(failed)
         )
         assert camio.deliveries["one"] == []
         (tmp_path / "labeler.py").write_text("def compute_labels(images): return ['mended']")
@@ -213,5 +213,5 @@ def test_logs_one_traceback_per_event_for_an_exception_in_owner_code(tmp_path: P
         samples = EXAMPLES.parent / "samples"
         for name in ("chelsea", "coffee"):
             post_event(daemon, camio, name, pictures=[(samples / f"{name}.jpg").read_bytes()])
-        _wait_for(lambda: daemon.log.count("labelling failed 3 times") >= 2)
+        _wait_for(lambda: daemon.log.count("labeling failed 3 times") >= 2)
         assert daemon.log.count("Traceback (most recent call last)") == 2

@@ -85,7 +85,7 @@ def test_order_newest_labels_a_new_event_before_the_backlog(tmp_path: Path) -> N
             post_event(daemon, camio, name)
         go.touch()
         camio.wait_until(lambda arrived: all(arrived.values()) and len(arrived) == 5, PATIENCE)
-        order = [int(task) for task in re.findall(r"labelled task=(\d+)", daemon.log)]
+        order = [int(task) for task in re.findall(r"labeled task=(\d+)", daemon.log)]
     # One event was in hand and another one claimed ahead, before the others came.
     assert sorted(order) == [1, 2, 3, 4, 5]
     assert order[2:] == sorted(order[2:], reverse=True)

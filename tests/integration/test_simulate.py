@@ -69,7 +69,7 @@ def simulate(url: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_real_pictures_come_back_labelled_and_valid(daemon: str, callbacks: str) -> None:
+def test_real_pictures_come_back_labeled_and_valid(daemon: str, callbacks: str) -> None:
     run = simulate(daemon, "--listen", callbacks, "--events", "5", "--rate", "20")
     assert run.returncode == 0, run.stdout + run.stderr
     assert "5 of 5 events came back valid" in run.stdout

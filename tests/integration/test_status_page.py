@@ -165,7 +165,7 @@ def test_failed_events_are_grouped_by_cause_and_tried_again_together(tmp_path: P
 
 @pytest.fixture(scope="module")
 def event(daemon: Daemon, camio: FakeCamioThread) -> str:
-    """An event of the camera "yard" with two pictures, labelled and delivered; its id."""
+    """An event of the camera "yard" with two pictures, labeled and delivered; its id."""
     pictures = [(SAMPLES / name).read_bytes() for name in ("chelsea.jpg", "astronaut.jpg")]
     accepted = post_event(daemon, camio, "yard-1", camera="yard", pictures=pictures)
     camio.wait_until(lambda deliveries: bool(deliveries.get("yard-1")), PATIENCE)

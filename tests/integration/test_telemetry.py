@@ -100,5 +100,5 @@ def test_looks_up_no_name(tmp_path: Path) -> None:
             asked = control.printed_until("asked")[-1]
         assert asked.startswith("asked"), "ONNX Runtime looks up no name without us either: this test sees nothing"
         printed += ours.end().splitlines()
-    assert any(" cat " in line for line in printed), "the picture was not labelled"
+    assert any(" cat " in line for line in printed), "the picture was not labeled"
     assert not [line for line in printed if line.startswith("asked")]

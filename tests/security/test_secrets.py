@@ -191,7 +191,7 @@ def use_everything(one: Everything, folder: Path) -> None:
         assert daemon.stop() == 0
     use_queue_commands(one, daemon, folder / "exported while it does not")
     one.add("log", daemon.log_path.read_bytes())
-    assert "labelling failed 3 times: " in daemon.log
+    assert "labeling failed 3 times: " in daemon.log
     use_tls(one, folder)
 
 

@@ -6,7 +6,7 @@ from camiohookd.wire.reply import Reply
 
 
 def labelled(camera: str | None, *, at: float, summary: str = "nothing", wait: float = 0.0) -> EventLabelled:
-    """Return a labelled event without pictures."""
+    """Return a labeled event without pictures."""
     return EventLabelled(
         task_id="1",
         camera=camera,

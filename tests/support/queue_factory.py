@@ -119,7 +119,7 @@ def seed(
 ) -> None:
     """Write a state folder as a clean stop leaves it.
 
-    `waiting` tasks, every `labelled_of`-th of them labelled, then `done` delivered and `failed` labelled ones.
+    `waiting` tasks, every `labelled_of`-th of them labeled, then `done` delivered and `failed` labeled ones.
     """
     folder.mkdir(exist_ok=True)
     disk = CountingDisk()

@@ -8,7 +8,7 @@ from camiohookd.config.values import Count, Duration, OptionalByteSize
 
 
 class QueueSettings(Struct, frozen=True):
-    """The events that wait on the disk to be labelled and delivered."""
+    """The events that wait on the disk to be labeled and delivered."""
 
     max_tasks: Annotated[Count, Meta(description="The most events waiting; one more is answered 503.")] = 100_000
     max_bytes: Annotated[
@@ -23,11 +23,11 @@ class QueueSettings(Struct, frozen=True):
     )
     order: Annotated[
         Literal["oldest", "newest"],
-        Meta(description="Which event is labelled first; newest: new events before the backlog of an outage."),
+        Meta(description="Which event is labeled first; newest: new events before the backlog of an outage."),
     ] = "oldest"
     fair: Annotated[
         bool,
-        Meta(description="Whether cameras take turns at being labelled; order then holds within a camera."),
+        Meta(description="Whether cameras take turns at being labeled; order then holds within a camera."),
     ] = True
     done_keep: Annotated[
         Duration,

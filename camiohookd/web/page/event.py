@@ -179,11 +179,11 @@ def times_of(details: EventDetails) -> Sequence[Time]:
     times = [Time(details.summary.received, "Accepted from Camio", "", words.many(details.summary.pictures, "picture"))]
     if details.labelled:
         more = (
-            f"waited {words.duration(details.wait_seconds)}, labelled in {words.duration(details.label_seconds)} "
+            f"waited {words.duration(details.wait_seconds)}, labeled in {words.duration(details.label_seconds)} "
             f"(decoding {words.duration(details.decode_seconds)}, model {words.duration(details.model_seconds)}) "
             f"on {details.device or 'an unknown device'}"
         )
-        times.append(Time(details.labelled, "Labelled", "ok", more))
+        times.append(Time(details.labelled, "Labeled", "ok", more))
     return [*times, *map(_time_of, details.steps)]
 
 

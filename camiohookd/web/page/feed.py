@@ -15,7 +15,7 @@ from camiohookd.web.server.error_responses import Refused
 MOST_WATCHERS = 8
 LOOK_SECONDS = 2.0
 BUSY_LOOK_SECONDS = 5.0
-"""While events wait to be labelled: a card takes several milliseconds of a core, which labelling needs then."""
+"""While events wait to be labeled: a card takes several milliseconds of a core, which labeling needs then."""
 
 KEEP_ALIVE_SECONDS = 20.0
 MOST_CARDS = 6
@@ -65,7 +65,7 @@ class Watcher:
 class Feed:
     """Tells the pages that are open what changes.
 
-    `numbers` returns those of the first page, `is_busy` whether events wait to be labelled.
+    `numbers` returns those of the first page, `is_busy` whether events wait to be labeled.
     """
 
     def __init__(self, numbers: Callable[[], dict[str, Any]], is_busy: Callable[[], bool] = lambda: False) -> None:

@@ -143,7 +143,7 @@ def _facts(report: StatusReport) -> Sequence[tuple[str, str, str]]:
     ]
     spreads = (
         ("Wait", "wait", report.wait),
-        ("Labelling", "label", report.label),
+        ("Labeling", "label", report.label),
         ("Delivery", "send", report.delivery),
     )
     facts += [

@@ -69,7 +69,7 @@ class Doctor(Protocol):
 class Sources:
     """Where the pages ask.
 
-    `is_busy` says whether events wait to be labelled. `default_probability` is the labeler's, for rules that set none.
+    `is_busy` says whether events wait to be labeled. `default_probability` is the labeler's, for rules that set none.
     """
 
     report: Report

@@ -66,10 +66,10 @@ def periods(trends: Trends) -> list[Period]:
 def _sums(trends: Trends) -> Sequence[tuple[str, str]]:
     counts = (
         ("Events accepted", trends.accepted),
-        ("Events labelled", trends.labelled),
+        ("Events labeled", trends.labelled),
         ("Events delivered", trends.delivered),
         ("Events failed", trends.failed),
-        ("Pictures labelled", trends.pictures),
+        ("Pictures labeled", trends.pictures),
     )
     rows = [(name, f"{_sum(values):,}") for name, values in counts]
     rows.append(("Most events waiting", f"{max((each for each in trends.depth if each is not None), default=0):,}"))

@@ -19,8 +19,8 @@ _CAUSES = {
         "Delivery was tried for as long as queue.max_age allows. If the callback's host works again, try them again.",
     ),
     Cause.POISON: (
-        "Labelling killed the service",
-        "The service ended each time while one of these was labelled. Export one and report it; trying again may end "
+        "Labeling killed the service",
+        "The service ended each time while one of these was labeled. Export one and report it; trying again may end "
         "the service again.",
     ),
     Cause.NO_PICTURE: (
@@ -29,7 +29,7 @@ _CAUSES = {
         "too narrow.",
     ),
     Cause.LABELING: (
-        "Labelling failed",
+        "Labeling failed",
         "The labeler ended with an error. Mend your own code or the model, then try them again.",
     ),
     Cause.DAMAGED: (

@@ -198,7 +198,7 @@ def test_names_the_setting_of_the_threshold(tmp_path: Path) -> None:
     assert cat["detections"][0]["verdict"] == "left out: below 0.99 for cat (the rule's min_probability)"
 
 
-def test_prints_no_header_if_no_picture_could_be_labelled(unusable: Path) -> None:
+def test_prints_no_header_if_no_picture_could_be_labeled(unusable: Path) -> None:
     assert run(unusable).stdout == ""
 
 

@@ -15,7 +15,7 @@ from tests.support.queue_factory import REPLY, make_event
 
 Run = Callable[..., Result]
 NO_PICTURE = "no picture could be used: 2017-05-05T01:31:00.738647: the file is not a JPEG picture but an HTML page"
-LONG = "labelling failed 3 times: " + "x" * 400
+LONG = "labeling failed 3 times: " + "x" * 400
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ def test_a_page_goes_on_though_the_event_it_ended_with_was_forgotten(tmp_path: P
     assert ids(page(archive, before=3)) == [2]
 
 
-def test_an_event_that_fails_before_it_is_labelled_is_listed_with_its_cause(tmp_path: Path) -> None:
+def test_an_event_that_fails_before_it_is_labeled_is_listed_with_its_cause(tmp_path: Path) -> None:
     archive = open_archive(tmp_path)
     archive.take_in(EventFailed("3", "front", NOW, "no-picture", "no picture could be used"), NOW)
     for opened in (archive, open_archive(tmp_path)):
@@ -138,7 +138,7 @@ def test_an_event_that_is_tried_again_loses_its_failure_and_a_dropped_one_is_sho
     assert [event.state for event in page(open_archive(tmp_path)).events] == ["dropped"]
 
 
-def test_an_event_that_is_labelled_again_is_listed_once_and_keeps_its_thumbnails(tmp_path: Path) -> None:
+def test_an_event_that_is_labeled_again_is_listed_once_and_keeps_its_thumbnails(tmp_path: Path) -> None:
     archive = open_archive(tmp_path)
     archive.take_in(labelled_event(1), NOW)
     archive.keep_thumbnail(1, 0, b"a JPEG")
@@ -310,7 +310,7 @@ def test_a_disk_that_refuses_costs_only_what_it_refused(tmp_path: Path, caplog: 
     assert ids(page(open_archive(tmp_path))) == [4, 1]
     assert [record.message for record in caplog.records].count(
         "cannot keep the events for the status page: [Errno 5] input/output error; "
-        "they are labelled and delivered all the same"
+        "they are labeled and delivered all the same"
     ) == 1
 
 

@@ -1,4 +1,4 @@
-"""Measure two real detectors with the shipped code on labelled photographs: box AP as COCO defines it."""
+"""Measure two real detectors with the shipped code on labeled photographs: box AP as COCO defines it."""
 
 import contextlib
 import io

@@ -72,7 +72,7 @@ def test_a_missing_device_is_logged_once_and_the_cpu_is_used(
     assert labeler.device == "cpu"
     assert degraded == [True]
     assert log.messages == [
-        f'device "{device}": there is no such device here, see "camiohookd devices"; labelling on the CPU, '
+        f'device "{device}": there is no such device here, see "camiohookd devices"; labeling on the CPU, '
         "next try in 1 min"
     ]
     labeler.close()
@@ -224,7 +224,7 @@ def test_a_configured_device_that_fails_means_degraded(tmp_path: Path, log: pyte
     assert box.open().device == "cpu"
     assert box.degraded == [True]
     assert log.messages == [
-        'device "npu": FancyExecutionProvider: gave no answer within 60 s; labelling on the CPU, next try in 1 min'
+        'device "npu": FancyExecutionProvider: gave no answer within 60 s; labeling on the CPU, next try in 1 min'
     ]
     assert not box.in_use
 

@@ -222,7 +222,7 @@ def test_what_deleting_pictures_writes_to_the_journal_is_counted(
     crash(queue)
 
 
-def test_pictures_of_labelled_events_are_deleted_before_those_of_failed_ones(
+def test_pictures_of_labeled_events_are_deleted_before_those_of_failed_ones(
     tmp_path: Path, disk: CountingDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(segments, "SEGMENT_BYTES", 100_000)  # one event each

@@ -101,7 +101,7 @@ def test_a_refused_event_leaves_nothing(
     crash(again)
 
 
-# claim, give_back, labelled
+# claim, give_back, labeled
 
 
 def test_trouble_lasts_until_the_disk_takes_a_change_and_is_why_events_are_refused(
@@ -159,7 +159,7 @@ def test_the_pictures_stay_until_the_reply_is_delivered(queue: TaskQueue) -> Non
 
 
 @pytest.mark.parametrize("cause", [Cause.NOT_ALLOWED, Cause.REFUSED, Cause.EXPIRED])
-def test_an_event_that_fails_after_it_was_labelled_keeps_its_pictures(queue: TaskQueue, cause: Cause) -> None:
+def test_an_event_that_fails_after_it_was_labeled_keeps_its_pictures(queue: TaskQueue, cause: Cause) -> None:
     task_id = label(queue, make_event(1))
     commit(queue, lambda q: q.fail(task_id, cause, "test"))
     assert queue.read_payload(queue.get(task_id)).pictures == make_event(1).pictures

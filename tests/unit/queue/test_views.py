@@ -15,7 +15,7 @@ from tests.support.queue_factory import REPLY, ROOMY, HandClock, make_event
 
 @pytest.fixture
 def queue(tmp_path: Path) -> Iterator[TaskQueue]:
-    """Tasks 1 and 5 pending, 2 labelled, 3 done, 4 failed."""
+    """Tasks 1 and 5 pending, 2 labeled, 3 done, 4 failed."""
     queue = TaskQueue(tmp_path, backoff=lambda _: 30.0, bounds=ROOMY, clock=HandClock())
     with queue.batch():
         for number in range(1, 6):

@@ -80,9 +80,9 @@ def logged(server: Server, script: str, form: str = "text") -> str:
 
 
 def test_a_record_arrives_with_its_fields(server: Server, journal: Journal) -> None:
-    journal.send("labelled task=7", 6, "camiohookd.worker", {"EVENT": "labelled", "TASK": "7", "CAMERA": "Küche"})
+    journal.send("labeled task=7", 6, "camiohookd.worker", {"EVENT": "labelled", "TASK": "7", "CAMERA": "Küche"})
     assert server.receive() == {
-        "MESSAGE": "labelled task=7",
+        "MESSAGE": "labeled task=7",
         "PRIORITY": "6",
         "SYSLOG_IDENTIFIER": "camiohookd",
         "LOGGER": "camiohookd.worker",

@@ -52,7 +52,7 @@ def test_of_many_changed_events_the_last_ones_are_told(monkeypatch: pytest.Monke
     assert asyncio.run(watch()) == ["94", "96", "97", "98", "99", "95"]
 
 
-def test_fewer_events_are_told_while_others_wait_to_be_labelled() -> None:
+def test_fewer_events_are_told_while_others_wait_to_be_labeled() -> None:
     async def watch() -> list[str]:
         pages = Feed(dict, lambda: True)
         watcher = pages.enter()

@@ -69,7 +69,7 @@ def test_counts_the_rejected_pictures_of_an_event_without_usable_ones() -> None:
     assert rejected(metrics) == 1
 
 
-def test_counts_a_rejected_picture_once_if_the_event_is_labelled_again() -> None:
+def test_counts_a_rejected_picture_once_if_the_event_is_labeled_again() -> None:
     metrics, labeler = Metrics(), OneCat()
     event_labeler = EventLabeler(labeler, PictureLimits(), [], metrics)
     labeler.error = LabelingError("out of memory")
@@ -142,7 +142,7 @@ class Batches(OneCat):
 
 
 def test_labels_decoded_pictures_before_it_waits_for_more_memory() -> None:
-    """Four threads and pictures that do not fit all at once: every picture is labelled, and none waits for ever."""
+    """Four threads and pictures that do not fit all at once: every picture is labeled, and none waits for ever."""
     pictures = [Picture(f"t{nth:02}", CAT) for nth in range(40)]
     labeler = Batches()
     limits = PictureLimits(max_decoded_bytes=4_000_000)  # one picture takes 2.4 MB to decode and holds 0.5 MB

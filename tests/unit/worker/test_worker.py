@@ -287,7 +287,7 @@ def test_a_picture_that_takes_too_long_is_named_by_the_readiness_check(
     with_bench(tmp_path, labeler, use)
 
 
-def test_waiting_for_a_full_disk_does_not_count_as_labelling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_for_a_full_disk_does_not_count_as_labeling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The watchdog would end the daemon, and after three such ends the event would fail as poison."""
     monkeypatch.setattr("camiohookd.worker.label_loop.STALLED_SECONDS", 0.0)
     monkeypatch.setattr("camiohookd.queue.store_thread.RETRY_SECONDS", (0.02,))
@@ -379,7 +379,7 @@ def watch_claims(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Semaphore, 
     return looked, claimed
 
 
-def test_claims_one_event_ahead_while_one_is_labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_claims_one_event_ahead_while_one_is_labeled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     labeler = Gated()
     _, claimed = watch_claims(monkeypatch)
 
@@ -415,7 +415,7 @@ def test_an_event_wakes_one_waiting_loop_and_not_all(tmp_path: Path, monkeypatch
     assert looks < loops
 
 
-def test_events_that_arrive_together_are_labelled_without_waiting_for_the_idle_timer(
+def test_events_that_arrive_together_are_labeled_without_waiting_for_the_idle_timer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("camiohookd.worker.polling.IDLE_SECONDS", 1000.0)
@@ -508,7 +508,7 @@ def test_an_event_needs_one_turn_of_the_store_thread_for_each_step(
                 await asyncio.sleep(0.02)
 
     with_bench(tmp_path, Labels(), use)
-    steps = 3  # labelled, with the next one claimed; delivered; landed, with the next one taken
+    steps = 3  # labeled, with the next one claimed; delivered; landed, with the next one taken
     assert turns[0] <= steps * events + 20, "plus some claims that find nothing"
 
 

@@ -139,7 +139,7 @@ class FallbackRunner:
     def _fall_back(self, name: str, trouble: str) -> None:
         """Log the fallback once, and schedule the next try."""
         self._on_degraded(True)
-        log.warning("%s: %s; labelling on the CPU, %s", name, trouble, self._try_later(), extra=about("device_lost"))
+        log.warning("%s: %s; labeling on the CPU, %s", name, trouble, self._try_later(), extra=about("device_lost"))
 
     def _try_later(self) -> str:
         if self._hung >= MOST_HUNG:
@@ -171,4 +171,4 @@ class FallbackRunner:
             primary.close()
             return
         self._on_degraded(False)
-        log.warning("%s: works again, labelling on it", primary.device, extra=about("device_back"))
+        log.warning("%s: works again, labeling on it", primary.device, extra=about("device_back"))

@@ -58,7 +58,7 @@
     chart("seconds", [
       { label: "half within", values: data.total_p50, color: "--chart-1", fill: true },
       { label: "95 % within", values: data.total_p95, color: "--chart-4" },
-      { label: "labelling, 95 % within", values: data.label_p95, color: "--chart-2" },
+      { label: "labeling, 95 % within", values: data.label_p95, color: "--chart-2" },
     ], "s");
     chart("labels", Object.keys(data.labels).slice(0, palette.length).map(function (name, nth) {
       return { label: name || "others", values: data.labels[name], color: palette[nth] };

@@ -108,7 +108,7 @@ def test_replaces_a_device_that_does_not_start_by_the_cpu(bench: Bench, log: pyt
     assert bench.open().device == "cpu"
     assert bench.run() is FROM_CPU
     assert bench.degraded == [True]
-    assert log.messages == ['device "fancy": no such driver; labelling on the CPU, next try in 1 min']
+    assert log.messages == ['device "fancy": no such driver; labeling on the CPU, next try in 1 min']
 
 
 def fails(device: Fake) -> None:
@@ -158,7 +158,7 @@ def test_gives_up_a_hanging_device_at_the_deadline(bench: Bench, log: pytest.Log
     assert bench.run() is FROM_CPU
     assert bench.degraded == [True]
     assert log.messages == [
-        "FancyExecutionProvider: gave no answer within 0.1 s; labelling on the CPU, next try in 1 min"
+        "FancyExecutionProvider: gave no answer within 0.1 s; labeling on the CPU, next try in 1 min"
     ]
 
 
@@ -212,7 +212,7 @@ def test_logs_a_recovery_and_uses_the_device_again(bench: Bench, log: pytest.Log
     bench.try_again()
     assert bench.run() is FROM_DEVICE
     assert bench.degraded == [True, False]
-    assert log.messages == ["FancyExecutionProvider: works again, labelling on it"]
+    assert log.messages == ["FancyExecutionProvider: works again, labeling on it"]
     assert bench.waits == []
 
 
@@ -253,7 +253,7 @@ def test_stops_trying_a_device_that_keeps_hanging(bench: Bench, log: pytest.LogC
         bench.try_again()
     bench.run()
     assert bench.waits == []
-    assert log.messages[-1].endswith("labelling on the CPU, until a restart: it has hung too often")
+    assert log.messages[-1].endswith("labeling on the CPU, until a restart: it has hung too often")
 
 
 def test_an_unexpected_error_at_a_try_does_not_end_the_tries(bench: Bench, log: pytest.LogCaptureFixture) -> None:
