@@ -56,6 +56,7 @@ class Metrics:
         self.delivery_seconds = self._histogram("delivery", "One delivery try.", _DELIVERY_BUCKETS)
 
         self.degraded = self._gauge("degraded", "1 while the CPU stands in for the chosen device.")
+        self.draining = self._gauge("draining", "1 while new events are refused by camiohookd drain.")
         self._certificate = self._gauge(
             "certificate_expires_timestamp_seconds", "When a listener's certificate expires.", "listener"
         )

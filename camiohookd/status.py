@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-Verdict = Literal["works", "degraded", "does not work", "not running"]
+Verdict = Literal["works", "degraded", "does not work", "draining", "not running"]
 
 
 class Spread(msgspec.Struct, frozen=True):

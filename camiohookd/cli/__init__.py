@@ -58,6 +58,7 @@ class LazyGroup(click.Group):
         "rules": "rules",
         "hooks": "hooks",
         "queue": "queue",
+        "drain": "drain",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature

@@ -43,7 +43,8 @@ def status(as_json: bool, watch: bool, interval: float) -> int:
     Times of the steps are those of the last events since the start, at most 500 of them: half of the events were faster
     than the first number, 95 % were faster than the second. Run it as root or as camiohookd's user.
 
-    Exit status: 0 if it works, degraded too; 1 if it does not; 3 if it does not run. With --watch, 0 at Ctrl-C.
+    Exit status: 0 if it works, is degraded or drains; 1 if it does not work; 3 if it does not run. With --watch, 0 at
+    Ctrl-C.
 
     \b
     Examples:

@@ -11,6 +11,7 @@ from camiohookd.daemon.setup import Setup
 from camiohookd.delivery import AllowList
 from camiohookd.metrics import Metrics
 from camiohookd.queue.store_thread import StoreThread
+from camiohookd.web.draining import Draining
 from camiohookd.web.hook import hook_application
 from camiohookd.web.intake import Intake
 from camiohookd.web.keys import Keys
@@ -34,6 +35,7 @@ class HookSite:
         metrics: Metrics,
         activity: Activity,
         sockets: list[socket],
+        draining: Draining,
     ) -> None:
         config = setup.config
         self._metrics = metrics
@@ -45,6 +47,7 @@ class HookSite:
                 limits=event_limits(config),
                 check_callback=allow_list.refuse_private,
                 max_bytes=config.hook.max_body_bytes,
+                check_open=draining.check,
             ),
             keys=self._keys,
             metrics=metrics,
@@ -53,6 +56,7 @@ class HookSite:
             wrong_keys=config.hook.max_wrong_keys,
             peers=Peers(config.hook.trusted_proxies),
             nonces=self.nonces,
+            draining=draining,
         )
         self._listener = listen(site, sockets)
         self.use(setup)

@@ -11,16 +11,20 @@ from camiohookd.delivery import AllowList
 from camiohookd.errors import CallbackNotAllowed, PayloadError
 from camiohookd.queue import commands
 from camiohookd.queue.store_thread import StoreThread
+from camiohookd.queue.task import State
 from camiohookd.queue.views import TaskDetails
 from camiohookd.web.control_commands import (
     Allowed,
     AllowTestCallback,
     AskStatus,
     Command,
+    Drain,
+    DrainProgress,
     ExpectNonce,
     OwnResult,
     Proof,
 )
+from camiohookd.web.draining import Draining
 from camiohookd.web.nonces import Nonces
 
 TEST_SECONDS = 120.0
@@ -31,13 +35,20 @@ class OwnerCommands:
     """Answers commands; `answer` is a `web.control.Answer`."""
 
     def __init__(
-        self, store: StoreThread, activity: Activity, reporter: Reporter, nonces: Nonces, allow_list: AllowList
+        self,
+        store: StoreThread,
+        activity: Activity,
+        reporter: Reporter,
+        nonces: Nonces,
+        allow_list: AllowList,
+        draining: Draining,
     ) -> None:
         self._store = store
         self._activity = activity
         self._reporter = reporter
         self._nonces = nonces
         self._allow_list = allow_list
+        self._draining = draining
 
     async def answer(self, command: Command) -> commands.CommandResult | OwnResult:
         """Do what `command` asks for. Raises NoSuchTask, WrongState, PayloadError."""
@@ -52,8 +63,17 @@ class OwnerCommands:
                 except CallbackNotAllowed as error:
                     raise PayloadError("callback_not_allowed", str(error)) from error
                 return Allowed(TEST_SECONDS)
+            case Drain():
+                return await self._drain(command)
             case _:
                 return await perform(self._store, self._activity, command)
+
+    async def _drain(self, command: Drain) -> DrainProgress:
+        if command.on is not None:
+            (self._draining.begin if command.on else self._draining.end)()
+        # An event that was taken before is already waiting for the store thread, and is counted.
+        counts = await self._store.call(lambda queue: dict(queue.tasks.counts))
+        return DrainProgress(self._draining.is_on, counts[State.PENDING], counts[State.LABELLED])
 
 
 async def perform(store: StoreThread, activity: Activity, command: commands.Command) -> commands.CommandResult:

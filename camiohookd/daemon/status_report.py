@@ -18,6 +18,7 @@ from camiohookd.status import CameraEvent, QueueStatus, RecentError, StatusRepor
 from camiohookd.system.clock import iso
 from camiohookd.system.recent_errors import RecentErrors
 from camiohookd.units import plural
+from camiohookd.web import draining
 
 CERTIFICATE_ENDS = timedelta(days=14)
 
@@ -83,7 +84,7 @@ class Reporter:
 
     def _verdict(self) -> tuple[Verdict, list[str]]:
         if trouble := self._trouble():
-            return "does not work", list(trouble.values())
+            return "draining" if trouble.keys() == {draining.CHECK} else "does not work", list(trouble.values())
         reasons = list(self._degraded())
         return ("degraded" if reasons else "works"), reasons
 

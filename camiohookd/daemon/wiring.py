@@ -38,6 +38,7 @@ from camiohookd.system.permissions import reason
 from camiohookd.system.recent_errors import RecentErrors
 from camiohookd.web import control
 from camiohookd.web.admin import Check, failing
+from camiohookd.web.draining import CHECK, Draining
 from camiohookd.web.page.site import pages
 from camiohookd.web.page.sources import Sources
 from camiohookd.web.server.listener import Listener, listen
@@ -115,12 +116,13 @@ def connect(
     event_labeler = EventLabeler(labeler, limits, config.rule, metrics)
     allow_list = AllowList(config.callback.allow_hosts)
     worker = _make_worker(config, event_labeler, allow_list, threads, metrics, activity, store)
-    readiness = _readiness(worker, store, allow_list)
+    draining = Draining(metrics.draining)
+    readiness = _readiness(worker, store, allow_list, draining)
     history = make_history(config, store, labeler, metrics, limits, event_labeler.budget)
     reporter = _make_reporter(setup, labeler, metrics, activity, store, readiness, errors)
-    hook = HookSite(setup, store, allow_list, metrics, activity, hook_sockets)
+    hook = HookSite(setup, store, allow_list, metrics, activity, hook_sockets, draining)
     tests = TestEvents(setup, hook_sockets[0].getsockname()[1], allow_list)
-    owner = OwnerCommands(store, activity, reporter, hook.nonces, allow_list)
+    owner = OwnerCommands(store, activity, reporter, hook.nonces, allow_list, draining)
     doctor = DoctorProcess(setup)
     sources = _sources(store, activity, labeler, event_labeler, reporter, tests, doctor, history)
     return Service(
@@ -203,13 +205,14 @@ def _picture_limits(config: Config) -> PictureLimits:
     return PictureLimits(images.formats, images.max_pixels, images.max_bytes, images.max_decoded_bytes)
 
 
-def _readiness(worker: Worker, store: StoreThread, allow_list: AllowList) -> Mapping[str, Check]:
+def _readiness(worker: Worker, store: StoreThread, allow_list: AllowList, draining: Draining) -> Mapping[str, Check]:
     """Return the checks that an event posted now would be accepted and labeled, and its labels could be sent."""
     return {
         "model": worker.labeler_trouble,
         "store": lambda: store.trouble,
         "worker": worker.stalled,
         "callback": lambda: None if allow_list else "callback.allow_hosts is empty: labels may be sent nowhere",
+        CHECK: draining.why_not_ready,
     }
 
 

@@ -22,6 +22,8 @@ def check_service(daemon: RunningDaemon | None) -> Finding:
     report = daemon.report
     if report.verdict == "works":
         return _GROUP.ok("service", f"it works, since {report.up_since}, on {report.device}")
+    if report.verdict == "draining":
+        return _GROUP.warning("service", "it drains: new events are refused", "sudo camiohookd drain --off")
     return _GROUP.failed("service", f"{report.verdict}: {'; '.join(report.reasons)}")
 
 

@@ -22,6 +22,12 @@ class AllowTestCallback(msgspec.Struct, frozen=True, tag="allow-test-callback"):
     origin: str
 
 
+class Drain(msgspec.Struct, frozen=True, tag="drain"):
+    """Begin to drain, end it, or with None change nothing; answered by `DrainProgress`."""
+
+    on: bool | None = None
+
+
 class Proof(msgspec.Struct, frozen=True):
     """What the public listener answers the nonce with."""
 
@@ -34,9 +40,17 @@ class Allowed(msgspec.Struct, frozen=True):
     seconds: float
 
 
-OwnCommand = AskStatus | ExpectNonce | AllowTestCallback
+class DrainProgress(msgspec.Struct, frozen=True):
+    """Whether the box drains, and the events that still have to be labelled (`pending`) and delivered (`labelled`)."""
+
+    is_on: bool
+    pending: int
+    labelled: int
+
+
+OwnCommand = AskStatus | ExpectNonce | AllowTestCallback | Drain
 """What the daemon itself answers; the queue answers the others."""
 
 Command = commands.Command | OwnCommand
 
-OwnResult = StatusReport | Proof | Allowed
+OwnResult = StatusReport | Proof | Allowed | DrainProgress

@@ -21,6 +21,7 @@ from camiohookd.metrics import Metrics
 from camiohookd.system.log_fields import about
 from camiohookd.system.logs import warn_of_each
 from camiohookd.web.body_memory import BodyMemory, BodyShare
+from camiohookd.web.draining import Draining
 from camiohookd.web.intake import Intake, IntakeReceipt
 from camiohookd.web.keys import Keys, WrongKeyLimiter
 from camiohookd.web.nonces import Nonces
@@ -49,19 +50,27 @@ class HookContext:
     activity: Activity
     memory: BodyMemory
     wrong_keys: WrongKeyLimiter
+    draining: Draining
     throttle: Throttle = field(default_factory=partial(Throttle, log))
 
 
 class Status(Endpoint):
-    """``GET /``, ``GET /tasks`` and ``GET /tasks/``: the service is up. Also answers the doctor's nonce."""
+    """``GET /``, ``GET /tasks`` and ``GET /tasks/``: the service takes events. Also answers the doctor's nonce."""
 
-    def initialize(self, nonces: Nonces) -> None:
+    def initialize(self, nonces: Nonces, draining: Draining) -> None:
         self._nonces = nonces
+        self._draining = draining
 
     async def serve(self) -> None:
         [nonce, *_] = self.request.query_arguments.get("nonce", [b""])
         proof = self._nonces.take(nonce.decode("latin-1")) if self.request.method == "GET" else None
+        if proof is None:
+            self._draining.check()
         self.reply(200, {"status": "ok"} if proof is None else {"status": "ok", "proof": proof})
+
+    def refused(self, response: ErrorResponse) -> None:
+        if response is not error_responses.DRAINING:  # load balancers ask every second
+            super().refused(response)
 
 
 class Tasks(Endpoint):
@@ -108,6 +117,7 @@ class Tasks(Endpoint):
         return name
 
     def _admit_event(self) -> None:
+        self._hook.draining.check()
         self.body.limit = self.application.limits.body_bytes
         encoding = self.request.headers.get("Content-Encoding", "identity").lower()
         self._is_gzip = encoding in gzip_body.NAMES
@@ -211,6 +221,7 @@ def hook_application(
     wrong_keys: int,
     peers: Peers,
     nonces: Nonces,
+    draining: Draining,
 ) -> Site:
     """Return the site for `listener.listen`. A client that sends more than `wrong_keys` wrong keys has to wait."""
     hook = HookContext(
@@ -220,9 +231,10 @@ def hook_application(
         activity=activity,
         memory=BodyMemory(limits.bodies_bytes, limits.body_bytes, limits.memory_seconds),
         wrong_keys=WrongKeyLimiter(wrong_keys),
+        draining=draining,
     )
     paths = [
-        url("/(?:tasks/?)?", Status, {"nonces": nonces}),
+        url("/(?:tasks/?)?", Status, {"nonces": nonces, "draining": draining}),
         url(f"{_PREFIX}[^/]+/?", Tasks, {"hook": hook}),
         url(".*", WrongPath, {"hook": hook}),
     ]

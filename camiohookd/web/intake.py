@@ -47,16 +47,22 @@ class Intake:
     """Takes events into the queue of `store`.
 
     `check_callback` raises `PrivateCallback` for a callback URL that must not be called; an unpacked body has at most
-    `max_bytes`.
+    `max_bytes`. `check_open` raises `Refused` while no new events are taken.
     """
 
     def __init__(
-        self, store: StoreThread, limits: EventLimits, check_callback: Callable[[str], None], max_bytes: int
+        self,
+        store: StoreThread,
+        limits: EventLimits,
+        check_callback: Callable[[str], None],
+        max_bytes: int,
+        check_open: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._limits = limits
         self._check_callback = check_callback
         self._max_bytes = max_bytes
+        self._check_open = check_open
         self._reader = ThreadPoolExecutor(1, "large-event")
         self._trims_soon = False
 
@@ -77,6 +83,7 @@ class Intake:
 
     async def keep(self, prepared: Prepared) -> IntakeReceipt:
         """Put the event into the queue. Returns once it is on stable storage; raises as `take`."""
+        self._check_open()  # again, because reading the body took time
         task_id, duplicate = await self._store.call(lambda queue: queue.put(prepared))
         event = prepared.event
         return IntakeReceipt(

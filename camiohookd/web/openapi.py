@@ -24,7 +24,7 @@ OF_ANY_REQUEST = (
     error_responses.TOO_MANY_CONNECTIONS,
     error_responses.UNEXPECTED,
 )
-OF_THE_STATUS = (*OF_ANY_REQUEST, error_responses.too_large(0))
+OF_THE_STATUS = (*OF_ANY_REQUEST, error_responses.too_large(0), error_responses.DRAINING)
 WITH_A_KEY = (
     *OF_ANY_REQUEST,
     error_responses.WRONG_KEY,
@@ -46,6 +46,7 @@ OF_AN_EVENT = (
     error_responses.ENCODED_BODY,
     response_for(QueueFull("100000 events wait already", retry_after=60)),
     error_responses.BODIES_IN_FLIGHT,
+    error_responses.DRAINING,
 )
 
 _KEY: Json = {

@@ -32,6 +32,7 @@ from camiohookd.metrics import Metrics
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task_queue import Prepared, TaskQueue
 from camiohookd.queue.views import Page
+from camiohookd.web.draining import Draining
 from camiohookd.web.hook import hook_application
 from camiohookd.web.intake import Intake, IntakeReceipt
 from camiohookd.web.keys import Keys
@@ -91,6 +92,7 @@ class Box:
     nonces: Nonces = field(default_factory=Nonces)
     port: int = 0
     intake: HeldIntake = field(init=False)
+    draining: Draining = field(init=False)
 
     @property
     def url(self) -> str:
@@ -110,6 +112,7 @@ class Box:
             wrong_keys=self.wrong_keys,
             peers=Peers(self.proxies),
             nonces=self.nonces,
+            draining=self.draining,
         )
 
     @contextmanager
@@ -117,6 +120,7 @@ class Box:
         ready = threading.Event()
         with TemporaryDirectory() as folder:
             store = StoreThread(TaskQueue(Path(folder), backoff=lambda _: 1.0))
+            self.draining = Draining(self.metrics.draining)
             self.intake = HeldIntake(store, self.check_callback, self.limits.body_bytes)
             thread = threading.Thread(target=lambda: asyncio.run(self._serve(ready)))
             thread.start()

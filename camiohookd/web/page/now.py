@@ -11,8 +11,13 @@ from camiohookd.status import CameraEvent, RecentError, StatusReport
 from camiohookd.web.page import words
 from camiohookd.web.page.endpoint import PageEndpoint
 
-_STATUS = {"works": "ok", "degraded": "warn"}
-_VERDICTS = {"works": "It works", "degraded": "It works, with a restriction", "does not work": "It does not work"}
+_STATUS = {"works": "ok", "degraded": "warn", "draining": "warn"}
+_VERDICTS = {
+    "works": "It works",
+    "degraded": "It works, with a restriction",
+    "draining": "It takes no new events",
+    "does not work": "It does not work",
+}
 _OLD_SECONDS = 600.0
 
 
@@ -110,7 +115,7 @@ def _chain(report: StatusReport) -> Sequence[ChainNode]:
     tasks = report.queue.tasks if report.queue else {}
     oldest = report.queue.oldest_seconds if report.queue else 0.0
     pending, labelled, done = (tasks.get(state, 0) for state in (State.PENDING, State.LABELLED, State.DONE))
-    camio = "bad" if report.verdict == "does not work" else "ok"
+    camio = {"does not work": "bad", "draining": "warn"}.get(report.verdict, "ok")
     waits = f"oldest {words.duration(oldest)}" if pending + labelled else "nothing waits"
     label, delivery = report.label, report.delivery
     return (

@@ -25,6 +25,7 @@ from camiohookd.units import plural, size
 
 STORE_RETRY_SECONDS = 30
 BUSY_RETRY_SECONDS = 5
+DRAINING_RETRY_SECONDS = 10
 
 COMMON_HEADERS = {
     "Server": "camiohookd",
@@ -123,6 +124,12 @@ BODIES_IN_FLIGHT = ErrorResponse(
 )
 TOO_MANY_CONNECTIONS = ErrorResponse(
     503, "busy", "your address has too many connections; try again later", retry_after=BUSY_RETRY_SECONDS
+)
+DRAINING = ErrorResponse(
+    503,
+    "draining",
+    "this box takes no new events at present; send them to another box, or try again later",
+    retry_after=DRAINING_RETRY_SECONDS,
 )
 UNEXPECTED = ErrorResponse(503, "unavailable", "the request failed; try again later", retry_after=STORE_RETRY_SECONDS)
 
