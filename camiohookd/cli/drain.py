@@ -20,7 +20,7 @@ _REPORT_SECONDS = 10.0
 
 
 @click.command()
-@click.option("--wait", is_flag=True, help="Wait until every event in the queue is labelled and delivered, or failed.")
+@click.option("--wait", is_flag=True, help="Wait until every event in the queue is labeled and delivered, or failed.")
 @click.option(
     "--timeout",
     type=click.FloatRange(0, min_open=True),
@@ -32,7 +32,7 @@ def drain(wait: bool, timeout: float | None, off: bool) -> None:
     """Refuse new events, and finish those in the queue: before maintenance of a box behind a load balancer.
 
     New events get 503 with Retry-After. GET /tasks/ and /readyz answer 503, too, so that a load balancer sends events
-    to other boxes. Events in the queue are labelled and delivered. A restart of the service, or --off, ends it. Ctrl-C
+    to other boxes. Events in the queue are labeled and delivered. A restart of the service, or --off, ends it. Ctrl-C
     ends the waiting, not the draining.
 
     Exit status: 0 if it drains, with --wait if nothing waits any longer; 1 if the service does not run, or if events
