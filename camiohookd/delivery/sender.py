@@ -2,25 +2,21 @@
 
 import http.client
 import logging
-import ssl
 from functools import partial
 
 import requests
 from urllib3.exceptions import HTTPError
 
-from camiohookd.delivery.adapter import Adapter
 from camiohookd.delivery.allow_list import Target
-from camiohookd.delivery.answer import UnusableAnswer
-from camiohookd.delivery.attempt import Attempt
-from camiohookd.delivery.ca_store import CERTIFI
-from camiohookd.delivery.dialer import Dialer
-from camiohookd.delivery.resolver import Lookup, Resolver, ask_system
 from camiohookd.next_try import DeliveryOutcome, judge_answer, judge_failure
+from camiohookd.outgoing.adapter import Adapter
+from camiohookd.outgoing.attempt import Attempt
+from camiohookd.outgoing.ca_store import CERTIFI
+from camiohookd.outgoing.dialer import Dialer
+from camiohookd.outgoing.failures import root, words
+from camiohookd.outgoing.resolver import Lookup, Resolver, ask_system
 
 MAX_ANSWER_BYTES = 65536
-
-_WRONG_TIME = (9, 10)
-"""OpenSSL's errors "certificate is not yet valid" and "certificate has expired"."""
 
 # Its warnings about odd answers hold the callback URL, which is as good as a password for that event.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
@@ -70,10 +66,10 @@ class Sender:
                 _drain(answer)
                 return judge_answer(answer.status_code, answer.headers)
         except (requests.RequestException, HTTPError, http.client.HTTPException, OSError, ValueError) as error:
-            cause = _root(error)
+            cause = root(error)
             return judge_failure(
                 attempt.step,
-                _words(cause),
+                words(cause),
                 timed_out=isinstance(cause, TimeoutError),
                 deadline=self._deadline if attempt.is_over else None,
             )
@@ -106,27 +102,3 @@ def _drain(answer: requests.Response) -> None:
             left -= len(chunk)
     except (HTTPError, OSError):
         return
-
-
-def _root(error: BaseException) -> BaseException:
-    """Return the error at the bottom of `error`; the layers above it repeat the URL."""
-    while inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
-        error = inner
-    return error
-
-
-def _words(error: BaseException) -> str:
-    """Return what `error` says, without anything that the other side sent."""
-    match error:
-        case UnusableAnswer():
-            return str(error)
-        case ssl.SSLCertVerificationError():
-            advice = "; is this machine's clock right?" if error.verify_code in _WRONG_TIME else ""
-            return f"{error.verify_message}{advice}"
-        case OSError() if error.strerror:
-            return error.strerror
-        case ConnectionError():
-            return "it hung up"
-        case http.client.HTTPException():
-            return "it is not valid HTTP"
-    return type(error).__name__

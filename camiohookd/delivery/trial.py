@@ -3,13 +3,13 @@
 import socket
 import ssl
 
-from camiohookd.delivery.adapter import tls_context
 from camiohookd.delivery.allow_list import Target
-from camiohookd.delivery.attempt import Attempt
-from camiohookd.delivery.dialer import Dialer
-from camiohookd.delivery.resolver import Resolver
 from camiohookd.net.urls import split_url
 from camiohookd.next_try import DeliveryStep
+from camiohookd.outgoing.adapter import tls_context
+from camiohookd.outgoing.attempt import Attempt
+from camiohookd.outgoing.dialer import Dialer
+from camiohookd.outgoing.resolver import Resolver
 
 SECONDS = 10.0
 

@@ -20,8 +20,8 @@ import pytest
 import requests
 
 from camiohookd.delivery import AllowList, Sender, Target
-from camiohookd.delivery.resolver import MAX_LOOKUPS, Resolver, SocketAddress
 from camiohookd.next_try import DeliveryOutcome, OutcomeKind
+from camiohookd.outgoing.resolver import MAX_LOOKUPS, Resolver, SocketAddress
 from tests.support.certificates import Pair, make_certificate
 from tests.support.daemon_process import Daemon, event_body
 from tests.support.scripted_server import Peer, Script, answering, dripping, sending

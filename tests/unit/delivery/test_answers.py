@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from camiohookd.delivery import Sender, Target
-from camiohookd.delivery.answer import MAX_INTERIM_ANSWERS
 from camiohookd.next_try import DeliveryOutcome, OutcomeKind
+from camiohookd.outgoing.answer import MAX_INTERIM_ANSWERS
 from tests.support.certificates import make_certificate
 from tests.support.scripted_server import Peer, Script, breaking_off, sending
 

@@ -9,9 +9,9 @@ import socket
 from collections.abc import Sequence
 from ipaddress import ip_address
 
-from camiohookd.delivery.attempt import Attempt, PlainSocket
-from camiohookd.delivery.resolver import Resolver, SocketAddress
 from camiohookd.net.addresses import why_not_public
+from camiohookd.outgoing.attempt import Attempt, PlainSocket
+from camiohookd.outgoing.resolver import Resolver, SocketAddress
 
 
 class Dialer:

@@ -1,4 +1,4 @@
-"""Find the certificates that verify a callback's TLS, by the setting ``[callback] ca``."""
+"""Find the certificates that verify a server's TLS, by a setting such as ``[callback] ca``."""
 
 import logging
 import ssl
@@ -15,11 +15,11 @@ CERTIFI: str = DEFAULT_CA_BUNDLE_PATH
 log = logging.getLogger("camiohookd.delivery")
 
 
-def trusted_certificates(setting: str) -> str:
+def trusted_certificates(setting: str, name: str = "callback.ca") -> str:
     """Return the path of a file of certificates (PEM), or of a folder of them in OpenSSL's layout.
 
     "system" means the operating system's store, or certifi's if there is none; "certifi" means certifi's; anything else
-    is a path. Raises ConfigError if no certificate can be read there.
+    is a path. Raises ConfigError, with the setting's `name`, if no certificate can be read there.
     """
     if setting == "system":
         return _system() or _instead_of_system()
@@ -33,9 +33,7 @@ def trusted_certificates(setting: str) -> str:
         why = reason(error, path)
     else:
         return path
-    raise ConfigError(
-        f'callback.ca: given "{setting}": {why}; expected "system", "certifi" or a file of certificates (PEM)'
-    )
+    raise ConfigError(f'{name}: given "{setting}": {why}; expected "system", "certifi" or a file of certificates (PEM)')
 
 
 def _system() -> str | None:

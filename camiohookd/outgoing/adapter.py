@@ -1,4 +1,4 @@
-"""requests' adapter for deliveries: it dials as its `Attempt` says, and keeps only clean connections.
+"""requests' adapter: it dials as its `Attempt` says, and keeps only clean connections.
 
     Adapter.send(request, timeout=attempt) ─▶ urllib3's pool ─▶ _Connection: dial, TLS, send, read ─▶ Answer
 
@@ -16,9 +16,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.ssl_ import create_urllib3_context
 
-from camiohookd.delivery.answer import Answer
-from camiohookd.delivery.attempt import Attempt, PlainSocket, TlsSocket
 from camiohookd.next_try import DeliveryStep
+from camiohookd.outgoing.answer import Answer
+from camiohookd.outgoing.attempt import Attempt, PlainSocket, TlsSocket
 
 KEPT_HOSTS = 10
 KEPT_CONNECTIONS = 16
@@ -70,11 +70,14 @@ class _TlsPool(_Pool, HTTPSConnectionPool):
 class Adapter(HTTPAdapter):
     """An adapter whose `send` takes an `Attempt` as its timeout; safe to share between threads.
 
-    Servers are verified by `certificates`, a file (PEM) or a folder as OpenSSL keeps it.
+    Servers are verified by `certificates`, a file (PEM) or a folder as OpenSSL keeps it. `identity` are the files of
+    the certificate and the key (PEM) that a server may ask for. Raises OSError if they cannot be used.
     """
 
-    def __init__(self, certificates: str) -> None:
+    def __init__(self, certificates: str, identity: tuple[str, str] | None = None) -> None:
         self._context = tls_context(certificates)
+        if identity:
+            self._context.load_cert_chain(*identity)
         super().__init__(pool_connections=KEPT_HOSTS, pool_maxsize=KEPT_CONNECTIONS)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from io import BufferedReader
 from typing import Any
 
-from camiohookd.delivery.attempt import PlainSocket, TlsSocket
+from camiohookd.outgoing.attempt import PlainSocket, TlsSocket
 
 MAX_INTERIM_ANSWERS = 16
 _WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
