@@ -1,16 +1,14 @@
-"""The commands that tell Camio about this box: a callback URL and a query go out, Camio's answer is shown.
+"""The commands that tell Camio about this box: they send a callback URL and a query, and show Camio's answer.
 
-    options ──▶ hook_query ──▶ callback_url, with the key from the config ──▶ the token ──▶ hooks_api.HooksApi
-                                                               masking ◀── Camio's answer ◀──┘
+    options ──▶ hook_query ──▶ callback_url, with the key from the config ──▶ the token ──▶ registration, HooksApi
+                                                                 masking ◀── Camio's answer ◀──┘
 
 The key and the token are secrets. Neither is an argument (`--callback-url` takes ``-`` for that reason), and both are
 masked in everything that is shown.
 """
 
 import os
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -18,16 +16,12 @@ from camiohookd.cli import callback_url as callback
 from camiohookd.cli.camio_requests import camio_api, show_answer
 from camiohookd.cli.hook_query import check_query, try_query
 from camiohookd.cli.masking import masker
+from camiohookd.cli.registration import HOOK_TYPES, key_to_register, known_keys, refuse_unreachable, register
 from camiohookd.cli.secret_input import STANDARD_INPUT, TOKEN_VARIABLE, read_token
 from camiohookd.cli.settings import config_option
-from camiohookd.errors import CamiohookdError, ConfigError
-
-if TYPE_CHECKING:
-    from camiohookd.camio.hooks_api import RegisteredHook
 
 CAMIO = "https://camio.com"
 WHERE_TOKENS_ARE = "You find your OAuth token at https://camio.com/settings/integrations#api."
-HOOK_TYPES = ("query_match", "query_match_ad_hoc", "label_hit")
 
 token_option = click.option(
     "--token-file",
@@ -133,34 +127,11 @@ def create(
     if not no_check:
         check_query(query_text)
     if public_url is not None:
-        url = callback.from_public_url(public_url, _key_to_register(key_name, config_file))
+        url = callback.from_public_url(public_url, key_to_register(key_name, config_file))
     else:
         url = callback.from_whole_url(callback_url or "")
-    _refuse_unreachable(url, anyway)
+    refuse_unreachable(url, anyway)
     register(url, query_text, hook_type, read_token(token_file), base_url, config_file, as_json=as_json, anyway=anyway)
-
-
-def register(
-    url: str,
-    query_text: str,
-    hook_type: str,
-    token: str,
-    base_url: str,
-    config_file: Path | None,
-    *,
-    as_json: bool = False,
-    anyway: bool = False,
-) -> None:
-    """Have Camio post the events that match `query_text` to `url`, and print its answer. Raises CamiohookdError."""
-    mask = masker([token, *callback.keys_of(url), *_known_keys(config_file)])
-    with camio_api(base_url, token, mask) as api:
-        if not anyway:
-            _refuse_second(api.find(url), hook_type, query_text, mask)
-        response = api.create(url, hook_type, query_text)
-    show_answer(
-        response, mask, as_json, lambda hook_id: f"Camio registered the hook {hook_id}: it posts to {mask(url)} the "
-        f"events that match the query {query_text}"
-    )  # fmt: skip
 
 
 @hooks.command("list")
@@ -177,7 +148,7 @@ def list_hooks(token_file: str | None, base_url: str, config_file: Path | None) 
       sudo camiohookd hooks list
     """
     token = read_token(token_file)
-    mask = masker([token, *_known_keys(config_file)])
+    mask = masker([token, *known_keys(config_file)])
     with camio_api(base_url, token, mask) as api:
         response = api.list()
     click.echo(mask(response.text) or f"Camio answered {response.status}, and nothing else.")
@@ -199,7 +170,7 @@ def delete(hook_id: str, as_json: bool, token_file: str | None, base_url: str, c
       sudo camiohookd hooks delete 5d1f
     """
     token = read_token(token_file)
-    mask = masker([token, *_known_keys(config_file)])
+    mask = masker([token, *known_keys(config_file)])
     with camio_api(base_url, token, mask) as api:
         response = api.delete(hook_id)
     show_answer(response, mask, as_json, lambda _: f"Camio deleted the hook {mask(hook_id)}")
@@ -213,58 +184,6 @@ def _setting(name: str, option: str, config_file: Path | None) -> str:
     if not value:
         raise click.UsageError(f"give {option}, or set {name} under [hook]: sudo camiohookd setup")
     return value
-
-
-def _refuse_unreachable(url: str, anyway: bool) -> None:
-    reason = callback.why_unreachable(url)
-    if reason is None:
-        return
-    if not anyway:
-        raise CamiohookdError(
-            f"nothing was registered: {reason}. Give the public https address of this box (docs/internet.md describes "
-            "the ways to get one), or --anyway to register this one"
-        )
-    click.echo(f"Warning: {reason}", err=True)
-
-
-def _refuse_second(
-    existing: "Sequence[RegisteredHook]", hook_type: str, query_text: str, mask: Callable[[str], str]
-) -> None:
-    """Refuse a hook that Camio has already; tell of those with the same URL that differ in the query or the type."""
-    for hook in existing:
-        shown = mask(f"the hook {hook.id}")
-        if (hook.type, hook.parsed_query) == (hook_type, query_text):
-            raise CamiohookdError(
-                f"nothing was registered: {shown} has this URL, type and query already; --anyway registers another"
-            )
-        click.echo(mask(f"Note: {shown} posts to this URL too, with the query {hook.parsed_query}"), err=True)
-
-
-def _key_to_register(name: str | None, config_file: Path | None) -> str:
-    keys = _configured_keys(config_file)
-    if name is None:
-        return next(iter(keys.values()))
-    if name not in keys:
-        raise click.BadParameter(
-            f"there is no key of that name; there are: {', '.join(keys)}", param_hint="'--key-name'"
-        )
-    return keys[name]
-
-
-def _configured_keys(config_file: Path | None) -> dict[str, str]:
-    from camiohookd.config.load import load_with_keys
-
-    return load_with_keys(config_file, os.environ)[1]
-
-
-def _known_keys(config_file: Path | None) -> list[str]:
-    """Return the configured keys, to mask them; none where the box is registered from another machine."""
-    try:
-        return list(_configured_keys(config_file).values())
-    except ConfigError:
-        if config_file is not None:
-            raise
-        return []
 
 
 hooks.add_command(try_query)

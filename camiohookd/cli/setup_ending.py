@@ -53,7 +53,7 @@ class Ending:
         return True
 
     def _create_hook(self) -> None:
-        from camiohookd.cli import callback_url, hooks
+        from camiohookd.cli import callback_url, registration
         from camiohookd.cli.secret_input import read_token
         from camiohookd.config.load import load_with_keys
 
@@ -61,12 +61,12 @@ class Ending:
         hook = self.settings.hook
         url = callback_url.from_public_url(str(hook.public_url), next(iter(keys.values())))
         token = self.token or read_token(None)
-        hooks.register(url, hook.query, hooks.HOOK_TYPES[0], token, self.base_url, self.config_file)
+        registration.register(url, hook.query, registration.HOOK_TYPES[0], token, self.base_url, self.config_file)
 
     def _next_steps(self, *, failed: bool, registered: bool | None) -> list[str]:
         steps = []
         if failed:
-            steps.append("mend what the doctor found, then run it again: sudo camiohookd doctor")
+            steps.append("fix what the doctor found, then run it again: sudo camiohookd doctor")
         if not self.settings.hook.public_url:
             steps.append("get a public https address (docs/internet.md), then run this again: sudo camiohookd setup")
         elif not registered:

@@ -14,7 +14,6 @@ from camiohookd.activity import Activity
 from camiohookd.config import paths
 from camiohookd.config.load import Config
 from camiohookd.daemon.admin_site import AdminSite, access_of
-from camiohookd.daemon.doctor_process import DoctorProcess
 from camiohookd.daemon.history_parts import make_history
 from camiohookd.daemon.hook_site import HookSite
 from camiohookd.daemon.mqtt_parts import Mqtt
@@ -39,6 +38,7 @@ from camiohookd.system.recent_errors import RecentErrors
 from camiohookd.web import control
 from camiohookd.web.admin import Check, failing
 from camiohookd.web.draining import CHECK, Draining
+from camiohookd.web.page.doctor_process import DoctorProcess
 from camiohookd.web.page.site import pages
 from camiohookd.web.page.sources import Sources
 from camiohookd.web.server.listener import Listener, listen
@@ -123,7 +123,7 @@ def connect(
     hook = HookSite(setup, store, allow_list, metrics, activity, hook_sockets, draining)
     tests = TestEvents(setup, hook_sockets[0].getsockname()[1], allow_list)
     owner = OwnerCommands(store, activity, reporter, hook.nonces, allow_list, draining)
-    doctor = DoctorProcess(setup)
+    doctor = DoctorProcess(setup.path)
     sources = _sources(store, activity, labeler, event_labeler, reporter, tests, doctor, history)
     return Service(
         store=store,

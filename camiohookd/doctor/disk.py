@@ -34,7 +34,7 @@ def check_disk(folder: Path, settings: QueueSettings, report: StatusReport | Non
         yield _GROUP.failed(
             "read-only",
             f"the file system of {folder} is mounted read-only",
-            "look for disk errors (dmesg), mend or replace the disk, and restart the machine",
+            "look for disk errors (dmesg), repair or replace the disk, and restart the machine",
         )
     yield _free_space(folder, facts.f_bavail * facts.f_frsize, settings)
     yield _wear(folder, report)

@@ -13,12 +13,11 @@ from tempfile import TemporaryDirectory
 from typing import IO
 
 from camiohookd.errors import CamiohookdError
+from camiohookd.system.systemd import without_systemd
 
 START_SECONDS = 120.0
 STOP_SECONDS = 15.0
 _READY = re.compile(r"ready: events on (\S+),")
-_OF_THE_SERVICE = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
-"""Variables by which systemd speaks with the service itself."""
 
 
 @contextmanager
@@ -49,8 +48,7 @@ def temporary_daemon(path: Path | None, environ: Mapping[str, str], callback: st
 
 
 def _environment(environ: Mapping[str, str], folder: Path, callback: str) -> dict[str, str]:
-    kept = {name: value for name, value in environ.items() if name not in _OF_THE_SERVICE}
-    return kept | {
+    return without_systemd(environ) | {
         "STATE_DIRECTORY": str(folder),
         "RUNTIME_DIRECTORY": str(folder),
         "CAMIOHOOKD_HOOK_LISTEN": "127.0.0.1:0",

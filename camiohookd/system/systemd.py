@@ -12,7 +12,14 @@ from camiohookd.system.log_fields import about
 
 _FIRST_KEPT = 3  # the number of the first descriptor that systemd passes
 
+_VARIABLES = frozenset(("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"))
+
 log = logging.getLogger("camiohookd.daemon")
+
+
+def without_systemd(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return `environ` for a child process that must not speak with systemd in the service's place."""
+    return {name: value for name, value in environ.items() if name not in _VARIABLES}
 
 
 def notify(state: str, environ: Mapping[str, str] = os.environ, files: Sequence[int] = ()) -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from itertools import groupby
 
+from camiohookd.web.page.doctor_process import DoctorFinding
 from camiohookd.web.page.endpoint import Form, PageEndpoint
-from camiohookd.web.page.sources import DoctorFinding
 
 REFRESH_SECONDS = 2
 MARKS = {

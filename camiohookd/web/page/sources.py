@@ -2,15 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
-
-import msgspec
 
 from camiohookd import rules
 from camiohookd.config.rule import Rule
 from camiohookd.history.history import History
 from camiohookd.queue import commands
 from camiohookd.status import StatusReport
+from camiohookd.web.page.doctor_process import DoctorProcess
 
 Report = Callable[[], StatusReport]
 """Returns how the service is doing; must not block."""
@@ -34,37 +32,6 @@ TestEvent = Callable[[], Awaitable[TestResult]]
 """Sends one event the whole way, and waits for its labels. Raises CamiohookdError."""
 
 
-class DoctorFinding(msgspec.Struct, frozen=True):
-    """A finding of ``camiohookd doctor``, see `doctor.findings.Finding`."""
-
-    group: str
-    name: str
-    outcome: Literal["ok", "warning", "failed", "not checked"]
-    text: str
-    advice: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class DoctorReport:
-    """What an examination has found; `ended` is in seconds since 1970, `problem` is why there is no result."""
-
-    findings: tuple[DoctorFinding, ...]
-    ended: float | None
-    is_running: bool
-    problem: str
-
-
-class Doctor(Protocol):
-    """Examines the service."""
-
-    def start(self) -> None:
-        """Begin an examination, if none is under way."""
-
-    def latest(self) -> DoctorReport:
-        """Return what the last examination has found so far."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Where the pages ask.
@@ -76,7 +43,7 @@ class Sources:
     is_busy: Callable[[], bool]
     perform: Perform
     send_test_event: TestEvent
-    doctor: Doctor
+    doctor: DoctorProcess
     history: History
     rules: Callable[[], Sequence[Rule]]
     default_probability: float

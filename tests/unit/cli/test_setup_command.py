@@ -395,7 +395,7 @@ def test_the_doctor_follows_and_its_findings_are_the_next_step(tmp_path: Path, c
     done = daemon.command("setup", *options, check=False)
     assert done.returncode == 1, done.stdout
     assert '✗ key "default": it could be guessed' in done.stdout
-    assert "1. mend what the doctor found" in done.stdout
+    assert "1. fix what the doctor found" in done.stdout
     assert "2. get a public https address" in done.stdout
 
 

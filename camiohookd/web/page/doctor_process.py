@@ -4,32 +4,53 @@
 """
 
 import asyncio
-import logging
 import os
 import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import msgspec
 
-from camiohookd.daemon.setup import Setup
-from camiohookd.web.page.sources import DoctorFinding, DoctorReport
+from camiohookd.system.systemd import without_systemd
 
 SECONDS = 300.0
 """How long it may take."""
 
-_OF_THE_SERVICE = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 _MOST_ERRORS = 500
 
-log = logging.getLogger("camiohookd.daemon")
+
+class DoctorFinding(msgspec.Struct, frozen=True):
+    """A finding of ``camiohookd doctor``, see `doctor.findings.Finding`."""
+
+    group: str
+    name: str
+    outcome: Literal["ok", "warning", "failed", "not checked"]
+    text: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorReport:
+    """What an examination has found; `ended` is in seconds since 1970, `problem` is why there is no result."""
+
+    findings: tuple[DoctorFinding, ...]
+    ended: float | None
+    is_running: bool
+    problem: str
 
 
 class DoctorProcess:
-    """Examines the service when it is asked to, once at a time. Belongs to the event loop."""
+    """Examines the service when it is asked to, once at a time. Belongs to the event loop.
 
-    def __init__(self, setup: Setup) -> None:
-        self._path = setup.path
+    `path` is the settings file, None for the usual one.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
         self._running: asyncio.Task[None] | None = None
         self._findings: list[DoctorFinding] = []
         self._ended: float | None = None
@@ -67,10 +88,9 @@ class DoctorProcess:
 
     async def _run(self) -> None:
         options = ["--config", str(self._path)] if self._path else []
-        environ = {name: value for name, value in os.environ.items() if name not in _OF_THE_SERVICE}
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "camiohookd", "doctor", "--as-me", "--json", *options,
-            stdin=DEVNULL, stdout=PIPE, stderr=PIPE, env=environ,
+            stdin=DEVNULL, stdout=PIPE, stderr=PIPE, env=without_systemd(os.environ),
         )  # fmt: skip
         assert process.stdout is not None and process.stderr is not None
         errors = asyncio.create_task(process.stderr.read())
