@@ -8,7 +8,6 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 
 from camiohookd.activity import Activity
 from camiohookd.config import paths
@@ -24,12 +23,12 @@ from camiohookd.daemon.setup import Setup
 from camiohookd.daemon.sockets import Sockets
 from camiohookd.daemon.status_report import Reporter
 from camiohookd.daemon.test_event import TestEvents
-from camiohookd.delivery import AllowList, Sender, trusted_certificates
+from camiohookd.daemon.worker_parts import make_worker, picture_limits
+from camiohookd.delivery import AllowList
 from camiohookd.errors import CamiohookdError
 from camiohookd.history.history import History
 from camiohookd.labelers import Labeler
 from camiohookd.metrics import Metrics
-from camiohookd.pictures.decode import PictureLimits
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import State
 from camiohookd.system import logs
@@ -112,10 +111,10 @@ def connect(
     config = setup.config
     hook_sockets, admin_sockets, control_socket = _open_sockets(config)
     metrics.watch_queue(lambda: store.snapshot)
-    limits = _picture_limits(config)
+    limits = picture_limits(config)
     event_labeler = EventLabeler(labeler, limits, config.rule, metrics)
     allow_list = AllowList(config.callback.allow_hosts)
-    worker = _make_worker(config, event_labeler, allow_list, threads, metrics, activity, store)
+    worker = make_worker(config, event_labeler, allow_list, threads, metrics, activity, store)
     draining = Draining(metrics.draining)
     readiness = _readiness(worker, store, allow_list, draining)
     history = make_history(config, store, labeler, metrics, limits, event_labeler.budget)
@@ -200,11 +199,6 @@ def _open_sockets(config: Config) -> tuple[list[socket.socket], list[socket.sock
     return hook, admin, _bind_control()
 
 
-def _picture_limits(config: Config) -> PictureLimits:
-    images = config.images
-    return PictureLimits(images.formats, images.max_pixels, images.max_bytes, images.max_decoded_bytes)
-
-
 def _readiness(worker: Worker, store: StoreThread, allow_list: AllowList, draining: Draining) -> Mapping[str, Check]:
     """Return the checks that an event posted now would be accepted and labeled, and its labels could be sent."""
     return {
@@ -214,36 +208,6 @@ def _readiness(worker: Worker, store: StoreThread, allow_list: AllowList, draini
         "callback": lambda: None if allow_list else "callback.allow_hosts is empty: labels may be sent nowhere",
         CHECK: draining.why_not_ready,
     }
-
-
-def _make_worker(
-    config: Config,
-    event_labeler: EventLabeler,
-    allow_list: AllowList,
-    threads: int,
-    metrics: Metrics,
-    activity: Activity,
-    store: StoreThread,
-) -> Worker:
-    callback = config.callback
-    sender = Sender(
-        version("camiohookd"),
-        connect_timeout=callback.connect_timeout,
-        read_timeout=callback.read_timeout,
-        deadline=callback.timeout,
-        certificates=trusted_certificates(callback.ca),
-    )
-    return Worker(
-        store,
-        event_labeler=event_labeler,
-        sender=sender,
-        allow_list=allow_list,
-        metrics=metrics,
-        activity=activity,
-        threads=threads,
-        deliveries=callback.concurrency,
-        labeler_deadline=config.labeler.deadline,
-    )
 
 
 def _bind_control() -> socket.socket:

@@ -1,0 +1,49 @@
+"""Make the worker from the settings."""
+
+from importlib.metadata import version
+
+from camiohookd.activity import Activity
+from camiohookd.config.load import Config
+from camiohookd.delivery import AllowList, Sender, trusted_certificates
+from camiohookd.metrics import Metrics
+from camiohookd.pictures.decode import PictureLimits
+from camiohookd.queue.store_thread import StoreThread
+from camiohookd.worker.event_labeler import EventLabeler
+from camiohookd.worker.worker import Worker
+
+
+def picture_limits(config: Config) -> PictureLimits:
+    """Return the bounds of a picture: formats, pixels, bytes."""
+    images = config.images
+    return PictureLimits(images.formats, images.max_pixels, images.max_bytes, images.max_decoded_bytes)
+
+
+def make_worker(
+    config: Config,
+    event_labeler: EventLabeler,
+    allow_list: AllowList,
+    threads: int,
+    metrics: Metrics,
+    activity: Activity,
+    store: StoreThread,
+) -> Worker:
+    """Return the worker, to be started; it labels on `threads` threads."""
+    callback = config.callback
+    sender = Sender(
+        version("camiohookd"),
+        connect_timeout=callback.connect_timeout,
+        read_timeout=callback.read_timeout,
+        deadline=callback.timeout,
+        certificates=trusted_certificates(callback.ca),
+    )
+    return Worker(
+        store,
+        event_labeler=event_labeler,
+        sender=sender,
+        allow_list=allow_list,
+        metrics=metrics,
+        activity=activity,
+        threads=threads,
+        deliveries=callback.concurrency,
+        labeler_deadline=config.labeler.deadline,
+    )
