@@ -42,6 +42,11 @@ class Metrics:
         self.events_refused = self._counter("events_refused", "Posts answered with an error, by error code.", "code")
         self.pictures_rejected = self._counter("pictures_rejected", "Pictures of accepted events that were left out.")
         self.events_labelled = self._counter("events_labelled", "Events whose reply was stored.")
+        self.pictures_labelled = self._counter(
+            "pictures_labelled", "Pictures labeled on this machine (home) or by an inference server (remote).", "where"
+        )
+        for where in ("home", "remote"):  # from 0, as below
+            self.pictures_labelled.labels(where)
         self.events_delivered = self._counter("events_delivered", "Events whose labels were delivered.")
         self.delivery_retries = self._counter("delivery_retries", "Deliveries that will be tried again.")
         self.tasks_failed = self._counter("tasks_failed", "Events given up, by cause.", "reason")

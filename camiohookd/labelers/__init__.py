@@ -23,11 +23,12 @@ class LabelRequest(NamedTuple):
     """What is asked of a labeler for some frames of one event.
 
     `camera` is the camera's name, None if it has none. Detections below `min_probability` (None: the labeler's default)
-    may be left out.
+    may be left out. `waiting_since` is when the event was accepted, by `time.monotonic`; None if nobody waits.
     """
 
     camera: str | None = None
     min_probability: float | None = None
+    waiting_since: float | None = None
 
 
 DEFAULT_REQUEST = LabelRequest()
@@ -37,11 +38,14 @@ class Findings(NamedTuple):
     """What a labeler found in an event's frames.
 
     `pictures` are the detections in each frame, in the frames' order, most probable first. `event` are the labels of
-    the event as a whole, from a labeler that finds no more than that; None from all others.
+    the event as a whole, from a labeler that finds no more than that; None from all others. `device` is what
+    found them, as text to show ("": the labeler's device), and `remote` whether that is another machine.
     """
 
     pictures: Sequence[Sequence[Detection]]
     event: Sequence[str] | None = None
+    device: str = ""
+    remote: bool = False
 
 
 class Labeler(Protocol):

@@ -67,3 +67,11 @@ class ElapsedTime:
 def iso(seconds: float) -> str:
     """Format seconds since 1970 as ISO 8601 in UTC, to the second."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def monotonic_of(wall: float) -> float:
+    """Return what `time.monotonic` said at a wall time (seconds since 1970) in the past; now, if that is to come.
+
+    A clock that was set meanwhile makes it wrong by as much.
+    """
+    return time.monotonic() - max(time.time() - wall, 0.0)

@@ -45,7 +45,7 @@ class EventLabels:
     `rejected` and `incomplete` say of single pictures why they were left out, and how much of them was there.
     `event` are the labels of the event as a whole, None if the labeler tells what is in each picture. The seconds are
     sums over all pictures. `rule` was applied to the `pictures`; `files` are their files' bytes, b"" for those over
-    `MAX_FILES_BYTES`.
+    `MAX_FILES_BYTES`. `device` is what labeled the pictures, as text to show.
     """
 
     rule: Rule
@@ -57,6 +57,7 @@ class EventLabels:
     event: tuple[str, ...] | None
     decode_seconds: float
     label_seconds: float
+    device: str
 
     @property
     def objects(self) -> int:
@@ -86,6 +87,7 @@ class _Part:
     event: list[str] | None = None
     decode_seconds: float = 0.0
     label_seconds: float = 0.0
+    devices: list[str] = field(default_factory=list)
 
 
 SharedEvent = Shared[Sequence[Picture], _Part, EventLabels]
@@ -132,14 +134,16 @@ class EventLabeler:
         read: Callable[[], Sequence[Picture]],
         progress: Callable[[], None],
         least: float = 1.0,
+        waiting_since: float | None = None,
     ) -> SharedEvent:
         """Return an event to be labeled, whose pictures `read` reads; `progress` is called before each step.
 
-        Detections from `least` on are found even if the rule lets none through that are so improbable. The event ends
-        with LabelingError, LabelerDown, Interrupted or what `read` raises.
+        Detections from `least` on are found even if the rule lets none through that are so improbable.
+        `waiting_since` is when the event was accepted, by `time.monotonic`. The event ends with LabelingError,
+        LabelerDown, Interrupted or what `read` raises.
         """
         rule = self.rule_for(camera)
-        request = LabelRequest(camera, min(least, rules.least_probability(rule)))
+        request = LabelRequest(camera, min(least, rules.least_probability(rule)), waiting_since)
         return Shared(
             lambda: _in_parts(read(), self._labeler.at_once),
             partial(self._label_part, rule, request, progress),
@@ -182,6 +186,7 @@ class EventLabeler:
             event,
             sum(part.decode_seconds for part in parts),
             sum(part.label_seconds for part in parts),
+            ", ".join(dict.fromkeys(each for part in parts for each in part.devices)) or self.device,
         )
 
     def _go_on(self, progress: Callable[[], None]) -> None:
@@ -227,6 +232,8 @@ class EventLabeler:
         seconds = time.perf_counter() - started
         part.label_seconds += seconds
         self._metrics.inference_seconds.observe(seconds)
+        self._metrics.pictures_labelled.labels("remote" if findings.remote else "home").inc(len(frames))
+        part.devices.append(findings.device or self._labeler.device)
         if findings.event is not None:
             part.event = [*(part.event or ()), *findings.event]
         for (picture, decoded), found in zip(frames, findings.pictures, strict=True):

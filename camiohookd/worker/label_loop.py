@@ -16,6 +16,7 @@ from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import Cause, Task
 from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.storage.record import DamagedRecordError
+from camiohookd.system.clock import monotonic_of
 from camiohookd.system.log_fields import about
 from camiohookd.system.logs import escape, warn_of_each
 from camiohookd.wire.reply import Reply
@@ -114,7 +115,11 @@ class LabelLoop:
             self._looked_at[task.id] = time.monotonic()
 
         event = self._event_labeler.event(
-            task.camera, lambda: self._store.read_payload(task).pictures, progress, self._activity.least_probability
+            task.camera,
+            lambda: self._store.read_payload(task).pictures,
+            progress,
+            self._activity.least_probability,
+            monotonic_of(task.received),
         )
         for _ in range(self._threads):
             self._pool.submit(event.join)
@@ -138,13 +143,14 @@ class LabelLoop:
         wait = max(now - seconds - task.since, 0.0)
         self._metrics.wait_seconds.observe(wait)
         log.info(
-            "labeled task=%s camera=%s images=%d rejected=%d objects=%d ms=%d: %s",
+            "labeled task=%s camera=%s images=%d rejected=%d objects=%d ms=%d device=%s: %s",
             task.id,
             escape(task.camera or "-"),
             len(labels.pictures),
             len(labels.rejected),
             labels.objects,
             seconds * 1000,
+            escape(labels.device),
             escape(labels.summary()),
             extra=about("labelled", task=task.id, camera=task.camera),
         )
@@ -169,7 +175,7 @@ class LabelLoop:
                 label_seconds=seconds,
                 decode_seconds=labels.decode_seconds,
                 model_seconds=labels.label_seconds,
-                device=self._event_labeler.device,
+                device=labels.device,
             )
         )
 
