@@ -59,6 +59,8 @@ class LazyGroup(click.Group):
         "hooks": "hooks",
         "queue": "queue",
         "drain": "drain",
+        "backup": "backup",
+        "restore": "restore",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature

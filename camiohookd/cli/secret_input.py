@@ -19,15 +19,18 @@ def read_token(token_file: str | None) -> str:
 
     Raises click.ClickException.
     """
-    if token_file == STANDARD_INPUT:
-        return read_standard_input()
     if token_file is not None:
-        return _read_file(token_file)
+        return read_secret(token_file)
     if token := os.environ.get(TOKEN_VARIABLE, "").strip():
         return token
     if sys.stdin.isatty():
         return str(click.prompt("Camio's OAuth token", hide_input=True, err=True)).strip()
     raise click.UsageError(f"there is no token: set {TOKEN_VARIABLE}, or give --token-file")
+
+
+def read_secret(file: str) -> str:
+    """Return what `file` holds (``-``: standard input), without the blanks around it. Raises click.ClickException."""
+    return read_standard_input() if file == STANDARD_INPUT else _read_file(file)
 
 
 def read_standard_input() -> str:
