@@ -1,4 +1,4 @@
-"""Follow docs/install.md word for word on a fresh machine, as an owner who may use sudo."""
+"""Follow docs/install.md and the README word for word on a fresh machine, as an owner who may use sudo."""
 
 import os
 import re
@@ -6,18 +6,21 @@ import shlex
 import shutil
 import subprocess
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 
-from tests.appliance.appliance import HOOK, SETTINGS, UNIT, Appliance
+from tests.appliance.appliance import ADMIN, HOOK, SETTINGS, UNIT, Appliance
 from tests.appliance.conftest import Boot, own_architecture
 from tests.appliance.debs import Deb
-from tests.appliance.machine import PATIENCE, Machine
+from tests.appliance.machine import PATIENCE, Machine, wait_until
 from tests.integration.test_install_page import CamiosApi
+from tests.support.daemon_process import event_body
 
-PAGE = Path(__file__).parents[2] / "docs/install.md"
+ROOT = Path(__file__).parents[2]
+PAGE, README = ROOT / "docs/install.md", ROOT / "README.md"
 TOKEN = "token-of-the-owner"
 ANSWERS = ("tunnel", "https://hook.example.org", "camera == 'front'", "n", "y", "y")
 """Of setup's questions: way in, public URL, query, status page, write them, register."""
@@ -35,6 +38,12 @@ def typed_on_the_box() -> list[str]:
     blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     commands = "".join(block for language, block in blocks if not language).splitlines()
     return commands + re.findall(r"`(sudo apt (?:remove|purge) camiohookd)`", section("Remove"))
+
+
+def typed_to_look() -> list[str]:
+    """Return the commands of the README's table that ask the service something."""
+    table = README.read_text().partition("| to see | type |")[2].partition("\n\n")[0]
+    return [command for command in re.findall(r"`([^`]+)`", table) if not command.startswith("--")]
 
 
 class Owner:
@@ -89,7 +98,25 @@ def camios_api() -> Iterator[str]:
             thread.join()
 
 
-def test_following_the_page_installs_and_removes_a_working_box(release: str, boot: Boot, deb: Deb) -> None:
+def event_is_on_the_page(appliance: Appliance) -> None:
+    """Post an event as Camio does, and wait for its label and its picture on the status page."""
+    # Nothing outside can be reached from the machine, so the labels stay on their way.
+    body = event_body("https://camio.com/api/jobs/1/labels", camera="front")
+    with urllib.request.urlopen(urllib.request.Request(appliance.url, body), timeout=60) as answer:
+        assert answer.status == 200
+
+    def shown() -> str:
+        with urllib.request.urlopen(f"{ADMIN}/events", timeout=30) as page:
+            return str(page.read().decode())
+
+    wait_until(lambda: re.search(r"\bcat 0\.\d\d", shown()), "the label is on the page")
+    wait_until(lambda: "/pictures/0.jpg" in shown(), "the picture is on the page")
+    picture = re.findall(r"/events/\d+/pictures/0\.jpg", shown())[0]
+    with urllib.request.urlopen(f"{ADMIN}{picture}", timeout=30) as answer:
+        assert answer.read(2) == b"\xff\xd8"
+
+
+def test_following_the_pages_installs_uses_and_removes_a_working_box(release: str, boot: Boot, deb: Deb) -> None:
     install, setup, remove, purge = typed_on_the_box()
     install = re.sub(r"camiohookd_\S+_(amd64|arm64)\.deb", deb.path.name, install)
     assert own_architecture() in install
@@ -112,6 +139,16 @@ def test_following_the_page_installs_and_removes_a_working_box(release: str, boo
         assert TOKEN not in shown
         (hook,) = CamiosApi.received
         assert hook["callback_url"] == f"https://hook.example.org/tasks/{key}"
+        with machine.network():
+            event_is_on_the_page(appliance)
+        looks = typed_to_look()
+        assert "sudo camiohookd status" in looks
+        seen = {command: owner.types(command.replace("queue show ID", "queue show 1")) for command in looks}
+        assert (
+            "cat 0." in seen["journalctl -u camiohookd"]
+            or "Hint: You are currently not" in seen["journalctl -u camiohookd"]
+        )
+        assert "front" in seen["sudo camiohookd queue list"]
         owner.types(remove, "y")
         assert machine.run("systemctl", "is-active", UNIT, check=False).stdout.strip() != "active"
         assert appliance.key == key
