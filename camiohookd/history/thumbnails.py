@@ -17,7 +17,7 @@ from camiohookd.history.wear import WearBudget
 from camiohookd.pictures.memory import NoRoom
 from camiohookd.system.log_fields import about
 
-SHARE = 0.01
+SHARE = 0.005
 """The part of the process's own processor time that thumbnails may take while events wait to be labeled."""
 
 SHARE_OF_CORE = 0.003
