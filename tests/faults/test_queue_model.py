@@ -101,6 +101,7 @@ class QueueModel(RuleBasedStateMachine):
         self.tasks: dict[int, Expected] = {}
         self.ids_given: set[int] = set()
         self.ids_are_known = True
+        self.labels_lost: set[int] = set()
         self.in_air: dict[int, DueDelivery] = {}
         self.newest_first = self.fair = False
         self.queue = self.open()
@@ -414,9 +415,16 @@ class QueueModel(RuleBasedStateMachine):
                 changed = set()
         assert found ^ self.tasks.keys() <= changed
         for task_id in changed:
-            self.tasks.pop(task_id, None)
+            before = self.tasks.pop(task_id, None)
             if task_id in found:
                 self.accept_found(self.queue.get(task_id))
+            if before is not None and before.has_reply:
+                self.labels_lost.add(task_id)
+        # Only damage makes a start search all segments, and it then finds labels that an earlier damage had lost.
+        for task_id in self.labels_lost & self.tasks.keys():
+            task = self.queue.get(task_id)
+            if self.tasks[task_id].state is State.PENDING and task.state is State.LABELLED:
+                self.accept_found(task)
 
     def accept_found(self, task: Task) -> None:
         task_id = int(task.id)
