@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from camiohookd.config.detail import Detail
 from camiohookd.wire.reply import LabelsFormat
 
 Fraction = Annotated[float, Meta(ge=0, le=1)]
@@ -50,6 +51,13 @@ class Rule(Struct, frozen=True):
         LabelsFormat,
         Meta(description="image: the labels of each picture, with outlines; event: Camio's older flat list of labels."),
     ] = "image"
+    detail: Annotated[
+        Detail | None,
+        Meta(
+            description="How closely this camera's pictures are looked at; if not set, as detail under [labeler] says.",
+            examples=["2x2"],
+        ),
+    ] = None
     min_probability: Annotated[
         Probability | None,
         Meta(

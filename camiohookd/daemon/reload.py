@@ -27,6 +27,7 @@ AT_ONCE = {
     "admin.tls_cert",
     "admin.tls_key",
     "admin.hosts",
+    "labeler.detail",
     "log.level",
 }
 """The settings outside the rules that need no restart: a reload applies them, or only commands use them."""

@@ -7,8 +7,9 @@ the owner's.
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from camiohookd.config.detail import Detail
 from camiohookd.pictures.decode import Decoded
-from camiohookd.pictures.detections import Detection
+from camiohookd.pictures.detections import Box, Detection
 from camiohookd.wire.images import Picture
 
 
@@ -24,14 +25,27 @@ class LabelRequest(NamedTuple):
 
     `camera` is the camera's name, None if it has none. Detections below `min_probability` (None: the labeler's default)
     may be left out. `waiting_since` is when the event was accepted, by `time.monotonic`; None if nobody waits.
+    `detail` is how closely the pictures are looked at, by a labeler that can.
     """
 
     camera: str | None = None
     min_probability: float | None = None
     waiting_since: float | None = None
+    detail: Detail = "whole"
 
 
 DEFAULT_REQUEST = LabelRequest()
+
+
+class Looked(NamedTuple):
+    """How closely one picture was looked at, besides the whole of it.
+
+    `tiles` are the parts that were looked at on their own, in pixels of the displayed picture; `worth` is how many
+    the picture is worth.
+    """
+
+    tiles: tuple[Box, ...] = ()
+    worth: int = 0
 
 
 class Findings(NamedTuple):
@@ -39,13 +53,15 @@ class Findings(NamedTuple):
 
     `pictures` are the detections in each frame, in the frames' order, most probable first. `event` are the labels of
     the event as a whole, from a labeler that finds no more than that; None from all others. `device` is what
-    found them, as text to show ("": the labeler's device), and `remote` whether that is another machine.
+    found them, as text to show ("": the labeler's device), and `remote` whether that is another machine. `looked` says
+    of each frame how closely it was looked at; () if each was looked at as a whole alone.
     """
 
     pictures: Sequence[Sequence[Detection]]
     event: Sequence[str] | None = None
     device: str = ""
     remote: bool = False
+    looked: Sequence[Looked] = ()
 
 
 class Labeler(Protocol):
@@ -59,6 +75,10 @@ class Labeler(Protocol):
     @property
     def input_size(self) -> tuple[int, int]:
         """Width and height in pixels that a picture is scaled to."""
+        ...
+
+    def decode_size(self, request: LabelRequest) -> tuple[int, int]:
+        """Return the width and height in pixels that a decoded picture needs for `request`."""
         ...
 
     @property

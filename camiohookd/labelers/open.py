@@ -41,16 +41,19 @@ def open_labeler(settings: LabelerSettings, state: Path | None, on_degraded: Cal
             return Opened(open_command(settings.command, settings.deadline), 1)
         case "onnx":
             from camiohookd.labelers import model
+            from camiohookd.labelers.detail.labeler import Detailed
             from camiohookd.labelers.onnx.open import open_configured
 
-            return Opened(
-                *open_configured(
-                    model.find(settings.model),
-                    device=settings.device,
-                    plugins=settings.plugins,
-                    threads=settings.threads,
-                    deadline=settings.deadline,
-                    state=state,
-                    on_degraded=on_degraded,
-                )
+            folder = model.find(settings.model)
+            labeler, threads = open_configured(
+                folder,
+                device=settings.device,
+                plugins=settings.plugins,
+                threads=settings.threads,
+                deadline=settings.deadline,
+                state=state,
+                on_degraded=on_degraded,
             )
+            if model.load_description(folder).task != "detection":
+                return Opened(labeler, threads)  # without boxes, nothing says where in a tile an object is
+            return Opened(Detailed(labeler), threads)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from camiohookd import rules
+from camiohookd.config.detail import Detail
 from camiohookd.config.rule import Rule
 from camiohookd.errors import LabelerDown, LabelingError, PictureError
 from camiohookd.labelers import Findings, Frame, Labeler, LabelRequest
@@ -98,14 +99,22 @@ class EventLabeler:
     """Labels events; the label pool's threads share it.
 
     `trouble` is why the labeler cannot be asked at present, None when it can. `budget` is the memory for decoded
-    pictures.
+    pictures. `detail` is how closely pictures are looked at where no rule says it.
     """
 
-    def __init__(self, labeler: Labeler, limits: images.PictureLimits, table: Sequence[Rule], metrics: Metrics) -> None:
+    def __init__(
+        self,
+        labeler: Labeler,
+        limits: images.PictureLimits,
+        table: Sequence[Rule],
+        metrics: Metrics,
+        detail: Detail = "whole",
+    ) -> None:
         self._labeler = labeler
         self._limits = limits
         self.budget = MemoryBudget(limits.max_decoded_bytes)
         self._rules = table
+        self._detail = detail
         self._metrics = metrics
         self._interrupted = threading.Event()
         self.trouble: str | None = None
@@ -115,9 +124,10 @@ class EventLabeler:
         """What the labeler runs on at present, as text to show."""
         return self._labeler.device
 
-    def use_rules(self, table: Sequence[Rule]) -> None:
-        """Use these rules from the next event on; may be called from any thread."""
+    def use(self, table: Sequence[Rule], detail: Detail) -> None:
+        """Use these rules, and this detail where a rule sets none, from the next event on; any thread may call it."""
         self._rules = table
+        self._detail = detail
 
     @property
     def table(self) -> Sequence[Rule]:
@@ -143,7 +153,8 @@ class EventLabeler:
         LabelerDown, Interrupted or what `read` raises.
         """
         rule = self.rule_for(camera)
-        request = LabelRequest(camera, min(least, rules.least_probability(rule)), waiting_since)
+        least = min(least, rules.least_probability(rule))
+        request = LabelRequest(camera, least, waiting_since, rule.detail or self._detail)
         return Shared(
             lambda: _in_parts(read(), self._labeler.at_once),
             partial(self._label_part, rule, request, progress),
@@ -162,7 +173,7 @@ class EventLabeler:
         part, left = _Part(), deque(pictures)
         while left:
             with ExitStack() as held:
-                frames = self._decode(left, part, progress, held)
+                frames = self._decode(left, request, part, progress, held)
                 if frames:
                     self._go_on(progress)
                     self._label(frames, rule, request, part)
@@ -194,21 +205,27 @@ class EventLabeler:
             raise Interrupted
         progress()
 
-    def _decode(self, left: deque[Picture], part: _Part, progress: Callable[[], None], held: ExitStack) -> list[Frame]:
+    def _decode(
+        self,
+        left: deque[Picture],
+        request: LabelRequest,
+        part: _Part,
+        progress: Callable[[], None],
+        held: ExitStack,
+    ) -> list[Frame]:
         """Take from `left` as many pictures as there is memory for, waiting for the first one's.
 
         `held` gives the memory back.
         """
         frames: list[Frame] = []
+        size = self._labeler.decode_size(request)
         whole = self._labeler.at_once is None  # it gets the files; of each image one pixel is kept
         while left:
             self._go_on(progress)
             picture = left[0]
             started = time.perf_counter()
             try:
-                decoded = images.decode(
-                    picture.data, self._limits, self._labeler.input_size, self.budget, wait=not frames or whole
-                )
+                decoded = images.decode(picture.data, self._limits, size, self.budget, wait=not frames or whole)
             except NoRoom:
                 break  # a thread that waits must not hold memory: label what is decoded first
             except PictureError as error:

@@ -29,6 +29,7 @@ NAMES = (
     "bad_bodies",
     "decode",
     "peer",
+    "quality",
 )
 DRAWN = ("scaling", "soak")
 """Benchmarks that draw curves and take long: run only when named."""

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from camiohookd.config.detail import Detail
 from camiohookd.config.values import ByteSize, Count, Duration
 
 
@@ -20,6 +21,14 @@ class LabelerSettings(Struct, frozen=True):
     model: Annotated[
         str, Meta(min_length=1, description="The name of an installed model, or the path of its folder.")
     ] = "ssdlite-mobilenet-v2-coco"
+    detail: Annotated[
+        Detail,
+        Meta(
+            description="How closely pictures are looked at, besides the whole picture. 2x2, 3x3: in so many "
+            "overlapping tiles; tiles: in as many as the picture has pixels for; whole: not. It takes a run of the "
+            "model for each tile. Your own code gets whole pictures."
+        ),
+    ] = "whole"
     device: Annotated[
         str,
         Meta(

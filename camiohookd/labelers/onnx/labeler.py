@@ -95,6 +95,9 @@ class OnnxLabeler:
     def default_probability(self) -> float:
         return self._description.thresholds.score
 
+    def decode_size(self, request: LabelRequest) -> tuple[int, int]:  # noqa: ARG002  # it looks at pictures as a whole
+        return self.input_size
+
     def warm_up(self) -> None:
         """Run the model on one and, if it takes any number, on two empty pictures. Raises LabelingError."""
         picture = Decoded(Image.new("RGB", self.input_size), *self.input_size)

@@ -88,6 +88,9 @@ class OwnCode:
         """Raises LabelerDown."""
         self._program.start()
 
+    def decode_size(self, request: LabelRequest) -> tuple[int, int]:  # noqa: ARG002  # as above, whatever is asked
+        return self.input_size
+
     def label(self, frames: Sequence[Frame], request: LabelRequest = DEFAULT_REQUEST) -> Findings:  # noqa: ARG002  # the code decides
         return self._findings(self._program.ask(_request(frames)), frames)
 

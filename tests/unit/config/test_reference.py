@@ -27,7 +27,9 @@ def test_the_uncommented_example_equals_all_defaults(tmp_path: Path) -> None:
     path = tmp_path / "example.toml"
     path.write_text(uncommented())
     zone = Zone("drive", ((0.1, 0.5), (0.9, 0.5), (1.0, 1.0), (0.0, 1.0)))
-    assert load_config(path, {}) == Config(rule=(Rule(min_probability=0.5, nothing_label="nothing", zone=(zone,)),))
+    assert load_config(path, {}) == Config(
+        rule=(Rule(detail="2x2", min_probability=0.5, nothing_label="nothing", zone=(zone,)),)
+    )
 
 
 @pytest.mark.parametrize(("section", "kind"), [*SECTIONS.items(), ("rule", Rule)])

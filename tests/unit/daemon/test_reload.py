@@ -10,7 +10,7 @@ import pytest
 
 from camiohookd.config.load import Config
 from camiohookd.config.rule import Rule
-from camiohookd.config.settings import CallbackSettings, HookSettings, LogSettings, QueueSettings
+from camiohookd.config.settings import CallbackSettings, HookSettings, LabelerSettings, LogSettings, QueueSettings
 from camiohookd.config.values import Address
 from camiohookd.daemon import reload, setup
 from camiohookd.daemon.reload import Reloader, needs_restart
@@ -66,6 +66,7 @@ def test_only_settings_that_cannot_change_at_run_time_need_a_restart() -> None:
         log=LogSettings(level="debug"),
         hook=HookSettings(tls_cert="a", tls_key="b", api_keys_file="c"),
         callback=CallbackSettings(allow_hosts=()),
+        labeler=LabelerSettings(detail="2x2"),
         rule=(Rule(),),
     )
     assert needs_restart(old, at_once) == []

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import pytest
 
+from camiohookd.config.detail import Detail
 from camiohookd.config.rule import Rule
 from camiohookd.errors import LabelerDown, LabelingError
 from camiohookd.labelers import DEFAULT_REQUEST, Findings, Frame, LabelRequest
@@ -32,6 +33,9 @@ class OneCat:
     default_probability = 0.5
     error: Exception | None = None
     before_label: Callable[[], object] = staticmethod(lambda: None)
+
+    def decode_size(self, request: LabelRequest) -> tuple[int, int]:
+        return self.input_size
 
     def label(self, frames: Sequence[Frame], request: LabelRequest = DEFAULT_REQUEST) -> Findings:
         self.before_label()
@@ -195,3 +199,18 @@ def test_hands_on_the_files_of_pictures_as_far_as_they_stay_small(monkeypatch: p
     monkeypatch.setattr("camiohookd.worker.event_labeler.MAX_FILES_BYTES", len(CAT))
     outcome = label(EventLabeler(OneCat(), PictureLimits(), [], Metrics()), [GOOD, GOOD])
     assert outcome.files == (CAT, b"")
+
+
+@pytest.mark.parametrize(("of_rule", "expected"), [(None, "2x2"), ("whole", "whole")])
+def test_asks_for_the_detail_of_the_rule_or_else_of_the_settings(of_rule: Detail | None, expected: Detail) -> None:
+    asked: list[Detail] = []
+
+    class Asked(OneCat):
+        def label(self, frames: Sequence[Frame], request: LabelRequest = DEFAULT_REQUEST) -> Findings:
+            asked.append(request.detail)
+            return super().label(frames, request)
+
+    event_labeler = EventLabeler(Asked(), PictureLimits(), [], Metrics())
+    event_labeler.use([Rule(detail=of_rule)], "2x2")
+    label(event_labeler, [GOOD])
+    assert asked == [expected]

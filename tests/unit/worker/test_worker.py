@@ -53,6 +53,9 @@ class Labels:
         self.failures = failures
         self.calls = 0
 
+    def decode_size(self, request: LabelRequest) -> tuple[int, int]:
+        return self.input_size
+
     def label(self, frames: Sequence[Frame], request: LabelRequest = DEFAULT_REQUEST) -> Findings:
         self.calls += 1
         if self.calls <= self.failures:

@@ -1,0 +1,139 @@
+"""How well the shipped model finds objects, and how often it runs, by how closely it looks.
+
+On the courtyard (one fixed camera, 20 pictures given as 5 events of 4): persons found and false persons, at score 0.4
+and IoU 0.5. On COCO photographs: box AP, in colour, in grey, at half and a third of the size. Both are read from
+../shared; what is not there is said and not measured.
+"""
+
+import io
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+from camiohookd.config.detail import Detail
+from camiohookd.config.rule import Rule
+from camiohookd.labelers import DEFAULT_REQUEST, Findings, Frame, LabelRequest
+from camiohookd.labelers.detail.labeler import Detailed
+from camiohookd.labelers.onnx.labeler import OnnxLabeler, open_onnx
+from camiohookd.metrics import Metrics
+from camiohookd.pictures.decode import PictureLimits
+from camiohookd.pictures.detections import Detection
+from camiohookd.wire.images import Picture
+from camiohookd.worker.event_labeler import EventLabeler
+from tests.bench.harness import Bench, Result, Target, at_least, at_most, result
+from tests.support.box_accuracy import COURTYARD, PHOTOGRAPHS, average_precision, counted
+from tests.support.checkout import ROOT
+
+SHIPPED = ROOT / "models/ssdlite-mobilenet-v2-coco"
+SCORE, LOW_SCORE = 0.4, 0.01
+EVENT = 4
+"""Pictures of an event."""
+
+Change = Callable[[Image.Image], Image.Image]
+
+
+def smaller(factor: int, image: Image.Image) -> Image.Image:
+    """Return the image with so many times fewer pixels on each side."""
+    return image.resize((image.width // factor, image.height // factor), Image.Resampling.BOX)
+
+
+def farther(factor: int, image: Image.Image) -> Image.Image:
+    """Return an image of the same size whose objects are smaller: the rest is grey."""
+    canvas = Image.new("RGB", image.size, (114, 114, 114))
+    canvas.paste(smaller(factor, image), (0, 0))
+    return canvas
+
+
+CHANGES: dict[str, tuple[Change, float]] = {
+    "colour": (lambda image: image, 1.0),
+    "grey": (lambda image: image.convert("L").convert("RGB"), 1.0),
+    "half the size": (partial(smaller, 2), 2.0),
+    "a third": (partial(smaller, 3), 3.0),
+    "half as large in the picture": (partial(farther, 2), 2.0),
+    "a third in the picture": (partial(farther, 3), 3.0),
+}
+
+
+class Looked(NamedTuple):
+    """What came of the courtyard's pictures."""
+
+    found: dict[str, Sequence[Detection]]
+    runs: int
+
+
+class Counting:
+    """Counts in how many pictures or tiles a labeler looks."""
+
+    def __init__(self, labeler: OnnxLabeler) -> None:
+        self._labeler = labeler
+        self.device, self.at_once = labeler.device, labeler.at_once
+        self.input_size, self.default_probability = labeler.input_size, labeler.default_probability
+        self.decode_size, self.close = labeler.decode_size, labeler.close
+        self.runs = 0
+
+    def label(self, frames: Sequence[Frame], request: LabelRequest = DEFAULT_REQUEST) -> Findings:
+        self.runs += len(frames)
+        return self._labeler.label(frames, request)
+
+
+def run(bench: Bench) -> Iterator[Result]:
+    labeler = open_onnx(SHIPPED)
+    for folder, measure in ((COURTYARD, courtyard), (PHOTOGRAPHS, photographs)):
+        if folder.is_dir():
+            yield from measure(labeler, bench)
+        else:
+            print(f"NOT MEASURED: {measure.__name__}, because {folder} is not there", file=sys.stderr, flush=True)
+
+
+def courtyard(labeler: OnnxLabeler, _: Bench) -> Iterator[Result]:
+    recalls: dict[Detail, float] = {"2x2": 0.86, "3x3": 0.88}
+    for detail in ("whole", "2x2", "3x3"):
+        looked = sequence(labeler, detail)
+        outcome = counted(looked.found, COURTYARD, SCORE)
+        recall = at_least(recalls[detail], 0.9) if detail in recalls else None
+        yield result("courtyard", f"{detail}: persons found", outcome.recall, "", target=recall)
+        yield result("courtyard", f"{detail}: false persons", len(outcome.wrong), "", target=at_most(22, 8))
+        yield result("courtyard", f"{detail}: model runs", looked.runs, "")
+
+
+def sequence(labeler: OnnxLabeler, detail: Detail) -> Looked:
+    """Look at the courtyard's pictures, given as events in the order of time."""
+    counting = Counting(labeler)
+    events = EventLabeler(Detailed(counting), PictureLimits(), [Rule(min_probability=SCORE)], Metrics(), detail)
+    files = sorted(COURTYARD.glob("*.jpg"))
+    found: dict[str, Sequence[Detection]] = {}
+    for first in range(0, len(files), EVENT):
+        event = events.event("courtyard", partial(pictures, files[first : first + EVENT]), lambda: None)
+        event.join()
+        found |= {each.timestamp: each.found for each in event.done.result().pictures}
+    return Looked(found, counting.runs)
+
+
+def pictures(files: Sequence[Path]) -> list[Picture]:
+    return [Picture(file.name, file.read_bytes()) for file in files]
+
+
+def photographs(labeler: OnnxLabeler, bench: Bench) -> Iterator[Result]:
+    musts = {"colour": at_least(0.28, 0.3), "half the size": at_least(0.18, 0.2)}
+    for change, (make, scale) in list(CHANGES.items())[: bench.count(len(CHANGES), 1)]:
+        for detail in ("whole", "tiles", "2x2"):
+            precision = average_precision(partial(objects, labeler, detail, make), scale=scale)
+            target: Target | None = musts.get(change) if detail == "whole" else None
+            yield result("photographs", f"{change}, {detail}: box AP", precision.all, "", target=target)
+            yield result("photographs", f"{change}, {detail}: box AP of small objects", precision.small, "")
+
+
+def objects(labeler: OnnxLabeler, detail: Detail, make: Change, file: Path) -> Sequence[Detection]:
+    """Return what is found in one changed photograph, from a low score on, as AP needs it."""
+    jpeg = io.BytesIO()
+    with Image.open(file) as image:
+        make(image.convert("RGB")).save(jpeg, "JPEG", quality=95)
+    events = EventLabeler(Detailed(labeler), PictureLimits(), [], Metrics(), detail)
+    event = events.event(None, lambda: [Picture(file.name, jpeg.getvalue())], lambda: None, LOW_SCORE)
+    event.join()
+    (picture,) = event.done.result().pictures
+    return picture.found

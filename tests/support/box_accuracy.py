@@ -1,0 +1,113 @@
+"""How well boxes fit reference boxes: COCO's box AP, and what is found and wrong at one score and one overlap."""
+
+import contextlib
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from camiohookd.pictures.detections import Box, Detection
+from camiohookd.pictures.overlap import overlaps
+from tests.support.checkout import ROOT
+
+SHARED = ROOT.parent / "shared"
+PHOTOGRAPHS = SHARED / "coco-subset"
+COURTYARD = SHARED / "courtyard"
+
+Find = Callable[[Path], Iterable[Detection]]
+"""A picture's file → what is found in it, with boxes in its pixels."""
+
+
+class Precision(NamedTuple):
+    """Average precision at IoU .50 to .95, of all objects and of those below 32x32 pixels."""
+
+    all: float
+    small: float
+
+
+def average_precision(find: Find, folder: Path = PHOTOGRAPHS, scale: float = 1.0) -> Precision:
+    """Return the precision over all photographs, with at most 100 boxes a photograph.
+
+    `scale` is how many of the photograph's pixels are a pixel of what `find` returns.
+    """
+    from pycocotools.coco import COCO  # type: ignore[import-untyped]  # it has no type hints
+    from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]  # as above
+
+    known: dict[str, Any] = json.loads((folder / "instances.json").read_text())
+    ids = {category["name"]: category["id"] for category in known["categories"]}
+    found = [
+        {
+            "image_id": image["id"],
+            "category_id": ids[each.label],
+            "bbox": [scale * side for side in (*each.box[:2], *_sides(each.box))],
+            "score": each.probability,
+        }
+        for image in known["images"]
+        for each in find(folder / image["file_name"])
+        if each.box and each.label in ids
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints a table
+        truth = COCO(folder / "instances.json")
+        evaluation = COCOeval(truth, truth.loadRes(found), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return Precision(float(evaluation.stats[0]), float(evaluation.stats[3]))
+
+
+@dataclass(slots=True)
+class Counted:
+    """`expected` objects, of which `right` were found; `wrong` are the finds that are none, with their pictures."""
+
+    expected: int = 0
+    right: int = 0
+    wrong: list[tuple[str, Detection]] = field(default_factory=list)
+
+    @property
+    def recall(self) -> float:
+        return self.right / self.expected
+
+
+def counted(found: Mapping[str, Sequence[Detection]], folder: Path, score: float, iou: float = 0.5) -> Counted:
+    """Match finds of `folder`'s only category, from `score` on and the most probable first, with its reference boxes.
+
+    A find matches the box that it overlaps most among those that are still free. Boxes marked ``iscrowd`` are places
+    that count neither way.
+    """
+    known: dict[str, Any] = json.loads((folder / "instances.json").read_text())
+    (label,) = (category["name"] for category in known["categories"])
+    result = Counted()
+    for image in known["images"]:
+        boxes = [each for each in known["annotations"] if each["image_id"] == image["id"]]
+        free = [_box(each) for each in boxes if not each.get("iscrowd")]
+        ignored = [_box(each) for each in boxes if each.get("iscrowd")]
+        result.expected += len(free)
+        wanted = [each for each in found[image["file_name"]] if each.label == label and each.probability >= score]
+        for each in sorted(wanted, key=lambda one: -one.probability):
+            assert each.box is not None
+            ratios = overlaps([each.box], free)[0] if free else None
+            if ratios is not None and ratios.max() >= iou:
+                free.pop(int(ratios.argmax()))
+                result.right += 1
+            elif not any(_inside(each.box, place) >= 0.5 for place in ignored):
+                result.wrong.append((image["file_name"], each))
+    return result
+
+
+def _box(annotation: dict[str, Any]) -> Box:
+    left, top, width, height = annotation["bbox"]
+    return Box(left, top, left + width, top + height)
+
+
+def _sides(box: Box) -> tuple[float, float]:
+    return box.right - box.left, box.bottom - box.top
+
+
+def _inside(box: Box, place: Box) -> float:
+    """Return the part of `box` that is in `place`."""
+    width = min(box.right, place.right) - max(box.left, place.left)
+    height = min(box.bottom, place.bottom) - max(box.top, place.top)
+    across, down = _sides(box)
+    return max(width, 0.0) * max(height, 0.0) / (across * down)

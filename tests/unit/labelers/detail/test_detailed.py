@@ -1,0 +1,57 @@
+"""A labeler that looks at tiles, too, finds what is too small for it in the whole picture."""
+
+import pytest
+
+from camiohookd.config.detail import Detail
+from camiohookd.labelers import Frame, LabelRequest
+from camiohookd.labelers.detail.labeler import Detailed
+from camiohookd.pictures.decode import Decoded
+from camiohookd.pictures.detections import Box
+from camiohookd.wire.images import Picture
+from tests.support.square_finder import SquareFinder, scene
+
+SIZE = (400, 300)
+SQUARE = (310, 40, 15)
+"""Four pixels wide in the whole picture, and six and more in a tile of half of it."""
+
+
+def frame(*squares: tuple[int, int, int]) -> Frame:
+    return Frame(Picture("t1", b""), Decoded(scene(SIZE, *squares), *SIZE))
+
+
+def looked_at(detail: Detail, *squares: tuple[int, int, int]) -> tuple[list[Box | None], int]:
+    """Return the boxes that are found, and how often the labeler looked."""
+    finder = SquareFinder()
+    findings = Detailed(finder).label([frame(*squares)], LabelRequest(detail=detail))
+    return [each.box for each in findings.pictures[0]], len(finder.looks)
+
+
+@pytest.mark.parametrize(("detail", "looks"), [("whole", 1), ("2x2", 5), ("3x3", 10), ("tiles", 1 + 4 * 3)])
+def test_looks_at_the_whole_and_at_each_tile(detail: Detail, looks: int) -> None:
+    assert looked_at(detail)[1] == looks
+
+
+def test_finds_in_a_tile_what_is_too_small_in_the_whole_picture_and_places_it_in_the_picture() -> None:
+    assert looked_at("whole", SQUARE)[0] == []
+    (box,) = looked_at("2x2", SQUARE)[0]
+    assert box == pytest.approx((310, 40, 325, 55), abs=4)
+
+
+def test_says_at_which_tiles_it_looked() -> None:
+    detailed = Detailed(SquareFinder())
+    (looked,) = detailed.label([frame()], LabelRequest(detail="2x2")).looked
+    assert len(looked.tiles) == looked.worth == 4
+    assert detailed.label([frame()]).looked == ()
+
+
+def test_boxes_are_in_the_full_pictures_pixels_if_it_was_decoded_smaller() -> None:
+    half = Frame(Picture("t1", b""), Decoded(scene(SIZE, SQUARE).resize((200, 150)), *SIZE))
+    findings = Detailed(SquareFinder(least=4)).label([half], LabelRequest(detail="2x2"))
+    (found,) = findings.pictures[0]
+    assert found.box == pytest.approx((310, 40, 325, 55), abs=5)
+
+
+def test_asks_for_a_picture_as_large_as_the_tiles_need() -> None:
+    detailed = Detailed(SquareFinder())
+    assert detailed.decode_size(LabelRequest()) == (100, 100)
+    assert detailed.decode_size(LabelRequest(detail="2x2")) == (175, 175)
