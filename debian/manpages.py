@@ -28,6 +28,7 @@ FILES = {
     "/usr/share/camiohookd/own-code.conf": "A drop-in for the service: rights that your own labeling code may need.",
     "/usr/share/camiohookd/low-ports.conf": "A drop-in for the service: ports under 1024.",
     "/usr/share/camiohookd/fleet.conf": "A drop-in for the service of a box behind a load balancer: a stop drains it.",
+    "/usr/share/camiohookd/haproxy.cfg": "A configuration of HAProxy for several boxes.",
     "/usr/share/camiohookd/alerts.yml": "Alert rules for Prometheus.",
     "/usr/share/camiohookd/grafana-dashboard.json": "A dashboard to import into Grafana.",
     "/usr/share/doc/camiohookd/tunnel.example": "How to set up a tunnel, and the template of tunnel-NAME.",

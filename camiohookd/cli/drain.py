@@ -27,8 +27,16 @@ _REPORT_SECONDS = 10.0
     metavar="SECONDS",
     help="With --wait: how long to wait at most; without it, as long as it takes.",
 )
+@click.option(
+    "--grace",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Take new events for that long after the health check has turned, so that a load balancer notices first.",
+)
 @click.option("--off", is_flag=True, help="Take new events again.")
-def drain(wait: bool, timeout: float | None, off: bool) -> None:
+def drain(wait: bool, timeout: float | None, grace: float, off: bool) -> None:
     """Refuse new events, and finish those in the queue: before maintenance of a box behind a load balancer.
 
     New events get 503 with Retry-After. GET /tasks/ and /readyz answer 503, too, so that a load balancer sends events
@@ -41,28 +49,28 @@ def drain(wait: bool, timeout: float | None, off: bool) -> None:
     \b
     Examples:
       sudo camiohookd drain --wait && sudo systemctl stop camiohookd
-      sudo camiohookd drain --wait --timeout 600
+      sudo camiohookd drain --grace 5 --wait --timeout 600
       sudo camiohookd drain --off
     """
-    if off and (wait or timeout is not None):
-        raise click.UsageError("--off cannot be combined with --wait or --timeout")
+    if off and (wait or grace or timeout is not None):
+        raise click.UsageError("--off cannot be combined with other options")
     if timeout is not None and not wait:
         raise click.UsageError("--timeout needs --wait")
     control = _control_socket()
-    progress = _ask(control, is_on=not off)
+    progress = _ask(control, is_on=not off, grace=grace)
     if off:
         click.echo("New events are taken again.")
     elif wait:
         _wait(control, progress, timeout)
     else:
-        click.echo(f"New events are refused. {_left(progress)}")
+        click.echo(_refused(progress))
 
 
 def _wait(control: Path, progress: "DrainProgress", timeout: float | None) -> None:
     """Wait until nothing is left. Raises CamiohookdError at the end of `timeout`, or if the draining was ended."""
     started = reported = time.monotonic()
-    click.echo(f"New events are refused. {_left(progress)}", err=True)
-    while progress.pending or progress.labelled:
+    click.echo(_refused(progress), err=True)
+    while not progress.refuses or progress.pending or progress.labelled:
         now = time.monotonic()
         if timeout is not None and now - started >= timeout:
             message = f"{_left(progress)} The waiting has ended after {timeout:g} s; the box still drains"
@@ -77,6 +85,11 @@ def _wait(control: Path, progress: "DrainProgress", timeout: float | None) -> No
                 f"the box takes new events again, because of another command or a restart. {_left(progress)}"
             )
     click.echo("Drained: no event waits in the queue.")
+
+
+def _refused(progress: "DrainProgress") -> str:
+    when = "are refused" if progress.refuses else "are taken until the grace period is over"
+    return f"New events {when}. {_left(progress)}"
 
 
 def _left(progress: "DrainProgress") -> str:
@@ -94,9 +107,9 @@ def _control_socket() -> Path:
     return control
 
 
-def _ask(control: Path, *, is_on: bool | None = None) -> "DrainProgress":
+def _ask(control: Path, *, is_on: bool | None = None, grace: float = 0.0) -> "DrainProgress":
     """Switch the draining, or with None only ask how far it is. Raises QueueError."""
     from camiohookd.web.control_client import ask
     from camiohookd.web.control_commands import Drain, DrainProgress
 
-    return ask(control, Drain(is_on), DrainProgress)
+    return ask(control, Drain(is_on, grace), DrainProgress)

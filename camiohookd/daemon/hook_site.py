@@ -47,7 +47,7 @@ class HookSite:
                 limits=event_limits(config),
                 check_callback=allow_list.refuse_private,
                 max_bytes=config.hook.max_body_bytes,
-                check_open=draining.check,
+                check_open=draining.check_event,
             ),
             keys=self._keys,
             metrics=metrics,

@@ -69,11 +69,15 @@ class OwnerCommands:
                 return await perform(self._store, self._activity, command)
 
     async def _drain(self, command: Drain) -> DrainProgress:
-        if command.on is not None:
-            (self._draining.begin if command.on else self._draining.end)()
+        if command.on:
+            self._draining.begin(command.grace)
+        elif command.on is not None:
+            self._draining.end()
+        # Before counting: it may begin to refuse them meanwhile.
+        is_on, refuses = self._draining.is_on, self._draining.refuses
         # An event that was taken before is already waiting for the store thread, and is counted.
         counts = await self._store.call(lambda queue: dict(queue.tasks.counts))
-        return DrainProgress(self._draining.is_on, counts[State.PENDING], counts[State.LABELLED])
+        return DrainProgress(is_on, refuses, counts[State.PENDING], counts[State.LABELLED])
 
 
 async def perform(store: StoreThread, activity: Activity, command: commands.Command) -> commands.CommandResult:

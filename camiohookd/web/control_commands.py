@@ -23,9 +23,13 @@ class AllowTestCallback(msgspec.Struct, frozen=True, tag="allow-test-callback"):
 
 
 class Drain(msgspec.Struct, frozen=True, tag="drain"):
-    """Begin to drain, end it, or with None change nothing; answered by `DrainProgress`."""
+    """Begin to drain, end it, or with None change nothing; answered by `DrainProgress`.
+
+    The health check fails at once, and new events are refused after `grace` seconds.
+    """
 
     on: bool | None = None
+    grace: float = 0.0
 
 
 class Proof(msgspec.Struct, frozen=True):
@@ -41,9 +45,13 @@ class Allowed(msgspec.Struct, frozen=True):
 
 
 class DrainProgress(msgspec.Struct, frozen=True):
-    """Whether the box drains, and the events that still have to be labelled (`pending`) and delivered (`labelled`)."""
+    """Whether the box drains, and already refuses new events.
+
+    `pending` events still have to be labeled, `labelled` ones to be delivered.
+    """
 
     is_on: bool
+    refuses: bool
     pending: int
     labelled: int
 

@@ -7,6 +7,7 @@ Belongs to the event loop. It is not stored: a restart ends it.
 """
 
 import logging
+import time
 
 from prometheus_client import Gauge
 
@@ -25,11 +26,18 @@ class Draining:
     def __init__(self, gauge: Gauge) -> None:
         self.is_on = False
         self._gauge = gauge
+        self._refuses_from = 0.0
 
-    def begin(self) -> None:
-        """Refuse new events from now on."""
+    @property
+    def refuses(self) -> bool:
+        """Whether new events are refused now."""
+        return self.is_on and time.monotonic() >= self._refuses_from
+
+    def begin(self, grace: float) -> None:
+        """Fail the health check from now on, and refuse new events after `grace` seconds."""
         if not self.is_on:
             log.info("draining: new events are refused, those in the queue are finished", extra=about("draining"))
+        self._refuses_from = time.monotonic() + grace
         self._set(is_on=True)
 
     def end(self) -> None:
@@ -38,9 +46,14 @@ class Draining:
             log.info("draining has ended: new events are taken again", extra=about("draining_ended"))
         self._set(is_on=False)
 
-    def check(self) -> None:
+    def check_health(self) -> None:
         """Raise `Refused` while the box drains."""
         if self.is_on:
+            raise Refused(DRAINING)
+
+    def check_event(self) -> None:
+        """Raise `Refused` while new events are refused."""
+        if self.refuses:
             raise Refused(DRAINING)
 
     def why_not_ready(self) -> str | None:

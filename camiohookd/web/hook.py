@@ -65,7 +65,7 @@ class Status(Endpoint):
         [nonce, *_] = self.request.query_arguments.get("nonce", [b""])
         proof = self._nonces.take(nonce.decode("latin-1")) if self.request.method == "GET" else None
         if proof is None:
-            self._draining.check()
+            self._draining.check_health()
         self.reply(200, {"status": "ok"} if proof is None else {"status": "ok", "proof": proof})
 
     def refused(self, response: ErrorResponse) -> None:
@@ -117,7 +117,7 @@ class Tasks(Endpoint):
         return name
 
     def _admit_event(self) -> None:
-        self._hook.draining.check()
+        self._hook.draining.check_event()
         self.body.limit = self.application.limits.body_bytes
         encoding = self.request.headers.get("Content-Encoding", "identity").lower()
         self._is_gzip = encoding in gzip_body.NAMES

@@ -31,6 +31,13 @@ def daemon(tmp_path_factory: pytest.TempPathFactory, camio: FakeCamioThread) -> 
         yield daemon
 
 
+def test_in_the_grace_period_only_the_health_check_fails(daemon: Daemon, camio: FakeCamioThread) -> None:
+    done = daemon.command("drain", "--grace", "3600")
+    assert done.stdout.startswith("New events are taken until the grace period is over.")
+    assert requests.get(f"http://127.0.0.1:{daemon.port}/tasks/", timeout=PATIENCE).status_code == 503
+    assert post_event(daemon, camio, "first")["status"] == "duplicate"
+
+
 def test_an_event_that_is_arriving_is_refused_as_well(daemon: Daemon, camio: FakeCamioThread) -> None:
     body = event_body(camio.callback_url("halfway"))
     head = f"POST /tasks/{KEY} HTTP/1.1\r\nHost: box\r\nContent-Length: {len(body)}\r\n\r\n".encode()

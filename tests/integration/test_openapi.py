@@ -91,7 +91,7 @@ def with_a_key(box: Box, method: str, path: str) -> Iterator[Had]:
 
 def while_it_drains(box: Box, method: str, path: str) -> Had:
     """Return the answer of a box that takes no new events."""
-    box.draining.begin()
+    box.draining.begin(0)
     try:
         return post(box, path, event()) if method == "POST" else ask(box, head(method, path))
     finally:
