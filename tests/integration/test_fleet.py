@@ -81,6 +81,7 @@ class Sender:
             if answer.status == 200:
                 self.statuses[json.loads(answer.body)["status"]] += 1
                 return
+            assert answer.status >= 500, answer
             self.statuses[str(answer.status)] += 1
             time.sleep(0.1)
 
@@ -141,7 +142,7 @@ def lose_boxes(boxes: list[Daemon], camio: FakeCamioThread, balancer: Balancer, 
     Return a sentence about what became of them.
     """
     killed, drained, _ = boxes
-    first, second = (names(f"{balance}-{part}", count // 2) for part in ("killed", "drained"))
+    first, second = (names(f"{balance.replace(' ', '-')}-{part}", count // 2) for part in ("killed", "drained"))
 
     def kill() -> None:
         killed.kill()
