@@ -1,9 +1,8 @@
-"""The history of the status page: the last events with small pictures, the cameras, and the numbers of a week.
+"""Keep what the status page shows of the past: the last events with thumbnails, the cameras, and a week's numbers.
 
     Activity ─▶ `History` (event loop) ─▶ one thread ─▶ `Archive` ─▶ event segments, cameras, trends
                     ▲                                      │          (the folder history/)
                     └── the page asks ◀── `Reader` ◀───────┘
 
-Nothing here is needed to label events. A power cut may take the last seconds of it, and damage costs only the record
-that it hits.
+Labeling does not depend on the history. A power cut may lose its last seconds. Damage loses only the damaged record.
 """

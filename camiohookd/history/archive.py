@@ -1,8 +1,8 @@
-"""All that is remembered, on the disk and in memory: takes in what happens, and makes room.
+"""Keep the history on the disk and in memory: record what happens, and delete the oldest when room is short.
 
-    what happens ─▶ event segments and index, cameras.json, rings of trends     questions ─▶ `Reader`
+    occurrences ─▶ event segments and index, cameras.json, rings of trends     questions ─▶ `Reader`
 
-Belongs to one thread, that of `History`.
+Only the thread of `ArchiveThread` may use it.
 """
 
 import logging
@@ -24,21 +24,21 @@ from camiohookd.storage.record import DamagedRecordError
 from camiohookd.system.disk import Disk
 
 MAX_BYTES = 32_000_000
-"""Of the whole folder."""
+"""The most bytes that the whole folder may take."""
 
 SAVE_SECONDS = 300.0
-"""How often at most the cameras are written."""
+"""The least time between two writes of the cameras."""
 
 OTHER_BYTES = 3_000_000
-"""Of them, what is left for the rings and the cameras."""
+"""Bytes of `MAX_BYTES` that are reserved for the rings and the cameras."""
 
 log = logging.getLogger("camiohookd.history")
 
 
 class Archive:
-    """Remembers the last `keep` events in `folder`, each camera's last picture, and numbers; with 0 only numbers.
+    """Keeps the last `keep` events in `folder`, each camera's last picture, and the trends; with 0 only the trends.
 
-    `max_bytes` is the most that the folder takes; `min_free_bytes` is left free on the disk, if need be by forgetting.
+    The folder takes at most `max_bytes`. Old events are deleted while the disk has less than `min_free_bytes` free.
     Raises OSError if the folder cannot be used.
     """
 
@@ -82,19 +82,19 @@ class Archive:
 
     @property
     def bytes_used(self) -> int:
-        """What the events take on the disk."""
+        """Return the bytes that the events take on the disk."""
         return self._files.bytes_used
 
     def close(self) -> None:
-        """Leave everything on stable storage."""
+        """Write everything to the disk and sync it."""
         self._files.close()
         self.trends.save()
         self._save_cameras()
 
-    # Taking in what happens
+    # Recording
 
     def take_in(self, occurrence: Occurrence, now: float) -> None:
-        """Remember what happened; `now` is the time, in seconds since 1970."""
+        """Record an occurrence; `now` is in seconds since 1970."""
         trends.count(self.trends.now(now), occurrence)
         task_id = int(occurrence.task_id)
         if isinstance(occurrence, EventAccepted):
@@ -116,7 +116,7 @@ class Archive:
             self._repeat(task_id, event.labelled, before, thumbnails)
 
     def _repeat(self, task_id: int, at: float, before: Entry | None, thumbnails: Mapping[int, bytes]) -> None:
-        """Add to an event that was labeled again what there was of it: its earlier records are forgotten."""
+        """Write the steps and thumbnails of an event that was labeled again: its earlier records are forgotten."""
         for step in before.steps if before else ():
             self._take_in_step(task_id, step)
         if before and before.state != "labelled":
@@ -134,7 +134,7 @@ class Archive:
             self._events.append(records.encode_step(task_id, step, begins=begins))
 
     def keep_thumbnail(self, task_id: int, picture: int, jpeg: bytes) -> bool:
-        """Keep the thumbnail of a picture; return False if its event is not remembered, or the disk is full."""
+        """Keep the thumbnail of a picture; return False if its event is not kept, or the disk is full."""
         if self._index.get(task_id) is None:
             return False
         place = self._events.append(records.encode_thumbnail(task_id, picture, jpeg))
@@ -143,7 +143,7 @@ class Archive:
         return place is not None
 
     def tick(self, now: float, state: Sample) -> None:
-        """Note the state; to be called several times a minute. If the disk is short, forget events for the queue."""
+        """Record the state, and delete events if the disk is short. Call this several times a minute."""
         self.trends.sample(now, state)
         self._events.make_room()
         if time.monotonic() >= self._save_next:
@@ -157,13 +157,13 @@ class Archive:
             self._events.complain(error)
 
     def unsettled(self) -> list[int]:
-        """Return the events of which it is not known whether they were delivered."""
+        """Return the ids of events that are labeled and, as far as is known, not delivered."""
         return [entry.id for entry in self._index.newest_first() if entry.state == "labelled"]
 
     def settle(self, known: Mapping[int, Step | None]) -> None:
-        """Correct what has become of events: after a crash the queue knows better.
+        """Correct the states of events after a crash, from what the queue knows.
 
-        None: the queue has forgotten that event. One that is not in `known` still waits.
+        `known` maps an event to its last step, or to None if the queue has forgotten it. Other events still wait.
         """
         for task_id, step in known.items():
             if step is not None:

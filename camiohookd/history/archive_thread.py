@@ -1,4 +1,4 @@
-"""The one thread that does all that blocks: it owns the `Archive`, and does one thing after the other."""
+"""Run everything that blocks on one thread, which owns the `Archive` and works in order."""
 
 import asyncio
 import logging
@@ -16,9 +16,9 @@ log = logging.getLogger("camiohookd.history")
 
 
 class ArchiveThread:
-    """Belongs to the event loop.
+    """Runs functions of the archive on its thread. Belongs to the event loop.
 
-    `open_archive` is called on the thread, and may raise OSError: then nothing is remembered, and every question raises
+    `open_archive` is called on the thread. If it raises OSError, nothing is kept, and every question raises
     StoreUnavailable.
     """
 
@@ -33,7 +33,7 @@ class ArchiveThread:
         self._loop.run_in_executor(self.pool, self._open)
 
     def stop(self) -> None:
-        """Do what was asked for so far, and nothing more."""
+        """Finish the work that was given so far, and take no more."""
         self.pool.shutdown(wait=False)
 
     async def ask(self, question: Callable[[Archive], Result]) -> Result:
@@ -41,13 +41,13 @@ class ArchiveThread:
         return await self._loop.run_in_executor(self.pool, self._answer, question)
 
     def do(self, work: Callable[[Archive], object]) -> "asyncio.Future[None]":
-        """Do `work`, which is nothing if there is no archive."""
+        """Do `work` with the archive; do nothing if there is none."""
         return self._loop.run_in_executor(self.pool, self.do_here, work)
 
     # On the thread
 
     def do_here(self, work: Callable[[Archive], object]) -> None:
-        """As `do`, called on the thread."""
+        """Do the same as `do`, if the caller is on the thread already."""
         if self._archive is not None:
             work(self._archive)
 
@@ -58,11 +58,11 @@ class ArchiveThread:
             log.error("cannot keep events for the status page: %s", error, extra=about("history_not_kept"))
         except Exception:
             log.exception(
-                "unexpected error while the history was opened: no events are kept for the status page",
+                "unexpected error while opening the history: no events are kept for the status page",
                 extra=about("history_not_kept"),
             )
 
     def _answer(self, question: Callable[[Archive], Result]) -> Result:
         if self._archive is None:
-            raise StoreUnavailable("the history cannot be read, see the log at the start of the service")
+            raise StoreUnavailable("the history cannot be read; the log at the start of the service says why")
         return question(self._archive)

@@ -1,6 +1,6 @@
-"""The records of events within their bounds: adds records, and deletes the oldest to make room.
+"""Add records of events within the bounds on bytes, and delete the oldest to make room.
 
-A camera's last picture is carried over when its segment is deleted. Belongs to the thread of `Archive`.
+When a segment is deleted, the last pictures of cameras are copied to the newest one. Belongs to the archive's thread.
 """
 
 import logging
@@ -21,7 +21,7 @@ log = logging.getLogger("camiohookd.history")
 
 
 class EventBounds(NamedTuple):
-    """The most bytes that the records take, and how many stay free on the disk; `free_bytes` may raise OSError."""
+    """The most bytes that the records may take, and the bytes to leave free; `free_bytes` may raise OSError."""
 
     max_bytes: int
     min_free_bytes: int
@@ -29,7 +29,7 @@ class EventBounds(NamedTuple):
 
 
 class _Carried(NamedTuple):
-    """A camera's last event with a thumbnail, out of a segment that is deleted."""
+    """A camera's last event with a thumbnail, copied from a segment that is deleted."""
 
     entry: Entry
     event: StoredEvent
@@ -38,7 +38,7 @@ class _Carried(NamedTuple):
 
 
 class BoundedEvents:
-    """Adds to `files`, and forgets what it deletes in `index`."""
+    """Adds records to `files`, and removes from `index` what it deletes."""
 
     def __init__(self, files: EventFiles, index: EventIndex, reader: Reader, bounds: EventBounds) -> None:
         self._files = files
@@ -48,7 +48,7 @@ class BoundedEvents:
         self._refused = False
 
     def append(self, record: bytes) -> Place | None:
-        """Add a record, if need be in the place of older ones; None if the disk refuses or is full."""
+        """Add a record, and delete older ones if needed; return None if the disk refuses or is full."""
         try:
             if not self._has_room(len(record)):
                 self.complain("the disk has less free space than queue.min_free_bytes")
@@ -63,7 +63,7 @@ class BoundedEvents:
         return place
 
     def make_room(self) -> None:
-        """Forget events if the disk has become short: the queue needs it more."""
+        """Delete events if the disk has become short, because the queue needs the room."""
         try:
             self._has_room(0)
         except OSError as error:
@@ -92,7 +92,7 @@ class BoundedEvents:
             self._drop(number, carry=False)
 
     def _drop(self, number: int, *, carry: bool) -> None:
-        """Delete a segment; `carry` over the last pictures of cameras."""
+        """Delete a segment; with `carry`, copy the last pictures of cameras out of it first."""
         carried = [each for entry in self._index.pictured() if (each := self._carried(entry, number))] if carry else []
         self._index.lose(number)
         self._files.drop(number)
@@ -114,10 +114,10 @@ class BoundedEvents:
         return _Carried(entry, event, picture, jpeg) if event and jpeg else None
 
     def complain(self, error: OSError | str) -> None:
-        """Log that the disk refuses, once until it takes a record again."""
+        """Log why events are not kept; once, until a record is written again."""
         if not self._refused:
             log.warning(
-                "cannot keep the events for the status page: %s; they are labeled and delivered all the same",
+                "cannot keep events for the status page: %s; events are still labeled and delivered",
                 error,
                 extra=about("history_not_kept"),
             )

@@ -1,4 +1,4 @@
-"""What happened in a minute, or in ten: counts, durations and the state at its end, in at most a slot of a `Ring`."""
+"""Count what happened in an interval of one or ten minutes, in a record that fits a slot of a `Ring`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,16 +12,17 @@ from camiohookd.history.ring import CONTENT_BYTES
 MAX_LABELS = 16
 MAX_NAME = 40
 OTHERS = ""
-"""The label that counts events with labels beyond the bound."""
+"""The name under which all labels beyond the bound are counted."""
 
 _HISTOGRAMS = ("wait", "label", "delivery", "total")
 
 
 class Bucket(msgspec.Struct, array_like=True):
-    """`number` is that of the interval since 1970. Later versions add fields at the end, with defaults.
+    """The numbers of one interval. Later versions add fields at the end, with defaults.
 
-    `depth` is the most events that waited. `labels` counts events with each label. The histograms are of seconds: the
-    wait in the queue, labeling, one try to deliver, and the whole way from acceptance to delivery.
+    `number` counts intervals since 1970. `depth` is the most events that waited. `labels` counts events with each
+    label. The histograms are of seconds: the wait in the queue, labeling, one try to deliver, and acceptance to
+    delivery.
     """
 
     number: int
@@ -66,15 +67,15 @@ _decoder = msgspec.msgpack.Decoder(Bucket)
 
 
 def decode(content: bytes) -> Bucket:
-    """Raises ValueError."""
+    """Return the bucket that `encode` wrote. Raises ValueError."""
     try:
         return _decoder.decode(content)
     except msgspec.MsgspecError as error:
-        raise ValueError(f"it is no bucket: {error}") from error
+        raise ValueError(f"this is not a bucket: {error}") from error
 
 
 def encode(bucket: Bucket) -> bytes:
-    """Return at most `CONTENT_BYTES`: where needed with fewer labels, the rest as `OTHERS`, and coarser histograms."""
+    """Return at most `CONTENT_BYTES`; if needed, move rare labels to `OTHERS` and use coarser histograms."""
     labels = _fewer(bucket.labels, MAX_LABELS)
     fitting = msgspec.structs.replace(bucket, labels=labels, device=bucket.device[:MAX_NAME])
     while len(content := msgspec.msgpack.encode(fitting)) > CONTENT_BYTES:
@@ -86,7 +87,7 @@ def encode(bucket: Bucket) -> bytes:
 
 
 def _fewer(labels: Mapping[str, int], most: int) -> dict[str, int]:
-    """Return the `most` frequent labels, with the others as one of them."""
+    """Return at most `most` labels: the most frequent ones, and the sum of the rest as `OTHERS`."""
     if len(labels) <= most:
         return dict(labels)
     ordered = sorted((item for item in labels.items() if item[0] != OTHERS), key=lambda item: -item[1])

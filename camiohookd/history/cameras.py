@@ -1,4 +1,4 @@
-"""What is known of each camera: when it sends, and what is usually seen. Kept in one small file."""
+"""Keep statistics of each camera in one small file: when it sends, and which labels are usual."""
 
 import logging
 import time
@@ -16,25 +16,28 @@ MAX_LABELS = 24
 USUAL_SHARE = 0.1
 MOST_USUAL = 5
 FADING = 0.99
-"""How much a label counts less with each later event, so that about the last hundred decide what is usual."""
+"""The factor by which a label's weight shrinks with each later event: about the last hundred events count."""
 
 DAYS = 14
-"""How many days' longest pauses are remembered."""
+"""Days whose longest pause is kept."""
 
 LEAST_EVENTS = 10
 LEAST_DAYS = 3
-"""How many events and days have to be known before a camera is called silent."""
+"""Events and days that must be known before a camera can be reported as silent."""
 
 LEAST_SILENCE = 3600.0
 _DAY = 86400.0
-_LONGEST_GAP = 365 * _DAY  # beyond that a clock was wrong
+_LONGEST_GAP = 365 * _DAY  # a longer one means that the clock was wrong
 
 log = logging.getLogger("camiohookd.history")
 
 
 class Camera(msgspec.Struct, omit_defaults=True):
-    """`pauses` are, by day (days since 1970), the longest pauses that ended on it, in seconds; `today` counts the
-    events of the local date `date`. `labels` counts events with each label, and `weight` events, both fading."""
+    """One camera.
+
+    `pauses` maps a day (days since 1970) to the longest pause that ended on it, in seconds. `today` counts the events
+    of the local date `date`. `labels` counts events with each label and `weight` all events; both fade.
+    """
 
     name: str
     first: float
@@ -70,16 +73,16 @@ class Camera(msgspec.Struct, omit_defaults=True):
             self.labels = dict(sorted(self.labels.items(), key=lambda item: -item[1])[:MAX_LABELS])
 
     def usual_pause(self) -> float | None:
-        """Return its usual longest pause in seconds, None while too little is known.
+        """Return the usual longest pause in seconds; None while too little is known.
 
-        It is the second longest of the last days' longest pauses: a single outage does not make long pauses usual.
+        This is the second longest of the daily longest pauses, so that a single outage does not count.
         """
         if self.events < LEAST_EVENTS or len(self.pauses) < LEAST_DAYS:
             return None
         return sorted(self.pauses.values())[-2]
 
     def silent_since(self, now: float) -> float | None:
-        """Return since when it has sent nothing, if that is twice as long as its usual pause; else None."""
+        """Return the time of the last event, if twice the usual pause has passed since; otherwise None."""
         pause = self.usual_pause()
         if pause is None or not max(2 * pause, LEAST_SILENCE) < now - self.last < _LONGEST_GAP:
             return None
@@ -105,9 +108,9 @@ _decoder = msgspec.json.Decoder(list[Camera])
 
 
 class CameraBook:
-    """The cameras, read from `path`; over the bound, that which was silent longest is forgotten.
+    """The cameras, read from `path`. Above `MAX_CAMERAS`, the one that has been silent longest is removed.
 
-    Belongs to one thread. A damaged file is as none.
+    Belongs to one thread. A damaged file counts as missing.
     """
 
     def __init__(self, path: Path, disk: Disk) -> None:
@@ -134,7 +137,7 @@ class CameraBook:
         return sorted(self._cameras.values(), key=lambda camera: camera.name)
 
     def save(self) -> None:
-        """Write the file if anything has changed since. Raises OSError."""
+        """Write the file if anything has changed since the last time. Raises OSError."""
         if not self._changed:
             return
         text = msgspec.json.encode(self.all())
@@ -162,7 +165,7 @@ def _read(path: Path) -> list[Camera]:
         return []
     except (OSError, ValueError, msgspec.MsgspecError) as error:
         log.warning(
-            "cannot read what is known of the cameras, and begin anew: %s: %s",
+            "cannot read the statistics of the cameras, starting without them: %s: %s",
             path,
             error,
             extra=about("history_damaged"),
@@ -173,5 +176,5 @@ def _read(path: Path) -> list[Camera]:
 def _local_date(at: float) -> str:
     try:
         return time.strftime("%Y-%m-%d", time.localtime(at))
-    except (OverflowError, OSError, ValueError):  # a clock that is wrong by ages
+    except (OverflowError, OSError, ValueError):  # the clock is outside what the C library can show
         return ""

@@ -1,6 +1,6 @@
-"""The folder of event segments: append-only files of records, of which the oldest are deleted whole.
+"""Write records of events to a folder of append-only segments, and delete the oldest segments whole.
 
-Nothing is synced but at the end of a run: a power cut may take the last seconds. A torn record does not affect others.
+Files are synced only at the end of a run: a power cut may lose the last seconds. A torn record does not affect others.
 """
 
 import logging
@@ -18,7 +18,7 @@ from camiohookd.system.disk import Disk
 from camiohookd.system.log_fields import about
 
 SEGMENT_BYTES = 1024 * 1024
-"""A segment that is longer takes no more records. The space of old events is given back in such steps."""
+"""A segment of this size takes no more records. Deleting old events frees about this much at a time."""
 
 log = logging.getLogger("camiohookd.history")
 
@@ -42,11 +42,11 @@ class EventFiles:
         return sum(self._lengths.values())
 
     def oldest(self) -> int | None:
-        """Return the number of the oldest segment; None if there is none besides that which is written to."""
+        """Return the number of the oldest segment that is not being written to; None if there is none."""
         return min((number for number in self._lengths if not self._is_active(number)), default=None)
 
     def append(self, record: bytes) -> Place:
-        """Add a record. Raises OSError; what was written of it is passed over."""
+        """Add a record. Raises OSError; readers skip a record that was written in part."""
         if self._active is None or self._lengths[self._last] >= self._segment_bytes:
             self._begin()
         assert self._active is not None
@@ -61,7 +61,7 @@ class EventFiles:
         return place
 
     def read(self, place: Place) -> tuple[int, Meta, bytes]:
-        """Return whose record it is, its meta and its data. Raises DamagedRecordError, OSError."""
+        """Return the record's task id, meta and data. Raises DamagedRecordError, OSError."""
         return records.decode(self._files.read(place))
 
     def drop(self, number: int) -> None:
@@ -70,9 +70,9 @@ class EventFiles:
         del self._lengths[number]
 
     def scan(self) -> Iterator[tuple[Place, int, Meta, bytes]]:
-        """Yield every whole record, oldest first, as `read`, with its place; of thumbnails not the data.
+        """Yield the place, task id, meta and data of every whole record, oldest first; thumbnails without their data.
 
-        What is damaged or cannot be read is passed over.
+        Skip records that are damaged or cannot be read.
         """
         for number in list(self._lengths):
             with suppress(FileNotFoundError), self._files.path(number).open("rb") as file:
@@ -83,20 +83,20 @@ class EventFiles:
                         data = b"" if meta.kind == "thumbnail" else self.read(place)[2]
                     except (msgspec.MsgspecError, UnicodeDecodeError, DamagedRecordError, OSError) as error:
                         log.debug(
-                            "passed over a damaged record in %s: %s", file.name, error, extra=about("history_damaged")
+                            "skipped a damaged record in %s: %s", file.name, error, extra=about("history_damaged")
                         )
                     else:
                         yield place, head.task_id, meta, data
 
     def retire(self) -> int | None:
-        """Write no more to the segment that is written to, and return its number; None if there is none."""
+        """Close the segment that is being written to, and return its number; None if there is none."""
         if self._active is None:
             return None
         self._end()
         return self._last
 
     def close(self) -> None:
-        """Leave everything on stable storage."""
+        """Sync the segment that is being written to, and close it."""
         if self._active is not None:
             with suppress(OSError):
                 self._disk.sync(self._active)

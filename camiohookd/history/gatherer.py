@@ -1,4 +1,4 @@
-"""Gathers what happens, and has it remembered a few times a second: the thread is not woken for each.
+"""Collect occurrences, and pass them to the archive's thread a few times a second, so that not each one wakes it.
 
 Belongs to the event loop.
 """
@@ -14,37 +14,37 @@ from camiohookd.history.archive_thread import ArchiveThread
 from camiohookd.system.log_fields import about
 
 REMEMBER_SECONDS = 0.2
-"""How long occurrences are gathered."""
+"""How long occurrences are collected before they are passed on."""
 
 MOST_HEARD = 2000
-"""Occurrences that wait for the disk; more are not remembered."""
+"""The most occurrences that wait for the disk; more are not recorded."""
 
 log = logging.getLogger("camiohookd.history")
 
 
 class Gatherer:
-    """Hands what was gathered to `thread`; then calls `changed` with the id of each event."""
+    """Passes occurrences to `thread`; when they are recorded, calls `changed` with the id of each event."""
 
     def __init__(self, thread: ArchiveThread, changed: Callable[[str], None]) -> None:
         self._thread = thread
         self._changed = changed
-        self._heard: list[tuple[Occurrence, float]] = []  # and when; not remembered yet
+        self._heard: list[tuple[Occurrence, float]] = []  # with their times; not passed on yet
         self._remembering: set[asyncio.Future[None]] = set()
         self._soon: asyncio.TimerHandle | None = None
 
     @property
     def is_full(self) -> bool:
-        """Whether the disk is too slow for more."""
+        """Return whether the disk is too slow for more."""
         return len(self._heard) >= MOST_HEARD
 
     def add(self, occurrence: Occurrence, at: float) -> None:
-        """Have an occurrence remembered soon; `at` is seconds since 1970."""
+        """Record an occurrence within `REMEMBER_SECONDS`; `at` is in seconds since 1970."""
         self._heard.append((occurrence, at))
         if self._soon is None:
             self._remember_soon()
 
     def remember(self) -> None:
-        """Let the thread remember now what was gathered."""
+        """Pass on now what was collected."""
         if self._heard:
             heard, self._heard = self._heard, []
             done = self._thread.do(partial(_take_in, heard=heard))
@@ -52,7 +52,7 @@ class Gatherer:
             done.add_done_callback(partial(self._remembered, heard))
 
     async def all_remembered(self) -> None:
-        """Return when nothing is gathered that is not remembered."""
+        """Return when everything that was collected is recorded."""
         while self._heard or self._remembering:
             self.remember()
             await asyncio.wait(self._remembering)
@@ -62,7 +62,7 @@ class Gatherer:
 
     def _remember_unless_busy(self) -> None:
         self._soon = None
-        if not self._remembering:  # else it goes on when that is done, so that little waits for a disk that hangs
+        if not self._remembering:  # otherwise `_remembered` goes on, so that little waits for a hanging disk
             self.remember()
 
     def _remembered(self, heard: Sequence[tuple[Occurrence, float]], done: "asyncio.Future[None]") -> None:
@@ -74,13 +74,13 @@ class Gatherer:
 
 
 def _take_in(archive: Archive, heard: Sequence[tuple[Occurrence, float]]) -> None:
-    """On the thread."""
+    """Record the occurrences; called on the thread."""
     for occurrence, at in heard:
         try:
             archive.take_in(occurrence, at)
         except Exception:
             log.exception(
-                "unexpected error while event %s was remembered",
+                "unexpected error while recording event %s for the status page",
                 occurrence.task_id,
                 extra=about("history_failed", task=occurrence.task_id, camera=occurrence.camera),
             )

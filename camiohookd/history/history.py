@@ -1,4 +1,4 @@
-"""Remembers what happens to events, and answers the status page.
+"""Record what happens to events, and answer the status page.
 
 Activity ─▶ `_hear` ─▶ `Gatherer` ─▶ `ArchiveThread`
                └─ files of pictures ─▶ `ThumbnailMaker` ─▶ the same thread, within a budget of time
@@ -42,12 +42,11 @@ log = logging.getLogger("camiohookd.history")
 
 
 class History:
-    """Remembers what happens from `start` to `close`. Belongs to the event loop.
+    """Records what happens from `start` to `close`. Belongs to the event loop.
 
-    For `open_archive` see `ArchiveThread`. `keeps_events` says whether events and thumbnails are kept, or only numbers.
-
-    `busy` says whether events wait to be labeled, so that thumbnails have to stand back. `sample` returns the state
-    for the trends. `settled` returns what has become of events by now, by their ids: see `Archive.settle`.
+    For `open_archive` see `ArchiveThread`. `keeps_events` says whether events and thumbnails are kept, or only trends.
+    `make` makes a thumbnail. `busy` says whether events wait to be labeled: then few thumbnails are made. `sample`
+    returns the state for the trends. `settled` returns the last step of events by their ids: see `Archive.settle`.
     """
 
     def __init__(
@@ -80,14 +79,14 @@ class History:
         self._stop_hearing: Callable[[], None] = lambda: None
 
     def start(self, activity: Activity) -> None:
-        """Remember from now on."""
+        """Open the archive, and record what happens from now on."""
         self._thread.start()
         least = records.LEAST_PROBABILITY if self._keeps_events else 1.0
         self._stop_hearing = activity.subscribe(self._hear, least)
         self._keeping = asyncio.create_task(self._keep())
 
     async def close(self) -> None:
-        """Leave everything on the disk."""
+        """Write everything to the disk, for at most `CLOSE_SECONDS`, and stop recording."""
         self._stop_hearing()
         self._thumbnails.close()
         if self._keeping is not None:
@@ -106,9 +105,9 @@ class History:
         self._thread.stop()
 
     def watch(self, watcher: Callable[[str], None]) -> Callable[[], None]:
-        """Call `watcher` with the id of each event that changes, on the event loop; the result ends that.
+        """Call `watcher` on the event loop with the id of each event that changes; return a function that ends this.
 
-        It is called when an event is labeled, when something happens to it, and for each thumbnail that is made.
+        An event changes when it is labeled, when a step is recorded, and with each thumbnail.
         """
         self._watchers[watcher] = None
         return lambda: self._watchers.pop(watcher, None)
@@ -124,18 +123,20 @@ class History:
         before: int | None = None,
         limit: int = 50,
     ) -> EventList:
-        """Return the last events, newest first: of one camera ("" is that without a name), with one label, in one
-        state; those that were labeled before the event `before`."""
+        """Return at most `limit` events, newest first.
+
+        Only those of `camera` ("": without a name), with `label`, in `state`, and labeled before the event `before`.
+        """
         return await self._ask(
             lambda archive: archive.reader.events(camera=camera, label=label, state=state, before=before, limit=limit)
         )
 
     async def event(self, task_id: int) -> EventDetails | None:
-        """Return an event in full; None if it is not remembered."""
+        """Return an event in full; None if it is not kept."""
         return await self._ask(lambda archive: archive.reader.event(task_id))
 
     async def thumbnail(self, task_id: int, picture: int) -> bytes | None:
-        """Return the thumbnail of a picture, a JPEG; None if there is none."""
+        """Return the thumbnail of a picture as a JPEG; None if there is none."""
         return await self._ask(lambda archive: archive.reader.thumbnail(task_id, picture))
 
     async def cameras(self) -> tuple[CameraView, ...]:
@@ -144,7 +145,7 @@ class History:
         return await self._ask(lambda archive: archive.reader.cameras(now))
 
     async def detections(self, camera: str, limit: int = 50) -> tuple[RecentDetection, ...]:
-        """Return the last objects with a box that were found in a camera's pictures, for the zone editor."""
+        """Return the last `limit` objects with a box in a camera's pictures, for the zone editor."""
         return await self._ask(lambda archive: archive.reader.detections(camera, limit))
 
     async def trends(self, span: Span) -> Trends:
@@ -153,19 +154,19 @@ class History:
         return await self._ask(lambda archive: archive.trends.read(span, now))
 
     async def replay(self, task_id: int, rule: Rule) -> Replay | None:
-        """Return what `rule` would send for an event; None if that is not remembered. Nothing is sent."""
+        """Return what `rule` would send for an event; None if the event is not kept. Send nothing."""
         return await self._ask(lambda archive: archive.reader.replay(task_id, rule))
 
     async def _ask(self, question: Callable[[Archive], Result]) -> Result:
-        self._gatherer.remember()  # before the question is answered: the thread does one after the other
+        self._gatherer.remember()  # the thread works in order, so this comes before the answer
         return await self._thread.ask(question)
 
-    # Remembering
+    # Recording
 
     def _hear(self, occurrence: Occurrence) -> None:
         if self._gatherer.is_full:
             log.debug(
-                "the disk is too slow: event %s is not remembered in full",
+                "the disk is too slow: event %s is not kept in full",
                 occurrence.task_id,
                 extra=about("history_too_slow", task=occurrence.task_id, camera=occurrence.camera),
             )
@@ -174,11 +175,11 @@ class History:
             if self._keeps_events:
                 self._thumbnails.plan(occurrence)
             pictures = tuple(LabelledPicture(each.labels, b"") for each in occurrence.pictures)
-            occurrence = replace(occurrence, pictures=pictures)  # no file waits for the disk
+            occurrence = replace(occurrence, pictures=pictures)  # keep no file in memory until the disk has written it
         self._gatherer.add(occurrence, self._clock())
 
     def _keep_thumbnail(self, task_id: int, picture: int, jpeg: bytes) -> None:
-        """On the thread."""
+        """Keep a thumbnail; called on the thread."""
         self._thread.do_here(lambda archive: archive.keep_thumbnail(task_id, picture, jpeg))
 
     def _changed(self, task_id: str) -> None:
@@ -186,7 +187,7 @@ class History:
             watcher(task_id)
 
     async def _keep(self) -> None:
-        """Correct what a crash left behind, then note the state again and again."""
+        """Correct the states of events after a crash, then record the state every `SAMPLE_SECONDS`."""
         try:
             known = await self._settled(await self._ask(Archive.unsettled))
             await self._ask(lambda archive: archive.settle(known))
@@ -194,10 +195,10 @@ class History:
                 await self._tick()
                 await asyncio.sleep(SAMPLE_SECONDS)
         except CamiohookdError as error:
-            log.debug("nothing is noted any more: %s", error, extra=about("trends_not_kept"))
+            log.debug("stopped recording the trends: %s", error, extra=about("trends_not_kept"))
         except Exception:
             log.exception(
-                "unexpected error while the state was noted for the status page; nothing is noted any more",
+                "unexpected error while recording the trends for the status page; they end here until a restart",
                 extra=about("trends_not_kept"),
             )
 

@@ -1,4 +1,4 @@
-"""The remembered events and the places of their records, in memory; rebuilt from the records at each start."""
+"""Index the kept events and the places of their records in memory; rebuilt from the records at each start."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ MAX_STEPS = 40
 class Entry:
     """One event. `event` is the place of its record, None if it failed before it was labeled.
 
-    `old`: it is more than the number of events to keep, and only its camera's last picture.
+    `old` marks an event beyond the number to keep: it stays only because it has its camera's last picture.
     """
 
     id: int
@@ -32,7 +32,7 @@ class Entry:
     old: bool = False
 
     def add(self, step: Step) -> None:
-        """Take in what happened."""
+        """Add a step, and change the state that follows from it."""
         self.steps.append(step)
         del self.steps[:-MAX_STEPS]
         match step.what:
@@ -86,9 +86,9 @@ class EventIndex:
         return None if task_id is None else self._entries[task_id]
 
     def put(self, task_id: int, event: StoredEvent, place: Place, *, old: bool = False) -> None:
-        """Add a labeled event; one that was labeled before is forgotten first.
+        """Add a labeled event, in place of an earlier one with this id.
 
-        `old`: it is kept only for its camera's last picture, and goes if no thumbnail of it is added.
+        An `old` one is kept only for its camera's last picture; `tidy` removes it if it gets no thumbnail.
         """
         before = self._take_out(task_id)
         if before is not None:
@@ -101,7 +101,7 @@ class EventIndex:
             self._insert(entry)
 
     def add_step(self, task_id: int, step: Step) -> bool:
-        """Take in what happened to an event; return False if that event is not remembered."""
+        """Add a step to an event; return False if the event is not kept."""
         entry = self._entries.get(task_id)
         if entry is None:
             if step.what != "failed":
@@ -112,7 +112,7 @@ class EventIndex:
         return True
 
     def add_thumbnail(self, task_id: int, picture: int, place: Place) -> None:
-        """Add a thumbnail, the most telling one first; nothing if the event is not remembered."""
+        """Add a thumbnail, best one first; do nothing if the event is not kept."""
         entry = self._entries.get(task_id)
         if entry is None:
             return
@@ -129,7 +129,7 @@ class EventIndex:
             self._forget_if_old(self._pictured.pop(next(iter(self._pictured))))
 
     def lose(self, segment: int) -> None:
-        """Forget what has its record in a segment that is deleted."""
+        """Remove everything whose record is in a segment that is deleted."""
         for entry in list(self._entries.values()):
             lost = [picture for picture, place in entry.thumbnails.items() if place.segment == segment]
             for picture in lost:
@@ -141,7 +141,7 @@ class EventIndex:
                 self._unpicture(entry)
 
     def tidy(self) -> None:
-        """Forget events that were kept for a thumbnail that is missing."""
+        """Remove old events whose thumbnail is missing."""
         for entry in list(self._entries.values()):
             self._forget_if_old(entry.id)
 

@@ -1,10 +1,12 @@
-"""Durations, counted in bins whose bounds grow by an eighth, so that quantiles of any interval can be worked out."""
+"""Count durations in bins, from which the quantiles of any interval can be computed.
+
+The upper bound of a bin is 1.25 times its lower one, so that its geometric middle is at most 12 % off."""
 
 import math
 from collections.abc import Mapping
 
 Histogram = dict[int, int]
-"""How many durations fell into each bin."""
+"""The number of durations in each bin."""
 
 _LEAST = 0.001
 _GROWTH = 1.25
@@ -26,18 +28,19 @@ def count(histogram: Histogram, seconds: float) -> None:
 
 
 def merge(into: Histogram, other: Mapping[int, int]) -> None:
+    """Add the durations of `other`."""
     for number, amount in other.items():
         into[number] = into.get(number, 0) + amount
 
 
 def coarser(histogram: Mapping[int, int]) -> Histogram:
-    """Return the histogram with half as many bins: of two neighbours, the lower one counts for both."""
+    """Return the histogram with half as many bins: add each second bin to its lower neighbor."""
     bins = sorted(histogram)
     return {low: sum(histogram[each] for each in bins[nth : nth + 2]) for nth, low in enumerate(bins) if nth % 2 == 0}
 
 
 def quantile(histogram: Mapping[int, int], share: float) -> float | None:
-    """Return the quantile `share` (0 to 1) in seconds, to an eighth; None without durations."""
+    """Return the quantile `share` (0 to 1) in seconds, at most 12 % off; None without durations."""
     total = sum(histogram.values())
     seen = 0
     for number, amount in sorted(histogram.items()):

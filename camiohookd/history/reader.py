@@ -1,6 +1,6 @@
-"""Answers about what is remembered: lists of events, one event, its thumbnails, cameras, a replay.
+"""Answer questions about the history: lists of events, one event, its thumbnails, the cameras, a replay.
 
-Belongs to the thread of `Archive`, whose files and index it reads.
+Belongs to the archive's thread, and reads its files and index.
 """
 
 import logging
@@ -35,7 +35,7 @@ log = logging.getLogger("camiohookd.history")
 
 
 class Reader:
-    """Reads and changes nothing."""
+    """Reads the history, and changes nothing. `History` has the same questions, and explains their arguments."""
 
     def __init__(self, files: EventFiles, index: EventIndex, cameras: CameraBook) -> None:
         self._files = files
@@ -70,7 +70,7 @@ class Reader:
         return entries
 
     def event(self, task_id: int) -> EventDetails | None:
-        """Return an event in full; None if it is not remembered."""
+        """Return an event in full; None if it is not kept."""
         entry = self._index.get(task_id)
         if entry is None:
             return None
@@ -105,7 +105,7 @@ class Reader:
         )
 
     def thumbnail(self, task_id: int, picture: int) -> bytes | None:
-        """Return a thumbnail, a JPEG; None if there is none."""
+        """Return a thumbnail as a JPEG; None if there is none, or it cannot be read."""
         entry = self._index.get(task_id)
         place = entry.thumbnails.get(picture) if entry else None
         if place is None:
@@ -128,7 +128,7 @@ class Reader:
         return tuple(views)
 
     def detections(self, camera: str, limit: int) -> tuple[RecentDetection, ...]:
-        """Return what was found in the camera's last events, at most `limit` objects with a box."""
+        """Return at most `limit` objects with a box, from the camera's last events."""
         found: list[RecentDetection] = []
         entries = [entry for entry in self._index.newest_first() if (entry.camera or "") == camera and entry.event]
         for entry in entries[:_EVENTS_FOR_DETECTIONS]:
@@ -139,13 +139,13 @@ class Reader:
         return tuple(found[:limit])
 
     def replay(self, task_id: int, rule: Rule) -> Replay | None:
-        """Return what `rule` would send for an event; None if the event, or what was found in it, is not remembered."""
+        """Return what `rule` would send for an event; None if its detections are not kept."""
         entry = self._index.get(task_id)
         event = self.stored(entry) if entry else None
         return None if event is None else replay.replay(str(task_id), event, rule)
 
     def stored(self, entry: Entry) -> StoredEvent | None:
-        """Return what is kept of an event; None if there is nothing, or it is damaged."""
+        """Return the record of an event; None if there is none, or it is damaged."""
         if entry.event is None:
             return None
         try:
@@ -186,7 +186,7 @@ def _recent(task_id: int, event: StoredEvent) -> Iterator[RecentDetection]:
 def _in_fractions(task_id: int, number: int, size: tuple[int, int], explained: Explained) -> RecentDetection:
     width, height = size
     found = explained.found
-    assert found.box is not None, "asked for by the caller"
+    assert found.box is not None, "the caller checks this"
     left, top, right, bottom = found.box
     return RecentDetection(
         event=str(task_id),

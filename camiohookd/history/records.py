@@ -1,8 +1,8 @@
-"""What is stored of an event, and as which bytes.
+"""Encode and decode the records of events.
 
 A record has the head of `storage.record`, a meta in JSON that says its kind, and data: MessagePack
-(https://github.com/msgpack/msgpack/blob/master/spec.md), or a thumbnail's JPEG. Fields that a later version adds have
-defaults, so that it reads what an earlier one wrote.
+(https://github.com/msgpack/msgpack/blob/master/spec.md), or a thumbnail's JPEG. A field that a later version adds has a
+default, so that the version can read older records.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ from camiohookd.wire.reply import Reply
 MAGIC = b"CHH1"
 
 LEAST_PROBABILITY = 0.1
-"""Less probable detections are not kept, unless a rule asks for them: a model sees something everywhere."""
+"""Less probable detections are not kept unless a rule asks for them, because a model has many of them."""
 
 MAX_PICTURES = 32
 MAX_DETECTIONS = 40
@@ -41,7 +41,7 @@ Kind = Literal["event", "step", "thumbnail"]
 
 
 class StoredPicture(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`more` counts detections that were not kept. Sizes and boxes are in pixels."""
+    """The detections of a picture; sizes and boxes are in pixels. `more` counts detections that were not kept."""
 
     timestamp: str
     width: int
@@ -51,7 +51,7 @@ class StoredPicture(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class StoredEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A labeled event without its files; see `activity.EventLabelled`."""
+    """A labeled event without its files; `activity.EventLabelled` explains the fields."""
 
     camera: str | None = None
     received: float
@@ -72,10 +72,10 @@ class StoredEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
 
 
 class Step(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What happened to an event after it was labeled, or before if it failed.
+    """Something that happened to an event after it was labeled, or its failure before.
 
-    `attempt`, `seconds`, `outcome`, `status` and `next_seconds` belong to ``tried``, see `activity.DeliveryTried`;
-    `cause` to ``failed``.
+    ``tried`` has `attempt`, `seconds`, `outcome`, `status` and `next_seconds`, see `activity.DeliveryTried`; ``failed``
+    has `cause`; ``done`` has `seconds`.
     """
 
     what: Literal["tried", "done", "failed", "retried", "dropped"]
@@ -91,9 +91,10 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`picture` is the number of a thumbnail's picture; `old`: an event is kept only for its camera's last picture.
+    """What a record is. A thumbnail has the number of its `picture`.
 
-    `begins`: a step is the first record of its event, which failed before it was labeled.
+    `old` marks an event that is kept only for its camera's last picture. `begins` marks a step that is the first record
+    of its event, because the event failed before it was labeled.
     """
 
     kind: Kind
@@ -107,7 +108,7 @@ _step = msgspec.msgpack.Decoder(Step)
 
 
 def step_of(occurrence: Occurrence) -> Step | None:
-    """Return what is kept of something that happened to an event after it was labeled, or of its failure."""
+    """Return the step to keep for an occurrence; None for one that is no step."""
     camera, at = occurrence.camera, occurrence.at
     match occurrence:
         case DeliveryTried():
@@ -136,7 +137,7 @@ def step_of(occurrence: Occurrence) -> Step | None:
 
 
 def stored(event: EventLabelled) -> StoredEvent:
-    """Return what is kept of an event; very much of anything is cut."""
+    """Return what is kept of an event, cut to the bounds above."""
     pictures = tuple(_stored_picture(event.rule, each.labels) for each in event.pictures[:MAX_PICTURES])
     more = len(event.pictures) - len(pictures)
     return StoredEvent(
@@ -160,7 +161,7 @@ def stored(event: EventLabelled) -> StoredEvent:
 
 
 def sent_labels(event: EventLabelled) -> tuple[tuple[str, float], ...]:
-    """Return the labels that are sent, most probable first, with their best probability; 1.0 where none is known."""
+    """Return the sent labels, most probable first, with their best probability (1.0 if the labeler gives none)."""
     best: dict[str, float] = {}
     for picture in event.pictures:
         for found in picture.labels.sent:
@@ -197,22 +198,22 @@ def encode_thumbnail(task_id: int, picture: int, jpeg: bytes) -> bytes:
 
 
 def decode(data: bytes) -> tuple[int, Meta, bytes]:
-    """Return whose record it is, its meta and its data. Raises DamagedRecordError."""
+    """Return the record's task id, meta and data. Raises DamagedRecordError."""
     head, meta, rest = record.decode(data, MAGIC)
     try:
         return head.task_id, msgspec.convert(meta, Meta), bytes(rest)
     except msgspec.ValidationError as error:
-        raise DamagedRecordError(f"it is of an unknown kind: {error}", data) from error
+        raise DamagedRecordError(f"its kind is unknown: {error}", data) from error
 
 
 def decode_event(data: bytes) -> StoredEvent:
-    """Raises DamagedRecordError."""
+    """Return the event in the data of a record. Raises DamagedRecordError."""
     event: StoredEvent = _decoded(_event, data)
     return event
 
 
 def decode_step(data: bytes) -> Step:
-    """Raises DamagedRecordError."""
+    """Return the step in the data of a record. Raises DamagedRecordError."""
     step: Step = _decoded(_step, data)
     return step
 
@@ -221,7 +222,7 @@ def _decoded(decoder: "msgspec.msgpack.Decoder[Any]", data: bytes) -> Any:
     try:
         return decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise DamagedRecordError(f"it cannot be understood: {error}", data) from error
+        raise DamagedRecordError(f"its data cannot be decoded: {error}", data) from error
 
 
 def _encode(task_id: int, meta: Meta, data: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""What would be sent for a remembered event under another rule. Nothing is sent."""
+"""Compute what another rule would have sent for a kept event. Nothing is sent."""
 
 from collections.abc import Sequence
 
@@ -11,8 +11,7 @@ from camiohookd.wire.reply import Reply
 
 
 def replay(task_id: str, event: StoredEvent, rule: Rule) -> Replay:
-    """Apply `rule` to the detections that were kept of an event; a `min_probability` that it does not set is the same
-    as then."""
+    """Apply `rule` to the kept detections of an event. Its default `min_probability` is that of the event's rule."""
     if rule.min_probability is None:
         rule = rules.complete(rule, event.rule.min_probability or 0.0)
     before, after = _reply(event.rule, event), _reply(rule, event)
@@ -38,7 +37,7 @@ def replay(task_id: str, event: StoredEvent, rule: Rule) -> Replay:
 
 
 def ruled(rule: Rule, picture: StoredPicture) -> RuledLabels:
-    """Apply `rule` to the detections that were kept of a picture."""
+    """Apply `rule` to the kept detections of a picture."""
     return rules.apply(rule, picture.timestamp, (picture.width, picture.height), picture.found)
 
 
@@ -56,11 +55,11 @@ def _notes(event: StoredEvent, rule: Rule) -> list[str]:
     kept = min(LEAST_PROBABILITY, rules.least_probability(event.rule))
     notes = []
     if rules.least_probability(rule) < kept:
-        notes.append(f"Objects with a probability below {kept:g} were not kept, so that none of them is shown.")
+        notes.append(f"Objects with a probability below {kept:g} were not kept, so they are not shown.")
     if more := sum(picture.more for picture in event.pictures):
         notes.append(f"{more} less probable objects were not kept.")
     if event.more_pictures:
         notes.append(f"{event.more_pictures} more pictures of the event were not kept.")
     if event.event_labels is not None:
-        notes.append("The labeler names labels of the event as a whole: a score and zones do not apply to them.")
+        notes.append("The labeler labels the event as a whole: probabilities and zones of a rule do not apply.")
     return notes

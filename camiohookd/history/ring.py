@@ -1,7 +1,7 @@
-"""A file of fixed size with a slot for each interval of time: number N has the slot N modulo the number of slots.
+"""A ring buffer in a file of fixed size: interval number N has slot N modulo the number of slots.
 
-A slot is written in place, at most once an interval. It has a checksum, so that a torn or damaged one costs only
-itself, and its number, so that what is older than the ring, or later than now by a wrong clock, is told from the rest.
+A slot is written in place, at most once an interval. Its checksum shows whether it is torn or damaged. Its number shows
+whether it is from an earlier round, or from a time at which the clock was wrong.
 
 A slot takes 1024 bytes: ``magic (4 bytes), length u32, CRC-32 of the content u32`` (little-endian), the content, zeros.
 """
@@ -25,7 +25,7 @@ log = logging.getLogger("camiohookd.history")
 
 
 class Numbered(Protocol):
-    """What a slot holds."""
+    """The content of a slot."""
 
     @property
     def number(self) -> int: ...
@@ -35,7 +35,9 @@ Item = TypeVar("Item", bound=Numbered)
 
 
 class Ring(Generic[Item]):
-    """The file at `path` with `slots` slots; `encode` makes at most `CONTENT_BYTES`, `decode` raises ValueError.
+    """The file at `path` with `slots` slots.
+
+    `encode` must return at most `CONTENT_BYTES`; `decode` may raise ValueError.
 
     Belongs to one thread.
     """
@@ -52,7 +54,7 @@ class Ring(Generic[Item]):
     def write(self, item: Item) -> None:
         """Put an item in its slot. Raises OSError."""
         content = self._encode(item)
-        assert len(content) <= CONTENT_BYTES, "encode keeps to the bound"
+        assert len(content) <= CONTENT_BYTES, "encode must keep the bound"
         slot = (_HEAD.pack(_MAGIC, len(content), zlib.crc32(content)) + content).ljust(SLOT_BYTES, b"\0")
         fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -71,7 +73,7 @@ class Ring(Generic[Item]):
             return None
 
     def last(self, until: int, count: int) -> dict[int, Item]:
-        """Return the items of the last `count` numbers up to `until`, by number, without those that are not there."""
+        """Return the items with the last `count` numbers up to `until`, by number; leave out missing ones."""
         try:
             data = self._path.read_bytes()
         except OSError:
@@ -97,6 +99,6 @@ class Ring(Generic[Item]):
         try:
             item = self._decode(content)
         except ValueError as error:
-            log.debug("passed over a slot of %s: %s", self._path, error, extra=about("history_damaged"))
+            log.debug("skipped a damaged slot in %s: %s", self._path, error, extra=about("history_damaged"))
             return None
         return item if item.number == number else None

@@ -1,4 +1,4 @@
-"""Makes the thumbnails of labeled events, on the history's thread, within budgets of time, memory and bytes.
+"""Make the thumbnails of labeled events on the archive's thread, within budgets of time, memory and bytes.
 
 event ─▶ `WaitingPictures` ─▶ (its turn, its time) ─▶ made and kept on the thread
 """
@@ -18,10 +18,10 @@ from camiohookd.pictures.memory import NoRoom
 from camiohookd.system.log_fields import about
 
 SHARE = 0.005
-"""The part of the process's own processor time that thumbnails may take while events wait to be labeled."""
+"""The share of the process's processor time for thumbnails while events wait to be labeled."""
 
 SHARE_OF_CORE = 0.003
-"""The part of one core that they may take in any case: a labeler outside of the process takes none of its time."""
+"""The share of one core that they may always take, because a labeler in another process uses none of this one."""
 
 LOOK_AGAIN_SECONDS = 0.25
 NO_ROOM_SECONDS = 1.0
@@ -33,11 +33,10 @@ log = logging.getLogger("camiohookd.history")
 
 
 class ThumbnailMaker:
-    """Belongs to the event loop; `make` and `keep` are called on `thread`, and `made` here for each that is kept.
+    """Makes one thumbnail after the other. Belongs to the event loop; `make` and `keep` are called on `thread`.
 
-    `keep(task_id, picture, jpeg)` keeps a thumbnail. `busy` says whether events wait to be labeled; until they do not,
-    thumbnails keep to their share of a core. `all_remembered` returns when the events that were labeled are known to
-    `keep`.
+    `keep(task_id, picture, jpeg)` keeps a thumbnail; then `made(task_id)` is called. While `busy` says that events wait
+    to be labeled, thumbnails take only their share. `all_remembered` returns when `keep` knows all labeled events.
     """
 
     def __init__(
@@ -59,12 +58,12 @@ class ThumbnailMaker:
         self._made = made
         self._waiting = WaitingPictures()
         self._wear = WearBudget()
-        # When there may be one while events wait: by the processor time, or by the loop's clock.
+        # The earliest time for the next thumbnail while events wait, in processor time and on the loop's clock.
         self._next_cpu = self._next_time = 0.0
         self._running: asyncio.Task[None] | None = None
 
     def plan(self, event: EventLabelled) -> None:
-        """Make thumbnails of an event's pictures when it is their turn. Their files stay in memory until then."""
+        """Queue an event's pictures for thumbnails. Their files stay in memory until then."""
         jobs = waiting.jobs(event, records.MAX_PICTURES, all_of_them=self._wear.is_plenty())
         self._waiting.add(jobs)
         self._wear.spend(sum(job.usual_bytes for job in jobs))
@@ -72,17 +71,17 @@ class ThumbnailMaker:
             self._running = asyncio.create_task(self._run())
 
     def close(self) -> None:
-        """Make no more."""
+        """Stop making thumbnails."""
         if self._running is not None:
             self._running.cancel()
 
     async def _run(self) -> None:
-        """Make those that wait: as fast as possible while nothing else is to be done, else within the budget."""
+        """Make the queued thumbnails: as fast as possible while no event waits, otherwise within the share."""
         while self._waiting:
             if self._busy() and time.process_time() < self._next_cpu and self._loop.time() < self._next_time:
                 await asyncio.sleep(LOOK_AGAIN_SECONDS)
                 continue
-            await self._all_remembered()  # a thumbnail is kept only of an event that is remembered
+            await self._all_remembered()  # `keep` refuses a thumbnail of an event that it does not know
             job = self._waiting.take()
             seconds = await self._loop.run_in_executor(self._thread, self._make_one, job)
             self._next_cpu = time.process_time() + seconds / SHARE
@@ -90,11 +89,11 @@ class ThumbnailMaker:
             self._made(job.task_id)
 
     def _make_one(self, job: Job) -> float:
-        """Return the seconds of a core that it took. On the thread."""
+        """Make and keep one thumbnail, on the thread; return the processor seconds that it took."""
         started = time.thread_time()
         try:
             self._keep(job.task_id, job.picture, self._make(job))
-        except NoRoom:  # large pictures are labeled now: this one is shown without
+        except NoRoom:  # large pictures are being labeled: show this one without a thumbnail
             return NO_ROOM_SECONDS * SHARE_OF_CORE
         except PictureError as error:
             log.debug(
@@ -102,7 +101,7 @@ class ThumbnailMaker:
             )
         except Exception:
             log.exception(
-                "unexpected error while a thumbnail of event %d was made",
+                "unexpected error while making a thumbnail of event %d",
                 job.task_id,
                 extra=about("thumbnail_failed", task=job.task_id),
             )

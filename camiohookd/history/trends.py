@@ -1,8 +1,8 @@
-"""Numbers of the last hour, day and week: counted by the minute, and summed up to ten minutes for the week.
+"""Count the numbers of the last hour, day and week: by the minute, and for the week by ten minutes.
 
-    occurrences ─▶ the minute that runs ─▶ ring of a day's minutes ─▶ ring of a week's ten minutes ─▶ `Trends`
+    occurrences ─▶ the current minute ─▶ ring of a day's minutes ─▶ ring of a week's ten minutes ─▶ `Trends`
 
-A clock that jumps shows a gap, or adds to a minute that was counted before. A crash loses the minute that ran.
+After the clock jumps there is a gap, or a minute counts twice. A crash loses the current minute.
 """
 
 import logging
@@ -29,7 +29,7 @@ MOST_LABELS = 8
 """Labels with a curve of their own."""
 
 _LATEST = 2**40
-"""Seconds: a later time is not kept, no clock shows it."""
+"""Seconds since 1970; a later time can only be an error."""
 
 Value = TypeVar("Value")
 
@@ -51,7 +51,7 @@ _SHAPES: Mapping[Span, _Shape] = {
 
 
 class Sample(NamedTuple):
-    """The state at one moment: events that wait, what the labeler runs on, and whether that is not the chosen one."""
+    """The state at one moment: how many events wait, the labeler's device, and whether it is a fallback."""
 
     depth: int
     device: str
@@ -59,22 +59,22 @@ class Sample(NamedTuple):
 
 
 class TrendRecorder:
-    """Counts in `folder`. Belongs to one thread."""
+    """Keeps the numbers in `folder`. Belongs to one thread."""
 
     def __init__(self, folder: Path) -> None:
         self._minutes = Ring(folder / "minutes.ring", MINUTES, buckets.encode, buckets.decode)
         self._tens = Ring(folder / "tens.ring", TENS, buckets.encode, buckets.decode)
         self._current: Bucket | None = None
-        self._summed_up: int | None = None  # the last ten minutes that are in their ring
+        self._summed_up: int | None = None  # the last interval of ten minutes that its ring has
         self._refused = False
 
     @property
     def written(self) -> int:
-        """Return the bytes that were written since the start."""
+        """Return the bytes written since the start."""
         return self._minutes.written + self._tens.written
 
     def now(self, at: float) -> Bucket:
-        """Return the minute to count in; the one before is written when another one begins."""
+        """Return the minute to count in. When a new one begins, the last one is written first."""
         number = min(max(int(at), 0), _LATEST) // MINUTE
         if self._current is None or self._current.number != number:
             self.save()
@@ -83,13 +83,13 @@ class TrendRecorder:
         return self._current
 
     def sample(self, at: float, state: Sample) -> None:
-        """Note the state. Call it several times a minute: it distinguishes an idle minute from one without service."""
+        """Record the state. Call this several times a minute: a minute without a sample counts as no service."""
         bucket = self.now(at)
         bucket.depth = max(bucket.depth, state.depth)
         bucket.device, bucket.degraded = state.device, state.degraded
 
     def save(self) -> None:
-        """Write the minute that runs."""
+        """Write the current minute."""
         if self._current is not None:
             self._write(self._minutes, self._current)
 
@@ -107,7 +107,7 @@ class TrendRecorder:
         return _trends(size, together, until, count, found)
 
     def _sum_up(self, running: int) -> None:
-        """Write the ten minutes that ended since the last call; at first, those that a crash may have cost."""
+        """Write the intervals of ten minutes that ended since the last call, at first those that a crash lost."""
         first = running - MINUTES // _IN_TEN + 1 if self._summed_up is None else self._summed_up + 1
         if not running - MINUTES // _IN_TEN < first <= running:
             first = running - 1  # the clock jumped
@@ -118,7 +118,7 @@ class TrendRecorder:
         self._summed_up = running - 1
 
     def _ten(self, number: int) -> Bucket | None:
-        """Return the sum of ten minutes; None if there are none of them."""
+        """Return the sum of an interval of ten minutes; None if none of its minutes is kept."""
         last = (number + 1) * _IN_TEN - 1
         minutes = self._minutes.last(last, _IN_TEN)
         if self._current is not None and self._current.number // _IN_TEN == number:
@@ -130,7 +130,7 @@ class TrendRecorder:
             ring.write(bucket)
         except OSError as error:
             if not self._refused:
-                log.warning("cannot keep the numbers for the trends: %s", error, extra=about("trends_not_kept"))
+                log.warning("cannot keep the numbers of the trends: %s", error, extra=about("trends_not_kept"))
             self._refused = True
         else:
             self._refused = False
@@ -207,7 +207,7 @@ def _quantile(
 
 
 def _labels(whole: Sequence[Bucket | None]) -> dict[str, tuple[int | None, ...]]:
-    """Return the curves of the most frequent labels, the most frequent first, and one that sums up the others."""
+    """Return a curve for each of the most frequent labels, most frequent first, and one for the sum of the others."""
     sums: Counter[str] = Counter()
     for bucket in whole:
         sums.update(bucket.labels if bucket else {})

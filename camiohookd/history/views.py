@@ -1,4 +1,4 @@
-"""The views of the past that `History` gives. All times are seconds since 1970 by this machine's clock."""
+"""The answers of `History`. All times are seconds since 1970 by this machine's clock."""
 
 from typing import Literal
 
@@ -10,8 +10,8 @@ from camiohookd.rules import Explained
 from camiohookd.wire.reply import Reply
 
 State = Literal["labelled", "delivered", "failed", "dropped", "unknown"]
-"""labelled: its labels wait to be delivered, or are tried again. unknown: the service was cut off, and the queue has
-forgotten the event since."""
+"""labelled: the labels wait for their delivery, or for another try. unknown: after a crash, the queue no longer had the
+event."""
 
 Span = Literal["hour", "day", "week"]
 
@@ -19,8 +19,8 @@ Span = Literal["hour", "day", "week"]
 class EventSummary(msgspec.Struct, frozen=True):
     """One event in a list.
 
-    `labels` are those that were sent, most probable first, with their best probability; `failure` is why it failed, in
-    words, "" if it did not. `thumbnails` are the numbers of the pictures that have one, the most telling one first.
+    `labels` are the sent ones, most probable first, with their best probability. `failure` says why the event failed
+    ("": it did not). `thumbnails` are the numbers of the pictures with a thumbnail, best one first.
     """
 
     id: str
@@ -43,10 +43,10 @@ class EventList(msgspec.Struct, frozen=True):
 
 
 class PictureDetails(msgspec.Struct, frozen=True):
-    """One picture of an event; `number` counts from 0, and asks for its thumbnail.
+    """One picture of an event; `number` counts from 0, and identifies its thumbnail.
 
-    `width` and `height` are in pixels of the picture as Camio sent it, and so are the boxes. `detections` says of each
-    what the rule did to it; `more` counts others that were not kept.
+    `width`, `height` and the boxes are in pixels of the picture as Camio sent it. `detections` says what the rule did
+    to each one; `more` counts those that were not kept.
     """
 
     number: int
@@ -61,11 +61,11 @@ class PictureDetails(msgspec.Struct, frozen=True):
 class EventDetails(msgspec.Struct, frozen=True):
     """One event in full.
 
-    `rule` was applied to it; `reply` is what was sent. `event_labels` are the labels of the event as a whole, None if
-    the labeler tells what is in each picture. `rejected` says which pictures were left out and why, `incomplete` of
-    which only a part was there; `more_pictures` counts those that were not kept. `steps` is what happened after it was
-    labeled, oldest first; of very many, the last ones. For an event that failed before it was labeled, `labelled` is
-    0 and there are only `steps`.
+    `rule` was applied, and `reply` is what was sent. `event_labels` are the labels of the whole event, None if the
+    labeler labels each picture. `rejected` says which pictures were left out and why, `incomplete` which ones arrived
+    only in part. `more_pictures` counts those that were not kept. `steps` are the last `MAX_STEPS` things that happened
+    after labeling, oldest first. For an event that failed before it was labeled, `labelled` is 0 and there are only
+    `steps`.
     """
 
     summary: EventSummary
@@ -88,10 +88,10 @@ class EventDetails(msgspec.Struct, frozen=True):
 class CameraView(msgspec.Struct, frozen=True):
     """One camera.
 
-    `last` is when its last event came, `today` how many came since midnight, local time. `usual` are the labels that
-    are in many of its events, with the share of events (0 to 1). `silent_since` is set when it has sent nothing for
-    much longer than it usually pauses (`usual_pause`, in seconds; None while too little is known of it). `picture` is
-    the last event with a thumbnail, and the number of the picture.
+    `first` and `last` are the times of its first and last event; `today` counts events since midnight, local time.
+    `usual` are its frequent labels, with the share of events that have them (0 to 1). `usual_pause` is in seconds, None
+    while too little is known. `silent_since` is set after a pause of more than twice that. `picture` is the last event
+    with a thumbnail, and the number of the picture.
     """
 
     name: str
@@ -108,8 +108,8 @@ class CameraView(msgspec.Struct, frozen=True):
 class RecentDetection(msgspec.Struct, frozen=True):
     """A detection in one of a camera's last events, for the zone editor.
 
-    `box` is left, top, right, bottom and `foot` the point that decides whether it is in a zone, both in fractions of
-    the picture, y down, as a rule's zones are.
+    `box` is left, top, right, bottom. `foot` is the point that decides whether the object is in a zone. Both are
+    fractions of the picture with y down, as in a rule's zones.
     """
 
     event: str
@@ -124,11 +124,11 @@ class RecentDetection(msgspec.Struct, frozen=True):
 class Trends(msgspec.Struct, frozen=True):
     """Numbers over time: each list has one value for each of `times`, the start of an interval of `step` seconds.
 
-    None: there are no numbers, because the service did not run or the clock was wrong. `accepted`, `labelled`,
-    `delivered`, `failed`, `pictures` and each of `labels` (events with that label; "" sums up the rest) count in the
-    interval. `depth` is the most events that waited. The seconds are quantiles, exact to an eighth: how long events
-    waited to be labeled, were labeled, one try to deliver took, and from acceptance to delivery in total. `device` is
-    what the labeler ran on, `degraded` whether that was not the chosen one.
+    A value is None if the service did not run, or the clock was wrong. `accepted`, `labelled`, `delivered`, `failed`
+    and `pictures` are counts of the interval; so is each of `labels` (events with that label; "" is the sum of the
+    rest). `depth` is the most events that waited. The others are quantiles in seconds, at most 12 % off: the wait,
+    labeling, one try to deliver, and acceptance to delivery (`total`). `device` is the labeler's, and `degraded` says
+    whether it was a fallback.
     """
 
     step: int
@@ -153,7 +153,7 @@ class Trends(msgspec.Struct, frozen=True):
 
 
 class ReplayedPicture(msgspec.Struct, frozen=True):
-    """What two rules do to the detections of a picture; the lists are in the same order."""
+    """What each of two rules does to the detections of a picture; both lists have the same order."""
 
     number: int
     timestamp: str
@@ -162,10 +162,10 @@ class ReplayedPicture(msgspec.Struct, frozen=True):
 
 
 class Replay(msgspec.Struct, frozen=True):
-    """What would have been sent for an event under another rule. Nothing was sent.
+    """What another rule would have sent for an event. Nothing was sent.
 
-    `added` and `removed` are the labels that only one of the replies has. `notes` says in sentences what cannot be
-    known, such as detections that were too improbable to be kept.
+    `added` and `removed` are the labels that only one of the replies has. `notes` are sentences on what is not known,
+    such as detections that were not kept because of their probability.
     """
 
     event: str

@@ -1,7 +1,7 @@
-"""Pictures whose thumbnails are still to be made: cameras take turns, the newest event of each comes first.
+"""Queue the pictures for thumbnails: cameras take turns, and each camera's newest event comes first.
 
-The files wait in memory, within a bound. Over it, the oldest event of the camera that holds most is shown without
-thumbnails.
+The files wait in memory, within a bound. Above it, the camera with the most bytes loses its oldest event, which is then
+shown without thumbnails.
 """
 
 from collections import deque
@@ -12,7 +12,7 @@ from camiohookd.activity import EventLabelled
 
 MAX_BYTES = 8_000_000
 MOST_OF_EVENT = 6
-"""Thumbnails of an event: of the pictures with the most probable labels."""
+"""Thumbnails of an event, for the pictures with the most probable labels."""
 
 LONGEST_SIDE = 640
 _SIDES = {1: LONGEST_SIDE, 2: LONGEST_SIDE, 3: 512, 4: 448}
@@ -20,8 +20,8 @@ _SMALLEST_SIDE = 400
 
 
 class Job(NamedTuple):
-    """A thumbnail to make of picture `picture` of an event: `width` and `height` are the picture's, in pixels, and
-    `side` is that of the thumbnail's longer side."""
+    """A thumbnail to make. `picture` is the number of the picture, `width` and `height` are its size in pixels, and
+    `side` is the length of the thumbnail's longer side in pixels."""
 
     task_id: int
     camera: str
@@ -33,12 +33,12 @@ class Job(NamedTuple):
 
     @property
     def usual_bytes(self) -> int:
-        """Return about how many bytes such a thumbnail takes, as measured with photographs."""
+        """Return about how many bytes such a thumbnail takes; measured with photographs."""
         return self.side**2 // 14
 
 
 class WaitingPictures:
-    """Belongs to the event loop."""
+    """The waiting pictures, with at most `max_bytes` of files. Belongs to the event loop."""
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._max_bytes = max_bytes
@@ -53,7 +53,7 @@ class WaitingPictures:
         return sum(self._held.values())
 
     def add(self, jobs: Sequence[Job]) -> None:
-        """Add the pictures of an event, the most telling first."""
+        """Add the pictures of an event, best first."""
         if not jobs:
             return
         camera = jobs[0].camera
@@ -63,9 +63,9 @@ class WaitingPictures:
             self._give_up(max(self._held, key=lambda each: self._held[each]))
 
     def take(self) -> Job:
-        """Return the next one: the most telling picture of the newest event of the camera whose turn it is.
+        """Return the next picture: the best one of the newest event of the camera whose turn it is.
 
-        To be called only while there is one.
+        Raises StopIteration if none waits.
         """
         camera = next(iter(self._cameras))
         events = self._cameras.pop(camera)
@@ -80,7 +80,7 @@ class WaitingPictures:
         return job
 
     def _give_up(self, camera: str) -> None:
-        """Let the oldest event of a camera go; of its only one, the least telling picture."""
+        """Remove the oldest event of a camera; if it is the only one, only its last picture."""
         events = self._cameras[camera]
         gone = [events[0].pop()] if len(events) == 1 else list(events.popleft())
         self._held[camera] -= sum(len(job.file) for job in gone)
@@ -89,9 +89,9 @@ class WaitingPictures:
 
 
 def jobs(event: EventLabelled, most_pictures: int, *, all_of_them: bool) -> list[Job]:
-    """Return which thumbnails to make of an event's first `most_pictures` pictures, the most telling first.
+    """Return the thumbnails to make of an event's first `most_pictures` pictures, most probable label first.
 
-    All of them, if they are not too many, or a small one of the most telling picture.
+    With `all_of_them` at most `MOST_OF_EVENT`; otherwise a small one of the first picture only.
     """
     pictures = [(number, each) for number, each in enumerate(event.pictures[:most_pictures]) if each.file]
     ranked = sorted(pictures, key=lambda item: -max((found.probability for found in item[1].labels.sent), default=0.0))

@@ -1,7 +1,7 @@
-"""How much may be written for thumbnails, so that they do not wear out a memory card.
+"""Limit the bytes that are written for thumbnails, to protect memory cards.
 
-An event's thumbnails take about a tenth of its own bytes on the disk. While few events come, that is little. When very
-many come, only one small thumbnail of each is made.
+An event's thumbnails take about a tenth of its own bytes on the disk. When very many events come, each gets only one
+small thumbnail.
 """
 
 import time
@@ -11,13 +11,13 @@ BYTES_A_DAY = 100_000_000
 MOST_SAVED = 4_000_000
 AT_FIRST = 1_000_000
 PLENTY = 64_000
-"""About the most bytes that an event's thumbnails take."""
+"""About the most bytes that the thumbnails of one event take."""
 
 _DAY = 86400.0
 
 
 class WearBudget:
-    """Bytes that may be written: they grow with time, up to a bound. Belongs to one thread."""
+    """A budget of bytes, a token bucket: it grows by `BYTES_A_DAY` up to `MOST_SAVED`. Belongs to one thread."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -25,12 +25,12 @@ class WearBudget:
         self._since = clock()
 
     def is_plenty(self) -> bool:
-        """Return whether there is enough for all thumbnails of an event."""
+        """Return whether the budget covers all thumbnails of an event."""
         now = self._clock()
         self._bytes = min(self._bytes + (now - self._since) * BYTES_A_DAY / _DAY, MOST_SAVED)
         self._since = now
         return self._bytes >= PLENTY
 
     def spend(self, count: int) -> None:
-        """Note that `count` bytes are written."""
+        """Take `count` bytes out of the budget."""
         self._bytes = max(self._bytes - count, 0.0)

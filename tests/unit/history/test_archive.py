@@ -185,7 +185,7 @@ def test_a_replay_says_what_it_cannot_know(tmp_path: Path) -> None:
     archive.take_in(labelled_event(1), NOW)
     replay = archive.reader.replay(1, Rule(min_probability=0.01))
     assert replay is not None
-    assert replay.notes == ("Objects with a probability below 0.1 were not kept, so that none of them is shown.",)
+    assert replay.notes == ("Objects with a probability below 0.1 were not kept, so they are not shown.",)
 
 
 def test_tells_the_last_detections_of_a_camera_in_fractions(tmp_path: Path) -> None:
@@ -309,8 +309,8 @@ def test_a_disk_that_refuses_costs_only_what_it_refused(tmp_path: Path, caplog: 
     assert ids(page(archive)) == [4, 1]
     assert ids(page(open_archive(tmp_path))) == [4, 1]
     assert [record.message for record in caplog.records].count(
-        "cannot keep the events for the status page: [Errno 5] input/output error; "
-        "they are labeled and delivered all the same"
+        "cannot keep events for the status page: [Errno 5] input/output error; "
+        "events are still labeled and delivered"
     ) == 1
 
 
