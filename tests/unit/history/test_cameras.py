@@ -137,4 +137,4 @@ def test_survives_a_restart_and_is_written_only_when_something_changed(tmp_path:
 def test_a_damaged_file_is_as_none(tmp_path: Path, damage: bytes, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "cameras.json").write_bytes(damage)
     assert open_book(tmp_path).all() == []
-    assert "cannot read what is known of the cameras" in caplog.text
+    assert "cannot read the statistics of the cameras" in caplog.text

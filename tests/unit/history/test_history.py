@@ -148,7 +148,7 @@ def test_a_picture_without_thumbnail_costs_no_other_one(tmp_path: Path, caplog: 
         assert await box.history.thumbnail(1, 0) is None
 
     with_box(tmp_path, use)
-    assert [record.message for record in caplog.records] == ["unexpected error while a thumbnail of event 1 was made"]
+    assert [record.message for record in caplog.records] == ["unexpected error while making a thumbnail of event 1"]
 
 
 def test_corrects_at_the_start_what_a_crash_left_behind(tmp_path: Path) -> None:

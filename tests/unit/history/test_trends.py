@@ -147,7 +147,7 @@ def test_a_ring_that_cannot_be_written_costs_only_the_numbers(tmp_path: Path, ca
     for minute in range(5):
         accept(trends, NOW + 60 * minute)
     assert trends.read("hour", NOW + 240).accepted[-1] == 1
-    assert [record.message.split(":")[0] for record in caplog.records] == ["cannot keep the numbers for the trends"]
+    assert [record.message.split(":")[0] for record in caplog.records] == ["cannot keep the numbers of the trends"]
 
 
 def test_the_most_frequent_labels_have_a_curve_and_the_rest_share_one(tmp_path: Path) -> None:
