@@ -3,5 +3,5 @@
     settings, files, keys ─▶ state folder, clock ─▶ model ─▶ listeners, TLS ─▶ from outside in ─▶ Camio, callbacks
                                                                            one simulated event, end to end ◀─┘
 
-Each module is a group of checks. They change nothing, except that one event of a test goes through the queue.
+Each module has a group of checks. They change nothing, except that one test event goes through the queue.
 """

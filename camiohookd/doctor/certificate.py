@@ -1,4 +1,4 @@
-"""Check the listener's own certificate: its days, its chain and its host name."""
+"""Check the listener's own certificate: when it expires, its chain and its host name."""
 
 import ssl
 from datetime import datetime, timedelta
@@ -18,10 +18,10 @@ _MAX_ROUNDS = 16  # a handshake takes four
 def check_certificate(
     certificate: Certificate | None, public_url: str, authorities: str, now: datetime, *, is_behind_another: bool
 ) -> Findings:
-    """Check the certificate that the listener shows; nothing without one.
+    """Check the certificate that the listener presents; yield nothing if it has none.
 
-    `authorities` verify it, as Camio's own would. `is_behind_another`: the public URL shows a trusted certificate
-    itself, so that this one may be private.
+    `authorities` is a file or folder of trusted certificates. With `is_behind_another`, the public URL presents a
+    trusted certificate, so that this one may be private.
     """
     if certificate is None:
         return
@@ -32,17 +32,17 @@ def check_certificate(
     if reason is None:
         yield _GROUP.ok("chain", f"{certificate.path}: complete and trusted{name}")
     elif is_behind_another:
-        yield _GROUP.ok("chain", f"{certificate.path}: {reason}; but the public URL shows a trusted certificate")
+        yield _GROUP.ok("chain", f"{certificate.path}: {reason}; but the public URL presents a trusted one")
     else:
         yield _GROUP.failed(
             "chain",
             f"{certificate.path}: Camio would not trust it{name}: {reason}",
-            "tls_cert must hold the certificate of the public name, and below it the chain (fullchain.pem)",
+            "put the certificate of the public name into tls_cert, and below it the chain (fullchain.pem)",
         )
 
 
 def days_left(what: str, expires: datetime, now: datetime) -> Finding:
-    """Return whether the certificate `what` ends soon."""
+    """Return a finding on how long the certificate `what` is still valid."""
     left = expires - now
     if left <= timedelta(0):
         return _GROUP.failed("days left", f"{what} expired on {expires.date()}", _RENEW)
@@ -78,7 +78,7 @@ def why_not_trusted(server: ssl.SSLContext, host: str | None, authorities: str) 
 
 
 def trusting(authorities: str) -> ssl.SSLContext:
-    """Return a client's context that trusts the certificates in a file (PEM) or folder, and no others."""
+    """Return a client context that trusts only the certificates in a file (PEM) or folder."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if Path(authorities).is_dir():
         context.load_verify_locations(capath=authorities)

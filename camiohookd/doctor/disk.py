@@ -1,4 +1,4 @@
-"""Check the state folder and its disk: may the service use it, is there room, how worn is it?"""
+"""Check the state folder and its disk: permissions, free space and wear."""
 
 import os
 from pathlib import Path
@@ -14,21 +14,22 @@ from camiohookd.units import size
 _GROUP = Group("disk")
 _SECTOR = 512  # Linux' unit in /sys/dev/block/*/stat, for every disk
 _SECTORS_WRITTEN = 6  # the seventh number: Documentation/block/stat.rst
+_MAKE_ROOM = "delete files on that disk, or use a larger one"
 _SHORT = 3
-"""Free space below that many times min_free_bytes is worth a warning."""
+"""Warn if the free space is below this many times min_free_bytes."""
 
 
 def check_disk(folder: Path, settings: QueueSettings, report: StatusReport | None) -> Findings:
     """Check the state folder `folder`; `report` is the running daemon's, None if none runs."""
     if not folder.exists():
-        yield _GROUP.ok("state folder", f"{folder} does not exist yet: the first start makes it")
+        yield _GROUP.ok("state folder", f"{folder} does not exist yet: the first start creates it")
         folder = next(each for each in folder.parents if each.exists())
     else:
         yield _state_folder(folder)
     try:
         facts = os.statvfs(folder)
     except OSError as error:
-        yield _GROUP.failed("free space", f"{folder}: the disk does not tell: {error.strerror}")
+        yield _GROUP.failed("free space", f"cannot ask for the free space of {folder}: {error.strerror}")
         return
     if facts.f_flag & os.ST_RDONLY:
         yield _GROUP.failed(
@@ -54,11 +55,11 @@ def _state_folder(folder: Path) -> Finding:
 
 def _free_space(folder: Path, free: int, settings: QueueSettings) -> Finding:
     least = int(settings.min_free_bytes)
-    said = f"{size(free)} free on the disk of {folder}; {size(least)} are left free (queue.min_free_bytes)"
+    said = f"{size(free)} free on the disk of {folder}; the service leaves {size(least)} free (queue.min_free_bytes)"
     if free <= least:
-        return _GROUP.failed("free space", f"{said}: events are refused", f"make room on the disk of {folder}")
+        return _GROUP.failed("free space", f"{said}: events are refused", _MAKE_ROOM)
     if free < _SHORT * least:
-        return _GROUP.warning("free space", f"{said}: it is getting short", f"make room on the disk of {folder}")
+        return _GROUP.warning("free space", f"{said}: it will soon be full", _MAKE_ROOM)
     return _GROUP.ok("free space", said)
 
 
@@ -74,11 +75,11 @@ def _wear(folder: Path, report: StatusReport | None) -> Finding:
         return _GROUP.ok("wear", f"at most {used + 10} % of the card's life is used{own}")
     if (sectors := _sectors_written(block)) is not None:
         return _GROUP.ok("wear", f"{size(sectors * _SECTOR)} written to the disk since this machine started{own}")
-    return _GROUP.not_checked("wear", f"the disk does not tell how much was written to it{own}")
+    return _GROUP.not_checked("wear", f"the disk does not report how much was written to it{own}")
 
 
 def life_used(block: Path) -> int | None:
-    """Return how many percent of an eMMC's life are used at least, in steps of ten; None if it does not tell.
+    """Return the least percentage of an eMMC's life that is used, in steps of ten; None if it does not report it.
 
     Two numbers, such as ``0x01 0x02``: JEDEC JESD84-B51, DEVICE_LIFE_TIME_EST_TYP_A and _B; 1 is 0 to 10 %.
     """

@@ -28,7 +28,7 @@ SECONDS = 60.0
 def check_event(found: Setup, path: Path | None, daemon: RunningDaemon | None, environ: Mapping[str, str]) -> Finding:
     """Send an event with the bundled photographs. `path` is the settings file, None for the usual one."""
     if daemon is not None and found.config.hook.listen.port == 0:
-        return _GROUP.not_checked(_NAME, "hook.listen has port 0, so that its port is not known")
+        return _GROUP.not_checked(_NAME, "hook.listen has port 0, so its port is not known")
     try:
         result = asyncio.run(_send(found, path, daemon, environ))
     except CamiohookdError as error:
@@ -39,7 +39,7 @@ def check_event(found: Setup, path: Path | None, daemon: RunningDaemon | None, e
 async def _send(
     found: Setup, path: Path | None, daemon: RunningDaemon | None, environ: Mapping[str, str]
 ) -> SimulationResult:
-    camio = FakeCamio(insecure=True)  # the certificate bears the public name of this box
+    camio = FakeCamio(insecure=True)  # the certificate is for the public name of this box
     await camio.listen()
     try:
         with _serving(found, path, daemon, environ, camio.origin) as url:
@@ -54,7 +54,7 @@ async def _send(
 def _serving(
     found: Setup, path: Path | None, daemon: RunningDaemon | None, environ: Mapping[str, str], callback: str
 ) -> AbstractContextManager[str]:
-    """Return the address of a daemon that may send labels to `callback`."""
+    """Return a context with the address of a daemon that may send labels to `callback`."""
     if daemon is None:
         return temporary_daemon(path, environ, callback, is_tls=found.certificate is not None)
     daemon.allow_test_callback(callback)
@@ -64,7 +64,7 @@ def _serving(
 def _judge(result: SimulationResult, daemon: RunningDaemon | None) -> Finding:
     of_what = "" if daemon else ", through a temporary service with the same settings"
     if result.valid and result.verdict is not None and result.labelled_after is not None:
-        labels = ", ".join(sorted(result.verdict.labels)[:5]) or "no labels, which the rules may be the reason of"
+        labels = ", ".join(sorted(result.verdict.labels)[:5]) or "no labels (a rule may have dropped them)"
         return _GROUP.ok(_NAME, f"its labels came back after {result.labelled_after:.1f} s{of_what}: {labels}")
     waiting = 0
     if daemon is not None and daemon.report.queue is not None:
@@ -74,12 +74,12 @@ def _judge(result: SimulationResult, daemon: RunningDaemon | None) -> Finding:
         return _GROUP.warning(
             _NAME,
             f"it was accepted, but no labels came within {SECONDS:g} s: {plural(waiting, 'event')} came before it",
-            "see how it goes on: sudo camiohookd status --watch",
+            "watch the progress: sudo camiohookd status --watch",
         )
     if result.response is not None and result.response.status == 403:
         return _GROUP.failed(
             _NAME,
-            "the running service does not know the key of the settings, which changed since it read them",
+            "the running service does not know the key: it changed after the service read the settings",
             "sudo systemctl reload camiohookd",
         )
     return _GROUP.failed(_NAME, "; ".join(result.problems), "see the log: journalctl -u camiohookd -n 50")

@@ -1,4 +1,4 @@
-"""Examine the service: every group of checks, in the order in which an event meets what is checked."""
+"""Run every group of checks, in the order in which an event meets what they check."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ _SETTINGS = Group("settings")
 def examine(path: Path | None, environ: Mapping[str, str], api: str = CAMIO) -> Findings:
     """Yield a finding for each check; `path` is the settings file, None for the usual one; `api` is Camio's address.
 
-    With wrong settings, only what does not depend on them is checked.
+    If the settings are wrong, only what does not depend on them is checked.
     """
     daemon, problem = _daemon(environ)
     if problem is not None:
@@ -32,7 +32,7 @@ def examine(path: Path | None, environ: Mapping[str, str], api: str = CAMIO) -> 
     try:
         found = setup.read(path, environ)
     except SetupError as error:
-        yield _SETTINGS.failed("settings", str(error), "then see: sudo camiohookd check")
+        yield _SETTINGS.failed("settings", str(error), "correct them, then run: sudo camiohookd check")
         yield _SETTINGS.not_checked("the rest", "model, listeners, the way in and callbacks depend on the settings")
         yield from disk.check_disk(paths.state_dir(environ), QueueSettings(), report)
         yield clock.check_clock(now, answer.date)

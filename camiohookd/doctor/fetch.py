@@ -1,4 +1,4 @@
-"""Fetch ``/tasks/`` with a nonce, and tell whether this very daemon answered."""
+"""Fetch ``/tasks/`` with a nonce, to find out whether this box's daemon answers."""
 
 import http.client
 import json
@@ -17,7 +17,7 @@ _MAX_BODY = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The answer of a URL: `is_ours` if it had the proof. `expires` is when the certificate ends, None without TLS."""
+    """The answer of a URL. `is_ours`: it had the proof. `expires`: the end of a verified certificate, else None."""
 
     is_ours: bool
     status: int
@@ -25,16 +25,16 @@ class Fetched:
     location: str | None = None
 
 
-def fetch(base_url: str, nonce: Nonce, context: ssl.SSLContext, seconds: float = SECONDS) -> Fetched:
+def fetch(base_url: str, nonce: Nonce, context: ssl.SSLContext) -> Fetched:
     """Get ``/tasks/`` under `base_url`, without following redirects. Raises OSError, HTTPException, MalformedUrl."""
     origin, path = split_url(base_url)
     host = origin.host.strip("[]")
     if origin.scheme == "https":
         connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-            host, origin.port, timeout=seconds, context=context
+            host, origin.port, timeout=SECONDS, context=context
         )
     else:
-        connection = http.client.HTTPConnection(host, origin.port, timeout=seconds)
+        connection = http.client.HTTPConnection(host, origin.port, timeout=SECONDS)
     try:
         connection.connect()
         expires = _expires(connection.sock)
@@ -49,12 +49,12 @@ def fetch(base_url: str, nonce: Nonce, context: ssl.SSLContext, seconds: float =
 
 
 def why_failed(error: Exception) -> str:
-    """Return in words why a fetch raised `error`."""
+    """Return a sentence on why `fetch` raised `error`."""
     match error:
         case ssl.SSLCertVerificationError():
             return f"its certificate is not trusted: {error.verify_message}"
         case ssl.SSLError():
-            return f"it does not speak https: {error.reason or error}"
+            return f"the TLS handshake failed: {error.reason or error}"
         case socket.gaierror():
             return f"its name cannot be resolved: {error.strerror}"
         case TimeoutError():
@@ -77,6 +77,6 @@ def _expires(connection: socket.socket) -> datetime | None:
     if not isinstance(connection, ssl.SSLSocket):
         return None
     certificate = connection.getpeercert()
-    if not certificate:  # it is not verified
+    if not certificate:  # the context does not verify it
         return None
     return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(certificate["notAfter"])), UTC)

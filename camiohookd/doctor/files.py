@@ -1,4 +1,4 @@
-"""Check the owner's files: are the settings right, who can read the secrets, and are the keys strong?"""
+"""Check the owner's files: settings without effect, permissions of secrets, strength of keys."""
 
 import stat
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ _OTHERS = stat.S_IRWXO
 
 
 def check_settings(found: Setup, path: Path) -> Findings:
-    """Report what the settings file says that has no effect. `found` was read from `path`, so that it is valid."""
+    """Report rules that have no effect. `found` was read from `path`, so the settings are valid."""
     group = Group("settings")
     yield group.ok("settings", str(path) if path.exists() else f"{path} does not exist: the defaults are used")
     try:
         known = known_labels(found.config.labeler)
-    except SetupError:  # the model's check says it
+    except SetupError:  # `check_labeler` reports it
         known = None
     for problem in rules.problems(found.config.rule, known):
         yield group.warning("rules", problem)
@@ -46,17 +46,17 @@ def check_keys(keys: Mapping[str, str]) -> Findings:
         if key_strength.is_weak(key):
             yield group.failed(
                 f'key "{name}"',
-                "it could be guessed: it is short or has few different characters",
-                'make a strong one with "sudo camiohookd key new NAME", register the hook with it, retire this one',
+                "it could be guessed: it is too short, or has too few different characters",
+                'create a strong one with "sudo camiohookd key new NAME", register the hook with it, retire this one',
             )
         else:
             yield group.ok(f'key "{name}"', "strong")
 
 
 def is_open_to_all(file: Path) -> str | None:
-    """Return "read", "change" or "read and change" if every user can do that to a file; None if not, or unknown.
+    """Return "read", "change" or "read and change" if every user can do that to a file; otherwise, or if unknown, None.
 
-    A folder above it that others may not enter protects it as well.
+    A folder above it that other users cannot enter protects it, too.
     """
     try:
         mode = file.stat().st_mode & _OTHERS
@@ -68,7 +68,7 @@ def is_open_to_all(file: Path) -> str | None:
 
 
 def _owners_files(config: Config, path: Path) -> dict[Path, bool]:
-    """Return the files that exist, and whether they hold a secret; the settings do if the key is written there."""
+    """Return the existing files, and whether each has a secret; the settings have one if the key is in them."""
     has_key = "api_key" in toml_file.read(path, required=False).tables.get("hook", {})
     files = {path: has_key, load.keys_file(config, path): True, path.with_name(admin_password.FILE_NAME): True}
     for listener in (config.hook, config.admin):

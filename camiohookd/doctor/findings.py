@@ -1,4 +1,4 @@
-"""What a check found."""
+"""The result of a check."""
 
 from collections.abc import Callable, Iterator
 from typing import Literal
@@ -11,7 +11,7 @@ Outcome = Literal["ok", "warning", "failed", "not checked"]
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One check: `text` says what was found, `advice` what to do about it ("" if `text` says it, or nothing is)."""
+    """The result of one check: `text` says what was found, and `advice` what to do ("": nothing, or `text` says it)."""
 
     group: str
     name: str
@@ -24,7 +24,7 @@ Findings = Iterator[Finding]
 
 
 class Group:
-    """Makes the findings of one group of checks."""
+    """Makes findings of one group of checks."""
 
     def __init__(self, group: str) -> None:
         self._group = group
@@ -42,11 +42,11 @@ class Group:
         return Finding(self._group, name, "not checked", text)
 
     def again(self, finding: Finding) -> Finding:
-        """Return a finding of another group as one of this group."""
+        """Return a copy of a finding, moved to this group."""
         return msgspec.structs.replace(finding, group=self._group)
 
     def tried(self, name: str, check: Callable[[], str]) -> Finding:
-        """Return the result of `check`: ok with the text that it returns, failed with the error that it raises."""
+        """Return ok with the text that `check` returns, or failed with the CamiohookdError that it raises."""
         try:
             return self.ok(name, check())
         except CamiohookdError as error:

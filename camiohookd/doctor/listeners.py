@@ -1,4 +1,4 @@
-"""Check the service as it runs, and its listeners; if it does not run, whether it could listen."""
+"""Check whether the service works, and its listeners; if it is stopped, whether it could listen."""
 
 import http.client
 import ssl
@@ -18,10 +18,10 @@ _START = "sudo systemctl start camiohookd"
 def check_service(daemon: RunningDaemon | None) -> Finding:
     """Report whether the service runs, and works."""
     if daemon is None:
-        return _GROUP.warning("service", "it does not run; what only a running service shows is not checked", _START)
+        return _GROUP.warning("service", "it is not running; some checks need a running service", _START)
     report = daemon.report
     if report.verdict == "works":
-        return _GROUP.ok("service", f"it works, since {report.up_since}, on {report.device}")
+        return _GROUP.ok("service", f"it works on {report.device}, since {report.up_since}")
     if report.verdict == "draining":
         return _GROUP.warning("service", "it drains: new events are refused", "sudo camiohookd drain --off")
     return _GROUP.failed("service", f"{report.verdict}: {'; '.join(report.reasons)}")
@@ -44,12 +44,12 @@ def check_listeners(found: Setup, daemon: RunningDaemon | None) -> Findings:
 
 
 def local_url(config: Config) -> str:
-    """Return where this machine reaches the public listener."""
+    """Return the URL at which this machine reaches the public listener."""
     return f"{'https' if config.hook.tls_cert else 'http'}://{config.hook.listen.from_here}"
 
 
 def unverified() -> ssl.SSLContext:
-    """Return a context for the own listener, whose certificate bears the public name and not this address."""
+    """Return a client context for this box's listener, whose certificate is for the public name, not this address."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -59,7 +59,7 @@ def unverified() -> ssl.SSLContext:
 def _ask_listener(config: Config, daemon: RunningDaemon) -> Finding:
     url = local_url(config)
     if config.hook.listen.port == 0:
-        return _GROUP.not_checked("listener", "hook.listen has port 0, so that its port is not known")
+        return _GROUP.not_checked("listener", "hook.listen has port 0, so its port is not known")
     try:
         fetched = fetch(url, daemon.new_nonce(), unverified())
     except (OSError, http.client.HTTPException) as error:
@@ -72,6 +72,6 @@ def _ask_listener(config: Config, daemon: RunningDaemon) -> Finding:
         return _GROUP.failed(
             "listener",
             f"another program answers at {url}/tasks/, with status {fetched.status}",
-            "see which one: sudo ss -ltnp; then change hook.listen or stop that program",
+            "find it with sudo ss -ltnp; then stop it, or change hook.listen",
         )
     return _GROUP.ok("listener", f"{url} answers")

@@ -1,4 +1,4 @@
-"""Check the labeler: does it start on the chosen device, and does it find what the bundled photographs show?"""
+"""Check the labeler: it starts on the chosen device, and finds what the bundled photographs show."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +19,7 @@ _GROUP = Group("labeler")
 
 
 def check_labeler(settings: LabelerSettings) -> Findings:
-    """Open the labeler as a start would, and label the bundled photographs with it."""
+    """Open the labeler as the service does, and label the bundled photographs with it."""
     degraded: list[bool] = []
     try:
         known = known_labels(settings)
@@ -50,7 +50,7 @@ def _of_device(settings: LabelerSettings, labeler: Labeler, *, is_degraded: bool
 
 
 def _golden_pictures(labeler: Labeler, known: Sequence[str] | None) -> Finding:
-    """Label the photographs, and compare what is found with what they show."""
+    """Label the photographs, and compare the objects with those that are known to be there."""
     shown = {label.lower() for label in known} if known is not None else set()
     expected = [one for one in samples.ALL if one.label in shown]
     started = time.monotonic()
@@ -60,21 +60,24 @@ def _golden_pictures(labeler: Labeler, known: Sequence[str] | None) -> Finding:
         return _GROUP.failed("golden pictures", f"labeling them failed: {error}")
     each = f"{(time.monotonic() - started) * 1000 / len(seen):.0f} ms each"
     if not expected:
-        return _GROUP.ok("golden pictures", f"labeled without an error, {each}; the labels are not ones that we know")
+        return _GROUP.ok(
+            "golden pictures",
+            f"labeled without an error, {each}; the check knows none of the model's labels",
+        )
     found = [one for file, objects in seen for one in _found(samples.KNOWN[file], objects)]
     if wrong := next(filter(None, (_misplaced(samples.KNOWN[file], objects) for file, objects in seen)), None):
         return _GROUP.failed("golden pictures", wrong, "install the model again, or try another one")
     if not found:
         names = ", ".join(sorted(one.label for one in expected))
         return _GROUP.failed(
-            "golden pictures", f"nothing was found of: {names}", "install the model again, or try another one"
+            "golden pictures", f"found none of these: {names}", "install the model again, or try another one"
         )
     names = ", ".join(sorted(one.label for one in found))
     return _GROUP.ok("golden pictures", f"found {names} ({len(found)} of {len(expected)} known objects), {each}")
 
 
 def _label(labeler: Labeler, file: Path) -> Iterator[tuple[Detection, tuple[int, int]]]:
-    """Yield what is found in a picture, with the picture's width and height."""
+    """Yield the objects in a picture, each with the picture's width and height in pixels."""
     data = file.read_bytes()
     decoded = decode(data, PictureLimits(), labeler.input_size)
     findings = labeler.label([Frame(Picture("2017-05-05T01:31:06.738647", data), decoded)])
@@ -88,7 +91,7 @@ def _found(known: Iterable[KnownObject], objects: Iterable[tuple[Detection, tupl
 
 
 def _misplaced(known: Iterable[KnownObject], objects: Sequence[tuple[Detection, tuple[int, int]]]) -> str | None:
-    """Return what is wrong with the place of the most probable object of each known label; None if nothing is."""
+    """Return which known object was found in a wrong place, judged by its most probable detection; None if none."""
     for one in known:
         best = next(((found, size) for found, size in objects if found.label.lower() == one.label), None)
         if best is None or best[0].box is None:

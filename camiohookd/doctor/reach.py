@@ -1,4 +1,4 @@
-"""Check what the box calls: Camio's API, and the hosts that labels are sent to."""
+"""Check that the box reaches Camio's API and the hosts to which labels are sent."""
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ class ApiAnswer(NamedTuple):
 
 
 def check_api(base_url: str) -> ApiAnswer:
-    """Ask Camio's API, and accept any answer; send no token."""
+    """Send Camio's API a request without a token; any answer is ok."""
     try:
         date = hooks_api.reach(base_url)
     except CamiohookdError as error:
@@ -32,10 +32,10 @@ def check_api(base_url: str) -> ApiAnswer:
 
 
 def check_callbacks(hosts: Iterable[AllowedHost], certificates: str) -> Findings:
-    """Connect to each host of `allow_hosts`, all at once; a pattern (``*.camio.com``) names none."""
+    """Connect to each host of `allow_hosts` at once; skip patterns (``*.camio.com``), which name no host."""
     named = [host for host in hosts if not host.startswith("*.")]
     if not named:
-        yield _GROUP.not_checked("callback hosts", "callback.allow_hosts names no host that could be tried")
+        yield _GROUP.not_checked("callback hosts", "callback.allow_hosts has no full host name to try")
         return
     with ThreadPoolExecutor(min(len(named), 8)) as pool:
         yield from pool.map(lambda host: _check_callback(host, certificates), named)

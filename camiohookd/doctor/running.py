@@ -1,4 +1,4 @@
-"""The running daemon, as the doctor asks it through its control socket."""
+"""Ask the running daemon through its control socket."""
 
 import secrets
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ from camiohookd.web.control_commands import Allowed, AllowTestCallback, AskStatu
 
 
 class Nonce(NamedTuple):
-    """A number to send to ``/tasks/``, and the proof that only the running daemon can answer it with, once."""
+    """A random number to send to ``/tasks/``, and the proof that only the running daemon can answer, once."""
 
     nonce: str
     proof: str
 
 
 class RunningDaemon:
-    """A daemon that listens on the control socket `control`; `report` is its report at the beginning."""
+    """A daemon that listens on the control socket `control`; `report` is its status at the beginning."""
 
     def __init__(self, control: Path, report: StatusReport) -> None:
         self._control = control
@@ -36,7 +36,7 @@ class RunningDaemon:
 
 
 def find_daemon(environ: Mapping[str, str]) -> RunningDaemon | None:
-    """Return the running daemon, None if none runs. Raises QueueError if this user may not ask it."""
+    """Return the running daemon; None if none runs. Raises QueueError if this user may not use the control socket."""
     control = paths.runtime_dir(environ) / control_client.SOCKET_NAME
     if not control_client.is_served(control):
         return None

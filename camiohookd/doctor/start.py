@@ -1,4 +1,4 @@
-"""Try what only a start of the service needs; `camiohookd check` and the doctor share it. Changes nothing."""
+"""Try what the service does only at its start, for `camiohookd check` and the doctor. This changes nothing."""
 
 import os
 from pathlib import Path
@@ -27,14 +27,14 @@ def check_labeler(settings: "LabelerSettings") -> None:
 
 
 def check_state(folder: Path) -> None:
-    """Look for files of the queue that this user cannot use: root leaves such files when it runs the daemon.
+    """Look for files of the queue that this user cannot use; a daemon that root ran leaves such files.
 
     Raises StateFolderError.
     """
     try:
         unusable = next((file for file in (folder, *folder.iterdir()) if not os.access(file, os.R_OK | os.W_OK)), None)
     except FileNotFoundError:
-        return  # the first start makes it
+        return  # the first start creates it
     except PermissionError:
         unusable = folder
     if unusable is not None:

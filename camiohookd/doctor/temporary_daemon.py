@@ -1,4 +1,4 @@
-"""Run the daemon for a moment with the owner's settings, but on a free port of the loopback and with an empty queue."""
+"""Run a temporary daemon with the owner's settings, on a free port of the loopback and with an empty queue."""
 
 import json
 import re
@@ -22,7 +22,7 @@ _READY = re.compile(r"ready: events on (\S+),")
 
 @contextmanager
 def temporary_daemon(path: Path | None, environ: Mapping[str, str], callback: str, *, is_tls: bool) -> Iterator[str]:
-    """Yield the address at which the daemon receives events; it may send labels to `callback` only.
+    """Run the daemon in the block, and yield the URL for its events. It may send labels only to `callback`.
 
     Raises CamiohookdError if it does not start.
     """
@@ -61,7 +61,7 @@ def _environment(environ: Mapping[str, str], folder: Path, callback: str) -> dic
 
 
 def _wait_until_ready(process: subprocess.Popen[str]) -> str:
-    """Return ``host:port`` once the daemon says it in its log, which is read on a thread to the end."""
+    """Return the ``host:port`` that the daemon logs when it is ready. A thread reads the log to its end."""
     assert process.stderr is not None
     lines: SimpleQueue[str | None] = SimpleQueue()
     threading.Thread(target=_read, args=(process.stderr, lines), daemon=True).start()
@@ -72,7 +72,7 @@ def _wait_until_ready(process: subprocess.Popen[str]) -> str:
         except Empty:
             raise CamiohookdError(f"a temporary service did not start within {START_SECONDS:g} s: {last}") from None
         if line is None:
-            raise CamiohookdError(f"a temporary service ended at its start: {last}")
+            raise CamiohookdError(f"a temporary service ended while starting: {last}")
         if ready := _READY.search(line):
             return ready[1]
         last = re.sub(r"^<\d>", "", line.strip()) or last

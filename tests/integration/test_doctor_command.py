@@ -123,7 +123,7 @@ def test_a_running_service_is_examined_from_the_settings_to_an_event(daemon: Dae
     assert "temporary" not in found["end to end", "one event"].text
 
 
-def test_for_people_there_are_ticks_and_what_to_do(daemon: Daemon, camio: Peer) -> None:
+def test_the_text_has_ticks_and_says_what_to_do(daemon: Daemon, camio: Peer) -> None:
     daemon.environ["CAMIOHOOKD_HOOK_API_KEY"] = "a-weak-key"
     done = daemon.command("doctor", "--api", f"http://127.0.0.1:{camio.port}", check=False)
     daemon.environ["CAMIOHOOKD_HOOK_API_KEY"] = STRONG
@@ -147,7 +147,7 @@ def outside(url: str, pair: Pair, running: RunningDaemon | None) -> dict[str, Fi
     return {each.name: each for each in check_outside(url, str(pair.cert), running, datetime.now(UTC))}
 
 
-def test_the_public_url_must_lead_to_this_very_process(daemon: Daemon, pair: Pair, running: RunningDaemon) -> None:
+def test_the_public_url_must_lead_to_this_daemon(daemon: Daemon, pair: Pair, running: RunningDaemon) -> None:
     found = outside(f"https://127.0.0.1:{daemon.port}", pair, running)
     assert found["reaches this service"].outcome == "ok"
     assert found["days left"].outcome == "ok"
@@ -171,7 +171,7 @@ def another_server(pair: Pair, script: Script) -> Peer:
         (lambda connection: connection.sendall(b"nonsense\r\n\r\n"), "not HTTP"),
     ],
 )
-def test_another_server_is_told_from_it(pair: Pair, running: RunningDaemon, script: Script, says: str) -> None:
+def test_an_answer_of_another_server_fails(pair: Pair, running: RunningDaemon, script: Script, says: str) -> None:
     peer = another_server(pair, script)
     found = outside(f"https://127.0.0.1:{peer.port}", pair, running)["reaches this service"]
     peer.close()
@@ -182,7 +182,7 @@ def test_another_server_is_told_from_it(pair: Pair, running: RunningDaemon, scri
 def test_plain_http_fails_with_the_reason(daemon: Daemon, pair: Pair, running: RunningDaemon) -> None:
     found = outside(f"http://127.0.0.1:{daemon.port}", pair, running)
     assert found["public URL"].outcome == "failed"
-    assert "anyone on the way reads the key, which is part of the URL, and the pictures" in found["public URL"].text
+    assert "anyone on the path can read the pictures, and the key in the URL" in found["public URL"].text
     assert found["reaches this service"].outcome == "failed"  # it speaks TLS
 
 
@@ -192,7 +192,7 @@ def test_a_certificate_that_is_not_trusted_fails(daemon: Daemon, running: Runnin
     assert (found.outcome, "its certificate is not trusted" in found.text) == ("failed", True)
 
 
-def test_nothing_answers(pair: Pair, running: RunningDaemon) -> None:
+def test_a_public_url_that_does_not_answer_fails(pair: Pair, running: RunningDaemon) -> None:
     found = outside(f"https://127.0.0.1:{free_port()}", pair, running)["reaches this service"]
     assert (found.outcome, "Connection refused" in found.text) == ("failed", True)
     assert "phone without Wi-Fi" in found.advice

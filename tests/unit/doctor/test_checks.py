@@ -107,9 +107,9 @@ def test_a_usable_state_folder_is_ok(tmp_path: Path) -> None:
     assert (found["state folder"].outcome, found["free space"].outcome) == ("ok", "ok")
 
 
-def test_a_state_folder_that_does_not_exist_is_made_by_the_first_start(tmp_path: Path) -> None:
+def test_a_state_folder_that_does_not_exist_is_created_by_the_first_start(tmp_path: Path) -> None:
     found = disk_findings(tmp_path / "not" / "yet")
-    assert "the first start makes it" in found["state folder"].text
+    assert "the first start creates it" in found["state folder"].text
     assert found["free space"].outcome == "ok"
 
 
@@ -120,14 +120,14 @@ def test_a_short_disk_fails_or_warns(tmp_path: Path) -> None:
     assert disk_findings(tmp_path, least=free // 2)["free space"].outcome == "warning"
 
 
-def test_pictures_that_all_users_could_read_fail() -> None:
+def test_a_state_folder_that_all_users_can_read_fails() -> None:
     with open_folder() as folder:
         found = disk_findings(folder)["state folder"]
         assert (found.outcome, found.advice) == ("failed", f"sudo chmod o-rwx {folder}")
 
 
 @pytest.mark.parametrize(("text", "used"), [("0x01 0x02\n", 10), ("0x0a 0x0b\n", 100), ("0x00 0x00\n", None)])
-def test_the_life_of_a_card_is_read_as_the_kernel_writes_it(tmp_path: Path, text: str, used: int | None) -> None:
+def test_reads_the_used_life_of_a_card_from_the_kernels_file(tmp_path: Path, text: str, used: int | None) -> None:
     (tmp_path / "device").mkdir()
     (tmp_path / "device" / "life_time").write_text(text)
     (tmp_path / "partition").mkdir()
@@ -156,7 +156,7 @@ def test_the_clock_is_compared_with_camios(now: datetime, camio: datetime | None
     assert (outcome == "failed") == ("timedatectl" in finding.advice)
 
 
-def test_nonsense_in_the_date_header_is_no_clock() -> None:
+def test_an_invalid_date_header_is_ignored() -> None:
     assert clock.check_clock(NOW, "yesterday").outcome == "not checked"
 
 
@@ -201,11 +201,11 @@ def test_a_host_that_cannot_be_reached_fails(host: Callable[[], str], says: str)
     assert (finding.outcome, says in finding.text) == ("failed", True), finding
 
 
-def test_a_pattern_names_no_host() -> None:
+def test_a_pattern_is_not_tried_as_a_host() -> None:
     assert callback("*.camio.com", "/etc/ssl/certs").outcome == "not checked"
 
 
-def test_any_answer_of_camios_api_is_enough_and_tells_the_time() -> None:
+def test_any_answer_of_camios_api_is_ok_and_has_its_time() -> None:
     peer = Peer(answering(401, "Date: Sat, 28 Nov 2026 12:00:00 GMT"))
     finding, date = reach.check_api(f"http://127.0.0.1:{peer.port}")
     peer.close()

@@ -309,8 +309,7 @@ def test_a_disk_that_refuses_costs_only_what_it_refused(tmp_path: Path, caplog: 
     assert ids(page(archive)) == [4, 1]
     assert ids(page(open_archive(tmp_path))) == [4, 1]
     assert [record.message for record in caplog.records].count(
-        "cannot keep events for the status page: [Errno 5] input/output error; "
-        "events are still labeled and delivered"
+        "cannot keep events for the status page: [Errno 5] input/output error; events are still labeled and delivered"
     ) == 1
 
 
