@@ -4,8 +4,7 @@ Belongs to the event loop, and does not block.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 
 from camiohookd.daemon.recent import Recent
@@ -13,6 +12,7 @@ from camiohookd.daemon.reload import REFUSED
 from camiohookd.daemon.setup import Setup
 from camiohookd.labelers import Labeler
 from camiohookd.metrics import Metrics
+from camiohookd.notify.conditions import Key
 from camiohookd.queue.views import QueueSnapshot
 from camiohookd.status import CameraEvent, QueueStatus, RecentError, StatusReport, Verdict
 from camiohookd.system.clock import iso
@@ -20,16 +20,18 @@ from camiohookd.system.recent_errors import RecentErrors
 from camiohookd.units import plural
 from camiohookd.web import draining
 
-CERTIFICATE_ENDS = timedelta(days=14)
+MOST_REASONS = 10
 
-DEGRADED = "the CPU labels in place of the chosen device, and the device is tried again by itself: see the log"
-
-Trouble = Callable[[], Mapping[str, str]]
+Blockers = Callable[[], Mapping[str, str]]
 """Returns why an event posted now would not get through, by the name of the check; empty if it would."""
 
 
 class Reporter:
-    """Makes reports; `reload_failed` says whether the last reload was refused."""
+    """Makes reports.
+
+    `blockers` are why an event would not get through, `troubles` what is wrong otherwise. `reload_failed` says whether
+    the last reload was refused.
+    """
 
     def __init__(
         self,
@@ -37,25 +39,22 @@ class Reporter:
         labeler: Labeler,
         metrics: Metrics,
         snapshot: Callable[[], QueueSnapshot],
-        trouble: Trouble,
+        blockers: Blockers,
+        troubles: Callable[[], Mapping[Key, str]],
         recent: Recent,
         errors: RecentErrors,
     ) -> None:
         labels = setup.config.labeler  # the settings of the labeler hold until a restart
         self._model = labels.model if labels.kind == "onnx" else f"own code ({labels.kind})"
-        self._setup = setup
         self._labeler = labeler
         self._metrics = metrics
         self._snapshot = snapshot
-        self._trouble = trouble
+        self._blockers = blockers
+        self._troubles = troubles
         self._recent = recent
         self._errors = errors
         self._started = time.monotonic()
         self.reload_failed: Callable[[], bool] = lambda: False
-
-    def use(self, setup: Setup) -> None:
-        """Judge the certificate of `setup` from now on."""
-        self._setup = setup
 
     def report(self) -> StatusReport:
         """Return how things are now."""
@@ -83,20 +82,13 @@ class Reporter:
         )
 
     def _verdict(self) -> tuple[Verdict, list[str]]:
-        if trouble := self._trouble():
-            return "draining" if trouble.keys() == {draining.CHECK} else "does not work", list(trouble.values())
-        reasons = list(self._degraded())
+        if blockers := self._blockers():
+            return "draining" if blockers.keys() == {draining.CHECK} else "does not work", list(blockers.values())
+        reasons = [REFUSED] if self.reload_failed() else []
+        reasons += self._troubles().values()
+        if (more := len(reasons) - MOST_REASONS) > 0:
+            reasons[MOST_REASONS:] = [f"{plural(more, 'more trouble')}; the notifications name each."]
         return ("degraded" if reasons else "works"), reasons
-
-    def _degraded(self) -> Iterator[str]:
-        if self._metrics.is_degraded():
-            yield DEGRADED
-        if self.reload_failed():
-            yield REFUSED
-        certificate = self._setup.certificate
-        if certificate is not None and (left := certificate.expires - datetime.now(UTC)) < CERTIFICATE_ENDS:
-            ends = "has expired" if left < timedelta(0) else f"expires in {plural(left.days, 'day')}"
-            yield f"the certificate {certificate.path} {ends}: replace the file and run systemctl reload camiohookd"
 
 
 def queue_status(queue: QueueSnapshot) -> QueueStatus:

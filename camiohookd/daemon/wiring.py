@@ -23,6 +23,7 @@ from camiohookd.daemon.setup import Setup
 from camiohookd.daemon.sockets import Sockets
 from camiohookd.daemon.status_report import Reporter
 from camiohookd.daemon.test_event import TestEvents
+from camiohookd.daemon.troubles import Troubles
 from camiohookd.daemon.worker_parts import make_worker, picture_limits
 from camiohookd.delivery import AllowList
 from camiohookd.errors import CamiohookdError
@@ -60,6 +61,7 @@ class Service:
     event_labeler: EventLabeler
     allow_list: AllowList
     history: History
+    troubles: Troubles
     notifications: Notifications
     mqtt: Mqtt
     reporter: Reporter
@@ -79,8 +81,7 @@ class Service:
         self.admin.use(setup)
         self.event_labeler.use(setup.config.rule, setup.config.labeler.detail)
         self.allow_list.replace(setup.config.callback.allow_hosts)
-        self.reporter.use(setup)
-        self.notifications.use(setup)
+        self.troubles.use(setup)
         self.test_events.use(setup)
 
     async def drain(self, seconds: float) -> None:
@@ -118,7 +119,9 @@ def connect(
     draining = Draining(metrics.draining)
     readiness = _readiness(worker, store, allow_list, draining)
     history = make_history(config, store, labeler, metrics, limits, event_labeler.budget)
-    reporter = _make_reporter(setup, labeler, metrics, activity, store, readiness, errors)
+    troubles = Troubles(setup, metrics, store, history)
+    activity.subscribe(troubles.hear)
+    reporter = _make_reporter(setup, labeler, metrics, activity, store, readiness, troubles, errors)
     hook = HookSite(setup, store, allow_list, metrics, activity, hook_sockets, draining)
     tests = TestEvents(setup, hook_sockets[0].getsockname()[1], allow_list)
     owner = OwnerCommands(store, activity, reporter, hook.nonces, allow_list, draining)
@@ -135,7 +138,8 @@ def connect(
         event_labeler=event_labeler,
         allow_list=allow_list,
         history=history,
-        notifications=Notifications(setup, metrics, store, history),
+        troubles=troubles,
+        notifications=Notifications(setup, troubles.now),
         mqtt=Mqtt(setup, reporter.report),
         reporter=reporter,
         readiness=readiness,
@@ -172,11 +176,14 @@ def _make_reporter(
     activity: Activity,
     store: StoreThread,
     readiness: Mapping[str, Check],
+    troubles: Troubles,
     errors: RecentErrors,
 ) -> Reporter:
     recent = Recent()
     activity.subscribe(recent.notice)
-    return Reporter(setup, labeler, metrics, lambda: store.snapshot, lambda: failing(readiness), recent, errors)
+    return Reporter(
+        setup, labeler, metrics, lambda: store.snapshot, lambda: failing(readiness), troubles.now, recent, errors
+    )
 
 
 def _admin_site(

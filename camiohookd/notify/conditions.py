@@ -49,7 +49,10 @@ def troubles(facts: Facts, limits: Limits) -> dict[Key, str]:
 
 def _found(facts: Facts, limits: Limits) -> Iterator[tuple[Key, str]]:
     if facts.degraded:
-        yield Key("degraded"), "The CPU labels in place of the chosen device; the log says why."
+        yield (
+            Key("degraded"),
+            "The CPU labels in place of the chosen device, which is tried again by itself; the log says why.",
+        )
     if facts.oldest_seconds > limits.queue_age:
         waited = duration(facts.oldest_seconds)
         yield Key("queue_old"), f"An event has waited {waited} for its labels or their delivery."
@@ -65,7 +68,12 @@ def _found(facts: Facts, limits: Limits) -> Iterator[tuple[Key, str]]:
             verb = "ends" if end > facts.now else "ended"
             yield (
                 Key("certificate", listener),
-                f"The certificate of the {listener} listener {verb} on {iso(end)}; replace it.",
+                f"The certificate of the {listener} listener {verb} on {iso(end)}; replace the file and run "
+                "systemctl reload camiohookd.",
             )
     if facts.refused is not None:
-        yield Key("deliveries_refused"), f"The labels of an event were given up: {escape(facts.refused)}."
+        yield (
+            Key("deliveries_refused"),
+            f'The labels of an event were given up: {escape(facts.refused)}. "sudo camiohookd queue list --state '
+            'failed" lists such events.',
+        )

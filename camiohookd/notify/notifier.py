@@ -1,4 +1,4 @@
-"""Looks for trouble again and again, and tells of it: facts ─▶ ledger ─▶ outbox ─▶ channels.
+"""Looks for trouble again and again, and tells of it: troubles ─▶ ledger ─▶ outbox ─▶ channels.
 
 Belongs to the event loop.
 """
@@ -6,10 +6,10 @@ Belongs to the event loop.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from camiohookd.notify.channels import Channel
-from camiohookd.notify.conditions import Facts, Limits, troubles
+from camiohookd.notify.conditions import Key
 from camiohookd.notify.ledger import Ledger, Notice
 from camiohookd.system.log_fields import about
 
@@ -25,20 +25,18 @@ log = logging.getLogger("camiohookd.notify")
 
 
 class Notifier:
-    """Tells each of `channels` what `ledger` finds new in `facts`; `pauses` are as `PAUSES`."""
+    """Tells each of `channels` what `ledger` finds new in `troubles`; `pauses` are as `PAUSES`."""
 
     def __init__(
         self,
-        facts: Callable[[], Awaitable[Facts]],
-        limits: Limits,
+        troubles: Callable[[], Mapping[Key, str]],
         ledger: Ledger,
         channels: Sequence[Channel],
         *,
         every: float = CHECK_SECONDS,
         pauses: Sequence[float] = PAUSES,
     ) -> None:
-        self._facts = facts
-        self._limits = limits
+        self._troubles = troubles
         self._ledger = ledger
         self._every = every
         self._pauses = pauses
@@ -65,8 +63,7 @@ class Notifier:
     async def _watch(self) -> None:
         while True:
             try:
-                facts = await self._facts()
-                for notice in self._ledger.update(troubles(facts, self._limits), time.time()):
+                for notice in self._ledger.update(self._troubles(), time.time()):
                     self._post(notice)
             except Exception:
                 log.exception("unexpected error while looking for trouble", extra=about("notify_failed"))

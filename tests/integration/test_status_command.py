@@ -27,7 +27,8 @@ PATIENCE = 30.0
 
 @pytest.fixture(scope="module")
 def camio() -> Iterator[FakeCamioThread]:
-    with FakeCamioThread(lambda name, _nth: ScriptedResponse(503 if name == "later" else 200)) as camio:
+    statuses = {"later": 503, "refused": 403}
+    with FakeCamioThread(lambda name, _nth: ScriptedResponse(statuses.get(name, 200))) as camio:
         yield camio
 
 
@@ -88,6 +89,16 @@ def test_a_failing_delivery_is_among_the_errors(daemon: Daemon, camio: FakeCamio
     assert found.delivery.count >= 3
 
 
+def test_refused_labels_are_a_restriction_which_the_page_shows(daemon: Daemon, camio: FakeCamioThread) -> None:
+    post_event(daemon, camio, "refused")
+    found = report_when(daemon, {"failed": 2})
+    assert found.verdict == "degraded"
+    (reason,) = found.reasons
+    assert reason.startswith("The labels of an event were given up: ")
+    assert "403" in reason
+    assert "It works, with a restriction" in daemon.admin("/")[1]
+
+
 def test_another_user_is_told_to_use_sudo(daemon: Daemon) -> None:
     if os.geteuid() != 0:
         pytest.skip("NOT TESTED: the control socket of another user, because this is not run as root")
@@ -107,10 +118,9 @@ def test_a_refused_reload_is_degraded(daemon: Daemon) -> None:
     settings.write_text("[log]\nlevel = 'loud'\n")
     daemon.process.send_signal(signal.SIGHUP)
     ends = time.monotonic() + PATIENCE
-    while (found := report(daemon)).verdict == "works":
+    while "The last reload failed" not in (found := report(daemon)).reasons[0]:
         assert time.monotonic() < ends
     assert found.verdict == "degraded"
-    assert "The last reload failed" in found.reasons[0]
     assert any("not reloaded" in error.text for error in found.errors)
 
 

@@ -1,10 +1,10 @@
 """The loop of alerts: it looks, tells, tries again, and never waits for a channel."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from camiohookd.notify.conditions import Facts
+from camiohookd.notify.conditions import Key, troubles
 from camiohookd.notify.ledger import Ledger, Notice
 from camiohookd.notify.notifier import MOST_WAITING, Notifier
 from tests.unit.notify.test_ledger import LIMITS, WELL
@@ -38,13 +38,13 @@ class Box:
         self.facts = WELL
         self.problem: Exception | None = None
         self.looks = 0
-        self.notifier = Notifier(self._facts, LIMITS, Ledger("box", settle=0), channels, every=0.005, pauses=(0, 0))
+        self.notifier = Notifier(self._troubles, Ledger("box", settle=0), channels, every=0.005, pauses=(0, 0))
 
-    async def _facts(self) -> Facts:
+    def _troubles(self) -> Mapping[Key, str]:
         self.looks += 1
         if self.problem is not None:
             raise self.problem
-        return self.facts
+        return troubles(self.facts, LIMITS)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE):

@@ -1,0 +1,76 @@
+"""What is wrong with the box now, for the status, the status page and the notifications.
+
+occurrences, queue, metrics, certificates, history ─▶ `Facts` ─▶ a sentence for each trouble. Belongs to the event loop.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+
+from camiohookd.activity import EventFailed, Occurrence
+from camiohookd.daemon.setup import Setup
+from camiohookd.errors import StoreUnavailable
+from camiohookd.history.history import History
+from camiohookd.metrics import Metrics
+from camiohookd.notify.conditions import Facts, Key, Limits, troubles
+from camiohookd.queue.store_thread import StoreThread
+from camiohookd.queue.task import Cause
+
+CAMERAS_SECONDS = 60.0
+"""How often the history is asked for silent cameras."""
+
+REFUSED_SECONDS = 3600.0
+"""How long after the last one deliveries count as refused."""
+
+_REFUSED = (Cause.REFUSED, Cause.NOT_ALLOWED, Cause.EXPIRED)
+
+
+class Troubles:
+    """Judges by the limits in the settings that the daemon was started with."""
+
+    def __init__(self, setup: Setup, metrics: Metrics, store: StoreThread, history: History) -> None:
+        settings = setup.config.notify
+        self._limits = Limits(settings.queue_age, settings.disk_free, settings.certificate)
+        self._setup = setup
+        self._metrics = metrics
+        self._store = store
+        self._history = history
+        self._silent: Mapping[str, float] = {}
+        self._refused: tuple[float, str] | None = None
+
+    def use(self, setup: Setup) -> None:
+        """Judge the certificates of `setup` from now on."""
+        self._setup = setup
+
+    def hear(self, occurrence: Occurrence) -> None:
+        """Note that labels were given up."""
+        if isinstance(occurrence, EventFailed) and occurrence.cause in _REFUSED:
+            self._refused = (time.monotonic(), occurrence.reason)
+
+    async def watch_cameras(self) -> None:
+        """Look for cameras that are silent until cancelled."""
+        while True:
+            try:
+                cameras = await self._history.cameras()
+            except StoreUnavailable:  # there is no history
+                return
+            self._silent = {each.name: each.silent_since for each in cameras if each.silent_since is not None}
+            await asyncio.sleep(CAMERAS_SECONDS)
+
+    def now(self) -> Mapping[Key, str]:
+        """Return a sentence for each trouble that there is now."""
+        return troubles(self._facts(), self._limits)
+
+    def _facts(self) -> Facts:
+        snapshot = self._store.snapshot
+        certificates = {"hook": self._setup.certificate, "admin": self._setup.admin_certificate}
+        refused = self._refused
+        return Facts(
+            now=time.time(),
+            degraded=self._metrics.is_degraded(),
+            oldest_seconds=snapshot.oldest_seconds,
+            free_bytes=snapshot.free_bytes,
+            certificates={name: each.expires.timestamp() for name, each in certificates.items() if each is not None},
+            silent=self._silent,
+            refused=refused[1] if refused and time.monotonic() - refused[0] < REFUSED_SECONDS else None,
+        )
