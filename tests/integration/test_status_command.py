@@ -74,7 +74,7 @@ def test_the_table_names_the_cameras_and_the_last_errors(daemon: Daemon, camio: 
     shown = daemon.command("status").stdout
     assert shown.startswith("camiohookd 0.")
     assert max(map(len, shown.splitlines())) <= 80
-    assert "0 pending, 0 labeled, 1 done, 1 failed" in shown
+    assert "0 pending, 0 labelled, 1 done, 1 failed" in shown
     assert "front" in shown
     assert "warning: task=2" in shown
     assert "\x1b" not in shown
