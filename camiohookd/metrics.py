@@ -28,6 +28,9 @@ _INFERENCE_BUCKETS = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 
 _DELIVERY_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, MINUTE)
 
 
+LOOKS = ("whole", "some_tiles", "all_tiles")
+
+
 class Metrics:
     """One set of metrics in a registry of its own."""
 
@@ -47,6 +50,14 @@ class Metrics:
         )
         for where in ("home", "remote"):  # from 0, as below
             self.pictures_labelled.labels(where)
+        self._looks = self._counter(
+            "looks",
+            "Pictures by how closely they were looked at: as a whole, in some or in all of the tiles that they are worth.",
+            "at",
+        )
+        for at in LOOKS:
+            self._looks.labels(at)
+        self._tiles = self._counter("tiles", "Tiles of pictures that were looked at.")
         self.events_delivered = self._counter("events_delivered", "Events whose labels were delivered.")
         self.delivery_retries = self._counter("delivery_retries", "Deliveries that will be tried again.")
         self.tasks_failed = self._counter("tasks_failed", "Events given up, by cause.", "reason")
@@ -57,7 +68,9 @@ class Metrics:
 
         self.wait_seconds = self._histogram("wait", "From the 200 to the start of labeling.", _WAIT_BUCKETS)
         self.decode_seconds = self._histogram("decode", "Decoding one picture, from file to pixels.", _DECODE_BUCKETS)
-        self.inference_seconds = self._histogram("inference", "One run of the model.", _INFERENCE_BUCKETS)
+        self.inference_seconds = self._histogram(
+            "inference", "Finding the objects of a picture, in all its tiles.", _INFERENCE_BUCKETS
+        )
         self.delivery_seconds = self._histogram("delivery", "One delivery try.", _DELIVERY_BUCKETS)
 
         self.degraded = self._gauge("degraded", "1 while the CPU stands in for the chosen device.")
@@ -66,6 +79,11 @@ class Metrics:
             "certificate_expires_timestamp_seconds", "When a listener's certificate expires.", "listener"
         )
         self._expiries: dict[str, float | None] = {}
+
+    def looked_at(self, tiles: int, planned: int) -> None:
+        """Count a picture that was looked at as a whole and in so many of the `planned` tiles."""
+        self._looks.labels("whole" if not tiles else "all_tiles" if tiles == planned else "some_tiles").inc()
+        self._tiles.inc(tiles)
 
     def labelled_so_far(self) -> float:
         """Return the number of events labeled since the start."""

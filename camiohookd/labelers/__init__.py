@@ -4,7 +4,7 @@
 the owner's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from camiohookd.config.detail import Detail
@@ -13,11 +13,31 @@ from camiohookd.pictures.detections import Box, Detection
 from camiohookd.wire.images import Picture
 
 
+class Changes(NamedTuple):
+    """Where a picture differs from the others of its event: `regions`, as fractions of it, the largest change first.
+
+    It is picture number `nth`, from 0, of the `of` pictures that were compared.
+    """
+
+    regions: tuple[Box, ...]
+    nth: int
+    of: int
+
+
 class Frame(NamedTuple):
-    """One picture of an event: as it came, and decoded at the scale that the labeler needs."""
+    """One picture of an event: as it came, and decoded at the scale that the labeler needs.
+
+    `changes` is None if it was not compared with others.
+    """
 
     picture: Picture
     decoded: Decoded
+    changes: Changes | None = None
+
+
+def all_of_them(steps: int) -> int:
+    """Return `steps`: nobody waits."""
+    return steps
 
 
 class LabelRequest(NamedTuple):
@@ -25,13 +45,15 @@ class LabelRequest(NamedTuple):
 
     `camera` is the camera's name, None if it has none. Detections below `min_probability` (None: the labeler's default)
     may be left out. `waiting_since` is when the event was accepted, by `time.monotonic`; None if nobody waits.
-    `detail` is how closely the pictures are looked at, by a labeler that can.
+    `detail` is how closely the pictures are looked at, by a labeler that can. `spare` returns how many of so many
+    optional steps may be taken now; it is to be called before each, and raises if the event is given up.
     """
 
     camera: str | None = None
     min_probability: float | None = None
     waiting_since: float | None = None
     detail: Detail = "whole"
+    spare: Callable[[int], int] = all_of_them
 
 
 DEFAULT_REQUEST = LabelRequest()
@@ -40,12 +62,13 @@ DEFAULT_REQUEST = LabelRequest()
 class Looked(NamedTuple):
     """How closely one picture was looked at, besides the whole of it.
 
-    `tiles` are the parts that were looked at on their own, in pixels of the displayed picture; `worth` is how many
-    the picture is worth.
+    `tiles` are the parts that were looked at on their own, in pixels of the displayed picture, out of `planned` ones.
+    `regions` are where the picture differs from the others of its event, in the same pixels; None if not compared.
     """
 
     tiles: tuple[Box, ...] = ()
-    worth: int = 0
+    planned: int = 0
+    regions: tuple[Box, ...] | None = None
 
 
 class Findings(NamedTuple):

@@ -18,12 +18,14 @@ from camiohookd import rules
 from camiohookd.config.detail import Detail
 from camiohookd.config.rule import Rule
 from camiohookd.errors import LabelerDown, LabelingError, PictureError
-from camiohookd.labelers import Findings, Frame, Labeler, LabelRequest
+from camiohookd.labelers import Findings, Frame, Labeler, LabelRequest, Looked
 from camiohookd.metrics import Metrics
 from camiohookd.pictures import decode as images
 from camiohookd.pictures.memory import MemoryBudget, NoRoom
 from camiohookd.wire.images import Picture
 from camiohookd.wire.reply import Reply
+from camiohookd.worker.event_parts import Item, compared_parts, parts
+from camiohookd.worker.spare_time import SpareTime
 from camiohookd.worker.work_sharing import Shared
 
 MAX_NAMED = 10
@@ -46,7 +48,8 @@ class EventLabels:
     `rejected` and `incomplete` say of single pictures why they were left out, and how much of them was there.
     `event` are the labels of the event as a whole, None if the labeler tells what is in each picture. The seconds are
     sums over all pictures. `rule` was applied to the `pictures`; `files` are their files' bytes, b"" for those over
-    `MAX_FILES_BYTES`. `device` is what labeled the pictures, as text to show.
+    `MAX_FILES_BYTES`. `device` is what labeled the pictures, as text to show. `looked` says of each picture how closely
+    it was looked at.
     """
 
     rule: Rule
@@ -59,6 +62,17 @@ class EventLabels:
     decode_seconds: float
     label_seconds: float
     device: str
+    looked: tuple[Looked, ...] = ()
+
+    @property
+    def tiles(self) -> int:
+        """Return how many tiles of the pictures were looked at."""
+        return sum(len(each.tiles) for each in self.looked)
+
+    @property
+    def planned_tiles(self) -> int:
+        """Return how many tiles would have been looked at if no other event had waited."""
+        return sum(each.planned for each in self.looked)
 
     @property
     def objects(self) -> int:
@@ -89,9 +103,10 @@ class _Part:
     decode_seconds: float = 0.0
     label_seconds: float = 0.0
     devices: list[str] = field(default_factory=list)
+    looked: list[Looked] = field(default_factory=list)
 
 
-SharedEvent = Shared[Sequence[Picture], _Part, EventLabels]
+SharedEvent = Shared[Sequence[Item], _Part, EventLabels]
 """An event that is being labeled: any thread may `join`, and `done` gets its labels."""
 
 
@@ -145,18 +160,25 @@ class EventLabeler:
         progress: Callable[[], None],
         least: float = 1.0,
         waiting_since: float | None = None,
+        waiting: Callable[[], int] = lambda: 0,
     ) -> SharedEvent:
         """Return an event to be labeled, whose pictures `read` reads; `progress` is called before each step.
 
         Detections from `least` on are found even if the rule lets none through that are so improbable.
-        `waiting_since` is when the event was accepted, by `time.monotonic`. The event ends with LabelingError,
-        LabelerDown, Interrupted or what `read` raises.
+        `waiting_since` is when the event was accepted, by `time.monotonic`; `waiting` returns how many other events
+        wait. The event ends with LabelingError, LabelerDown, Interrupted or what `read` raises.
         """
         rule = self.rule_for(camera)
         least = min(least, rules.least_probability(rule))
-        request = LabelRequest(camera, least, waiting_since, rule.detail or self._detail)
+        time_left = SpareTime(waiting)
+
+        def spare(steps: int) -> int:
+            self._go_on(progress)
+            return time_left.steps(steps)
+
+        request = LabelRequest(camera, least, waiting_since, rule.detail or self._detail, spare)
         return Shared(
-            lambda: _in_parts(read(), self._labeler.at_once),
+            lambda: self._in_parts(read(), request),
             partial(self._label_part, rule, request, progress),
             partial(self._labels, rule),
         )
@@ -166,11 +188,19 @@ class EventLabeler:
         self._interrupted.set()
         self._labeler.close()
 
+    def _in_parts(self, pictures: Sequence[Picture], request: LabelRequest) -> Iterator[Sequence[Item]]:
+        at_once = self._labeler.at_once
+        whole = request._replace(detail="whole")
+        looks_closer = self._labeler.decode_size(request) != self._labeler.decode_size(whole)
+        if request.detail == "auto" and at_once and looks_closer and request.spare(1):
+            return compared_parts(pictures, at_once, self._limits, self.budget)
+        return parts(pictures, at_once)
+
     def _label_part(
-        self, rule: Rule, request: LabelRequest, progress: Callable[[], None], pictures: Sequence[Picture]
+        self, rule: Rule, request: LabelRequest, progress: Callable[[], None], items: Sequence[Item]
     ) -> _Part:
         """Label at most as many pictures as the labeler takes at once."""
-        part, left = _Part(), deque(pictures)
+        part, left = _Part(), deque(items)
         while left:
             with ExitStack() as held:
                 frames = self._decode(left, request, part, progress, held)
@@ -179,25 +209,28 @@ class EventLabeler:
                     self._label(frames, rule, request, part)
         return part
 
-    def _labels(self, rule: Rule, parts: Iterable[_Part]) -> EventLabels:
-        parts = list(parts)
-        pictures = tuple(each for part in parts for each in part.pictures)
-        rejected = tuple(each for part in parts for each in part.rejected)
-        whole = [part.event for part in parts if part.event is not None]
+    def _labels(self, rule: Rule, done: Iterable[_Part]) -> EventLabels:
+        done = list(done)
+        pictures = tuple(each for part in done for each in part.pictures)
+        rejected = tuple(each for part in done for each in part.rejected)
+        whole = [part.event for part in done if part.event is not None]
         event = tuple(dict.fromkeys(name for names in whole for name in names)) if whole else None
         # Count here, not when each is found, because an event may be started again.
         self._metrics.pictures_rejected.inc(len(rejected))
+        for each in (each for part in done for each in part.looked):
+            self._metrics.looked_at(len(each.tiles), each.planned)
         return EventLabels(
             rule,
             rules.reply(rule, pictures, event) if pictures else None,
             pictures,
-            _kept_files(pictures, [each for part in parts for each in part.files]),
+            _kept_files(pictures, [each for part in done for each in part.files]),
             rejected,
-            tuple(each for part in parts for each in part.incomplete),
+            tuple(each for part in done for each in part.incomplete),
             event,
-            sum(part.decode_seconds for part in parts),
-            sum(part.label_seconds for part in parts),
-            ", ".join(dict.fromkeys(each for part in parts for each in part.devices)) or self.device,
+            sum(part.decode_seconds for part in done),
+            sum(part.label_seconds for part in done),
+            ", ".join(dict.fromkeys(each for part in done for each in part.devices)) or self.device,
+            tuple(each for part in done for each in part.looked),
         )
 
     def _go_on(self, progress: Callable[[], None]) -> None:
@@ -207,7 +240,7 @@ class EventLabeler:
 
     def _decode(
         self,
-        left: deque[Picture],
+        left: deque[Item],
         request: LabelRequest,
         part: _Part,
         progress: Callable[[], None],
@@ -222,7 +255,7 @@ class EventLabeler:
         whole = self._labeler.at_once is None  # it gets the files; of each image one pixel is kept
         while left:
             self._go_on(progress)
-            picture = left[0]
+            picture, changes = left[0]
             started = time.perf_counter()
             try:
                 decoded = images.decode(picture.data, self._limits, size, self.budget, wait=not frames or whole)
@@ -231,7 +264,7 @@ class EventLabeler:
             except PictureError as error:
                 part.rejected.append(f"{picture.timestamp}: {error}")
             else:
-                frames.append(Frame(picture, decoded))
+                frames.append(Frame(picture, decoded, changes))
                 if whole:
                     decoded.release()
                 held.callback(decoded.release)
@@ -253,7 +286,8 @@ class EventLabeler:
         part.devices.append(findings.device or self._labeler.device)
         if findings.event is not None:
             part.event = [*(part.event or ()), *findings.event]
-        for (picture, decoded), found in zip(frames, findings.pictures, strict=True):
+        part.looked += findings.looked or [Looked() for _ in frames]
+        for (picture, decoded, _), found in zip(frames, findings.pictures, strict=True):
             part.pictures.append(rules.apply(rule, picture.timestamp, (decoded.width, decoded.height), found))
             part.files.append(picture.data)
 
@@ -281,9 +315,3 @@ def _kept_files(pictures: Sequence[rules.RuledLabels], files: Sequence[bytes]) -
 
 def _best(picture: rules.RuledLabels) -> float:
     return max((found.probability for found in picture.sent), default=0.0)
-
-
-def _in_parts(pictures: Sequence[Picture], at_once: int | None) -> Iterator[Sequence[Picture]]:
-    size = at_once or max(len(pictures), 1)
-    for first in range(0, len(pictures), size):
-        yield pictures[first : first + size]

@@ -13,7 +13,7 @@ from camiohookd.activity import Activity, EventLabelled, LabelledPicture
 from camiohookd.errors import LabelerDown, LabelingError
 from camiohookd.metrics import Metrics
 from camiohookd.queue.store_thread import StoreThread
-from camiohookd.queue.task import Cause, Task
+from camiohookd.queue.task import Cause, State, Task
 from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.storage.record import DamagedRecordError
 from camiohookd.system.clock import monotonic_of
@@ -120,10 +120,15 @@ class LabelLoop:
             progress,
             self._activity.least_probability,
             monotonic_of(task.received),
+            self._others_waiting,
         )
         for _ in range(self._threads):
             self._pool.submit(event.join)
         return event.done
+
+    def _others_waiting(self) -> int:
+        """Return how many events wait besides one that is being labeled; any thread may call it."""
+        return max(self._store.snapshot.tasks[State.PENDING] - 1, 0)
 
     async def _labelled(self, task: Task, labels: EventLabels, seconds: float) -> Claimed:
         self._failures.pop(task.id, None)
@@ -143,12 +148,14 @@ class LabelLoop:
         wait = max(now - seconds - task.since, 0.0)
         self._metrics.wait_seconds.observe(wait)
         log.info(
-            "labeled task=%s camera=%s images=%d rejected=%d objects=%d ms=%d device=%s: %s",
+            "labeled task=%s camera=%s images=%d rejected=%d objects=%d tiles=%d/%d ms=%d device=%s: %s",
             task.id,
             escape(task.camera or "-"),
             len(labels.pictures),
             len(labels.rejected),
             labels.objects,
+            labels.tiles,
+            labels.planned_tiles,
             seconds * 1000,
             escape(labels.device),
             escape(labels.summary()),

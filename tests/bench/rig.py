@@ -31,6 +31,7 @@ sys.stdout.flush()
 while sys.stdin.buffer.read(65536):
     pass
 """
+WHOLE = {"CAMIOHOOKD_LABELER_DETAIL": "whole"}
 STALLED_LABELER = {
     "CAMIOHOOKD_LABELER_KIND": "command",
     "CAMIOHOOKD_LABELER_COMMAND": json.dumps([sys.executable, "-c", _STALLED]),
@@ -42,9 +43,12 @@ SPACIOUS = {"CAMIOHOOKD_QUEUE_MAX_TASKS": "1000000", "CAMIOHOOKD_QUEUE_MAX_BYTES
 
 
 def daemon(folder: Path, origin: str = "http://127.0.0.1:9", settings: dict[str, str] | None = None) -> Daemon:
-    """Return a daemon that is not started yet. Its state is in ``folder/state``, which may exist."""
+    """Return a daemon that is not started yet. Its state is in ``folder/state``, which may exist.
+
+    It looks at whole pictures only, as its baselines do.
+    """
     folder.mkdir(exist_ok=True)
-    return Daemon(folder, origin, SPACIOUS | (settings or {}))
+    return Daemon(folder, origin, SPACIOUS | WHOLE | (settings or {}))
 
 
 def cores() -> int:

@@ -25,10 +25,11 @@ class LabelerSettings(Struct, frozen=True):
         Detail,
         Meta(
             description="How closely pictures are looked at, besides the whole picture. 2x2, 3x3: in so many "
-            "overlapping tiles; tiles: in as many as the picture has pixels for; whole: not. It takes a run of the "
-            "model for each tile. Your own code gets whole pictures."
+            "overlapping tiles; tiles: in as many as the picture has pixels for; whole: not. auto: in tiles, where "
+            "the pictures of an event differ, as far as there is time: the more events wait, the fewer, down to whole. "
+            "Each tile takes a run of the model. Your own code gets whole pictures."
         ),
-    ] = "whole"
+    ] = "auto"
     device: Annotated[
         str,
         Meta(

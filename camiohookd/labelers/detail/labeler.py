@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from camiohookd.labelers import DEFAULT_REQUEST, Findings, Frame, Labeler, LabelRequest, Looked
+from camiohookd.labelers import DEFAULT_REQUEST, Changes, Findings, Frame, Labeler, LabelRequest, Looked
 from camiohookd.labelers.detail.merging import Look, merged
+from camiohookd.labelers.detail.plan import planned, scaled
 from camiohookd.labelers.detail.tiling import Size, decode_size, grid, parts
 from camiohookd.pictures.decode import Decoded
 from camiohookd.pictures.detections import Box, Detection
@@ -38,22 +39,33 @@ class Detailed:
         pictures, looked = [], []
         for frame, found in zip(frames, whole.pictures, strict=True):
             size = (frame.decoded.width, frame.decoded.height)
-            tiles = self._tiles(size, request)
-            pictures.append(merged(size, found, list(self._looks(frame, tiles, request))))
-            looked.append(Looked(tuple(tiles), len(tiles)))
+            tiles = self._tiles(size, frame.changes, request)
+            looks = list(self._looks(frame, tiles, request))
+            pictures.append(merged(size, found, looks))
+            regions = None if frame.changes is None else tuple(scaled(each, size) for each in frame.changes.regions)
+            looked.append(Looked(tuple(look.tile for look in looks), len(tiles), regions))
         return whole._replace(pictures=pictures, looked=looked)
 
     def close(self) -> None:
         self._labeler.close()
 
-    def _tiles(self, size: Size, request: LabelRequest) -> list[Box]:
+    def _tiles(self, size: Size, changes: Changes | None, request: LabelRequest) -> list[Box]:
+        if request.detail == "auto":
+            return planned(size, self.input_size, changes)
         columns, rows = parts(request.detail, size, self.input_size)
         return grid(size, columns, rows) if columns * rows > 1 else []
 
     def _looks(self, frame: Frame, tiles: Sequence[Box], request: LabelRequest) -> Iterator[Look]:
-        step = self.at_once or len(tiles) or 1
-        for first in range(0, len(tiles), step):
-            some = tiles[first : first + step]
+        first = 0
+        while first < len(tiles):
+            allowed = request.spare(len(tiles))
+            last = min(first + (self.at_once or len(tiles)), len(tiles))
+            if request.detail == "auto":
+                last = min(last, allowed)
+            some = tiles[first:last]
+            if not some:
+                break
+            first = last
             found = self._labeler.label([_part(frame, tile) for tile in some], request).pictures
             for tile, each in zip(some, found, strict=True):
                 yield Look(tile, [_moved(one, tile) for one in each])

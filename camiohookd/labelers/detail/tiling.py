@@ -16,7 +16,7 @@ MAX_PARTS = 4
 Size = tuple[int, int]
 """Width and height, or columns and rows."""
 
-_PARTS: dict[Detail, int] = {"whole": 1, "2x2": 2, "3x3": 3, "tiles": MAX_PARTS}
+_PARTS: dict[Detail, int] = {"whole": 1, "2x2": 2, "3x3": 3, "tiles": MAX_PARTS, "auto": MAX_PARTS}
 
 
 def magnification(parts: int) -> float:
@@ -41,7 +41,7 @@ def worth(size: Size, input_size: Size) -> Size:
 
 def parts(detail: Detail, size: Size, input_size: Size) -> Size:
     """Return columns and rows of the grid that `detail` means for a picture of `size` pixels."""
-    if detail == "tiles":
+    if detail in ("tiles", "auto"):
         return worth(size, input_size)
     return _PARTS[detail], _PARTS[detail]
 

@@ -3,7 +3,7 @@
 import pytest
 
 from camiohookd.config.detail import Detail
-from camiohookd.labelers import Frame, LabelRequest
+from camiohookd.labelers import Changes, Frame, LabelRequest
 from camiohookd.labelers.detail.labeler import Detailed
 from camiohookd.pictures.decode import Decoded
 from camiohookd.pictures.detections import Box
@@ -40,7 +40,7 @@ def test_finds_in_a_tile_what_is_too_small_in_the_whole_picture_and_places_it_in
 def test_says_at_which_tiles_it_looked() -> None:
     detailed = Detailed(SquareFinder())
     (looked,) = detailed.label([frame()], LabelRequest(detail="2x2")).looked
-    assert len(looked.tiles) == looked.worth == 4
+    assert len(looked.tiles) == looked.planned == 4
     assert detailed.label([frame()]).looked == ()
 
 
@@ -55,3 +55,28 @@ def test_asks_for_a_picture_as_large_as_the_tiles_need() -> None:
     detailed = Detailed(SquareFinder())
     assert detailed.decode_size(LabelRequest()) == (100, 100)
     assert detailed.decode_size(LabelRequest(detail="2x2")) == (175, 175)
+
+
+def test_auto_stops_between_tiles_when_others_begin_to_wait() -> None:
+    finder = SquareFinder()
+    allowed = iter([12, 6, 2, 2])
+    request = LabelRequest(detail="auto", spare=lambda _: next(allowed))
+    (looked,) = Detailed(finder).label([frame()], request).looked
+    assert (len(looked.tiles), looked.planned) == (2, 12)
+    assert len(finder.looks) == 1 + 2
+
+
+def test_auto_looks_first_where_the_picture_differs_from_the_others() -> None:
+    around = Box(SQUARE[0] / SIZE[0], SQUARE[1] / SIZE[1], (SQUARE[0] + 15) / SIZE[0], (SQUARE[1] + 15) / SIZE[1])
+    changed = frame(SQUARE)._replace(changes=Changes((around,), 0, 12))
+    findings = Detailed(SquareFinder()).label([changed], LabelRequest(detail="auto", spare=lambda _: 1))
+    (found,) = findings.pictures[0]
+    assert found.box == pytest.approx((310, 40, 325, 55), abs=4)
+    (looked,) = findings.looked
+    assert len(looked.tiles) == 1
+    assert looked.regions == (pytest.approx((310, 40, 325, 55)),)
+
+
+def test_all_tiles_that_were_asked_for_are_looked_at_whatever_waits() -> None:
+    (looked,) = Detailed(SquareFinder()).label([frame()], LabelRequest(detail="3x3", spare=lambda _: 0)).looked
+    assert len(looked.tiles) == 9
