@@ -52,7 +52,7 @@ class Metrics:
             self.pictures_labelled.labels(where)
         self._looks = self._counter(
             "looks",
-            "Pictures by how closely they were looked at: as a whole, in some or in all of the tiles that they are worth.",
+            "Pictures by how closely they were looked at: as a whole, in some or in all of the planned tiles.",
             "at",
         )
         for at in LOOKS:
@@ -68,9 +68,7 @@ class Metrics:
 
         self.wait_seconds = self._histogram("wait", "From the 200 to the start of labeling.", _WAIT_BUCKETS)
         self.decode_seconds = self._histogram("decode", "Decoding one picture, from file to pixels.", _DECODE_BUCKETS)
-        self.inference_seconds = self._histogram(
-            "inference", "Finding the objects of a picture, in all its tiles.", _INFERENCE_BUCKETS
-        )
+        self.inference_seconds = self._histogram("inference", "Finding the objects of a picture.", _INFERENCE_BUCKETS)
         self.delivery_seconds = self._histogram("delivery", "One delivery try.", _DELIVERY_BUCKETS)
 
         self.degraded = self._gauge("degraded", "1 while the CPU stands in for the chosen device.")

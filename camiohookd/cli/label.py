@@ -21,6 +21,7 @@ from camiohookd.system.permissions import reason
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from camiohookd.config.detail import Detail
     from camiohookd.config.rule import Rule
     from camiohookd.labelers import Labeler
     from camiohookd.pictures.decode import PictureLimits
@@ -110,7 +111,7 @@ def label(
     table = None if as_json else LabelTable(pictures, explain)
     lowest = _EXPLAINED_OF_ALL if explain_all else _EXPLAINED if explain else 1.0
     default = "the rule's min_probability" if rule.min_probability is not None else "the labeler's default"
-    file_labeler = _FileLabeler(labeler, limits, settings.rule, camera, lowest, default)
+    file_labeler = _FileLabeler(labeler, limits, settings.rule, camera, lowest, default, wanted.detail)
     failed = False
     for path in pictures:
         try:
@@ -161,11 +162,12 @@ class _FileLabeler:
         camera: str | None,
         lowest: float,
         whose_threshold: str,
+        detail: "Detail",
     ) -> None:
         from camiohookd.metrics import Metrics
         from camiohookd.worker.event_labeler import EventLabeler
 
-        self._events = EventLabeler(labeler, limits, table, Metrics())
+        self._events = EventLabeler(labeler, limits, table, Metrics(), detail)
         self._camera = camera
         self._lowest = lowest
         self._whose_threshold = whose_threshold

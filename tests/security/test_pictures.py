@@ -353,4 +353,4 @@ def test_labels_the_cat_in_each_damaged_file_and_names_other_files(tmp_path: Pat
         assert "incomplete: 78 % of it" in daemon.log
         assert "the file is not a JPEG picture but an HTML page" in daemon.log
         assert "the file is not a JPEG picture but base64 text (the picture was encoded twice)" in daemon.log
-        assert re.search(r"labeled task=\d+ .* ms=\d+: cat 0\.\d\d event=labelled\n", daemon.log)
+        assert re.search(r"labeled task=\d+ .* ms=\d+ device=\S+: cat 0\.\d\d event=labelled\n", daemon.log)

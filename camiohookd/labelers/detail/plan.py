@@ -38,8 +38,8 @@ def planned(size: Size, input_size: Size, changes: Changes | None) -> list[Box]:
 def windows(size: Size, input_size: Size, regions: Sequence[Box]) -> list[Box]:
     """Return few windows that contain all `regions` (fractions of the picture), with a margin around each.
 
-    A window is as large as the model's input or as the smallest tile of a grid, or larger for a larger region. This is a
-    greedy cover: each window is the one that contains the most regions that are left.
+    A window is as large as the model's input or as the smallest tile of a grid, or larger for a larger region. This is
+    a greedy cover: each window is the one that contains the most regions that are left.
     """
     side = tuple(
         min(whole, max(wanted, whole / magnification(MAX_PARTS)))
