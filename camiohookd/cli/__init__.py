@@ -25,11 +25,11 @@ _OUTPUT_ERRORS = {
     errno.EFBIG,
     errno.EIO,
     errno.EBADF,
-}  # of write(2), to stdout
+}  # errors of write(2) on standard output
 
 
 class ExitStatus(IntEnum):
-    """The exit status of the process; systemd does not restart the service after `CONFIG`, EX_CONFIG of sysexits.h."""
+    """The exit status of the process. systemd does not restart the service after `CONFIG` (EX_CONFIG of sysexits.h)."""
 
     FINE = 0
     FAILED = 1
@@ -39,7 +39,7 @@ class ExitStatus(IntEnum):
 
 
 class LazyGroup(click.Group):
-    """A group whose commands' modules are imported when they are needed."""
+    """A group that imports a command's module only when the command is needed."""
 
     modules: ClassVar[dict[str, str]] = {
         "serve": "serve",
@@ -93,7 +93,7 @@ def root() -> None:
       camiohookd label photo.jpg
       sudo camiohookd queue list --state failed
 
-    Exit status: 0 fine, 1 failed, 2 wrong usage, 78 wrong configuration or model.
+    Exit status: 0 success, 1 failure, 2 wrong usage, 78 wrong configuration or model.
     """
 
 
@@ -101,7 +101,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit status; errors are printed on stderr."""
     try:
         result = root.main(list(arguments), prog_name=_PROGRAM, standalone_mode=False)
-        if sys.stdout is not None:  # None: it was closed when the process started
+        if sys.stdout is not None:  # None: standard output was closed at the start
             sys.stdout.flush()
     except click.ClickException as error:
         error.show()
@@ -112,13 +112,13 @@ def run(arguments: Sequence[str]) -> int:
         _complain(str(error))
         return ExitStatus.CONFIG if isinstance(error, SetupError) else ExitStatus.FAILED
     except OSError as error:
-        if isinstance(error, PermissionError) and error.filename is not None:  # that a command did not expect
+        if isinstance(error, PermissionError) and error.filename is not None:  # an error that no command handles
             _complain(f"{error.filename}: {permissions.reason(error, error.filename)}")
             return ExitStatus.FAILED
         if error.filename is not None or error.errno not in _OUTPUT_ERRORS:
             raise
         _abandon_stdout()
-        # The reader of our output has closed it, as `head` does; not an error.
+        # A reader that closes the pipe, such as `head`, is not an error.
         if not isinstance(error, BrokenPipeError):
             _complain(f"cannot write to standard output: {error.strerror}")
         return ExitStatus.FAILED

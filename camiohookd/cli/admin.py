@@ -10,10 +10,8 @@ from pathlib import Path
 import click
 
 from camiohookd.cli.secret_input import read_standard_input
-from camiohookd.cli.settings import config_option
+from camiohookd.cli.settings import RELOAD, config_option
 from camiohookd.errors import CamiohookdError
-
-_RELOAD = "Tell the daemon: sudo systemctl reload camiohookd"
 
 
 @click.group()
@@ -28,13 +26,13 @@ def admin() -> None:
 
 @admin.command()
 @config_option
-@click.option("--remove", is_flag=True, help="Remove the password: the status page is then open to this machine.")
-@click.option("--stdin", "from_stdin", is_flag=True, help="Read the password from standard input, without a question.")
+@click.option("--remove", is_flag=True, help="Remove the password. Then only this machine can open the status page.")
+@click.option("--stdin", "from_stdin", is_flag=True, help="Read the password from standard input instead of asking.")
 def password(config_file: Path | None, remove: bool, from_stdin: bool) -> None:
     """Set the password of the private listener: the status page, /metrics and /readyz.
 
-    It is asked for twice, and its scrypt hash is written into the file "admin-password" beside the settings. Without a
-    password, only this machine may reach the private listener. All browsers are logged out.
+    It asks twice, and writes the password's scrypt hash into the file "admin-password" beside the settings. All
+    browsers are logged out. Without a password, only this machine can reach the private listener.
 
     \b
     Examples:
@@ -46,7 +44,7 @@ def password(config_file: Path | None, remove: bool, from_stdin: bool) -> None:
     file = (config_file or paths.config_file(os.environ)).with_name(admin_password.FILE_NAME)
     if remove:
         _remove(file)
-        click.echo(f"The password is removed: {file} is deleted. {_RELOAD}", err=True)
+        click.echo(f"Removed the password: deleted {file}. {RELOAD}", err=True)
         return
     chosen = read_standard_input() if from_stdin else _asked()
     if len(chosen) < admin_password.SHORTEST:
@@ -54,12 +52,12 @@ def password(config_file: Path | None, remove: bool, from_stdin: bool) -> None:
     if len(chosen.encode("utf-8", "surrogatepass")) > admin_password.LONGEST:
         raise CamiohookdError(f"the password is too long: choose at most {admin_password.LONGEST} bytes")
     admin_password.write(file, chosen)
-    click.echo(f"The password's hash is in {file}. {_RELOAD}", err=True)
+    click.echo(f"Wrote the password's hash into {file}. {RELOAD}", err=True)
 
 
 def _asked() -> str:
     if not sys.stdin.isatty():
-        raise click.UsageError("standard input is no terminal; with --stdin the password is read from it")
+        raise click.UsageError("standard input is not a terminal; use --stdin to read the password from it")
     return str(click.prompt("Password", hide_input=True, confirmation_prompt="Again", err=True))
 
 

@@ -25,11 +25,11 @@ def annotate(
     zones: Iterable[Zone] = (),
     left_out: Iterable[tuple[Detection, str]] = (),
 ) -> Image.Image:
-    """Return a copy of `image` (RGB, full size: boxes are in its pixels) with each box, its label and probability.
+    """Return a copy of `image` (RGB) with boxes, labels and probabilities; boxes are in pixels of `image`.
 
-    Lines and letters grow with the picture. A label has the same colour in every picture. Zones are outlined and
-    tinted: green if included, red if excluded. Detections that are `left_out` have a thin box and the reason. Captions
-    and names of zones do not cover each other while there is room elsewhere.
+    Lines and letters grow with the picture. A label has the same color in every picture. Zones are outlined and
+    tinted: green if included, red if excluded. Detections in `left_out` get a thin box and the reason. Captions and
+    names of zones do not cover each other if there is room elsewhere.
     """
     canvas = image.copy()
     draw = ImageDraw.Draw(canvas, "RGBA")
@@ -64,14 +64,14 @@ def _draw_zone(draw: ImageDraw.ImageDraw, zone: Zone, line: int) -> Box:
 
 
 def _within(box: Box | None, size: tuple[int, int]) -> Box:
-    """Return the box, moved so that all its lines are in the picture; the whole picture if there is no box."""
+    """Return the box, cut so that all its lines are in the picture; the whole picture if there is no box."""
     last_x, last_y = size[0] - 1, size[1] - 1
     left, top, right, bottom = box or (0, 0, last_x, last_y)
     return Box(min(left, last_x), min(top, last_y), min(right, last_x), min(bottom, last_y))
 
 
 class _Captions:
-    """The captions of one picture: `add` places one, and `draw` draws them all over the boxes' lines."""
+    """The captions of one picture: `add` places one, and `draw` draws all of them on top of the boxes' lines."""
 
     def __init__(self, draw: ImageDraw.ImageDraw, font: _Font) -> None:
         self._draw = draw
@@ -79,7 +79,7 @@ class _Captions:
         self._placed: list[tuple[str, Box, _Color, _Font]] = []
 
     def add(self, text: str, box: Box, color: _Color, font: _Font | None = None) -> None:
-        """Place `text` above `box` if there is room, else in it or below, always within the picture."""
+        """Place `text` above `box` if there is room, otherwise in it or below; always within the picture."""
         font = font or self._font
         left, top, right, bottom = self._draw.textbbox((0, 0), text, font=font)
         margin = (bottom - top) / 4
@@ -111,7 +111,7 @@ def _overlap(one: Box, other: Box) -> bool:
 
 
 def _color(label: str) -> _Color:
-    """Return a colour for `label` that is bright enough for black letters."""
+    """Return a color for `label` that is bright enough for black letters."""
     hue = crc32(label.encode()) / 2**32
     red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.55, 1.0))
     return red, green, blue

@@ -1,4 +1,4 @@
-"""The URL that Camio is to post to: made from options, its secret part, and why Camio could not reach it."""
+"""Make the URL to which Camio posts, find its secret part, and judge whether Camio can reach it."""
 
 import re
 from urllib.parse import unquote
@@ -12,7 +12,7 @@ from camiohookd.net.urls import split_url
 
 
 def from_public_url(public_url: str, key: str) -> str:
-    """Put ``/tasks/`` and `key` behind `public_url`. Raises click.BadParameter."""
+    """Append ``/tasks/`` and `key` to `public_url`. Raises click.BadParameter."""
     path = _path(public_url, "--public-url")
     if re.search(r"[?#]|/tasks(/|$)", path):
         raise click.BadParameter("it must end before /tasks/, without ? and #", param_hint="'--public-url'")
@@ -20,7 +20,7 @@ def from_public_url(public_url: str, key: str) -> str:
 
 
 def from_whole_url(given: str) -> str:
-    """Return the URL that was `given`, or for ``-`` the one on standard input. Raises click.BadParameter."""
+    """Return the URL `given`, or for ``-`` the one on standard input. Raises click.BadParameter."""
     url = read_standard_input() if given == STANDARD_INPUT else given
     _path(url, "--callback-url")
     return url
@@ -29,7 +29,7 @@ def from_whole_url(given: str) -> str:
 def keys_of(callback_url: str) -> list[str]:
     """Return the secret part of `callback_url`, as it is and unquoted.
 
-    It is what follows ``/tasks/``, or, in a URL without that, all that follows the host.
+    This is what follows ``/tasks/``, or in a URL without that, everything after the host.
     """
     _, path = split_url(callback_url)
     _, tasks, behind = path.partition("/tasks/")
@@ -38,7 +38,7 @@ def keys_of(callback_url: str) -> list[str]:
 
 
 def why_unreachable(callback_url: str) -> str | None:
-    """Return why Camio, which is on the internet and calls https alone, cannot post there; None if it might."""
+    """Return why Camio, which is on the internet and uses only https, cannot post there; None if it can."""
     origin = split_url(callback_url)[0]
     if reason := why_host_not_public(origin.host):
         return f"{origin.host} is {reason}, which cannot be reached from the internet"

@@ -1,4 +1,4 @@
-"""`camiohookd check`: try everything that a start would need, and change nothing.
+"""`camiohookd check`: try everything that the daemon's start needs, and change nothing.
 
 root, the service is installed ─▶ the same command again, run as the service ─┐
 settings, keys, certificate ─▶ model or own code ─▶ state folder ─▶ ports ────┴▶ warnings, and "ok" or the error
@@ -12,25 +12,23 @@ from typing import TYPE_CHECKING
 
 import click
 
-from camiohookd.cli.settings import judges_the_service
+from camiohookd.cli.settings import config_option, judges_the_service
 
 if TYPE_CHECKING:
     from camiohookd.daemon.setup import Setup
 
-_CONFIG_HELP = "The settings, instead of camiohookd.toml in $CONFIGURATION_DIRECTORY, else in /etc/camiohookd."
-
 
 @click.command()
-@click.option("--config", "path", type=click.Path(path_type=Path, readable=False), metavar="FILE", help=_CONFIG_HELP)
+@config_option
 @click.option(
     "--reload", "only_reload", is_flag=True, help="Check only what a reload reads: settings, rules, keys, certificate."
 )
-@click.option("--as-me", is_flag=True, help="Judge what the user who runs this may do, not what the service may do.")
-def check(path: Path | None, only_reload: bool, as_me: bool) -> int:
-    """Say ok, or what would keep the daemon from starting (exit status 78, or 1 for a port that is taken).
+@click.option("--as-me", is_flag=True, help="Check as the user who runs this, not as the service.")
+def check(config_file: Path | None, only_reload: bool, as_me: bool) -> int:
+    """Print "ok", or why the daemon could not start (exit status 78, or 1 if a port is in use).
 
-    Run it with sudo on an installed box: then it is run as the service would be, as its user and in its sandbox. Key
-    files and code that only root can read, and ports that only root may use, are errors.
+    On an installed box, run it with sudo. It then checks as the service: as its user and in its sandbox. So a file that
+    only root can read, and a port that only root can use, are errors.
 
     \b
     Examples:
@@ -40,11 +38,11 @@ def check(path: Path | None, only_reload: bool, as_me: bool) -> int:
     from camiohookd.daemon import setup
     from camiohookd.system import service
 
-    if not as_me and judges_the_service(path):
+    if not as_me and judges_the_service(config_file):
         ended = service.run("check", "--as-me", *(["--reload"] if only_reload else []))
         click.echo(ended.output, nl=False, err=ended.status != 0)
         return ended.status
-    found = setup.read(path, os.environ)
+    found = setup.read(config_file, os.environ)
     if not only_reload:  # a reload logs its warnings itself
         _check_start(found)
         for warning in _warnings(found):
@@ -55,7 +53,7 @@ def check(path: Path | None, only_reload: bool, as_me: bool) -> int:
 
 
 def _check_start(found: "Setup") -> None:
-    """Try what only a start needs. Raises CamiohookdError."""
+    """Try what is needed only at the start. Raises CamiohookdError."""
     from camiohookd.config import paths
     from camiohookd.daemon import sockets
     from camiohookd.doctor import start

@@ -1,6 +1,6 @@
-"""`camiohookd devices`: what the model can run on, tried out.
+"""`camiohookd devices`: list the devices, and try the model on each.
 
-providers, plug-ins ─▶ `choice.Survey` ─▶ a row each, or a JSON object a line ─▶ what `auto` picks
+providers, plug-ins ─▶ `choice.Survey` ─▶ rows, or lines of JSON ─▶ what `auto` picks
 """
 
 from typing import TYPE_CHECKING, Any
@@ -20,22 +20,22 @@ _ROW = "{:<32}  {:<8}  {:<12}  {:<8}  {:>6}  {}"
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a device and line.")
-@click.option("--model", metavar="DIR", help="Another model than the daemon's: its folder, or its name.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per device instead of a table.")
+@click.option("--model", metavar="DIR", help="Use this model: its folder or its name.  [default: the daemon's]")
 @click.option(
     "--timeout",
     type=click.FloatRange(1, 600),
     default=60,
     show_default=True,
     metavar="SECONDS",
-    help="How long one device may take.",
+    help="The longest time for one device.",
 )
 def devices(as_json: bool, model: str | None, timeout: float) -> None:
     """List the devices that the model can run on, and try it on each.
 
     The list has the execution providers of the installed ONNX Runtime and those of plug-ins: the libraries named by
     plugins under [labeler], those in /usr/lib/camiohookd/plugins, and the Python packages onnxruntime-ep-*. On each
-    device the model labels a few pictures in a process of its own; it runs there if it finds what it finds on the CPU.
+    device, a separate process labels a few pictures. A device runs the model if the results are those of the CPU.
     MS is the time per picture while every core labels.
 
     A name under DEVICE can be set as device in camiohookd.toml. device = "auto" picks the fastest device that runs.
@@ -75,7 +75,7 @@ def _survey(settings: "Config", model: str | None) -> "Survey":
 
     labeler = settings.labeler
     folder = find(model or labeler.model)
-    load_description(folder)  # is wrong on every device, or on none
+    load_description(folder)  # a wrong description is not a device's fault
     return Survey(folder, parse_device(labeler.device), list(libraries(labeler.plugins)), threads=cores())
 
 

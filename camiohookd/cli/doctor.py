@@ -1,4 +1,4 @@
-"""`camiohookd doctor`: examine the service from end to end, and say what to do about what is wrong.
+"""`camiohookd doctor`: check the service from end to end, and say what to do about each problem.
 
 root, the service is installed ─▶ the same command again, run as the service, with --json ─┐
 `doctor.examination` ─▶ findings                                                          ─┴▶ ticks, or JSON; the status
@@ -13,64 +13,62 @@ from typing import TYPE_CHECKING
 
 import click
 
-from camiohookd.cli.settings import judges_the_service
+from camiohookd.cli.settings import api_option, config_option, judges_the_service
 from camiohookd.errors import CamiohookdError
 from camiohookd.system.logs import escape
 
 if TYPE_CHECKING:
     from camiohookd.doctor.findings import Finding
 
-CAMIO = "https://camio.com"
 _WIDTH = 100
 _MARKS = {"ok": "✓", "warning": "!", "failed": "✗", "not checked": "-"}
 _ASCII_MARKS = {"ok": "ok  ", "warning": "WARN", "failed": "FAIL", "not checked": "-   "}
-_CONFIG_HELP = "The settings, instead of camiohookd.toml in $CONFIGURATION_DIRECTORY, else in /etc/camiohookd."
 
 
 @click.command()
-@click.option("--config", "path", type=click.Path(path_type=Path, readable=False), metavar="FILE", help=_CONFIG_HELP)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a check and line.")
-@click.option("--as-me", is_flag=True, help="Judge what the user who runs this may do, not what the service may do.")
-@click.option("--api", default=CAMIO, show_default=True, metavar="URL", help="The address of Camio's API.")
-def doctor(path: Path | None, as_json: bool, as_me: bool, api: str) -> int:
-    """Check everything from the settings to an event end to end, and say what to do about what is wrong.
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per check instead of text.")
+@click.option("--as-me", is_flag=True, help="Check as the user who runs this, not as the service.")
+@api_option
+def doctor(config_file: Path | None, as_json: bool, as_me: bool, base_url: str) -> int:
+    """Check everything from the settings to the labels of an event, and say what to do about each problem.
 
-    Settings, files, keys, disk, clock, model, the listeners and their certificate, the public URL from outside in,
-    Camio's API and the callback hosts; then four known photographs go through the service as one event. It takes up to
-    a minute, more if something does not answer. If the service is stopped, the event goes through a temporary one.
+    It checks settings, files, keys, disk, clock, model, the listeners and their certificate, the public URL, Camio's
+    API and the callback hosts. Then it sends four known photographs through the service as one event. If the service is
+    stopped, it starts a temporary one. This takes up to a minute, or longer if something does not answer.
 
     A JSON object is {"group", "name", "outcome": "ok", "warning", "failed" or "not checked", "text", "advice"}.
 
-    Run it with sudo on an installed box. Exit status: 0 if nothing failed, else 1.
+    On an installed box, run it with sudo. Exit status: 0 if nothing failed, else 1.
 
     \b
     Examples:
       sudo camiohookd doctor
       sudo camiohookd doctor --json | jq -r 'select(.outcome == "failed") | .text'
     """
-    outcomes = show_examination(path, api=api, as_json=as_json, as_me=as_me)
+    outcomes = show_examination(config_file, api=base_url, as_json=as_json, as_me=as_me)
     return 1 if "failed" in outcomes else 0
 
 
-def show_examination(path: Path | None, *, api: str, as_json: bool = False, as_me: bool = False) -> list[str]:
-    """Examine the service, print each finding as it comes, and return the outcomes."""
-    if not as_me and judges_the_service(path):
+def show_examination(config_file: Path | None, *, api: str, as_json: bool = False, as_me: bool = False) -> list[str]:
+    """Run the checks, print each finding at once, and return the outcomes."""
+    if not as_me and judges_the_service(config_file):
         findings = _as_the_service(api)
     else:
         from camiohookd.doctor.examination import examine
 
-        findings = examine(path, os.environ, api)
+        findings = examine(config_file, os.environ, api)
     return list(_show(findings, as_json=as_json))
 
 
 def _as_the_service(api: str) -> "Iterator[Finding]":
-    """Yield the findings of a doctor that systemd runs as it runs the service. Raises CamiohookdError."""
+    """Yield the findings of a doctor that runs as the service does. Raises CamiohookdError."""
     import msgspec
 
     from camiohookd.doctor.findings import Finding
     from camiohookd.system import service
 
-    click.echo("checking as the service does; this takes up to a minute ...", err=True)
+    click.echo("checking as the service; this takes up to a minute ...", err=True)
     ended = service.run("doctor", "--as-me", "--json", "--api", api)
     found = 0
     for line in ended.output.splitlines():
@@ -80,7 +78,7 @@ def _as_the_service(api: str) -> "Iterator[Finding]":
         except msgspec.MsgspecError:
             click.echo(line, err=True)  # a warning of a library, or an error
     if ended.status not in (0, 1) or not found:
-        raise CamiohookdError(f"the doctor ended early, with status {ended.status}; what it said is above")
+        raise CamiohookdError(f"the doctor ended early, with status {ended.status}; its output is above")
 
 
 def _show(findings: "Iterable[Finding]", *, as_json: bool) -> Iterator[str]:

@@ -22,7 +22,7 @@ query_option = click.option(
 
 
 class _WrongQuery(click.ClickException):
-    """A query that Camio would refuse; shown without the command's usage, which does not explain queries."""
+    """A query that Camio would refuse. It is shown without the usage, which does not explain queries."""
 
     exit_code = 2
 
@@ -34,7 +34,7 @@ class _WrongQuery(click.ClickException):
 
 
 def check_query(text: str) -> None:
-    """Refuse a query that Camio would refuse. Raises click.ClickException, which shows the place."""
+    """Check a query as Camio does. Raises click.ClickException, which shows the place of the error."""
     with _query_errors(text):
         query.check(text)
 
@@ -69,7 +69,7 @@ def _date(given: str | None) -> datetime:
     try:
         return datetime.fromisoformat(given)
     except ValueError:
-        raise click.BadParameter("it is not a date such as 2026-01-02T03:04:05", param_hint="'--date'") from None
+        raise click.BadParameter("expected a date such as 2026-01-02T03:04:05", param_hint="'--date'") from None
 
 
 @contextmanager

@@ -18,18 +18,14 @@ from camiohookd.cli.hook_query import check_query, try_query
 from camiohookd.cli.masking import masker
 from camiohookd.cli.registration import HOOK_TYPES, key_to_register, known_keys, refuse_unreachable, register
 from camiohookd.cli.secret_input import STANDARD_INPUT, TOKEN_VARIABLE, read_token
-from camiohookd.cli.settings import config_option
+from camiohookd.cli.settings import api_option, config_option
 
-CAMIO = "https://camio.com"
 WHERE_TOKENS_ARE = "You find your OAuth token at https://camio.com/settings/integrations#api."
 
 token_option = click.option(
     "--token-file",
     metavar="PATH|-",
     help=f"Read the OAuth token from a file, or with - from standard input, instead of from {TOKEN_VARIABLE}.",
-)
-api_option = click.option(
-    "--api", "base_url", default=CAMIO, show_default=True, metavar="URL", help="The address of Camio's API."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print Camio's answer itself, with keys masked.")
 

@@ -10,9 +10,9 @@ from camiohookd.system import permissions
 
 
 class InputFile(click.Path):
-    """A path that must exist and be readable; the error of one that is closed to this user says what to do.
+    """A path that must exist and be readable. If this user may not read it, the error says what to do.
 
-    With `folders` it may be a folder, with `dash` also "-", standard input.
+    With `folders` it may be a folder; with `dash` it may be "-" for standard input.
     """
 
     def __init__(self, *, folders: bool = False, dash: bool = False) -> None:
@@ -26,7 +26,7 @@ class InputFile(click.Path):
         except PermissionError as error:
             self.fail(f"{click.format_filename(value)!r}: {permissions.reason(error, Path(value))}.", param, ctx)
         except (OSError, ValueError):
-            pass  # click names the reason
+            pass  # click reports it
         else:
             if not os.access(value, os.R_OK):
                 self.fail(

@@ -1,4 +1,4 @@
-"""`camiohookd key`: make, list and retire the keys that Camio posts with. Several keys are valid at the same time.
+"""`camiohookd key`: create, list and retire the keys with which Camio posts. Several can be valid at the same time.
 
 options ─▶ the settings, which name the file ─▶ `api_keys` ─▶ the new key, printed once, or the names
 """
@@ -9,34 +9,28 @@ from typing import TYPE_CHECKING
 
 import click
 
+from camiohookd.cli.settings import RELOAD, config_option
+
 if TYPE_CHECKING:
     from camiohookd.config.load import Config
 
-_RELOAD = "Tell the daemon: sudo systemctl reload camiohookd"
-_config = click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path, readable=False),
-    metavar="FILE",
-    help="The settings, instead of camiohookd.toml in $CONFIGURATION_DIRECTORY, else in /etc/camiohookd.",
-)
 _name = click.argument("name")
 
 
 @click.group()
 def key() -> None:
-    """Make, list and retire the keys that Camio posts events with.
+    """Create, list and retire the keys with which Camio posts events.
 
-    The keys are in the file that api_keys_file names, else in api-keys beside the settings. To replace a key: make a
-    new one, reload the daemon, register the hook with the new key, then retire the old one. Run this with sudo.
+    The keys are in the file that api_keys_file names; by default, in api-keys beside the settings. To replace a key:
+    create a new one, reload the daemon, register the hook with the new key, then retire the old one. Use sudo.
     """
 
 
 @key.command()
 @_name
-@_config
+@config_option
 def new(name: str, config_file: Path | None) -> None:
-    """Make a key, add it to the file under NAME, and print it.
+    """Create a key, add it to the file as NAME, and print it.
 
     The key is never shown again. The log shows NAME instead of the key.
 
@@ -49,11 +43,11 @@ def new(name: str, config_file: Path | None) -> None:
     _, file = _settings_and_file(config_file)
     made = api_keys.add(file, name)
     click.echo(made)
-    click.echo(f"The key is in {file}. {_RELOAD}", err=True)
+    click.echo(f"Added the key to {file}. {RELOAD}", err=True)
 
 
 @key.command("list")
-@_config
+@config_option
 def list_keys(config_file: Path | None) -> None:
     """Print the names of the keys, and which keys are weak.
 
@@ -70,9 +64,9 @@ def list_keys(config_file: Path | None) -> None:
 
 @key.command()
 @_name
-@_config
+@config_option
 def retire(name: str, config_file: Path | None) -> None:
-    """Remove the key of that NAME from the file.
+    """Remove the key NAME from the file.
 
     The last key cannot be removed unless api_key is set: the daemon does not start without a key.
 
@@ -84,7 +78,7 @@ def retire(name: str, config_file: Path | None) -> None:
 
     settings, file = _settings_and_file(config_file)
     api_keys.retire(file, name, may_be_last=bool(settings.hook.api_key))
-    click.echo(f"The key is removed from {file}. {_RELOAD}", err=True)
+    click.echo(f"Removed the key from {file}. {RELOAD}", err=True)
 
 
 def _settings_and_file(config_file: Path | None) -> "tuple[Config, Path]":

@@ -1,4 +1,4 @@
-"""`camiohookd label`: print or draw what the daemon would find in picture files, and send.
+"""`camiohookd label`: print or draw what the daemon would find in picture files and send.
 
 file ──▶ EventLabeler, as in the daemon ──▶ one row per object │ one JSON object per file
                                           └──▶ annotate ──▶ DIR/name.jpg
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from camiohookd.rules import RuledLabels
 
 _EXPLAINED = 0.25
-_EXPLAINED_OF_ALL = 0.01  # a model gives some probability to every place in the picture
+_EXPLAINED_OF_ALL = 0.01  # a model gives almost every place in the picture some probability
 
 
 @click.command()
@@ -54,8 +54,8 @@ _EXPLAINED_OF_ALL = 0.01  # a model gives some probability to every place in the
     metavar="NAME",
     help="Apply the rule of this camera.  [default: a camera without a name]",
 )
-@click.option("--explain", is_flag=True, help="Also show objects that are left out and why, from probability 0.25 on.")
-@click.option("--all", "explain_all", is_flag=True, help="As --explain, from probability 0.01 on.")
+@click.option("--explain", is_flag=True, help="Also show objects that are left out, and why; from probability 0.25.")
+@click.option("--all", "explain_all", is_flag=True, help="The same as --explain, from probability 0.01.")
 @click.argument(
     "pictures", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False)
 )
@@ -68,7 +68,7 @@ def label(
     explain_all: bool,
     pictures: tuple[Path, ...],
 ) -> None:
-    """Label picture files on this machine as the daemon would, without the daemon and without Camio.
+    """Label picture files as the daemon would, without using the daemon or Camio.
 
     The table has one row per object that is sent, most probable first: file, label, probability from 0 to 1, and
     the box as left, top, right, bottom in pixels from the picture's top left corner. If several objects have the
@@ -80,7 +80,7 @@ def label(
 
     The command uses the daemon's settings for file formats (CAMIOHOOKD_IMAGES_FORMATS='["jpeg", "png", "webp"]'),
     the size of pictures, the labeler and the rules. It reads them from camiohookd.toml in $CONFIGURATION_DIRECTORY
-    (default: /etc/camiohookd), if you may read that file, and from CAMIOHOOKD_* variables.
+    (default: /etc/camiohookd) if you may read that file, and from CAMIOHOOKD_* variables.
 
     A picture that cannot be used is reported on standard error. The others are still labeled, and the exit status
     is 1.
@@ -148,10 +148,10 @@ def _read(path: Path, limits: "PictureLimits") -> bytes:
 
 
 class _FileLabeler:
-    """Labels files as the daemon does, as pictures of one camera.
+    """Labels files with the daemon's code, as pictures of one camera.
 
-    Objects of probability `lowest` or more are found even if the rule leaves them out. `whose_threshold` names the
-    setting with the threshold of labels that have no threshold of their own.
+    Objects with probability `lowest` or more are found even if the rule leaves them out. `whose_threshold` names the
+    setting whose threshold applies to labels without their own.
     """
 
     def __init__(

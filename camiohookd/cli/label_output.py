@@ -21,7 +21,7 @@ _ROW = "{file:<{width}}  {label:<16}  {probability:>11}  {box:<22}  {verdict}"
 
 
 class Seen(NamedTuple):
-    """One object: as it was found, its label in the reply, and why it is left out (None: it is sent)."""
+    """One object: the detection, its label in the reply, and why it is left out (None: it is sent)."""
 
     found: "Detection"
     sent_as: str
@@ -51,7 +51,7 @@ class LabelledFile:
 
 
 class LabelTable:
-    """Formats rows as wide as the longest file name, so that each can be printed as soon as its picture is labeled.
+    """Formats rows. The first column fits the longest file name, so that a row can be printed before the next is known.
 
     With `verdicts`, objects that are left out have rows, too, and each row says whether the object is sent and why not.
     """
@@ -62,7 +62,7 @@ class LabelTable:
         self._has_header = False
 
     def rows(self, result: LabelledFile) -> str:
-        """Return the rows of one picture; the header comes with the first ones, after any errors at the start."""
+        """Return the rows of one picture; before the very first ones, the header."""
         rows = self._rows(result)
         if self._has_header:
             return rows

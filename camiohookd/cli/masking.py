@@ -1,7 +1,7 @@
-"""Mask secrets in text that others wrote, such as Camio's answers: every secret becomes ``***``.
+"""Mask secrets in text that others wrote, such as Camio's answers: replace every secret by ``***``.
 
 Camio repeats what it was sent in its own encoding (its JSON has ``\\u003d`` for ``=``), and proxies use others. So each
-character of a secret is matched in each of its spellings, in any mixture.
+character of a secret is matched in each of its encodings, in any mixture.
 """
 
 import html
@@ -10,18 +10,18 @@ from collections.abc import Callable, Iterable
 
 _MASK = "***"
 _SLASH = r"(?:\\*/|(?i:%(?:25)*2f|\\+u002f))"
-# Up to what ends the part of a path; an escaped quotation mark ends it too, any other escaped character does not.
+# Up to the end of the path segment. An escaped quotation mark ends it, too; other escaped characters do not.
 _KEY_IN_URL = re.compile(
     rf"(?P<before>{_SLASH}tasks{_SLASH})" r"(?:\\+u(?!002[27])[0-9A-Fa-f]{4}|[^\s\"'<>\\/?#])+", re.ASCII
 )
 
 
 def masker(secrets: Iterable[str]) -> Callable[[str], str]:
-    """Return a function that puts ``***`` for every one of `secrets`, and for whatever follows ``/tasks/`` in a URL.
+    """Return a function that replaces each of `secrets`, and whatever follows ``/tasks/`` in a URL, by ``***``.
 
-    The latter is a key as well, that of a hook registered earlier, say, which is not among `secrets`.
+    The latter may be the key of an earlier hook, which is not among `secrets`.
     """
-    # The longest first: one secret may be the beginning of another.
+    # Longest first, because one secret may be the beginning of another.
     known = sorted(filter(None, set(secrets)), key=len, reverse=True)
     spellings = re.compile("|".join(map(_any_spelling, known)) or r"(?!)")
 
@@ -36,7 +36,7 @@ def _any_spelling(secret: str) -> str:
 
 
 def _spellings(char: str) -> Iterable[str]:
-    """Patterns for `char` as it is, in a URL, in JSON and in HTML; in the first two also if that was done twice."""
+    """Yield patterns for `char` as it is, in a URL, in JSON and in HTML; in URL and JSON also if encoded twice."""
     yield (r"\\*" if char in '"\\/' else "") + re.escape(char)
     yield "(?i:" + "".join(f"%(?:25)*{byte:02x}" for byte in char.encode("utf-8", "surrogatepass")) + ")"
     units = char.encode("utf-16-be", "surrogatepass").hex()

@@ -1,4 +1,4 @@
-"""``camiohookd queue``: show what is in the queue, and retry, delete or export single tasks.
+"""``camiohookd queue``: show the queue, and retry, delete or export tasks.
 
 options ─▶ `queue_client.connect` (the daemon's socket, or the lock) ─▶ `commands` ─▶ a table or JSON lines
 """
@@ -33,7 +33,7 @@ _id = click.argument("task_id", metavar="ID")
 def queue() -> None:
     """Show the queue, and retry, delete or export tasks.
 
-    Works whether the daemon runs or not. Run it as root or as camiohookd's user.
+    This works with a running and with a stopped daemon. Run it as root or as camiohookd's user.
 
     Every accepted event is a task. Its state is pending until it has labels, labelled until they are delivered, then
     done. A task that cannot be labeled or delivered is failed. It is kept for a week and can be retried.
@@ -48,12 +48,12 @@ def queue() -> None:
 
 @queue.command("list")
 @click.option("--state", type=click.Choice(["pending", "labelled", "done", "failed"]), help="Only tasks in this state.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per task instead of a table.")
 def list_tasks(state: str | None, as_json: bool) -> None:
     """List the tasks, oldest first.
 
-    Attempts are the POSTs to the callback so far. The last column shows what was found and sent, or why a task waits or
-    failed; "camiohookd queue show ID" shows long reasons in full.
+    Attempts are the POSTs to the callback so far. The last column shows the labels, or why a task waits or failed.
+    "camiohookd queue show ID" shows long reasons in full.
 
     \b
     Examples:
@@ -67,7 +67,7 @@ def list_tasks(state: str | None, as_json: bool) -> None:
         nth = 0
         for nth, task in enumerate(_all_tasks(client, state), start=1):
             if nth == 1 and not as_json:
-                click.echo(_HEADER)  # only now: an error comes before it
+                click.echo(_HEADER)  # only now, so that an error at the start comes without a header
             click.echo(msgspec.json.encode(task) if as_json else _row(task))
     if not nth and not as_json:
         click.echo(f"there are no {state} tasks" if state else "there are no tasks")
@@ -78,7 +78,7 @@ def list_tasks(state: str | None, as_json: bool) -> None:
 def show(task_id: str) -> None:
     """Show one task in full, as JSON.
 
-    "labels" is a summary of what was found; it stays when the labels themselves are deleted after the delivery.
+    "labels" is a summary of the labels. It is kept after the delivery, when the labels themselves are deleted.
 
     \b
     Example:
@@ -123,7 +123,7 @@ def retry(ids: tuple[str, ...], failed: bool) -> int:
 @queue.command()
 @_ids
 def drop(ids: tuple[str, ...]) -> int:
-    """Delete tasks for good, with their pictures and labels.
+    """Delete tasks permanently, with their pictures and labels.
 
     \b
     Example:
@@ -142,7 +142,7 @@ def drop(ids: tuple[str, ...]) -> int:
 @_id
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
 def export(task_id: str, folder: Path) -> None:
-    """Write a task's event, pictures and labels into the folder DIR, as far as they are still there.
+    """Write a task's event, pictures and labels into the folder DIR, as far as they are still kept.
 
     \b
     Example:
@@ -194,7 +194,7 @@ def _row(task: "TaskDetails") -> str:
 
 
 def _each(ids: tuple[str, ...], act: Callable[[str], str]) -> int:
-    """Act on every id, also after one has failed. Return the exit status."""
+    """Act on every id, even if one fails. Return the exit status."""
     status = 0
     for task_id in ids:
         try:
@@ -239,7 +239,7 @@ def _write(exported: "Export", folder: Path) -> Iterator[Path]:
 
 
 def _suffix(data: bytes) -> str:
-    """Return the suffix by the picture's first bytes."""
+    """Return a suffix for the format that the first bytes show."""
     if data.startswith(b"\x89PNG"):
         return "png"
     return "webp" if data[8:12] == b"WEBP" else "jpg"

@@ -1,4 +1,4 @@
-"""Send commands to the queue: through the running daemon's socket, or, if none runs, by opening the queue itself."""
+"""Send commands to the queue: through the running daemon's socket, or if none runs, by opening the queue."""
 
 import os
 import time
@@ -26,16 +26,16 @@ class QueueClient:
         self._ask = ask
 
     def ask(self, request: commands.Command, kind: type[Kind]) -> Kind:
-        """Return the result, which is of `kind`. Raises QueueError with the queue's own text."""
+        """Send a command, and return its result as a `kind`. Raises QueueError with the queue's text."""
         return msgspec.json.decode(self._ask(request), type=kind)
 
 
 @contextmanager
 def connect(control_socket: Path, state_folder: Path) -> Iterator[QueueClient]:
-    """Connect to the running daemon if there is one, else open the queue itself.
+    """Connect to the running daemon; if none runs, open the queue.
 
-    Wait while a daemon is about to start or another command has the queue. Raises QueueError, StateFolderError,
-    StateFolderBusy.
+    Wait for up to `PATIENCE_SECONDS` while a daemon starts or another command uses the queue. Raises QueueError,
+    StateFolderError, StateFolderBusy.
     """
     queue = _reach(control_socket, state_folder)
     if queue is None:
@@ -48,7 +48,7 @@ def connect(control_socket: Path, state_folder: Path) -> Iterator[QueueClient]:
 
 
 def _reach(control_socket: Path, state_folder: Path) -> TaskQueue | None:
-    """Return the opened queue, or None if a daemon serves it."""
+    """Open and return the queue; None if a daemon serves it."""
     give_up = time.monotonic() + PATIENCE_SECONDS
     while not control_client.is_served(control_socket):
         _become_owner(state_folder)
@@ -69,7 +69,7 @@ def _ask_queue(queue: TaskQueue, request: commands.Command) -> bytes:
 
 
 def _become_owner(folder: Path) -> None:
-    """Become the owner of `folder`, because the daemon could not open files that root leaves there."""
+    """Change to the user who owns `folder`, because the daemon could not open files that root creates there."""
     if not folder.is_dir():
         raise StateFolderError(
             f"there is no queue in {folder}; set the environment variable STATE_DIRECTORY if it is elsewhere"

@@ -1,4 +1,4 @@
-"""`camiohookd rules`: add rules to the settings, such as the status page's zone editor writes them.
+"""`camiohookd rules`: add rules to the settings, for example those of the status page's zone editor.
 
 a file, or standard input ─▶ `rule_file.add` ─▶ the settings file, and what to do next
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from camiohookd.cli.input_file import InputFile
-from camiohookd.cli.settings import config_option
+from camiohookd.cli.settings import RELOAD, config_option
 from camiohookd.errors import CamiohookdError, SetupError
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ def rules() -> None:
 
 @rules.command()
 @click.argument("file", type=InputFile(dash=True))
-@click.option("--replace", is_flag=True, help="Put a new rule in the place of one for the same camera.")
+@click.option("--replace", is_flag=True, help="Replace a rule for the same camera.")
 @config_option
 def add(file: Path, replace: bool, config_file: Path | None) -> None:
-    """Add the rules in FILE ("-": standard input) to the end of the settings file.
+    """Add the rules in FILE ("-": standard input) at the end of the settings file.
 
-    FILE holds one [[rule]] or more, as the zone editor of the status page shows them. The settings are checked with the
-    new rules before they are written; comments and everything else stay as they are.
+    FILE has one or more [[rule]] tables, as the zone editor of the status page shows them. The settings are checked
+    before they are written. Comments and everything else in the file are kept.
 
     \b
     Examples:
@@ -55,10 +55,10 @@ def add(file: Path, replace: bool, config_file: Path | None) -> None:
     path = config_file or paths.config_file(os.environ)
     added, settings = rule_file.add(path, text, source, replace=replace)
     for rule in added:
-        click.echo(f'{path}: the rule for camera = "{rule.camera}" is added')
+        click.echo(f'{path}: added the rule for camera = "{rule.camera}"')
     for problem in _problems(settings):
         click.echo(f"warning: {problem}", err=True)
-    click.echo("Tell the daemon: sudo systemctl reload camiohookd", err=True)
+    click.echo(RELOAD, err=True)
 
 
 def _problems(settings: "Config") -> list[str]:
@@ -67,13 +67,13 @@ def _problems(settings: "Config") -> list[str]:
 
     try:
         known = known_labels(settings.labeler)
-    except SetupError:  # the rules are right; the model is the matter of "camiohookd check"
+    except SetupError:  # the rules are valid; "camiohookd check" reports the model
         known = None
     return all_rules.problems(settings.rule, known)
 
 
 def _read(file: Path) -> tuple[str, str]:
-    """Return what errors call the text, and the text."""
+    """Return a name for the text in errors, and the text."""
     is_stdin = str(file) == "-"
     source = "standard input" if is_stdin else str(file)
     try:

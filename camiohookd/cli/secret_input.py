@@ -1,4 +1,4 @@
-"""Read secrets: never from an argument, which other users of the machine could see, but from files and terminals."""
+"""Read secrets from files, standard input and terminals, never from arguments, which other users could see."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ from camiohookd.system.permissions import reason
 TOKEN_VARIABLE = "CAMIO_OAUTH_TOKEN"  # noqa: S105  # the name of a variable, the one that Camio's own script reads
 STANDARD_INPUT = "-"
 MAX_SECRET_INPUT = 65_536
-"""Bytes that are read of a file or of standard input."""
+"""The most bytes to read from a file or from standard input."""
 
 
 def read_token(token_file: str | None) -> str:
@@ -29,12 +29,12 @@ def read_token(token_file: str | None) -> str:
 
 
 def read_secret(file: str) -> str:
-    """Return what `file` holds (``-``: standard input), without the blanks around it. Raises click.ClickException."""
+    """Return the contents of `file` (``-``: standard input) without surrounding blanks. Raises click.ClickException."""
     return read_standard_input() if file == STANDARD_INPUT else _read_file(file)
 
 
 def read_standard_input() -> str:
-    """Return all of standard input, without the blanks around it."""
+    """Return all of standard input, without surrounding blanks."""
     return sys.stdin.buffer.read(MAX_SECRET_INPUT).decode("utf-8", "replace").strip()
 
 

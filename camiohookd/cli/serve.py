@@ -6,16 +6,16 @@ from pathlib import Path
 
 import click
 
-_CONFIG_HELP = "The settings, instead of camiohookd.toml in $CONFIGURATION_DIRECTORY, else in /etc/camiohookd."
+from camiohookd.cli.settings import config_option
 
 
 @click.command()
-@click.option("--config", "path", type=click.Path(path_type=Path, readable=False), metavar="FILE", help=_CONFIG_HELP)
-def serve(path: Path | None) -> int:
+@config_option
+def serve(config_file: Path | None) -> int:
     """Run the daemon until SIGTERM.
 
-    Every setting can also come from the environment, which wins over the file: CAMIOHOOKD_HOOK_LISTEN is listen
-    under [hook]. The queue is kept in $STATE_DIRECTORY, else in /var/lib/camiohookd.
+    A variable of the environment overrides the setting in the file: CAMIOHOOKD_HOOK_LISTEN overrides listen under
+    [hook]. The queue is in $STATE_DIRECTORY, by default in /var/lib/camiohookd.
 
     \b
     Example:
@@ -28,7 +28,7 @@ def serve(path: Path | None) -> int:
     from camiohookd.daemon.setup import read as read_setup
     from camiohookd.system import logs
 
-    read = partial(read_setup, path, dict(os.environ))
+    read = partial(read_setup, config_file, dict(os.environ))
     setup = read()
     logs.setup_logging(setup.config.log.level, setup.keys.values(), setup.config.log.format)
 
@@ -38,11 +38,11 @@ def serve(path: Path | None) -> int:
 
 
 @click.command()
-@click.option("--config", "path", type=click.Path(path_type=Path, readable=False), metavar="FILE", help=_CONFIG_HELP)
-def labels(path: Path | None) -> None:
+@config_option
+def labels(config_file: Path | None) -> None:
     """List the labels that the configured model knows, one per line.
 
-    Rules name labels exactly as they are listed here. Own code makes its own labels, and nothing is listed.
+    A rule must name a label exactly as listed. If your own code labels the pictures, nothing is listed.
 
     \b
     Example:
@@ -51,16 +51,16 @@ def labels(path: Path | None) -> None:
     from camiohookd.config import load
     from camiohookd.labelers.open import known_labels
 
-    known = known_labels(load.load_config(path, os.environ).labeler)
+    known = known_labels(load.load_config(config_file, os.environ).labeler)
     if known is None:
-        click.echo("the labels are made by your own code: see what it returns", err=True)
+        click.echo("your own code makes the labels: see what it returns", err=True)
     for label in known or ():
         click.echo(label)
 
 
 @click.command("example-config")
 def example_config() -> None:
-    """Print a configuration file with every setting, its default and what it does.
+    """Print a settings file with every setting, its default and its description.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""How commands read the daemon's settings: the option ``--config``, and reading without the keys."""
+"""The options that several commands share, and how commands read the settings."""
 
 import os
 from pathlib import Path
@@ -11,21 +11,26 @@ from camiohookd.config import paths
 if TYPE_CHECKING:
     from camiohookd.config.load import Config
 
+CAMIO = "https://camio.com"
+RELOAD = "To use it now: sudo systemctl reload camiohookd"
+
 config_option = click.option(
     "--config",
     "config_file",
-    type=click.Path(path_type=Path, dir_okay=False, readable=False),
+    type=click.Path(path_type=Path, readable=False),
     metavar="FILE",
-    help="The daemon's configuration, which holds the key.  "
-    "[default: camiohookd.toml in $CONFIGURATION_DIRECTORY, else in /etc/camiohookd]",
+    help="The settings file.  [default: camiohookd.toml in $CONFIGURATION_DIRECTORY, otherwise in /etc/camiohookd]",
+)
+api_option = click.option(
+    "--api", "base_url", default=CAMIO, show_default=True, metavar="URL", help="The address of Camio's API."
 )
 
 
 def settings_without_keys() -> "Config":
     """Return the daemon's settings, for a command that needs no key and that every user may run.
 
-    The settings file holds the key, so that not every user may read it. Without it, the defaults and the CAMIOHOOKD_*
-    variables apply. Raises ConfigError.
+    The settings file may contain the key. A user who cannot read it gets the defaults and the CAMIOHOOKD_* variables.
+    Raises ConfigError.
     """
     from camiohookd.config.load import load_config
 
@@ -34,7 +39,7 @@ def settings_without_keys() -> "Config":
 
 
 def _is_hidden(file: Path) -> bool:
-    """Return whether `file`, or a folder that it is in, is closed to this user."""
+    """Return whether this user cannot read `file`, or cannot enter a folder above it."""
     try:
         file.stat()
     except PermissionError:
@@ -45,7 +50,10 @@ def _is_hidden(file: Path) -> bool:
 
 
 def judges_the_service(path: Path | None) -> bool:
-    """Return whether root asks about the installed service, and not about the settings of another place (`path`)."""
+    """Return whether a command is about the installed service: root runs it, with the service's own settings.
+
+    `path` is the settings file that was named, None for the usual one.
+    """
     from camiohookd.system import service
 
     file = paths.DEFAULT_CONFIG_DIR / "camiohookd.toml"

@@ -1,4 +1,4 @@
-"""`camiohookd setup`: the one command after the installation.
+"""`camiohookd setup`: set up the box after the installation.
 
 present settings ─▶ questions, or options ─▶ the file, edited in place ─▶ key, password ─▶ reload or restart
                                                    doctor ◀──────────────────────────────────────┘
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from camiohookd.cli.input_file import InputFile
-from camiohookd.cli.settings import config_option, judges_the_service
+from camiohookd.cli.settings import api_option, config_option, judges_the_service
 from camiohookd.errors import CamiohookdError
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from camiohookd.config.settings_editor import Changes
 
 WAYS = ("port", "proxy", "ssh", "tunnel")
-CAMIO = "https://camio.com"
 
 
 @click.command()
@@ -40,18 +39,18 @@ CAMIO = "https://camio.com"
     metavar="FILE",
     help="Its private key, if --tls-cert does not contain it.",
 )
-@click.option("--listen", metavar="HOST:PORT", help="Where to receive events.  [default: what suits the way in]")
-@click.option("--proxy", metavar="ADDRESS", help="With --way proxy: its address, 127.0.0.1 for one on this box.")
+@click.option("--listen", metavar="HOST:PORT", help="Where to receive events.  [default: depends on --way]")
+@click.option("--proxy", metavar="ADDRESS", help="With --way proxy: its address; 127.0.0.1 on this box.")
 @click.option("--public-url", metavar="URL", help="The address under which Camio reaches this box.")
-@click.option("--query", metavar="QUERY", help="Which events Camio posts; 1==1 is every event.")
+@click.option("--query", metavar="QUERY", help="Which events Camio posts; 1==1 matches every event.")
 @click.option("--model", metavar="NAME", help="The name of an installed model, or the path of its folder.")
 @click.option("--status-page/--no-status-page", "page", default=None, help="Open the status page to other devices.")
 @click.option("--insecure-page", is_flag=True, help="With --status-page: by plain http, without a certificate.")
-@click.option("--non-interactive", is_flag=True, help="Ask nothing; what no option says stays as it is.")
-@click.option("--yes", is_flag=True, help="Write over lines that are set already, without asking.")
+@click.option("--non-interactive", is_flag=True, help="Ask nothing. Settings without an option do not change.")
+@click.option("--yes", is_flag=True, help="Change lines that are already set, without asking.")
 @click.option("--token-file", metavar="PATH|-", help="Register the hook with the OAuth token in this file.")
-@click.option("--no-doctor", is_flag=True, help="Do not examine the service at the end.")
-@click.option("--api", "base_url", default=CAMIO, show_default=True, metavar="URL", help="The address of Camio's API.")
+@click.option("--no-doctor", is_flag=True, help="Do not run the doctor at the end.")
+@api_option
 @config_option
 def setup(
     config_file: Path | None,
@@ -62,14 +61,14 @@ def setup(
     base_url: str,
     **options: Any,
 ) -> int:
-    """Set up this box: ask what is needed, write the settings, apply them, and examine the service.
+    """Set up this box: ask for what is needed, write the settings, apply them, and check the service.
 
-    Each question shows what is set; Enter keeps it. Only the lines of changed settings are written; a line that is set
-    already is shown before it is changed. If there is no key, one is made. Run it again at any time.
+    Each question shows the present setting; Enter keeps it. Only lines of changed settings are written. A line that is
+    already set is shown before it changes. If there is no key, one is created. You can run this again at any time.
 
     With --token-file, or the token in CAMIO_OAUTH_TOKEN, the hook is registered with Camio.
 
-    Exit status: 0 if the service is set up and the doctor found nothing wrong, else 1.
+    Exit status: 0 if the service is set up and no check failed, otherwise 1.
 
     \b
     Examples:
@@ -91,9 +90,7 @@ def setup(
     given = _given(options)
     _take_options(after, given, ask=not non_interactive)
     if not non_interactive:
-        click.echo(
-            f"This sets up camiohookd in {file}. Enter keeps what is in brackets; Ctrl-C ends it, and nothing changes."
-        )
+        click.echo(f"This sets up camiohookd in {file}. Enter keeps the value in brackets; Ctrl-C changes nothing.")
         setup_questions.ask(after, given, _models())
     changed = changes(before, after, config)
     text = setup_apply.edited(file, changed)
@@ -112,7 +109,7 @@ def setup(
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that were written on the command line; of the flags, only ``--no-status-page`` says no."""
+    """Return the options that were given; of the flags, only ``--no-status-page`` can be given as False."""
     return {
         name: value
         for name, value in options.items()
@@ -122,11 +119,11 @@ def _given(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_terminal(*, ask: bool) -> None:
     if ask and not sys.stdin.isatty():
-        raise click.UsageError("standard input is no terminal: give the answers as options, with --non-interactive")
+        raise click.UsageError("standard input is not a terminal: give the answers as options, with --non-interactive")
 
 
 def _token(token_file: str | None) -> str | None:
-    """Return the OAuth token if one is given, before anything is asked. Raises click.ClickException."""
+    """Return the OAuth token if one was given; read it before any question. Raises click.ClickException."""
     from camiohookd.cli.secret_input import TOKEN_VARIABLE, read_token
 
     has_token = token_file is not None or bool(os.environ.get(TOKEN_VARIABLE, "").strip())
@@ -134,7 +131,7 @@ def _token(token_file: str | None) -> str | None:
 
 
 def _take_options(answers: "Answers", given: Mapping[str, Any], *, ask: bool) -> None:
-    """Change `answers` as the options say. Raises click.UsageError."""
+    """Change `answers` to what the options say. Raises click.UsageError."""
     from camiohookd.cli import setup_questions
 
     if "way" in given and given["way"] != answers.way:
@@ -169,13 +166,13 @@ def _models() -> list[str]:
 
 
 def _confirmed(file: Path, changed: "Changes", *, ask: bool, yes: bool) -> bool:
-    """Show what changes; ask before a line of the owner's is changed. Raises CamiohookdError if nobody can be asked."""
+    """Show the changes, and ask for consent. Raises CamiohookdError if that is needed and nobody can be asked."""
     from camiohookd.cli.setup_apply import present_lines
     from camiohookd.config.settings_editor import as_line
     from camiohookd.config.tables import variable
 
     if not changed:
-        click.echo(f"{file} stays as it is.")
+        click.echo(f"{file} does not change.")
         return True
     old = present_lines(file, changed)
     click.echo(f"\nThese lines of {file} change:")
@@ -183,19 +180,19 @@ def _confirmed(file: Path, changed: "Changes", *, ask: bool, yes: bool) -> bool:
         was = f"    (was: {old[section, key]})" if (section, key) in old else ""
         click.echo(f"  [{section}] {as_line(key, value)}{was}")
         if (name := variable(section, key)) in os.environ:
-            click.echo(f"  warning: {name} in the environment wins over this line")
+            click.echo(f"  warning: {name} in the environment overrides this line")
     if yes:
         return True
     if ask:
         return click.confirm("Write them?", default=True, err=True)
     if old:
         names = ", ".join(f"{section}.{key}" for section, key in old)
-        raise CamiohookdError(f"nothing was written: {names} is set already; with --yes it is changed")
+        raise CamiohookdError(f"nothing was written: {names} is already set; use --yes to change it")
     return True
 
 
 def _password(new: "Config", file: Path, *, ask: bool) -> str | None:
-    """Return a password for the status page if it needs one, and has none. Raises CamiohookdError."""
+    """Return a new password if the status page needs one and has none, otherwise None. Raises CamiohookdError."""
     from camiohookd.cli.setup_apply import has_password
     from camiohookd.config import admin_password
     from camiohookd.net.addresses import is_loopback

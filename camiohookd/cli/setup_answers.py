@@ -1,6 +1,6 @@
-"""What `camiohookd setup` asks for, and which settings follow from the answers.
+"""Keep the answers of `camiohookd setup`, and derive the changed settings from them.
 
-present settings ─▶ `Answers`, all of them as they are ─▶ questions or options change some ─▶ `changes`
+present settings ─▶ `Answers` ─▶ questions or options change some ─▶ `changes`
 """
 
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from camiohookd.net.addresses import is_loopback
 
 WAYS = {
     "port": "port forwarding with TLS: a public IPv4 address, a forwarded port, a certificate on this box",
-    "proxy": "a reverse proxy of yours, which has the certificate",
-    "ssh": "an SSH tunnel to a server of yours on the internet",
+    "proxy": "your own reverse proxy, which has the certificate",
+    "ssh": "an SSH tunnel to your own server on the internet",
     "tunnel": "another tunnel that ends in https, such as Tailscale Funnel or Cloudflare Tunnel",
 }
 """The ways in from the internet, as docs/internet.md describes them."""
 
 LISTEN = "0.0.0.0:8443"
-"""Where to listen for port forwarding with TLS, unless the owner's address suits it."""
+"""Where to listen for port forwarding with TLS, unless the present address is usable."""
 
 _TUNNELS = Path("/etc/camiohookd")
 
@@ -30,8 +30,8 @@ _TUNNELS = Path("/etc/camiohookd")
 class Answers:
     """One answer to each question, in the form of the settings.
 
-    `page` says whether other machines may open the status page, `insecure` whether they may by plain http. `way` is
-    None if the present settings suit none.
+    `page` says whether other machines may open the status page, `insecure` whether by plain http. `way` is None if
+    the present settings fit no way in.
     """
 
     way: str | None
@@ -48,7 +48,7 @@ class Answers:
     page_key: str
 
     def use_way(self, way: str) -> None:
-        """Choose the way in, and drop what belongs to another; the listener keeps its address if that suits."""
+        """Choose the way in, and remove settings of other ways. The listener keeps its address if the way can use it."""
         self.way = way
         if way != "port":
             self.tls_cert = self.tls_key = ""
@@ -62,7 +62,7 @@ class Answers:
             self.listen = f"127.0.0.1:{address.port}"
 
     def let_proxy_in(self, proxy: str) -> None:
-        """Trust a proxy; one on another machine has to reach the listener."""
+        """Trust a proxy. If it is on another machine, let it reach the listener."""
         if proxy not in self.trusted_proxies:
             self.trusted_proxies = [*self.trusted_proxies, proxy]
         address = Address(self.listen)
@@ -71,7 +71,7 @@ class Answers:
 
 
 def present(config: Config) -> Answers:
-    """Return the answers that the present settings give."""
+    """Return the answers that match the present settings."""
     hook, admin = config.hook, config.admin
     return Answers(
         way=_way(hook),
@@ -109,7 +109,7 @@ def changes(before: Answers, after: Answers, config: Config) -> dict[tuple[str, 
 
 
 def _way(hook: HookSettings) -> str | None:
-    """Return the way that the settings are for; None for those of a fresh box, which suit none."""
+    """Return the way in that the settings are for; None for the settings of a new box."""
     if hook.trusted_proxies:
         return "proxy"
     if hook.tls_cert:
@@ -120,5 +120,5 @@ def _way(hook: HookSettings) -> str | None:
 
 
 def _as_written(network: str) -> str:
-    """Return a network as people write it: one address without its /32 or /128."""
+    """Return a network as people write it: a single address without /32 or /128."""
     return network.removesuffix("/128" if ":" in network else "/32")

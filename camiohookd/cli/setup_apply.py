@@ -1,4 +1,4 @@
-"""Write what `camiohookd setup` was told, and let the service use it.
+"""Write the answers of `camiohookd setup`, and let the service use them.
 
 changes ─▶ the edited text, checked as a whole ─▶ key and password ─▶ the file ─▶ systemctl reload or restart
 """
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from camiohookd.config.settings_editor import Changes
 
 KEY_NAME = "camio"
-"""The name of a key that is made, as of the one that the package makes."""
+"""The name of a new key; the package uses the same name."""
 
 
 def check_writable(file: Path) -> None:
-    """Raise CamiohookdError if this user cannot replace the settings file, before anything is asked."""
+    """Raise CamiohookdError if this user cannot replace the settings file. Call this before any question."""
     folder = file.parent
     if not folder.exists():
         folder = next(each for each in folder.absolute().parents if each.exists())
@@ -35,7 +35,7 @@ def has_password(file: Path) -> bool:
 
 
 def edited(file: Path, changed: "Changes") -> str:
-    """Return the text of the settings file with the changes; a new file is the example with all settings."""
+    """Return the text of the settings file with the changes. A new file starts as the example with all settings."""
     from camiohookd.config import reference
 
     text = toml_file.read(file, required=True).text if file.exists() else reference.example_config()
@@ -43,7 +43,7 @@ def edited(file: Path, changed: "Changes") -> str:
 
 
 def present_lines(file: Path, changed: "Changes") -> dict[tuple[str, str], str]:
-    """Return what the file says now about the settings that change, as TOML; those it does not set are left out."""
+    """Return the present values, as TOML, of the changed settings that the file has."""
     tables = toml_file.read(file, required=False).tables
     return {
         (section, key): settings_editor.as_value(tables[section][key])
@@ -53,7 +53,7 @@ def present_lines(file: Path, changed: "Changes") -> dict[tuple[str, str], str]:
 
 
 def checked(text: str) -> "Config":
-    """Return the settings that `text` says. Raises ConfigError if they are wrong."""
+    """Return the settings in `text`. Raises ConfigError if they are wrong."""
     with tempfile.TemporaryDirectory(prefix="camiohookd-setup-") as folder:
         file = Path(folder, "camiohookd.toml")
         file.write_text(text, encoding="utf-8")
@@ -61,9 +61,9 @@ def checked(text: str) -> "Config":
 
 
 def write_secrets(file: Path, new: "Config", password: str | None) -> None:
-    """Write the password of the status page, if one is given, and make a key if there is none.
+    """Write the password of the status page if one is given, and create a key if there is none.
 
-    Both are beside the settings file `file`. Raises CamiohookdError.
+    Both files are beside the settings file `file`. Raises CamiohookdError.
     """
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if password is not None:
@@ -74,9 +74,9 @@ def write_secrets(file: Path, new: "Config", password: str | None) -> None:
 
 
 def try_as_the_service(file: Path, text: str) -> None:
-    """Let the service try the settings before they are written: may it read the certificate, bind the ports, ...?
+    """Check the settings as the service before they are written: can it read the certificate, bind the ports, ...?
 
-    Raises CamiohookdError with what it says.
+    Raises CamiohookdError with the output of the check.
     """
     trial = file.with_name(f".{file.name}.setup")
     owner_file.replace(trial, text)
@@ -90,19 +90,19 @@ def try_as_the_service(file: Path, text: str) -> None:
 
 
 def write(file: Path, text: str) -> None:
-    """Write the settings, if they differ. Raises CamiohookdError."""
+    """Write the settings if they changed. Raises CamiohookdError."""
     if not file.exists() or toml_file.read(file, required=True).text != text:
         owner_file.replace_settings(file, text)
 
 
 def apply(old: "Config", new: "Config", *, is_service: bool) -> str:
-    """Let the service use the new settings; return what was done. Raises CamiohookdError."""
+    """Reload or restart the service, and return a sentence on what was done. Raises CamiohookdError."""
     from camiohookd.daemon.reload import needs_restart
 
     if not is_service:
-        return "Start the daemon again, so that it uses these settings: camiohookd serve"
+        return "To use these settings, restart the daemon: camiohookd serve"
     if service.is_active() and not needs_restart(old, new):
         service.reload()
-        return "The service was reloaded: it uses these settings."
+        return "Reloaded the service: it uses these settings."
     service.restart()
-    return "The service was restarted: it uses these settings."
+    return "Restarted the service: it uses these settings."

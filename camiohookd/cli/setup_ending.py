@@ -1,4 +1,4 @@
-"""The end of `camiohookd setup`: the doctor, the registration with Camio, and what to do next."""
+"""End `camiohookd setup`: run the doctor, register the hook, and say what to do next."""
 
 import os
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """`settings` are those that were written into `config_file` (None: the usual one); `ask`: somebody can be asked."""
+    """`settings` are those in `config_file` (None: the usual one). `ask` says whether somebody can be asked."""
 
     config_file: Path | None
     settings: "Config"
@@ -24,7 +24,7 @@ class Ending:
     ask: bool
 
     def finish(self, *, doctor: bool) -> int:
-        """Examine the service, register the hook, and say what to do next; return the exit status."""
+        """Run the doctor, register the hook, and say what to do next; return the exit status."""
         failed = doctor and self._is_ill()
         registered = self._register(failed=failed)
         click.echo("\nNext:")
@@ -39,7 +39,7 @@ class Ending:
         return "failed" in show_examination(self.config_file, api=self.base_url)
 
     def _register(self, *, failed: bool) -> bool | None:
-        """Register the hook if there is a token; return whether that worked, None if it was not tried."""
+        """Register the hook if there is a token. Return whether that worked; None if it was not tried."""
         hook = self.settings.hook
         if not (hook.public_url and hook.query) or not (self.token or self.ask):
             return None
@@ -79,6 +79,6 @@ class Ending:
 def _wants_to_register(*, has_token: bool, failed: bool) -> bool:
     from camiohookd.cli.hooks import WHERE_TOKENS_ARE
 
-    click.echo(f"\nCamio has to know the address and the query. {WHERE_TOKENS_ARE}", err=True)
+    click.echo(f"\nCamio needs the address and the query. {WHERE_TOKENS_ARE}", err=True)
     question = "The doctor found problems. Register with Camio anyway?" if failed else "Register with Camio now?"
     return click.confirm(question, default=has_token and not failed, err=True)

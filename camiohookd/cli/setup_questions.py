@@ -1,6 +1,6 @@
-"""The questions of `camiohookd setup`: each with a line of why, and the present answer as its default.
+"""Ask the questions of `camiohookd setup`, each with its reason and the present answer as the default.
 
-An answer that cannot be used is refused with the reason, and the question is asked again. Questions go to stderr.
+An unusable answer is refused with the reason, and the question is asked again. Questions go to stderr.
 """
 
 import os
@@ -17,7 +17,7 @@ ALL_EVENTS = "1==1"
 
 
 def ask(answers: Answers, given: Mapping[str, object], models: Sequence[str]) -> None:
-    """Ask for everything that `given`, the options of the command line, does not say; change `answers`."""
+    """Ask for everything that the options in `given` do not say, and change `answers`."""
     if "way" not in given:
         _ask_way(answers)
     if answers.way == "port" and "tls_cert" not in given:
@@ -57,7 +57,7 @@ def _ask_certificate(answers: Answers) -> None:
 
 
 def _ask_proxy(answers: Answers) -> None:
-    _title("Proxy", "The proxy's word about who sends a request is believed; 127.0.0.1 is a proxy on this box.")
+    _title("Proxy", "The service trusts what it says about the sender; 127.0.0.1 is a proxy on this box.")
     default = answers.trusted_proxies[0] if answers.trusted_proxies else "127.0.0.1"
     answers.let_proxy_in(_prompt("Address of the proxy", default, network))
 
@@ -71,17 +71,19 @@ def _ask_public_url(answers: Answers) -> None:
 
 
 def _ask_query(answers: Answers) -> None:
-    _title("Cameras", f"Camio posts the events that match, such as camera == 'front'; {ALL_EVENTS} is every event.")
+    _title(
+        "Cameras", f"Camio posts the events that match, such as camera == 'front'; {ALL_EVENTS} matches every event."
+    )
     answers.query = _prompt("Query", answers.query or ALL_EVENTS, query)
 
 
 def _ask_model(answers: Answers, models: Sequence[str]) -> None:
-    _title("Model", f"What labels the pictures. Installed: {', '.join(models)}.")
+    _title("Model", f"The neural network that labels the pictures. Installed: {', '.join(models)}.")
     answers.model = _prompt("Model", answers.model, model)
 
 
 def _ask_page(answers: Answers) -> None:
-    _title("Status page", "This box always can open it. Other devices, such as a phone, need a password.")
+    _title("Status page", "It can always be opened on this box. Other devices, such as a phone, need a password.")
     page = click.confirm("May other devices in your network open it?", default=answers.page, err=True)
     if not page or answers.page:
         answers.page = page
@@ -89,13 +91,13 @@ def _ask_page(answers: Answers) -> None:
     open_page(answers)
     if not answers.page_cert:
         answers.insecure = click.confirm(
-            "There is no certificate for it: do you trust everyone in your network to not read along?",
+            "There is no certificate, so everyone in your network could read along. Open it anyway?",
             default=False,
             err=True,
         )
         if not answers.insecure:
             answers.page = False
-            click.echo("It stays open to this box only. docs/status-page.md says how to get a certificate.", err=True)
+            click.echo("Only this box can open it. docs/status-page.md says how to get a certificate.", err=True)
 
 
 def open_page(answers: Answers) -> None:
@@ -105,7 +107,7 @@ def open_page(answers: Answers) -> None:
         answers.page_cert, answers.page_key = answers.tls_cert, answers.tls_key
 
 
-# What an answer must be. Each raises click.BadParameter.
+# Conversions of answers. Each raises click.BadParameter for an unusable answer.
 
 
 def public_url(text: str) -> str:
@@ -119,7 +121,7 @@ def public_url(text: str) -> str:
     except (ValueError, MalformedUrl) as error:
         raise click.BadParameter(f"it cannot be used: {error}; expected {PublicUrl.expected}") from None
     if reason:
-        raise click.BadParameter(f"{reason}; give the https address that the internet knows")
+        raise click.BadParameter(f"{reason}; give an https address that the internet can reach")
     return url
 
 
@@ -147,7 +149,7 @@ def model(text: str) -> str:
 
 
 def certificate_problem(answers: Answers) -> str | None:
-    """Return why the certificate of `answers` cannot be used, None if it can."""
+    """Return why the certificate of `answers` cannot be used; None if it can."""
     from camiohookd.web.server import tls
 
     try:

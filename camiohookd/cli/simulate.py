@@ -1,4 +1,4 @@
-"""The command that plays Camio against a running daemon.
+"""`camiohookd simulate`: play Camio against a running daemon.
 
 options ──▶ the hook's address, the key ──▶ pictures ──▶ events ──▶ simulator.session ──▶ simulator.report ──▶ status
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from camiohookd.camio.simulator.events import SimulatedEvent
 
 FEW_EVENTS = 5
-ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  # compared with, not bound
+ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  # for comparison; not bound
 
 
 class _Number(click.FloatRange):
@@ -41,7 +41,7 @@ class _Number(click.FloatRange):
 
 
 class _Target(NamedTuple):
-    """The hook to post to: `address` ends before ``/tasks/``; `insecure`: every certificate is accepted."""
+    """The hook to post to. `address` ends before ``/tasks/``. With `insecure`, every certificate is accepted."""
 
     address: str
     origin: Origin
@@ -57,9 +57,9 @@ class _Target(NamedTuple):
 @click.option(
     "--url",
     metavar="http://HOST:PORT",
-    help="The address of the daemon, without /tasks/.  [default: the one that the daemon's settings listen on]",
+    help="The address of the daemon, without /tasks/.  [default: the one in the daemon's settings]",
 )
-@click.option("--insecure", is_flag=True, help="With an https address: accept every certificate, a self-made one too.")
+@click.option("--insecure", is_flag=True, help="With https: accept every certificate, even a self-signed one.")
 @click.option(
     "--key-file",
     type=InputFile(),
@@ -79,21 +79,21 @@ class _Target(NamedTuple):
     "--events",
     type=click.IntRange(min=1, max=1_000_000),
     metavar="N",
-    help="How many events to send.  [default: until every picture was sent once]",
+    help="How many events to send.  [default: enough to send every picture once]",
 )
 @click.option(
     "--rate",
     type=_Number(min=0),
     default=0.0,
     metavar="R",
-    help="Events a second; 0, the default: as fast as the daemon takes them.",
+    help="Events per second.  [default: 0, as fast as the daemon accepts them]",
 )
 @click.option(
     "--listen",
     default="127.0.0.1:0",
     show_default=True,
     metavar="HOST:PORT",
-    help="Where the labels are received; port 0 takes a free one. The daemon must allow it as a callback host.",
+    help="Where to receive labels; port 0 picks a free port. The daemon must allow it as a callback host.",
 )
 @click.option(
     "--timeout",
@@ -123,12 +123,12 @@ def simulate(
     The pictures are sent in turn, in events of 4, 1, 2, 3, 4, 1, ... pictures, so that the same pictures always make
     the same events. If the daemon answers 503, the event is posted again after the daemon's Retry-After.
 
-    For the bundled photographs the objects in them are known: the outline of a known object must lie on the object,
-    right way up. Single objects may be missing, but not all of them. Your own pictures (--images) are not compared
-    with anything.
+    The objects in the bundled photographs are known. The polygon of a known object must be on the object, with y
+    upward. Some objects may be missing, but not all. Replies for your own pictures (--images) are checked only for
+    their form.
 
-    Exit status: 0 if the labels of every event came back valid; 1 if not, or if a picture could not be read. Such a
-    picture is named, and the others are sent.
+    Exit status: 0 if valid labels arrived for every event; 1 if not, or if a picture could not be read. Such a picture
+    is named, and the others are sent.
 
     \b
     Examples:
@@ -138,7 +138,7 @@ def simulate(
     from camiohookd.camio.simulator.events import enough_events, make_events, read_pictures
 
     if more_images and not images:
-        raise click.UsageError("to send pictures of your own, write --images before them")
+        raise click.UsageError("write --images before your own pictures")
     host, port = _host_and_port(listen)
     target = _target(url, insecure, key_file, config_file)
     pictures, left_out = read_pictures([*images, *more_images])
@@ -196,7 +196,7 @@ def _target(url: str | None, insecure: bool, key_file: Path | None, config_file:
         return _Target(url, _hook_origin(url), key, insecure)
     hook = (config or load_config(config_file, os.environ)).hook
     own = f"{'https' if hook.tls_cert else 'http'}://{hook.listen.from_here}"
-    # The certificate bears the public name of this machine, not this address.
+    # The certificate is for the public name of this machine, not for this address.
     return _Target(own, _hook_origin(own), key, insecure=True)
 
 
@@ -218,7 +218,7 @@ def _host_and_port(listen: str) -> tuple[str, int]:
 
 
 def _key_in(key_file: Path) -> str:
-    """Return the first key of a file that holds a key alone, or, as the daemon's own, a name before each key."""
+    """Return the first key of a file. Each line is a key, or as in the daemon's own file, a name and a key."""
     try:
         lines = key_file.read_text().splitlines()
     except OSError as error:
@@ -232,7 +232,7 @@ def _key_in(key_file: Path) -> str:
 
 
 def _own_address(hook: Origin) -> str:
-    """Return the address that `hook` sees this machine by."""
+    """Return the address under which `hook` sees this machine."""
     host = hook.host.strip("[]")
     try:
         [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(host, hook.port, type=socket.SOCK_DGRAM)

@@ -1,4 +1,4 @@
-"""`camiohookd status`: how the service is doing.
+"""`camiohookd status`: show how the service is doing.
 
 a running daemon ─▶ its answer on the control socket ─┐
 a stopped one ─▶ the contents of its state folder    ─┴▶ `StatusReport` ─▶ a table for 80 columns, or JSON
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from camiohookd.status import StatusReport
 
 NOT_RUNNING = 3
-"""The exit status if the daemon does not run, as of systemctl status."""
+"""The exit status if the daemon does not run; the same as that of systemctl status."""
 
 _START = "start it: sudo systemctl start camiohookd; why it ended: journalctl -u camiohookd -n 20"
 _TOP, _CLEAR_BELOW, _CLEAR_LINE = "\x1b[H", "\x1b[J", "\x1b[K"  # ECMA-48: CUP, ED, EL
@@ -28,23 +28,23 @@ _TOP, _CLEAR_BELOW, _CLEAR_LINE = "\x1b[H", "\x1b[J", "\x1b[K"  # ECMA-48: CUP, 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object; with --watch, one a line.")
-@click.option("--watch", is_flag=True, help="Show it again and again, until you press Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Show it repeatedly, until you press Ctrl-C.")
 @click.option(
     "--interval",
     type=click.FloatRange(0.2, 3600),
     default=2.0,
     show_default=True,
     metavar="SECONDS",
-    help="With --watch: how often.",
+    help="With --watch: the time between two reports.",
 )
 def status(as_json: bool, watch: bool, interval: float) -> int:
     """Show how the service is doing: what waits, how fast it works, the last errors, the last event of each camera.
 
-    Times of the steps are those of the last events since the start, at most 500 of them: half of the events were faster
-    than the first number, 95 % were faster than the second. Run it as root or as camiohookd's user.
+    The times are those of the last 500 events since the start: half of the events were faster than the first number,
+    95 % were faster than the second. Run it as root or as camiohookd's user.
 
-    Exit status: 0 if it works, is degraded or drains; 1 if it does not work; 3 if it does not run. With --watch, 0 at
-    Ctrl-C.
+    Exit status: 0 if it works, is degraded or drains; 1 if it does not work; 3 if it does not run. With --watch: 0
+    after Ctrl-C.
 
     \b
     Examples:
@@ -68,7 +68,7 @@ def _places() -> tuple[Path, Path]:
 
 
 def _watch(control: Path, state: Path, interval: float, *, as_json: bool) -> int:
-    """Show reports until Ctrl-C. Look once at the queue of a stopped service: opening it delays a start."""
+    """Show reports until Ctrl-C. Open the queue of a stopped service only once, because that delays a start."""
     last = _ask(control) or _stopped(control, state)
     try:
         while True:
@@ -81,7 +81,7 @@ def _watch(control: Path, state: Path, interval: float, *, as_json: bool) -> int
 
 
 def _ask(control: Path) -> "StatusReport | None":
-    """Return the running daemon's report, None if none runs. Raises QueueError."""
+    """Return the running daemon's report; None if none runs. Raises QueueError."""
     from camiohookd.status import StatusReport
     from camiohookd.web import control_client
     from camiohookd.web.control_commands import AskStatus
@@ -104,7 +104,7 @@ def _stopped(control: Path, state: Path) -> "StatusReport":
             found = client.ask(CountTasks(), QueueSnapshot)
         queue = QueueStatus(dict(found.tasks), round(found.oldest_seconds, 1), found.stored_bytes, found.free_bytes)
     except (StateFolderInUse, StateFolderBusy) as error:
-        reasons.insert(0, f"it is about to start or to stop, or another command uses the queue: {error}")
+        reasons.insert(0, f"it is starting or stopping, or another command uses the queue: {error}")
     except StateFolderError as error:
         reasons.insert(0, str(error))
     return StatusReport("not running", reasons, version("camiohookd"), queue)
@@ -119,7 +119,7 @@ def _show(report: "StatusReport", *, as_json: bool, redraw: bool = False) -> Non
         click.echo(msgspec.json.encode(report))
         return
     shown = lines(report)
-    if redraw:  # without clearing everything first, so that it does not flicker
+    if redraw:  # overwrite the old lines instead of clearing the screen, which would flicker
         click.echo(_TOP + "".join(f"{line}{_CLEAR_LINE}\n" for line in shown) + _CLEAR_BELOW, nl=False)
     else:
         click.echo("\n".join(shown))

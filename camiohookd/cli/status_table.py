@@ -95,7 +95,7 @@ def _row(name: str, text: str) -> str:
 
 
 def _wrapped(name: str, text: str, *, indent: int = _INDENT, most: int | None = None) -> list[str]:
-    """Return the text in lines with `name` before it; `most` bounds the lines, and "..." says that more follows."""
+    """Return the text in at most `most` lines, with `name` before it; "..." marks text that was cut."""
     first = f"{name:<{indent}}"
     return textwrap.wrap(
         text,

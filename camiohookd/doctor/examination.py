@@ -14,11 +14,10 @@ from camiohookd.doctor.findings import Finding, Findings, Group
 from camiohookd.doctor.running import RunningDaemon, find_daemon
 from camiohookd.errors import CamiohookdError, SetupError
 
-CAMIO = "https://camio.com"
 _SETTINGS = Group("settings")
 
 
-def examine(path: Path | None, environ: Mapping[str, str], api: str = CAMIO) -> Findings:
+def examine(path: Path | None, environ: Mapping[str, str], api: str) -> Findings:
     """Yield a finding for each check; `path` is the settings file, None for the usual one; `api` is Camio's address.
 
     If the settings are wrong, only what does not depend on them is checked.

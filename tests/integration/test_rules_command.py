@@ -25,8 +25,8 @@ def add(folder: Path, *arguments: str, stdin: str = "") -> "subprocess.Completed
 def test_adds_a_rule_from_standard_input_and_says_what_to_do_next(tmp_path: Path) -> None:
     added = add(tmp_path, "-", stdin=FRONT)
     assert added.returncode == 0, added.stderr
-    assert 'the rule for camera = "front" is added' in added.stdout
-    assert added.stderr == "Tell the daemon: sudo systemctl reload camiohookd\n"
+    assert 'added the rule for camera = "front"' in added.stdout
+    assert added.stderr == "To use it now: sudo systemctl reload camiohookd\n"
     assert (tmp_path / "camiohookd.toml").read_text() == FRONT
 
 

@@ -396,7 +396,7 @@ def test_another_password_after_a_reload_ends_the_sessions(guarded: tuple[Daemon
     phone.open("/").send("/login", password=PASSWORD)
     try:
         made = daemon.command("admin", "password", "--stdin", stdin="another one")
-        assert "Tell the daemon: sudo systemctl reload camiohookd" in made.stderr
+        assert "To use it now: sudo systemctl reload camiohookd" in made.stderr
         daemon.reload()
         assert phone.open("/").path.startswith("/login")
         assert phone.send("/login", password=PASSWORD).status == 403

@@ -409,7 +409,7 @@ def test_understands_camios_date_format() -> None:
             [],
             "camra == 'front'\n^\nError: --query: the name camra is not known; did you mean camera?\n",
         ),
-        ("1==1", ["--date", "yesterday"], "not a date such as 2026-01-02T03:04:05"),
+        ("1==1", ["--date", "yesterday"], "a date such as 2026-01-02T03:04:05"),
     ],
 )
 def test_exits_with_2_and_the_reason_if_a_query_cannot_be_tried(query: str, arguments: list[str], says: str) -> None:

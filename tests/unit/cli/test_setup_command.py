@@ -98,7 +98,7 @@ def test_a_new_box_gets_a_file_with_all_settings_and_a_key(file: Path) -> None:
 def test_only_lines_of_changed_settings_are_written_and_an_owners_line_only_with_yes(file: Path) -> None:
     file.write_text(OWN)
     options = ("--way", "proxy", "--proxy", "127.0.0.1", "--public-url", URL)
-    assert "hook.listen is set already; with --yes it is changed" in failed(*options)
+    assert "hook.listen is already set; use --yes to change it" in failed(*options)
     assert file.read_text() == OWN
     shown = run(*options, "--yes").output
     assert sorted(changed_lines(OWN, file.read_text())) == [
@@ -125,14 +125,14 @@ def test_without_an_answer_nothing_changes(file: Path) -> None:
     file.write_text(OWN)
     keys = file.with_name("api-keys")
     keys.write_text("mine 0123456789abcdef0123456789abcdef\n")
-    assert f"{file} stays as it is" in run().output
+    assert f"{file} does not change" in run().output
     assert file.read_text() == OWN
     assert keys.read_text() == "mine 0123456789abcdef0123456789abcdef\n"
 
 
-def test_a_variable_that_wins_over_the_file_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_a_variable_that_overrides_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAMIOHOOKD_HOOK_QUERY", "1==1")
-    assert "CAMIOHOOKD_HOOK_QUERY in the environment wins over this line" in run("--query", "camera == 'a'").output
+    assert "CAMIOHOOKD_HOOK_QUERY in the environment overrides this line" in run("--query", "camera == 'a'").output
 
 
 def test_the_same_answers_again_change_nothing(file: Path) -> None:
@@ -228,7 +228,7 @@ def test_a_user_who_may_not_write_is_told_to_use_sudo(monkeypatch: pytest.Monkey
 
 def test_without_a_terminal_it_says_what_to_do() -> None:
     result = CliRunner().invoke(setup, ["--no-doctor"], standalone_mode=False)
-    assert "standard input is no terminal" in str(result.exception)
+    assert "standard input is not a terminal" in str(result.exception)
 
 
 # The settings that follow from the answers
@@ -342,7 +342,7 @@ def test_run_again_it_shows_what_is_set_and_enter_keeps_it(file: Path) -> None:
         terminal.answer("Register with Camio now?", "n")
         assert terminal.end() == 0
     assert file.read_text() == before
-    assert "stays as it is" in terminal.shown
+    assert "does not change" in terminal.shown
 
 
 def test_an_owners_line_is_shown_before_it_is_changed_and_no_keeps_it(file: Path) -> None:
