@@ -48,7 +48,7 @@ class Answers:
     page_key: str
 
     def use_way(self, way: str) -> None:
-        """Choose the way in, and remove settings of other ways. The listener keeps its address if the way can use it."""
+        """Choose the way in, and remove settings of other ways. Keep the listener's address if the way can use it."""
         self.way = way
         if way != "port":
             self.tls_cert = self.tls_key = ""
