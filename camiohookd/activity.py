@@ -121,7 +121,7 @@ class EventFailed:
 
 @dataclass(frozen=True, slots=True)
 class EventRetried:
-    """A failed event is on its way again, because its owner said so."""
+    """A failed event is on its way again, because its owner said so, or because Camio sent it again."""
 
     task_id: str
     camera: str | None

@@ -96,10 +96,14 @@ def new_task(event: Event, place: Place, received: float, now: float) -> Task:
 
 
 class Receipt(NamedTuple):
-    """The answer to the sender: the task's id, and whether the event was known already."""
+    """The answer to the sender: the task's id, and whether the event was known already.
+
+    `retried`: it had failed, and is tried again.
+    """
 
     id: str
     duplicate: bool
+    retried: bool = False
 
 
 class DueDelivery(NamedTuple):

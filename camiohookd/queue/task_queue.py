@@ -190,7 +190,7 @@ class TaskQueue:
             self._redrive(task, keep_strikes=True)
             message = "task %d had failed; its event came again, so it is tried again"
             self.store.once_durable(lambda: log.info(message, task_id, extra=about("duplicate", task=task_id)))
-        return Receipt(str(task_id), duplicate=True)
+        return Receipt(str(task_id), duplicate=True, retried=task.state is State.FAILED)
 
     def claim(self) -> Task | None:
         """Return the next task to label, now in hand; None if there is none, or a suspect has to be labeled alone.

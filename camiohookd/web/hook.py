@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 
 from tornado.web import url
 
-from camiohookd.activity import Activity, EventAccepted
+from camiohookd.activity import Activity, EventAccepted, EventRetried
 from camiohookd.errors import NoSuchTask
 from camiohookd.metrics import Metrics
 from camiohookd.system.log_fields import about
@@ -149,6 +149,8 @@ class Tasks(Endpoint):
             self._key_name,
             extra=about("duplicate" if receipt.duplicate else "accepted", task=receipt.id, camera=receipt.camera),
         )
+        if receipt.retried:
+            self._hook.activity.publish(EventRetried(receipt.id, receipt.camera, time.time()))
         if not receipt.duplicate:
             metrics.pictures_rejected.inc(len(receipt.rejected))
             log_warnings(receipt)

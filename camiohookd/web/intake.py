@@ -31,11 +31,12 @@ _TRIM_SECONDS = 1.0
 class IntakeReceipt(NamedTuple):
     """What became of an event: its task's id, whether it was known already, and what was found in it.
 
-    `received` is the time in seconds since 1970.
+    `retried`: it was known and had failed, and is tried again. `received` is the time in seconds since 1970.
     """
 
     id: str
     duplicate: bool
+    retried: bool
     received: float
     camera: str | None
     pictures: int
@@ -84,11 +85,12 @@ class Intake:
     async def keep(self, prepared: Prepared) -> IntakeReceipt:
         """Put the event into the queue. Returns once it is on stable storage; raises as `take`."""
         self._check_open()  # again, because reading the body took time
-        task_id, duplicate = await self._store.call(lambda queue: queue.put(prepared))
+        receipt = await self._store.call(lambda queue: queue.put(prepared))
         event = prepared.event
         return IntakeReceipt(
-            task_id,
-            duplicate,
+            receipt.id,
+            receipt.duplicate,
+            receipt.retried,
             prepared.received,
             event.camera,
             len(event.pictures),

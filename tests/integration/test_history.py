@@ -135,3 +135,19 @@ def test_kills_cost_nothing_but_the_last_moments(
     assert len(events) >= 4 * kills
     assert {event.state for event in events} <= {"delivered", "labelled"}
     print_figure(f"history: {len(events)} of {6 * kills} events are remembered after {kills} kills")
+
+
+def test_a_failed_event_that_comes_again_is_remembered_as_tried_again(tmp_path: Path) -> None:
+    answers = [ScriptedResponse(403), ScriptedResponse(200)]
+    with FakeCamioThread(lambda _, nth: answers[min(nth, 1)]) as camio, Daemon(tmp_path, camio.origin) as daemon:
+        post_event(daemon, camio, "one")
+        daemon.wait_until(partial(_is_logged, daemon, "failed task=1"))
+        assert post_event(daemon, camio, "one")["status"] == "duplicate"
+        camio.wait_until(lambda arrived: len(arrived["one"]) == 2, PATIENCE)
+        daemon.wait_until(partial(_are_on_disk, daemon, 4, "step"))
+        assert daemon.stop() == 0
+        with archive_of(daemon) as archive:
+            event = archive.reader.event(1)
+    assert event is not None
+    assert event.summary.state == "delivered"
+    assert [step.what for step in event.steps] == ["tried", "failed", "retried", "tried", "done"]

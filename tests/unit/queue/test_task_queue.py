@@ -46,7 +46,7 @@ def test_a_known_event_is_a_duplicate_of_the_same_task(queue: TaskQueue, ends: s
     task_id = accept(queue, make_event(1)) if ends == "pending" else label(queue, make_event(1))
     if ends == "done":
         commit(queue, lambda q: q.deliveries.done(task_id))
-    assert commit(queue, lambda q: q.put(make_event(1))) == (str(task_id), True)
+    assert commit(queue, lambda q: q.put(make_event(1)))[:2] == (str(task_id), True)
     assert queue.get(task_id).state == ends
     assert len(queue.store.table.tinydb) == 1
 
@@ -55,13 +55,13 @@ def test_twins_in_one_batch_are_queued_once(queue: TaskQueue) -> None:
     with queue.batch():
         receipts = [queue.put(make_event(1)), queue.put(make_event(1))]
         queue.commit()
-    assert receipts == [("1", False), ("1", True)]
+    assert [receipt[:2] for receipt in receipts] == [("1", False), ("1", True)]
 
 
 def test_a_failed_event_is_retried_when_it_is_posted_again(queue: TaskQueue) -> None:
     task_id = accept(queue, make_event(1))
     commit(queue, lambda q: q.fail(task_id, Cause.LABELING, "test"))
-    assert commit(queue, lambda q: q.put(make_event(1))) == (str(task_id), True)
+    assert commit(queue, lambda q: q.put(make_event(1)))[:2] == (str(task_id), True)
     assert queue.get(task_id).state is State.PENDING
 
 
@@ -222,7 +222,7 @@ def test_a_dropped_task_is_gone_and_its_event_may_come_again(queue: TaskQueue) -
     commit(queue, lambda q: q.drop(1))
     with pytest.raises(NoSuchTask):
         queue.get(1)
-    assert commit(queue, lambda q: q.put(make_event(1))) == ("2", False)
+    assert commit(queue, lambda q: q.put(make_event(1)))[:2] == ("2", False)
 
 
 def test_a_verb_that_does_not_fit_the_state_changes_nothing(queue: TaskQueue) -> None:
