@@ -17,6 +17,9 @@ usage() {
 Usage: ./build.sh [deb] [--arch amd64|arm64] [--install-deps]
                                                build the Debian package, dist/camiohookd_VERSION_ARCH.deb
        ./build.sh reproducible [...]           build it twice and compare the two byte for byte
+       ./build.sh repository --key KEYID [--into DIR] [--url URL] [--valid-for DAYS]
+                                               make a signed apt repository of the packages in dist/
+       ./build.sh audit                        look for known security holes in what requirements.lock pins
        ./build.sh venv                         make .venv with the command .venv/bin/camiohookd
        ./build.sh demo [LABELER.py]            label sample photographs, with the model or with your own code
        ./build.sh test [--long] [PYTEST ARGS]  lint, types, layers, tests and the queue's figures
@@ -39,8 +42,8 @@ main() {
   local command=$1
   shift
   case $command in
-    deb | reproducible) "$command" "$@" ;;
-    venv | docs | sbom)
+    deb | reproducible | repository) "$command" "$@" ;;
+    venv | docs | sbom | audit)
       (($# == 0)) || wrong_usage
       "$command"
       ;;
@@ -186,6 +189,34 @@ deb() { # [--arch ARCH] [--install-deps]
 }
 
 reproducible() { debian/reproducible "$@"; }
+
+repository() { debian/repository "$@"; }
+
+# pip-audit gets an environment of its own, because it needs many packages. Its exit status tells whether holes are known.
+audit() {
+  local tool=.build/audit answer unknown failed=''
+  "$tool/bin/pip-audit" --version >/dev/null 2>&1 || {
+    say "installing pip-audit ..."
+    "$(find_python)" -m venv --clear "$tool"
+    "$tool/bin/python" -m pip --quiet --no-input --disable-pip-version-check install 'pip-audit>=2.9,<3' ||
+      die "NOT AUDITED: pip-audit cannot be installed; see the error above. Run this where the network allows it"
+  }
+  # The lock has all versions and hashes, so nothing is resolved or installed.
+  answer=$("$tool/bin/pip-audit" --disable-pip --require-hashes --progress-spinner off --requirement "$LOCK" 2>&1) ||
+    failed=yes
+  if grep -qE '^Name +Version +ID' <<<"$answer"; then
+    say "$answer"
+    die "packages with known holes are pinned; raise them with ./build.sh lock PACKAGE"
+  fi
+  # pip-audit counts a package that it cannot look up as no failure.
+  unknown=$(grep -c 'could not be audited' <<<"$answer") || true
+  if [[ -n $failed || $unknown != 0 ]]; then
+    say "$(tail -n 3 <<<"$answer")"
+    die "NOT AUDITED: the public list of known holes cannot be read from here (packages not found in it: $unknown);" \
+      "run this where the network allows it"
+  fi
+  say "$answer"
+}
 
 # debian/sbom.py has options for other packagers.
 sbom() {

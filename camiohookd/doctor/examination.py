@@ -9,7 +9,7 @@ from camiohookd.config.settings import QueueSettings
 from camiohookd.daemon import setup
 from camiohookd.daemon.setup import Setup
 from camiohookd.delivery import trusted_certificates
-from camiohookd.doctor import certificate, clock, disk, event, files, listeners, model, outside, reach
+from camiohookd.doctor import certificate, clock, disk, event, files, listeners, model, outside, reach, release
 from camiohookd.doctor.findings import Finding, Findings, Group
 from camiohookd.doctor.running import RunningDaemon, find_daemon
 from camiohookd.errors import CamiohookdError, SetupError
@@ -35,6 +35,7 @@ def examine(path: Path | None, environ: Mapping[str, str], api: str) -> Findings
         yield _SETTINGS.not_checked("the rest", "model, listeners, the way in and callbacks depend on the settings")
         yield from disk.check_disk(paths.state_dir(environ), QueueSettings(), report)
         yield clock.check_clock(now, answer.date)
+        yield release.check_version(now)
         yield answer.finding
         return
     file = path or paths.config_file(environ)
@@ -43,6 +44,7 @@ def examine(path: Path | None, environ: Mapping[str, str], api: str) -> Findings
     yield from files.check_keys(found.keys)
     yield from disk.check_disk(paths.state_dir(environ), found.config.queue, report)
     yield clock.check_clock(now, answer.date)
+    yield release.check_version(now)
     yield from model.check_labeler(found.config.labeler)
     yield listeners.check_service(daemon)
     yield from listeners.check_listeners(found, daemon)

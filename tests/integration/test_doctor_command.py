@@ -103,7 +103,7 @@ def test_with_wrong_settings_it_checks_what_does_not_depend_on_them(stopped: Dae
     status, found = examine(stopped, camio)
     del stopped.environ["CAMIOHOOKD_HOOK_MAX_IMAGES"]
     assert (status, failed(found)) == (1, [("settings", "settings")])
-    assert {group for group, _ in found} == {"settings", "disk", "clock", "to the internet"}
+    assert {group for group, _ in found} == {"settings", "disk", "clock", "version", "to the internet"}
 
 
 # From here on it runs
@@ -115,7 +115,7 @@ def test_a_running_service_is_examined_from_the_settings_to_an_event(daemon: Dae
     daemon.environ["CAMIOHOOKD_HOOK_PUBLIC_URL"] = f"https://127.0.0.1:{daemon.port}"
     assert failed(found) == []
     assert status == 0
-    expected = ["settings", "files", "keys", "disk", "clock", "labeler", "service", "TLS", "from outside"]
+    expected = ["settings", "files", "keys", "disk", "clock", "version", "labeler", "service", "TLS", "from outside"]
     assert list(dict.fromkeys(group for group, _ in found)) == [*expected, "to the internet", "end to end"]
     assert found["service", "listener"].outcome == "ok"
     assert found["from outside", "public URL"].outcome == "not checked"

@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from camiohookd.config.settings import LabelerSettings, QueueSettings
 from camiohookd.config.values import AllowedHost, OptionalByteSize
 from camiohookd.daemon import setup
-from camiohookd.doctor import clock, disk, files, model, reach
+from camiohookd.doctor import clock, disk, files, model, reach, release
 from camiohookd.doctor.findings import Finding
 from tests.support.certificates import make_certificate
 from tests.support.daemon_process import free_port
@@ -251,3 +252,36 @@ def test_own_code_labels_the_photographs(tmp_path: Path, code: str, outcome: str
     script.write_text(code)
     found = list(model.check_labeler(LabelerSettings(kind="python", script=str(script))))
     assert found[-1].outcome == outcome, found
+
+
+# Version
+
+
+def changelog(folder: Path, entry: str) -> tuple[Path]:
+    file = folder / "changelog"
+    file.write_text(entry)
+    return (file,)
+
+
+@pytest.mark.parametrize(
+    ("days", "outcome"), [(0, "ok"), (170, "ok"), (200, "warning"), (20_000, "warning"), (-50, "not checked")]
+)
+def test_a_version_of_half_a_year_ago_is_a_warning(tmp_path: Path, days: int, outcome: str) -> None:
+    date = format_datetime(NOW - timedelta(days=days))
+    entry = f"camiohookd ({version('camiohookd')}) unstable; urgency=medium\n\n  * A line.\n\n -- who <a@b>  {date}\n"
+    found = release.check_version(NOW, changelog(tmp_path, entry))
+    assert found.outcome == outcome
+    assert version("camiohookd") in found.text
+    assert days < 0 or f"{days} days old" in found.text
+
+
+@pytest.mark.parametrize(
+    "entry", ["", "camiohookd (0.0.1) unstable\n\n -- who  Sat, 28 Nov 2026 06:40:00 +0000\n", "x\0"]
+)
+def test_without_the_date_of_the_version_its_age_is_not_checked(tmp_path: Path, entry: str) -> None:
+    assert release.check_version(NOW, changelog(tmp_path, entry)).outcome == "not checked"
+    assert release.check_version(NOW, (tmp_path / "missing",)).outcome == "not checked"
+
+
+def test_this_checkout_has_the_date_of_its_version() -> None:
+    assert release.check_version(NOW).outcome == "ok"
