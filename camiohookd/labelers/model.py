@@ -32,10 +32,11 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Input(_Table, frozen=True):
-    """The model's one input: pictures of `width` x `height` pixels.
+    """The model's picture input: `width` x `height` pixels.
 
-    `layout`: "NCHW" is [batch, 3, height, width], "NHWC" [batch, height, width, 3]. Colour values are scaled to
-    `range`, then `mean` is subtracted and the result divided by `std`, both in the order of `color_order`.
+    `layout`: "NCHW" is [batch, 3, height, width], "NHWC" [batch, height, width, 3], "CHW" [3, height, width]. Color
+    values are scaled to `range`, then `mean` is subtracted and the result divided by `std`, both in the order of
+    `color_order`.
 
     `resize`: "stretch" does not keep the proportions; "letterbox" does, with the picture at the top left and the rest
     filled with the grey `padding`; "letterbox-centred" puts it in the middle; "crop" cuts off what does not fit.
@@ -47,7 +48,7 @@ class Input(_Table, frozen=True):
     color_order: Literal["RGB", "BGR"]
     range: Literal["0..255", "0..1", "-1..1"]
     resize: Literal["stretch", "letterbox", "letterbox-centred", "crop"]
-    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    layout: Literal["NCHW", "NHWC", "CHW"] = "NCHW"
     padding: Annotated[int, msgspec.Meta(ge=0, le=255)] = 114
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[_Positive, _Positive, _Positive] = (1.0, 1.0, 1.0)
@@ -70,11 +71,12 @@ class ModelDescription(_Table, frozen=True):
 
     `file` is the model's name in the same folder, `sha256` its checksum in hexadecimal. `labels` are in the order of
     the model's outputs, "" for an output without a meaning. `outputs` are the names of the graph's outputs by
-    their role for the decoder, where they differ from the role; `options` are the decoder's.
+    their role for the decoder, where they differ from the role; `options` are the decoder's. `constants` are the
+    values of the graph's other inputs by their names, for one picture: the input's size for PP-YOLOE, for example.
     """
 
     task: Literal["detection", "classification"]
-    decoder: Literal["ssd", "yolox", "yolo", "detr", "nanodet", "classify"]
+    decoder: Literal["ssd", "yolox", "yolo", "detr", "nanodet", "classify", "listed", "tf_od", "torchvision", "paddle"]
     file: Annotated[str, msgspec.Meta(pattern=r"^[^/]+$")]
     sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
     licence: str
@@ -84,6 +86,7 @@ class ModelDescription(_Table, frozen=True):
     thresholds: Thresholds
     outputs: dict[str, str] = msgspec.field(default_factory=dict)
     options: dict[str, Any] = msgspec.field(default_factory=dict)
+    constants: dict[str, tuple[float, ...]] = msgspec.field(default_factory=dict)
 
 
 def find(name_or_path: str, folders: Sequence[Path] = FOLDERS) -> Path:

@@ -22,24 +22,28 @@ def constant_model(
     shape: Shape = (1, 3, 32, 32),
     kind: int = TensorProto.FLOAT,
     metadata: Mapping[str, str] | None = None,
+    others: Mapping[str, int] | None = None,
+    batched: bool = True,
 ) -> bytes:
     """Build a model with a picture input "images"; its outputs are `outputs`, one row of the first axis a picture.
 
-    They include the picture times 0, so that no optimiser removes the input.
+    They include the picture times 0, so that no optimiser removes the input. `others` are inputs [1, 2] by name with
+    their types, which the model ignores. If it is not `batched`, the outputs have no axis for the pictures.
     """
     batch = shape[0]
+    axes = np.arange(1 if batched else 0, len(shape), dtype=np.int64)
     nodes = [
         helper.make_node("Cast", ["images"], ["pixels"], to=TensorProto.FLOAT),
         helper.make_node("ReduceMean", ["pixels", "picture axes"], ["mean"], keepdims=0),
         helper.make_node("Mul", ["mean", "zero"], ["nothing"]),
     ]
     initializers = [
-        numpy_helper.from_array(np.array([1, 2, 3], np.int64), "picture axes"),
+        numpy_helper.from_array(axes, "picture axes"),
         numpy_helper.from_array(np.zeros(1, np.float32), "zero"),
     ]
     infos = []
     for name, value in outputs.items():
-        ones = np.array([-1] + [1] * (value.ndim - 1), np.int64)
+        ones = np.array([-1 if batched else 1] + [1] * (value.ndim - 1), np.int64)
         initializers += [numpy_helper.from_array(value, f"{name} value"), numpy_helper.from_array(ones, f"{name} axes")]
         nodes += [
             helper.make_node("Reshape", ["nothing", f"{name} axes"], [f"{name} rows"]),
@@ -49,9 +53,10 @@ def constant_model(
             helper.make_node("Add", [f"{name} cast", f"{name} value"], [name]),
         ]
         element = helper.np_dtype_to_tensor_dtype(value.dtype)
-        infos.append(helper.make_tensor_value_info(name, element, [batch, *value.shape[1:]]))
-    pictures = helper.make_tensor_value_info("images", kind, list(shape))
-    graph = helper.make_graph(nodes, "tiny", [pictures], infos, initializers)
+        infos.append(helper.make_tensor_value_info(name, element, [batch if batched else None, *value.shape[1:]]))
+    inputs = [helper.make_tensor_value_info("images", kind, list(shape))]
+    inputs += [helper.make_tensor_value_info(name, other, [1, 2]) for name, other in (others or {}).items()]
+    graph = helper.make_graph(nodes, "tiny", inputs, infos, initializers)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     helper.set_model_props(model, dict(metadata or {}))
     data: bytes = model.SerializeToString()

@@ -27,6 +27,7 @@ class Detr:
 
     name = "detr"
     separate = True
+    batched = True
 
     class Options(CommonOptions, frozen=True):
         """`activation`: the function from logits to probabilities."""

@@ -18,6 +18,7 @@ class Ssd:
 
     name = "ssd"
     separate = False
+    batched = True
 
     class Options(CommonOptions, frozen=True):
         """`box`: the order of a box's sides."""

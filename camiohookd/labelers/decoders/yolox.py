@@ -1,4 +1,4 @@
-"""Offsets from the cells of grids, with an objectness: YOLOX."""
+"""Offsets from the cells of grids, or finished boxes, with an objectness: YOLOX."""
 
 from collections.abc import Sequence
 
@@ -19,19 +19,23 @@ class Yolox:
     """YOLOX exported without its decoding (https://github.com/Megvii-BaseDetection/YOLOX, `yolox/models/yolo_head.py`,
     `decode_outputs`): a row for each cell of the grids, x, y, w, h, objectness, then a score for each label.
 
-    Centre = (x, y + cell) * stride, size = exp(w, h) * stride, probability = objectness * score.
+    Centre = (x, y + cell) * stride, size = exp(w, h) * stride, probability = objectness * score. If the graph holds the
+    decoding, x, y, w, h are the centre and the size in pixels.
     """
 
     name = "yolox"
     separate = False
+    batched = True
 
     class Options(CommonOptions, frozen=True):
-        """`strides`: the side of a cell in pixels, for each grid."""
+        """`strides`: the side of a cell in pixels, for each grid; `decoded`: whether the graph holds the decoding."""
 
         strides: Strides = (8, 16, 32)
+        decoded: bool = False
 
     def __init__(self, size: tuple[int, int], labels: Sequence[str], options: Options) -> None:
         self._cells, self._strides = grid(size, options.strides)
+        self._decoded = options.decoded
         self._named = np.array([bool(label) for label in labels])
         self.outputs: dict[str, tuple[int | None, ...]] = {"output": (None, len(self._cells), 5 + len(labels))}
 
@@ -40,6 +44,8 @@ class Yolox:
         likely = np.flatnonzero(rows[:, 4] >= min_probability)  # the product with a score is at most this
         rows = rows[likely]
         found, labels, probabilities = most_probable(rows[:, 5:] * rows[:, 4:5], self._named, min_probability)
+        if self._decoded:
+            return Candidates(from_centres(rows[found, :2], rows[found, 2:4]), probabilities, labels)
         cells, strides = self._cells[likely[found]], self._strides[likely[found]]
         boxes = from_centres((rows[found, :2] + cells) * strides, np.exp(rows[found, 2:4]) * strides)
         return Candidates(boxes, probabilities, labels)

@@ -1,208 +1,125 @@
-"""Guess from a graph how to prepare its pictures and how to read its outputs.
+"""Guess from a graph, its metadata and a trial run how to prepare its pictures and how to read its outputs.
 
-    nodes, metadata ─▶ `image_input`  layout, width, height
-                    ─▶ `guess`        decoder, roles of the outputs, how many labels
-                    ─▶ `label_names`  from the metadata or COCO's
+    inputs, metadata ─▶ `picture_input`  layout, width, height; `constants` of other inputs
+                     ─▶ trial run        the values of the outputs for a photograph
+                     ─▶ `readings`       decoder, roles of the outputs, how many labels: each way that fits
 
-A graph does not say its colour order and range: the decoder's usual ones are assumed and have to be tried out.
+A graph does not say its color order and range: the decoder's usual ones are assumed and have to be tried out.
 """
 
-import ast
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
 from camiohookd.errors import ModelError
+from camiohookd.labelers.onnx import readers, readers_of_lists
+from camiohookd.labelers.onnx.contract import Contract
+from camiohookd.labelers.onnx.metadata import Metadata, refuse_other_tasks
+from camiohookd.labelers.onnx.outputs import Outputs, shown
 from camiohookd.labelers.onnx.runner import Node
 
 OPEN_SIDE = 640
-"""Width and height if the graph leaves them open: what most detectors are trained with."""
+"""Width and height if neither the graph nor its metadata says them: what most detectors are trained with."""
 
-_FEW_QUERIES = 1000
-_REG_MAX = 7
 _TYPES = {"tensor(float)", "tensor(float16)", "tensor(uint8)"}
-_CNN = {"color_order": "RGB", "range": "0..1"}
-_IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+Layout = Literal["NCHW", "NHWC", "CHW"]
+
+_LAYOUTS: Mapping[tuple[int, int], Layout] = {
+    (4, 1): "NCHW",
+    (4, 3): "NHWC",
+    (3, 0): "CHW",
+}  # by rank and the axis of the colors
+
+_READERS: Mapping[str, Callable[[Outputs], list[Contract]]] = {
+    "yolox": readers.yolox,
+    "nanodet": readers.nanodet,
+    "yolo": readers.yolo,
+    "detr": readers.detr,
+    "ssd": readers.ssd,
+    "tf_od": readers_of_lists.tf_od,
+    "torchvision": readers_of_lists.torchvision,
+    "listed": readers_of_lists.listed,
+    "paddle": readers_of_lists.paddle,
+    "classify": readers.classify,
+}
 
 
 @dataclass(frozen=True, slots=True)
-class ImageInput:
-    """The graph's picture input; a side that it leaves open is `OPEN_SIDE`."""
+class PictureInput:
+    """The graph's picture input; `type` is ONNX Runtime's."""
 
     name: str
-    layout: str
+    layout: Layout
     width: int
     height: int
+    type: str = "tensor(float)"
 
 
-@dataclass(frozen=True, slots=True)
-class Contract:
-    """How a decoder fits the outputs.
+def picture_input(inputs: Sequence[Node], metadata: Metadata, size: tuple[int, int] | None = None) -> PictureInput:
+    """Return the graph's picture input. Raises ModelError.
 
-    `labels` is how many the outputs tell apart; `outputs` the graph's name of each role, `options` the decoder's, and
-    `preparation` keys of ``[input]``: what is usual for such models.
+    `size` (width, height) is the owner's wish. A side that the graph leaves open is the metadata's, or `OPEN_SIDE`.
     """
-
-    decoder: str
-    labels: int
-    outputs: Mapping[str, str]
-    preparation: Mapping[str, Any]
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def task(self) -> str:
-        return "classification" if self.decoder == "classify" else "detection"
-
-
-def image_input(inputs: Sequence[Node]) -> ImageInput:
-    """Return the graph's one input, a picture. Raises ModelError."""
-    if len(inputs) != 1:
-        raise ModelError(f"the model has {len(inputs)} inputs ({_shown(inputs)}); one, a picture, is supported")
-    node = inputs[0]
-    if node.type not in _TYPES or len(node.shape) != 4 or 3 not in (node.shape[1], node.shape[3]):
+    refuse_other_tasks(metadata)
+    pictures = [node for node in inputs if node.type in _TYPES and _layout(node)]
+    if len(pictures) != 1:
         raise ModelError(
-            f"the model's input is {_shown(inputs)}; supported are tensor(float), tensor(float16) and tensor(uint8) "
-            "of the shape [batch, 3, height, width] or [batch, height, width, 3]"
+            f"the model's inputs are {shown(inputs)}; supported is one picture, tensor(float), tensor(float16) or "
+            "tensor(uint8), of the shape [batch, 3, height, width], [batch, height, width, 3] or [3, height, width]"
         )
-    layout = "NCHW" if node.shape[1] == 3 else "NHWC"
-    height, width = node.shape[2:] if layout == "NCHW" else node.shape[1:3]
-    return ImageInput(node.name, layout, *(side if isinstance(side, int) else OPEN_SIDE for side in (width, height)))
+    (node,) = pictures
+    layout = _layout(node)
+    assert layout is not None
+    height, width = node.shape[1:3] if layout in ("NHWC", "CHW") else node.shape[2:]
+    wished = size or metadata.size or (OPEN_SIDE, OPEN_SIDE)
+    return PictureInput(
+        node.name,
+        layout,
+        width if isinstance(width, int) else wished[0],
+        height if isinstance(height, int) else wished[1],
+        node.type,
+    )
 
 
-def guess(outputs: Sequence[Node], size: tuple[int, int], decoder: str | None = None) -> Contract:
-    """Guess from shapes and names how to read the outputs of a graph with an input of `size` (width, height).
+def constants(inputs: Sequence[Node], picture: PictureInput) -> dict[str, list[float]]:
+    """Return the values of the inputs besides the picture, for one picture. Raises ModelError for an unknown one.
 
-    `decoder` is given if the owner knows it. Raises ModelError.
+    The model is told that the picture has the input's size, so that boxes are in the input's pixels. PaddleDetection's
+    ``im_shape`` is height and width, and ``scale_factor`` the factors that the picture was resized by
+    (`deploy/python/preprocess.py`); RT-DETR's ``orig_target_sizes`` is width and height
+    (`rtdetrv2_pytorch/tools/export_onnx.py`).
     """
-    for name, reads in _READERS.items():
-        if decoder in (None, name) and (contract := reads(outputs, size)):
-            return contract
+    known = {
+        "im_shape": [float(picture.height), float(picture.width)],
+        "scale_factor": [1.0, 1.0],
+        "orig_target_sizes": [float(picture.width), float(picture.height)],
+    }
+    others = [node for node in inputs if node.name != picture.name]
+    if unknown := [node for node in others if node.name not in known]:
+        raise ModelError(
+            f"the model has inputs besides the picture that are not known: {shown(unknown)}; known are "
+            f"{', '.join(known)}"
+        )
+    return {node.name: known[node.name] for node in others}
+
+
+def readings(outputs: Outputs, decoder: str | None = None) -> list[Contract]:
+    """Return each way to read the outputs that fits their names, their shapes and the values of a trial run.
+
+    `decoder` is given if the owner knows it. Raises ModelError if there is none.
+    """
+    found = [contract for name, reads in _READERS.items() if decoder in (None, name) for contract in reads(outputs)]
+    if found:
+        names = len(outputs.metadata.names)
+        return [contract for contract in found if names and contract.labels == names] or found
+    nodes = shown(outputs.nodes)
     if decoder is None:
-        raise ModelError(
-            f"the model's outputs are {_shown(outputs)}, which fit none of the decoders {', '.join(_READERS)}"
-        )
-    raise ModelError(f"the model's outputs are {_shown(outputs)}, which the decoder {decoder} cannot read")
+        raise ModelError(f"the model's outputs are {nodes}, which fit none of the decoders {', '.join(_READERS)}")
+    raise ModelError(f"the model's outputs are {nodes}, which the decoder {decoder} cannot read")
 
 
-def label_names(count: int, metadata: Mapping[str, str], coco: Sequence[str]) -> tuple[str, ...] | None:
-    """Return the names of `count` labels: the exporter's in the metadata, else COCO's if their number fits, else None.
-
-    `coco` are the names by COCO's ids, from 1, with "" for those that were never used.
-    """
-    names = _names_in(metadata)
-    if len(names) == count:
-        return names
-    known = tuple(name for name in coco if name)
-    return {len(known): known, len(coco): tuple(coco), len(coco) + 1: ("", *coco)}.get(count)
-
-
-def _names_in(metadata: Mapping[str, str]) -> tuple[str, ...]:
-    """Ultralytics' exporter writes ``{0: 'person', 1: 'bicycle'}`` under ``names``."""
-    try:
-        names = ast.literal_eval(metadata.get("names", ""))
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return ()
-    values = [names[key] for key in sorted(names)] if isinstance(names, dict) else names
-    return tuple(map(str, values)) if isinstance(values, list | tuple) else ()
-
-
-def _yolox(outputs: Sequence[Node], size: tuple[int, int]) -> Contract | None:
-    match [node.shape for node in outputs]:
-        case [(_, int(rows), int(columns))] if rows == _cells(size, 8, 16, 32) and columns > 5:
-            preparation = {"color_order": "BGR", "range": "0..255", "resize": "letterbox"}
-            return Contract("yolox", columns - 5, {"output": outputs[0].name}, preparation)
+def _layout(node: Node) -> Layout | None:
+    for (rank, axis), layout in _LAYOUTS.items():
+        if len(node.shape) == rank and node.shape[axis] == 3:
+            return layout
     return None
-
-
-def _nanodet(outputs: Sequence[Node], size: tuple[int, int]) -> Contract | None:
-    match [node.shape for node in outputs]:
-        case [(_, int(rows), int(columns))] if columns > 4 * (_REG_MAX + 1):
-            for strides in ((8, 16, 32, 64), (8, 16, 32)):
-                if rows == _cells(size, *strides):
-                    preparation = {
-                        "color_order": "BGR",
-                        "range": "0..255",
-                        "mean": [103.53, 116.28, 123.675],  # of its published configurations
-                        "std": [57.375, 57.12, 58.395],
-                        "resize": "stretch",
-                    }
-                    options = {"strides": list(strides), "reg_max": _REG_MAX}
-                    labels = columns - 4 * (_REG_MAX + 1)
-                    return Contract("nanodet", labels, {"output": outputs[0].name}, preparation, options)
-    return None
-
-
-def _yolo(outputs: Sequence[Node], _size: tuple[int, int]) -> Contract | None:
-    if len(outputs) != 1 or len(outputs[0].shape) != 3:
-        return None
-    preparation = _CNN | {"resize": "letterbox-centred"}
-    _, rows, columns = outputs[0].shape
-    if columns == 6:
-        return Contract("yolo", 0, {"output": outputs[0].name}, preparation, {"end_to_end": True})
-    if isinstance(rows, int) and rows > 4 and (not isinstance(columns, int) or columns > rows):
-        return Contract("yolo", rows - 4, {"output": outputs[0].name}, preparation)
-    return None
-
-
-def _detr(outputs: Sequence[Node], _size: tuple[int, int]) -> Contract | None:
-    pair = _scores_and_boxes(outputs)
-    if pair is None:
-        return None
-    scores, boxes = pair
-    queries = scores.shape[1]
-    if "logits" not in scores.name and not (isinstance(queries, int) and queries < _FEW_QUERIES):
-        return None
-    names = {"logits": scores.name, "boxes": boxes.name}
-    return Contract("detr", _last(scores), names, _CNN | {"resize": "stretch"})
-
-
-def _ssd(outputs: Sequence[Node], _size: tuple[int, int]) -> Contract | None:
-    pair = _scores_and_boxes(outputs)
-    if pair is None:
-        return None
-    scores, boxes = pair
-    names = {"scores": scores.name, "boxes": boxes.name}
-    return Contract("ssd", _last(scores), names, {"color_order": "RGB", "range": "0..255", "resize": "stretch"})
-
-
-def _classify(outputs: Sequence[Node], _size: tuple[int, int]) -> Contract | None:
-    match [node.shape for node in outputs]:
-        case [(_, int(labels))] if labels > 1:
-            preparation = _CNN | _IMAGENET | {"resize": "crop"}
-            return Contract("classify", labels, {"output": outputs[0].name}, preparation)
-    return None
-
-
-_READERS: dict[str, Callable[[Sequence[Node], tuple[int, int]], Contract | None]] = {
-    "yolox": _yolox,
-    "nanodet": _nanodet,
-    "yolo": _yolo,
-    "detr": _detr,
-    "ssd": _ssd,
-    "classify": _classify,
-}
-"""Ordered from the most specific shape to the most general one."""
-
-
-def _scores_and_boxes(outputs: Sequence[Node]) -> tuple[Node, Node] | None:
-    """Two outputs [batch, n, labels] and [batch, n, 4]."""
-    if len(outputs) != 2 or any(len(node.shape) != 3 for node in outputs):
-        return None
-    boxes = [node for node in outputs if node.shape[2] == 4]
-    scores = [node for node in outputs if isinstance(node.shape[2], int) and node.shape[2] != 4]
-    return (scores[0], boxes[0]) if len(boxes) == len(scores) == 1 else None
-
-
-def _last(node: Node) -> int:
-    length = node.shape[-1]
-    assert isinstance(length, int)
-    return length
-
-
-def _cells(size: tuple[int, int], *strides: int) -> int:
-    width, height = size
-    return sum(-(-width // stride) * -(-height // stride) for stride in strides)
-
-
-def _shown(nodes: Sequence[Node]) -> str:
-    return ", ".join(f"{node.name} {node.type} {list(node.shape)}" for node in nodes)

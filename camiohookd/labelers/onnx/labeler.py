@@ -24,7 +24,8 @@ _INPUT_TYPES: dict[str, type[np.generic]] = {
     "tensor(float16)": np.float16,
     "tensor(uint8)": np.uint8,
 }
-_OUTPUT_TYPES = ("tensor(float)", "tensor(float16)")
+_OUTPUT_TYPES = ("tensor(float)", "tensor(float16)", "tensor(int64)", "tensor(int32)")
+_CONSTANT_TYPES: dict[str, type[np.generic]] = _INPUT_TYPES | {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 
 OpenRunner = Callable[[bytes, str], Runner]
 """The model's bytes and its name in errors → the model, ready to run. Raises ModelError."""
@@ -70,16 +71,26 @@ class OnnxLabeler:
         self._description = description
         self._decode = decode
         self._outputs = _named(folder, decode.outputs, description.outputs, runner.outputs)
-        _check(folder, "input", runner.inputs, {description.input.name: _shape(description.input)}, (*_INPUT_TYPES,))
+        wanted = {description.input.name: _shape(description.input)}
+        wanted |= {name: (None, len(values)) for name, values in description.constants.items()}
+        _check(folder, "input", runner.inputs, wanted, (*_CONSTANT_TYPES,))
         _check(folder, "output", runner.outputs, self._outputs, _OUTPUT_TYPES)
-        self._input = runner.inputs[0]
+        self._input = next(node for node in runner.inputs if node.name == description.input.name)
+        self._constants = {
+            node.name: np.array([description.constants[node.name]], _CONSTANT_TYPES[node.type])
+            for node in runner.inputs
+            if node.name in description.constants
+        }
+        if self._input.type not in _INPUT_TYPES:
+            raise ModelError(f"{folder}: the model's picture input has the type {self._input.type}, which is none")
         self._kind = _INPUT_TYPES[self._input.type]
         if self._kind is np.uint8 and not takes_bytes(description.input):
             raise ModelError(
                 f"{folder}: the model's input takes bytes ({self._input.type}): range must be 0..255, "
                 "without mean and std"
             )
-        batch = self._input.shape[0]
+        is_single = not decode.batched or description.input.layout == "CHW"
+        batch = 1 if is_single else self._input.shape[0]
         self._batch = batch if isinstance(batch, int) else None  # None: as many as there are
         self.at_once = self._batch or MAX_BATCH
 
@@ -136,13 +147,15 @@ class OnnxLabeler:
         ]
 
     def _run(self, batch: Tensor) -> Sequence[Floats]:
-        outputs = self._runner.run(list(self._outputs), {self._input.name: batch})
-        for (name, wanted), output in zip(self._outputs.items(), outputs, strict=True):
-            if not _fits(output.shape, (len(batch), *wanted[1:])):
-                raise LabelingError(
-                    f"output {name!r} has the shape {list(output.shape)}, expected {_shown((len(batch), *wanted[1:]))}"
-                )
-        return [np.asarray(output, np.float32) for output in outputs]
+        constants = {name: np.repeat(values, len(batch), axis=0) for name, values in self._constants.items()}
+        pictures = batch[0] if self._description.input.layout == "CHW" else batch
+        outputs = self._runner.run(list(self._outputs), {self._input.name: pictures} | constants)
+        for (name, shape), output in zip(self._outputs.items(), outputs, strict=True):
+            wanted = (len(batch), *shape[1:]) if self._decode.batched else shape
+            if not _fits(output.shape, wanted):
+                raise LabelingError(f"output {name!r} has the shape {list(output.shape)}, expected {_shown(wanted)}")
+        values = [np.asarray(output, np.float32) for output in outputs]
+        return values if self._decode.batched else [each[None] for each in values]
 
     def _detections(self, outputs: Sequence[Floats], picture: Decoded, min_probability: float) -> list[Detection]:
         thresholds, labels = self._description.thresholds, self._description.labels
@@ -164,9 +177,12 @@ TensorShape = tuple[int | None, ...]
 
 
 def _shape(wanted: Input) -> TensorShape:
-    if wanted.layout == "NCHW":
-        return (None, 3, wanted.height, wanted.width)
-    return (None, wanted.height, wanted.width, 3)
+    shapes: dict[str, TensorShape] = {
+        "NCHW": (None, 3, wanted.height, wanted.width),
+        "NHWC": (None, wanted.height, wanted.width, 3),
+        "CHW": (3, wanted.height, wanted.width),
+    }
+    return shapes[wanted.layout]
 
 
 def _named(
@@ -187,7 +203,7 @@ def _check(
     folder: Path, kind: str, nodes: Sequence[Node], wanted: dict[str, TensorShape], types: Sequence[str]
 ) -> None:
     found = {node.name: node for node in nodes}
-    if not wanted.keys() <= found.keys() or (kind == "input" and len(found) != 1):
+    if not wanted.keys() <= found.keys() or (kind == "input" and wanted.keys() != found.keys()):
         raise ModelError(
             f"{folder}: the model's {kind}s are {', '.join(found)}; model.toml expects {', '.join(wanted)}"
         )

@@ -34,7 +34,7 @@ def tensor(images: Sequence[Image.Image], wanted: Input, kind: type[np.generic] 
     Returns `kind` [n, 3, height, width] or [n, height, width, 3].
     """
     sides = (wanted.height, wanted.width)
-    batch = np.empty((len(images), *((3, *sides) if wanted.layout == "NCHW" else (*sides, 3))), kind)
+    batch = np.empty((len(images), *((*sides, 3) if wanted.layout == "NHWC" else (3, *sides))), kind)
     scaling = _scaling(wanted)
     for values, image in zip(batch, images, strict=True):
         fitting = _fit(image, wanted)

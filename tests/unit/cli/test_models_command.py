@@ -206,7 +206,7 @@ def test_adds_a_published_detector_without_options(tmp_path: Path, output: Outpu
     if not YOLOX.exists():  # its licence does not allow us to ship it
         pytest.skip(f"NOT TESTED: YOLOX through `models add`, because {YOLOX} is not there")
     assert run(["models", "add", str(YOLOX), "--into", str(tmp_path)]) == ExitStatus.FINE
-    assert re.search(r"BGR +0\.\.255 +cat 0\.\d\d   <- used", output()[0])
+    assert re.search(r"BGR +0\.\.255 +none +cat 0\.\d\d   <- used", output()[0])
     assert run(["label", "--model", str(tmp_path / YOLOX.stem), "--explain", "--all", str(CAT)]) == 0
     explained = output()[0]
     assert re.search(r"cat +0\.\d\d +[\d, ]+ kept\n", explained)

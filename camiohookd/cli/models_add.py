@@ -1,0 +1,269 @@
+"""`camiohookd models add`: work out how to use a model's file, and add it.
+
+FILE.onnx ─▶ `examine`, with a trial run ─▶ one reading, or the owner chooses ─▶ `library.adding` ─▶ label one picture
+in every color order and range ─▶ a table that shows which of them are right
+"""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from camiohookd.cli.input_file import InputFile
+from camiohookd.cli.model_trial import Trials, describe, read_file
+from camiohookd.errors import ModelError
+
+if TYPE_CHECKING:
+    from camiohookd.labelers.onnx.contract import Contract
+    from camiohookd.labelers.onnx.examine import Examined
+
+_DECODERS = ("ssd", "yolox", "yolo", "detr", "nanodet", "classify", "listed", "tf_od", "torchvision", "paddle")
+_KNOWN = ("coco", "imagenet")
+_SAMPLE = Path(__file__).parents[1] / "samples" / "chelsea.jpg"
+
+
+class _LabelsFile(InputFile):
+    """A file with a name per line, or the word for well-known names."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value in _KNOWN else super().convert(value, param, ctx)
+
+
+def _numbers(_context: click.Context, parameter: click.Parameter, text: str | None) -> list[float] | None:
+    if text is None:
+        return None
+    try:
+        red, green, blue = (float(part) for part in text.split(","))
+    except ValueError:
+        raise click.BadParameter('expected three numbers, such as "0.485,0.456,0.406"', param=parameter) from None
+    return [red, green, blue]
+
+
+def _size(_context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    width, cross, height = text.partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal() and 0 < int(width) <= 4096 and 0 < int(height) <= 4096):
+        raise click.BadParameter('expected width x height, such as "640x640"', param=parameter)
+    return int(width), int(height)
+
+
+@click.command()
+@click.argument("file", metavar="FILE.onnx", type=InputFile())
+@click.option("--name", help="The model's name.  [default: the file's name]")
+@click.option(
+    "--decoder", type=click.Choice(_DECODERS), help="How to read the outputs.  [default: found by a trial run]"
+)
+@click.option(
+    "--reading",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Which of the ways to read the outputs, if several fit.  [default: ask]",
+)
+@click.option(
+    "--labels",
+    "labels_file",
+    type=_LabelsFile(),
+    metavar="FILE",
+    help='The labels\' names, one per line; a label with an empty line is not reported. Or "coco" or "imagenet".',
+)
+@click.option("--color-order", type=click.Choice(["RGB", "BGR"]), help="The order of the colors.")
+@click.option("--range", "value_range", type=click.Choice(["0..255", "0..1", "-1..1"]), help="The range of values.")
+@click.option(
+    "--resize",
+    type=click.Choice(["stretch", "letterbox", "letterbox-centred", "crop"]),
+    help="How to fit a picture into the input.",
+)
+@click.option("--mean", callback=_numbers, metavar="A,B,C", help="Subtracted from each color, in the units of --range.")
+@click.option("--std", callback=_numbers, metavar="A,B,C", help="What each color is divided by after --mean.")
+@click.option(
+    "--size",
+    callback=_size,
+    metavar="WxH",
+    help="The input's size in pixels, such as 416x256, which suits the pictures of most cameras. Many graphs allow "
+    "another size than their own; a smaller one is faster.  [default: the file's, or 640x640]",
+)
+@click.option(
+    "--score",
+    type=click.FloatRange(0, 1),
+    default=0.4,
+    show_default=True,
+    help="Report objects from this probability on.",
+)
+@click.option("--licence", help="The license's short name.  [default: the file's, or unknown]")
+@click.option(
+    "--licence-file",
+    type=InputFile(),
+    metavar="FILE",
+    help="The license's text.",
+)
+@click.option("--source", default="", help="Where the model comes from.")
+@click.option(
+    "--picture",
+    type=InputFile(),
+    default=_SAMPLE,
+    metavar="IMAGE",
+    help="The picture to try the model with.  [default: a photograph of a cat]",
+)
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("/var/lib/camiohookd/models"),
+    show_default=True,
+    metavar="DIR",
+    help="The folder to add the model to.",
+)
+def add(file: Path, name: str | None, picture: Path, into: Path, licence_file: Path | None, **given: Any) -> None:
+    """Add a model: work out how to use it, write its model.toml, and show what it finds in a picture.
+
+    The command runs the model on the picture, and looks at the values that it returns. If they can be read in two
+    ways, it shows both and asks. In a script, choose with --reading.
+
+    A model's file does not say the order and the range of the colors. The command therefore labels the picture in
+    each order and range. The line marked "used" should have the best labels. If another line is better, set
+    --color-order, --range, --mean and --std, or change the model.toml.
+
+    A model of the same name is replaced.
+
+    \b
+    Examples:
+      sudo camiohookd models add yolox_nano.onnx --licence Apache-2.0
+      sudo camiohookd models add yolox_nano.onnx --size 416x256 --name yolox-wide
+      sudo camiohookd models add birds.onnx --labels birds.txt --range 0..1
+      camiohookd models add new.onnx --into ./models --picture yard.jpg
+    """
+    from camiohookd.labelers.onnx.model_file import read_whole
+
+    name = name or file.stem
+    if name.startswith(".") or "/" in name:
+        raise click.BadParameter(f"{name!r} cannot be the name of a folder; choose another --name")
+    add_model(read_whole(file), file, name, picture, into, read_file(licence_file) if licence_file else None, given)
+
+
+def add_model(
+    model: bytes, file: Path, name: str, picture: Path, into: Path, licence: bytes | None, given: Mapping[str, Any]
+) -> None:
+    """Add a model's bytes under `name`; `given` are the options of the command. Raises ModelError."""
+    from camiohookd.labelers.library import adding, to_toml
+    from camiohookd.labelers.onnx.examine import examine
+    from camiohookd.labelers.onnx.labeler import open_onnx
+    from camiohookd.pictures.decode import PictureLimits, decode
+
+    photograph = decode(read_file(picture), PictureLimits(("jpeg", "png", "webp")), None)
+    examined = examine(model, str(file), photograph.image, given["size"], given["decoder"])
+    with Trials(examined.model, str(file), photograph, picture.name) as trials:
+        contract = _chosen(examined, given, trials)
+        tables = _tables(examined, contract, file, given)
+        with adding(into / name, examined.model, licence) as folder:
+            (folder / "model.toml").write_text(to_toml(tables))
+            open_onnx(folder).close()
+            click.echo(describe(tables))
+            for row in trials.variants(tables):
+                click.echo(row)
+    click.echo(f'\nadded as {into / name}; to use it, write model = "{_to_be_written(into, name)}" under [labeler]')
+
+
+def _chosen(examined: "Examined", given: Mapping[str, Any], trials: Trials) -> "Contract":
+    """Return the one reading, or that which the owner chooses."""
+    contracts, number = examined.contracts, given["reading"]
+    if number is not None and number > len(contracts):
+        raise click.BadParameter(f"there are {len(contracts)} ways to read the outputs", param_hint="--reading")
+    if len(contracts) == 1 or number is not None:
+        return contracts[(number or 1) - 1]
+    click.echo("the model's outputs can be read in more than one way:", err=True)
+    for nth, contract in enumerate(contracts, start=1):
+        seen = trials.seen(_tables(examined, contract, Path(), given, placeholders=True))
+        click.echo(f"  {nth}  {contract.what}\n     in the picture: {seen}", err=True)
+    if not sys.stdin.isatty():
+        raise ModelError(f"choose how to read the model's outputs: --reading 1 to {len(contracts)}, listed above")
+    chosen: int = click.prompt("Which one is right?", type=click.IntRange(1, len(contracts)), err=True)
+    return contracts[chosen - 1]
+
+
+def _tables(
+    examined: "Examined", contract: "Contract", file: Path, given: Mapping[str, Any], *, placeholders: bool = False
+) -> dict[str, Any]:
+    """Return the contents of the `model.toml`: options where given, else derived from the graph.
+
+    With `placeholders`, labels without a name get a number.
+    """
+    import hashlib
+
+    from camiohookd.labelers.library import MODEL_FILE
+
+    picture = examined.picture
+    try:
+        labels, options = _labels(contract, given["labels_file"], examined.metadata.names)
+    except ModelError:
+        if not placeholders:
+            raise
+        labels, options = (
+            tuple(f"label {nth}" for nth in range(1, (contract.labels or 100) + 1)),
+            dict(contract.options),
+        )
+    keys = {"color_order": "color_order", "range": "value_range", "resize": "resize", "mean": "mean", "std": "std"}
+    chosen = {key: given[option] for key, option in keys.items() if given[option] is not None}
+    usual = dict(contract.preparation)
+    if picture.type == "tensor(uint8)":
+        usual = {key: value for key, value in usual.items() if key not in ("mean", "std")} | {"range": "0..255"}
+    tables = {
+        "task": contract.task,
+        "decoder": contract.decoder,
+        "file": MODEL_FILE,
+        "sha256": hashlib.sha256(examined.model).hexdigest(),
+        "licence": given["licence"] or examined.metadata.licence or "unknown",
+        "source": given["source"] or file.name,
+        "labels": list(labels),
+        "input": {"name": picture.name, "width": picture.width, "height": picture.height, "layout": picture.layout}
+        | usual
+        | chosen,
+        "outputs": dict(contract.outputs),
+        "options": options,
+        "constants": examined.constants,
+        "thresholds": {"score": given["score"], "iou": 0.6},
+    }
+    return {key: value for key, value in tables.items() if value != {}}
+
+
+def _labels(
+    contract: "Contract", file: Path | str | None, named: tuple[str, ...]
+) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Return the labels' names and the decoder's options, which for a DETR depend on the number of labels."""
+    from camiohookd.labelers.label_names import coco_by_id, imagenet_names, known_names
+
+    options = dict(contract.options)
+    counts = {contract.labels: options}
+    if contract.decoder == "detr":
+        outputs = contract.labels + (options.get("activation") == "softmax")
+        forms = {outputs: {"activation": "sigmoid"}, outputs - 1: {"activation": "softmax"}}
+        counts |= {count: form for count, form in forms.items() if count != contract.labels}
+    if isinstance(file, Path):
+        names = tuple(read_file(file).decode(errors="replace").splitlines())
+        return names, counts.get(len(names), options)
+    if file == "imagenet":
+        return (known_names(contract.labels) if contract.labels else None) or imagenet_names(), options
+    one_output = bool(options.get("one_output")) and len(named) in (1, 2)
+    if named and (len(named) in counts or not contract.labels or one_output) and file is None:
+        return named, counts.get(len(named), options)
+    for count, its_options in counts.items():
+        if names := known_names(count) or ():
+            return names, its_options
+    if file == "coco":
+        coco = coco_by_id()
+        from_1 = contract.decoder in ("tf_od", "torchvision")
+        return coco if from_1 else tuple(name for name in coco if name), options
+    many = {0: "labels", 1: "label"}.get(contract.labels, f"{contract.labels} labels")
+    if options.get("one_output"):
+        many = "one or two labels, of which the second is the probable one at 1"
+    raise ModelError(
+        f"the model's file does not name its {many}; give them with --labels FILE, one per line, "
+        "or --labels coco if they are COCO's"
+    )
+
+
+def _to_be_written(into: Path, name: str) -> str:
+    from camiohookd.labelers.model import FOLDERS
+
+    return name if into.resolve() in [folder.resolve() for folder in FOLDERS] else str((into / name).resolve())

@@ -1,0 +1,244 @@
+"""Readers of outputs with a value for each place or each label: YOLO, YOLOX, NanoDet, DETR, SSD, classifiers.
+
+A reader returns the contracts that fit, none if the outputs are of another kind.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import permutations
+
+import numpy as np
+
+from camiohookd.errors import ModelError
+from camiohookd.labelers.onnx.contract import BYTES, CNN, IMAGENET, Contract
+from camiohookd.labelers.onnx.outputs import Outputs, fractions, integers, length
+from camiohookd.labelers.onnx.runner import Node, Tensor
+
+FEW = 1000
+"""A model returns at most about so many finished boxes or queries; grids have more places."""
+
+_REG_MAX = 7
+_LETTERBOX = {"color_order": "BGR", "range": "0..255", "resize": "letterbox"}
+_NANODET = {  # of its published configurations
+    "color_order": "BGR",
+    "range": "0..255",
+    "mean": [103.53, 116.28, 123.675],
+    "std": [57.375, 57.12, 58.395],
+    "resize": "stretch",
+}
+
+
+def yolox(outputs: Outputs) -> list[Contract]:
+    if len(outputs.nodes) != 1 or len(outputs.nodes[0].shape) != 3:
+        return []
+    (node,) = outputs.nodes
+    columns, value = length(node), outputs.value(node)
+    if length(node, 1) != outputs.cells(8, 16, 32) or columns <= 5:
+        return []
+    if not fractions(None if value is None else value[..., 4:]):
+        return []
+    # A box that is four times as wide as the picture is nonsense: exp(w) * stride.
+    most = math.log(4 * max(outputs.size) / 8)
+    if value is not None and value[..., 2:4].max(initial=0) > most:
+        what = "YOLOX with its decoding: centre, size, objectness and labels in pixels"
+        return [Contract(what, "yolox", columns - 5, {"output": node.name}, _LETTERBOX, {"decoded": True})]
+    return [Contract("YOLOX: offsets from the cells of grids", "yolox", columns - 5, {"output": node.name}, _LETTERBOX)]
+
+
+def nanodet(outputs: Outputs) -> list[Contract]:
+    bins = 4 * (_REG_MAX + 1)
+    if len(outputs.nodes) > 1:
+        return _nanodet_by_strides(outputs)
+    (node,) = outputs.nodes
+    labels, value = length(node) - bins, outputs.value(node)
+    if len(node.shape) != 3 or labels <= 0 or not fractions(None if value is None else value[..., :labels]):
+        return []
+    for strides in ([8, 16, 32, 64], [8, 16, 32]):
+        if length(node, 1) == outputs.cells(*strides):
+            options = {"strides": strides, "reg_max": _REG_MAX}
+            what = "NanoDet-Plus: distances from the cells of grids"
+            return [Contract(what, "nanodet", labels, {"output": node.name}, _NANODET, options)]
+    return []
+
+
+def _nanodet_by_strides(outputs: Outputs) -> list[Contract]:
+    """NanoDet and PicoDet with two outputs for each grid: the labels' values, and the sides' distributions."""
+    nodes = outputs.of_rank(3)
+    for strides in ([8, 16, 32, 64], [8, 16, 32]):
+        pairs = [[node for node in nodes if length(node, 1) == outputs.cells(stride)] for stride in strides]
+        if len(nodes) == len(outputs.nodes) == 2 * len(strides) and all(len(pair) == 2 for pair in pairs):
+            return _of_pairs(outputs, strides, pairs)
+    return []
+
+
+def _of_pairs(outputs: Outputs, strides: list[int], pairs: Sequence[Sequence[Node]]) -> list[Contract]:
+    found = []
+    for labels, bins in permutations({length(node) for node in pairs[0]}, 2):
+        ordered = [sorted(pair, key=lambda node: length(node) == bins) for pair in pairs]
+        if any([length(node) for node in pair] != [labels, bins] for pair in ordered) or bins % 4 or bins < 8:
+            continue
+        values = [outputs.value(scores) for scores, _ in ordered]
+        sides = [outputs.value(each) for _, each in ordered]
+        if all(each is not None and fractions(each) for each in sides):
+            continue  # logits of bins are never all within 0..1
+        options = {"strides": strides, "reg_max": bins // 4 - 1, "joined": False}
+        paddle = any("save_infer" in node.name or "p2o" in node.name for node in outputs.nodes)
+        if paddle or len(strides) == 3:
+            options["offset"] = 0.5
+        if not all(fractions(each) for each in values):
+            options["activation"] = "sigmoid"
+        names = {f"labels {stride}": pair[0].name for stride, pair in zip(strides, ordered, strict=True)}
+        names |= {f"sides {stride}": pair[1].name for stride, pair in zip(strides, ordered, strict=True)}
+        model, preparation = ("PicoDet", {**CNN, **IMAGENET, "resize": "stretch"}) if paddle else ("NanoDet", _NANODET)
+        what = f"{model}: distances from the cells of grids, {labels} labels"
+        found.append(Contract(what, "nanodet", labels, names, preparation, options))
+    return found
+
+
+def yolo(outputs: Outputs) -> list[Contract]:
+    """YOLOv5 and later; with a second output of mask prototypes [batch, masks, height, width] in a -seg model."""
+    mains, prototypes = outputs.of_rank(3), outputs.of_rank(4)
+    if len(mains) != 1 or len(prototypes) > 1 or len(outputs.nodes) != 1 + len(prototypes):
+        return []
+    (node,) = mains
+    masks = length(prototypes[0], 1) if prototypes else 0
+    _, rows, columns = node.shape
+    preparation, names = {**CNN, "resize": "letterbox-centred"}, {"output": node.name}
+    options: dict[str, object] = {"masks": masks} if masks else {}
+    if isinstance(columns, int) and columns - masks == 6 and (not isinstance(rows, int) or rows > 6):
+        return _six_columns(outputs, node, Contract("", "yolo", 0, names, preparation, options))
+    value = outputs.value(node)
+    if isinstance(columns, int) and isinstance(rows, int) and rows > columns > 5 + masks:
+        labels = columns - 5 - masks
+        if length(node, 1) == outputs.cells(8, 16, 32) or not _are_rows(value, labels):
+            return []  # YOLOX, or neither
+        what = "YOLOv5 or YOLOv7: centre, size, objectness and labels in rows"
+        return [Contract(what, "yolo", labels, names, preparation, options | {"objectness": True})]
+    if isinstance(rows, int) and rows > 4 + masks and (not isinstance(columns, int) or columns > rows):
+        labels = rows - 4 - masks
+        if value is not None and not fractions(value[:, 4 : 4 + labels]):
+            raise ModelError(
+                f"the model's output {node.name} {list(node.shape)} has the form of a YOLO's, but the values behind "
+                f"its boxes reach {value[:, 4 : 4 + labels].max():.4g} and are no probabilities: it may be a pose "
+                "model or one for rotated boxes, which are not supported"
+            )
+        return [
+            Contract("YOLOv8 or later: centre, size and labels in columns", "yolo", labels, names, preparation, options)
+        ]
+    return []
+
+
+def _are_rows(value: Tensor | None, labels: int) -> bool:
+    """Return whether rows can be centre, size, objectness and labels: sizes are positive, the rest probabilities."""
+    return value is None or (fractions(value[..., 4 : 5 + labels]) and bool((value[..., 2:4] >= 0).all()))
+
+
+def _six_columns(outputs: Outputs, node: Node, base: Contract) -> list[Contract]:
+    """Six columns are a finished box with probability and label, or a box with objectness and one label."""
+    finished = Contract(
+        "end to end: left, top, right, bottom, probability and label of finished boxes",
+        "yolo",
+        0,
+        base.outputs,
+        base.preparation,
+        {**base.options, "end_to_end": True},
+    )
+    if outputs.metadata.end_to_end:
+        return [finished]
+    one = Contract(
+        "YOLOv5 or YOLOv7 with one label: centre, size, objectness and label",
+        "yolo",
+        1,
+        base.outputs,
+        base.preparation,
+        {**base.options, "objectness": True},
+    )
+    value, count = outputs.value(node), length(node, 1)
+    if count > FEW:
+        if count == outputs.cells(8, 16, 32):
+            return []  # YOLOX with one label
+        return [one]
+    if value is None:
+        return [finished, one]
+    boxes, probabilities, labels = value[..., :4], value[..., 4], value[..., 5]
+    ordered = bool((boxes[..., 2:] >= boxes[..., :2]).all())
+    is_finished = integers(labels) and ordered and fractions(probabilities)
+    fits = [is_finished, not is_finished and _are_rows(value, 1)]
+    found = [contract for contract, does in zip([finished, one], fits, strict=True) if does]
+    return found or [finished, one]
+
+
+def detr(outputs: Outputs) -> list[Contract]:
+    pair = _scores_and_boxes(outputs)
+    if pair is None:
+        return []
+    scores, boxes = pair
+    queries, value = length(scores, 1), outputs.value(scores)
+    if "logits" not in scores.name and (not 0 < queries < FEW or (value is not None and fractions(value))):
+        return []
+    names = {"logits": scores.name, "boxes": boxes.name}
+    preparation = {**CNN, "resize": "stretch"}
+    if value is not None and bool(np.mean(value.argmax(axis=-1) == value.shape[-1] - 1) > 0.5):
+        what, options = "DETR with a label for no object, through softmax", {"activation": "softmax"}
+        return [Contract(what, "detr", length(scores) - 1, names, {**preparation, **IMAGENET}, options)]
+    if {scores.name, boxes.name} == {"labels", "dets"}:  # RF-DETR's exporter
+        preparation = {**preparation, **IMAGENET}
+    return [Contract("RT-DETR: logits and boxes of queries", "detr", length(scores), names, preparation)]
+
+
+def ssd(outputs: Outputs) -> list[Contract]:
+    pair = _scores_and_boxes(outputs)
+    if pair is None:
+        return []
+    scores, boxes = pair
+    if not fractions(outputs.value(scores)) or "logits" in scores.name:
+        return []
+    if outputs.value(scores) is None and 0 < length(scores, 1) < FEW:
+        return []
+    names = {"scores": scores.name, "boxes": boxes.name}
+    return [Contract("SSD: scores and boxes of anchors", "ssd", length(scores), names, {**BYTES, "resize": "stretch"})]
+
+
+def classify(outputs: Outputs) -> list[Contract]:
+    if len(outputs.nodes) != 1 or len(outputs.nodes[0].shape) != 2:
+        return []
+    (node,) = outputs.nodes
+    labels, value = length(node), outputs.value(node)
+    if labels < 1 or "int" in node.type:
+        return []
+    preparation = {**CNN, **IMAGENET, "resize": "crop"}
+    if outputs.metadata.task == "classify" or outputs.layout == "NHWC":
+        # Ultralytics' classifiers and Keras' usual ones hold their own normalization.
+        preparation = {**(BYTES if outputs.layout == "NHWC" else CNN), "resize": "crop"}
+    names = {"output": node.name}
+
+    def contract(what: str, activation: str) -> Contract:
+        options: dict[str, object] = {"activation": activation}
+        return Contract(
+            what, "classify", labels, names, preparation, options | ({"one_output": True} if labels == 1 else {})
+        )
+
+    if labels == 1:
+        if value is not None and fractions(value):
+            return [contract("a classifier with one output, a probability", "none")]
+        return [contract("a classifier with one output, through sigmoid", "sigmoid")]
+    if value is None or not fractions(value):
+        return [contract("a classifier, through softmax", "softmax")]
+    if bool(np.allclose(value.sum(axis=-1), 1, atol=0.01)):
+        return [contract("a classifier that ends in its own softmax", "none")]
+    found = [contract("a classifier whose outputs are probabilities that do not exclude each other", "none")]
+    if labels == 2:  # logits are seldom all between 0 and 1, except when there are few
+        found.append(contract("a classifier, through softmax", "softmax"))
+    return found
+
+
+def _scores_and_boxes(outputs: Outputs) -> tuple[Node, Node] | None:
+    """Two outputs [batch, n, labels] and [batch, n, 4]; a third one is one of masks, which are not used."""
+    nodes = outputs.of_rank(3)
+    if len(nodes) != 2 or len(outputs.nodes) - len(nodes) > 1 or any(node.type.endswith("int64)") for node in nodes):
+        return None
+    boxes = [node for node in nodes if length(node) == 4]
+    scores = [node for node in nodes if length(node) not in (0, 4)]
+    if len(boxes) == 2:  # DETR with three labels and one for no object
+        boxes, scores = ([n for n in nodes if "box" in n.name], [n for n in nodes if "box" not in n.name])
+    return (scores[0], boxes[0]) if len(boxes) == len(scores) == 1 else None
