@@ -1,6 +1,6 @@
 """A labeler that runs an ONNX model: frames → input tensor → `Runner` → decoder → detections."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +24,9 @@ _INPUT_TYPES: dict[str, type[np.generic]] = {
     "tensor(float16)": np.float16,
     "tensor(uint8)": np.uint8,
 }
-_OUTPUT_TYPES = ("tensor(float)", "tensor(float16)", "tensor(int64)", "tensor(int32)")
-_CONSTANT_TYPES: dict[str, type[np.generic]] = _INPUT_TYPES | {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+_OUTPUT_TYPES = ("tensor(float)", "tensor(float16)")
+_INTEGER_TYPES: dict[str, type[np.generic]] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+_CONSTANT_TYPES = _INPUT_TYPES | _INTEGER_TYPES
 
 OpenRunner = Callable[[bytes, str], Runner]
 """The model's bytes and its name in errors → the model, ready to run. Raises ModelError."""
@@ -74,7 +75,8 @@ class OnnxLabeler:
         wanted = {description.input.name: _shape(description.input)}
         wanted |= {name: (None, len(values)) for name, values in description.constants.items()}
         _check(folder, "input", runner.inputs, wanted, (*_CONSTANT_TYPES,))
-        _check(folder, "output", runner.outputs, self._outputs, _OUTPUT_TYPES)
+        integers = {name for role, name in zip(decode.outputs, self._outputs, strict=True) if role == "labels"}
+        _check(folder, "output", runner.outputs, self._outputs, _OUTPUT_TYPES, integers)
         self._input = next(node for node in runner.inputs if node.name == description.input.name)
         self._constants = {
             node.name: np.array([description.constants[node.name]], _CONSTANT_TYPES[node.type])
@@ -200,8 +202,14 @@ def _named(
 
 
 def _check(
-    folder: Path, kind: str, nodes: Sequence[Node], wanted: dict[str, TensorShape], types: Sequence[str]
+    folder: Path,
+    kind: str,
+    nodes: Sequence[Node],
+    wanted: dict[str, TensorShape],
+    types: Sequence[str],
+    integers: Collection[str] = (),
 ) -> None:
+    """Raise ModelError unless the nodes have the names, shapes and types; those in `integers` may be integers."""
     found = {node.name: node for node in nodes}
     if not wanted.keys() <= found.keys() or (kind == "input" and wanted.keys() != found.keys()):
         raise ModelError(
@@ -209,10 +217,11 @@ def _check(
         )
     for name, shape in wanted.items():
         node = found[name]
-        if node.type not in types or not _fits(node.shape, shape):
+        its_types = (*types, *_INTEGER_TYPES) if name in integers else types
+        if node.type not in its_types or not _fits(node.shape, shape):
             raise ModelError(
                 f"{folder}: the model's {kind} {name!r} is {node.type} {list(node.shape)}; "
-                f"model.toml expects {' or '.join(types)} {_shown(shape)}"
+                f"model.toml expects {' or '.join(its_types)} {_shown(shape)}"
             )
 
 
