@@ -26,6 +26,7 @@ Usage: ./build.sh [deb] [--arch amd64|arm64] [--install-deps]
        ./build.sh test-appliance [--long] [PYTEST ARGS]
                                                test the package on booted machines, as root; --long includes arm64
        ./build.sh bench [NAME...] [--quick]    measure the speed on this machine and compare it with baselines
+       ./build.sh bench --compare FILE         the same, beside an earlier bench.json, with the spread of both
        ./build.sh bench scaling                draw how the speed changes with cameras, pictures, threads and backlog
        ./build.sh bench soak [--minutes N]     run under load with kills, outages and bad input; draw what grows
        ./build.sh docs                         write the generated parts of docs/ and debian/

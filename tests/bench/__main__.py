@@ -10,7 +10,7 @@ from typing import cast
 
 import msgspec
 
-from tests.bench import machine
+from tests.bench import compare, machine
 from tests.bench.harness import Bench, Benchmark, Result, table
 
 DIST = Path("dist")
@@ -29,6 +29,7 @@ NAMES = (
     "bad_bodies",
     "decode",
     "peer",
+    "cost",
     "quality",
 )
 DRAWN = ("scaling", "soak")
@@ -37,6 +38,7 @@ DRAWN = ("scaling", "soak")
 
 def main() -> int:
     options = parse()
+    earlier = compare.read(options.compare) if options.compare else None
     print(f"on {machine.sentence()}", flush=True)
     results: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="camiohookd-bench.", dir=options.folder) as folder:
@@ -50,6 +52,8 @@ def main() -> int:
     options.json.parent.mkdir(exist_ok=True)
     options.json.write_bytes(msgspec.json.format(msgspec.json.encode({**machine.facts(), "results": results})) + b"\n")
     print(f"\n{table(results, markdown=options.markdown)}\n\nalso in {options.json}")
+    if earlier is not None:
+        print(f"\nagainst {options.compare} of {earlier.date}:\n{compare.comparison(results, earlier)}")
     return 0
 
 
@@ -62,10 +66,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=10.0, help="how long soak runs (default: 10)")
     parser.add_argument("--json", type=Path, default=DIST / "bench.json", help="where the results go")
     parser.add_argument("--folder", type=Path, help="where queues are kept meanwhile (default: the temporary folder)")
+    parser.add_argument("--compare", type=Path, metavar="FILE", help="an earlier bench.json to compare this run with")
     parser.add_argument("--markdown", action="store_true", help="the last table as docs/performance.md has it")
     options = parser.parse_args()
     if unknown := set(options.names) - {*NAMES, *DRAWN}:
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES + DRAWN)}")
+    if options.compare is not None and not options.compare.is_file():
+        parser.error(f"there is no file {options.compare}")
     return options
 
 

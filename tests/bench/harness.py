@@ -6,10 +6,10 @@ A shared machine is noisy, for everything that runs on it. So only figures measu
 """
 
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import msgspec
 
@@ -37,6 +37,19 @@ class Bench:
         return path
 
 
+class Median(float):
+    """The median of several rounds, which it remembers."""
+
+    rounds: tuple[float, ...]
+
+    def __new__(cls, rounds: Iterable[float]) -> Self:
+        """Return the median of `rounds`, of which there is at least one."""
+        found = tuple(rounds)
+        self = super().__new__(cls, statistics.median(found))
+        self.rounds = found
+        return self
+
+
 class Benchmark(Protocol):
     """A module of this folder that yields each result as soon as it is measured."""
 
@@ -57,7 +70,11 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """One row. `ratio` is `value` over `baseline`, in the same unit. `met` is None if there is no bound."""
+    """One row. `ratio` is `value` over `baseline`, in the same unit. `met` is None if there is no bound.
+
+    `low` and `high` are the least and the greatest figure of the rounds: of the ratio if there is one, otherwise of the
+    value; None if there was one round only. `less_is_better` is None if there is no bound.
+    """
 
     name: str
     metric: str
@@ -68,6 +85,14 @@ class Result(msgspec.Struct, frozen=True):
     must: float | None = None
     goal: float | None = None
     met: bool | None = None
+    low: float | None = None
+    high: float | None = None
+    less_is_better: bool | None = None
+
+    @property
+    def figure(self) -> float:
+        """What the bounds are for: the ratio, or the value where there is no baseline."""
+        return self.value if self.ratio is None else self.ratio
 
 
 def result(
@@ -75,10 +100,22 @@ def result(
 ) -> Result:
     """Compare a figure with its baseline and its bounds."""
     ratio = None if baseline is None else value / baseline if baseline else float("inf")
+    low, high = _spread(value, baseline)
+    value, baseline = float(value), None if baseline is None else float(baseline)
     if target is None:
-        return Result(name, metric, value, unit, baseline, ratio)
+        return Result(name, metric, value, unit, baseline, ratio, low=low, high=high)
     met = target.met_by(value if ratio is None else ratio)
-    return Result(name, metric, value, unit, baseline, ratio, target.must, target.goal, met)
+    return Result(name, metric, value, unit, baseline, ratio, target.must, target.goal, met, low, high, target.at_most)
+
+
+def _spread(value: float, baseline: float | None) -> tuple[float | None, float | None]:
+    """Return the least and the greatest of the rounds; a round's ratio is to the baseline in the same round."""
+    if not isinstance(value, Median) or not (baseline is None or isinstance(baseline, Median)):
+        return None, None
+    figures = value.rounds
+    if baseline is not None:
+        figures = tuple(ours / other for ours, other in zip(value.rounds, baseline.rounds, strict=True) if other)
+    return min(figures, default=None), max(figures, default=None)
 
 
 def at_least(must: float, goal: float) -> Target:
@@ -89,14 +126,14 @@ def at_most(must: float, goal: float) -> Target:
     return Target(must, goal, at_most=True)
 
 
-def alternate(contestants: Mapping[str, Callable[[], float]], rounds: int = ROUNDS) -> dict[str, float]:
+def alternate(contestants: Mapping[str, Callable[[], float]], rounds: int = ROUNDS) -> dict[str, Median]:
     """Return the median of each over rounds in which they take turns; the order changes from round to round."""
     figures: dict[str, list[float]] = {name: [] for name in contestants}
     names = list(contestants)
     for number in range(rounds):
         for name in names if number % 2 == 0 else reversed(names):
             figures[name].append(contestants[name]())
-    return {name: statistics.median(found) for name, found in figures.items()}
+    return {name: Median(found) for name, found in figures.items()}
 
 
 HEADINGS = ("name", "metric", "value", "baseline", "ratio", "must", "goal", "met")
@@ -108,7 +145,12 @@ def table(results: Sequence[Result], *, markdown: bool = False) -> str:
     if markdown:
         rows.insert(1, ("---",) * len(HEADINGS))
         return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    return in_columns(rows)
+
+
+def in_columns(rows: Sequence[tuple[str, ...]]) -> str:
+    """Return rows of equal length as lines with columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 

@@ -5,16 +5,18 @@ import subprocess
 import sys
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from tests.bench.__main__ import DRAWN, NAMES
-from tests.bench.harness import Target, alternate, at_least, at_most, result, table
+from tests.bench.compare import comparison, judgement, read
+from tests.bench.harness import Median, Target, alternate, at_least, at_most, result, table
 from tests.bench.rig import ROOT, STALLED_LABELER
 from tests.support.figures import percentile
 
-FORM = {"name", "metric", "value", "unit", "baseline", "ratio", "must", "goal", "met"}
+FORM = {"name", "metric", "value", "unit", "baseline", "ratio", "must", "goal", "met", "low", "high", "less_is_better"}
 
 
 def test_contestants_alternate_and_the_first_of_a_round_is_last_in_the_next() -> None:
@@ -73,6 +75,59 @@ def test_marks_a_missed_bound_in_the_table() -> None:
         "NO",
     ]
     assert table(rows, markdown=True).splitlines()[2] == "| accept | accepts | 50 /s | 100 /s | 0.5 | 0.7 | 0.9 | NO |"
+
+
+def test_remembers_the_spread_of_the_ratios_of_the_rounds() -> None:
+    found = result("label", "pictures", Median([8.0, 9.0, 5.0]), "/s", baseline=Median([10.0, 10.0, 10.0]))
+    assert (found.ratio, found.low, found.high) == (0.8, 0.5, 0.9)
+    assert (result("memory", "idle", Median([3.0, 1.0]), "MB").low, result("memory", "idle", 2.0, "MB").low) == (
+        1,
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "target", "words"),
+    [
+        ([80, 81, 82], [70, 71, 72], at_least(0.7, 0.9), "WORSE"),
+        ([80, 81, 82], [82, 83, 84], at_least(0.7, 0.9), ""),
+        ([80, 81, 82], [90, 91, 92], at_least(0.7, 0.9), "better"),
+        ([80, 81, 82], [90, 91, 92], at_most(1.2, 1.1), "WORSE"),
+        ([80, 81, 82], [70, 71, 72], at_most(1.2, 1.1), "better"),
+        ([80, 81, 82], [90, 91, 92], None, ""),
+    ],
+)
+def test_a_difference_counts_if_the_spreads_do_not_overlap(
+    before: list[float], now: list[float], target: Target | None, words: str
+) -> None:
+    hundred = Median([100.0] * 3)
+    one, other = (result("a", "b", Median(each), "/s", baseline=hundred, target=target) for each in (before, now))
+    assert judgement(one, other) == words
+
+
+def test_compares_with_an_earlier_file(tmp_path: Path) -> None:
+    """A file of version 0.1.0 has no spread."""
+    file = tmp_path / "bench.json"
+    old = {"name": "accept", "metric": "durable accepts", "value": 50.0, "unit": "/s", "baseline": 100.0, "ratio": 0.5}
+    file.write_bytes(msgspec.json.encode({"results": [old], "date": "2026-11-26"}))
+    now = [
+        result("accept", "durable accepts", Median([60.0]), "/s", baseline=Median([100.0])),
+        result("new", "x", 1, "s"),
+    ]
+    shown = comparison(now, read(file))
+    assert shown.splitlines()[1].split() == [
+        "accept",
+        "durable",
+        "accepts",
+        "0.5",
+        "0.6",
+        "0.6",
+        "to",
+        "0.6",
+        "+20.0",
+        "%",
+    ]
+    assert len(shown.splitlines()) == 2
 
 
 def test_a_percentile_is_one_of_the_measured_figures() -> None:

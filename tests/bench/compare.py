@@ -1,0 +1,66 @@
+"""Compare this run with an earlier one, row by row: is a difference larger than the spread of the rounds?"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from tests.bench.harness import Result, in_columns, number
+
+HEADINGS = ("name", "metric", "before", "spread", "now", "spread", "change", "")
+
+
+class Earlier(msgspec.Struct):
+    """What is read of the file that an earlier run has written."""
+
+    results: list[Result]
+    date: str = "unknown"
+
+
+def read(path: Path) -> Earlier:
+    """Read the file of an earlier run. Raises OSError, msgspec.ValidationError or msgspec.DecodeError."""
+    return msgspec.json.decode(path.read_bytes(), type=Earlier)
+
+
+def comparison(now: Sequence[Result], earlier: Earlier) -> str:
+    """Return a table of the rows that both runs have.
+
+    A row is worse or better if its spread and the earlier one do not overlap. Figures are ratios where there is a
+    baseline, because both contestants ran in the same minutes then.
+    """
+    before = {(each.name, each.metric): each for each in earlier.results}
+    rows = [_cells(before[each.name, each.metric], each) for each in now if (each.name, each.metric) in before]
+    return in_columns([HEADINGS, *rows])
+
+
+def _cells(before: Result, now: Result) -> tuple[str, ...]:
+    change = f"{100 * (now.figure / before.figure - 1):+.1f} %" if before.figure else ""
+    return (
+        now.name,
+        now.metric,
+        _shown(before),
+        _spread(before),
+        _shown(now),
+        _spread(now),
+        change,
+        judgement(before, now),
+    )
+
+
+def judgement(before: Result, now: Result) -> str:
+    """Return "WORSE", "better", or "" if the spreads overlap or nobody said which direction is good."""
+    if now.less_is_better is None or now.low is None or now.high is None or before.low is None or before.high is None:
+        return ""
+    if now.low > before.high:
+        return "WORSE" if now.less_is_better else "better"
+    if now.high < before.low:
+        return "better" if now.less_is_better else "WORSE"
+    return ""
+
+
+def _shown(each: Result) -> str:
+    return number(each.figure) if each.ratio is not None else f"{number(each.value)} {each.unit}"
+
+
+def _spread(each: Result) -> str:
+    return "" if each.low is None or each.high is None else f"{number(each.low)} to {number(each.high)}"
