@@ -76,7 +76,7 @@ def label(
 
     A JSON object is {"file", "labels" (as sent to Camio), "detections": [{"label", "probability",
     "box": [left, top, right, bottom]}], "ms": {"decode", "infer", "total"}}; with
-    --explain each detection also has a "verdict".
+    --explain each detection also has a "verdict", and "labeled_by" says what labeled the picture.
 
     The command uses the daemon's settings for file formats (CAMIOHOOKD_IMAGES_FORMATS='["jpeg", "png", "webp"]'),
     the size of pictures, the labeler and the rules. It reads them from camiohookd.toml in $CONFIGURATION_DIRECTORY
@@ -95,6 +95,7 @@ def label(
     from msgspec.structs import replace
 
     from camiohookd import rules
+    from camiohookd.config.settings import RemoteSettings
     from camiohookd.labelers.open import open_labeler
     from camiohookd.pictures.decode import PictureLimits
 
@@ -103,7 +104,7 @@ def label(
     images = settings.images
     limits = PictureLimits(images.formats, images.max_pixels, images.max_bytes, images.max_decoded_bytes)
     rule = rules.match(settings.rule, camera)
-    wanted = replace(settings.labeler, kind="onnx", model=model) if model else settings.labeler
+    wanted = replace(settings.labeler, kind="onnx", model=model, remote=RemoteSettings()) if model else settings.labeler
     if wanted.kind != "onnx":
         logging.basicConfig(level=logging.INFO, format="%(message)s")  # shows what the owner's code prints
     labeler, _ = open_labeler(replace(wanted, threads=1), None, lambda _degraded: None)
@@ -195,6 +196,7 @@ class _FileLabeler:
             decode_ms=round(1000 * outcome.decode_seconds, 1),
             infer_ms=round(1000 * outcome.label_seconds, 1),
             total_ms=round(1000 * total, 1),
+            device=outcome.device,
             incomplete=outcome.incomplete[0].removeprefix(f"{path.name}: ") if outcome.incomplete else None,
         )
 

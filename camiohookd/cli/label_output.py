@@ -44,6 +44,8 @@ class LabelledFile:
     total_ms: float
     incomplete: str | None = None
     """Says how much of the picture is missing; None if it is complete."""
+    device: str = ""
+    """What labeled it: a device of this machine, or an inference server."""
 
     @property
     def sent(self) -> "list[Detection]":
@@ -64,6 +66,8 @@ class LabelTable:
     def rows(self, result: LabelledFile) -> str:
         """Return the rows of one picture; before the very first ones, the header."""
         rows = self._rows(result)
+        if self._verdicts and result.device:
+            rows += f"\n{self._row(result.file, f'(labeled by {escape(result.device)})')}"
         if self._has_header:
             return rows
         self._has_header = True
@@ -144,6 +148,7 @@ def as_json(result: LabelledFile, verdicts: bool) -> bytes:
         detections = [_described(each.found) | {"verdict": _verdict(each)} for each in result.seen]
     else:
         detections = [_described(found) for found in result.sent]
+    labeled_by = {"labeled_by": result.device} if verdicts else {}
     return msgspec.json.encode(
         {
             "file": result.file,
@@ -151,6 +156,7 @@ def as_json(result: LabelledFile, verdicts: bool) -> bytes:
             "detections": detections,
             "ms": {"decode": result.decode_ms, "infer": result.infer_ms, "total": result.total_ms},
         }
+        | labeled_by
     )
 
 

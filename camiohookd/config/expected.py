@@ -10,6 +10,7 @@ from camiohookd.config.values import (
     ApiKey,
     ByteSize,
     Duration,
+    EndpointUrl,
     HostName,
     Network,
     PublicUrl,
@@ -29,7 +30,16 @@ def _expected(info: msgspec.inspect.Type) -> str:
         case msgspec.inspect.CustomType(cls=kind):
             assert issubclass(
                 kind,
-                Duration | ByteSize | Address | PublicUrl | WebhookUrl | AllowedHost | ApiKey | HostName | Network,
+                Duration
+                | ByteSize
+                | Address
+                | PublicUrl
+                | WebhookUrl
+                | AllowedHost
+                | ApiKey
+                | EndpointUrl
+                | HostName
+                | Network,
             )
             return kind.expected
         case msgspec.inspect.LiteralType(values=values):

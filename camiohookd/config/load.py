@@ -29,12 +29,14 @@ from camiohookd.config.tables import (
     checked,
     from_environment,
     in_environment,
+    tables_within,
     unknown_section,
     variable,
 )
 from camiohookd.config.toml_file import TomlFile
 from camiohookd.errors import ConfigError
 from camiohookd.net.addresses import is_loopback
+from camiohookd.net.urls import host
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -52,7 +54,16 @@ class Config(msgspec.Struct, frozen=True):
     rule: tuple[Rule, ...] = ()
 
 
-SECTIONS: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fields(Config) if field.name != "rule"}
+_TOP: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fields(Config) if field.name != "rule"}
+SECTIONS: dict[str, Any] = {
+    name: kind
+    for section, settings in _TOP.items()
+    for name, kind in (
+        (section, settings),
+        *((f"{section}.{key}", each) for key, each in tables_within(settings).items()),
+    )
+}
+"""The tables of settings by their names in the file, such as "labeler" and "labeler.remote"."""
 _HOMES = {**SECTIONS, "rule": Rule}
 
 
@@ -117,18 +128,23 @@ def _config_of(file: TomlFile, environ: Mapping[str, str]) -> Config:
             raise ConfigError(f"{file.where(name)}: {unknown_section(name, _HOMES)}")
     given = {
         section: checked(file, section, kind, file.tables.get(section, {}), homes=_HOMES)
-        for section, kind in SECTIONS.items()
+        for section, kind in _TOP.items()
     }
     for section, key, value in from_environment(environ, SECTIONS):
-        given[section][key] = value
+        top, _, within = section.partition(".")
+        if within:
+            given[top][within] = msgspec.structs.replace(given[top].get(within, SECTIONS[section]()), **{key: value})
+        else:
+            given[top][key] = value
     rules = array_of_tables(file, "rule", Rule, file.tables.get("rule", []), homes=_HOMES)
-    config = Config(**{section: kind(**given[section]) for section, kind in SECTIONS.items()}, rule=rules)
+    config = Config(**{section: kind(**given[section]) for section, kind in _TOP.items()}, rule=rules)
     _check_together(config, file.path)
     return config
 
 
 def _check_together(config: Config, path: Path) -> None:
     """Check what depends on several settings."""
+    _check_remote(config.labeler, path)
     if config.callback.retry_min > config.callback.retry_max:
         raise ConfigError(f"{path}: callback.retry_min is longer than callback.retry_max")
     if config.hook.listen.port == config.admin.listen.port != 0:
@@ -139,4 +155,14 @@ def _check_together(config: Config, path: Path) -> None:
             f'{path}: admin.listen: other machines can reach "{admin.listen}", and would send the password by plain '
             "http; set admin.tls_cert and admin.tls_key, or, on a network where you trust everyone, "
             "insecure = true under [admin]"
+        )
+
+
+def _check_remote(labeler: LabelerSettings, path: Path) -> None:
+    remote = labeler.remote
+    if labeler.kind == "remote" and not remote.endpoints:
+        raise ConfigError(f'{path}: labeler.kind is "remote", and there are no endpoints under [labeler.remote]')
+    if remote.token_file and any(url.startswith("http://") and not is_loopback(host(url)) for url in remote.endpoints):
+        raise ConfigError(
+            f"{path}: labeler.remote.token_file: the token would be sent by plain http; use https:// endpoints"
         )

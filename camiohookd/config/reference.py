@@ -14,7 +14,7 @@ import msgspec
 from camiohookd.config.expected import expected
 from camiohookd.config.load import SECTIONS
 from camiohookd.config.rule import Rule, Zone
-from camiohookd.config.tables import table_kind, variable
+from camiohookd.config.tables import settings_of, table_kind, variable
 from camiohookd.config.values import ByteSize, Duration
 
 _WIDTH = 100
@@ -96,7 +96,11 @@ def _about(kind: type[msgspec.Struct]) -> str:
 
 
 def _settings(kind: type[msgspec.Struct]) -> list[Setting]:
-    return [_setting(field) for field in msgspec.structs.fields(kind) if not table_kind(field.type)]
+    return [
+        _setting(field)
+        for field in msgspec.structs.fields(kind)
+        if field.name in settings_of(kind) and not table_kind(field.type)
+    ]
 
 
 def _setting(field: msgspec.structs.FieldInfo) -> Setting:

@@ -28,7 +28,7 @@ Sections = Mapping[str, Section]
 
 def variable(section: str, key: str) -> str:
     """Return the environment variable of a setting, such as ``CAMIOHOOKD_HOOK_LISTEN``."""
-    return f"{PREFIX}{section}_{key}".upper()
+    return f"{PREFIX}{section}_{key}".replace(".", "_").upper()
 
 
 def in_environment(name: str) -> str:
@@ -38,7 +38,18 @@ def in_environment(name: str) -> str:
 
 def settings_of(section: Section) -> dict[str, Any]:
     """Return the type of each setting of a section; a type is Annotated with the description."""
-    return {field.name: field.type for field in msgspec.structs.fields(section)}
+    return {
+        field.name: field.type for field in msgspec.structs.fields(section) if field.name not in tables_within(section)
+    }
+
+
+def tables_within(section: Section) -> dict[str, Section]:
+    """Return the tables within a section's table, such as [labeler.remote], by their own name."""
+    return {
+        field.name: field.type
+        for field in msgspec.structs.fields(section)
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct)
+    }
 
 
 def table_kind(kind: Any) -> Section | None:
@@ -57,20 +68,27 @@ def checked(file: TomlFile, name: str, kind: Section, table: object, *nth: int, 
     if not isinstance(table, dict):
         written = f"[[{name}]]" if nth else f"[{name}]"
         raise ConfigError(f"{file.where(name, '', *nth)}: expected a table, written {written}")
-    settings = settings_of(kind)
+    settings, within = settings_of(kind), tables_within(kind)
     for key in table:
-        if key not in settings:
+        if key not in settings and key not in within:
             where = file.where(name, key, *nth)
-            raise ConfigError(f"{where}: {_belongs(key, homes) or f'unknown setting{hint(key, settings)}'}")
+            raise ConfigError(f"{where}: {_belongs(key, homes) or f'unknown setting{hint(key, [*settings, *within])}'}")
     for field in msgspec.structs.fields(kind):
         if field.required and field.name not in table:
             raise ConfigError(f"{file.where(name, '', *nth)}: {field.name} is missing, {expected(field.type)}")
-    return {
-        key: array_of_tables(file, f"{name}.{key}", within, value, *nth, homes=homes)
-        if (within := table_kind(settings[key]))
-        else _convert(file.where(name, key, *nth), value, settings[key])
-        for key, value in table.items()
-    }
+    return {key: _value(file, name, kind, key, value, *nth, homes=homes) for key, value in table.items()}
+
+
+def _value(file: TomlFile, name: str, kind: Section, key: str, value: object, *nth: int, homes: Sections) -> Any:
+    """Return one value of the table `name` as its type: a setting, a table or an array of tables."""
+    if single := tables_within(kind).get(key):
+        if not isinstance(value, dict):
+            raise ConfigError(f"{file.where(name, key, *nth)}: expected a table, written [{name}.{key}]")
+        return single(**checked(file, f"{name}.{key}", single, value, *nth, homes=homes))
+    wanted = settings_of(kind)[key]
+    if each := table_kind(wanted):
+        return array_of_tables(file, f"{name}.{key}", each, value, *nth, homes=homes)
+    return _convert(file.where(name, key, *nth), value, wanted)
 
 
 def array_of_tables(

@@ -135,6 +135,22 @@ class WebhookUrl(str):
         return super().__new__(cls, text)
 
 
+class EndpointUrl(str):
+    """An inference server: an origin, and perhaps a path before /v2, without a slash at its end."""
+
+    __slots__ = ()
+    expected: ClassVar[str] = 'a URL that ends before /v2, such as "https://gpu.example.org:8000"'
+
+    def __new__(cls, value: object) -> Self:
+        try:
+            origin, path = split_url(_text(value).strip().rstrip("/"))
+        except MalformedUrl as error:
+            raise ValueError(str(error)) from None
+        if re.search(r"[?#]|/v2(/|$)", path):
+            raise ValueError("it must end before /v2, without ? and #")
+        return super().__new__(cls, f"{origin}{path}")
+
+
 class AllowedHost(str):
     """A public host that callbacks may go to over https, or the origin in full of any other."""
 

@@ -18,6 +18,7 @@ from camiohookd.daemon.reload import REFUSED, Reloader
 from camiohookd.daemon.restart_backoff import RestartBackoff
 from camiohookd.daemon.setup import PLAIN_HTTP, Setup, is_open_and_plain, warn
 from camiohookd.labelers import Labeler
+from camiohookd.labelers.open import name_of
 from camiohookd.metrics import Metrics
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import State
@@ -167,7 +168,9 @@ def _log_what_there_is(config: Config, labeler: Labeler, threads: int, queue: Ta
         counts[State.PENDING],
         counts[State.LABELLED],
         counts[State.FAILED],
-        f"model {config.labeler.model} on {labeler.device}" if config.labeler.kind == "onnx" else labeler.device,
+        f"model {name_of(config.labeler)} on {labeler.device}"
+        if config.labeler.kind in ("onnx", "remote")
+        else labeler.device,
         plural(threads, "thread"),
         extra=about("queue_opened"),
     )

@@ -8,8 +8,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 
 from camiohookd.config.load import SECTIONS, Config
+from camiohookd.config.tables import settings_of
 from camiohookd.daemon.setup import Setup, warn, warn_of_expiry
 from camiohookd.errors import CamiohookdError
 from camiohookd.system import systemd
@@ -123,6 +125,7 @@ def needs_restart(old: Config, new: Config) -> list[str]:
 
 def _differences(old: Config, new: Config) -> Iterator[str]:
     for section, kind in SECTIONS.items():
-        for key in kind.__struct_fields__:
-            if getattr(getattr(old, section), key) != getattr(getattr(new, section), key):
+        for key in settings_of(kind):
+            value = attrgetter(f"{section}.{key}")
+            if value(old) != value(new):
                 yield f"{section}.{key}"

@@ -11,6 +11,7 @@ from camiohookd.daemon.recent import Recent
 from camiohookd.daemon.reload import REFUSED
 from camiohookd.daemon.setup import Setup
 from camiohookd.labelers import Labeler
+from camiohookd.labelers.open import name_of
 from camiohookd.metrics import Metrics
 from camiohookd.notify.conditions import Key
 from camiohookd.queue.views import QueueSnapshot
@@ -44,8 +45,7 @@ class Reporter:
         recent: Recent,
         errors: RecentErrors,
     ) -> None:
-        labels = setup.config.labeler  # the settings of the labeler hold until a restart
-        self._model = labels.model if labels.kind == "onnx" else f"own code ({labels.kind})"
+        self._model = name_of(setup.config.labeler)  # the settings of the labeler hold until a restart
         self._labeler = labeler
         self._metrics = metrics
         self._snapshot = snapshot

@@ -10,7 +10,7 @@ from camiohookd.config.settings import LabelerSettings
 from camiohookd.doctor.findings import Finding, Findings, Group
 from camiohookd.errors import CamiohookdError, LabelingError
 from camiohookd.labelers import Frame, Labeler
-from camiohookd.labelers.open import known_labels, open_labeler
+from camiohookd.labelers.open import known_labels, name_of, open_labeler
 from camiohookd.pictures.decode import PictureLimits, decode
 from camiohookd.pictures.detections import Detection, polygon
 from camiohookd.wire.images import Picture
@@ -25,7 +25,7 @@ def check_labeler(settings: LabelerSettings) -> Findings:
         known = known_labels(settings)
         labeler = open_labeler(settings, None, degraded.append).labeler
     except CamiohookdError as error:
-        yield _GROUP.failed("model" if settings.kind == "onnx" else "own code", str(error))
+        yield _GROUP.failed("model" if settings.kind in ("onnx", "remote") else "own code", str(error))
         return
     try:
         yield from _of_device(settings, labeler, is_degraded=bool(degraded and degraded[-1]))
@@ -35,6 +35,9 @@ def check_labeler(settings: LabelerSettings) -> Findings:
 
 
 def _of_device(settings: LabelerSettings, labeler: Labeler, *, is_degraded: bool) -> Findings:
+    if settings.kind == "remote":
+        yield _GROUP.ok("model", f"{name_of(settings)}, {labeler.device}")
+        return
     if settings.kind != "onnx":
         yield _GROUP.ok("own code", f"{labeler.device} starts")
         return

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def check_labeler(settings: "LabelerSettings") -> None:
-    """Load the model on the CPU, or start the owner's code. Raises SetupError."""
+    """Load the model on the CPU, or start the owner's code, and ask the inference servers. Raises SetupError."""
     from camiohookd.labelers.onnx.devices import parse_device
     from camiohookd.labelers.open import open_labeler
 
@@ -22,6 +22,10 @@ def check_labeler(settings: "LabelerSettings") -> None:
         from camiohookd.labelers.onnx.labeler import open_onnx
 
         open_onnx(model.find(settings.model)).close()
+        if settings.remote.endpoints:
+            from camiohookd.labelers.remote.open import open_remote
+
+            open_remote(settings, strict=True).close()
     else:
         open_labeler(settings, None, lambda _degraded: None).labeler.close()
 

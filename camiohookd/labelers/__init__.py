@@ -1,7 +1,7 @@
 """Labelers: the pictures of an event → detections.
 
 `onnx` runs a model that `model` describes and whose outputs `decoders` read; `own_code` asks a script or a program of
-the owner's.
+the owner's; `remote` asks inference servers on other machines.
 """
 
 from collections.abc import Callable, Sequence

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from camiohookd.config.settings import LabelerSettings
+from camiohookd.errors import ConfigError
 from camiohookd.labelers import Labeler
 
 
@@ -15,9 +16,16 @@ class Opened(NamedTuple):
     threads: int
 
 
+def name_of(settings: LabelerSettings) -> str:
+    """Return the name of what labels: the model's, or that it is own code."""
+    if settings.kind == "remote":
+        return settings.remote.model_name or settings.model
+    return settings.model if settings.kind == "onnx" else f"own code ({settings.kind})"
+
+
 def known_labels(settings: LabelerSettings) -> tuple[str, ...] | None:
     """Return the labels that the labeler can find; None for own code, which makes its own. Raises SetupError."""
-    if settings.kind != "onnx":
+    if settings.kind in ("python", "command") or _is_remote_own_code(settings):
         return None
     from camiohookd.labelers import model
 
@@ -27,9 +35,59 @@ def known_labels(settings: LabelerSettings) -> tuple[str, ...] | None:
 def open_labeler(settings: LabelerSettings, state: Path | None, on_degraded: Callable[[bool], None]) -> Opened:
     """Open the labeler, ready to use. The `state` folder keeps what makes the next start faster.
 
-    `on_degraded` is called with True when the CPU replaces the device, and with False when the device works again.
-    Raises SetupError.
+    `on_degraded` is called with True when something stands in for what was chosen (the CPU for a device, this machine
+    for inference servers), and with False when that works again. Raises SetupError.
     """
+    if settings.kind == "remote":
+        from camiohookd.labelers.remote.open import open_remote
+
+        return Opened(open_remote(settings, strict=True), settings.remote.concurrency)
+    if not settings.remote.endpoints:
+        return _open_home(settings, state, on_degraded)
+    return _open_both(settings, state, on_degraded)
+
+
+def _open_both(settings: LabelerSettings, state: Path | None, on_degraded: Callable[[bool], None]) -> Opened:
+    from camiohookd.labelers.remote.open import open_remote
+    from camiohookd.labelers.remote.sharing import Sharing
+
+    if (settings.kind == "onnx") == (settings.remote.sends == "jpeg-for-labels"):
+        raise ConfigError(
+            f'labeler.kind is "{settings.kind}" and labeler.remote.sends is "{settings.remote.sends}": a model at home '
+            'shares its work with the same model ("tensors" or "jpeg"), your own code with the same code '
+            '("jpeg-for-labels")'
+        )
+    reasons = _Reasons(on_degraded)
+    home = _open_home(settings, state, reasons.noter("home"))
+    try:
+        remote = open_remote(settings, strict=False)
+    except BaseException:
+        home.labeler.close()
+        raise
+    shared = Sharing(home.labeler, home.threads, remote, settings.spill, reasons.noter("remote"))
+    return Opened(shared, home.threads + settings.remote.concurrency)
+
+
+def _is_remote_own_code(settings: LabelerSettings) -> bool:
+    return settings.kind == "remote" and settings.remote.sends == "jpeg-for-labels"
+
+
+class _Reasons:
+    """Joins several reasons to be degraded to one."""
+
+    def __init__(self, on_degraded: Callable[[bool], None]) -> None:
+        self._on_degraded = on_degraded
+        self._present: set[str] = set()
+
+    def noter(self, reason: str) -> Callable[[bool], None]:
+        def note(degraded: bool) -> None:
+            (self._present.add if degraded else self._present.discard)(reason)
+            self._on_degraded(bool(self._present))
+
+        return note
+
+
+def _open_home(settings: LabelerSettings, state: Path | None, on_degraded: Callable[[bool], None]) -> Opened:
     match settings.kind:
         case "python":
             from camiohookd.labelers.own_code.labeler import open_script
@@ -39,21 +97,20 @@ def open_labeler(settings: LabelerSettings, state: Path | None, on_degraded: Cal
             from camiohookd.labelers.own_code.labeler import open_command
 
             return Opened(open_command(settings.command, settings.deadline), 1)
-        case "onnx":
-            from camiohookd.labelers import model
-            from camiohookd.labelers.detail.labeler import Detailed
-            from camiohookd.labelers.onnx.open import open_configured
+    from camiohookd.labelers import model
+    from camiohookd.labelers.detail.labeler import Detailed
+    from camiohookd.labelers.onnx.open import open_configured
 
-            folder = model.find(settings.model)
-            labeler, threads = open_configured(
-                folder,
-                device=settings.device,
-                plugins=settings.plugins,
-                threads=settings.threads,
-                deadline=settings.deadline,
-                state=state,
-                on_degraded=on_degraded,
-            )
-            if model.load_description(folder).task != "detection":
-                return Opened(labeler, threads)  # without boxes, nothing says where in a tile an object is
-            return Opened(Detailed(labeler), threads)
+    folder = model.find(settings.model)
+    labeler, threads = open_configured(
+        folder,
+        device=settings.device,
+        plugins=settings.plugins,
+        threads=settings.threads,
+        deadline=settings.deadline,
+        state=state,
+        on_degraded=on_degraded,
+    )
+    if model.load_description(folder).task != "detection":
+        return Opened(labeler, threads)  # without boxes, nothing says where in a tile an object is
+    return Opened(Detailed(labeler), threads)

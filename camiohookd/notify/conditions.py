@@ -51,7 +51,7 @@ def _found(facts: Facts, limits: Limits) -> Iterator[tuple[Key, str]]:
     if facts.degraded:
         yield (
             Key("degraded"),
-            "The CPU labels in place of the chosen device, which is tried again by itself; the log says why.",
+            "The CPU labels in place of the chosen device or servers, which are tried again; the log says why.",
         )
     if facts.oldest_seconds > limits.queue_age:
         waited = duration(facts.oldest_seconds)

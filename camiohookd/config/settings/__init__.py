@@ -9,6 +9,7 @@ from camiohookd.config.settings.hook import KEY_ADVICE, HookSettings
 from camiohookd.config.settings.labeler import ImagesSettings, LabelerSettings
 from camiohookd.config.settings.owner import AdminSettings, LogSettings, MqttSettings, NotifySettings
 from camiohookd.config.settings.queue import QueueSettings
+from camiohookd.config.settings.remote import RemoteSettings, SpillSettings
 
 __all__ = [
     "KEY_ADVICE",
@@ -21,4 +22,6 @@ __all__ = [
     "MqttSettings",
     "NotifySettings",
     "QueueSettings",
+    "RemoteSettings",
+    "SpillSettings",
 ]

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from camiohookd.config.detail import Detail
+from camiohookd.config.settings.remote import RemoteSettings, SpillSettings
 from camiohookd.config.values import ByteSize, Count, Duration
 
 
@@ -12,10 +13,10 @@ class LabelerSettings(Struct, frozen=True):
     """What labels the pictures."""
 
     kind: Annotated[
-        Literal["onnx", "python", "command"],
+        Literal["onnx", "python", "command", "remote"],
         Meta(
             description="onnx: a model that runs on this machine; python: the function compute_labels of your own "
-            "script; command: your own program."
+            "script; command: your own program; remote: the servers under [labeler.remote]."
         ),
     ] = "onnx"
     model: Annotated[
@@ -62,6 +63,8 @@ class LabelerSettings(Struct, frozen=True):
         tuple[str, ...],
         Meta(description="The program and its arguments; docs/own-code.md describes what it reads."),
     ] = ()
+    remote: RemoteSettings = RemoteSettings()
+    spill: SpillSettings = SpillSettings()
 
 
 class ImagesSettings(Struct, frozen=True):

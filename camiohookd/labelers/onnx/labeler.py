@@ -139,7 +139,7 @@ class OnnxLabeler:
 
     def _detect(self, pictures: Sequence[Decoded], min_probability: float) -> list[list[Detection]]:
         """Find objects in at most `at_once` pictures."""
-        batch = tensor([picture.image for picture in pictures], self._description.input, self._kind)
+        batch = self._feed(pictures)
         if self._batch is not None and len(pictures) < self._batch:
             batch = np.concatenate([batch, np.zeros((self._batch - len(pictures), *batch.shape[1:]), batch.dtype)])
         outputs = self._run(batch)
@@ -147,6 +147,10 @@ class OnnxLabeler:
             self._detections([output[nth] for output in outputs], picture, min_probability)
             for nth, picture in enumerate(pictures)
         ]
+
+    def _feed(self, pictures: Sequence[Decoded]) -> Tensor:
+        """Return what the model gets: one row of the first axis for each picture."""
+        return tensor([picture.image for picture in pictures], self._description.input, self._kind)
 
     def _run(self, batch: Tensor) -> Sequence[Floats]:
         constants = {name: np.repeat(values, len(batch), axis=0) for name, values in self._constants.items()}

@@ -106,7 +106,7 @@ class OwnCode:
         if answer.error is not None:
             raise LabelingError(" ".join(answer.error.split())[:MAX_ERROR])
         try:
-            return _findings(answer.labels, frames)
+            return findings_of(answer.labels, frames)
         except ValueError as error:
             raise LabelingError(f"{answer.where or self._name}: {error}") from None
 
@@ -125,7 +125,7 @@ def _described(frame: Frame) -> dict[str, Any]:
     }
 
 
-def _findings(labels: Any, frames: Sequence[Frame]) -> Findings:
+def findings_of(labels: Any, frames: Sequence[Frame]) -> Findings:
     """Check and convert `labels`. Raises ValueError, which says what is wrong."""
     if isinstance(labels, list):
         return Findings([[] for _ in frames], [_name(label, f"labels[{nth}]") for nth, label in enumerate(labels)])

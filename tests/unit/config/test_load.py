@@ -1,7 +1,7 @@
 import contextlib
+from operator import attrgetter
 from pathlib import Path
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from camiohookd.config import paths
 from camiohookd.config.load import SECTIONS, Config, load_config, load_with_keys
 from camiohookd.config.rule import Rule
-from camiohookd.config.tables import variable
+from camiohookd.config.tables import settings_of, variable
 from camiohookd.errors import ConfigError
 
 KEY = "a-key-of-decent-length"
@@ -246,6 +246,18 @@ def test_the_environment_overrides_every_setting_of_the_file(tmp_path: Path) -> 
         ("labeler", "script"): ("/etc/labels.py", "/etc/labels.py"),
         ("labeler", "interpreter"): ("/usr/bin/python3", "/usr/bin/python3"),
         ("labeler", "command"): ('["/opt/labels", "-v"]', ("/opt/labels", "-v")),
+        ("labeler.remote", "endpoints"): ('["https://gpu.lan/a/"]', ("https://gpu.lan:443/a",)),
+        ("labeler.remote", "model_name"): ("ssd", "ssd"),
+        ("labeler.remote", "model_version"): ("3", "3"),
+        ("labeler.remote", "sends"): ("jpeg", "jpeg"),
+        ("labeler.remote", "batch"): ("7", 7),
+        ("labeler.remote", "concurrency"): ("7", 7),
+        ("labeler.remote", "retries"): ("7", 7),
+        ("labeler.remote", "ca"): ("certifi", "certifi"),
+        ("labeler.remote", "client_cert"): ("/etc/cert.pem", "/etc/cert.pem"),
+        ("labeler.remote", "client_key"): ("/etc/key.pem", "/etc/key.pem"),
+        ("labeler.remote", "token_file"): ("/etc/token", "/etc/token"),
+        ("labeler.spill", "prefer"): ("remote", "remote"),
         ("images", "formats"): ('["png", "webp"]', ("png", "webp")),
         ("callback", "allow_hosts"): ('["http://127.0.0.1:9"]', ("http://127.0.0.1:9",)),
         ("callback", "ca"): ("certifi", "certifi"),
@@ -268,10 +280,10 @@ def test_the_environment_overrides_every_setting_of_the_file(tmp_path: Path) -> 
         ("log", "format"): ("json", "json"),
     }
     for section, kind in SECTIONS.items():
-        for field in msgspec.structs.fields(kind):
-            text, value = values.get((section, field.name), ("77", 77))
-            settings = load(tmp_path, "[queue]\nmax_age = 1", **{variable(section, field.name): text})
-            assert getattr(getattr(settings, section), field.name) == value
+        for key in settings_of(kind):
+            text, value = values.get((section, key), ("77", 77))
+            settings = load(tmp_path, "[queue]\nmax_age = 1", **{variable(section, key): text})
+            assert attrgetter(f"{section}.{key}")(settings) == value
 
 
 @pytest.mark.parametrize(
@@ -439,3 +451,32 @@ def test_a_command_outside_the_service_uses_the_services_folders(
 def test_reads_the_file_in_the_folder_that_systemd_names_by_default(tmp_path: Path) -> None:
     (tmp_path / "camiohookd.toml").write_text("[queue]\nmax_tasks = 5\n")
     assert load_config(None, {"CONFIGURATION_DIRECTORY": str(tmp_path)}).queue.max_tasks == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            '[labeler.remote]\nendpoints = ["gpu.lan"]',
+            'line 2: labeler.remote.endpoints: given ["gpu.lan"], expected a list',
+        ),
+        ('[labeler.remote]\nendpoints = ["http://gpu.lan/v2/"]', "a URL that ends before /v2"),
+        ("[labeler.remote]\nbatch = 0", "labeler.remote.batch: given 0, expected a whole number from 1 to 16"),
+        ("[labeler]\nremote = 3", "line 2: labeler.remote: expected a table, written [labeler.remote]"),
+        ("[labeler.spil]\nafter = 3", "labeler.spil: unknown setting; did you mean spill?"),
+        ('[labeler]\nkind = "remote"', 'labeler.kind is "remote", and there are no endpoints under [labeler.remote]'),
+        (
+            '[labeler.remote]\nendpoints = ["http://gpu.lan"]\ntoken_file = "/etc/token"',
+            "labeler.remote.token_file: the token would be sent by plain http; use https:// endpoints",
+        ),
+    ],
+)
+def test_a_mistake_in_a_table_within_a_table_is_named(tmp_path: Path, text: str, message: str) -> None:
+    assert message in refusal(tmp_path, text)
+
+
+def test_a_table_within_a_table_is_read_from_the_file_and_the_environment(tmp_path: Path) -> None:
+    text = '[labeler.remote]\nendpoints = ["http://10.0.0.1:8000"]\nbatch = 4\n[labeler.spill]\nafter = "5s"\n'
+    labeler = load(tmp_path, text, CAMIOHOOKD_LABELER_REMOTE_BATCH="8").labeler
+    assert (labeler.kind, labeler.remote.endpoints, labeler.remote.batch) == ("onnx", ("http://10.0.0.1:8000",), 8)
+    assert (labeler.spill.after, labeler.spill.prefer) == (5.0, "home")

@@ -1,0 +1,104 @@
+"""Which inference server is asked: of those that work, the one with the fewest requests in hand; then another one."""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from camiohookd.errors import CamiohookdError, LabelerDown, LabelingError, ModelError, SetupError
+from camiohookd.labelers.remote.endpoint import Refused
+from camiohookd.labelers.remote.protocol import Unusable
+from camiohookd.labelers.remote.server import Server
+
+T = TypeVar("T")
+
+_ABOUT_THE_REQUEST = (400, 413, 415, 422, 500)
+
+
+class Balancer:
+    """Sends requests to `servers`; any thread may ask.
+
+    A request that fails is sent again up to `retries` times. `alike` says that all requests have the same form: then
+    one that is refused says nothing about the event, and the event waits.
+    """
+
+    def __init__(self, servers: Sequence[Server], retries: int, *, alike: bool) -> None:
+        self._servers = servers
+        self._retries = retries
+        self._alike = alike
+        self._lock = threading.Lock()
+        self._last = threading.local()
+
+    @property
+    def last(self) -> str:
+        """The name of the server that answered the calling thread last."""
+        return getattr(self._last, "name", "")
+
+    def close(self) -> None:
+        """Send no request again."""
+        self._retries = 0
+
+    def prepare(self, *, strict: bool) -> None:
+        """Check the contract of all servers; those that cannot be asked rest for a while.
+
+        Where the model of one does not fit, that is a ModelError if `strict`.
+        """
+        for server in self._servers:
+            try:
+                server.prepare()
+            except SetupError as error:
+                if strict:
+                    raise ModelError(f"inference server {server.name}: {error}") from None
+                self._judged(server, error)
+            except Unusable as error:
+                server.breaker.failed(f" {error}", at_once=True)
+
+    def ask(self, send: Callable[[Server], T]) -> T:
+        """Return what `send` gets from a server.
+
+        Raises LabelerDown if no server gives a usable answer, LabelingError if the request is the reason.
+        """
+        tried: list[Server] = []
+        failure: CamiohookdError | None = None
+        for _ in range(1 + self._retries):
+            server = self._take(tried)
+            if server is None:
+                break
+            tried.append(server)
+            try:
+                found = send(server)
+            except (Unusable, CamiohookdError) as error:
+                failure = self._judged(server, error)
+            except BaseException:
+                server.breaker.failed(": unexpected error")
+                raise
+            else:
+                server.breaker.worked()
+                self._last.name = server.name
+                return found
+            finally:
+                self._give_back(server)
+        raise failure or LabelerDown(f"no inference server works at present ({self.names()}): see the log")
+
+    def names(self) -> str:
+        return ", ".join(server.name for server in self._servers)
+
+    def _judged(self, server: Server, error: Exception) -> CamiohookdError:
+        is_setup = isinstance(error, SetupError)
+        phrase = f": {error}" if isinstance(error, CamiohookdError) else f" {error}"
+        server.breaker.failed(phrase, at_once=is_setup)
+        text = f"inference server {server.name}{phrase}"
+        if not self._alike and isinstance(error, Refused) and error.status in _ABOUT_THE_REQUEST:
+            return LabelingError(text)
+        return LabelerDown(text)
+
+    def _take(self, tried: Sequence[Server]) -> Server | None:
+        with self._lock:
+            for server in sorted(self._servers, key=lambda each: (tried.count(each), each.outstanding)):
+                if server.breaker.may_pass():
+                    server.outstanding += 1
+                    return server
+        return None
+
+    def _give_back(self, server: Server) -> None:
+        with self._lock:
+            server.outstanding -= 1

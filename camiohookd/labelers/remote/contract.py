@@ -1,0 +1,118 @@
+"""Compare the model on a server with what this machine expects: ``v2/models/{name}`` ─▶ `Fit`, or why it does not fit.
+
+Source: https://github.com/kserve/open-inference-protocol (``specification/protocol/inference_rest.md``, "Model
+Metadata").
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from camiohookd.errors import ModelError
+from camiohookd.labelers.remote.protocol import BYTES, kind_of
+
+OpenShape = Sequence[int | None]
+"""None is any length."""
+
+
+class Wanted(NamedTuple):
+    """What this machine sends and reads: a tensor's name and shape; `takes_bytes` allows the input to be UINT8.
+
+    `files` says that the input are pictures' files instead, of any name.
+    """
+
+    input: str
+    input_shape: OpenShape
+    outputs: Mapping[str, OpenShape]
+    takes_bytes: bool = False
+    files: bool = False
+    texts: bool = False
+
+
+class Fit(NamedTuple):
+    """The names on the server: of the input, and of the outputs by the names at home; `kind` is the input's type."""
+
+    input: str
+    outputs: Mapping[str, str]
+    kind: np.dtype[Any] | None
+
+
+class _Tensor(msgspec.Struct):
+    name: str
+    datatype: str
+    shape: tuple[int, ...] = ()
+
+
+class _Metadata(msgspec.Struct):
+    inputs: tuple[_Tensor, ...] | None = None
+    outputs: tuple[_Tensor, ...] | None = None
+
+
+def fit(data: bytes, wanted: Wanted) -> Fit:
+    """Compare the answer `data` to a request for the model's metadata with what is `wanted`.
+
+    A server that does not list inputs or outputs is taken at its word once it answers a request. Raises ModelError.
+    """
+    try:
+        told = msgspec.json.decode(data, type=_Metadata)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ModelError(f"what the server says of the model cannot be read: {error}") from None
+    inputs, outputs = told.inputs or (), told.outputs or ()
+    if not inputs:
+        name, kind = wanted.input, None if wanted.files else np.dtype(np.float32)
+    elif len(inputs) > 1:
+        raise ModelError(f"the model has {len(inputs)} inputs ({_names(inputs)}), and pictures are one")
+    else:
+        name, kind = inputs[0].name, _kind(inputs[0], wanted)
+    return Fit(name, _outputs(outputs, wanted), kind)
+
+
+def _kind(found: _Tensor, wanted: Wanted) -> np.dtype[Any] | None:
+    if wanted.files:
+        if found.datatype != BYTES:
+            raise ModelError(f"the model's input {found.name!r} is {found.datatype}; pictures' files are {BYTES}")
+        return None
+    if found.name != wanted.input:
+        raise ModelError(f"the model's input is {found.name!r}; model.toml expects {wanted.input!r}")
+    types = ["FP32", "FP16", *(["UINT8"] if wanted.takes_bytes else [])]
+    if found.datatype not in types or not _fits(found.shape, wanted.input_shape):
+        raise ModelError(
+            f"the model's input {found.name!r} is {found.datatype} {list(found.shape)}; "
+            f"model.toml expects {' or '.join(types)} {_shown(wanted.input_shape)}"
+        )
+    return kind_of(found.datatype)
+
+
+def _outputs(found: Sequence[_Tensor], wanted: Wanted) -> Mapping[str, str]:
+    by_name = {each.name: each for each in found}
+    if len(found) == len(wanted.outputs) == 1:
+        by_name = dict.fromkeys(wanted.outputs, found[0])
+    if found and not wanted.outputs.keys() <= by_name.keys():
+        raise ModelError(f"the model's outputs are {_names(found)}; expected {', '.join(wanted.outputs)}")
+    for name, shape in wanted.outputs.items():
+        each = by_name.get(name)
+        types = [BYTES] if wanted.texts else ["FP32", "FP16", "FP64"]
+        if each and (each.datatype not in types or not (wanted.texts or _fits(each.shape, shape))):
+            raise ModelError(
+                f"the model's output {each.name!r} is {each.datatype} {list(each.shape)}; "
+                f"expected {' or '.join(types)} {_shown(shape)}"
+            )
+    return {name: by_name[name].name if name in by_name else name for name in wanted.outputs}
+
+
+def _fits(found: Sequence[int], wanted: OpenShape) -> bool:
+    """A length of -1 or 0 is open on the server's side. A server may leave the batch out of what it says."""
+    lengths = [*found] if len(found) == len(wanted) else [-1, *found]
+    return len(lengths) == len(wanted) and all(
+        length <= 0 or expected in (length, None) for length, expected in zip(lengths, wanted, strict=True)
+    )
+
+
+def _shown(shape: OpenShape) -> str:
+    return f"[{', '.join('any' if length is None else str(length) for length in shape)}]"
+
+
+def _names(tensors: Sequence[_Tensor]) -> str:
+    return ", ".join(each.name for each in tensors)

@@ -1,0 +1,125 @@
+"""Open the inference servers that the settings name: settings, `model.toml` ─▶ a labeler that asks them."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from camiohookd.config.settings import LabelerSettings, RemoteSettings
+from camiohookd.errors import ConfigError, ModelError
+from camiohookd.labelers import Labeler, model
+from camiohookd.labelers.decoders import Decoder, decoder
+from camiohookd.labelers.detail.labeler import Detailed
+from camiohookd.labelers.model import Input, ModelDescription
+from camiohookd.labelers.onnx.labeler import OnnxLabeler
+from camiohookd.labelers.onnx.runner import Node, Tensor
+from camiohookd.labelers.onnx.tensors import takes_bytes, tensor
+from camiohookd.labelers.remote import own_code
+from camiohookd.labelers.remote.balancing import Balancer
+from camiohookd.labelers.remote.contract import Wanted
+from camiohookd.labelers.remote.endpoint import Caller
+from camiohookd.labelers.remote.runner import RemoteLabeler, RemoteRunner
+from camiohookd.labelers.remote.server import Model, Server
+from camiohookd.pictures.decode import Decoded
+
+_FLOAT = "tensor(float)"
+
+
+def open_remote(settings: LabelerSettings, *, strict: bool) -> RemoteLabeler:
+    """Return a labeler that asks the servers of ``[labeler.remote]``.
+
+    A server that cannot be asked now is asked later. Where the model of one does not fit, that is a ModelError if
+    `strict`, else it is logged and the server is not used. Raises SetupError.
+    """
+    remote = settings.remote
+    client = Caller(remote)
+    try:
+        if remote.sends == "jpeg-for-labels":
+            if not remote.model_name:
+                raise ConfigError('labeler.remote.model_name: sends = "jpeg-for-labels" needs the name of the model')
+            asked = Model(remote.model_name, remote.model_version, own_code.WANTED, [_sample_file((32, 32))])
+            balancer = _balancer(asked, remote, client)
+            labeler: Labeler = own_code.RemoteOwnCode(balancer)
+        else:
+            folder = model.find(settings.model)
+            description = model.load_description(folder)
+            decode = _decoder(folder, description)
+            balancer = _balancer(_model(folder, description, decode, remote), remote, client)
+            labeler = _model_labeler(folder, description, decode, remote, balancer)
+        balancer.prepare(strict=strict)
+    except BaseException:
+        client.close()
+        raise
+    return RemoteLabeler(labeler, balancer, client, remote.concurrency)
+
+
+def _balancer(asked: Model, remote: RemoteSettings, client: Caller) -> Balancer:
+    servers = [Server(url, asked, client) for url in dict.fromkeys(remote.endpoints)]
+    return Balancer(servers, remote.retries, alike=remote.sends == "tensors")
+
+
+def _decoder(folder: Path, description: ModelDescription) -> Decoder:
+    size = (description.input.width, description.input.height)
+    try:
+        return decoder(description.decoder, size, description.labels, description.options)
+    except ModelError as error:
+        raise ModelError(f"{folder / 'model.toml'}: {error}") from None
+
+
+def _model(folder: Path, description: ModelDescription, decode: Decoder, remote: RemoteSettings) -> Model:
+    wanted = Wanted(
+        description.input.name,
+        _shape(description.input),
+        {description.outputs.get(role, role): shape for role, shape in decode.outputs.items()},
+        takes_bytes=takes_bytes(description.input),
+        files=remote.sends == "jpeg",
+    )
+    size = (description.input.width, description.input.height)
+    sample: Tensor | list[bytes] = [_sample_file(size)]
+    if not wanted.files:
+        sample = tensor([_sample(size)], description.input)
+    return Model(remote.model_name or folder.name, remote.model_version, wanted, sample)
+
+
+def _model_labeler(
+    folder: Path, description: ModelDescription, decode: Decoder, remote: RemoteSettings, balancer: Balancer
+) -> Labeler:
+    several = remote.batch > 1
+    shape = _shape(description.input)
+    inputs = [Node(description.input.name, _FLOAT, (None if several else 1, *shape[1:]))]
+    outputs = [Node(description.outputs.get(role, role), _FLOAT, each) for role, each in decode.outputs.items()]
+    runner = RemoteRunner(balancer, inputs, outputs)
+    kind = FilesLabeler if remote.sends == "jpeg" else OnnxLabeler
+    labeler = kind(folder, runner, description, decode)
+    labeler.at_once = remote.batch
+    if remote.sends == "jpeg" or description.task != "detection":
+        return labeler
+    return Detailed(labeler)
+
+
+class FilesLabeler(OnnxLabeler):
+    """Sends pictures' files, which the server decodes and scales as `model.toml` says."""
+
+    def _feed(self, pictures: Sequence[Decoded]) -> Tensor:
+        files = np.empty(len(pictures), object)
+        files[:] = [picture.file for picture in pictures]
+        return files
+
+
+def _shape(wanted: Input) -> tuple[int | None, ...]:
+    if wanted.layout == "NCHW":
+        return (None, 3, wanted.height, wanted.width)
+    return (None, wanted.height, wanted.width, 3)
+
+
+def _sample(size: tuple[int, int]) -> Image.Image:
+    """Return a picture with something in it, so that two answers about it are not equal by chance."""
+    return Image.linear_gradient("L").resize(size).convert("RGB")
+
+
+def _sample_file(size: tuple[int, int]) -> bytes:
+    file = io.BytesIO()
+    _sample(size).save(file, "JPEG")
+    return file.getvalue()

@@ -1,0 +1,87 @@
+"""Ask a server that the owner wrote down, and return its whole answer, within a time that nothing can stretch.
+
+The server may be at any address, as an origin in full under ``[callback] allow_hosts`` may. Redirects are not followed.
+"""
+
+import http.client
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import NamedTuple
+
+import requests
+from urllib3.exceptions import HTTPError
+
+from camiohookd.outgoing.adapter import Adapter
+from camiohookd.outgoing.attempt import Attempt
+from camiohookd.outgoing.dialer import Dialer
+from camiohookd.outgoing.failures import root, words
+from camiohookd.outgoing.resolver import Resolver
+
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+CONNECT_SECONDS = 5.0
+_CHUNK = 1 << 18
+
+
+class NoAnswer(Exception):
+    """There is no whole answer; the text says why, and begins with a verb."""
+
+
+class WholeAnswer(NamedTuple):
+    """An answer to the end of its body; the names of `headers` are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    data: bytes
+
+
+class Client:
+    """Makes requests of at most `timeout` seconds each, with kept connections; safe to share between threads.
+
+    `certificates` and `identity` are those of `Adapter`. Raises OSError if the latter cannot be used.
+    """
+
+    def __init__(self, certificates: str, identity: tuple[str, str] | None, timeout: float) -> None:
+        self._timeout = timeout
+        self._dial = partial(Dialer(Resolver()).dial, any_address=True)
+        self._adapter = Adapter(certificates, identity)
+
+    def ask(self, method: str, url: str, data: bytes | None, headers: Mapping[str, str]) -> WholeAnswer:
+        """Raises NoAnswer."""
+        connect = min(CONNECT_SECONDS, self._timeout)
+        attempt = Attempt(self._dial, connect=connect, read=self._timeout, deadline=self._timeout)
+        request = requests.PreparedRequest()
+        request.prepare_method(method)
+        request.prepare_url(url, None)
+        request.prepare_headers(headers)
+        request.prepare_body(data, None)
+        started = time.monotonic()
+        try:
+            with self._adapter.send(request, stream=True, timeout=attempt) as answer:  # type: ignore[arg-type]  # a urllib3.Timeout is fine
+                whole = _read(answer)
+                return WholeAnswer(
+                    answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, whole
+                )
+        except (requests.RequestException, HTTPError, http.client.HTTPException, OSError, ValueError) as error:
+            if attempt.is_over:
+                raise NoAnswer(f"gave no whole answer within {self._timeout:g} s") from None
+            cause = root(error)
+            if isinstance(cause, TimeoutError):
+                raise NoAnswer(f"took no connection within {time.monotonic() - started:.0f} s") from None
+            if isinstance(cause, http.client.IncompleteRead):
+                raise NoAnswer("broke off in the middle of its answer") from None
+            raise NoAnswer(f"cannot be asked: {words(cause)}") from None
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._adapter.close()
+
+
+def _read(answer: requests.Response) -> bytes:
+    parts, size = [], 0
+    while chunk := answer.raw.read(_CHUNK, decode_content=False):
+        parts.append(chunk)
+        size += len(chunk)
+        if size > MAX_ANSWER_BYTES:
+            raise NoAnswer(f"sent more than {MAX_ANSWER_BYTES >> 20} MiB")
+    return b"".join(parts)

@@ -1,0 +1,482 @@
+"""A labeler on inference servers: equal labels, contracts, bad answers, balancing, secrets.
+
+The servers are real ones on the loopback, with an encoder of their own.
+"""
+
+import json
+import logging
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from http.server import BaseHTTPRequestHandler
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from camiohookd.camio.simulator import samples
+from camiohookd.config.settings import LabelerSettings, RemoteSettings
+from camiohookd.config.values import EndpointUrl
+from camiohookd.errors import ConfigError, LabelerDown, LabelingError, ModelError
+from camiohookd.labelers import Frame, LabelRequest, model
+from camiohookd.labelers.onnx.labeler import open_onnx
+from camiohookd.labelers.onnx.session import open_session
+from camiohookd.labelers.remote import breaker
+from camiohookd.labelers.remote.open import open_remote
+from camiohookd.labelers.remote.runner import RemoteLabeler
+from camiohookd.pictures.decode import PictureLimits, decode
+from camiohookd.wire.images import Picture
+from tests.support.certificates import make_certificate
+from tests.support.inference_server import HEAD, Compute, Described, InferenceServer, answer
+from tests.support.onnx_graphs import constant_model, model_folder
+
+SCORES = np.array([[[0.9, 0.1], [0.2, 0.8]]], np.float32)
+BOXES = np.array([[[0.1, 0.1, 0.5, 0.5], [0.5, 0.5, 0.9, 0.9]]], np.float32)
+INPUT = [Described("images", "FP32", (-1, 3, 32, 32))]
+OUTPUTS = [Described("scores", "FP32", (-1, 2, 2)), Described("boxes", "FP32", (-1, 2, 4))]
+SHIPPED = model.FOLDERS[2] / "ssdlite-mobilenet-v2-coco"
+
+
+def tiny(value: Any) -> Mapping[str, Any]:
+    return {"scores": SCORES.repeat(len(value), 0), "boxes": BOXES.repeat(len(value), 0)}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    graph = constant_model({"scores": SCORES, "boxes": BOXES}, shape=("n", 3, 32, 32))
+    return model_folder(tmp_path / "tiny", graph, "ssd", ["person", "car"])
+
+
+@pytest.fixture
+def opened() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+Serve = Callable[..., InferenceServer]
+Open = Callable[..., RemoteLabeler]
+
+
+@pytest.fixture
+def serve(opened: ExitStack) -> Serve:
+    def started(compute: Compute = tiny, **more: Any) -> InferenceServer:
+        inputs, outputs = more.pop("inputs", INPUT), more.pop("outputs", OUTPUTS)
+        return opened.enter_context(closing(InferenceServer(compute, inputs, outputs, **more)))
+
+    return started
+
+
+@pytest.fixture
+def connect(opened: ExitStack, folder: Path) -> Open:
+    """Return a function that opens a labeler on servers, or on URLs."""
+
+    def open_it(*servers: InferenceServer | str, strict: bool = True, **more: Any) -> RemoteLabeler:
+        urls = tuple(EndpointUrl(each if isinstance(each, str) else each.url) for each in servers)
+        used = str(more.pop("model", folder))
+        remote = RemoteSettings(endpoints=urls, **more)
+        return opened.enter_context(
+            closing(open_remote(LabelerSettings(kind="remote", model=used, remote=remote), strict=strict))
+        )
+
+    return open_it
+
+
+PHOTOGRAPHS = sorted(samples.KNOWN)
+
+
+def frame(file: Path = PHOTOGRAPHS[0], size: tuple[int, int] = (32, 32)) -> Frame:
+    data = file.read_bytes()
+    return Frame(Picture("1", data), decode(data, PictureLimits(), size))
+
+
+def free_port() -> str:
+    with InferenceServerThatEnds() as url:
+        return url
+
+
+class InferenceServerThatEnds:
+    """The URL of a server that has ended."""
+
+    def __enter__(self) -> str:
+        server = InferenceServer(tiny, INPUT, OUTPUTS)
+        server.close()
+        return server.url
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def found(labeler: RemoteLabeler) -> list[str]:
+    return [each.label for each in labeler.label([frame()]).pictures[0]]
+
+
+@pytest.mark.parametrize("form", ["binary", "JSON", "batch", "jpeg"])
+def test_labels_equal_those_of_the_same_model_at_home(serve: Serve, connect: Open, form: str) -> None:
+    home = open_onnx(SHIPPED)
+    session = open_session(home_bytes(), "shipped")
+    description = model.load_description(SHIPPED)
+    names = [node.name for node in session.outputs]
+
+    def compute(value: Any) -> Mapping[str, Any]:
+        if isinstance(value, list):
+            pictures = [decode(file, PictureLimits(), home.input_size) for file in value]
+            value = np.concatenate([home._feed([picture]) for picture in pictures])
+        each = [session.run(names, {description.input.name: row[None]}) for row in value]
+        return {name: np.concatenate([outputs[nth] for outputs in each]) for nth, name in enumerate(names)}
+
+    server = serve(
+        compute,
+        name=SHIPPED.name,
+        inputs=[
+            Described("images", "BYTES", (-1,)) if form == "jpeg" else Described("images", "FP32", (-1, 3, 300, 300))
+        ],
+        outputs=[Described(node.name, "FP32", (-1, *map(int_or_open, node.shape[1:]))) for node in session.outputs],
+    )
+    server.speaks_binary = form != "JSON"
+    sends = "jpeg" if form == "jpeg" else "tensors"
+    remote = connect(server, model=SHIPPED, sends=sends, batch=2 if form == "batch" else 1)
+    frames = [frame(path, home.input_size) for path in PHOTOGRAPHS[:2]]
+    theirs, ours = (each.label(frames, LabelRequest(min_probability=0.05)) for each in (remote, home))
+    assert [len(each) for each in theirs.pictures] == [len(each) for each in ours.pictures]
+    assert sum(map(len, ours.pictures)) > 0
+    for one, other in zip(chain(*theirs.pictures), chain(*ours.pictures), strict=True):
+        assert one.label == other.label
+        assert one.probability == pytest.approx(other.probability, abs=0.01)
+        assert one.box == pytest.approx(other.box, abs=1.0)
+    assert (theirs.remote, theirs.device) == (True, server.url)
+    assert bool(server.heads[-1].get(HEAD)) == (form != "JSON")
+    assert {head["Accept-Encoding"] for head in server.heads} == {"identity"}
+
+
+def home_bytes() -> bytes:
+    return model.read_model(SHIPPED, model.load_description(SHIPPED))
+
+
+def int_or_open(length: int | str | None) -> int:
+    return length if isinstance(length, int) else -1
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"inputs": [Described("pixels", "FP32", (1, 3, 32, 32))]}, "the model's input is 'pixels'"),
+        (
+            {"inputs": [Described("images", "FP32", (1, 3, 64, 64))]},
+            r"is FP32 \[1, 3, 64, 64\]; model.toml expects FP32 or FP16 or UINT8 \[any, 3, 32, 32\]",
+        ),
+        ({"inputs": [Described("images", "BYTES", (1,))]}, "'images' is BYTES"),
+        ({"inputs": [*INPUT, *INPUT]}, "the model has 2 inputs"),
+        ({"outputs": OUTPUTS[:1]}, "the model's outputs are scores; expected scores, boxes"),
+        ({"outputs": [OUTPUTS[0], Described("boxes", "INT64", (-1, 2, 4))]}, "output 'boxes' is INT64"),
+        ({"outputs": [Described("scores", "FP32", (-1, 2, 9)), OUTPUTS[1]]}, r"'scores' is FP32 \[-1, 2, 9\]"),
+    ],
+)
+def test_a_model_that_does_not_fit_ends_the_start_with_one_line(
+    serve: Serve, connect: Open, told: dict[str, Any], message: str
+) -> None:
+    server = serve(**told)
+    with pytest.raises(ModelError, match=message) as refused:
+        connect(server)
+    assert str(refused.value).startswith(f"inference server {server.url}: ")
+    assert "\n" not in str(refused.value)
+    with pytest.raises(LabelerDown, match=r"no inference server works at present"):
+        connect(server, strict=False).label([frame()])
+    assert server.inferences == 0
+
+
+def test_an_input_of_bytes_gets_bytes(serve: Serve, connect: Open) -> None:
+    kinds = []
+
+    def compute(value: Any) -> Mapping[str, Any]:
+        kinds.append(value.dtype)
+        return tiny(value)
+
+    assert found(connect(serve(compute, inputs=[Described("images", "UINT8", (-1, 3, 32, 32))]))) == ["person", "car"]
+    assert set(kinds) == {np.dtype(np.uint8)}
+
+
+def test_a_server_that_lists_no_tensors_is_tried(serve: Serve, connect: Open) -> None:
+    assert found(connect(serve(inputs=[], outputs=[]))) == ["person", "car"]
+
+
+def test_a_wrong_name_of_the_model_is_named(serve: Serve, connect: Open, caplog: pytest.LogCaptureFixture) -> None:
+    labeler = connect(serve(), model_name="other")
+    with pytest.raises(LabelerDown):
+        labeler.label([frame()])
+    assert "answered 404: unknown model; it is not asked again for 2 s" in caplog.text
+
+
+def spoilt(change: Callable[[dict[str, Any]], object]) -> Callable[[BaseHTTPRequestHandler], None]:
+    """Answer in JSON, after a change to the right message."""
+
+    def fault(handler: BaseHTTPRequestHandler) -> None:
+        message: dict[str, Any] = {
+            "model_name": "tiny",
+            "model_version": "1",
+            "outputs": [
+                {"name": name, "datatype": "FP32", "shape": list(value.shape), "data": value.ravel().tolist()}
+                for name, value in tiny([0]).items()
+            ],
+        }
+        change(message)
+        answer(handler, 200, json.dumps(message).encode())
+
+    return fault
+
+
+def raw(data: bytes) -> Callable[[BaseHTTPRequestHandler], None]:
+    """Send bytes, and close the connection."""
+
+    def fault(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(data)
+        handler.close_connection = True
+
+    return fault
+
+
+def drip(handler: BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+    never = threading.Event()
+    while not never.wait(0.02):
+        handler.wfile.write(b" ")
+
+
+def redirect(handler: BaseHTTPRequestHandler) -> None:
+    answer(handler, 307, b"", {"Location": "/elsewhere"})
+
+
+BAD_ANSWERS: dict[str, tuple[Callable[[BaseHTTPRequestHandler], None], str]] = {
+    "wrong shape": (
+        spoilt(lambda told: told["outputs"][0].update(shape=[1, 1, 4])),
+        "sent output 'scores' of the shape [1, 1, 4]",
+    ),
+    "wrong count": (spoilt(lambda told: told["outputs"][0]["data"].pop()), "more or less values than its shape"),
+    "negative shape": (spoilt(lambda told: told["outputs"][0].update(shape=[-1, 2, 2])), "not one of this protocol"),
+    "NaN": (raw(b'HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n{"outputs": [NaN]'), "not one of this protocol"),
+    "no output": (spoilt(lambda told: told["outputs"].pop()), "left out boxes"),
+    "text": (spoilt(lambda told: told["outputs"][0].update(data=["a"] * 4)), "sent no numbers"),
+    "unknown type": (spoilt(lambda told: told["outputs"][0].update(datatype="FP8")), "type FP8"),
+    "another model": (spoilt(lambda told: told.update(model_name="other")), "answered with the model 'other'"),
+    "wrong version": (spoilt(lambda told: told.update(model_version="2")), "answered with version 2, asked was 1"),
+    "another id": (spoilt(lambda told: told.update(id="x")), "answered another request"),
+    "200 with an error": (raw(b'HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{"error":"oom"}'), "an error: oom"),
+    "200 with a page": (raw(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>"), "not one of this protocol"),
+    "status 500": (
+        lambda handler: answer(handler, 500, b'{"error":"CUDA\\nout of memory"}'),
+        "500: CUDA out of memory",
+    ),
+    "redirect": (redirect, "answered 307, a redirect, which is not followed"),
+    "half a body": (raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{"), "broke off in the middle of its answer"),
+    "no answer": (raw(b""), "cannot be asked: it hung up"),
+    "no HTTP": (raw(b"hello\r\n\r\n"), "cannot be asked: it is not valid HTTP"),
+    "slow drip": (drip, "gave no whole answer within 0.5 s"),
+    "wrong head length": (
+        lambda handler: answer(handler, 200, b"{}", {HEAD: "300"}),
+        f"sent a wrong {HEAD}, or its answer broke off",
+    ),
+    "half a tail": (
+        lambda handler: answer(
+            handler,
+            200,
+            (
+                head := b'{"outputs":[{"name":"scores","datatype":"FP32","shape":[1,2,2],'
+                b'"parameters":{"binary_data_size":16}}]}'
+            )
+            + b"12345678",
+            {HEAD: str(len(head))},
+        ),
+        "broke off in output 'scores'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ANSWERS)
+def test_a_bad_answer_is_one_clear_line_and_a_breaker_event_and_no_labels(
+    serve: Serve, connect: Open, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    fault, message = BAD_ANSWERS[name]
+    server = serve()
+    labeler = connect(server, timeout=0.5, model_version="1")
+    server.fault = fault
+    asked = len(server.asked)
+    with pytest.raises(LabelerDown) as down:
+        labeler.label([frame()])
+    assert message in str(down.value)
+    assert server.url in str(down.value)
+    done = len(server.asked) - asked
+    assert 1 <= done <= 3, "one try and two retries; a connection that the server has closed counts as one"
+    with pytest.raises(LabelerDown, match="no inference server works at present"):
+        labeler.label([frame()])
+    assert len(server.asked) - asked == done, "the breaker is open"
+    [line] = [each for each in caplog.messages if "not asked again" in each]
+    assert message in line
+    assert "\n" not in line
+
+
+def test_values_that_are_not_finite_are_not_used(serve: Serve, connect: Open) -> None:
+    server = serve()
+    labeler = connect(server)
+    server.compute = lambda value: {**tiny(value), "boxes": BOXES * np.nan}
+    with pytest.raises(LabelerDown, match="sent output 'boxes' contains NaN or infinite values"):
+        labeler.label([frame()])
+
+
+def test_a_server_that_is_dead_at_the_start_is_used_when_it_lives(
+    serve: Serve, connect: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(breaker, "FIRST_WAIT", 0.0)
+    server = serve()
+    server.fault = lambda handler: answer(handler, 503, b"")
+    labeler = connect(server)
+    with pytest.raises(LabelerDown, match="answered 503"):
+        labeler.label([frame()])
+    server.fault = None
+    assert found(labeler) == ["person", "car"]
+    assert f"inference server {server.url}: works again" in caplog.text
+
+
+def test_a_server_that_comes_back_with_another_model_is_not_used(
+    serve: Serve, connect: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breaker, "FIRST_WAIT", 0.0)
+    server = serve()
+    labeler = connect(server)
+    server.fault = lambda handler: answer(handler, 503, b"")
+    with pytest.raises(LabelerDown):
+        labeler.label([frame()])
+    server.fault, server.inputs = None, [Described("images", "FP32", (-1, 3, 64, 64))]
+    with pytest.raises(LabelerDown, match=r"model\.toml expects"):
+        labeler.label([frame()])
+
+
+def test_an_update_of_the_model_is_checked_before_the_next_request(serve: Serve, connect: Open) -> None:
+    server = serve()
+    labeler = connect(server)
+    server.version = "2"
+    checks = server.asked.count("/v2/models/tiny")
+    assert found(labeler) == ["person", "car"]
+    assert found(labeler) == ["person", "car"]
+    assert server.asked.count("/v2/models/tiny") == checks + 1
+
+
+def test_one_dead_server_of_two_costs_nothing(serve: Serve, connect: Open) -> None:
+    server = serve()
+    labeler = connect(free_port(), server)
+    for _ in range(5):
+        assert found(labeler) == ["person", "car"]
+    assert server.inferences == 5 + 2, "two for the trial"
+
+
+def test_a_request_goes_to_the_server_with_the_fewest_in_hand(serve: Serve, connect: Open) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+    busy, idle = serve(), serve()
+    labeler = connect(busy, idle)
+
+    def hold(value: Any) -> Mapping[str, Any]:
+        inside.set()
+        assert go_on.wait(30)
+        return tiny(value)
+
+    busy.compute = hold
+    before = idle.inferences
+    waiting = threading.Thread(target=found, args=(labeler,))
+    waiting.start()
+    assert inside.wait(30)
+    try:
+        for _ in range(3):
+            assert labeler.label([frame()]).device == idle.url
+    finally:
+        go_on.set()
+        waiting.join()
+    assert idle.inferences == before + 3
+
+
+def test_tls_with_an_own_authority_a_client_certificate_and_a_token(
+    serve: Serve, connect: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    pair = make_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*pair)
+    context.load_verify_locations(pair.cert)
+    context.verify_mode = ssl.CERT_REQUIRED
+    server = serve(tls=context)
+    token = tmp_path / "token"
+    token.write_text("first-secret\n")
+    files = {"ca": str(pair.cert), "client_cert": str(pair.cert), "client_key": str(pair.key)}
+    labeler = connect(server, token_file=str(token), **files)
+    assert found(labeler) == ["person", "car"]
+    assert server.heads[-1]["Authorization"] == "Bearer first-secret"
+    token.write_text("second-secret\n")
+    assert found(labeler) == ["person", "car"]
+    assert server.heads[-1]["Authorization"] == "Bearer second-secret"
+    assert "secret" not in caplog.text
+    for missing in ({"ca": str(pair.cert)}, files | {"ca": "certifi"}):
+        with pytest.raises(LabelerDown):
+            connect(server, **missing).label([frame()])
+    assert "certificate" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"token_file": "/nowhere/token"}, "labeler.remote.token_file: /nowhere/token: "),
+        ({"client_cert": "/nowhere/cert.pem"}, "set client_cert and client_key, or neither"),
+        ({"client_cert": "/nowhere/a", "client_key": "/nowhere/b"}, "/nowhere/a, /nowhere/b: No such file"),
+        ({"ca": "/nowhere/ca.pem"}, 'labeler.remote.ca: given "/nowhere/ca.pem"'),
+        ({"sends": "jpeg-for-labels"}, "labeler.remote.model_name"),
+    ],
+)
+def test_settings_that_cannot_be_used_end_the_start(connect: Open, settings: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        connect("http://127.0.0.1:9", **settings)
+
+
+def owner_code(labels: Any) -> Compute:
+    return lambda files: {"labels": [json.dumps(labels(files)).encode()]}
+
+
+OWN = {"inputs": [Described("pictures", "BYTES", (-1,))], "outputs": [Described("labels", "BYTES", (-1,))]}
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_own_code_on_a_server_labels_whole_events(serve: Serve, connect: Open, binary: bool) -> None:
+    def labels(files: list[bytes]) -> Any:
+        assert all(file.startswith(b"\xff\xd8") for file in files)
+        return {str(nth): {f"cat {nth}": {"probability": 0.5, "polygon": []}} for nth in range(len(files))}
+
+    server = serve(owner_code(labels), **OWN)
+    server.speaks_binary = binary
+    labeler = connect(server, sends="jpeg-for-labels", model_name="tiny")
+    findings = labeler.label([frame(), frame()])
+    assert [[each.label for each in picture] for picture in findings.pictures] == [["cat 0"], ["cat 1"]]
+    server.compute = owner_code(lambda _files: ["day"])
+    assert labeler.label([frame()]).event == ["day"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"7": {}}, "no image of this event has that timestamp"),
+        ({"0": {"cat": {"probability": 7}}}, "sent labels that cannot be used"),
+        (3, "expected a dict"),
+    ],
+)
+def test_labels_of_own_code_are_checked(serve: Serve, connect: Open, labels: Any, message: str) -> None:
+    server = serve(owner_code(lambda _files: []), **OWN)
+    labeler = connect(server, sends="jpeg-for-labels", model_name="tiny")
+    server.compute = owner_code(lambda _files: labels)
+    with pytest.raises(LabelerDown, match=message):
+        labeler.label([frame()])
+
+
+def test_a_picture_that_a_server_refuses_does_not_hold_up_the_queue(serve: Serve, connect: Open) -> None:
+    server = serve(owner_code(lambda _files: []), **OWN)
+    labeler = connect(server, sends="jpeg-for-labels", model_name="tiny")
+    server.fault = lambda handler: answer(handler, 400, b'{"error": "no picture"}')
+    with pytest.raises(LabelingError, match="answered 400: no picture"):
+        labeler.label([frame()])
