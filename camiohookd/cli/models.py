@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from camiohookd.cli.models_add import add
+from camiohookd.cli.models_get import get
 from camiohookd.system.logs import escape
 from camiohookd.system.permissions import remedy
 
@@ -18,7 +19,7 @@ _ROW = "{:<32}  {:<14}  {:>8}  {:<14}  {}"
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per model instead of a table.")
 @click.pass_context
 def models(context: click.Context, as_json: bool) -> None:
-    """List the installed models, or add one.
+    """List the installed models, add one, or get a well-known one.
 
     "verified" means that the model's file has the checksum in its model.toml. To choose the daemon's model, write
     model = "NAME" under [labeler] in camiohookd.toml.
@@ -27,6 +28,7 @@ def models(context: click.Context, as_json: bool) -> None:
     Examples:
       camiohookd models
       sudo camiohookd models add birds.onnx --labels birds.txt
+      sudo camiohookd models get yolox-s
     """
     if context.invoked_subcommand is not None:
         return
@@ -65,3 +67,4 @@ def _as_object(model: "InstalledModel") -> dict[str, Any]:
 
 
 models.add_command(add)
+models.add_command(get)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _DECODERS = ("ssd", "yolox", "yolo", "detr", "nanodet", "classify", "listed", "tf_od", "torchvision", "paddle")
 _KNOWN = ("coco", "imagenet")
-_SAMPLE = Path(__file__).parents[1] / "samples" / "chelsea.jpg"
+SAMPLE = Path(__file__).parents[1] / "samples" / "chelsea.jpg"
 
 
 class _LabelsFile(InputFile):
@@ -48,6 +48,30 @@ def _size(_context: click.Context, parameter: click.Parameter, text: str | None)
     if not (cross and width.isdecimal() and height.isdecimal() and 0 < int(width) <= 4096 and 0 < int(height) <= 4096):
         raise click.BadParameter('expected width x height, such as "640x640"', param=parameter)
     return int(width), int(height)
+
+
+size_option = click.option(
+    "--size",
+    callback=_size,
+    metavar="WxH",
+    help="The input's size in pixels, such as 416x256, which suits the pictures of most cameras. Many graphs allow "
+    "another size than their own; a smaller one is faster.  [default: the file's, or 640x640]",
+)
+picture_option = click.option(
+    "--picture",
+    type=InputFile(),
+    default=SAMPLE,
+    metavar="IMAGE",
+    help="The picture to try the model with.  [default: a photograph of a cat]",
+)
+into_option = click.option(
+    "--into",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("/var/lib/camiohookd/models"),
+    show_default=True,
+    metavar="DIR",
+    help="The folder to add the model to.",
+)
 
 
 @click.command()
@@ -78,13 +102,7 @@ def _size(_context: click.Context, parameter: click.Parameter, text: str | None)
 )
 @click.option("--mean", callback=_numbers, metavar="A,B,C", help="Subtracted from each color, in the units of --range.")
 @click.option("--std", callback=_numbers, metavar="A,B,C", help="What each color is divided by after --mean.")
-@click.option(
-    "--size",
-    callback=_size,
-    metavar="WxH",
-    help="The input's size in pixels, such as 416x256, which suits the pictures of most cameras. Many graphs allow "
-    "another size than their own; a smaller one is faster.  [default: the file's, or 640x640]",
-)
+@size_option
 @click.option(
     "--score",
     type=click.FloatRange(0, 1),
@@ -100,21 +118,8 @@ def _size(_context: click.Context, parameter: click.Parameter, text: str | None)
     help="The license's text.",
 )
 @click.option("--source", default="", help="Where the model comes from.")
-@click.option(
-    "--picture",
-    type=InputFile(),
-    default=_SAMPLE,
-    metavar="IMAGE",
-    help="The picture to try the model with.  [default: a photograph of a cat]",
-)
-@click.option(
-    "--into",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("/var/lib/camiohookd/models"),
-    show_default=True,
-    metavar="DIR",
-    help="The folder to add the model to.",
-)
+@picture_option
+@into_option
 def add(file: Path, name: str | None, picture: Path, into: Path, licence_file: Path | None, **given: Any) -> None:
     """Add a model: work out how to use it, write its model.toml, and show what it finds in a picture.
 
