@@ -54,6 +54,10 @@ class LabelingError(CamiohookdError):
     """The labeler failed on an event. A retry may help."""
 
 
+class LabelerEnded(LabelingError):
+    """The labeler ended, or was ended, instead of answering. It may do so again."""
+
+
 class LabelerDown(CamiohookdError):
     """The labeler does not work at present, for any event. A retry may help."""
 

@@ -73,6 +73,10 @@ class Metrics:
 
         self.degraded = self._gauge("degraded", "1 while the CPU stands in for the chosen device.")
         self.draining = self._gauge("draining", "1 while new events are refused by camiohookd drain.")
+        self._labeler_up = self._gauge("labeler_up", "1 while a labeler works, by its name.", "labeler")
+        self._labeler_failures = self._counter(
+            "labeler_failures", "Events and pictures that a labeler gave no labels for.", "labeler"
+        )
         self._certificate = self._gauge(
             "certificate_expires_timestamp_seconds", "When a listener's certificate expires.", "listener"
         )
@@ -90,6 +94,15 @@ class Metrics:
     def is_degraded(self) -> bool:
         """Return whether labeling runs on a fallback."""
         return bool(self.registry.get_sample_value(f"{PREFIX}_degraded"))
+
+    def works(self, name: str, works: bool) -> None:
+        """Set whether the labeler of that name works."""
+        self._labeler_up.labels(name).set(works)
+        self._labeler_failures.labels(name)  # from 0, as the series of tasks_failed
+
+    def failed(self, name: str) -> None:
+        """Count an event or a picture that the labeler of that name gave no labels for."""
+        self._labeler_failures.labels(name).inc()
 
     def certificate_expires(self, when: float | None, listener: str = "hook") -> None:
         """Set the Unix time at which the certificate of `listener` expires; None if it has none."""

@@ -3,15 +3,14 @@
 Pure functions on plain values; owned by no thread.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
 from itertools import accumulate
 from typing import NamedTuple
 
 import msgspec
 
+from camiohookd.config import camera_pattern
 from camiohookd.config.rule import Rule
 from camiohookd.pictures.detections import Box, Detection, area, foot, inside, polygon
 from camiohookd.wire.reply import ImageLabels, Label, Reply
@@ -45,7 +44,7 @@ def match(rules: Iterable[Rule], camera: str | None) -> Rule:
     In a rule's `camera`, ``*`` matches any characters, or none; every other character matches itself, case-sensitively.
     An exact name is the most specific; then the pattern with the most characters besides ``*``; of equals, the first.
     """
-    fitting = [rule for rule in rules if _matches(rule.camera, camera or "")]
+    fitting = [rule for rule in rules if camera_pattern.matches(rule.camera, camera)]
     return max(fitting, key=_specificity, default=Rule())
 
 
@@ -102,9 +101,12 @@ def _unknown(name: str, known: Sequence[str]) -> str:
     return f'the model knows no label "{name}"; {hint}'
 
 
-def complete(rule: Rule, default_probability: float) -> Rule:
-    """Return `rule` with the labeler's default as its least probability, if it sets none."""
-    if rule.min_probability is not None:
+def complete(rule: Rule, default_probability: float | None) -> Rule:
+    """Return `rule` with the labeler's default as its least probability, if it sets none.
+
+    None: there are several labelers, and each detection has the threshold of its own.
+    """
+    if rule.min_probability is not None or default_probability is None:
         return rule
     return msgspec.structs.replace(rule, min_probability=default_probability)
 
@@ -144,7 +146,7 @@ def apply(rule: Rule, timestamp: str, size: tuple[int, int], found: Sequence[Det
 def image_labels(detections: Iterable[Detection], width: int, height: int) -> dict[str, Label]:
     """Return the labels of one picture as Camio gets them: of several objects with one label, the most probable."""
     labels: dict[str, Label] = {}
-    for label, probability, box, outline in detections:
+    for label, probability, box, outline, *_ in detections:
         if outline is None:
             outline = polygon(box, width, height) if box else ()
         _keep_more_probable(labels, label, Label(round(probability, 4), outline))
@@ -177,7 +179,8 @@ def _flat(rule: Rule, names: Iterable[str]) -> Reply:
 
 def below(rule: Rule, found: Detection) -> str | None:
     """Return in words that a detection is less probable than `rule` asks for; None if it is not."""
-    least = rule.min_probability_of.get(found.label, rule.min_probability or 0.0)
+    usual = found.threshold if rule.min_probability is None else rule.min_probability
+    least = rule.min_probability_of.get(found.label, usual or 0.0)
     return f"below {least:g} for {found.label}" if found.probability < least else None
 
 
@@ -219,11 +222,6 @@ def _objections_to_zone(rule: Rule, point: tuple[float, float]) -> Iterator[str]
     for zone in rule.zone:
         if zone.kind == "exclude" and inside(zone.polygon, point):
             yield f"inside zone {zone.name}"
-
-
-def _matches(pattern: str, camera: str) -> bool:
-    # fnmatch treats ? and [ as special, too; in brackets they stand for themselves.
-    return fnmatchcase(camera, re.sub(r"[?[]", r"[\g<0>]", pattern))
 
 
 def _specificity(rule: Rule) -> tuple[bool, int]:

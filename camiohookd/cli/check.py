@@ -44,24 +44,24 @@ def check(config_file: Path | None, only_reload: bool, as_me: bool) -> int:
         return ended.status
     found = setup.read(config_file, os.environ)
     if not only_reload:  # a reload logs its warnings itself
-        _check_start(found)
-        for warning in _warnings(found):
+        for warning in [*_check_start(found), *_warnings(found)]:
             click.echo(f"warning: {warning}", err=True)
             sys.stderr.flush()
     click.echo("ok")
     return 0
 
 
-def _check_start(found: "Setup") -> None:
-    """Try what is needed only at the start. Raises CamiohookdError."""
+def _check_start(found: "Setup") -> list[str]:
+    """Try what is needed only at the start; return what would not prevent it. Raises CamiohookdError."""
     from camiohookd.config import paths
     from camiohookd.daemon import sockets
     from camiohookd.doctor import start
 
-    start.check_labeler(found.config.labeler)
+    warnings = start.check_labelers(found.config.labelers)
     start.check_state(paths.state_dir(os.environ))
     sockets.check_address(found.config.hook.listen, "hook.listen")
     sockets.check_address(found.config.admin.listen, "admin.listen")
+    return warnings
 
 
 def _warnings(found: "Setup") -> Iterator[str]:
@@ -71,4 +71,4 @@ def _warnings(found: "Setup") -> Iterator[str]:
 
     if (warning := setup.plain_http_warning(found)) is not None:
         yield warning
-    yield from rules.problems(found.config.rule, known_labels(found.config.labeler))
+    yield from rules.problems(found.config.rule, known_labels(found.config.labelers))

@@ -12,7 +12,7 @@ from camiohookd.errors import ModelError
 from camiohookd.system.logs import escape
 
 if TYPE_CHECKING:
-    from camiohookd.config.load import Config
+    from camiohookd.config.settings import LabelerSettings
     from camiohookd.labelers.onnx.accelerators.survey import DeviceFinding, Survey
     from camiohookd.labelers.onnx.devices import Device
 
@@ -45,12 +45,28 @@ def devices(as_json: bool, model: str | None, timeout: float) -> None:
       camiohookd devices
       camiohookd devices --model yolox-nano --timeout 120
 
+    With several labelers, each model is tried, one after another; "labeler" in JSON is its name.
+
     A JSON object is {"device", "provider", "hardware", "vendor", "origin": "built in" or the plug-in's name, "runs",
     "problem", "ms", "nodes": how much of the model the device itself runs, "auto": whether "auto" picks it}.
     """
+    settings = settings_without_keys()
+    labelers = [each for each in settings.labelers if each.kind == "onnx"] or [settings.labeler]
+    if model:
+        labelers = labelers[:1]
+    for nth, labeler in enumerate(labelers):
+        if len(labelers) > 1 and not as_json:
+            click.echo(f"{chr(10) if nth else ''}{labeler.title}")
+        _try_devices(labeler, model, timeout, as_json=as_json, names_model=len(labelers) > 1)
+
+
+def _try_devices(
+    labeler: "LabelerSettings", model: str | None, timeout: float, *, as_json: bool, names_model: bool
+) -> None:
+    """Print what one labeler's model, or another `model`, can run on."""
     from camiohookd.labelers.onnx.accelerators.survey import best
 
-    survey = _survey(settings_without_keys(), model)
+    survey = _survey(labeler, model)
     tried: list[DeviceFinding] = []
     for found in survey.found(timeout):
         tried.append(survey.tried(found, timeout))
@@ -62,18 +78,17 @@ def devices(as_json: bool, model: str | None, timeout: float) -> None:
             click.echo(_row(tried[-1]))
     picked = best(tried)
     if as_json:
-        _print_json(tried, picked)
+        _print_json(tried, picked, labeler.title if names_model else None)
     else:
         click.echo(f"\nauto picks {picked.name if picked else 'none'}")
 
 
-def _survey(settings: "Config", model: str | None) -> "Survey":
+def _survey(labeler: "LabelerSettings", model: str | None) -> "Survey":
     from camiohookd.labelers.model import find, load_description
     from camiohookd.labelers.onnx.accelerators.survey import Survey
     from camiohookd.labelers.onnx.devices import libraries, parse_device
     from camiohookd.labelers.onnx.throughput import cores
 
-    labeler = settings.labeler
     folder = find(model or labeler.model)
     load_description(folder)  # a wrong description is not a device's fault
     return Survey(folder, parse_device(labeler.device), list(libraries(labeler.plugins)), threads=cores())
@@ -89,11 +104,12 @@ def _row(found: "DeviceFinding") -> str:
     return escape(_ROW.format(found.name, hardware, vendor, "plug-in" if found.library else "built in", ms, runs))
 
 
-def _print_json(tried: "list[DeviceFinding]", picked: "Device | None") -> None:
+def _print_json(tried: "list[DeviceFinding]", picked: "Device | None", labeler: str | None) -> None:
     import msgspec
 
+    of_labeler = {"labeler": labeler} if labeler else {}
     for found in tried:
-        click.echo(msgspec.json.encode(_as_object(found, picked)))
+        click.echo(msgspec.json.encode(_as_object(found, picked) | of_labeler))
 
 
 def _as_object(found: "DeviceFinding", picked: "Device | None") -> dict[str, Any]:

@@ -72,7 +72,7 @@ def label(
 
     The table has one row per object that is sent, most probable first: file, label, probability from 0 to 1, and
     the box as left, top, right, bottom in pixels from the picture's top left corner. If several objects have the
-    same label, Camio gets the most probable one.
+    same label, Camio gets the most probable one. With several labelers, LABELER is the one that found the object.
 
     A JSON object is {"file", "labels" (as sent to Camio), "detections": [{"label", "probability",
     "box": [left, top, right, bottom]}], "ms": {"decode", "infer", "total"}}; with
@@ -96,7 +96,7 @@ def label(
 
     from camiohookd import rules
     from camiohookd.config.settings import RemoteSettings
-    from camiohookd.labelers.open import open_labeler
+    from camiohookd.labelers.open import open_chain
     from camiohookd.pictures.decode import PictureLimits
 
     explain = explain or explain_all
@@ -104,15 +104,16 @@ def label(
     images = settings.images
     limits = PictureLimits(images.formats, images.max_pixels, images.max_bytes, images.max_decoded_bytes)
     rule = rules.match(settings.rule, camera)
-    wanted = replace(settings.labeler, kind="onnx", model=model, remote=RemoteSettings()) if model else settings.labeler
-    if wanted.kind != "onnx":
+    alone = replace(settings.labeler, kind="onnx", model=model or "-", remote=RemoteSettings())
+    wanted = (alone,) if model else settings.labelers
+    if any(each.kind != "onnx" or each.required is False for each in wanted):
         logging.basicConfig(level=logging.INFO, format="%(message)s")  # shows what the owner's code prints
-    labeler, _ = open_labeler(replace(wanted, threads=1), None, lambda _degraded: None)
+    labeler, _ = open_chain([replace(each, threads=1) for each in wanted], None, lambda _degraded: None)
     drawings = Drawings(annotate_folder, pictures, limits, rule.zone) if annotate_folder else None
-    table = None if as_json else LabelTable(pictures, explain)
+    table = None if as_json else LabelTable(pictures, explain, labelers=len(wanted) > 1)
     lowest = _EXPLAINED_OF_ALL if explain_all else _EXPLAINED if explain else 1.0
     default = "the rule's min_probability" if rule.min_probability is not None else "the labeler's default"
-    file_labeler = _FileLabeler(labeler, limits, settings.rule, camera, lowest, default, wanted.detail)
+    file_labeler = _FileLabeler(labeler, limits, settings.rule, camera, lowest, default, wanted[0].detail)
     failed = False
     for path in pictures:
         try:

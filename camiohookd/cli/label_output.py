@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from camiohookd.wire.reply import Label
 
 _JPEG_SUFFIXES = {".jpg", ".jpeg"}
-_ROW = "{file:<{width}}  {label:<16}  {probability:>11}  {box:<22}  {verdict}"
+_ROW = "{file:<{width}}  {label:<16}  {probability:>11}  {box:<22}  {labeler}{verdict}"
+_LABELER = "{:<20}  "
 
 
 class Seen(NamedTuple):
@@ -56,10 +57,12 @@ class LabelTable:
     """Formats rows. The first column fits the longest file name, so that a row can be printed before the next is known.
 
     With `verdicts`, objects that are left out have rows, too, and each row says whether the object is sent and why not.
+    With `labelers`, each row says which labeler found the object.
     """
 
-    def __init__(self, pictures: Iterable[Path], verdicts: bool) -> None:
+    def __init__(self, pictures: Iterable[Path], verdicts: bool, *, labelers: bool = False) -> None:
         self._verdicts = verdicts
+        self._labelers = labelers
         self._width = max(len(escape(click.format_filename(path))) for path in pictures)
         self._has_header = False
 
@@ -71,7 +74,7 @@ class LabelTable:
         if self._has_header:
             return rows
         self._has_header = True
-        header = self._row("FILE", "LABEL", "PROBABILITY", "BOX", "RESULT" if self._verdicts else "")
+        header = self._row("FILE", "LABEL", "PROBABILITY", "BOX", "RESULT" if self._verdicts else "", "LABELER")
         return f"{header}\n{rows}"
 
     def _rows(self, result: LabelledFile) -> str:
@@ -81,13 +84,22 @@ class LabelTable:
         return "\n".join(self._seen(result.file, each) for each in shown)
 
     def _seen(self, file: str, seen: Seen) -> str:
-        label, probability, box, _ = seen.found if self._verdicts else seen.sent
-        sides = ", ".join(f"{side:.0f}" for side in box or ())
-        return self._row(file, label, f"{probability:.2f}", sides, _verdict(seen) if self._verdicts else "")
+        found = seen.found if self._verdicts else seen.sent
+        sides = ", ".join(f"{side:.0f}" for side in found.box or ())
+        verdict = _verdict(seen) if self._verdicts else ""
+        return self._row(file, found.label, f"{found.probability:.2f}", sides, verdict, found.labeler or "")
 
-    def _row(self, file: str, label: str, probability: str = "", box: str = "", verdict: str = "") -> str:
+    def _row(
+        self, file: str, label: str, probability: str = "", box: str = "", verdict: str = "", labeler: str = ""
+    ) -> str:
         return _ROW.format(
-            file=escape(file), width=self._width, label=escape(label), probability=probability, box=box, verdict=verdict
+            file=escape(file),
+            width=self._width,
+            label=escape(label),
+            probability=probability,
+            box=box,
+            labeler=_LABELER.format(escape(labeler)) if self._labelers else "",
+            verdict=verdict,
         ).rstrip()
 
 
@@ -165,4 +177,4 @@ def _described(found: "Detection") -> dict[str, Any]:
         "label": found.label,
         "probability": round(found.probability, 4),
         "box": [round(side, 1) for side in found.box or ()],
-    }
+    } | ({"labeler": found.labeler} if found.labeler else {})

@@ -66,7 +66,7 @@ def _problems(settings: "Config") -> list[str]:
     from camiohookd.labelers.open import known_labels
 
     try:
-        known = known_labels(settings.labeler)
+        known = known_labels(settings.labelers)
     except SetupError:  # the rules are valid; "camiohookd check" reports the model
         known = None
     return all_rules.problems(settings.rule, known)

@@ -40,7 +40,7 @@ def serve(config_file: Path | None) -> int:
 @click.command()
 @config_option
 def labels(config_file: Path | None) -> None:
-    """List the labels that the configured model knows, one per line.
+    """List the labels that the configured models know, one per line.
 
     A rule must name a label exactly as listed. If your own code labels the pictures, nothing is listed.
 
@@ -49,12 +49,17 @@ def labels(config_file: Path | None) -> None:
       camiohookd labels | grep -i person
     """
     from camiohookd.config import load
-    from camiohookd.labelers.open import known_labels
+    from camiohookd.labelers.open import labels_of
 
-    known = known_labels(load.load_config(config_file, os.environ).labeler)
-    if known is None:
-        click.echo("your own code makes the labels: see what it returns", err=True)
-    for label in known or ():
+    labelers = load.load_config(config_file, os.environ).labelers
+    known = dict[str, None]()
+    for each in labelers:
+        labels = labels_of(each)
+        if labels is None:
+            which = f"labeler {each.title}: " if len(labelers) > 1 else ""
+            click.echo(f"{which}your own code makes the labels: see what it returns", err=True)
+        known |= dict.fromkeys(labels or ())
+    for label in known:
         click.echo(label)
 
 

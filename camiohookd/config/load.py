@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from camiohookd.config import api_keys, toml_file
+from camiohookd.config.labelers_check import check_labelers
 from camiohookd.config.paths import config_file
 from camiohookd.config.rule import Rule
 from camiohookd.config.settings import (
@@ -40,7 +41,10 @@ from camiohookd.net.urls import host
 
 
 class Config(msgspec.Struct, frozen=True):
-    """All settings; `rule` in the order of the file."""
+    """All settings; `rule` in the order of the file.
+
+    `labeler` is the first labeler, or the only one; `more_labelers` are those that follow it.
+    """
 
     hook: HookSettings = HookSettings()
     queue: QueueSettings = QueueSettings()
@@ -52,9 +56,20 @@ class Config(msgspec.Struct, frozen=True):
     mqtt: MqttSettings = MqttSettings()
     log: LogSettings = LogSettings()
     rule: tuple[Rule, ...] = ()
+    more_labelers: tuple[LabelerSettings, ...] = ()
+
+    @property
+    def labelers(self) -> tuple[LabelerSettings, ...]:
+        """All labelers, in the order in which they are asked; `required` is set in each."""
+        return tuple(
+            msgspec.structs.replace(each, required=nth == 0 if each.required is None else each.required)
+            for nth, each in enumerate((self.labeler, *self.more_labelers))
+        )
 
 
-_TOP: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fields(Config) if field.name != "rule"}
+_TOP: dict[str, Any] = {
+    field.name: field.type for field in msgspec.structs.fields(Config) if field.name not in ("rule", "more_labelers")
+}
 SECTIONS: dict[str, Any] = {
     name: kind
     for section, settings in _TOP.items()
@@ -126,25 +141,47 @@ def _config_of(file: TomlFile, environ: Mapping[str, str]) -> Config:
     for name in file.tables:
         if name not in _HOMES:
             raise ConfigError(f"{file.where(name)}: {unknown_section(name, _HOMES)}")
+    labelers = _labelers_of(file)
     given = {
         section: checked(file, section, kind, file.tables.get(section, {}), homes=_HOMES)
         for section, kind in _TOP.items()
-    }
+        if section != "labeler"
+    } | {"labeler": labelers[0]}
     for section, key, value in from_environment(environ, SECTIONS):
         top, _, within = section.partition(".")
+        if top == "labeler" and len(labelers) > 1:
+            raise ConfigError(
+                f"{in_environment(variable(section, key))}: {file.path} has {len(labelers)} labelers, and a variable "
+                f"does not say which one it is for; write {key} in its own table there, and unset the variable"
+            )
         if within:
             given[top][within] = msgspec.structs.replace(given[top].get(within, SECTIONS[section]()), **{key: value})
         else:
             given[top][key] = value
     rules = array_of_tables(file, "rule", Rule, file.tables.get("rule", []), homes=_HOMES)
-    config = Config(**{section: kind(**given[section]) for section, kind in _TOP.items()}, rule=rules)
+    more = tuple(LabelerSettings(**each) for each in labelers[1:])
+    config = Config(
+        **{section: kind(**given[section]) for section, kind in _TOP.items()}, rule=rules, more_labelers=more
+    )
     _check_together(config, file.path)
+    check_labelers(config.labelers, file)
     return config
+
+
+def _labelers_of(file: TomlFile) -> list[dict[str, Any]]:
+    """Return the settings in [labeler], or in each [[labeler]]: at least one."""
+    written = file.tables.get("labeler", {})
+    if not isinstance(written, list):
+        return [checked(file, "labeler", LabelerSettings, written, homes=_HOMES)]
+    if not written:
+        raise ConfigError(f"{file.where('labeler')}: the list is empty; write each labeler as a [[labeler]]")
+    return [checked(file, "labeler", LabelerSettings, each, nth, homes=_HOMES) for nth, each in enumerate(written)]
 
 
 def _check_together(config: Config, path: Path) -> None:
     """Check what depends on several settings."""
-    _check_remote(config.labeler, path)
+    for labeler in config.labelers:
+        _check_remote(labeler, path)
     if config.callback.retry_min > config.callback.retry_max:
         raise ConfigError(f"{path}: callback.retry_min is longer than callback.retry_max")
     if config.hook.listen.port == config.admin.listen.port != 0:

@@ -27,7 +27,8 @@ _HEAD = """\
 ABOUT = f"""\
 Try the file with "camiohookd check --config FILE"; rules, keys and certificates hold after "systemctl reload \
 camiohookd", all else after "systemctl restart camiohookd". Every setting outside [[rule]] can also come from the \
-environment, which wins: {variable("hook", "listen")} is [hook] listen; a list is written as JSON."""
+environment, which wins: {variable("hook", "listen")} is [hook] listen; a list is written as JSON. \
+With several [[labeler]], their settings can only be in the file."""
 
 
 class Setting(NamedTuple):

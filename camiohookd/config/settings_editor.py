@@ -3,6 +3,8 @@
 text, {(section, key): value} ─▶ a key that is there: its value is replaced (tomlkit)
                               ─▶ one that is commented out: that line is replaced
                               ─▶ else: a line below the section's header, or a new section at the end
+
+Of several [[labeler]] it is the first that is changed.
 """
 
 import re
@@ -40,8 +42,7 @@ def as_value(value: Any) -> str:
 
 def _set(text: str, section: str, key: str, value: Value) -> str:
     tables = tomllib.loads(text)
-    table = tables.get(section, {})
-    wanted = tables | {section: table | {key: value}} if isinstance(table, dict) else None
+    wanted = _changed(tables, section, key, value)
     for write in (_replace if section in tables else _insert, _insert, _replace):
         written = _tried(write, text, section, key, value)
         if wanted is not None and written is not None and _parsed(written) == wanted:
@@ -50,6 +51,16 @@ def _set(text: str, section: str, key: str, value: Value) -> str:
         f"the settings file is written in a way that this program cannot change; write it yourself, under [{section}]: "
         f"{as_line(key, value)}"
     )
+
+
+def _changed(tables: dict[str, Any], section: str, key: str, value: Value) -> dict[str, Any] | None:
+    """Return the tables with that value; of several tables of that name, the first is changed."""
+    match tables.get(section, {}):
+        case dict() as table:
+            return tables | {section: table | {key: value}}
+        case [dict() as first, *others]:
+            return tables | {section: [first | {key: value}, *others]}
+    return None
 
 
 def _tried(write: Any, text: str, section: str, key: str, value: Value) -> str | None:
@@ -71,6 +82,8 @@ def _replace(text: str, section: str, key: str, value: Value) -> str | None:
     """Replace the value of a key that is there; None if it is not there, unless its section has no header."""
     document = tomlkit.parse(text)
     table: Any = document.get(section)
+    if isinstance(table, list):
+        table = table[0]
     if table is None or (key not in table and _header_of(_lines(text), section) is not None):
         return None
     table[key] = value
@@ -102,10 +115,6 @@ def _lines(text: str) -> list[str]:
 
 def _header_of(lines: list[str], section: str) -> int | None:
     return next(
-        (
-            number
-            for number, line in enumerate(lines)
-            if (found := HEADER.match(line)) and found[1] == "[" and found[2] == section
-        ),
+        (number for number, line in enumerate(lines) if (found := HEADER.match(line)) and found[2] == section),
         None,
     )

@@ -18,6 +18,7 @@ from camiohookd.daemon.reload import REFUSED, Reloader
 from camiohookd.daemon.restart_backoff import RestartBackoff
 from camiohookd.daemon.setup import PLAIN_HTTP, Setup, is_open_and_plain, warn
 from camiohookd.labelers import Labeler
+from camiohookd.labelers.chain.chain import Chain
 from camiohookd.labelers.open import name_of
 from camiohookd.metrics import Metrics
 from camiohookd.queue.store_thread import StoreThread
@@ -96,7 +97,7 @@ class Daemon:
         log.info("stopped before it was ready", extra=about("stopped"))
         return 0
 
-    async def _serve(self, labeler: Labeler, threads: int, queue: TaskQueue) -> bool:
+    async def _serve(self, labeler: Chain, threads: int, queue: TaskQueue) -> bool:
         """Serve from the open queue to the closed one; return False when threads are still running."""
         stop = self._signals.stop.event()
         self._activity.attach()
@@ -161,19 +162,29 @@ def _warn_root() -> None:
         )
 
 
-def _log_what_there_is(config: Config, labeler: Labeler, threads: int, queue: TaskQueue) -> None:
+def _log_what_there_is(config: Config, labeler: Chain, threads: int, queue: TaskQueue) -> None:
     counts = queue.tasks.counts
     log.info(
         "queue: %d pending, %d labeled, %d failed; %s, %s",
         counts[State.PENDING],
         counts[State.LABELLED],
         counts[State.FAILED],
-        f"model {name_of(config.labeler)} on {labeler.device}"
-        if config.labeler.kind in ("onnx", "remote")
-        else labeler.device,
+        _labelers(config, labeler),
         plural(threads, "thread"),
         extra=about("queue_opened"),
     )
+
+
+def _labelers(config: Config, chain: Chain) -> str:
+    """Return in words what labels, and on what."""
+    each = [
+        f"model {name_of(settings)} on {link.labeler.device}"
+        if settings.kind in ("onnx", "remote")
+        else link.labeler.device
+        for settings, link in zip(config.labelers, chain.links, strict=True)
+        if link.labeler is not None
+    ]
+    return ", ".join(each)
 
 
 def _status(labeler: Labeler, metrics: Metrics, store: StoreThread, reloader: Reloader, rate: Rate) -> str:

@@ -6,8 +6,7 @@ import time
 from camiohookd.activity import Activity, EventFailed
 from camiohookd.config import paths
 from camiohookd.config.load import Config
-from camiohookd.labelers import Labeler
-from camiohookd.labelers.open import open_labeler
+from camiohookd.labelers.open import OpenedChain, open_chain
 from camiohookd.metrics import Metrics
 from camiohookd.next_try import Backoff
 from camiohookd.queue.capacity import Bounds
@@ -15,11 +14,10 @@ from camiohookd.queue.task import Cause, Task
 from camiohookd.queue.task_queue import TaskQueue
 
 
-def load_labeler(config: Config, metrics: Metrics) -> tuple[Labeler, int]:
-    """Load and warm up the labeler; return it and how many threads should call it. Raises SetupError."""
+def load_labeler(config: Config, metrics: Metrics) -> OpenedChain:
+    """Load and warm up the labelers; return them and how many threads should call them. Raises SetupError."""
     state = paths.state_dir(os.environ)
-    labeler, threads = open_labeler(config.labeler, state, lambda degraded: metrics.degraded.set(degraded))
-    return labeler, threads
+    return open_chain(config.labelers, state, lambda degraded: metrics.degraded.set(degraded), metrics)
 
 
 def open_queue(config: Config, metrics: Metrics, activity: Activity) -> TaskQueue:

@@ -129,3 +129,5 @@ def _differences(old: Config, new: Config) -> Iterator[str]:
             value = attrgetter(f"{section}.{key}")
             if value(old) != value(new):
                 yield f"{section}.{key}"
+    if old.more_labelers != new.more_labelers:
+        yield "[[labeler]] (the second or a later one)"

@@ -110,7 +110,7 @@ def warn(setup: Setup) -> None:
 
 def _warn_of_rules(config: Config) -> None:
     try:
-        known = known_labels(config.labeler)
+        known = known_labels(config.labelers)
     except SetupError:  # the start says it, and a reload does not change the labeler
         known = None
     for problem in rules.problems(config.rule, known):

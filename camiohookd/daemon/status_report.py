@@ -10,7 +10,7 @@ from importlib.metadata import version
 from camiohookd.daemon.recent import Recent
 from camiohookd.daemon.reload import REFUSED
 from camiohookd.daemon.setup import Setup
-from camiohookd.labelers import Labeler
+from camiohookd.labelers.chain.chain import Chain
 from camiohookd.labelers.open import name_of
 from camiohookd.metrics import Metrics
 from camiohookd.notify.conditions import Key
@@ -37,7 +37,7 @@ class Reporter:
     def __init__(
         self,
         setup: Setup,
-        labeler: Labeler,
+        labeler: Chain,
         metrics: Metrics,
         snapshot: Callable[[], QueueSnapshot],
         blockers: Blockers,
@@ -45,7 +45,7 @@ class Reporter:
         recent: Recent,
         errors: RecentErrors,
     ) -> None:
-        self._model = name_of(setup.config.labeler)  # the settings of the labeler hold until a restart
+        self._model = ", ".join(map(name_of, setup.config.labelers))  # these settings hold until a restart
         self._labeler = labeler
         self._metrics = metrics
         self._snapshot = snapshot
@@ -85,6 +85,10 @@ class Reporter:
         if blockers := self._blockers():
             return "draining" if blockers.keys() == {draining.CHECK} else "does not work", list(blockers.values())
         reasons = [REFUSED] if self.reload_failed() else []
+        reasons += [
+            f'The labeler "{name}" does not work, so events are labeled without its labels: {trouble}'
+            for name, trouble in self._labeler.troubles.items()
+        ]
         reasons += self._troubles().values()
         if (more := len(reasons) - MOST_REASONS) > 0:
             reasons[MOST_REASONS:] = [f"{plural(more, 'more trouble')}; the notifications name each."]

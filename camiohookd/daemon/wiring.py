@@ -28,7 +28,7 @@ from camiohookd.daemon.worker_parts import make_worker, picture_limits
 from camiohookd.delivery import AllowList
 from camiohookd.errors import CamiohookdError
 from camiohookd.history.history import History
-from camiohookd.labelers import Labeler
+from camiohookd.labelers.chain.chain import Chain
 from camiohookd.metrics import Metrics
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import State
@@ -98,7 +98,7 @@ class Service:
 
 def connect(
     setup: Setup,
-    labeler: Labeler,
+    labeler: Chain,
     threads: int,
     metrics: Metrics,
     activity: Activity,
@@ -150,7 +150,7 @@ def connect(
 def _sources(
     store: StoreThread,
     activity: Activity,
-    labeler: Labeler,
+    labeler: Chain,
     event_labeler: EventLabeler,
     reporter: Reporter,
     tests: TestEvents,
@@ -165,13 +165,13 @@ def _sources(
         doctor=doctor,
         history=history,
         rules=lambda: event_labeler.table,
-        default_probability=labeler.default_probability,
+        default_probability=labeler.common_threshold,
     )
 
 
 def _make_reporter(
     setup: Setup,
-    labeler: Labeler,
+    labeler: Chain,
     metrics: Metrics,
     activity: Activity,
     store: StoreThread,

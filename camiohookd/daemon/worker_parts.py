@@ -45,5 +45,5 @@ def make_worker(
         activity=activity,
         threads=threads,
         deliveries=callback.concurrency,
-        labeler_deadline=config.labeler.deadline,
+        labeler_deadline=max(each.deadline for each in config.labelers),
     )

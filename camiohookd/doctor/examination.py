@@ -45,7 +45,7 @@ def examine(path: Path | None, environ: Mapping[str, str], api: str) -> Findings
     yield from disk.check_disk(paths.state_dir(environ), found.config.queue, report)
     yield clock.check_clock(now, answer.date)
     yield release.check_version(now)
-    yield from model.check_labeler(found.config.labeler)
+    yield from model.check_labelers(found.config.labelers)
     yield listeners.check_service(daemon)
     yield from listeners.check_listeners(found, daemon)
     yield from _way_in(found, daemon, now)

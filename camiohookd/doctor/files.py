@@ -20,8 +20,8 @@ def check_settings(found: Setup, path: Path) -> Findings:
     group = Group("settings")
     yield group.ok("settings", str(path) if path.exists() else f"{path} does not exist: the defaults are used")
     try:
-        known = known_labels(found.config.labeler)
-    except SetupError:  # `check_labeler` reports it
+        known = known_labels(found.config.labelers)
+    except SetupError:  # `check_labelers` reports it
         known = None
     for problem in rules.problems(found.config.rule, known):
         yield group.warning("rules", problem)

@@ -4,13 +4,15 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import msgspec
+
 from camiohookd.camio.simulator import samples
 from camiohookd.camio.simulator.samples import KnownObject
 from camiohookd.config.settings import LabelerSettings
-from camiohookd.doctor.findings import Finding, Findings, Group
+from camiohookd.doctor.findings import Finding, Findings, Group, Outcome
 from camiohookd.errors import CamiohookdError, LabelingError
 from camiohookd.labelers import Frame, Labeler
-from camiohookd.labelers.open import known_labels, name_of, open_labeler
+from camiohookd.labelers.open import labels_of, name_of, open_labeler
 from camiohookd.pictures.decode import PictureLimits, decode
 from camiohookd.pictures.detections import Detection, polygon
 from camiohookd.wire.images import Picture
@@ -18,18 +20,32 @@ from camiohookd.wire.images import Picture
 _GROUP = Group("labeler")
 
 
+def check_labelers(labelers: Sequence[LabelerSettings]) -> Findings:
+    """Check each labeler; of several, the findings have its name, and one that is not required gives warnings."""
+    for settings in labelers:
+        for finding in check_labeler(settings):
+            name = f"{finding.name} ({settings.title})" if len(labelers) > 1 else finding.name
+            spared = finding.outcome == "failed" and settings.required is False
+            outcome: Outcome = "warning" if spared else finding.outcome
+            yield msgspec.structs.replace(finding, name=name, outcome=outcome)
+
+
 def check_labeler(settings: LabelerSettings) -> Findings:
-    """Open the labeler as the service does, and label the bundled photographs with it."""
+    """Open the labeler as the service does, and label the bundled photographs with it.
+
+    A labeler of parts of pictures (`on`) gets none of them.
+    """
     degraded: list[bool] = []
     try:
-        known = known_labels(settings)
+        known = labels_of(settings)
         labeler = open_labeler(settings, None, degraded.append).labeler
     except CamiohookdError as error:
         yield _GROUP.failed("model" if settings.kind in ("onnx", "remote") else "own code", str(error))
         return
     try:
         yield from _of_device(settings, labeler, is_degraded=bool(degraded and degraded[-1]))
-        yield _golden_pictures(labeler, known)
+        if not settings.on:
+            yield _golden_pictures(labeler, known)
     finally:
         labeler.close()
 

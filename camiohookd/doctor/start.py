@@ -4,11 +4,26 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from camiohookd.errors import StateFolderError
+from camiohookd.errors import SetupError, StateFolderError
 from camiohookd.system import permissions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from camiohookd.config.settings import LabelerSettings
+
+
+def check_labelers(labelers: "Sequence[LabelerSettings]") -> list[str]:
+    """Try to open each labeler; return what is wrong with those that are not required. Raises SetupError."""
+    warnings = []
+    for settings in labelers:
+        try:
+            check_labeler(settings)
+        except SetupError as error:
+            if settings.required is not False:
+                raise
+            warnings.append(f'labeler "{settings.title}" does not work, so events are labeled without it: {error}')
+    return warnings
 
 
 def check_labeler(settings: "LabelerSettings") -> None:

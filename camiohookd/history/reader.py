@@ -196,4 +196,5 @@ def _in_fractions(task_id: int, number: int, size: tuple[int, int], explained: E
         box=(left / width, top / height, right / width, bottom / height),
         foot=foot(found.box, width, height),
         sent=explained.left_out is None,
+        threshold=found.threshold,
     )

@@ -109,7 +109,8 @@ class RecentDetection(msgspec.Struct, frozen=True):
     """A detection in one of a camera's last events, for the zone editor.
 
     `box` is left, top, right, bottom. `foot` is the point that decides whether the object is in a zone. Both are
-    fractions of the picture with y down, as in a rule's zones.
+    fractions of the picture with y down, as in a rule's zones. `threshold` is that of its labeler, if there are
+    several.
     """
 
     event: str
@@ -119,6 +120,7 @@ class RecentDetection(msgspec.Struct, frozen=True):
     box: tuple[float, float, float, float]
     foot: tuple[float, float]
     sent: bool
+    threshold: float | None = None
 
 
 class Trends(msgspec.Struct, frozen=True):

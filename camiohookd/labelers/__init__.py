@@ -1,7 +1,7 @@
 """Labelers: the pictures of an event → detections.
 
 `onnx` runs a model that `model` describes and whose outputs `decoders` read; `own_code` asks a script or a program of
-the owner's; `remote` asks inference servers on other machines.
+the owner's; `remote` asks inference servers on other machines. `chain` asks several labelers, one after another.
 """
 
 from collections.abc import Callable, Sequence
@@ -46,7 +46,8 @@ class LabelRequest(NamedTuple):
     `camera` is the camera's name, None if it has none. Detections below `min_probability` (None: the labeler's default)
     may be left out. `waiting_since` is when the event was accepted, by `time.monotonic`; None if nobody waits.
     `detail` is how closely the pictures are looked at, by a labeler that can. `spare` returns how many of so many
-    optional steps may be taken now; it is to be called before each, and raises if the event is given up.
+    optional steps may be taken now; it is to be called before each, and raises if the event is given up. `found` is
+    what earlier labelers found in each frame, None for the first one.
     """
 
     camera: str | None = None
@@ -54,6 +55,7 @@ class LabelRequest(NamedTuple):
     waiting_since: float | None = None
     detail: Detail = "whole"
     spare: Callable[[int], int] = all_of_them
+    found: Sequence[Sequence[Detection]] | None = None
 
 
 DEFAULT_REQUEST = LabelRequest()
@@ -77,7 +79,8 @@ class Findings(NamedTuple):
     `pictures` are the detections in each frame, in the frames' order, most probable first. `event` are the labels of
     the event as a whole, from a labeler that finds no more than that; None from all others. `device` is what
     found them, as text to show ("": the labeler's device), and `remote` whether that is another machine. `looked` says
-    of each frame how closely it was looked at; () if each was looked at as a whole alone.
+    of each frame how closely it was looked at; () if each was looked at as a whole alone. `kept` is what is left of the
+    request's `found`, with what was changed in it; None: all of it, unchanged.
     """
 
     pictures: Sequence[Sequence[Detection]]
@@ -85,6 +88,7 @@ class Findings(NamedTuple):
     device: str = ""
     remote: bool = False
     looked: Sequence[Looked] = ()
+    kept: Sequence[Sequence[Detection]] | None = None
 
 
 class Labeler(Protocol):

@@ -1,12 +1,15 @@
-"""Open the labeler that the settings ask for."""
+"""Open the labelers that the settings ask for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from camiohookd.config.settings import LabelerSettings
-from camiohookd.errors import ConfigError
+from camiohookd.errors import ConfigError, SetupError
 from camiohookd.labelers import Labeler
+from camiohookd.labelers.chain.chain import Chain
+from camiohookd.labelers.chain.link import Link, Place, Watch
 
 
 class Opened(NamedTuple):
@@ -23,13 +26,87 @@ def name_of(settings: LabelerSettings) -> str:
     return settings.model if settings.kind == "onnx" else f"own code ({settings.kind})"
 
 
-def known_labels(settings: LabelerSettings) -> tuple[str, ...] | None:
-    """Return the labels that the labeler can find; None for own code, which makes its own. Raises SetupError."""
+def labels_of(settings: LabelerSettings) -> tuple[str, ...] | None:
+    """Return the labels that one labeler can find; None for own code, which makes its own. Raises SetupError."""
     if settings.kind in ("python", "command") or _is_remote_own_code(settings):
         return None
     from camiohookd.labelers import model
 
     return tuple(label for label in model.load_description(model.find(settings.model)).labels if label)
+
+
+def known_labels(labelers: Sequence[LabelerSettings]) -> tuple[str, ...] | None:
+    """Return the labels that the labelers together can find; None if one of them makes its own.
+
+    Raises SetupError if a model that is required is wrong; one that is not may be there later, with any labels.
+    """
+    known: dict[str, None] = {}
+    for each in labelers:
+        try:
+            labels = labels_of(each)
+        except SetupError:
+            if each.required is not False:
+                raise
+            labels = None
+        if labels is None:
+            return None
+        known |= dict.fromkeys(labels)
+    return tuple(known)
+
+
+class OpenedChain(NamedTuple):
+    """The labelers as one, and how many threads should call it at a time."""
+
+    chain: Chain
+    threads: int
+
+
+def open_chain(
+    labelers: Sequence[LabelerSettings],
+    state: Path | None,
+    on_degraded: Callable[[bool], None],
+    watch: Watch | None = None,
+) -> OpenedChain:
+    """Open all labelers, in their order, as `open_labeler` does. `watch` is told how they are doing.
+
+    One that is not required and cannot be opened is tried again later. Raises SetupError.
+    """
+    links: list[Link] = []
+    threads = 1
+    any_degraded = _AnyDegraded(on_degraded)
+    for nth, settings in enumerate(labelers):
+        detail = settings.detail if nth else None  # a reload changes that of the first
+        place = Place(settings.title, settings.cameras, settings.required is not False, settings.on, detail)
+        folder = state / "graphs" / f"labeler-{nth + 1}" if state and nth else state
+        opened = partial(open_labeler, settings, folder, partial(any_degraded, nth))
+        try:
+            labeler, wanted = opened()
+        except SetupError as error:
+            if place.required:
+                for link in links:
+                    link.close()
+                raise
+            links.append(Link(place, None, watch, reopen=partial(_labeler_of, opened), trouble=str(error)))
+        else:
+            links.append(Link(place, labeler, watch))
+            threads = max(threads, wanted)
+    return OpenedChain(Chain(links), threads)
+
+
+def _labeler_of(opened: Callable[[], Opened]) -> Labeler:
+    return opened().labeler
+
+
+class _AnyDegraded:
+    """Tells whether the CPU stands in for the device of any labeler."""
+
+    def __init__(self, on_degraded: Callable[[bool], None]) -> None:
+        self._on_degraded = on_degraded
+        self._degraded: dict[int, bool] = {}
+
+    def __call__(self, nth: int, degraded: bool) -> None:
+        self._degraded = {**self._degraded, nth: degraded}
+        self._on_degraded(any(self._degraded.values()))
 
 
 def open_labeler(settings: LabelerSettings, state: Path | None, on_degraded: Callable[[bool], None]) -> Opened:

@@ -23,13 +23,17 @@ Polygon = tuple[tuple[float, float], ...]
 class Detection(NamedTuple):
     """One object: `probability` is 0..1, `box` None if the labeler only classifies.
 
-    `outline` is the object's outline, if the labeler knows a more precise one than the box.
+    `outline` is the object's outline, if the labeler knows a more precise one than the box. Where there are several
+    labelers, `labeler` is the name of the one that found it, and `threshold` the least probability that it reports if
+    no rule sets one.
     """
 
     label: str
     probability: float
     box: Box | None
     outline: Polygon | None = None
+    labeler: str | None = None
+    threshold: float | None = None
 
 
 def polygon(box: Box, width: int, height: int) -> Polygon:

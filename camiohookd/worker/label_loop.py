@@ -20,7 +20,8 @@ from camiohookd.system.clock import monotonic_of
 from camiohookd.system.log_fields import about
 from camiohookd.system.logs import escape, warn_of_each
 from camiohookd.wire.reply import Reply
-from camiohookd.worker.event_labeler import EventLabeler, EventLabels, Interrupted
+from camiohookd.worker.event_labeler import EventLabeler, Interrupted
+from camiohookd.worker.event_labels import EventLabels
 from camiohookd.worker.polling import Loops, give_up, within
 
 LABELING_TRIES = 3

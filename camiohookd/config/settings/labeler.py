@@ -1,5 +1,6 @@
 """What labels the pictures, and which pictures are accepted."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -8,9 +9,12 @@ from camiohookd.config.detail import Detail
 from camiohookd.config.settings.remote import RemoteSettings, SpillSettings
 from camiohookd.config.values import ByteSize, Count, Duration
 
+CameraPattern = Annotated[str, Meta(min_length=1)]
+Label = Annotated[str, Meta(min_length=1, max_length=200)]
+
 
 class LabelerSettings(Struct, frozen=True):
-    """What labels the pictures."""
+    """What labels the pictures. For several labelers, write [[labeler]] several times; they are asked in this order."""
 
     kind: Annotated[
         Literal["onnx", "python", "command", "remote"],
@@ -63,8 +67,51 @@ class LabelerSettings(Struct, frozen=True):
         tuple[str, ...],
         Meta(description="The program and its arguments; docs/own-code.md describes what it reads."),
     ] = ()
+    name: Annotated[
+        str,
+        Meta(
+            max_length=100,
+            description="The labeler's name in the log, the metrics and the explanations of labels; if not set, the "
+            "name of the model, the script or the program.",
+        ),
+    ] = ""
+    cameras: Annotated[
+        tuple[CameraPattern, ...],
+        Meta(
+            min_length=1, description="The cameras whose events it labels: names, or patterns as in the rules' camera."
+        ),
+    ] = ("*",)
+    required: Annotated[
+        bool | None,
+        Meta(
+            description="true: an event waits while this labeler does not work; false: it is labeled without its "
+            "labels. If not set, the first labeler is required and the others are not.",
+            examples=[True],
+        ),
+    ] = None
+    on: Annotated[
+        tuple[Label, ...],
+        Meta(
+            description="Objects that earlier labelers found, by their labels: this labeler gets only these parts of "
+            "the pictures. An empty list gives it the pictures as a whole."
+        ),
+    ] = ()
     remote: RemoteSettings = RemoteSettings()
     spill: SpillSettings = SpillSettings()
+
+    @property
+    def title(self) -> str:
+        """The name, or what stands for it."""
+        if self.name:
+            return self.name
+        match self.kind:
+            case "python":
+                return Path(self.script).name
+            case "command":
+                return Path(self.command[0]).name if self.command else "command"
+            case "remote":
+                return self.remote.model_name or Path(self.model).name
+        return Path(self.model).name
 
 
 class ImagesSettings(Struct, frozen=True):

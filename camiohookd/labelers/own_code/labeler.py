@@ -27,11 +27,21 @@ _TYPES = {b"\xff\xd8": "image/jpeg", b"\x89P": "image/png", b"RI": "image/webp"}
 
 
 class _ChildReply(msgspec.Struct):
-    """The answer of the program; `where` is the place of the function that returned `labels`."""
+    """The answer of the program; `where` is the place of the function that returned `labels`.
+
+    `detections` is what the program leaves of the request's, a list for each image; None: all of it.
+    """
 
     labels: Any = None
     error: str | None = None
     where: str | None = None
+    detections: Any = None
+
+
+class _ChildDetection(msgspec.Struct):
+    label: str
+    probability: _Fraction
+    box: tuple[float, float, float, float] | None = None
 
 
 class _ChildLabel(msgspec.Struct):
@@ -82,7 +92,7 @@ class OwnCode:
         self._name = name
         self.device = f"own code ({name})"
         # The probe after each start is an event without pictures, which has no labels.
-        self._program = Program(argv, name, deadline, _request([]), lambda answer: self._findings(answer, []))
+        self._program = Program(argv, name, deadline, _request([]), lambda answer: self._findings(answer, [], None))
 
     def start(self) -> None:
         """Raises LabelerDown."""
@@ -91,13 +101,15 @@ class OwnCode:
     def decode_size(self, request: LabelRequest) -> tuple[int, int]:  # noqa: ARG002  # as above, whatever is asked
         return self.input_size
 
-    def label(self, frames: Sequence[Frame], request: LabelRequest = DEFAULT_REQUEST) -> Findings:  # noqa: ARG002  # the code decides
-        return self._findings(self._program.ask(_request(frames)), frames)
+    def label(self, frames: Sequence[Frame], request: LabelRequest = DEFAULT_REQUEST) -> Findings:
+        return self._findings(self._program.ask(_request(frames, request.found)), frames, request.found)
 
     def close(self) -> None:
         self._program.close()
 
-    def _findings(self, data: bytes, frames: Sequence[Frame]) -> Findings:
+    def _findings(
+        self, data: bytes, frames: Sequence[Frame], earlier: Sequence[Sequence[Detection]] | None
+    ) -> Findings:
         """Raises LabelingError."""
         try:
             answer = msgspec.json.decode(data, type=_ChildReply)
@@ -106,13 +118,20 @@ class OwnCode:
         if answer.error is not None:
             raise LabelingError(" ".join(answer.error.split())[:MAX_ERROR])
         try:
-            return findings_of(answer.labels, frames)
+            if earlier is None:
+                return findings_of(answer.labels, frames)
+            return findings_of({} if answer.labels is None else answer.labels, frames)._replace(
+                kept=None if answer.detections is None else _kept(answer.detections, earlier)
+            )
         except ValueError as error:
             raise LabelingError(f"{answer.where or self._name}: {error}") from None
 
 
-def _request(frames: Sequence[Frame]) -> bytes:
-    return msgspec.json.encode({"images": [_described(frame) for frame in frames]})
+def _request(frames: Sequence[Frame], earlier: Sequence[Sequence[Detection]] | None = None) -> bytes:
+    images = [_described(frame) for frame in frames]
+    for image, found in zip(images, earlier or (), strict=earlier is not None):
+        image["detections"] = [_as_sent(each) for each in found]
+    return msgspec.json.encode({"images": images})
 
 
 def _described(frame: Frame) -> dict[str, Any]:
@@ -123,6 +142,41 @@ def _described(frame: Frame) -> dict[str, Any]:
         "type": _TYPES.get(frame.decoded.file[:2], "application/octet-stream"),
         "size": [frame.decoded.width, frame.decoded.height],
     }
+
+
+def _as_sent(found: Detection) -> dict[str, Any]:
+    return {"label": found.label, "probability": found.probability, "box": found.box and list(found.box)}
+
+
+def _kept(given: Any, earlier: Sequence[Sequence[Detection]]) -> list[list[Detection]]:
+    """Check and convert the `detections` of an answer. Raises ValueError, which says what is wrong."""
+    if not isinstance(given, list) or len(given) != len(earlier):
+        raise ValueError(f"detections: expected a list of {len(earlier)} lists, one for each image")
+    return [_kept_of_picture(nth, each, earlier[nth]) for nth, each in enumerate(given)]
+
+
+def _kept_of_picture(nth: int, given: Any, earlier: Sequence[Detection]) -> list[Detection]:
+    """Return the detections that are left in a picture; those that are as they were sent keep everything else."""
+    if not isinstance(given, list):
+        raise ValueError(f"detections[{nth}] is {_kind(given)}, expected a list")
+    left = list(earlier)
+    kept = []
+    for number, value in enumerate(given):
+        place = f"detections[{nth}][{number}]"
+        try:
+            changed = msgspec.convert(value, _ChildDetection)
+        except msgspec.ValidationError as error:
+            what, _, where = str(error).partition(" - at `$")
+            raise ValueError(f"{place}{where.rstrip('`')}: {what[0].lower()}{what[1:]}") from None
+        box = Box(*changed.box) if changed.box is not None else None
+        if box is not None and not (box.left <= box.right and box.top <= box.bottom):
+            raise ValueError(f"{place}.box: expected left, top, right, bottom in pixels")
+        found = Detection(_name(changed.label, place), changed.probability, box)
+        same = next((each for each in left if each[:3] == found[:3]), None)
+        if same is not None:
+            left.remove(same)
+        kept.append(same or found)
+    return kept
 
 
 def findings_of(labels: Any, frames: Sequence[Frame]) -> Findings:

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from camiohookd.errors import LabelerDown, LabelingError
+from camiohookd.errors import LabelerDown, LabelerEnded, LabelingError
 from camiohookd.system.log_fields import about
 from camiohookd.system.logs import escape
 from camiohookd.system.permissions import reason
@@ -69,7 +69,7 @@ class Program:
     def ask(self, message: bytes) -> bytes:
         """Return the answer to `message`.
 
-        Raises LabelerDown if the program cannot be started. Raises LabelingError, and kills the program, if it does not
+        Raises LabelerDown if the program cannot be started. Raises LabelerEnded, and kills the program, if it does not
         answer.
         """
         with self._lock:
@@ -133,13 +133,13 @@ class Program:
                 return _receive(process, length, ends)
         except TimeoutError:
             self._failed()
-            raise LabelingError(
+            raise LabelerEnded(
                 f"{self._name} gave no answer within {self._deadline:g} s (setting labeler.deadline) and was ended"
             ) from None
         except OSError:
-            raise LabelingError(f"{self._name} {self._failed()} before it answered") from None
+            raise LabelerEnded(f"{self._name} {self._failed()} before it answered") from None
         self._failed()
-        raise LabelingError(
+        raise LabelerEnded(
             f"{self._name} announces an answer of {size(length)}, allowed are {size(MAX_ANSWER_BYTES)}; "
             "does it print something else to its standard output?"
         )

@@ -92,14 +92,21 @@ def _answer(script: str, compute_labels: ComputeLabels, message: bytes, tracebac
     if not images:
         return {"labels": {}}
     try:
-        labels = compute_labels([_as_documented(image) for image in images])
+        shown = [_as_documented(image) for image in images]
+        given = list(shown)  # compute_labels may change its list
+        labels = compute_labels(shown)
     except BaseException as error:  # noqa: BLE001  # whatever the owner's code does, SystemExit too
         tracebacks.show(error, message)
         return {"error": _place(script, error)}
     code = getattr(compute_labels, "__code__", None)
     where = f"{script}, line {code.co_firstlineno}" if code else script
     try:
-        return {"labels": _plain(labels, "what compute_labels returned"), "where": where}
+        answer = {"labels": _plain(labels, "what compute_labels returned"), "where": where}
+        if "detections" in images[0]:  # this labeler comes after others
+            answer["detections"] = [
+                _plain(image.get("detections"), f'image {nth}["detections"]') for nth, image in enumerate(given)
+            ]
+        return answer
     except ValueError as error:
         return {"error": f"{where}: {error}"}
 

@@ -144,7 +144,7 @@ def rule_with(present: Rule, camera: str, zones: tuple[Zone, ...]) -> Rule:
 
 def detection_of(found: RecentDetection) -> Detection:
     """Return a detection in a picture of 1 x 1 pixel, so that fractions are pixels."""
-    return Detection(found.label, found.probability, Box(*found.box))
+    return Detection(found.label, found.probability, Box(*found.box), threshold=found.threshold)
 
 
 def _drawn(found: RecentDetection) -> DrawnDetection:

@@ -36,7 +36,8 @@ TestEvent = Callable[[], Awaitable[TestResult]]
 class Sources:
     """Where the pages ask.
 
-    `is_busy` says whether events wait to be labeled. `default_probability` is the labeler's, for rules that set none.
+    `is_busy` says whether events wait to be labeled. `default_probability` is the labeler's, for rules that set none;
+    None if each of several labelers has its own.
     """
 
     report: Report
@@ -46,7 +47,7 @@ class Sources:
     doctor: DoctorProcess
     history: History
     rules: Callable[[], Sequence[Rule]]
-    default_probability: float
+    default_probability: float | None
 
     def rule_for(self, camera: str) -> Rule:
         """Return the rule that applies to a camera now, as it is in the settings."""

@@ -77,7 +77,7 @@ def test_yolov5_with_one_label_is_not_taken_for_end_to_end(folder: Folder, count
     output[0, 7] = (16, 16, 8, 4, 0.9, 0.8)  # centre and size in the 32 x 32 pixels of the input
     description = folder.add(constant_model({"output0": output}, metadata={"names": "['plate']"}))
     assert description.options == {"objectness": True}
-    assert folder.found() == [("plate", about(0.72), about((24, 12, 40, 20)), None)]
+    assert folder.found() == [Detection("plate", about(0.72), about((24, 12, 40, 20)))]
 
 
 def test_yolov5_with_several_labels_multiplies_objectness_and_label(folder: Folder) -> None:
@@ -85,7 +85,7 @@ def test_yolov5_with_several_labels_multiplies_objectness_and_label(folder: Fold
     output[0, 7] = (16, 16, 8, 4, 0.9, 0.1, 0.8)
     description = folder.add(constant_model({"output0": output}, metadata=NAMES))
     assert (description.decoder, description.input.range) == ("yolo", "0..1")
-    assert folder.found() == [("dog", about(0.72), about((24, 12, 40, 20)), None)]
+    assert folder.found() == [Detection("dog", about(0.72), about((24, 12, 40, 20)))]
 
 
 def test_yolox_with_its_decoding_inside(folder: Folder) -> None:
@@ -94,7 +94,7 @@ def test_yolox_with_its_decoding_inside(folder: Folder) -> None:
     output[0, 3] = (8, 8, 200, 4, 0.9, 0.1, 0.8)
     description = folder.add(constant_model({"output": output}, metadata=NAMES))
     assert (description.decoder, description.options) == ("yolox", {"decoded": True})
-    assert folder.found() == [("dog", about(0.72), about((0, 12, 64, 20)), None)]
+    assert folder.found() == [Detection("dog", about(0.72), about((0, 12, 64, 20)))]
 
 
 def test_yolox_without_its_decoding_stays_right(folder: Folder) -> None:
@@ -110,7 +110,7 @@ def test_end_to_end_takes_its_names_from_the_metadata(folder: Folder, metadata: 
     output[0, 0] = (8, 10, 24, 22, 0.9, 1)
     description = folder.add(constant_model({"output0": output}, metadata=NAMES | metadata))
     assert (description.labels, description.options) == (("cat", "dog"), {"end_to_end": True})
-    assert folder.found() == [("dog", about(0.9), about((16, 4, 48, 28)), None)]
+    assert folder.found() == [Detection("dog", about(0.9), about((16, 4, 48, 28)))]
 
 
 def test_end_to_end_without_names_asks_for_them(folder: Folder, errors: Errors) -> None:
@@ -125,7 +125,7 @@ def test_boxes_and_labels_of_a_segmenting_model_are_used(folder: Folder) -> None
     output[0, :6, 7] = (16, 16, 8, 4, 0.1, 0.8)
     model = constant_model({"output0": output, "output1": masks}, metadata=NAMES | {"task": "segment"})
     assert folder.add(model).options == {"masks": 32}
-    assert folder.found() == [("dog", about(0.8), about((24, 12, 40, 20)), None)]
+    assert folder.found() == [Detection("dog", about(0.8), about((24, 12, 40, 20)))]
 
 
 @pytest.mark.parametrize(("task", "words"), [("pose", "the joints of a body"), ("obb", "rotated boxes")])
@@ -163,7 +163,7 @@ def test_nanodet_and_picodet_with_outputs_for_each_grid(
     description = folder.add(constant_model(outputs, shape=(1, 3, 64, 64), metadata=NAMES))
     assert description.options["offset"] == offset
     assert description.input.mean[0] == mean
-    assert folder.found() == [("dog", about(0.8), about((8, 4, 40, 20)), None)]
+    assert folder.found() == [Detection("dog", about(0.8), about((8, 4, 40, 20)))]
 
 
 def test_detr_with_no_object_gets_imagenets_mean(folder: Folder) -> None:
@@ -200,7 +200,7 @@ def test_paddles_other_inputs_are_given(folder: Folder, name: str) -> None:
     )
     description = folder.add(model)
     assert description.constants == {name: (1, 1) if name == "scale_factor" else (32, 32)}
-    assert folder.found() == [("dog", about(0.8), about((16, 8, 32, 24)), None)]
+    assert folder.found() == [Detection("dog", about(0.8), about((16, 8, 32, 24)))]
 
 
 def test_rt_detr_of_its_authors_is_told_the_size_of_the_input(folder: Folder) -> None:
@@ -212,7 +212,7 @@ def test_rt_detr_of_its_authors_is_told_the_size_of_the_input(folder: Folder) ->
         metadata=NAMES,
     )
     assert folder.add(model).constants == {"orig_target_sizes": (32, 32)}
-    assert folder.found() == [("dog", about(0.8), about((16, 8, 32, 24)), None)]
+    assert folder.found() == [Detection("dog", about(0.8), about((16, 8, 32, 24)))]
 
 
 def test_tensorflow_object_detection(folder: Folder, tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_tensorflow_object_detection(folder: Folder, tmp_path: Path) -> None:
     )
     description = folder.add(model, "--labels", names_file(tmp_path, "cat", "dog"), "--size", "320x320")
     assert (description.decoder, description.input.layout, description.input.width) == ("tf_od", "NHWC", 320)
-    assert folder.found() == [("dog", about(0.8), about((16, 8, 32, 24)), None)]
+    assert folder.found() == [Detection("dog", about(0.8), about((16, 8, 32, 24)))]
     assert folder.add(model, "--labels", "coco").labels[16] == "cat"
 
 
@@ -243,7 +243,7 @@ def test_torchvision(folder: Folder, tmp_path: Path) -> None:
     model = constant_model(found, shape=(3, 32, 32), batched=False)
     description = folder.add(model, "--labels", names_file(tmp_path, "cat", "dog"))
     assert (description.decoder, description.input.layout) == ("torchvision", "CHW")
-    assert folder.found() == [("dog", about(0.8), about((16, 16, 32, 32)), None)]
+    assert folder.found() == [Detection("dog", about(0.8), about((16, 16, 32, 32)))]
     nothing = {name: value[:0] for name, value in found.items()}
     folder.add(constant_model(nothing, shape=(3, 32, 32), batched=False), "--labels", "coco")
     assert folder.found() == []
@@ -343,7 +343,7 @@ def test_half_precision(folder: Folder) -> None:
     output = rows(6, 1344).astype(np.float16)
     output[0, :, 7] = (16, 16, 8, 4, 0.1, 0.8)
     folder.add(constant_model({"o": output}, kind=TensorProto.FLOAT16, metadata=NAMES))
-    assert folder.found() == [("dog", about(0.8), about((24, 12, 40, 20)), None)]
+    assert folder.found() == [Detection("dog", about(0.8), about((24, 12, 40, 20)))]
 
 
 def test_an_encrypted_file_is_refused_in_one_line(folder: Folder, errors: Errors) -> None:
@@ -369,7 +369,7 @@ def test_the_size_of_a_fixed_graph_is_changed_if_the_graph_allows(folder: Folder
     output[0, :, 7] = (32, 16, 8, 4, 0.1, 0.8)
     description = folder.add(constant_model({"o": output}, shape=shape, metadata=NAMES), "--size", "64x32")
     assert (description.input.width, description.input.height) == (64, 32)
-    assert folder.found() == [("dog", about(0.8), about((28, 14, 36, 18)), None)]
+    assert folder.found() == [Detection("dog", about(0.8), about((28, 14, 36, 18)))]
 
 
 def test_a_graph_that_does_not_allow_the_size_is_refused_in_words(folder: Folder, errors: Errors) -> None:

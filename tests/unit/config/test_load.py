@@ -258,6 +258,10 @@ def test_the_environment_overrides_every_setting_of_the_file(tmp_path: Path) -> 
         ("labeler.remote", "client_key"): ("/etc/key.pem", "/etc/key.pem"),
         ("labeler.remote", "token_file"): ("/etc/token", "/etc/token"),
         ("labeler.spill", "prefer"): ("remote", "remote"),
+        ("labeler", "name"): ("people", "people"),
+        ("labeler", "cameras"): ('["front*"]', ("front*",)),
+        ("labeler", "required"): ("false", False),
+        ("labeler", "on"): ("[]", ()),
         ("images", "formats"): ('["png", "webp"]', ("png", "webp")),
         ("callback", "allow_hosts"): ('["http://127.0.0.1:9"]', ("http://127.0.0.1:9",)),
         ("callback", "ca"): ("certifi", "certifi"),
@@ -480,3 +484,53 @@ def test_a_table_within_a_table_is_read_from_the_file_and_the_environment(tmp_pa
     labeler = load(tmp_path, text, CAMIOHOOKD_LABELER_REMOTE_BATCH="8").labeler
     assert (labeler.kind, labeler.remote.endpoints, labeler.remote.batch) == ("onnx", ("http://10.0.0.1:8000",), 8)
     assert (labeler.spill.after, labeler.spill.prefer) == (5.0, "home")
+
+
+def test_several_labelers_are_read_in_their_order(tmp_path: Path) -> None:
+    text = """
+        [[labeler]]
+        device = "cpu"
+
+        [[labeler]]
+        kind = "python"
+        script = "/etc/plates.py"
+        name = "plates"
+        on = ["car", "truck"]
+        cameras = ["drive*"]
+
+        [[labeler]]
+        kind = "command"
+        command = ["/opt/labels", "-v"]
+        required = true
+    """
+    first, plates, command = load(tmp_path, text).labelers
+    assert (first.title, first.required, first.device) == ("ssdlite-mobilenet-v2-coco", True, "cpu")
+    assert (plates.title, plates.required, plates.on) == ("plates", False, ("car", "truck"))
+    assert plates.cameras == ("drive*",)
+    assert (command.title, command.required) == ("labels", True)
+
+
+def test_one_labeler_may_be_written_either_way(tmp_path: Path) -> None:
+    assert load(tmp_path, "[[labeler]]\ndevice = 'cpu'") == load(tmp_path, "[labeler]\ndevice = 'cpu'")
+    assert load(tmp_path, "[[labeler]]", CAMIOHOOKD_LABELER_DEVICE="gpu").labeler.device == "gpu"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[[labeler]]\n[[labeler]]\ndevise = 'cpu'", ", line 3: labeler.devise: unknown setting; did you mean device?"),
+        ("[labeler]\non = ['car']", ", line 2: labeler.on: no labeler comes before this one"),
+        ("[[labeler]]\n[[labeler]]", ', line 2: labeler: labelers 1 and 2 are both named "ssdlite-mobilenet-v2-coco"'),
+        ("labeler = []", ", line 1: labeler: the list is empty; write each labeler as a [[labeler]]"),
+        ("labeler = [3]", "expected a table, written [[labeler]]"),
+    ],
+)
+def test_an_error_in_one_of_several_labelers_says_where_it_is(tmp_path: Path, text: str, message: str) -> None:
+    assert message in refusal(tmp_path, text)
+
+
+def test_variables_of_the_labeler_are_refused_where_there_are_several(tmp_path: Path) -> None:
+    two = "[[labeler]]\n[[labeler]]\nname = 'second'"
+    refused = refusal(tmp_path, two, CAMIOHOOKD_LABELER_DEVICE="cpu")
+    assert refused.startswith("CAMIOHOOKD_LABELER_DEVICE (in the environment): ")
+    assert "has 2 labelers, and a variable does not say which one it is for; write device in its own table" in refused

@@ -10,6 +10,7 @@ import pytest
 from camiohookd.config import reference
 from camiohookd.config.load import SECTIONS, Config, load_config
 from camiohookd.config.rule import Rule, Zone
+from camiohookd.config.settings import LabelerSettings
 from camiohookd.config.tables import settings_of, tables_within
 from tests.support.checkout import ROOT
 
@@ -31,7 +32,8 @@ def test_the_uncommented_example_equals_all_defaults(tmp_path: Path) -> None:
     path.write_text(uncommented())
     zone = Zone("drive", ((0.1, 0.5), (0.9, 0.5), (1.0, 1.0), (0.0, 1.0)))
     assert load_config(path, {}) == Config(
-        rule=(Rule(detail="2x2", min_probability=0.5, nothing_label="nothing", zone=(zone,)),)
+        labeler=LabelerSettings(required=True),
+        rule=(Rule(detail="2x2", min_probability=0.5, nothing_label="nothing", zone=(zone,)),),
     )
 
 

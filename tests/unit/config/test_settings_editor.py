@@ -87,3 +87,10 @@ def test_any_text_is_written_so_that_it_is_read_back(value: str, key: str) -> No
     after = set_values("# head\n[hook]\n#listen = 'x'\nquery = 'y' # why\n", {("hook", key): value})
     assert tomllib.loads(after)["hook"][key] == value
     assert after.startswith("# head\n[hook]\n")
+
+
+def test_of_several_tables_of_a_name_the_first_is_changed() -> None:
+    text = '[[labeler]]\n# model = "a"\n\n[[labeler]]\nkind = "python"  # mine\n'
+    changed = '[[labeler]]\nmodel = "b"\n\n[[labeler]]\nkind = "python"  # mine\n'
+    assert set_values(text, {("labeler", "model"): "b"}) == changed
+    assert set_values(changed, {("labeler", "model"): "c"}) == changed.replace('"b"', '"c"')

@@ -16,7 +16,8 @@ from camiohookd.metrics import Metrics
 from camiohookd.pictures.decode import PictureLimits
 from camiohookd.pictures.detections import Box, Detection
 from camiohookd.wire.images import Picture
-from camiohookd.worker.event_labeler import EventLabeler, EventLabels, Interrupted
+from camiohookd.worker.event_labeler import EventLabeler, Interrupted
+from camiohookd.worker.event_labels import EventLabels
 from tests.support.checkout import ROOT
 
 CAT = (ROOT / "camiohookd" / "samples" / "chelsea.jpg").read_bytes()
@@ -196,7 +197,7 @@ def test_applies_the_rule_once_to_each_picture(monkeypatch: pytest.MonkeyPatch) 
 def test_hands_on_the_files_of_pictures_as_far_as_they_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = label(EventLabeler(OneCat(), PictureLimits(), [], Metrics()), [GOOD, BAD, GOOD])
     assert outcome.files == (CAT, CAT)
-    monkeypatch.setattr("camiohookd.worker.event_labeler.MAX_FILES_BYTES", len(CAT))
+    monkeypatch.setattr("camiohookd.worker.event_labels.MAX_FILES_BYTES", len(CAT))
     outcome = label(EventLabeler(OneCat(), PictureLimits(), [], Metrics()), [GOOD, GOOD])
     assert outcome.files == (CAT, b"")
 

@@ -13,7 +13,7 @@ from camiohookd.errors import ModelError
 from camiohookd.labelers import Frame
 from camiohookd.labelers.onnx.labeler import MAX_BATCH, open_onnx
 from camiohookd.pictures.decode import Decoded
-from camiohookd.pictures.detections import Detection
+from camiohookd.pictures.detections import Box, Detection
 from camiohookd.wire.images import Picture
 from tests.support.onnx_graphs import Array, Shape, constant_model, model_folder
 
@@ -38,7 +38,8 @@ def test_ssd(tmp_path: Path) -> None:
     scores[0, 1], boxes[0, 1] = (0.1, 0.9, 0.75), (0.25, 0.0, 0.5, 1.0)  # top, left, bottom, right
     model = constant_model({"class_prob": scores, "loc": boxes})
     names = {"scores": "class_prob", "boxes": "loc"}
-    assert look(model_folder(tmp_path, model, "ssd", LABELS, outputs=names)) == [("dog", 0.75, (0, 8, 64, 16), None)]
+    (found,) = look(model_folder(tmp_path, model, "ssd", LABELS, outputs=names))
+    assert found == Detection("dog", 0.75, Box(0, 8, 64, 16))
     sides = {"box": "left-top-right-bottom"}
     (found,) = look(model_folder(tmp_path, model, "ssd", LABELS, outputs=names, options=sides))
     assert found.box == (16, 0, 32, 32)
@@ -56,8 +57,8 @@ def test_yolo_with_raw_output(tmp_path: Path) -> None:
     output = rows(4 + 3, 20)
     output[0, :, 5] = (16, 8, 8, 4, 0.6, 0.9, 0.2)
     output[0, :, 6] = (16, 8, 8, 4, 0.55, 0.0, 0.0)  # the same box again
-    found = look(model_folder(tmp_path, constant_model({"output0": output}), "yolo", LABELS))
-    assert found == [("cat", about(0.6), (24, 6, 40, 10), None)]
+    (found,) = look(model_folder(tmp_path, constant_model({"output0": output}), "yolo", LABELS))
+    assert found == Detection("cat", about(0.6), Box(24, 6, 40, 10))
 
 
 def test_yolo_end_to_end(tmp_path: Path) -> None:
@@ -210,7 +211,7 @@ def test_feeds_inputs_of_every_type_and_layout(tmp_path: Path, kind: int, layout
     scores = np.array([[0.75, 0.0, 0.0]], np.float16 if kind == TensorProto.FLOAT16 else np.float32)
     model = constant_model({"p": scores}, shape=shape, kind=kind)
     folder = model_folder(tmp_path, model, "classify", LABELS, input={"layout": layout}, options={"activation": "none"})
-    assert look(folder) == [("cat", 0.75, None, None)]
+    assert look(folder) == [Detection("cat", 0.75, None)]
 
 
 def test_refuses_a_byte_input_with_a_fractional_range(tmp_path: Path) -> None:
