@@ -18,6 +18,9 @@ MARGIN = 0.12
 LEAST_MARGIN = 8.0
 """The least margin, in pixels of the picture."""
 
+MOST_REGIONS = 30
+"""Over this, as in snow, all of the picture has changed; choosing windows would take long: the cube of their number."""
+
 COVERED = 0.7
 """From which part on a tile of the grid was seen by a window."""
 
@@ -26,7 +29,7 @@ def planned(size: Size, input_size: Size, changes: Changes | None) -> list[Box]:
     """Return the tiles for a picture of `size` pixels, in whole pixels of it; `changes` is None if not known."""
     columns, rows = worth(size, input_size)
     tiles = grid(size, columns, rows) if columns * rows > 1 else []
-    if changes is None or not tiles:
+    if changes is None or not tiles or len(changes.regions) > MOST_REGIONS:
         return tiles
     close = windows(size, input_size, changes.regions)
     if len(close) >= len(tiles):

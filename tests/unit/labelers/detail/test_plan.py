@@ -60,3 +60,9 @@ def test_a_picture_that_changes_everywhere_gets_the_grid(count: int) -> None:
 def test_a_window_of_a_large_picture_is_no_smaller_than_the_smallest_tile() -> None:
     (window,) = windows((3840, 2160), INPUT, [Box(0.5, 0.5, 0.52, 0.52)])
     assert window.right - window.left == pytest.approx(3840 / 3.25, abs=1)
+
+
+def test_snow_gets_the_grid_without_a_long_choice_of_windows() -> None:
+    """The choice takes the cube of the number of regions: for these it would take minutes."""
+    flakes = tuple(Box(x / 40, y / 30, (x + 0.5) / 40, (y + 0.5) / 30) for x in range(40) for y in range(30))
+    assert planned(SIZE, INPUT, Changes(flakes, 0, 4)) == GRID
