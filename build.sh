@@ -9,7 +9,7 @@ readonly LOCK=requirements.lock
 readonly TEST_LOCK=tests/requirements.lock
 readonly BENCH_LOCK=tests/bench/requirements.lock
 readonly INSTALLED=$VENV/installed # the hashes of the files that the environment was made from
-# One process more than cores, because many tests wait. A file stays in one process: its tests may share what is expensive.
+# Two processes more than cores, because many tests wait. A file stays in one process: its tests may share what is expensive.
 readonly ON_ALL_CORES=(--numprocesses="$(($(nproc) + 2))" --dist=loadfile --no-loadscope-reorder)
 
 usage() {
