@@ -11,9 +11,13 @@ from typing import NamedTuple
 import msgspec
 
 from camiohookd.config import camera_pattern
+from camiohookd.config.detail import Static
 from camiohookd.config.rule import Rule
 from camiohookd.pictures.detections import Box, Detection, area, foot, inside, polygon
 from camiohookd.wire.reply import ImageLabels, Label, Reply
+
+ALWAYS_THERE = "always there"
+"""What is said of a find at the same place with the same looks in event after event."""
 
 
 class RuledLabels(NamedTuple):
@@ -101,14 +105,13 @@ def _unknown(name: str, known: Sequence[str]) -> str:
     return f'the model knows no label "{name}"; {hint}'
 
 
-def complete(rule: Rule, default_probability: float | None) -> Rule:
-    """Return `rule` with the labeler's default as its least probability, if it sets none.
+def complete(rule: Rule, default_probability: float | None, static: Static | None = None) -> Rule:
+    """Return `rule` with the labeler's default as its least probability, and with `static`, where it sets none.
 
-    None: there are several labelers, and each detection has the threshold of its own.
+    A default of None: there are several labelers, and each detection has the threshold of its own.
     """
-    if rule.min_probability is not None or default_probability is None:
-        return rule
-    return msgspec.structs.replace(rule, min_probability=default_probability)
+    least = default_probability if rule.min_probability is None else rule.min_probability
+    return msgspec.structs.replace(rule, min_probability=least, static=rule.static or static)
 
 
 def least_probability(rule: Rule) -> float:
@@ -189,6 +192,8 @@ def _objections(rule: Rule, found: Detection, width: int, height: int) -> Iterat
         yield unwanted
     if low := below(rule, found):
         yield low
+    if found.always_there and rule.static == "drop":
+        yield ALWAYS_THERE
     if found.box is not None:
         yield from _objections_to_place(rule, found.box, width, height)
 

@@ -166,10 +166,11 @@ class _FileLabeler:
         whose_threshold: str,
         detail: "Detail",
     ) -> None:
+        from camiohookd.config.detail import Looking
         from camiohookd.metrics import Metrics
         from camiohookd.worker.event_labeler import EventLabeler
 
-        self._events = EventLabeler(labeler, limits, table, Metrics(), detail)
+        self._events = EventLabeler(labeler, limits, table, Metrics(), Looking(detail))
         self._camera = camera
         self._lowest = lowest
         self._whose_threshold = whose_threshold

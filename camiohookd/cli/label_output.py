@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from camiohookd.errors import CamiohookdError
+from camiohookd.rules import ALWAYS_THERE
 from camiohookd.system.logs import escape
 
 if TYPE_CHECKING:
@@ -149,7 +150,8 @@ class Drawings:
 def _verdict(seen: Seen) -> str:
     if seen.left_out is not None:
         return f"left out: {seen.left_out}"
-    return "kept" if seen.sent_as == seen.found.label else f"kept as {seen.sent_as}"
+    kept = "kept" if seen.sent_as == seen.found.label else f"kept as {seen.sent_as}"
+    return f"{kept}, {ALWAYS_THERE}" if seen.found.always_there else kept
 
 
 def as_json(result: LabelledFile, verdicts: bool) -> bytes:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from camiohookd.config.detail import Detail
+from camiohookd.config.detail import Detail, Static
 from camiohookd.wire.reply import LabelsFormat
 
 Fraction = Annotated[float, Meta(ge=0, le=1)]
@@ -56,6 +56,13 @@ class Rule(Struct, frozen=True):
         Meta(
             description="How closely this camera's pictures are looked at; if not set, as detail under [labeler] says.",
             examples=["2x2"],
+        ),
+    ] = None
+    static: Annotated[
+        Static | None,
+        Meta(
+            description="What is done with an object that is always there; if not set, as static under [labeler] says.",
+            examples=["drop"],
         ),
     ] = None
     min_probability: Annotated[

@@ -30,6 +30,8 @@ AT_ONCE = {
     "admin.tls_key",
     "admin.hosts",
     "labeler.detail",
+    "labeler.static",
+    "labeler.static_labels",
     "log.level",
 }
 """The settings outside the rules that need no restart: a reload applies them, or only commands use them."""

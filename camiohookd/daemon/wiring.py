@@ -24,7 +24,7 @@ from camiohookd.daemon.sockets import Sockets
 from camiohookd.daemon.status_report import Reporter
 from camiohookd.daemon.test_event import TestEvents
 from camiohookd.daemon.troubles import Troubles
-from camiohookd.daemon.worker_parts import make_worker, picture_limits
+from camiohookd.daemon.worker_parts import looking_of, make_worker, picture_limits
 from camiohookd.delivery import AllowList
 from camiohookd.errors import CamiohookdError
 from camiohookd.history.history import History
@@ -79,7 +79,7 @@ class Service:
         logs.change_logging(setup.config.log.level, setup.keys.values())
         self.hook.use(setup)
         self.admin.use(setup)
-        self.event_labeler.use(setup.config.rule, setup.config.labeler.detail)
+        self.event_labeler.use(setup.config.rule, looking_of(setup.config))
         self.allow_list.replace(setup.config.callback.allow_hosts)
         self.troubles.use(setup)
         self.test_events.use(setup)
@@ -113,7 +113,7 @@ def connect(
     hook_sockets, admin_sockets, control_socket = _open_sockets(config)
     metrics.watch_queue(lambda: store.snapshot)
     limits = picture_limits(config)
-    event_labeler = EventLabeler(labeler, limits, config.rule, metrics, config.labeler.detail)
+    event_labeler = EventLabeler(labeler, limits, config.rule, metrics, looking_of(config))
     allow_list = AllowList(config.callback.allow_hosts)
     worker = make_worker(config, event_labeler, allow_list, threads, metrics, activity, store)
     draining = Draining(metrics.draining)

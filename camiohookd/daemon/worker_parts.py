@@ -3,6 +3,7 @@
 from importlib.metadata import version
 
 from camiohookd.activity import Activity
+from camiohookd.config.detail import Looking
 from camiohookd.config.load import Config
 from camiohookd.delivery import AllowList, Sender, trusted_certificates
 from camiohookd.metrics import Metrics
@@ -16,6 +17,12 @@ def picture_limits(config: Config) -> PictureLimits:
     """Return the bounds of a picture: formats, pixels, bytes."""
     images = config.images
     return PictureLimits(images.formats, images.max_pixels, images.max_bytes, images.max_decoded_bytes)
+
+
+def looking_of(config: Config) -> Looking:
+    """Return how pictures are looked at where no rule says it."""
+    labeler = config.labeler
+    return Looking(labeler.detail, labeler.static, labeler.static_labels)
 
 
 def make_worker(

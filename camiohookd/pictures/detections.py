@@ -25,7 +25,7 @@ class Detection(NamedTuple):
 
     `outline` is the object's outline, if the labeler knows a more precise one than the box. Where there are several
     labelers, `labeler` is the name of the one that found it, and `threshold` the least probability that it reports if
-    no rule sets one.
+    no rule sets one. `always_there` says that it was found at the same place with the same looks in earlier events.
     """
 
     label: str
@@ -34,6 +34,7 @@ class Detection(NamedTuple):
     outline: Polygon | None = None
     labeler: str | None = None
     threshold: float | None = None
+    always_there: bool = False
 
 
 def polygon(box: Box, width: int, height: int) -> Polygon:

@@ -19,7 +19,7 @@ from functools import partial
 from typing import TypeVar
 
 from camiohookd import rules
-from camiohookd.config.detail import Detail
+from camiohookd.config.detail import WHOLE, Looking
 from camiohookd.config.rule import Rule
 from camiohookd.errors import LabelerDown, LabelingError, PictureError
 from camiohookd.labelers import Frame, Labeler, LabelRequest, Looked
@@ -28,12 +28,14 @@ from camiohookd.labelers.chain.crops import without_image
 from camiohookd.labelers.chain.steps import Found, Question
 from camiohookd.metrics import Metrics
 from camiohookd.pictures import decode as images
+from camiohookd.pictures.detections import Detection
 from camiohookd.pictures.memory import MemoryBudget, NoRoom
 from camiohookd.wire.images import Picture
 from camiohookd.worker.event_labels import EventLabels, kept_files
 from camiohookd.worker.event_parts import Item, compared_parts, parts
 from camiohookd.worker.own_pace import OwnPace, Paced
 from camiohookd.worker.spare_time import SpareTime
+from camiohookd.worker.static_finds import EventFinds, Place, StaticFinds, marked
 
 Answer = TypeVar("Answer")
 
@@ -50,6 +52,7 @@ class _Part:
 
     frames: list[Frame] = field(default_factory=list)
     found: list[Found] = field(default_factory=list)
+    static: list[Sequence[Place]] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
     incomplete: list[str] = field(default_factory=list)
     decode_seconds: float = 0.0
@@ -64,7 +67,7 @@ class EventLabeler:
     """Labels events; the label pool's threads share it.
 
     `trouble` is why the labeler cannot be asked at present, None when it can. `budget` is the memory for decoded
-    pictures. `detail` is how closely pictures are looked at where no rule says it.
+    pictures. `looking` is how pictures are looked at where no rule says it.
     """
 
     def __init__(
@@ -73,14 +76,15 @@ class EventLabeler:
         limits: images.PictureLimits,
         table: Sequence[Rule],
         metrics: Metrics,
-        detail: Detail = "whole",
+        looking: Looking = WHOLE,
     ) -> None:
         self._chain = Chain.of(labeler)
         self._own_pace = OwnPace(sum(link.is_whole for link in self._chain.links) or 1)
         self._limits = limits
         self.budget = MemoryBudget(limits.max_decoded_bytes)
         self._rules = table
-        self._detail = detail
+        self._looking = looking
+        self._static = StaticFinds()
         self._metrics = metrics
         self._interrupted = threading.Event()
         self.trouble: str | None = None
@@ -90,10 +94,10 @@ class EventLabeler:
         """What the labeler runs on at present, as text to show."""
         return self._chain.device
 
-    def use(self, table: Sequence[Rule], detail: Detail) -> None:
-        """Use these rules, and this detail where a rule sets none, from the next event on; any thread may call it."""
+    def use(self, table: Sequence[Rule], looking: Looking) -> None:
+        """Use these rules, and `looking` where they set none, from the next event on; any thread may call it."""
         self._rules = table
-        self._detail = detail
+        self._looking = looking
 
     @property
     def table(self) -> Sequence[Rule]:
@@ -102,7 +106,7 @@ class EventLabeler:
 
     def rule_for(self, camera: str | None) -> Rule:
         """Return the rule that holds for a camera, with the only labeler's least probability if it sets none."""
-        return rules.complete(rules.match(self._rules, camera), self._chain.common_threshold)
+        return rules.complete(rules.match(self._rules, camera), self._chain.common_threshold, self._looking.static)
 
     def event(
         self,
@@ -127,17 +131,20 @@ class EventLabeler:
             return time_left.steps(steps)
 
         question = Question(
-            LabelRequest(camera, rule.min_probability, waiting_since, rule.detail or self._detail, spare),
+            LabelRequest(camera, rule.min_probability, waiting_since, rule.detail or self._looking.detail, spare),
             min(least, *rule.min_probability_of.values(), 1.0),
             lambda found: rules.below(rule, found) is None,
             self._decode_again,
             partial(self._go_on, progress),
             rule.detail is not None,
         )
+        static = None
+        if camera is not None and rule.static != "keep" and route.together:
+            static = EventFinds(self._static, camera, self._looking.static_labels)
         return Paced(
             lambda: self._in_parts(read(), route, question),
-            partial(self._label_part, route, question),
-            partial(self._labels, rule, route, question),
+            partial(self._label_part, route, question, static),
+            partial(self._labels, rule, route, question, static),
             partial(self._own_pace.run, progress=progress) if route.waits else None,
         )
 
@@ -152,7 +159,7 @@ class EventLabeler:
             return compared_parts(pictures, route.at_once, self._limits, self.budget)
         return parts(pictures, route.at_once)
 
-    def _label_part(self, route: Route, question: Question, items: Sequence[Item]) -> _Part:
+    def _label_part(self, route: Route, question: Question, static: EventFinds | None, items: Sequence[Item]) -> _Part:
         """Ask the labelers that look at pictures about at most as many as they take at once."""
         part, left = _Part(), deque(items)
         while left:
@@ -161,13 +168,18 @@ class EventLabeler:
                 if frames:
                     question.go_on()
                     started = time.perf_counter()
-                    part.found.append(self._find(partial(route.look, frames, question)))
+                    found = self._find(partial(route.look, frames, question))
+                    part.found.append(found)
+                    for frame, each in zip(frames, found.pictures, strict=True):
+                        part.static.append(static.places(frame.decoded, each) if static else [])
                     if route.together:
                         self._note_seconds(part, started)
                     part.frames += map(without_image, frames)
         return part
 
-    def _labels(self, rule: Rule, route: Route, question: Question, done: Iterable[_Part]) -> EventLabels:
+    def _labels(
+        self, rule: Rule, route: Route, question: Question, static: EventFinds | None, done: Iterable[_Part]
+    ) -> EventLabels:
         done = list(done)
         frames = [each for part in done for each in part.frames]
         last, started = _Part(), time.perf_counter()
@@ -176,9 +188,11 @@ class EventLabeler:
         if route.afterwards and frames:
             self._note_seconds(last, started)
         self.trouble = None
+        if static:
+            static.learn()
+        places = [each for part in done for each in part.static]
         pictures = tuple(
-            rules.apply(rule, picture.timestamp, (decoded.width, decoded.height), each)
-            for (picture, decoded, _), each in zip(frames, findings.pictures, strict=True)
+            _ruled(rule, frame, each, some) for frame, each, some in zip(frames, findings.pictures, places, strict=True)
         )
         rejected = tuple(each for part in done for each in part.rejected)
         event = None if findings.event is None else tuple(dict.fromkeys(findings.event))
@@ -259,3 +273,9 @@ class EventLabeler:
         if self._interrupted.is_set():  # a labeler that is closed may have given no labels
             raise Interrupted
         return answer
+
+
+def _ruled(rule: Rule, frame: Frame, found: Sequence[Detection], static: Sequence[Place]) -> rules.RuledLabels:
+    """Apply the rule to what was found in a picture, of which some is at the `static` places."""
+    size = (frame.decoded.width, frame.decoded.height)
+    return rules.apply(rule, frame.picture.timestamp, size, marked(found, size, static))

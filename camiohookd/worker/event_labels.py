@@ -63,16 +63,21 @@ class EventLabels:
             for found in picture.sent:
                 if found.label not in best or found.probability > best[found.label].probability:
                     best[found.label] = found
-        names = [_named(found) for found in sorted(best.values(), key=lambda found: -found.probability)]
+        moving = {found.label for picture in self.pictures for found in picture.sent if not found.always_there}
+        names = [
+            _named(found, found.label in moving)
+            for found in sorted(best.values(), key=lambda found: -found.probability)
+        ]
         if self.event is not None and self.reply is not None:
             names = list(self.reply.labels)
         more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
         return ", ".join(names[:MAX_NAMED]) + more or "nothing"
 
 
-def _named(found: Detection) -> str:
+def _named(found: Detection, moves: bool) -> str:
     by = f" ({found.labeler})" if found.labeler else ""
-    return f"{found.label} {found.probability:.2f}{by}"
+    always = "" if moves else f" ({rules.ALWAYS_THERE})"
+    return f"{found.label} {found.probability:.2f}{by}{always}"
 
 
 def kept_files(pictures: Sequence[rules.RuledLabels], files: Sequence[bytes]) -> tuple[bytes, ...]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from camiohookd.config.detail import Detail
+from camiohookd.config.detail import Detail, Looking, Static
 from camiohookd.config.rule import Rule
 from camiohookd.labelers import DEFAULT_REQUEST, Findings, Frame, LabelRequest
 from camiohookd.labelers.detail.labeler import Detailed
@@ -103,18 +103,31 @@ def courtyard(labeler: OnnxLabeler, _: Bench) -> Iterator[Result]:
             "courtyard", f"{detail}: model runs", looked.runs, "", baseline=most if runs else None, target=runs
         )
         most = max(most, looked.runs)
+    yield from static(labeler)
 
 
-def sequence(labeler: OnnxLabeler, detail: Detail) -> Looked:
+def static(labeler: OnnxLabeler) -> Iterator[Result]:
+    """Leave out what always stands there, learnt within the sequence."""
+    for detail in ("whole", "auto"):
+        outcome = counted(sequence(labeler, detail, "drop").found, COURTYARD, SCORE)
+        yield result("courtyard", f"{detail}, static = drop: persons found", outcome.recall, "")
+        # The whole picture's false ones are people who move and whose boxes do not fit: none of them is static.
+        target = at_most(8, 4) if detail == "auto" else None
+        yield result("courtyard", f"{detail}, static = drop: false persons", len(outcome.wrong), "", target=target)
+
+
+def sequence(labeler: OnnxLabeler, detail: Detail, static: Static = "keep") -> Looked:
     """Look at the courtyard's pictures, given as events in the order of time."""
     counting = Counting(labeler)
-    events = EventLabeler(Detailed(counting), PictureLimits(), [Rule(min_probability=SCORE)], Metrics(), detail)
+    events = EventLabeler(
+        Detailed(counting), PictureLimits(), [Rule(min_probability=SCORE)], Metrics(), Looking(detail)
+    )
     files = sorted(COURTYARD.glob("*.jpg"))
     found: dict[str, Sequence[Detection]] = {}
     for first in range(0, len(files), EVENT):
         event = events.event("courtyard", partial(pictures, files[first : first + EVENT]), lambda: None)
         event.join()
-        found |= {each.timestamp: each.found for each in event.done.result().pictures}
+        found |= {each.timestamp: each.sent for each in event.done.result().pictures}
     return Looked(found, counting.runs)
 
 
@@ -137,7 +150,7 @@ def objects(labeler: OnnxLabeler, detail: Detail, make: Change, file: Path) -> S
     jpeg = io.BytesIO()
     with Image.open(file) as image:
         make(image.convert("RGB")).save(jpeg, "JPEG", quality=95)
-    events = EventLabeler(Detailed(labeler), PictureLimits(), [], Metrics(), detail)
+    events = EventLabeler(Detailed(labeler), PictureLimits(), [], Metrics(), Looking(detail))
     event = events.event(None, lambda: [Picture(file.name, jpeg.getvalue())], lambda: None, LOW_SCORE)
     event.join()
     (picture,) = event.done.result().pictures

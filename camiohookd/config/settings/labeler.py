@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from camiohookd.config.detail import Detail
+from camiohookd.config.detail import Detail, Static
 from camiohookd.config.settings.remote import RemoteSettings, SpillSettings
 from camiohookd.config.values import ByteSize, Count, Duration
 
@@ -35,6 +35,17 @@ class LabelerSettings(Struct, frozen=True):
             "Each tile takes a run of the model. Your own code gets whole pictures."
         ),
     ] = "auto"
+    static: Annotated[
+        Static,
+        Meta(
+            description="What is done with an object that is found at the same place with the same looks in event "
+            "after event, such as a sign that looks like a person. mark: the log and the status page say so, and it is "
+            "sent; drop: it is not sent; keep: nothing."
+        ),
+    ] = "mark"
+    static_labels: Annotated[
+        tuple[str, ...], Meta(description="The labels that static holds for; an empty list: all.")
+    ] = ("person",)
     device: Annotated[
         str,
         Meta(

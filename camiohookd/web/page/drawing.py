@@ -10,7 +10,7 @@ from zlib import crc32
 
 from camiohookd.config.rule import Rule, Zone
 from camiohookd.history.views import PictureDetails
-from camiohookd.rules import Explained
+from camiohookd.rules import ALWAYS_THERE, Explained
 
 MOST_CAPTIONS = 12
 
@@ -78,7 +78,7 @@ def _box(each: Explained, width: int, height: int, letters: float) -> DrawnBox:
     assert found.box is not None, "asked for by the caller"
     left, right = (min(max(value, 0.0), width) for value in (found.box.left, found.box.right))
     top, bottom = (min(max(value, 0.0), height) for value in (found.box.top, found.box.bottom))
-    caption = f"{each.name} {found.probability:.2f}" if each.left_out is None else ""
+    caption = _caption(each) if each.left_out is None else ""
     caption_width = letters * (0.62 * len(caption) + 0.6)
     text_x = max(min(left, width - caption_width), 0.0)
     text_y = top - 0.35 * letters if top >= 1.4 * letters else top + 1.05 * letters
@@ -96,6 +96,11 @@ def _box(each: Explained, width: int, height: int, letters: float) -> DrawnBox:
     )
 
 
+def _caption(each: Explained) -> str:
+    always = f" ({ALWAYS_THERE})" if each.found.always_there else ""
+    return f"{each.name} {each.found.probability:.2f}{always}"
+
+
 def _in_words(detections: Iterable[Explained]) -> str:
-    sent = [f"{each.name} {each.found.probability:.2f}" for each in detections if each.left_out is None]
+    sent = [_caption(each) for each in detections if each.left_out is None]
     return ", ".join(sent[:MOST_CAPTIONS]) or "nothing that is sent"

@@ -240,6 +240,8 @@ def test_the_environment_overrides_every_setting_of_the_file(tmp_path: Path) -> 
         ("labeler", "kind"): ("onnx", "onnx"),
         ("labeler", "model"): ("other", "other"),
         ("labeler", "detail"): ("3x3", "3x3"),
+        ("labeler", "static"): ("drop", "drop"),
+        ("labeler", "static_labels"): ('["person", "car"]', ("person", "car")),
         ("labeler", "device"): ("cpu", "cpu"),
         ("labeler", "plugins"): ('["/opt/ep.so"]', ("/opt/ep.so",)),
         ("labeler", "spinning"): ("true", True),

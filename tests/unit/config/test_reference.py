@@ -33,7 +33,7 @@ def test_the_uncommented_example_equals_all_defaults(tmp_path: Path) -> None:
     zone = Zone("drive", ((0.1, 0.5), (0.9, 0.5), (1.0, 1.0), (0.0, 1.0)))
     assert load_config(path, {}) == Config(
         labeler=LabelerSettings(required=True),
-        rule=(Rule(detail="2x2", min_probability=0.5, nothing_label="nothing", zone=(zone,)),),
+        rule=(Rule(detail="2x2", static="drop", min_probability=0.5, nothing_label="nothing", zone=(zone,)),),
     )
 
 

@@ -66,7 +66,7 @@ def test_only_settings_that_cannot_change_at_run_time_need_a_restart() -> None:
         log=LogSettings(level="debug"),
         hook=HookSettings(tls_cert="a", tls_key="b", api_keys_file="c"),
         callback=CallbackSettings(allow_hosts=()),
-        labeler=LabelerSettings(detail="2x2"),
+        labeler=LabelerSettings(detail="2x2", static="drop", static_labels=()),
         rule=(Rule(),),
     )
     assert needs_restart(old, at_once) == []

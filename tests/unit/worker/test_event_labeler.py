@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import pytest
 
-from camiohookd.config.detail import Detail
+from camiohookd.config.detail import Detail, Looking, Static
 from camiohookd.config.rule import Rule
 from camiohookd.errors import LabelerDown, LabelingError
 from camiohookd.labelers import DEFAULT_REQUEST, Findings, Frame, LabelRequest
@@ -18,6 +18,7 @@ from camiohookd.pictures.detections import Box, Detection
 from camiohookd.wire.images import Picture
 from camiohookd.worker.event_labeler import EventLabeler, Interrupted
 from camiohookd.worker.event_labels import EventLabels
+from camiohookd.worker.static_finds import EVENTS
 from tests.support.checkout import ROOT
 
 CAT = (ROOT / "camiohookd" / "samples" / "chelsea.jpg").read_bytes()
@@ -212,6 +213,26 @@ def test_asks_for_the_detail_of_the_rule_or_else_of_the_settings(of_rule: Detail
             return super().label(frames, request)
 
     event_labeler = EventLabeler(Asked(), PictureLimits(), [], Metrics())
-    event_labeler.use([Rule(detail=of_rule)], "2x2")
+    event_labeler.use([Rule(detail=of_rule)], Looking("2x2"))
     label(event_labeler, [GOOD])
     assert asked == [expected]
+
+
+@pytest.mark.parametrize(
+    ("static", "sent", "summary"),
+    [("drop", 0, "nothing"), ("mark", 1, "cat 0.90 (always there)"), ("keep", 1, "cat 0.90")],
+)
+def test_what_is_always_there_is_left_out_marked_or_kept_as_the_settings_say(
+    static: Static, sent: int, summary: str
+) -> None:
+    class SameCat(OneCat):
+        def label(self, frames: Sequence[Frame], request: LabelRequest = DEFAULT_REQUEST) -> Findings:
+            return Findings([[Detection("cat", 0.9, Box(100, 50, 300, 250))] for _ in frames])
+
+    event_labeler = EventLabeler(SameCat(), PictureLimits(), [], Metrics(), Looking("whole", static, ("cat",)))
+    for _ in range(EVENTS):
+        assert label(event_labeler, [GOOD, GOOD]).summary() == "cat 0.90"
+    outcome = label(event_labeler, [GOOD])
+    assert (outcome.objects, outcome.summary()) == (sent, summary)
+    event_labeler.use([Rule(static="keep")], Looking("whole", static, ("cat",)))
+    assert label(event_labeler, [GOOD]).summary() == "cat 0.90"

@@ -1,0 +1,221 @@
+"""Learn per camera what always stands there: a find at the same place with the same looks, event after event.
+
+    picture and detections, in a label thread ─▶ `EventFinds.places` ─▶ `marked`: detections that are `always_there`
+    the event is labeled ─▶ `EventFinds.learn` ─▶ `StaticFinds`
+
+A sign that the model takes for a person is found in every event; a person who waits is not. So only events count, not
+pictures, and a find of the current event never marks itself. It is remembered in memory alone and learnt anew after a
+restart. When the camera's view changes, everything about it is forgotten.
+"""
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from PIL import Image
+
+from camiohookd.pictures.decode import Decoded
+from camiohookd.pictures.detections import Box, Detection
+from camiohookd.pictures.looks import Looks, likeness, looks, view
+from camiohookd.pictures.overlap import overlaps
+from camiohookd.system.log_fields import about
+from camiohookd.system.logs import escape
+from camiohookd.units import plural
+
+EVENTS = 3
+"""In how many events a find has been seen before it counts as static."""
+
+OF_PICTURES = 0.5
+"""In which part of an event's pictures a find is seen, at least, so that the event counts."""
+
+SAME_PLACE = 0.5
+"""From which intersection over union on two boxes are at the same place: a model's boxes of one object differ."""
+
+SAME_LOOKS = 0.9
+"""From which likeness on a place looks the same. A parked car has 0.97 and more, also hours later in the day."""
+
+SAME_VIEW = 0.5
+"""From which likeness on two pictures show the same view."""
+
+MISSED_EVENTS = 20
+"""After how many events in which it was not seen a find is forgotten."""
+
+MAX_FINDS = 32
+"""Most finds of a camera that are remembered: those seen last."""
+
+MAX_CAMERAS = 128
+"""Most cameras that are remembered: those with an event last. All of it together stays below 8 MB."""
+
+MAX_PICTURES = 16
+"""From how many pictures of an event is learnt: the first ones. It bounds the memory."""
+
+WIDTH = 384
+"""Columns of the grey copy of a picture that is kept while its event is labeled."""
+
+log = logging.getLogger("camiohookd.labeler")
+
+
+Place = tuple[str, Box]
+"""A label, and a box in fractions of a picture."""
+
+
+class Seen(NamedTuple):
+    """A small grey copy of a picture, and what was found in it."""
+
+    grey: Image.Image
+    found: Sequence[Place]
+
+
+def seen(picture: Decoded, found: Sequence[Detection]) -> Seen:
+    """Return what is kept of a picture and its detections."""
+    columns = min(WIDTH, picture.image.width)
+    rows = max(1, round(columns * picture.image.height / picture.image.width))
+    grey = picture.image.convert("L").resize((columns, rows), Image.Resampling.BOX)
+    size = (picture.width, picture.height)
+    return Seen(grey, [(each.label, _in_fractions(each.box, size)) for each in found if each.box is not None])
+
+
+def marked(found: Sequence[Detection], size: tuple[int, int], places: Sequence[Place]) -> Sequence[Detection]:
+    """Return detections in a picture of `size` pixels, marked where they are at one of the static `places`."""
+    if not places:
+        return found
+    return [
+        each._replace(always_there=True)
+        if each.box is not None and any(_is_at(place, each.label, _in_fractions(each.box, size)) for place in places)
+        else each
+        for each in found
+    ]
+
+
+def _is_at(place: Place, label: str, box: Box) -> bool:
+    return place[0] == label and float(overlaps([place[1]], [box])[0, 0]) >= SAME_PLACE
+
+
+def _in_fractions(box: Box, size: tuple[int, int]) -> Box:
+    width, height = size
+    return Box(box.left / width, box.top / height, box.right / width, box.bottom / height)
+
+
+@dataclass(slots=True)
+class _Find:
+    """A find that is remembered: in how many `events` it was seen, and how many it was `missed` in since."""
+
+    label: str
+    box: Box
+    looks: Looks
+    events: int = 0
+    missed: int = 0
+
+    def is_in(self, picture: Seen) -> bool:
+        """Return whether it was found in a picture, at the same place with the same looks."""
+        boxes = [box for label, box in picture.found if label == self.label]
+        return bool(
+            boxes
+            and overlaps([self.box], boxes).max() >= SAME_PLACE
+            and likeness(self.looks, looks(picture.grey, self.box)) >= SAME_LOOKS
+        )
+
+    def is_at(self, label: str, box: Box) -> bool:
+        return _is_at((self.label, self.box), label, box)
+
+
+@dataclass(slots=True)
+class _Camera:
+    view: Looks
+    finds: list[_Find]
+
+
+class StaticFinds:
+    """The static finds of all cameras; any thread may use it."""
+
+    def __init__(self) -> None:
+        self._cameras: OrderedDict[str, _Camera] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def static(self, camera: str, picture: Seen) -> list[Place]:
+        """Return which of the finds in a picture are known to be static."""
+        with self._lock:
+            known = self._cameras.get(camera)
+            if known is None or likeness(known.view, view(picture.grey)) < SAME_VIEW:
+                return []
+            finds = [find for find in known.finds if find.events >= EVENTS and find.is_in(picture)]
+        return [each for each in picture.found if any(find.is_at(*each) for find in finds)]
+
+    def learn(self, camera: str, event: Sequence[Seen]) -> None:
+        """Remember what was seen in the pictures of an event."""
+        if not event:
+            return
+        with self._lock:
+            known = self._known(camera, event)
+            for find in known.finds:
+                find.missed += 1
+            for picture in event:
+                new = [each for each in picture.found if not any(find.is_at(*each) for find in known.finds)]
+                known.finds += [_Find(label, box, looks(picture.grey, box)) for label, box in new]
+            for find in known.finds:
+                _count(camera, find, event)
+            remembered = [find for find in known.finds if find.events and find.missed <= MISSED_EVENTS]
+            known.finds = sorted(remembered, key=lambda find: find.missed)[:MAX_FINDS]
+
+    def _known(self, camera: str, event: Sequence[Seen]) -> _Camera:
+        """Return what is known of the camera: nothing, if it is new or its view has changed."""
+        known = self._cameras.pop(camera, None)
+        views = [view(picture.grey) for picture in event]
+        if known is not None:
+            alike = sorted(likeness(known.view, each) for each in views)
+            if alike[len(alike) // 2] < SAME_VIEW:
+                forgotten = sum(find.events >= EVENTS for find in known.finds)
+                log.info(
+                    "camera=%s: its view has changed: what always stands there is learnt anew, %s forgotten",
+                    escape(camera),
+                    plural(forgotten, "object"),
+                    extra=about("view_changed", camera=camera),
+                )
+                known = None
+        known = known or _Camera(views[-1], [])
+        known.view = views[-1]  # light and seasons change slowly
+        self._cameras[camera] = known
+        while len(self._cameras) > MAX_CAMERAS:
+            self._cameras.popitem(last=False)
+        return known
+
+
+class EventFinds:
+    """What is seen in one event; the threads that label it share it. Finds with one of `labels` count, with () all."""
+
+    def __init__(self, finds: StaticFinds, camera: str, labels: Sequence[str]) -> None:
+        self._finds = finds
+        self._camera = camera
+        self._labels = labels
+        self._seen: list[Seen] = []
+
+    def places(self, picture: Decoded, found: Sequence[Detection]) -> list[Place]:
+        """Return which of the finds in a picture are static, and keep what there is to learn."""
+        picture_seen = seen(picture, [each for each in found if not self._labels or each.label in self._labels])
+        if len(self._seen) < MAX_PICTURES:
+            self._seen.append(picture_seen)
+        return self._finds.static(self._camera, picture_seen)
+
+    def learn(self) -> None:
+        self._finds.learn(self._camera, self._seen)
+
+
+def _count(camera: str, find: _Find, event: Sequence[Seen]) -> None:
+    """Count the event for a find if it was seen in enough of the pictures."""
+    there = [picture for picture in event if find.is_in(picture)]
+    if len(there) < max(OF_PICTURES * len(event), 1):
+        return
+    find.looks, find.missed = looks(there[-1].grey, find.box), 0
+    find.events += 1
+    if find.events == EVENTS:
+        log.info(
+            "camera=%s: something that looks like a %s is always there, %.0f %% from the left and %.0f %% from the top",
+            escape(camera),
+            escape(find.label),
+            50 * (find.box.left + find.box.right),
+            50 * (find.box.top + find.box.bottom),
+            extra=about("static_find", camera=camera),
+        )
