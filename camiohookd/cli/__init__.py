@@ -51,6 +51,7 @@ class LazyGroup(click.Group):
         "labels": "serve",
         "label": "label",
         "models": "models",
+        "evaluate": "evaluate",
         "devices": "devices",
         "simulate": "simulate",
         "key": "key",

@@ -1,13 +1,13 @@
 """How well boxes fit reference boxes: COCO's box AP, and what is found and wrong at one score and one overlap."""
 
-import contextlib
-import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from camiohookd.evaluation.precision import SMALL, Seen, mean, measure
+from camiohookd.evaluation.references import read_folder
 from camiohookd.pictures.detections import Box, Detection
 from camiohookd.pictures.overlap import overlaps
 from tests.support.checkout import ROOT
@@ -32,29 +32,16 @@ def average_precision(find: Find, folder: Path = PHOTOGRAPHS, scale: float = 1.0
 
     `scale` is how many of the photograph's pixels are a pixel of what `find` returns.
     """
-    from pycocotools.coco import COCO  # type: ignore[import-untyped]  # it has no type hints
-    from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]  # as above
+    known = read_folder(folder)
+    assert known.objects is not None
+    pictures = [Seen(objects, [_scaled(each, scale) for each in find(path)]) for path, objects in known.objects.items()]
+    labels = {each.label for seen in pictures for each in seen.objects}
+    everything = [measure(label, pictures, 0.0).ap for label in labels]
+    return Precision(mean(everything), mean(measure(label, pictures, 0.0, SMALL).ap for label in labels))
 
-    known: dict[str, Any] = json.loads((folder / "instances.json").read_text())
-    ids = {category["name"]: category["id"] for category in known["categories"]}
-    found = [
-        {
-            "image_id": image["id"],
-            "category_id": ids[each.label],
-            "bbox": [scale * side for side in (*each.box[:2], *_sides(each.box))],
-            "score": each.probability,
-        }
-        for image in known["images"]
-        for each in find(folder / image["file_name"])
-        if each.box and each.label in ids
-    ]
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints a table
-        truth = COCO(folder / "instances.json")
-        evaluation = COCOeval(truth, truth.loadRes(found), "bbox")
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return Precision(float(evaluation.stats[0]), float(evaluation.stats[3]))
+
+def _scaled(found: Detection, scale: float) -> Detection:
+    return found._replace(box=found.box and Box(*(scale * side for side in found.box)))
 
 
 @dataclass(slots=True)

@@ -1,0 +1,145 @@
+"""`camiohookd evaluate`: compare models and levels of detail on the owner's own pictures.
+
+FOLDER ─▶ `read_folder`; each model with each detail ─▶ what it finds in each picture, and how long that takes
+       ─▶ with references a table of average precision, without them what only one of two finds ─▶ settings
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import click
+
+from camiohookd.cli.evaluate_report import Setup, Trialled, advice, differences, measured, write_side_by_side
+from camiohookd.cli.settings import settings_without_keys
+from camiohookd.config.detail import Detail
+from camiohookd.errors import CamiohookdError
+from camiohookd.system.logs import escape
+from camiohookd.units import plural
+
+if TYPE_CHECKING:
+    from camiohookd.config.load import Config
+    from camiohookd.pictures.decode import PictureLimits
+
+_LOW = 0.01
+"""Finds from this probability on count for the average precision, as COCO's measure needs."""
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option(
+    "--model", "models", multiple=True, metavar="NAME", help="Try this model; may be repeated.  [default: the daemon's]"
+)
+@click.option(
+    "--detail",
+    "details",
+    multiple=True,
+    type=click.Choice(get_args(Detail)),
+    help="Look so closely; may be repeated.  [default: the daemon's]",
+)
+@click.option(
+    "--score",
+    type=click.FloatRange(0, 1),
+    help="The probability from which an object counts as found.  [default: the model's]",
+)
+@click.option(
+    "--annotate",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write the pictures in which two setups differ into DIR, side by side, with what only one finds.",
+)
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Use the first N pictures.")
+def evaluate(
+    folder: Path,
+    models: tuple[str, ...],
+    details: tuple[Detail, ...],
+    score: float | None,
+    annotate: Path | None,
+    limit: int | None,
+) -> None:
+    """Compare models, and how closely they look, on your own pictures: how much they find, and how fast on this box.
+
+    Every model is tried with every detail. If COCO's file (a .json in FOLDER or FOLDER/annotations) or YOLO's files (a
+    .txt for each picture) say what is in the pictures, the result is a table: average precision (AP) as COCO defines
+    it, precision and recall of each label, and the time for a picture on one core. Otherwise it shows what only one
+    of two setups finds. It ends with lines for the settings.
+
+    Each picture is an event of its own, and no rule is applied.
+
+    \b
+    Examples:
+      camiohookd evaluate ~/pictures --detail whole --detail 2x2
+      camiohookd evaluate ~/pictures --model yolox-s --model ssdlite-mobilenet-v2-coco --annotate /tmp/differences
+    """
+    from camiohookd.evaluation.references import read_folder
+
+    settings = settings_without_keys()
+    if not models and settings.labeler.kind != "onnx":
+        raise click.UsageError("the daemon's labeler is no model: name models with --model")
+    known = read_folder(folder)
+    pictures = list(known.pictures)[:limit]
+    if not pictures:
+        raise CamiohookdError(f"{folder}: there are no pictures (.jpg, .jpeg, .png, .webp) in it")
+    wanted = [
+        Setup(letter, *pair)
+        for letter, pair in zip(
+            "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+            product(models or (settings.labeler.model,), details or (settings.labeler.detail,)),
+            strict=False,
+        )
+    ]
+    click.echo(f"{plural(len(pictures), 'picture')}, {escape(known.source) or 'no reference files'}")
+    results = [_tried(setup, pictures, settings, score) for setup in wanted]
+    if known.objects is not None:
+        lines = measured(results, {path: known.objects[path] for path in pictures})
+    else:
+        lines = differences(results)
+    for line in lines:
+        click.echo(line)
+    if annotate:
+        written = write_side_by_side(results, annotate, _limits(settings))
+        click.echo(f"\nwrote {plural(written, 'picture')} into {annotate}")
+    for line in advice(results):
+        click.echo(line)
+
+
+def _tried(setup: Setup, pictures: Sequence[Path], settings: "Config", score: float | None) -> Trialled:
+    """Label all pictures with this setup."""
+    from msgspec.structs import replace
+
+    from camiohookd.labelers.model import find, load_description
+    from camiohookd.labelers.open import open_labeler
+    from camiohookd.metrics import Metrics
+    from camiohookd.wire.images import Picture
+    from camiohookd.worker.event_labeler import EventLabeler
+
+    wanted = replace(settings.labeler, kind="onnx", model=setup.model, threads=1)
+    labels = load_description(find(setup.model)).labels
+    labeler, _ = open_labeler(wanted, None, lambda _degraded: None)
+    try:
+        events = EventLabeler(labeler, _limits(settings), [], Metrics(), setup.detail)
+        result = Trialled(setup, frozenset(labels), labeler.default_probability if score is None else score)
+        for path in pictures:
+            picture = Picture(path.name, path.read_bytes())
+            event = events.event(None, partial(list, [picture]), lambda: None, _LOW)
+            event.join()
+            outcome = event.done.result()
+            if not outcome.pictures:
+                click.echo(f"{click.format_filename(path)}: {'; '.join(outcome.rejected)}", err=True)
+                continue
+            [labeled] = outcome.pictures
+            result.add(path, labeled.found, (labeled.width, labeled.height))
+            result.seconds += outcome.decode_seconds + outcome.label_seconds
+    finally:
+        labeler.close()
+    click.echo(f"{setup.letter}  {escape(setup.model)}, {setup.detail}: {result.ms:.0f} ms a picture")
+    return result
+
+
+def _limits(settings: "Config") -> "PictureLimits":
+    from camiohookd.pictures.decode import PictureLimits
+
+    images = settings.images
+    return PictureLimits(images.formats, images.max_pixels, images.max_bytes, images.max_decoded_bytes)
