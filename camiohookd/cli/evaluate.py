@@ -14,7 +14,7 @@ import click
 
 from camiohookd.cli.evaluate_report import Setup, Trialled, advice, differences, measured, write_side_by_side
 from camiohookd.cli.settings import settings_without_keys
-from camiohookd.config.detail import Detail
+from camiohookd.config.detail import Detail, Looking
 from camiohookd.errors import CamiohookdError
 from camiohookd.system.logs import escape
 from camiohookd.units import plural
@@ -119,7 +119,7 @@ def _tried(setup: Setup, pictures: Sequence[Path], settings: "Config", score: fl
     labels = load_description(find(setup.model)).labels
     labeler, _ = open_labeler(wanted, None, lambda _degraded: None)
     try:
-        events = EventLabeler(labeler, _limits(settings), [], Metrics(), setup.detail)
+        events = EventLabeler(labeler, _limits(settings), [], Metrics(), Looking(setup.detail))
         result = Trialled(setup, frozenset(labels), labeler.default_probability if score is None else score)
         for path in pictures:
             picture = Picture(path.name, path.read_bytes())
