@@ -31,6 +31,7 @@ NAMES = (
     "peer",
     "cost",
     "quality",
+    "remote",
 )
 DRAWN = ("scaling", "soak")
 """Benchmarks that draw curves and take long: run only when named."""

@@ -39,7 +39,7 @@ def open_remote(settings: LabelerSettings, *, strict: bool) -> RemoteLabeler:
         if remote.sends == "jpeg-for-labels":
             if not remote.model_name:
                 raise ConfigError('labeler.remote.model_name: sends = "jpeg-for-labels" needs the name of the model')
-            asked = Model(remote.model_name, remote.model_version, own_code.WANTED, [_sample_file((32, 32))])
+            asked = Model(remote.model_name, remote.model_version, own_code.WANTED, [])
             balancer = _balancer(asked, remote, client)
             labeler: Labeler = own_code.RemoteOwnCode(balancer)
         else:

@@ -69,7 +69,7 @@ class _Output(msgspec.Struct):
     datatype: str
     shape: Shape
     data: Any = None
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] | None = None
 
 
 class _Answer(msgspec.Struct):
@@ -119,7 +119,7 @@ def answer(data: bytes, head_length: str | None, asked: Identity, outputs: Seque
     found: dict[str, Tensor | list[bytes]] = {}
     place = 0
     for table in message.outputs or ():
-        size = table.parameters.get("binary_data_size")
+        size = (table.parameters or {}).get("binary_data_size")
         if size is None:
             found[table.name] = _from_json(table)
             continue

@@ -21,9 +21,8 @@ from camiohookd.camio.simulator import samples
 from camiohookd.config.settings import LabelerSettings, RemoteSettings
 from camiohookd.config.values import EndpointUrl
 from camiohookd.errors import ConfigError, LabelerDown, LabelingError, ModelError
-from camiohookd.labelers import Frame, LabelRequest, model
+from camiohookd.labelers import Frame, LabelRequest
 from camiohookd.labelers.onnx.labeler import open_onnx
-from camiohookd.labelers.onnx.session import open_session
 from camiohookd.labelers.remote import breaker
 from camiohookd.labelers.remote.open import open_remote
 from camiohookd.labelers.remote.runner import RemoteLabeler
@@ -32,12 +31,13 @@ from camiohookd.wire.images import Picture
 from tests.support.certificates import make_certificate
 from tests.support.inference_server import HEAD, Compute, Described, InferenceServer, answer
 from tests.support.onnx_graphs import constant_model, model_folder
+from tests.support.shipped_model_server import FOLDER
+from tests.support.shipped_model_server import serve as serve_shipped
 
 SCORES = np.array([[[0.9, 0.1], [0.2, 0.8]]], np.float32)
 BOXES = np.array([[[0.1, 0.1, 0.5, 0.5], [0.5, 0.5, 0.9, 0.9]]], np.float32)
 INPUT = [Described("images", "FP32", (-1, 3, 32, 32))]
 OUTPUTS = [Described("scores", "FP32", (-1, 2, 2)), Described("boxes", "FP32", (-1, 2, 4))]
-SHIPPED = model.FOLDERS[2] / "ssdlite-mobilenet-v2-coco"
 
 
 def tiny(value: Any) -> Mapping[str, Any]:
@@ -114,30 +114,12 @@ def found(labeler: RemoteLabeler) -> list[str]:
 
 
 @pytest.mark.parametrize("form", ["binary", "JSON", "batch", "jpeg"])
-def test_labels_equal_those_of_the_same_model_at_home(serve: Serve, connect: Open, form: str) -> None:
-    home = open_onnx(SHIPPED)
-    session = open_session(home_bytes(), "shipped")
-    description = model.load_description(SHIPPED)
-    names = [node.name for node in session.outputs]
-
-    def compute(value: Any) -> Mapping[str, Any]:
-        if isinstance(value, list):
-            pictures = [decode(file, PictureLimits(), home.input_size) for file in value]
-            value = np.concatenate([home._feed([picture]) for picture in pictures])
-        each = [session.run(names, {description.input.name: row[None]}) for row in value]
-        return {name: np.concatenate([outputs[nth] for outputs in each]) for nth, name in enumerate(names)}
-
-    server = serve(
-        compute,
-        name=SHIPPED.name,
-        inputs=[
-            Described("images", "BYTES", (-1,)) if form == "jpeg" else Described("images", "FP32", (-1, 3, 300, 300))
-        ],
-        outputs=[Described(node.name, "FP32", (-1, *map(int_or_open, node.shape[1:]))) for node in session.outputs],
-    )
+def test_labels_equal_those_of_the_same_model_at_home(opened: ExitStack, connect: Open, form: str) -> None:
+    home = open_onnx(FOLDER)
+    server = opened.enter_context(closing(serve_shipped(files=form == "jpeg")))
     server.speaks_binary = form != "JSON"
     sends = "jpeg" if form == "jpeg" else "tensors"
-    remote = connect(server, model=SHIPPED, sends=sends, batch=2 if form == "batch" else 1)
+    remote = connect(server, model=FOLDER, sends=sends, batch=2 if form == "batch" else 1)
     frames = [frame(path, home.input_size) for path in PHOTOGRAPHS[:2]]
     theirs, ours = (each.label(frames, LabelRequest(min_probability=0.05)) for each in (remote, home))
     assert [len(each) for each in theirs.pictures] == [len(each) for each in ours.pictures]
@@ -149,14 +131,6 @@ def test_labels_equal_those_of_the_same_model_at_home(serve: Serve, connect: Ope
     assert (theirs.remote, theirs.device) == (True, server.url)
     assert bool(server.heads[-1].get(HEAD)) == (form != "JSON")
     assert {head["Accept-Encoding"] for head in server.heads} == {"identity"}
-
-
-def home_bytes() -> bytes:
-    return model.read_model(SHIPPED, model.load_description(SHIPPED))
-
-
-def int_or_open(length: int | str | None) -> int:
-    return length if isinstance(length, int) else -1
 
 
 @pytest.mark.parametrize(

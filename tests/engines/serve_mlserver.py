@@ -1,0 +1,47 @@
+"""MLServer with the project's model, as a runtime of its own. Arguments: the port for HTTP, and one for gRPC."""
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from mlserver import MLModel
+from mlserver.codecs import NumpyCodec
+from mlserver.types import InferenceResponse
+from shipped import NAME, infer, port, session
+
+
+class Ssd(MLModel):
+    async def load(self):
+        self.session = session()
+        return True
+
+    async def predict(self, payload):
+        outputs = infer(self.session, NumpyCodec.decode_input(payload.inputs[0]))
+        return InferenceResponse(
+            id=payload.id,
+            model_name=self.name,
+            outputs=[NumpyCodec.encode_output(name, value) for name, value in outputs.items()],
+        )
+
+
+if __name__ == "__main__":
+    settings = {"host": "127.0.0.1", "http_port": port(), "grpc_port": int(sys.argv[2]), "parallel_workers": 0}
+    settings |= {"metrics_port": int(sys.argv[3]), "metrics_endpoint": None, "debug": False}
+    model = {
+        "name": NAME,
+        "implementation": "serve_mlserver.Ssd",
+        "inputs": [{"name": "images", "datatype": "FP32", "shape": [-1, 3, 300, 300]}],
+        "outputs": [
+            {"name": "scores", "datatype": "FP32", "shape": [-1, -1, 90]},
+            {"name": "boxes", "datatype": "FP32", "shape": [-1, -1, 4]},
+        ],
+    }
+    folder = Path(tempfile.mkdtemp(prefix="mlserver."))
+    (folder / "settings.json").write_text(json.dumps(settings))
+    (folder / "model-settings.json").write_text(json.dumps(model))
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent)
+    program = Path(sys.executable).with_name("mlserver")
+    os.execv(program, [str(program), "start", str(folder)])  # noqa: S606  # the environment's own program
