@@ -109,13 +109,14 @@ def _tried(setup: Setup, pictures: Sequence[Path], settings: "Config", score: fl
     """Label all pictures with this setup."""
     from msgspec.structs import replace
 
+    from camiohookd.config.settings import RemoteSettings
     from camiohookd.labelers.model import find, load_description
     from camiohookd.labelers.open import open_labeler
     from camiohookd.metrics import Metrics
     from camiohookd.wire.images import Picture
     from camiohookd.worker.event_labeler import EventLabeler
 
-    wanted = replace(settings.labeler, kind="onnx", model=setup.model, threads=1)
+    wanted = replace(settings.labeler, kind="onnx", model=setup.model, threads=1, remote=RemoteSettings())
     labels = load_description(find(setup.model)).labels
     labeler, _ = open_labeler(wanted, None, lambda _degraded: None)
     try:

@@ -171,8 +171,11 @@ def add_model(
 
 
 def _chosen(examined: "Examined", given: Mapping[str, Any], trials: Trials) -> "Contract":
-    """Return the one reading, or that which the owner chooses."""
+    """Return the one reading, or that which the owner chooses; a file of labels leaves those with so many labels."""
     contracts, number = examined.contracts, given["reading"]
+    if isinstance(given["labels_file"], Path):
+        count = len(_names_in(given["labels_file"]))
+        contracts = [each for each in contracts if each.labels == count] or contracts
     if number is not None and number > len(contracts):
         raise click.BadParameter(f"there are {len(contracts)} ways to read the outputs", param_hint="--reading")
     if len(contracts) == 1 or number is not None:
@@ -235,26 +238,19 @@ def _tables(
 def _labels(
     contract: "Contract", file: Path | str | None, named: tuple[str, ...]
 ) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """Return the labels' names and the decoder's options, which for a DETR depend on the number of labels."""
+    """Return the labels' names and the decoder's options. Raises ModelError if the names are not known."""
     from camiohookd.labelers.label_names import coco_by_id, imagenet_names, known_names
 
     options = dict(contract.options)
-    counts = {contract.labels: options}
-    if contract.decoder == "detr":
-        outputs = contract.labels + (options.get("activation") == "softmax")
-        forms = {outputs: {"activation": "sigmoid"}, outputs - 1: {"activation": "softmax"}}
-        counts |= {count: form for count, form in forms.items() if count != contract.labels}
     if isinstance(file, Path):
-        names = tuple(read_file(file).decode(errors="replace").splitlines())
-        return names, counts.get(len(names), options)
+        return _names_in(file), options
     if file == "imagenet":
         return (known_names(contract.labels) if contract.labels else None) or imagenet_names(), options
     one_output = bool(options.get("one_output")) and len(named) in (1, 2)
-    if named and (len(named) in counts or not contract.labels or one_output) and file is None:
-        return named, counts.get(len(named), options)
-    for count, its_options in counts.items():
-        if names := known_names(count) or ():
-            return names, its_options
+    if named and (contract.labels in (0, len(named)) or one_output) and file is None:
+        return named, options
+    if names := known_names(contract.labels):
+        return names, options
     if file == "coco":
         coco = coco_by_id()
         from_1 = contract.decoder in ("tf_od", "torchvision")
@@ -266,6 +262,10 @@ def _labels(
         f"the model's file does not name its {many}; give them with --labels FILE, one per line, "
         "or --labels coco if they are COCO's"
     )
+
+
+def _names_in(file: Path) -> tuple[str, ...]:
+    return tuple(read_file(file).decode(errors="replace").splitlines())
 
 
 def _to_be_written(into: Path, name: str) -> str:

@@ -25,7 +25,10 @@ def read_graph(model: bytes, name: str) -> Graph:
     try:
         session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions have no base but this
-        raise ModelError(f"{name}: ONNX Runtime cannot load the model: {' '.join(str(error).split())}") from error
+        text = " ".join(str(error).split())
+        if "INVALID_PROTOBUF" in text:
+            text += "; the file is damaged, encrypted, or no ONNX file"
+        raise ModelError(f"{name}: ONNX Runtime cannot load the model: {text}") from error
     inputs, outputs = (
         tuple(Node(node.name, node.type, tuple(node.shape)) for node in nodes)
         for nodes in (session.get_inputs(), session.get_outputs())

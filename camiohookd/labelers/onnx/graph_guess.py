@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from camiohookd.errors import ModelError
+from camiohookd.labelers.label_names import known_names
 from camiohookd.labelers.onnx import readers, readers_of_lists
 from camiohookd.labelers.onnx.contract import Contract
 from camiohookd.labelers.onnx.metadata import Metadata, refuse_other_tasks
@@ -106,12 +107,15 @@ def constants(inputs: Sequence[Node], picture: PictureInput) -> dict[str, list[f
 def readings(outputs: Outputs, decoder: str | None = None) -> list[Contract]:
     """Return each way to read the outputs that fits their names, their shapes and the values of a trial run.
 
+    Of several, those with as many labels as the file names are returned, or with a number of labels that is well known.
     `decoder` is given if the owner knows it. Raises ModelError if there is none.
     """
     found = [contract for name, reads in _READERS.items() if decoder in (None, name) for contract in reads(outputs)]
     if found:
         names = len(outputs.metadata.names)
-        return [contract for contract in found if names and contract.labels == names] or found
+        named = [contract for contract in found if names and contract.labels == names]
+        known = [contract for contract in found if not names and known_names(contract.labels)]
+        return named or known or found
     nodes = shown(outputs.nodes)
     if decoder is None:
         raise ModelError(f"the model's outputs are {nodes}, which fit none of the decoders {', '.join(_READERS)}")

@@ -18,6 +18,7 @@ FEW = 1000
 """A model returns at most about so many finished boxes or queries; grids have more places."""
 
 _REG_MAX = 7
+_MOST_QUERIES = 0.5
 _LETTERBOX = {"color_order": "BGR", "range": "0..255", "resize": "letterbox"}
 _NANODET = {  # of its published configurations
     "color_order": "BGR",
@@ -178,12 +179,20 @@ def detr(outputs: Outputs) -> list[Contract]:
         return []
     names = {"logits": scores.name, "boxes": boxes.name}
     preparation = {**CNN, "resize": "stretch"}
-    if value is not None and bool(np.mean(value.argmax(axis=-1) == value.shape[-1] - 1) > 0.5):
-        what, options = "DETR with a label for no object, through softmax", {"activation": "softmax"}
-        return [Contract(what, "detr", length(scores) - 1, names, {**preparation, **IMAGENET}, options)]
-    if {scores.name, boxes.name} == {"labels", "dets"}:  # RF-DETR's exporter
-        preparation = {**preparation, **IMAGENET}
-    return [Contract("RT-DETR: logits and boxes of queries", "detr", length(scores), names, preparation)]
+    with_mean, softmax = {**preparation, **IMAGENET}, {"activation": "softmax"}
+    rf_detr = {scores.name, boxes.name} == {"labels", "dets"}  # its exporter's names
+    labels = length(scores)
+    what = "RT-DETR: labels that do not exclude each other, through sigmoid"
+    found = [Contract(what, "detr", labels, names, with_mean if rf_detr else preparation)]
+    what = "DETR: labels and one for no object, through softmax"
+    found.append(Contract(what, "detr", labels - 1, names, with_mean, softmax))
+    if value is None or labels == 1:
+        return found[:1] if labels == 1 else found
+    if np.mean(value.argmax(axis=-1) == labels - 1) > _MOST_QUERIES:
+        return found[1:]  # most queries find no object
+    if np.mean(value.max(axis=-1) < 0) > _MOST_QUERIES:
+        return found[:1]  # most queries give each label less than one half
+    return found
 
 
 def ssd(outputs: Outputs) -> list[Contract]:

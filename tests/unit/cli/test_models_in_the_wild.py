@@ -1,6 +1,7 @@
 """`camiohookd models add` with models in the forms that exporters give them: each is used as it was meant."""
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from camiohookd.labelers.onnx.labeler import open_onnx
 from camiohookd.pictures.decode import Decoded
 from camiohookd.pictures.detections import Detection
 from tests.support.onnx_graphs import Array, constant_model
+from tests.support.terminal import Terminal
 
 NAMES = {"names": "{0: 'cat', 1: 'dog'}"}
 
@@ -186,6 +188,21 @@ def test_rf_detr_gets_imagenets_mean_and_rt_detr_none(folder: Folder) -> None:
     assert (description.decoder, description.input.std) == ("detr", (1, 1, 1))
 
 
+def test_an_untrained_detr_is_read_by_the_number_of_names(folder: Folder, tmp_path: Path, errors: Errors) -> None:
+    logits, boxes = rows(100, 4), rows(100, 4)
+    logits[0, :, :] = (1.0, 0.5, 0.2, 0.1)  # no query says "nothing", and none says so by low values
+    model = constant_model({"logits": logits, "pred_boxes": boxes})
+    assert folder.try_to_add(model) == ExitStatus.CONFIG
+    assert "choose how to read the model's outputs" in errors()
+    description = folder.add(model, "--labels", names_file(tmp_path, "a", "b", "c"))
+    assert (description.options, list(description.input.mean)) == ({"activation": "softmax"}, IMAGENET["mean"])
+    description = folder.add(model, "--labels", names_file(tmp_path, "a", "b", "c", "d"))
+    assert (description.options, description.input.mean) == ({}, (0, 0, 0))
+    coco = rows(100, 92)  # 91 names with the background's, and one for no object
+    description = folder.add(constant_model({"logits": coco, "pred_boxes": boxes}))
+    assert (len(description.labels), list(description.input.mean)) == (91, IMAGENET["mean"])
+
+
 # Detectors that list finished boxes
 
 
@@ -292,6 +309,16 @@ def test_two_readings_are_shown_and_asked_for(folder: Folder, errors: Errors) ->
     assert "there are 2 ways to read the outputs" in errors()
 
 
+def test_on_a_terminal_the_owner_is_asked_which_reading_is_right(folder: Folder) -> None:
+    folder.file.write_bytes(constant_model({"p": np.array([[0.3, 0.9]], np.float32)}, metadata=NAMES))
+    arguments = ["models", "add", str(folder.file), "--into", str(folder.added.parent)]
+    with Terminal(arguments, os.environ) as terminal:
+        terminal.answer("Which one is right?", "3")
+        terminal.answer("Which one is right?", "2")
+        assert terminal.end() == 0
+    assert load_description(folder.added).options == {"activation": "softmax"}
+
+
 def test_imagenets_names_are_known(folder: Folder) -> None:
     output = np.zeros((1, 1000), np.float32)
     output[0, 281] = 20.0
@@ -349,7 +376,7 @@ def test_half_precision(folder: Folder) -> None:
 def test_an_encrypted_file_is_refused_in_one_line(folder: Folder, errors: Errors) -> None:
     noise = np.random.default_rng(7).bytes(4096)
     assert folder.try_to_add(noise) == ExitStatus.CONFIG
-    assert "ONNX Runtime cannot load the model" in (line := errors())
+    assert "the file is damaged, encrypted, or no ONNX file" in (line := errors())
     assert line.count("\n") == 1
 
 
