@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from camiohookd.camio.simulator.fake_camio import ScriptedResponse
-from tests.appliance.appliance import CAMIO_PORT, HOOK, SETTINGS, UNIT, Appliance
+from tests.appliance.appliance import CAMIO_PORT, HOOK, SETTINGS, UNIT, Appliance, documented_command
 from tests.appliance.machine import PATIENCE, wait_until
 from tests.faults.test_kills import Load
 from tests.support.threaded_simulator import FakeCamioThread
@@ -166,6 +166,25 @@ def test_a_bad_config_exits_with_78_once_and_a_restart_with_a_repaired_one_works
     installed.restart()
     with installed.machine.network():
         assert installed.status(f"{HOOK}/tasks/") == 200
+
+
+def test_with_the_drop_in_for_fleets_a_stop_first_finishes_what_waits(
+    installed: Appliance, camio: FakeCamioThread
+) -> None:
+    camio.answer_with(unreachable)
+    installed.post(camio, "waits-at-the-stop")
+    camio.wait_until(lambda arrived: bool(arrived["waits-at-the-stop"]), PATIENCE)
+    command = documented_command(installed.machine.path("/usr/share/camiohookd/fleet.conf"))
+    installed.machine.run("sh", "-euc", command)
+    installed.machine.run("systemctl", "stop", "--no-block", UNIT)
+    wait_until(lambda: installed.status(f"{HOOK}/tasks/") == 503, "the box drains")
+    camio.answer_with(lambda event_id, nth: ScriptedResponse())
+    arrives(camio, "waits-at-the-stop")
+    wait_until(lambda: installed.service["ActiveState"] == "inactive", "the service has stopped")
+    assert installed.service["Result"] == "success"
+    assert "Drained: no event waits in the queue." in installed.log()
+    installed.drop_in("fleet", None)
+    installed.restart()
 
 
 def test_the_journal_contains_no_secret(installed: Appliance) -> None:
