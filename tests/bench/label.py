@@ -8,6 +8,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Protocol
 
 from tests.bench import rig
 from tests.bench.bare_labels import loops
@@ -18,6 +19,12 @@ from tests.support.daemon_process import Daemon
 
 IN_FLIGHT = 12
 """Number of cameras. Each posts the next event when the last one's labels arrive: enough to keep all cores busy."""
+
+
+class Addressed(Protocol):
+    """What events are posted to: a daemon, or a balancer before several."""
+
+    port: int
 
 
 def run(bench: Bench) -> Iterator[Result]:
@@ -46,7 +53,7 @@ def measure(name: str, bench: Bench, width: int, height: int, seconds: float, ta
     return result(name, metric, ours, "/s", baseline=rates[fastest], target=target)
 
 
-def labelled(daemon: Daemon, receiver: Receiver, events: Events, seconds: float) -> float:
+def labelled(daemon: Addressed, receiver: Receiver, events: Events, seconds: float) -> float:
     """Return events delivered per second, with `IN_FLIGHT` always on their way."""
     ends = time.perf_counter() + seconds
     return _steady(_delivered(daemon, receiver, events, lambda _: time.perf_counter() < ends))
@@ -57,7 +64,7 @@ def deliver(daemon: Daemon, receiver: Receiver, events: Events, count: int) -> N
     _delivered(daemon, receiver, events, lambda number: number < count)
 
 
-def _delivered(daemon: Daemon, receiver: Receiver, events: Events, go_on: Callable[[int], bool]) -> list[float]:
+def _delivered(daemon: Addressed, receiver: Receiver, events: Events, go_on: Callable[[int], bool]) -> list[float]:
     """Return when each event's labels arrived, in order; `go_on` says for each event's number whether to post it."""
     numbers = itertools.count()
     arrived: list[float] = []

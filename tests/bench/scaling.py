@@ -1,4 +1,4 @@
-"""Draw curves into ``dist/``: cameras, pictures per event, their size, threads and the backlog.
+"""Draw curves into ``dist/``: cameras, pictures per event, their size, threads, the backlog and boxes behind HAProxy.
 
 Each point is a daemon of its own. Everything that is not varied is as in `label`.
 """
@@ -12,15 +12,20 @@ import matplotlib
 matplotlib.use("svg")  # draws without a screen
 from matplotlib import pyplot
 
-from tests.bench import machine, rig
+from tests.bench import fleet, latency, machine, rig
 from tests.bench.accept import events
 from tests.bench.camio import Events, Receiver, accepts
+from tests.bench.fleet_model import Load, boxes_for
 from tests.bench.harness import Bench, Result, number, result
 from tests.bench.label import labelled
 from tests.bench.pictures import jpegs
 
 SIZES = ((320, 240), (640, 480), (1280, 720), (1920, 1080), (3840, 2160))
 DIST = Path("dist")
+ONE_THREAD = {"CAMIOHOOKD_LABELER_THREADS": "1"}
+PER_MINUTE, PICTURES, WITHIN = 2.0, 4, 10.0
+"""What the simulated cameras send: events a minute and their pictures; 95 % are to be labeled within those seconds."""
+
 
 Points = dict[float, float]
 
@@ -28,10 +33,16 @@ Points = dict[float, float]
 def run(bench: Bench) -> Iterator[Result]:
     DIST.mkdir(exist_ok=True)
     for name, (title, x, y, unit, sweep) in SWEEPS.items():
-        points = sweep(bench)
+        if not (points := sweep(bench)):
+            continue
         draw(DIST / f"scaling-{name}.png", title, x, y, points)
         for at, value in points.items():
             yield result("scaling", f"{y}, {x}: {number(at)}", value, unit)
+    if fleet.can_run():
+        for count in fleet.COUNTS:
+            simulated, measured = fleet.compared(bench, count)
+            metric = f"95 % of the events at {fleet.LOAD:.0%} load, {count} boxes: simulated, against measured"
+            yield result("scaling", metric, 1000 * simulated, "ms", baseline=1000 * measured)
 
 
 def cameras(bench: Bench) -> Points:
@@ -68,6 +79,22 @@ def backlog(bench: Bench) -> Points:
     return points
 
 
+def boxes(bench: Bench) -> Points:
+    """Events per second of boxes that take a fixed time for each; their processors are not the limit."""
+    return {count: fleet.events_a_second(bench, count) for count in fleet.COUNTS} if fleet.can_run() else {}
+
+
+def boxes_for_cameras(bench: Bench) -> Points:
+    """Simulated: the boxes like this machine, with one label thread, that keep up with that many cameras."""
+    with Receiver() as receiver, rig.daemon(bench.place("service"), receiver.origin, ONE_THREAD) as daemon:
+        events = Events(receiver.origin, jpegs(640, 480)[:1])
+        latency.timed(daemon, receiver, events)  # warm
+        alone = [latency.timed(daemon, receiver, events) for _ in range(bench.count(200, 5))]
+        one = fleet.one_box(alone, fleet.labeling_seconds(daemon.log))
+    loads = [Load(cameras, PER_MINUTE, PICTURES) for cameras in (10, 100, 1_000, 10_000)]
+    return {load.cameras: boxes_for(load, one, within=WITHIN, events=bench.count(20_000, 500)) for load in loads}
+
+
 def pictures_a_second(
     bench: Bench, bundled: Sequence[bytes], count: int, settings: dict[str, str] | None = None
 ) -> float:
@@ -88,6 +115,14 @@ SWEEPS: dict[str, Sweep] = {
     "sizes": ("Labeling", "million pixels of a picture", "pictures labeled a second", "/s", sizes),
     "threads": ("Labeling", "label threads", "pictures labeled a second", "/s", threads),
     "backlog": ("Accepting", "events that wait already", "durable accepts a second", "/s", backlog),
+    "boxes": ("Labeling", "boxes behind HAProxy", "events labeled a second", "/s", boxes),
+    "cameras-simulated": (
+        f"{PER_MINUTE:g} events a minute of {PICTURES} pictures",
+        "cameras, simulated",
+        "boxes like this one, one thread",
+        "",
+        boxes_for_cameras,
+    ),
 }
 """By the file's name: title, axes, unit, and what measures the points."""
 

@@ -21,9 +21,14 @@ EXAMPLE = ROOT / "fleet/haproxy.cfg"
 PATIENCE = 30.0
 
 
+def find() -> str | None:
+    """Return the path of haproxy, None if it is not installed."""
+    return shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin")  # not on an ordinary user's PATH
+
+
 def program() -> str:
     """Return the path of haproxy; skip the test if it is not installed."""
-    found = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin")  # not on an ordinary user's PATH
+    found = find()
     if found is None:
         pytest.skip("NOT TESTED: daemons behind HAProxy, because haproxy is not installed (apt install haproxy)")
     return found

@@ -1,6 +1,7 @@
 """The benchmarks' harness: alternating rounds, medians, bounds, output."""
 
 import json
+import math
 import subprocess
 import sys
 from functools import partial
@@ -12,6 +13,7 @@ import pytest
 
 from tests.bench.__main__ import DRAWN, NAMES
 from tests.bench.compare import comparison, judgement, read
+from tests.bench.fleet_model import Boxes, Load, arrivals, boxes_for, latencies
 from tests.bench.harness import Median, Target, alternate, at_least, at_most, result, table
 from tests.bench.rig import ROOT, STALLED_LABELER
 from tests.support.figures import percentile
@@ -151,3 +153,21 @@ def test_a_stalling_labeler_ends_with_its_daemon() -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         answer, _ = process.communicate((2).to_bytes(4, "big") + b"{}" + b"more", timeout=30)
     assert (answer, process.returncode) == (b"\0\0\0\x0e" + b'{"labels": {}}', 0)
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(1, 1 / (1 - 0.6)), (2, 1 / (1 - 0.6**2))])
+def test_the_simulated_fleet_agrees_with_the_theory_of_queues(threads: int, expected: float) -> None:
+    """Kleinrock, Queueing Systems I: the mean time in M/M/1 is S / (1 - use), in M/M/2 it is S / (1 - use ** 2)."""
+    exponential = [-math.log((nth + 0.5) / 1000) for nth in range(1000)]  # with the mean 1
+    load = Load(cameras=3 * threads, per_minute=36, pictures=1)
+    boxes = Boxes(3, threads, exponential)
+    assert boxes.use_by(load) == pytest.approx(0.6, rel=0.01)
+    found = latencies(arrivals(load, 60_000), 1, boxes)
+    assert sum(found) / len(found) == pytest.approx(expected, rel=0.05)
+
+
+def test_more_cameras_take_more_boxes() -> None:
+    counts = [boxes_for(Load(each, 6, 4), Boxes(1, 2, [0.1]), within=2, events=5000) for each in (10, 100, 1000)]
+    assert counts == sorted(counts)
+    assert counts[0] == 1
+    assert counts[2] >= 20  # 40 seconds of labeling a second, by two threads each
