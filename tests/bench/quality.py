@@ -30,6 +30,9 @@ from tests.support.checkout import ROOT
 
 SHIPPED = ROOT / "models/ssdlite-mobilenet-v2-coco"
 SCORE, LOW_SCORE = 0.4, 0.01
+SHOWN_SCORE = 0.1
+"""From which score on the daemon asks for detections, because the status page shows them."""
+
 EVENT = 4
 """Pictures of an event."""
 
@@ -125,7 +128,7 @@ def sequence(labeler: OnnxLabeler, detail: Detail, static: Static = "keep") -> L
     files = sorted(COURTYARD.glob("*.jpg"))
     found: dict[str, Sequence[Detection]] = {}
     for first in range(0, len(files), EVENT):
-        event = events.event("courtyard", partial(pictures, files[first : first + EVENT]), lambda: None)
+        event = events.event("courtyard", partial(pictures, files[first : first + EVENT]), lambda: None, SHOWN_SCORE)
         event.join()
         found |= {each.timestamp: each.sent for each in event.done.result().pictures}
     return Looked(found, counting.runs)

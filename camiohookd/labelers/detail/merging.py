@@ -7,7 +7,8 @@ The rule, in this order, for finds of one label:
    borders of its chips (Najibi, Singh, Davis: AutoFocus: Efficient Multi-Scale Inference, ICCV 2019).
 2. **Scale.** Where the whole picture and a tile see the same object, the one whose scale suits it is kept: of objects
    that would fit into a tile easily the tile's find, of larger ones the whole picture's. A detector is good in a range
-   of sizes only (Singh, Davis: An Analysis of Scale Invariance in Object Detection - SNIP, CVPR 2018).
+   of sizes only (Singh, Davis: An Analysis of Scale Invariance in Object Detection - SNIP, CVPR 2018). A find that is
+   much less probable replaces none. The one that is kept has the higher of both probabilities, as in SAHI.
 3. **Twice.** Of finds at the same scale, the most probable is kept of those that overlap: by intersection over union,
    or over the smaller box (IOS), which SAHI compares by default (Akyon, Altinuc, Temizel: Slicing Aided Hyper Inference
    and Fine-Tuning for Small Object Detection, ICIP 2022).
@@ -17,6 +18,9 @@ The figures below were chosen on the courtyard and on COCO photographs: ``python
 
 from collections.abc import Sequence
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from camiohookd.labelers.detail.tiling import Size
 from camiohookd.pictures.detections import Box, Detection
@@ -30,6 +34,9 @@ SMALL = 0.5
 
 SAME_IOU, SAME_IOS = 0.3, 0.5
 """From which overlap on a find of the whole picture and one of a tile are one object."""
+
+RIVAL = 0.5
+"""How probable a find at the better scale is, at least, in proportion to the other one that it replaces."""
 
 PART_IOS = 0.8
 """From which part inside a large object on a tile's find is only a part of it."""
@@ -82,10 +89,34 @@ def _one_label(coarse: Sequence[Detection], close: Sequence[tuple[Detection, Box
     tiles = [tile for _, tile in close]
     small = [each for each in coarse if any(_fits_easily(each, tile) for tile in tiles)]
     large = [each for each in coarse if each not in small]
-    parts_of_large = _touched(fine, large, TWICE_IOU, PART_IOS)
-    fine = [each for each, is_part in zip(fine, parts_of_large, strict=True) if not is_part]
-    seen_closer = _touched(small, fine, SAME_IOU, SAME_IOS)
-    return [*large, *fine, *(each for each, is_seen in zip(small, seen_closer, strict=True) if not is_seen)]
+    large, fine = _replaced(fine, large, TWICE_IOU, PART_IOS)
+    fine, small = _replaced(small, fine, SAME_IOU, SAME_IOS)
+    return [*large, *fine, *small]
+
+
+def _replaced(
+    weaker: Sequence[Detection], better: Sequence[Detection], iou: float, ios: float
+) -> tuple[list[Detection], list[Detection]]:
+    """Leave out finds at a scale that suits them less, where one of `better` is the same object.
+
+    Return `better` and what is left of `weaker`. The find that stays has the higher probability of both.
+    """
+    found = list(better)
+    if not weaker or not better:
+        return found, list(weaker)
+    ratios = _overlap(weaker, better, iou, ios)
+    left = []
+    for each, row in zip(weaker, ratios, strict=True):
+        nth = max(
+            (n for n in range(len(row)) if row[n] > 1 and better[n].probability >= RIVAL * each.probability),
+            key=lambda n: row[n],
+            default=None,
+        )
+        if nth is None:
+            left.append(each)
+        elif found[nth].probability < each.probability:
+            found[nth] = found[nth]._replace(probability=each.probability)
+    return found, left
 
 
 def _fits_easily(found: Detection, tile: Box) -> bool:
@@ -98,17 +129,19 @@ def _fits_easily(found: Detection, tile: Box) -> bool:
 
 def _once(found: Sequence[Detection]) -> list[Detection]:
     """Keep the most probable of finds that are one object."""
-    kept: list[Detection] = []
-    for each in sorted(found, key=lambda each: -each.probability):
-        if not _touched([each], kept, TWICE_IOU, TWICE_IOS)[0]:
-            kept.append(each)
-    return kept
+    ordered = sorted(found, key=lambda each: -each.probability)
+    if len(ordered) < 2:
+        return ordered
+    same = _overlap(ordered, ordered, TWICE_IOU, TWICE_IOS) > 1
+    kept = np.ones(len(ordered), np.bool_)
+    for nth, row in enumerate(same):
+        if kept[nth]:
+            kept[nth + 1 :] &= ~row[nth + 1 :]
+    return [each for each, is_kept in zip(ordered, kept, strict=True) if is_kept]
 
 
-def _touched(found: Sequence[Detection], others: Sequence[Detection], iou: float, ios: float) -> list[bool]:
-    """Return of each find whether it overlaps one of `others` by more than `iou` or `ios`."""
-    if not found or not others:
-        return [False] * len(found)
+def _overlap(found: Sequence[Detection], others: Sequence[Detection], iou: float, ios: float) -> NDArray[np.float32]:
+    """Return how far each overlap exceeds `iou` or `ios`: over 1 if it does; [found, others]."""
     boxes, other_boxes = ([each.box or _NOWHERE for each in some] for some in (found, others))
-    touches = (overlaps(boxes, other_boxes) > iou) | (overlaps_of_smaller(boxes, other_boxes) > ios)
-    return [bool(row.any()) for row in touches]
+    one, other = overlaps(boxes, other_boxes) / iou, overlaps_of_smaller(boxes, other_boxes) / ios
+    return np.asarray(np.maximum(one, other), np.float32)

@@ -42,14 +42,21 @@ def test_an_object_in_two_tiles_is_reported_once_and_the_most_probable_find_is_k
     assert merged(SIZE, [], [Look(LEFT, [worse]), Look(RIGHT, [better])]) == [better]
 
 
-def test_a_tile_places_a_small_object_better_than_the_whole_picture_whatever_the_probabilities() -> None:
+def test_a_tile_places_a_small_object_better_than_the_whole_picture_and_the_probability_is_the_higher_one() -> None:
     coarse, fine = person(0.9, 110, 100, 140, 200), person(0.6, 100, 95, 132, 190)
-    assert merged(SIZE, [coarse], [Look(LEFT, [fine])]) == [fine]
+    assert merged(SIZE, [coarse], [Look(LEFT, [fine])]) == [fine._replace(probability=0.9)]
 
 
 def test_a_find_inside_a_large_object_is_a_part_of_it() -> None:
     large, part = person(0.7, 50, 50, 350, 380), person(0.9, 100, 100, 150, 200)
-    assert merged(SIZE, [large], [Look(LEFT, [part])]) == [large]
+    assert merged(SIZE, [large], [Look(LEFT, [part])]) == [large._replace(probability=0.9)]
+
+
+def test_a_find_that_is_much_less_probable_replaces_none_at_either_scale() -> None:
+    coarse, doubtful = person(0.8, 110, 100, 140, 200), person(0.1, 100, 95, 132, 190)
+    assert merged(SIZE, [coarse], [Look(LEFT, [doubtful])]) == [coarse, doubtful]
+    large, certain = person(0.1, 50, 50, 350, 380), person(0.9, 100, 100, 150, 200)
+    assert merged(SIZE, [large], [Look(LEFT, [certain])]) == [certain, large]
 
 
 def test_neighbours_and_other_labels_are_kept_most_probable_first() -> None:
