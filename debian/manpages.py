@@ -22,7 +22,7 @@ FILES = {
     "/etc/camiohookd/camiohookd.toml": "The settings, see camiohookd.toml(5).",
     "/etc/camiohookd/api-keys": "The keys that Camio may use; the installation made the first one.",
     "/etc/camiohookd/admin-password": "The hash of the status page's password, see camiohookd admin password.",
-    "/var/lib/camiohookd": "The queue, the history of the status page, and models that you added.",
+    "/var/lib/camiohookd": "The queue, the history of the status page, models that you added, labels that you taught.",
     "/usr/share/camiohookd/models": "The model of the package.",
     "/usr/share/camiohookd/accelerator.conf": "A drop-in for the service: access to a GPU or an NPU.",
     "/usr/share/camiohookd/own-code.conf": "A drop-in for the service: rights that your own labeling code may need.",

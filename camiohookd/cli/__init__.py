@@ -52,6 +52,8 @@ class LazyGroup(click.Group):
         "label": "label",
         "models": "models",
         "evaluate": "evaluate",
+        "teach": "teach",
+        "taught": "taught",
         "devices": "devices",
         "simulate": "simulate",
         "key": "key",

@@ -15,7 +15,11 @@ _Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
 _Drawn = tuple[Detection, str, int, _Font | None]
 """A detection, the end of its caption, the width of its box's line in pixels, and the caption's font."""
 
-_ZONE_COLORS: dict[str, _Color] = {"include": (80, 230, 120), "exclude": (255, 110, 110)}
+_ZONE_COLORS: dict[str, _Color] = {
+    "include": (80, 230, 120),
+    "exclude": (255, 110, 110),
+    "state": (120, 170, 255),
+}
 _TINT = 40  # of 255
 
 

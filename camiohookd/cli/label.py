@@ -5,6 +5,7 @@ file ──▶ EventLabeler, as in the daemon ──▶ one row per object │ o
 """
 
 import logging
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ import click
 from camiohookd.cli.label_output import Drawings, LabelledFile, LabelTable, Seen
 from camiohookd.cli.label_output import as_json as result_as_json
 from camiohookd.cli.settings import settings_without_keys
+from camiohookd.config import paths
 from camiohookd.errors import LabelingError, PictureError
 from camiohookd.system.logs import escape
 from camiohookd.system.permissions import reason
@@ -97,6 +99,7 @@ def label(
     from camiohookd import rules
     from camiohookd.config.settings import RemoteSettings
     from camiohookd.labelers.open import open_chain
+    from camiohookd.labelers.taught.open import with_taught
     from camiohookd.pictures.decode import PictureLimits
 
     explain = explain or explain_all
@@ -109,6 +112,7 @@ def label(
     if any(each.kind != "onnx" or each.required is False for each in wanted):
         logging.basicConfig(level=logging.INFO, format="%(message)s")  # shows what the owner's code prints
     labeler, _ = open_chain([replace(each, threads=1) for each in wanted], None, lambda _degraded: None)
+    labeler = with_taught(labeler, wanted, paths.state_dir(os.environ))
     drawings = Drawings(annotate_folder, pictures, limits, rule.zone) if annotate_folder else None
     table = None if as_json else LabelTable(pictures, explain, labelers=len(wanted) > 1)
     lowest = _EXPLAINED_OF_ALL if explain_all else _EXPLAINED if explain else 1.0

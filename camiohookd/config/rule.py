@@ -31,9 +31,10 @@ class Zone(Struct, frozen=True):
         ),
     ]
     kind: Annotated[
-        Literal["include", "exclude"],
+        Literal["include", "exclude", "state"],
         Meta(
-            description="include: objects outside all include zones are left out; exclude: objects inside are left out."
+            description="include: objects outside all include zones are left out; exclude: objects inside are left "
+            'out; state: no object is left out, it is a place whose state is taught ("camiohookd teach").'
         ),
     ] = "include"
 

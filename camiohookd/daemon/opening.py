@@ -7,6 +7,7 @@ from camiohookd.activity import Activity, EventFailed
 from camiohookd.config import paths
 from camiohookd.config.load import Config
 from camiohookd.labelers.open import OpenedChain, open_chain
+from camiohookd.labelers.taught.open import with_taught
 from camiohookd.metrics import Metrics
 from camiohookd.next_try import Backoff
 from camiohookd.queue.capacity import Bounds
@@ -17,7 +18,8 @@ from camiohookd.queue.task_queue import TaskQueue
 def load_labeler(config: Config, metrics: Metrics) -> OpenedChain:
     """Load and warm up the labelers; return them and how many threads should call them. Raises SetupError."""
     state = paths.state_dir(os.environ)
-    return open_chain(config.labelers, state, lambda degraded: metrics.degraded.set(degraded), metrics)
+    chain, threads = open_chain(config.labelers, state, lambda degraded: metrics.degraded.set(degraded), metrics)
+    return OpenedChain(with_taught(chain, config.labelers, state), threads)
 
 
 def open_queue(config: Config, metrics: Metrics, activity: Activity) -> TaskQueue:

@@ -5,7 +5,7 @@ the owner's; `remote` asks inference servers on other machines. `chain` asks sev
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from camiohookd.config.detail import Detail
 from camiohookd.pictures.decode import Decoded
@@ -48,6 +48,7 @@ class LabelRequest(NamedTuple):
     `detail` is how closely the pictures are looked at, by a labeler that can. `spare` returns how many of so many
     optional steps may be taken now; it is to be called before each, and raises if the event is given up. `found` is
     what earlier labelers found in each frame, None for the first one.
+    `event` is the event's number, later events have larger ones; None for pictures that are no event.
     """
 
     camera: str | None = None
@@ -56,6 +57,7 @@ class LabelRequest(NamedTuple):
     detail: Detail = "whole"
     spare: Callable[[int], int] = all_of_them
     found: Sequence[Sequence[Detection]] | None = None
+    event: int | None = None
 
 
 DEFAULT_REQUEST = LabelRequest()
@@ -127,4 +129,16 @@ class Labeler(Protocol):
 
     def close(self) -> None:
         """Stop everything it has started; do not call `label` afterwards."""
+        ...
+
+
+@runtime_checkable
+class Concluding(Protocol):
+    """A labeler that also decides on the event as a whole, such as whether something changed since the last one."""
+
+    def conclude(self, pictures: Sequence[Sequence[Detection]], request: LabelRequest) -> Sequence[Sequence[Detection]]:
+        """Return what was found in all `pictures` of an event, in their order, as it is to be reported.
+
+        It is called once, after all pictures were labeled; after a failure the event may be labeled again.
+        """
         ...

@@ -73,6 +73,7 @@ class ModelDescription(_Table, frozen=True):
     the model's outputs, "" for an output without a meaning. `outputs` are the names of the graph's outputs by
     their role for the decoder, where they differ from the role; `options` are the decoder's. `constants` are the
     values of the graph's other inputs by their names, for one picture: the input's size for PP-YOLOE, for example.
+    `features` are tensors of the graph's backbone that labels are taught with; none: they are found.
     """
 
     task: Literal["detection", "classification"]
@@ -87,6 +88,7 @@ class ModelDescription(_Table, frozen=True):
     outputs: dict[str, str] = msgspec.field(default_factory=dict)
     options: dict[str, Any] = msgspec.field(default_factory=dict)
     constants: dict[str, tuple[float, ...]] = msgspec.field(default_factory=dict)
+    features: tuple[str, ...] = ()
 
 
 def find(name_or_path: str, folders: Sequence[Path] = FOLDERS) -> Path:

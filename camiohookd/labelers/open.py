@@ -1,15 +1,18 @@
 """Open the labelers that the settings ask for."""
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from camiohookd.config import paths
 from camiohookd.config.settings import LabelerSettings
 from camiohookd.errors import ConfigError, SetupError
 from camiohookd.labelers import Labeler
 from camiohookd.labelers.chain.chain import Chain
 from camiohookd.labelers.chain.link import Link, Place, Watch
+from camiohookd.labelers.taught.labels import taught_labels
 
 
 class Opened(NamedTuple):
@@ -36,7 +39,7 @@ def labels_of(settings: LabelerSettings) -> tuple[str, ...] | None:
 
 
 def known_labels(labelers: Sequence[LabelerSettings]) -> tuple[str, ...] | None:
-    """Return the labels that the labelers together can find; None if one of them makes its own.
+    """Return the labels that the labelers together can find, then the taught ones; None if one makes its own.
 
     Raises SetupError if a model that is required is wrong; one that is not may be there later, with any labels.
     """
@@ -51,6 +54,7 @@ def known_labels(labelers: Sequence[LabelerSettings]) -> tuple[str, ...] | None:
         if labels is None:
             return None
         known |= dict.fromkeys(labels)
+    known |= dict.fromkeys(taught_labels(paths.state_dir(os.environ)))
     return tuple(known)
 
 

@@ -116,12 +116,14 @@ class EventLabeler:
         least: float = 1.0,
         waiting_since: float | None = None,
         waiting: Callable[[], int] = lambda: 0,
+        number: int | None = None,
     ) -> SharedEvent:
         """Return an event to be labeled, whose pictures `read` reads; `progress` is called before each step.
 
         Detections from `least` on are found even if the rule lets none through that are so improbable.
         `waiting_since` is when the event was accepted, by `time.monotonic`; `waiting` returns how many other events
-        wait. The event ends with LabelingError, LabelerDown, Interrupted or what `read` raises.
+        wait; `number` is larger for later events. The event ends with LabelingError, LabelerDown, Interrupted or what
+        `read` raises.
         """
         rule, route = self.rule_for(camera), self._chain.route(camera)
         time_left = SpareTime(waiting)
@@ -131,7 +133,14 @@ class EventLabeler:
             return time_left.steps(steps)
 
         question = Question(
-            LabelRequest(camera, rule.min_probability, waiting_since, rule.detail or self._looking.detail, spare),
+            LabelRequest(
+                camera,
+                rule.min_probability,
+                waiting_since,
+                rule.detail or self._looking.detail,
+                spare,
+                event=number,
+            ),
             min(least, *rule.min_probability_of.values(), 1.0),
             lambda found: rules.below(rule, found) is None,
             self._decode_again,

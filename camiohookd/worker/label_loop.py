@@ -122,6 +122,7 @@ class LabelLoop:
             self._activity.least_probability,
             monotonic_of(task.received),
             self._others_waiting,
+            int(task.id),
         )
         for _ in range(self._threads):
             self._pool.submit(event.join)

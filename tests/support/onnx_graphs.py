@@ -63,6 +63,38 @@ def constant_model(
     return data
 
 
+def backbone_model() -> bytes:
+    """Build a graph for pictures of 64 x 64 pixels with the strides 16 and 32.
+
+    The tensors "fine" and "coarse" have the most channels.
+    """
+    random = np.random.default_rng(1)
+    nodes, initializers = [], []
+
+    def conv(source: str, name: str, channels: tuple[int, int], side: int) -> None:
+        weight = random.normal(size=(channels[1], channels[0], side, side)).astype(np.float32)
+        initializers.append(numpy_helper.from_array(weight, f"{name} weight"))
+        nodes.append(helper.make_node("Conv", [source, f"{name} weight"], [name], strides=[side, side]))
+
+    conv("images", "stem", (3, 4), 16)
+    conv("stem", "fine", (4, 8), 1)
+    conv("fine", "coarse", (8, 6), 2)
+    conv("coarse", "head", (6, 5), 1)
+    axes = numpy_helper.from_array(np.array([2, 3], np.int64), "axes")
+    nodes.append(helper.make_node("ReduceMean", ["head", "axes"], ["scores"], keepdims=0))
+    graph = helper.make_graph(
+        nodes,
+        "small",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, 64, 64])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 5])],
+        [*initializers, axes],
+    )
+    data: bytes = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9
+    ).SerializeToString()
+    return data
+
+
 def model_folder(
     folder: Path,
     model: bytes,

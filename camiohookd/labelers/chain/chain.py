@@ -7,7 +7,7 @@ camera ─▶ `Chain.route` ─▶ `together`: asked about each picture, by seve
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 
-from camiohookd.labelers import DEFAULT_REQUEST, Findings, Frame, Labeler, LabelRequest, Looked
+from camiohookd.labelers import DEFAULT_REQUEST, Concluding, Findings, Frame, Labeler, LabelRequest, Looked
 from camiohookd.labelers.chain.link import Link, Place
 from camiohookd.labelers.chain.steps import Found, Question, ask_about_event, ask_about_frames, request_to
 from camiohookd.labelers.chain.together import together
@@ -48,7 +48,7 @@ class Route:
         """Ask the labelers of `together`. Raises LabelingError or LabelerDown."""
         found = Found([[] for _ in frames])
         for link in self.together:
-            ask_about_frames(link, frames, found, question, alone=self._alone)
+            ask_about_frames(link, frames, found, question, alone=self._alone and not found.asked)
         return found
 
     def finish(self, frames: Sequence[Frame], parts: Sequence[Found], question: Question) -> Findings:
@@ -59,22 +59,30 @@ class Route:
         """
         found = _joined(parts)
         for link in self.afterwards:
-            ask_about_event(link, frames, found, question, alone=self._alone)
-        event, pictures = found.event, found.pictures
+            ask_about_event(link, frames, found, question, alone=self._alone and not found.asked)
+        event = found.event
+        pictures: Sequence[Sequence[Detection]] = found.pictures
         if event is not None and found.by_picture:
             whole = [Detection(name, 1.0, None, (), labeler, 0.0) for name, labeler in event.items()]
             event, pictures = None, [together(picture, whole) for picture in pictures]
         names = None if event is None else list(event)
+        for link in (*self.together, *self.afterwards):
+            if isinstance(link.labeler, Concluding):
+                pictures = link.labeler.conclude(pictures, question.request)
         return Findings(pictures, names, ", ".join(found.devices), found.remote, found.looked)
 
 
 class Chain:
-    """Labelers that are asked one after another; the label pool's threads share it. It is a labeler itself."""
+    """Labelers that are asked one after another; the label pool's threads share it. It is a labeler itself.
+
+    `last` is one that comes after those of the settings and is not one of them, for the cameras that it names.
+    """
 
     at_once = None
 
-    def __init__(self, links: Sequence[Link]) -> None:
+    def __init__(self, links: Sequence[Link], last: Link | None = None) -> None:
         self.links = tuple(links)
+        self._last = last
 
     @classmethod
     def of(cls, labeler: Labeler) -> "Chain":
@@ -114,7 +122,8 @@ class Chain:
 
     def route(self, camera: str | None) -> Route:
         """Return the labelers for the events of a camera, without those that could not be opened so far."""
-        links = [link for link in self.links if link.labeler is not None and link.is_for(camera)]
+        last = (self._last,) if self._last else ()
+        links = [link for link in (*self.links, *last) if link.labeler is not None and link.is_for(camera)]
         return Route(links, alone=len(self.links) == 1)
 
     def label(self, frames: Sequence[Frame], request: LabelRequest = DEFAULT_REQUEST) -> Findings:
@@ -123,7 +132,7 @@ class Chain:
         return route.finish(frames, [route.look(frames, question)], question)
 
     def close(self) -> None:
-        for link in self.links:
+        for link in (*self.links, *((self._last,) if self._last else ())):
             link.close()
 
 

@@ -142,7 +142,7 @@
       name.value = zone.name;
       name.addEventListener("input", function () { zone.name = name.value; ask(); });
       const kind = document.createElement("select");
-      for (const each of ["include", "exclude"]) {
+      for (const each of ["include", "exclude", "state"]) {
         const option = document.createElement("option");
         option.textContent = each;
         option.selected = each === zone.kind;

@@ -1,0 +1,82 @@
+"""Cut out of a picture what a label is about, and vary it, so that few examples stand for many."""
+
+from collections.abc import Sequence
+
+from PIL import Image, ImageEnhance
+
+from camiohookd.pictures.detections import Box
+
+MARGIN = 0.1
+"""Around an object's box, of its width and height: a part of its surroundings tells kinds apart."""
+
+CONTEXT = 0.06
+"""Around what is cut out, kept for shifted variations."""
+
+_LEAST_SIDE = 4
+_SHIFT = 0.05
+_REDUCTIONS = (8, 4, 2)
+
+
+def reduced(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Reduce a picture as decoding does for a labeler whose input is `size`: by 2, 4 or 8, not below `size`.
+
+    So a picture that was decoded in full is as sharp as the examples were.
+    """
+    for factor in _REDUCTIONS:
+        if image.width >= factor * size[0] and image.height >= factor * size[1]:
+            return image.reduce(factor)
+    return image
+
+
+def bounds(corners: Sequence[tuple[float, float]]) -> Box:
+    """Return the smallest box around `corners`."""
+    xs, ys = [x for x, _ in corners], [y for _, y in corners]
+    return Box(min(xs), min(ys), max(xs), max(ys))
+
+
+def scaled(box: Box, width: float, height: float) -> Box:
+    """Return `box` with its horizontal places multiplied by `width`, the vertical ones by `height`."""
+    return Box(box.left * width, box.top * height, box.right * width, box.bottom * height)
+
+
+def widened(box: Box, part: float) -> Box:
+    """Return `box` with `part` of its width and height more on each side."""
+    across, down = part * (box.right - box.left), part * (box.bottom - box.top)
+    return Box(box.left - across, box.top - down, box.right + across, box.bottom + down)
+
+
+def cut(image: Image.Image, box: Box) -> Image.Image:
+    """Return the part of `image` in `box` (its pixels), clipped to it and at least a few pixels wide and high."""
+    left, right = _span(box.left, box.right, image.width)
+    top, bottom = _span(box.top, box.bottom, image.height)
+    return image.crop((left, top, right, bottom))
+
+
+def _span(low: float, high: float, length: int) -> tuple[int, int]:
+    start = min(max(round(low), 0), max(length - _LEAST_SIDE, 0))
+    return start, min(max(round(high), start + _LEAST_SIDE), length)
+
+
+def variations(image: Image.Image, box: Box, count: int, *, flip: bool) -> list[Image.Image]:
+    """Return `count` variations of the part of `image` in `box`, the part as it is first.
+
+    They are darker, brighter, shifted and less sharp ones; with `flip` also the mirror image. At most 7.
+    """
+    across, down = _SHIFT * (box.right - box.left), _SHIFT * (box.bottom - box.top)
+    plain = cut(image, box)
+    made = [plain]
+    if flip:
+        made.append(plain.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+    made += [
+        ImageEnhance.Brightness(plain).enhance(0.65),
+        cut(image, Box(box.left + across, box.top + down, box.right + across, box.bottom + down)),
+        ImageEnhance.Brightness(plain).enhance(1.4),
+        _blurred(plain),
+        cut(image, Box(box.left - across, box.top - down, box.right - across, box.bottom - down)),
+    ]
+    return made[:count]
+
+
+def _blurred(image: Image.Image) -> Image.Image:
+    half = image.resize((max(image.width // 2, 1), max(image.height // 2, 1)), Image.Resampling.BOX)
+    return half.resize(image.size, Image.Resampling.BILINEAR)

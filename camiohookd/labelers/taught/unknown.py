@@ -1,0 +1,57 @@
+"""Decide when nothing is said: the probability is low, or the picture is unlike all that was shown.
+
+How unlike is the distance to the nearest example. The bound comes from the examples themselves: how far each of them is
+from the nearest one of another event (nearest-neighbour novelty detection: Tax, One-class classification, thesis, TU
+Delft 2001, 3.4.2).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from camiohookd.labelers.taught.regression import Doubles, Indices
+
+CERTAIN = 0.6
+"""The least probability that is reported."""
+
+_WIDER = 1.3
+"""How much farther than the farthest example a picture may be: the examples are few."""
+
+_NEAREST = 0.15
+"""The least bound, for examples that are nearly the same. Features have the length 1; distances are 0 to 2."""
+
+
+class Verdict(NamedTuple):
+    """What a picture shows: the label's index, None if unknown; the probability of the likeliest one; the distance."""
+
+    label: int | None
+    probability: float
+    distance: float
+
+
+def verdict(probabilities: Doubles, distance: float, farthest: float) -> Verdict:
+    """Decide for one picture with the given `probabilities` [labels]."""
+    best = int(probabilities.argmax())
+    known = probabilities[best] >= CERTAIN and distance <= farthest
+    return Verdict(best if known else None, float(probabilities[best]), distance)
+
+
+def nearest(features: Doubles, examples: Doubles) -> Doubles:
+    """Return the distance [n] of each of features [n, d] to the nearest of examples [m, d]; infinite if m is 0."""
+    if not len(examples):
+        return np.full(len(features), np.inf)
+    squares = (features**2).sum(axis=1)[:, None] + (examples**2).sum(axis=1) - 2 * features @ examples.T
+    return np.asarray(np.sqrt(squares.min(axis=1).clip(0)), np.float64)
+
+
+def nearest_of_others(features: Doubles, events: Indices) -> Doubles:
+    """Return the distance [n] of each example to the nearest one of another event; infinite if there is none."""
+    return np.array(
+        [nearest(features[nth : nth + 1], features[events != events[nth]])[0] for nth in range(len(events))]
+    )
+
+
+def farthest(distances: Doubles) -> float:
+    """Return how far from the nearest example a picture may be, from the examples' own distances [n]."""
+    finite = distances[np.isfinite(distances)]
+    return max(_WIDER * float(finite.max(initial=0.0)), _NEAREST)
