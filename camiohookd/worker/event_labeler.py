@@ -79,7 +79,7 @@ class EventLabeler:
         looking: Looking = WHOLE,
     ) -> None:
         self._chain = Chain.of(labeler)
-        self._own_pace = OwnPace(sum(link.is_whole for link in self._chain.links) or 1)
+        self._own_pace = OwnPace(sum(link.calls_at_once for link in self._chain.links if link.is_whole) or 1)
         self._limits = limits
         self.budget = MemoryBudget(limits.max_decoded_bytes)
         self._rules = table
@@ -207,8 +207,10 @@ class EventLabeler:
         event = None if findings.event is None else tuple(dict.fromkeys(findings.event))
         # Count here, not when each is found, because an event may be started again.
         self._metrics.pictures_rejected.inc(len(rejected))
+        by_later = findings.remote and not any(some.remote for some in found)  # by one asked about the whole event
         for some in found:
-            self._metrics.pictures_labelled.labels("remote" if some.remote else "home").inc(len(some.pictures))
+            where = "remote" if some.remote or by_later else "home"
+            self._metrics.pictures_labelled.labels(where).inc(len(some.pictures))
         looked = tuple(findings.looked) or tuple(Looked() for _ in frames)
         for each_look in looked:
             self._metrics.looked_at(len(each_look.tiles), each_look.planned)

@@ -34,6 +34,14 @@ class Restartable(Protocol):
         ...
 
 
+@runtime_checkable
+class Concurrent(Protocol):
+    """A labeler of whole events that gains time if several threads ask it at once; others are asked by one."""
+
+    @property
+    def calls_at_once(self) -> int: ...
+
+
 class Watch(Protocol):
     """Is told how the labelers are doing; any thread calls it."""
 
@@ -101,6 +109,11 @@ class Link:
         """Whether it is asked about an event as a whole, and takes its pictures' files."""
         return self.labeler is not None and self.labeler.at_once is None
 
+    @property
+    def calls_at_once(self) -> int:
+        """How many threads ask it about whole events at a time."""
+        return self.labeler.calls_at_once if isinstance(self.labeler, Concurrent) else 1
+
     def is_for(self, camera: str | None) -> bool:
         """Return whether it labels the events of that camera; None is one without a name."""
         return any(camera_pattern.matches(pattern, camera) for pattern in self._cameras)
@@ -113,7 +126,7 @@ class Link:
         if self.required:
             return self._ask_required(frames, request)
         # Who waits for a program that gives no answer must not ask it again.
-        with self._turn if self.is_whole else nullcontext():
+        with self._turn if self.is_whole and self.calls_at_once == 1 else nullcontext():
             labeler = self.labeler
             if labeler is None or self.trouble is not None:
                 self._note_failure()

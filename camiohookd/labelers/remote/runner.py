@@ -57,6 +57,7 @@ class RemoteLabeler:
         self._labeler = labeler
         self._balancer = balancer
         self._turns = threading.Semaphore(most)
+        self.calls_at_once = most
         self._closed = False
         self.device = f"remote ({balancer.names()})"
         self.at_once = labeler.at_once

@@ -37,6 +37,7 @@ class Sharing:
     ) -> None:
         self._home = home
         self._places = threading.Semaphore(places)
+        self.calls_at_once = places + remote.calls_at_once
         self._remote = remote
         self._after = settings.after
         self._prefers_remote = settings.prefer == "remote"

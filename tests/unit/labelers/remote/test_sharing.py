@@ -19,6 +19,7 @@ class Part:
     at_once = 1
     default_probability = 0.5
     input_size = (32, 32)
+    calls_at_once = 4
 
     def __init__(self, device: str, *, remote: bool) -> None:
         self.device = device

@@ -1,0 +1,135 @@
+"""The daemon with inference servers: who labels what; a bad or dead server stops nothing and mislabels nothing."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.support.daemon_process import SAMPLES, Daemon, post_event
+from tests.support.inference_server import Described, InferenceServer, answer
+from tests.support.onnx_graphs import constant_model, model_folder
+from tests.support.threaded_simulator import FakeCamioThread
+
+PATIENCE = 60.0
+BOXES = np.array([[[0.1, 0.1, 0.5, 0.5]]], np.float32)
+AT_HOME = np.array([[[0.9, 0.1]]], np.float32)
+THERE = np.array([[[0.1, 0.9]]], np.float32)
+
+
+def compute(value: Any) -> Mapping[str, Any]:
+    """Find another object than the model at home, so that labels tell who found them."""
+    return {"scores": THERE.repeat(len(value), 0), "boxes": BOXES.repeat(len(value), 0)}
+
+
+@pytest.fixture
+def server() -> Iterator[InferenceServer]:
+    inputs = [Described("images", "FP32", (-1, 3, 32, 32))]
+    outputs = [Described("scores", "FP32", (-1, 1, 2)), Described("boxes", "FP32", (-1, 1, 4))]
+    with closing(InferenceServer(compute, inputs, outputs)) as started:
+        yield started
+
+
+@pytest.fixture
+def settings(tmp_path: Path, server: InferenceServer) -> dict[str, str]:
+    graph = constant_model({"scores": AT_HOME, "boxes": BOXES}, shape=("n", 3, 32, 32))
+    folder = model_folder(tmp_path / "tiny", graph, "ssd", ["home", "there"])
+    return {
+        "CAMIOHOOKD_LABELER_MODEL": str(folder),
+        "CAMIOHOOKD_LABELER_DEVICE": "cpu",
+        "CAMIOHOOKD_LABELER_DETAIL": "whole",
+        "CAMIOHOOKD_LABELER_REMOTE_ENDPOINTS": json.dumps([server.url]),
+    }
+
+
+def labels_of(camio: FakeCamioThread, event: str) -> Any:
+    """Return the names of an event's labels, once they are delivered."""
+    camio.wait_until(lambda arrived: any(each.accepted for each in arrived[event]), PATIENCE)
+    (labels,) = json.loads(camio.deliveries[event][-1].body)["labels"].values()
+    return list(labels)
+
+
+def test_servers_first_and_home_takes_over_when_their_answers_turn_bad(
+    tmp_path: Path, server: InferenceServer, settings: dict[str, str]
+) -> None:
+    settings["CAMIOHOOKD_LABELER_SPILL_PREFER"] = "remote"
+    with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin, settings) as daemon:
+        post_event(daemon, camio, "one")
+        assert labels_of(camio, "one") == ["there"]
+        server.compute = lambda value: {**compute(value), "boxes": BOXES * np.nan}
+        post_event(daemon, camio, "two")
+        assert labels_of(camio, "two") == ["home"]
+        server.close()
+        post_event(daemon, camio, "three")
+        assert labels_of(camio, "three") == ["home"]
+        assert {len(each) for each in camio.deliveries.values()} == {1}
+        assert daemon.metric('pictures_labelled_total{where="remote"}') == 1
+        assert daemon.metric('pictures_labelled_total{where="home"}') == 2
+        assert daemon.metric("degraded") == 1
+        log = daemon.log
+        assert f"device={server.url}: there 0.90" in log
+        assert "device=cpu: home 0.90" in log
+        assert log.count("sent output 'boxes' contains NaN or infinite values; it is not asked again") == 1
+        assert log.count("no inference server works: labeling on this machine") == 1
+        shown = daemon.command("label", "--explain", str(SAMPLES / "chelsea.jpg"))
+        assert "(labeled by cpu)" in shown.stdout
+
+
+def test_a_dead_server_does_not_keep_a_box_from_starting_and_labeling(
+    tmp_path: Path, server: InferenceServer, settings: dict[str, str]
+) -> None:
+    server.close()
+    with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin, settings) as daemon:
+        post_event(daemon, camio, "one")
+        assert labels_of(camio, "one") == ["home"]
+        assert f"inference server {server.url} cannot be asked: Connection refused; it is not asked again" in daemon.log
+
+
+def test_with_servers_alone_events_wait_for_them(
+    tmp_path: Path, server: InferenceServer, settings: dict[str, str]
+) -> None:
+    settings["CAMIOHOOKD_LABELER_KIND"] = "remote"
+    (tmp_path / "tiny/model.onnx").unlink()
+    server.fault = lambda handler: answer(handler, 200, b'{"error": "out of memory"}')
+    with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin, settings) as daemon:
+        post_event(daemon, camio, "one")
+        daemon.wait_until(lambda: "the queue waits: " in daemon.log)
+        assert daemon.pending()["pending"] == 1
+        assert daemon.admin("/readyz")[0] == 503
+        server.fault = None
+        assert labels_of(camio, "one") == ["there"]
+        assert len(camio.deliveries["one"]) == 1
+
+
+def test_what_waits_too_long_goes_to_a_server_and_home_goes_on(tmp_path: Path) -> None:
+    script = tmp_path / "labeler.py"
+    script.write_text(
+        "import time\n"
+        "def compute_labels(images):\n"
+        "    time.sleep(0.5)\n"
+        "    return {each['timestamp']: {'home': {'probability': 0.9}} for each in images}\n"
+    )
+    there = {"labels": [b'{"0": {"there": {"probability": 0.9}}}']}
+    inputs, outputs = [Described("pictures", "BYTES", (-1,))], [Described("labels", "BYTES", (-1,))]
+    with closing(InferenceServer(lambda files: there if files else {"labels": [b"{}"]}, inputs, outputs)) as server:
+        settings = {
+            "CAMIOHOOKD_LABELER_KIND": "python",
+            "CAMIOHOOKD_LABELER_SCRIPT": str(script),
+            "CAMIOHOOKD_LABELER_REMOTE_ENDPOINTS": json.dumps([server.url]),
+            "CAMIOHOOKD_LABELER_REMOTE_MODEL_NAME": "tiny",
+            "CAMIOHOOKD_LABELER_REMOTE_SENDS": "jpeg-for-labels",
+            "CAMIOHOOKD_LABELER_SPILL_AFTER": "0.01s",
+        }
+        names = [str(number) for number in range(8)]
+        with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin, settings) as daemon:
+            for name in names:
+                post_event(daemon, camio, name)
+            found = [labels_of(camio, name) for name in names]
+            assert all(each in (["home"], ["there"]) for each in found)
+            assert ["there"] in found
+            assert ["home"] in found
+            assert daemon.metric('pictures_labelled_total{where="remote"}') == found.count(["there"])
+            assert "pictures that have waited for more than 0.01 s go to inference servers, too" in daemon.log
