@@ -8,7 +8,7 @@ import numpy as np
 from camiohookd.labelers.onnx.metadata import Metadata
 from camiohookd.labelers.onnx.runner import Node, Tensor
 
-_ROUNDING = 0.002  # of float16
+_ROUNDING = 0.002  # of float16, above 1; no rounding makes a probability negative
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Outputs:
 
 def fractions(values: Tensor | None) -> bool:
     """Return whether all values can be probabilities; True if there are none to look at."""
-    return values is None or bool(((values >= -_ROUNDING) & (values <= 1 + _ROUNDING)).all())
+    return values is None or bool(((values >= 0) & (values <= 1 + _ROUNDING)).all())
 
 
 def integers(values: Tensor) -> bool:

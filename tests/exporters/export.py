@@ -1,0 +1,110 @@
+"""Export real architectures with random weights by the exporters that people use; an interpreter with them runs this.
+
+python export.py FOLDER     one NAME.onnx for each entry of `EXPORTS`
+"""
+
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+OPSET = 17
+
+
+def ultralytics(configuration: str, target: Path, **options: Any) -> None:
+    from ultralytics import YOLO
+
+    made = YOLO(configuration).export(format="onnx", opset=OPSET, simplify=False, **options)
+    shutil.move(made, target)
+
+
+def torchvision_detector(target: Path) -> None:
+    import torch
+    from torchvision.models.detection import ssdlite320_mobilenet_v3_large
+
+    model = ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None)
+    _export(model, ([torch.rand(3, 320, 320)],), target)
+
+
+def torchvision_classifier(target: Path) -> None:
+    import torch
+    from torchvision.models import mobilenet_v3_small
+
+    _export(mobilenet_v3_small(weights=None), (torch.rand(1, 3, 224, 224),), target)
+
+
+def transformers_detr(target: Path) -> None:
+    import torch
+    from transformers import DetrConfig, DetrForObjectDetection, ResNetConfig
+
+    backbone = ResNetConfig(
+        embedding_size=16, hidden_sizes=[16, 32, 48, 64], depths=[1, 1, 1, 1], out_features=["stage4"]
+    )
+    small = {f"{part}_{what}": size for part in ("encoder", "decoder") for what, size in _SMALL.items()}
+    configuration = DetrConfig(
+        use_timm_backbone=False,
+        use_pretrained_backbone=False,
+        backbone=None,
+        backbone_config=backbone,
+        num_labels=91,
+        d_model=64,
+        **small,
+    )
+    model = DetrForObjectDetection(configuration)
+
+    class Outputs(torch.nn.Module):
+        """The two outputs that Optimum's exporter keeps."""
+
+        def forward(self, pixels: Any) -> Any:
+            found = model(pixel_values=pixels)
+            return found.logits, found.pred_boxes
+
+    names = {"input_names": ["pixel_values"], "output_names": ["logits", "pred_boxes"]}
+    outputs = Outputs()
+    outputs.model = model  # its weights are the module's
+    _export(outputs, (torch.rand(1, 3, 256, 256),), target, **names)
+
+
+_SMALL = {"layers": 1, "attention_heads": 2, "ffn_dim": 64}
+
+
+def _export(model: Any, arguments: Any, target: Path, **names: Any) -> None:
+    import torch
+
+    model.eval()
+    with torch.no_grad():
+        torch.onnx.export(model, arguments, str(target), opset_version=OPSET, dynamo=False, **names)
+
+
+EXPORTS: Mapping[str, Callable[[Path], None]] = {
+    "yolov8": partial(ultralytics, "yolov8n.yaml"),
+    "yolo11-dynamic": partial(ultralytics, "yolo11n.yaml", dynamic=True, imgsz=320),
+    "yolo11-nms": partial(ultralytics, "yolo11n.yaml", nms=True, imgsz=320),
+    "yolov10": partial(ultralytics, "yolov10n.yaml", imgsz=320, nms=False),
+    "yolov10-raw": partial(ultralytics, "yolov10n.yaml", imgsz=320),
+    "yolov8-wide": partial(ultralytics, "yolov8n.yaml", imgsz=(256, 416)),
+    "yolov8-batch": partial(ultralytics, "yolov8n.yaml", imgsz=320, batch=4),
+    "yolov8-seg": partial(ultralytics, "yolov8n-seg.yaml", imgsz=320),
+    "yolov8-cls": partial(ultralytics, "yolov8n-cls.yaml", imgsz=224),
+    "yolov8-pose": partial(ultralytics, "yolov8n-pose.yaml", imgsz=320),
+    "yolov8-obb": partial(ultralytics, "yolov8n-obb.yaml", imgsz=320),
+    "torchvision-ssdlite": torchvision_detector,
+    "torchvision-mobilenet": torchvision_classifier,
+    "transformers-detr": transformers_detr,
+}
+
+
+def main(folder: Path) -> None:
+    warnings.filterwarnings("ignore")
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(folder)  # Ultralytics writes where it is
+    for name, export in EXPORTS.items():
+        export(folder / f"{name}.onnx")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).resolve())

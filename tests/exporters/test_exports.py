@@ -1,0 +1,100 @@
+"""Models as real exporters write them, through `camiohookd models add`; by `--long` alone, which installs those."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from camiohookd.cli import ExitStatus, run
+from camiohookd.labelers.model import load_description
+from camiohookd.labelers.onnx.contract import IMAGENET
+from camiohookd.labelers.onnx.labeler import open_onnx
+from camiohookd.pictures.decode import PictureLimits, decode
+from tests.support.checkout import ROOT
+
+HERE = Path(__file__).parent
+ENVIRONMENT = ROOT / ".build/exporters"
+REQUIREMENTS = HERE / "requirements.txt"
+CAT = ROOT / "camiohookd/samples/chelsea.jpg"
+SECONDS = 1800
+
+
+@pytest.fixture(scope="module")
+def exports(long_run: bool, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with every export. The exporters' environment is made at its first use and takes 6 GB."""
+    if not long_run:
+        pytest.skip("NOT TESTED: models from real exporters, which are installed in a long run (--long) only")
+    folder = tmp_path_factory.mktemp("exports")
+    environ = {**os.environ, "HOME": str(folder), "YOLO_AUTOINSTALL": "false"}
+    command = [str(_python()), str(HERE / "export.py"), str(folder)]
+    subprocess.run(command, check=True, timeout=SECONDS, env=environ, stdout=subprocess.DEVNULL)
+    return folder
+
+
+def _python() -> Path:
+    """Return the Python with the exporters. Skip the tests where they cannot be installed."""
+    python, installed = ENVIRONMENT / "bin/python", ENVIRONMENT / "installed"
+    wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
+    if installed.exists() and installed.read_text() == wanted:
+        return python
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)], check=True, timeout=SECONDS)
+    options = ["--quiet", "--disable-pip-version-check", "--no-input", "--only-binary", ":all:", "--no-deps"]
+    command = [str(python), "-m", "pip", "install", *options, "--requirement", str(REQUIREMENTS)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    if done.returncode:
+        pytest.skip(f"NOT TESTED: models from real exporters, which cannot be installed: {done.stderr.strip()[-300:]}")
+    installed.write_text(wanted)
+    return python
+
+
+@pytest.mark.parametrize(
+    ("name", "decoder", "size", "options", "extra"),
+    [
+        ("yolov8", "yolo", (640, 640), {}, []),
+        ("yolo11-dynamic", "yolo", (320, 320), {}, []),
+        ("yolo11-nms", "yolo", (320, 320), {"end_to_end": True}, []),
+        ("yolov10", "yolo", (320, 320), {"end_to_end": True}, []),
+        ("yolov10-raw", "yolo", (320, 320), {}, []),
+        ("yolov8-wide", "yolo", (416, 256), {}, []),
+        ("yolov8-batch", "yolo", (320, 320), {}, []),
+        ("yolov8-seg", "yolo", (320, 320), {"masks": 32}, []),
+        ("yolov8-cls", "classify", (224, 224), {"activation": "none"}, []),
+        ("torchvision-ssdlite", "torchvision", (320, 320), {}, ["--labels", "coco"]),
+        ("torchvision-mobilenet", "classify", (224, 224), {"activation": "softmax"}, []),
+        ("transformers-detr", "detr", (256, 256), {"activation": "softmax"}, []),
+    ],
+)
+def test_an_export_is_used_as_it_was_meant(
+    exports: Path,
+    tmp_path: Path,
+    name: str,
+    decoder: str,
+    size: tuple[int, int],
+    options: dict[str, Any],
+    extra: list[str],
+) -> None:
+    file = exports / f"{name}.onnx"
+    assert run(["models", "add", str(file), "--into", str(tmp_path), *extra]) == ExitStatus.FINE
+    description = load_description(tmp_path / name)
+    assert (description.decoder, description.options) == (decoder, options)
+    assert (description.input.width, description.input.height) == size
+    has_mean = list(description.input.mean) == IMAGENET["mean"]
+    assert has_mean == (name in ("torchvision-mobilenet", "transformers-detr"))
+    labeler = open_onnx(tmp_path / name)
+    labeler.detect(decode(CAT.read_bytes(), PictureLimits(), labeler.input_size), 0.0)
+
+
+@pytest.mark.parametrize(("name", "words"), [("yolov8-pose", "the joints of a body"), ("yolov8-obb", "rotated boxes")])
+def test_an_export_without_boxes_is_refused(
+    exports: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, words: str
+) -> None:
+    assert run(["models", "add", str(exports / f"{name}.onnx"), "--into", str(tmp_path)]) == ExitStatus.CONFIG
+    assert words in capfd.readouterr().err
+
+
+def test_the_requirements_are_pinned() -> None:
+    assert all("==" in line for line in REQUIREMENTS.read_text().splitlines())
