@@ -48,7 +48,7 @@ class Route:
         """Ask the labelers of `together`. Raises LabelingError or LabelerDown."""
         found = Found([[] for _ in frames])
         for link in self.together:
-            ask_about_frames(link, frames, found, question, alone=self._alone and not found.asked)
+            ask_about_frames(link, frames, found, question, alone=self._alone and link.is_first)
         return found
 
     def finish(self, frames: Sequence[Frame], parts: Sequence[Found], question: Question) -> Findings:
@@ -59,7 +59,7 @@ class Route:
         """
         found = _joined(parts)
         for link in self.afterwards:
-            ask_about_event(link, frames, found, question, alone=self._alone and not found.asked)
+            ask_about_event(link, frames, found, question, alone=self._alone and link.is_first)
         event = found.event
         pictures: Sequence[Sequence[Detection]] = found.pictures
         if event is not None and found.by_picture:
@@ -83,6 +83,8 @@ class Chain:
     def __init__(self, links: Sequence[Link], last: Link | None = None) -> None:
         self.links = tuple(links)
         self._last = last
+        for link in (*self.links[1:], *((last,) if last else ())):
+            link.is_first = False
 
     @classmethod
     def of(cls, labeler: Labeler) -> "Chain":
@@ -146,7 +148,6 @@ def _joined(parts: Sequence[Found]) -> Found:
     joined = Found([picture for part in parts for picture in part.pictures])
     for part in parts:
         joined.take(part)
-        joined.asked = max(joined.asked, part.asked)
     if any(part.looked for part in parts):
         joined.looked = tuple(each for part in parts for each in part.looked or [Looked()] * len(part.pictures))
     return joined

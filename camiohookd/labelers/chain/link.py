@@ -72,7 +72,7 @@ class Link:
     """One labeler of a chain. The threads of the label pool share it.
 
     `labeler` is None until one that is not required could be opened; `reopen` tries that again. `trouble` is why it
-    does not work at present, None if it does.
+    does not work at present, None if it does. `is_first`, which the chain sets, says that no labeler comes before it.
     """
 
     def __init__(
@@ -90,6 +90,7 @@ class Link:
         self.on = frozenset(place.on)
         self.detail = place.detail
         self.labeler = labeler
+        self.is_first = True
         self.trouble: str | None = None
         self._cameras = place.cameras
         self._watch = watch

@@ -50,8 +50,8 @@ class Found:
     """What the labelers of a chain found so far in some frames of an event.
 
     `pictures` are the detections in each frame. `event` are labels of the event as a whole, with the name of their
-    labeler, None if no labeler gave such a list; `by_picture` says whether one told what is in each picture. `asked`
-    counts the labelers, also those that gave no labels. `devices` are those that labeled, as text to show, and `remote`
+    labeler, None if no labeler gave such a list; `by_picture` says whether one told what is in each picture. `devices`
+    are those that labeled, as text to show, and `remote`
     says whether one of them is another machine. `looked` says of each frame how closely it was looked at; () if each
     was looked at as a whole alone.
     """
@@ -59,7 +59,6 @@ class Found:
     pictures: list[list[Detection]]
     event: dict[str, str] | None = None
     by_picture: bool = False
-    asked: int = 0
     devices: list[str] = field(default_factory=list)
     remote: bool = False
     looked: tuple[Looked, ...] = ()
@@ -86,8 +85,7 @@ def ask_about_frames(link: Link, frames: Sequence[Frame], found: Found, question
     LabelerDown if the labeler is required.
     """
     seen = [[each for each in picture if question.counts(each)] for picture in found.pictures]
-    findings = link.ask(frames, request_to(link, question, seen if found.asked else None))
-    found.asked += 1
+    findings = link.ask(frames, request_to(link, question, None if link.is_first else seen))
     if findings is None:
         return
     _note(link, findings, found)
@@ -121,23 +119,20 @@ def ask_about_objects(link: Link, frames: Sequence[Frame], found: Found, questio
         for nth in range(len(frames)):
             question.go_on()
             _ask_about_parts(link, _parts(link, nth, frames[nth], found, question), found, question)
-    found.asked += 1
 
 
 def _ask_about_each(link: Link, frames: Sequence[Frame], found: Found, question: Question) -> None:
     assert link.labeler is not None, "a chain asks only open labelers"
     size = link.labeler.decode_size(request_to(link, question))
-    asked = found.asked
     for nth, frame in enumerate(frames):
         question.go_on()
         with _decoded(link, frame, size, question) as decoded:
             if decoded is None:
                 continue
-            one = Found([found.pictures[nth]], asked=asked)
+            one = Found([found.pictures[nth]])
             ask_about_frames(link, [Frame(frame.picture, decoded)], one, question, alone=False)
             found.pictures[nth] = one.pictures[0]
             found.take(one)
-    found.asked += 1
 
 
 class _Part(NamedTuple):

@@ -259,6 +259,12 @@ def test_labelers_are_asked_only_about_their_cameras(tmp_path: Path, chain: Open
     assert [name for name, _, _ in sent(label(labelers, camera="yard"))] == ["dog", "cat"]
 
 
+def test_own_code_that_comes_later_always_has_a_list_of_detections(tmp_path: Path, chain: Open) -> None:
+    script = "def compute_labels(images): return [repr(images[0]['detections'])]"
+    labelers = chain(replace(detector(tmp_path / "model"), cameras=("yard",)), own(tmp_path, script))
+    assert label(labelers, camera="front").event == ("[]",)
+
+
 def test_labels_of_the_event_alone_stay_a_list(tmp_path: Path, chain: Open) -> None:
     only = own(tmp_path, "def compute_labels(images): return ['busy']", cameras=("front",))
     labelers = chain(replace(detector(tmp_path / "model"), cameras=("yard",)), only)
