@@ -79,21 +79,22 @@ def events_a_second(bench: Bench, count: int) -> float:
 def compared(bench: Bench, count: int) -> tuple[float, float]:
     """Return the 95th percentile of the seconds that events take with `count` boxes: simulated, and measured.
 
-    Events are sent at random moments. The simulation gets these moments, how long each of the events was labeled, and
-    the time that an event takes besides, which is known of events that were sent one at a time.
+    Events are sent at random moments. The simulation gets these moments, and the seconds of events that were sent one
+    at a time before and after them. (The log's time of an event that had to wait is not only its labeling.)
     """
     with Receiver() as receiver, fleet(bench, count, receiver) as (balancer, daemons):
         events = Events(receiver.origin, jpegs(160, 120)[:1])
-        alone = [_post(balancer, receiver, events)[1] for _ in range(bench.count(30, 3))]
-        before = [labeling_seconds(daemon.log) for daemon in daemons]
-        one = one_box(alone, [*chain(*before)])
-        per_minute = 60 * LOAD / statistics.fmean(one.seconds)
+        alone = [_post(balancer, receiver, events)[1] for _ in range(bench.count(20, 3))]
+        labeling = [*chain(*(labeling_seconds(daemon.log) for daemon in daemons))]
+        per_minute = 60 * LOAD / statistics.fmean(labeling)
         load = Load(cameras=count, per_minute=per_minute, pictures=1)
         posted = post_at(arrivals(load, bench.count(400, 10)), balancer, receiver, events)
-        after = [labeling_seconds(daemon.log) for daemon in daemons]
+        seen = [len(labeling_seconds(daemon.log)) for daemon in daemons]
+        alone += [_post(balancer, receiver, events)[1] for _ in range(bench.count(20, 3))]
+        for daemon, earlier in zip(daemons, seen, strict=True):
+            labeling += labeling_seconds(daemon.log)[earlier:]
     moments = [moment for moment, _ in posted]
-    during = [*chain(*(late[len(early) :] for early, late in zip(before, after, strict=True)))]
-    boxes = replace(one, count=count, seconds=during)
+    boxes = replace(one_box(alone, labeling), count=count)
     rounds = [latencies(moments, 1, boxes, seed) for seed in range(20)]
     simulated = statistics.median(percentile(each, 0.95) for each in rounds)
     return simulated, percentile([seconds for _, seconds in posted], 0.95)

@@ -34,7 +34,7 @@ def run(bench: Bench) -> Iterator[Result]:
         home = opened.enter_context(closing(_open(LabelerSettings(model=str(FOLDER), device="cpu", threads=1))))
         labelers = {"home": home}
         for name, arguments in FORMS.items():
-            url = opened.enter_context(_server(*arguments))
+            url = opened.enter_context(server_by_hand(*arguments))
             sends: Literal["tensors", "jpeg"] = "jpeg" if "jpeg" in arguments else "tensors"
             labelers[f"{name}, server by hand"] = opened.enter_context(closing(_remote(url, FOLDER.name, sends)))
         if not bench.quick and is_installed("pytriton"):
@@ -66,7 +66,8 @@ def _remote(url: str, name: str, sends: Literal["tensors", "jpeg"]) -> Labeler:
 
 
 @contextmanager
-def _server(*arguments: str) -> Iterator[str]:
+def server_by_hand(*arguments: str) -> Iterator[str]:
+    """Serve the package's model in a process of its own; yield the server's address."""
     command = [sys.executable, "-m", "tests.support.shipped_model_server", *arguments]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -1,9 +1,10 @@
-"""Draw curves into ``dist/``: cameras, pictures per event, their size, threads, the backlog and boxes behind HAProxy.
+"""Draw curves into ``dist/``: cameras, pictures, sizes, threads, the backlog, an inference server, boxes in a fleet.
 
 Each point is a daemon of its own. Everything that is not varied is as in `label`.
 """
 
 import io
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tests.bench.fleet_model import Load, boxes_for
 from tests.bench.harness import Bench, Result, number, result
 from tests.bench.label import labelled
 from tests.bench.pictures import jpegs
+from tests.bench.remote import server_by_hand
 
 SIZES = ((320, 240), (640, 480), (1280, 720), (1920, 1080), (3840, 2160))
 DIST = Path("dist")
@@ -79,6 +81,21 @@ def backlog(bench: Bench) -> Points:
     return points
 
 
+def remote(bench: Bench) -> Points:
+    """Pictures per second of a box that has them labeled by a server on the same machine; to compare with `threads`."""
+    points: Points = {}
+    for count in (1, 2, 4, 8):
+        with server_by_hand("binary") as url:
+            settings = {
+                "CAMIOHOOKD_LABELER_KIND": "remote",
+                "CAMIOHOOKD_LABELER_REMOTE_ENDPOINTS": json.dumps([url]),
+                "CAMIOHOOKD_LABELER_REMOTE_CONCURRENCY": str(count),
+                "CAMIOHOOKD_LABELER_THREADS": str(count),
+            }
+            points[count] = pictures_a_second(bench, jpegs(640, 480), 4, settings)
+    return points
+
+
 def boxes(bench: Bench) -> Points:
     """Events per second of boxes that take a fixed time for each; their processors are not the limit."""
     return {count: fleet.events_a_second(bench, count) for count in fleet.COUNTS} if fleet.can_run() else {}
@@ -115,6 +132,7 @@ SWEEPS: dict[str, Sweep] = {
     "sizes": ("Labeling", "million pixels of a picture", "pictures labeled a second", "/s", sizes),
     "threads": ("Labeling", "label threads", "pictures labeled a second", "/s", threads),
     "backlog": ("Accepting", "events that wait already", "durable accepts a second", "/s", backlog),
+    "remote": ("Labeling by a server", "requests at one time", "pictures labeled a second", "/s", remote),
     "boxes": ("Labeling", "boxes behind HAProxy", "events labeled a second", "/s", boxes),
     "cameras-simulated": (
         f"{PER_MINUTE:g} events a minute of {PICTURES} pictures",

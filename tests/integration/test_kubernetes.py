@@ -99,6 +99,10 @@ def test_the_settings_are_real(tmp_path: Path) -> None:
     assert list(keys.values()) == ["a-key-for-tests-0123456789"]
     [port] = container()["ports"]
     assert config.hook.listen.port == port["containerPort"]
+    server = documents()["InferenceService/ssdlite"]["metadata"]
+    remote = config.labeler.remote
+    assert remote.model_name == server["name"]
+    assert remote.endpoints == (f"http://{server['name']}-predictor.{server['namespace']}.svc.cluster.local:80",)
 
 
 def test_the_command_before_the_end_is_one_of_this_program() -> None:
