@@ -8,6 +8,7 @@ from zlib import crc32
 from PIL import Image, ImageDraw, ImageFont
 
 from camiohookd.config.rule import Zone
+from camiohookd.labelers import Looked
 from camiohookd.pictures.detections import Box, Detection
 
 _Color = tuple[int, int, int]
@@ -20,6 +21,7 @@ _ZONE_COLORS: dict[str, _Color] = {
     "exclude": (255, 110, 110),
     "state": (120, 170, 255),
 }
+_TILE, _CHANGED = (255, 255, 255, 150), (255, 225, 60, 220)
 _TINT = 40  # of 255
 
 
@@ -28,18 +30,24 @@ def annotate(
     detections: Iterable[Detection],
     zones: Iterable[Zone] = (),
     left_out: Iterable[tuple[Detection, str]] = (),
+    looked: Looked | None = None,
 ) -> Image.Image:
     """Return a copy of `image` (RGB) with boxes, labels and probabilities; boxes are in pixels of `image`.
 
     Lines and letters grow with the picture. A label has the same color in every picture. Zones are outlined and
     tinted: green if included, red if excluded. Detections in `left_out` get a thin box and the reason. Captions and
-    names of zones do not cover each other if there is room elsewhere.
+    names of zones do not cover each other if there is room elsewhere. Tiles that were `looked` at have a thin white
+    line, and regions that differ from the other pictures of the event a yellow one.
     """
     canvas = image.copy()
     draw = ImageDraw.Draw(canvas, "RGBA")
     line = max(1, round(max(image.size) / 300))
     captions = _Captions(draw, ImageFont.load_default(max(11, 7 * line)))
     small = ImageFont.load_default(max(10, 4 * line))
+    for box in looked.tiles if looked else ():
+        draw.rectangle(_within(box, image.size), outline=_TILE)
+    for box in (looked.regions or ()) if looked else ():
+        draw.rectangle(_within(box, image.size), outline=_CHANGED)
     for zone in zones:
         captions.add(zone.name, _draw_zone(draw, zone, line), _ZONE_COLORS[zone.kind])
     shown: list[_Drawn] = [(found, "", line, None) for found in detections]

@@ -1,18 +1,18 @@
 """`camiohookd label`: print or draw what the daemon would find in picture files and send.
 
-file ──▶ EventLabeler, as in the daemon ──▶ one row per object │ one JSON object per file
+file ──▶ `FileLabeler` ──▶ one row per object │ one JSON object per file
                                           └──▶ annotate ──▶ DIR/name.jpg
 """
 
 import logging
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from camiohookd.cli.label_output import Drawings, LabelledFile, LabelTable, Seen
+from camiohookd.cli.file_labeler import FileLabeler
+from camiohookd.cli.label_output import Drawings, LabelledFile, LabelTable
 from camiohookd.cli.label_output import as_json as result_as_json
 from camiohookd.cli.settings import settings_without_keys
 from camiohookd.config import paths
@@ -21,14 +21,10 @@ from camiohookd.system.logs import escape
 from camiohookd.system.permissions import reason
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from camiohookd.config.detail import Detail
-    from camiohookd.config.rule import Rule
-    from camiohookd.labelers import Labeler
     from camiohookd.pictures.decode import PictureLimits
-    from camiohookd.pictures.detections import Detection
-    from camiohookd.rules import RuledLabels
 
 _EXPLAINED = 0.25
 _EXPLAINED_OF_ALL = 0.01  # a model gives almost every place in the picture some probability
@@ -58,6 +54,17 @@ _EXPLAINED_OF_ALL = 0.01  # a model gives almost every place in the picture some
 )
 @click.option("--explain", is_flag=True, help="Also show objects that are left out, and why; from probability 0.25.")
 @click.option("--all", "explain_all", is_flag=True, help="The same as --explain, from probability 0.01.")
+@click.option(
+    "--event",
+    "as_event",
+    is_flag=True,
+    help="The pictures are one event of a fixed camera, in the order of time: where they differ is looked at first.",
+)
+@click.option(
+    "--detail",
+    type=click.Choice(["auto", "whole", "tiles", "2x2", "3x3"]),
+    help="How closely to look at the pictures.  [default: as the daemon does]",
+)
 @click.argument(
     "pictures", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False)
 )
@@ -68,6 +75,8 @@ def label(
     camera: str | None,
     explain: bool,
     explain_all: bool,
+    as_event: bool,
+    detail: "Detail | None",
     pictures: tuple[Path, ...],
 ) -> None:
     """Label picture files as the daemon would, without using the daemon or Camio.
@@ -78,7 +87,8 @@ def label(
 
     A JSON object is {"file", "labels" (as sent to Camio), "detections": [{"label", "probability",
     "box": [left, top, right, bottom]}], "ms": {"decode", "infer", "total"}}; with
-    --explain each detection also has a "verdict", and "labeled_by" says what labeled the picture.
+    --explain each detection also has a "verdict", "labeled_by" says what labeled the picture, and "looked" at which
+    tiles of it the labeler looked on their own, of how many planned ones, and where the pictures of an event differ.
 
     The command uses the daemon's settings for file formats (CAMIOHOOKD_IMAGES_FORMATS='["jpeg", "png", "webp"]'),
     the size of pictures, the labeler and the rules. It reads them from camiohookd.toml in $CONFIGURATION_DIRECTORY
@@ -92,11 +102,13 @@ def label(
       camiohookd label photo.jpg
       camiohookd label --annotate /tmp/labelled *.jpg
       camiohookd label --camera "front door" --explain --annotate /tmp/labelled photo.jpg
+      camiohookd label --event --explain --annotate /tmp/labelled 1.jpg 2.jpg 3.jpg
       camiohookd label --json *.jpg | jq '.labels | keys'
     """
     from msgspec.structs import replace
 
     from camiohookd import rules
+    from camiohookd.config.detail import Looking
     from camiohookd.config.settings import RemoteSettings
     from camiohookd.labelers.open import open_chain
     from camiohookd.labelers.taught.open import with_taught
@@ -117,32 +129,51 @@ def label(
     table = None if as_json else LabelTable(pictures, explain, labelers=len(wanted) > 1)
     lowest = _EXPLAINED_OF_ALL if explain_all else _EXPLAINED if explain else 1.0
     default = "the rule's min_probability" if rule.min_probability is not None else "the labeler's default"
-    file_labeler = _FileLabeler(labeler, limits, settings.rule, camera, lowest, default, wanted[0].detail)
+    looking = Looking(detail or wanted[0].detail)
+    table_of_rules = [replace(each, detail=detail or each.detail) for each in settings.rule]
+    file_labeler = FileLabeler(labeler, limits, table_of_rules, camera, lowest, default, looking)
     failed = False
-    for path in pictures:
-        try:
-            result = _label_file(path, file_labeler, limits, drawings)
-        except (PictureError, LabelingError) as error:
-            failed = True
-            click.echo(f"{escape(click.format_filename(path))}: {error}", err=True)
-        else:
-            click.echo(table.rows(result) if table else result_as_json(result, explain))
+    for event in [pictures] if as_event else [(path,) for path in pictures]:
+        for path, result in _labelled(event, file_labeler, limits, drawings, explain=explain):
+            if isinstance(result, LabelledFile):
+                click.echo(table.rows(result) if table else result_as_json(result, explain))
+            else:
+                failed = True
+                click.echo(f"{escape(click.format_filename(path))}: {result}", err=True)
     labeler.close()
     if failed:
         raise click.exceptions.Exit(1)
 
 
-def _label_file(
-    path: Path, labeler: "_FileLabeler", limits: "PictureLimits", drawings: Drawings | None
-) -> LabelledFile:
-    """Label the picture in a file, and draw what is found. Raises PictureError, LabelingError."""
-    data = _read(path, limits)
-    result = labeler.label(path, data)
-    if result.incomplete:
-        click.echo(f"{escape(result.file)}: {result.incomplete}", err=True)
-    if drawings:
-        drawings.write(path, data, result.seen)
-    return result
+def _labelled(
+    paths: "Sequence[Path]",
+    labeler: FileLabeler,
+    limits: "PictureLimits",
+    drawings: Drawings | None,
+    *,
+    explain: bool,
+) -> "Iterator[tuple[Path, LabelledFile | PictureError | LabelingError]]":
+    """Label the pictures of one event, and draw what is found; yield of each file what came of it."""
+    files: list[tuple[Path, bytes]] = []
+    for path in paths:
+        try:
+            files.append((path, _read(path, limits)))
+        except PictureError as error:
+            yield path, error
+    if not files:
+        return
+    try:
+        results = labeler.label(files)
+    except LabelingError as error:
+        yield from ((path, error) for path, _ in files)
+        return
+    for (path, data), result in zip(files, results, strict=True):
+        if isinstance(result, LabelledFile):
+            if result.incomplete:
+                click.echo(f"{escape(result.file)}: {result.incomplete}", err=True)
+            if drawings:
+                drawings.write(path, data, result, looked=explain)
+        yield path, result
 
 
 def _read(path: Path, limits: "PictureLimits") -> bytes:
@@ -151,80 +182,3 @@ def _read(path: Path, limits: "PictureLimits") -> bytes:
             return file.read(limits.max_bytes + 1)
     except OSError as error:
         raise PictureError(reason(error, path)) from error
-
-
-class _FileLabeler:
-    """Labels files with the daemon's code, as pictures of one camera.
-
-    Objects with probability `lowest` or more are found even if the rule leaves them out. `whose_threshold` names the
-    setting whose threshold applies to labels without their own.
-    """
-
-    def __init__(
-        self,
-        labeler: "Labeler",
-        limits: "PictureLimits",
-        table: "Sequence[Rule]",
-        camera: str | None,
-        lowest: float,
-        whose_threshold: str,
-        detail: "Detail",
-    ) -> None:
-        from camiohookd.config.detail import Looking
-        from camiohookd.metrics import Metrics
-        from camiohookd.worker.event_labeler import EventLabeler
-
-        self._events = EventLabeler(labeler, limits, table, Metrics(), Looking(detail))
-        self._camera = camera
-        self._lowest = lowest
-        self._whose_threshold = whose_threshold
-
-    def label(self, path: Path, data: bytes) -> LabelledFile:
-        """Label the picture in `data`; raise PictureError or LabelingError."""
-        from camiohookd.pictures.detections import Detection
-        from camiohookd.wire.images import Picture
-
-        start = time.perf_counter()
-        event = self._events.event(self._camera, lambda: [Picture(path.name, data)], lambda: None, self._lowest)
-        event.join()
-        outcome = event.done.result()
-        total = time.perf_counter() - start
-        if outcome.reply is None:
-            raise PictureError(outcome.rejected[0].removeprefix(f"{path.name}: "))
-        [picture] = outcome.pictures
-        if outcome.event is not None:
-            picture = picture._replace(found=[Detection(name, 1.0, None) for name in outcome.event])
-        labels = outcome.reply.labels
-        return LabelledFile(
-            click.format_filename(path),
-            labels[path.name] if isinstance(labels, dict) else labels,
-            self._seen(picture),
-            decode_ms=round(1000 * outcome.decode_seconds, 1),
-            infer_ms=round(1000 * outcome.label_seconds, 1),
-            total_ms=round(1000 * total, 1),
-            device=outcome.device,
-            incomplete=outcome.incomplete[0].removeprefix(f"{path.name}: ") if outcome.incomplete else None,
-        )
-
-    def _seen(self, picture: "RuledLabels") -> list[Seen]:
-        from camiohookd import rules
-
-        rule = self._events.rule_for(self._camera)
-        return [
-            Seen(
-                found,
-                rules.sent_as(rule, found.label),
-                self._why_left_out(rule, found, picture),
-            )
-            for found in picture.found
-        ]
-
-    def _why_left_out(self, rule: "Rule", found: "Detection", picture: "RuledLabels") -> str | None:
-        """Return why the rule leaves `found` out, with the setting of a threshold; None if it is sent."""
-        from camiohookd import rules
-
-        reason = rules.objection(rule, found, picture.width, picture.height)
-        if reason is None or reason != rules.below(rule, found):
-            return reason
-        whose = "min_probability_of" if found.label in rule.min_probability_of else self._whose_threshold
-        return f"{reason} ({whose})"

@@ -10,11 +10,13 @@ import click
 from camiohookd.errors import CamiohookdError
 from camiohookd.rules import ALWAYS_THERE
 from camiohookd.system.logs import escape
+from camiohookd.units import plural
 
 if TYPE_CHECKING:
     from camiohookd.config.rule import Zone
+    from camiohookd.labelers import Looked
     from camiohookd.pictures.decode import PictureLimits
-    from camiohookd.pictures.detections import Detection
+    from camiohookd.pictures.detections import Box, Detection
     from camiohookd.wire.reply import Label
 
 _JPEG_SUFFIXES = {".jpg", ".jpeg"}
@@ -48,6 +50,8 @@ class LabelledFile:
     """Says how much of the picture is missing; None if it is complete."""
     device: str = ""
     """What labeled it: a device of this machine, or an inference server."""
+    looked: "Looked | None" = None
+    """How closely it was looked at."""
 
     @property
     def sent(self) -> "list[Detection]":
@@ -71,7 +75,8 @@ class LabelTable:
         """Return the rows of one picture; before the very first ones, the header."""
         rows = self._rows(result)
         if self._verdicts and result.device:
-            rows += f"\n{self._row(result.file, f'(labeled by {escape(result.device)})')}"
+            how = f", {_how_closely(result.looked)}" if result.looked else ""
+            rows += f"\n{self._row(result.file, f'(labeled by {escape(result.device)}{how})')}"
         if self._has_header:
             return rows
         self._has_header = True
@@ -119,8 +124,11 @@ class Drawings:
         except OSError as error:
             raise CamiohookdError(f"cannot create the folder {folder}: {error.strerror}") from error
 
-    def write(self, path: Path, data: bytes, seen: Iterable[Seen]) -> None:
-        """Write the picture of `path`, whose bytes are `data`, with what was seen in it. Raises CamiohookdError."""
+    def write(self, path: Path, data: bytes, result: LabelledFile, *, looked: bool) -> None:
+        """Write the picture of `path`, whose bytes are `data`, with what was seen in it.
+
+        With `looked`, also the tiles that were looked at, and the regions that differ. Raises CamiohookdError.
+        """
         from camiohookd.cli.annotate import annotate
         from camiohookd.pictures.decode import decode
 
@@ -128,9 +136,10 @@ class Drawings:
         try:
             drawn = annotate(
                 decode(data, self._limits, None).image,
-                [each.sent for each in seen if each.left_out is None],
+                result.sent,
                 self._zones,
-                [(each.found, each.left_out) for each in seen if each.left_out is not None],
+                [(each.found, each.left_out) for each in result.seen if each.left_out is not None],
+                result.looked if looked else None,
             )
             drawn.save(target, "JPEG", quality=92)
         except OSError as error:
@@ -145,6 +154,20 @@ class Drawings:
             target = target.with_stem(f"{stem}-{number}")
         self._taken.add(target)
         return target
+
+
+def _how_closely(looked: "Looked") -> str:
+    """Return in words how closely a picture was looked at."""
+    how = "as a whole"
+    if looked.planned:
+        how += f" and in {len(looked.tiles)} of {plural(looked.planned, 'tile')}"
+    if looked.regions is not None:
+        how += f"; it differs from the others in {plural(len(looked.regions), 'region')}"
+    return how
+
+
+def _boxes(boxes: "Iterable[Box]") -> list[list[float]]:
+    return [[round(side, 1) for side in box] for box in boxes]
 
 
 def _verdict(seen: Seen) -> str:
@@ -162,7 +185,11 @@ def as_json(result: LabelledFile, verdicts: bool) -> bytes:
         detections = [_described(each.found) | {"verdict": _verdict(each)} for each in result.seen]
     else:
         detections = [_described(found) for found in result.sent]
-    labeled_by = {"labeled_by": result.device} if verdicts else {}
+    how: dict[str, Any] = {"labeled_by": result.device} if verdicts else {}
+    if verdicts and result.looked:
+        tiles, planned, regions = result.looked
+        changed = None if regions is None else _boxes(regions)
+        how["looked"] = {"tiles": _boxes(tiles), "planned": planned, "changed": changed}
     return msgspec.json.encode(
         {
             "file": result.file,
@@ -170,7 +197,7 @@ def as_json(result: LabelledFile, verdicts: bool) -> bytes:
             "detections": detections,
             "ms": {"decode": result.decode_ms, "infer": result.infer_ms, "total": result.total_ms},
         }
-        | labeled_by
+        | how
     )
 
 

@@ -338,6 +338,8 @@ def test_help_names_every_option_and_shows_an_example() -> None:
         "--model DIR",
         "--camera NAME",
         "--explain",
+        "--event",
+        "--detail",
         "IMAGE...",
         "camiohookd label photo.jpg",
     ):
@@ -358,3 +360,39 @@ def test_prints_no_warning_for_odd_metadata(tmp_path: Path) -> None:
     )
     assert list(json.loads(done.stdout)["labels"]) == ["cat"]
     assert done.stderr == ""
+
+
+def test_explains_how_closely_a_picture_was_looked_at(zones: dict[str, str]) -> None:
+    assert "(labeled by cpu, as a whole and in 4 of 4 tiles)" in run("--explain", "--detail", "2x2", COFFEE).stdout
+    assert "(labeled by cpu, as a whole)" in run("--explain", "--detail", "whole", COFFEE).stdout
+    (described,) = objects(run("--explain", "--json", "--detail", "2x2", COFFEE, env=zones))
+    assert described["looked"]["planned"] == len(described["looked"]["tiles"]) == 4
+    assert described["looked"]["changed"] is None
+
+
+def test_pictures_of_one_event_are_compared(tmp_path: Path) -> None:
+    changed, twin = tmp_path / "changed.jpg", tmp_path / COFFEE.name
+    shutil.copy(COFFEE, twin)
+    with Image.open(COFFEE) as image:
+        image.paste("white", (20, 20, 90, 90))
+        image.save(changed)
+    results = objects(run("--event", "--explain", "--json", "--detail", "auto", COFFEE, twin, changed))
+    assert [Path(each["file"]) for each in results] == [COFFEE, twin, changed]
+    assert [len(each["looked"]["changed"]) for each in results] == [0, 0, 1]
+    (region,) = results[-1]["looked"]["changed"]
+    assert region == pytest.approx([20, 20, 90, 90], abs=40)  # the mean around a place reaches farther
+
+
+def test_one_event_goes_on_without_the_pictures_that_cannot_be_used(unusable: Path, tmp_path: Path) -> None:
+    result = run("--event", CAT, unusable, tmp_path / "missing.jpg")
+    assert "cat" in result.stdout
+    assert "unusable.jpg: the file is not a JPEG picture" in result.stderr
+    assert "missing.jpg: No such file" in result.stderr
+    assert result.exit_code == 1
+
+
+def test_draws_the_tiles_that_were_looked_at_if_they_are_to_be_explained(tmp_path: Path, empty: Path) -> None:
+    run("--annotate", tmp_path / "plain", "--detail", "2x2", empty)
+    assert np.abs(pixels_of(tmp_path / "plain" / empty.name) - pixels_of(empty)).max() < 10
+    run("--annotate", tmp_path / "tiles", "--detail", "2x2", "--explain", empty)
+    assert (pixels_of(tmp_path / "tiles" / empty.name)[5] - pixels_of(empty)[5]).max() > 30
