@@ -6,6 +6,7 @@ from camiohookd.activity import Activity
 from camiohookd.config.detail import Looking
 from camiohookd.config.load import Config
 from camiohookd.delivery import AllowList, Sender, trusted_certificates
+from camiohookd.labelers.open import longest_seconds
 from camiohookd.metrics import Metrics
 from camiohookd.pictures.decode import PictureLimits
 from camiohookd.queue.store_thread import StoreThread
@@ -52,5 +53,5 @@ def make_worker(
         activity=activity,
         threads=threads,
         deliveries=callback.concurrency,
-        labeler_deadline=max(each.deadline for each in config.labelers),
+        labeler_deadline=max(map(longest_seconds, config.labelers)),
     )

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -48,6 +49,23 @@ def check_labeler(settings: LabelerSettings) -> Findings:
             yield _golden_pictures(labeler, known)
     finally:
         labeler.close()
+    if settings.kind != "remote" and settings.remote.endpoints:
+        yield _of_servers(settings)
+
+
+def _of_servers(settings: LabelerSettings) -> Finding:
+    """Label a photograph with the inference servers alone; without them, this machine labels."""
+    from camiohookd.labelers.remote.open import open_remote
+
+    try:
+        with closing(open_remote(settings, strict=True)) as labeler:
+            file = min(samples.KNOWN)
+            list(_label(labeler, file))
+            return _GROUP.ok("inference servers", f"{labeler.last} has labeled {file.name}")
+    except CamiohookdError as error:
+        return _GROUP.warning(
+            "inference servers", f"{error}; this machine labels alone", "see docs/remote.md for what has to fit"
+        )
 
 
 def _of_device(settings: LabelerSettings, labeler: Labeler, *, is_degraded: bool) -> Findings:

@@ -29,6 +29,17 @@ def name_of(settings: LabelerSettings) -> str:
     return settings.model if settings.kind == "onnx" else f"own code ({settings.kind})"
 
 
+def longest_seconds(settings: LabelerSettings) -> float:
+    """Return how long a call of the labeler may take, waits for a server or for a place at home included."""
+    remote = settings.remote
+    asking = 2 * (1 + remote.retries) * remote.timeout  # once for its turn, once itself
+    if settings.kind == "remote":
+        return asking
+    if not remote.endpoints:
+        return settings.deadline
+    return settings.spill.after + asking + (1 + remote.concurrency) * settings.deadline
+
+
 def labels_of(settings: LabelerSettings) -> tuple[str, ...] | None:
     """Return the labels that one labeler can find; None for own code, which makes its own. Raises SetupError."""
     if settings.kind in ("python", "command") or _is_remote_own_code(settings):

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from camiohookd.errors import ModelError
-from camiohookd.labelers.remote.protocol import BYTES, kind_of
+from camiohookd.labelers.remote.protocol import BYTES, NOT_READABLE, kind_of
 
 OpenShape = Sequence[int | None]
 """None is any length."""
@@ -57,7 +57,7 @@ def fit(data: bytes, wanted: Wanted) -> Fit:
     """
     try:
         told = msgspec.json.decode(data, type=_Metadata)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except NOT_READABLE as error:
         raise ModelError(f"what the server says of the model cannot be read: {error}") from None
     inputs, outputs = told.inputs or (), told.outputs or ()
     if not inputs:

@@ -14,7 +14,7 @@ from camiohookd.labelers import DEFAULT_REQUEST, Findings, Frame, LabelRequest
 from camiohookd.labelers.own_code.labeler import findings_of
 from camiohookd.labelers.remote.balancing import Balancer
 from camiohookd.labelers.remote.contract import Wanted
-from camiohookd.labelers.remote.protocol import Unusable
+from camiohookd.labelers.remote.protocol import NOT_READABLE, Unusable
 from camiohookd.wire.images import Picture
 
 INPUT, OUTPUT = "pictures", "labels"
@@ -50,7 +50,7 @@ def _findings(found: Mapping[str, Any], frames: Sequence[Frame]) -> Findings:
         raise Unusable(f"sent {OUTPUT!r} that is not one text")
     try:
         labels = msgspec.json.decode(texts[0])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except NOT_READABLE as error:
         raise Unusable(f"sent labels that are not JSON: {error}") from None
     numbered = [frame._replace(picture=Picture(str(nth), frame.picture.data)) for nth, frame in enumerate(frames)]
     try:

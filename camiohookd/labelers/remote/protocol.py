@@ -18,6 +18,9 @@ from camiohookd.labelers.onnx.runner import Tensor
 HEAD_LENGTH = "Inference-Header-Content-Length"
 """The header with the length of the JSON part of a body in the binary form."""
 
+NOT_READABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not the JSON that is expected, or that nests too deeply."""
+
 BYTES = "BYTES"
 _KINDS: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype(np.bool_),
@@ -138,7 +141,7 @@ def error_text(data: bytes) -> str:
     """Return what the body of an error says, in one line, or ""."""
     try:
         told = msgspec.json.decode(data, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except NOT_READABLE:
         return ""
     return _one_line(told.get("error") or told.get("detail") or "")
 
@@ -154,7 +157,7 @@ def _split(data: bytes, head_length: str | None) -> tuple[bytes, memoryview]:
 def _decoded(head: bytes) -> _Answer:
     try:
         message = msgspec.json.decode(head, type=_Answer)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except NOT_READABLE as error:
         raise Unusable(f"sent an answer that is not one of this protocol: {error}") from None
     if message.error:
         raise Unusable(f"reported an error: {_one_line(message.error)}")
@@ -179,7 +182,8 @@ def _from_json(table: _Output) -> Tensor | list[bytes]:
             raise Unusable(_wrong_size(table))
         return texts
     try:
-        values = np.asarray(table.data, _kind(table))
+        with np.errstate(all="ignore"):  # what is too large becomes infinite
+            values = np.asarray(table.data, _kind(table))
     except (ValueError, TypeError, OverflowError):
         raise Unusable(f"sent no numbers for output {table.name!r}") from None
     if values.size != prod(table.shape):

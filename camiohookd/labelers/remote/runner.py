@@ -64,6 +64,11 @@ class RemoteLabeler:
         self.input_size = labeler.input_size
         self.default_probability = labeler.default_probability
 
+    @property
+    def last(self) -> str:
+        """The server that answered the calling thread last."""
+        return self._balancer.last
+
     def decode_size(self, request: LabelRequest) -> tuple[int, int]:
         return self._labeler.decode_size(request)
 

@@ -20,6 +20,7 @@ import pytest
 from camiohookd.camio.simulator import samples
 from camiohookd.config.settings import LabelerSettings, RemoteSettings
 from camiohookd.config.values import EndpointUrl
+from camiohookd.doctor.model import check_labeler
 from camiohookd.errors import ConfigError, LabelerDown, LabelingError, ModelError
 from camiohookd.labelers import Frame, LabelRequest
 from camiohookd.labelers.onnx.labeler import open_onnx
@@ -282,6 +283,7 @@ def test_a_bad_answer_is_one_clear_line_and_a_breaker_event_and_no_labels(
     assert message in str(down.value)
     assert server.url in str(down.value)
     done = len(server.asked) - asked
+    assert "/elsewhere" not in server.asked
     assert 1 <= done <= 3, "one try and two retries; a connection that the server has closed counts as one"
     with pytest.raises(LabelerDown, match="no inference server works at present"):
         labeler.label([frame()])
@@ -454,3 +456,16 @@ def test_a_picture_that_a_server_refuses_does_not_hold_up_the_queue(serve: Serve
     server.fault = lambda handler: answer(handler, 400, b'{"error": "no picture"}')
     with pytest.raises(LabelingError, match="answered 400: no picture"):
         labeler.label([frame()])
+
+
+def test_the_doctor_says_which_server_helps_or_why_none_does(opened: ExitStack) -> None:
+    server = opened.enter_context(closing(serve_shipped(files=False)))
+    remote = RemoteSettings(endpoints=(EndpointUrl(server.url),))
+    settings = LabelerSettings(model=str(FOLDER), device="cpu", remote=remote)
+    helping = list(check_labeler(settings))[-1]
+    assert (helping.outcome, helping.text) == ("ok", f"{server.url} has labeled {min(samples.KNOWN).name}")
+    server.close()
+    *others, missing = check_labeler(settings)
+    assert {each.outcome for each in others} == {"ok"}
+    assert missing.outcome == "warning"
+    assert "no inference server works at present" in missing.text
