@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.pictures import jpegs
+from tests.bench.pictures import jpegs, padded
 from tests.support.certificates import make_certificate
 from tests.support.daemon_process import Daemon, event_body
 from tests.support.haproxy import EXAMPLE, Balancer, checked, program
@@ -117,6 +117,7 @@ def test_an_event_that_is_repeated_goes_to_the_box_that_has_it(
         wait_for_all(camio, events)
         assert sender.statuses == {"queued": len(events), "duplicate": (REPEATS - 1) * len(events)}
         assert all(len(camio.deliveries[name]) == 1 for name in events)
+        post_large_event_twice(balancer, camio)
         sent_to = balancer.sent_to()
     assert min(sent_to.values()) > 0, sent_to
     if long_run:
@@ -125,6 +126,14 @@ def test_an_event_that_is_repeated_goes_to_the_box_that_has_it(
             sender.send(names("by-turns", 30) * REPEATS)
             print_figure(f"30 events, each posted {REPEATS} times, by round robin: {dict(sender.statuses)}")
             assert sender.statuses["queued"] > len(events)
+
+
+def post_large_event_twice(balancer: Balancer, camio: FakeCamioThread) -> None:
+    """An event that does not fit into HAProxy's memory for a request is not sent elsewhere, either."""
+    large = event_body(camio.callback_url("large"), pictures=[*padded(jpegs(160, 120)[:1], 2_000_000)])
+    answers = [json.loads(camio.post(balancer.url, large).body) for _ in range(4)]
+    assert [answer["status"] for answer in answers] == ["queued", *["duplicate"] * 3]
+    assert len({answer["id"] for answer in answers}) == 1
 
 
 def test_every_event_is_delivered_while_one_box_is_killed_and_one_is_drained(
@@ -149,7 +158,7 @@ def lose_boxes(boxes: list[Daemon], camio: FakeCamioThread, balancer: Balancer, 
         killed.start(wait=False)
 
     def drain() -> None:
-        done = drained.command("drain", "--grace", "3", "--wait")
+        done = drained.command("drain", "--grace", "2", "--wait")
         assert done.stdout == "Drained: no event waits in the queue.\n"
         assert drained.pending()["pending"] == 0
         assert camio.post(drained.url, event_body(camio.callback_url("direct"))).status == 503
