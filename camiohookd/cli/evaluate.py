@@ -117,11 +117,13 @@ def _tried(setup: Setup, pictures: Sequence[Path], settings: "Config", score: fl
     from camiohookd.worker.event_labeler import EventLabeler
 
     wanted = replace(settings.labeler, kind="onnx", model=setup.model, threads=1, remote=RemoteSettings())
-    labels = load_description(find(setup.model)).labels
+    description = load_description(find(setup.model))
+    if description.task != "detection":
+        raise CamiohookdError(f"{setup.model}: a classifier finds no boxes, which are compared here")
     labeler, _ = open_labeler(wanted, None, lambda _degraded: None)
     try:
         events = EventLabeler(labeler, _limits(settings), [], Metrics(), Looking(setup.detail))
-        result = Trialled(setup, frozenset(labels), labeler.default_probability if score is None else score)
+        result = Trialled(setup, frozenset(description.labels), labeler.default_probability if score is None else score)
         for path in pictures:
             picture = Picture(path.name, path.read_bytes())
             event = events.event(None, partial(list, [picture]), lambda: None, _LOW)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from camiohookd.cli.input_file import InputFile
+from camiohookd.cli.model_tables import names_in, tables_of
 from camiohookd.cli.model_trial import Trials, describe, read_file
 from camiohookd.errors import ModelError
 
@@ -160,7 +161,7 @@ def add_model(
     examined = examine(model, str(file), photograph.image, given["size"], given["decoder"])
     with Trials(examined.model, str(file), photograph, picture.name) as trials:
         contract = _chosen(examined, given, trials)
-        tables = _tables(examined, contract, file, given)
+        tables = tables_of(examined, contract, file, given)
         with adding(into / name, examined.model, licence) as folder:
             (folder / "model.toml").write_text(to_toml(tables))
             open_onnx(folder).close()
@@ -174,7 +175,7 @@ def _chosen(examined: "Examined", given: Mapping[str, Any], trials: Trials) -> "
     """Return the one reading, or that which the owner chooses; a file of labels leaves those with so many labels."""
     contracts, number = examined.contracts, given["reading"]
     if isinstance(given["labels_file"], Path):
-        count = len(_names_in(given["labels_file"]))
+        count = len(names_in(given["labels_file"]))
         contracts = [each for each in contracts if each.labels == count] or contracts
     if number is not None and number > len(contracts):
         raise click.BadParameter(f"there are {len(contracts)} ways to read the outputs", param_hint="--reading")
@@ -182,90 +183,12 @@ def _chosen(examined: "Examined", given: Mapping[str, Any], trials: Trials) -> "
         return contracts[(number or 1) - 1]
     click.echo("the model's outputs can be read in more than one way:", err=True)
     for nth, contract in enumerate(contracts, start=1):
-        seen = trials.seen(_tables(examined, contract, Path(), given, placeholders=True))
+        seen = trials.seen(tables_of(examined, contract, Path(), given, placeholders=True))
         click.echo(f"  {nth}  {contract.what}\n     in the picture: {seen}", err=True)
     if not sys.stdin.isatty():
         raise ModelError(f"choose how to read the model's outputs: --reading 1 to {len(contracts)}, listed above")
     chosen: int = click.prompt("Which one is right?", type=click.IntRange(1, len(contracts)), err=True)
     return contracts[chosen - 1]
-
-
-def _tables(
-    examined: "Examined", contract: "Contract", file: Path, given: Mapping[str, Any], *, placeholders: bool = False
-) -> dict[str, Any]:
-    """Return the contents of the `model.toml`: options where given, else derived from the graph.
-
-    With `placeholders`, labels without a name get a number.
-    """
-    import hashlib
-
-    from camiohookd.labelers.library import MODEL_FILE
-
-    picture = examined.picture
-    try:
-        labels, options = _labels(contract, given["labels_file"], examined.metadata.names)
-    except ModelError:
-        if not placeholders:
-            raise
-        labels, options = (
-            tuple(f"label {nth}" for nth in range(1, (contract.labels or 100) + 1)),
-            dict(contract.options),
-        )
-    keys = {"color_order": "color_order", "range": "value_range", "resize": "resize", "mean": "mean", "std": "std"}
-    chosen = {key: given[option] for key, option in keys.items() if given[option] is not None}
-    usual = dict(contract.preparation)
-    if picture.type == "tensor(uint8)":
-        usual = {key: value for key, value in usual.items() if key not in ("mean", "std")} | {"range": "0..255"}
-    tables = {
-        "task": contract.task,
-        "decoder": contract.decoder,
-        "file": MODEL_FILE,
-        "sha256": hashlib.sha256(examined.model).hexdigest(),
-        "licence": given["licence"] or examined.metadata.licence or "unknown",
-        "source": given["source"] or file.name,
-        "labels": list(labels),
-        "input": {"name": picture.name, "width": picture.width, "height": picture.height, "layout": picture.layout}
-        | usual
-        | chosen,
-        "outputs": dict(contract.outputs),
-        "options": options,
-        "constants": examined.constants,
-        "thresholds": {"score": given["score"], "iou": 0.6},
-    }
-    return {key: value for key, value in tables.items() if value != {}}
-
-
-def _labels(
-    contract: "Contract", file: Path | str | None, named: tuple[str, ...]
-) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """Return the labels' names and the decoder's options. Raises ModelError if the names are not known."""
-    from camiohookd.labelers.label_names import coco_by_id, imagenet_names, known_names
-
-    options = dict(contract.options)
-    if isinstance(file, Path):
-        return _names_in(file), options
-    if file == "imagenet":
-        return (known_names(contract.labels) if contract.labels else None) or imagenet_names(), options
-    one_output = bool(options.get("one_output")) and len(named) in (1, 2)
-    if named and (contract.labels in (0, len(named)) or one_output) and file is None:
-        return named, options
-    if names := known_names(contract.labels):
-        return names, options
-    if file == "coco":
-        coco = coco_by_id()
-        from_1 = contract.decoder in ("tf_od", "torchvision")
-        return coco if from_1 else tuple(name for name in coco if name), options
-    many = {0: "labels", 1: "label"}.get(contract.labels, f"{contract.labels} labels")
-    if options.get("one_output"):
-        many = "one or two labels, of which the second is the probable one at 1"
-    raise ModelError(
-        f"the model's file does not name its {many}; give them with --labels FILE, one per line, "
-        "or --labels coco if they are COCO's"
-    )
-
-
-def _names_in(file: Path) -> tuple[str, ...]:
-    return tuple(read_file(file).decode(errors="replace").splitlines())
 
 
 def _to_be_written(into: Path, name: str) -> str:

@@ -50,7 +50,7 @@ class Model:
 
 def run(bench: Bench) -> Iterator[Result]:
     seconds = bench.scaled(0.3, 0.02)
-    for model in (ssd(), yolox(), yolo(), detr(), nanodet(), classify()):
+    for model in (ssd(), yolox(), yolo(), yolov5(), detr(), nanodet(), picodet(), classify()):
         decoding = decoder(model.decoder, model.size, model.labels, model.options)
         ours = partial(decoded, decoding, model)
         times = alternate({"ours": partial(per_call, ours, seconds), "run": partial(per_call, model.run, seconds)})
@@ -111,6 +111,14 @@ def yolo() -> Model:
     return Model("yolo", _stack_name(8.7, "YOLOv8n"), (640, 640), LABELS, [rows.T.copy()], _stack(640, 8.7))
 
 
+def yolov5() -> Model:
+    rows = _rows(25200, range(5, 85), 85, 0.01)
+    rows[:, :4] = np.random.default_rng(2).uniform(50, 500, (25200, 4))
+    rows[:, 4] = np.where(rows[:, 5:].max(axis=1) > 0.5, 0.9, 0.01)
+    options = {"objectness": True}
+    return Model("yolo", _stack_name(4.5, "YOLOv5n"), (640, 640), LABELS, [rows], _stack(640, 4.5), options)
+
+
 def detr() -> Model:
     logits = _rows(300, range(80), 80, -5.0)
     boxes = np.full((300, 4), 0.25, np.float32)
@@ -120,6 +128,14 @@ def detr() -> Model:
 def nanodet() -> Model:
     rows = np.concatenate([_rows(3598, range(80), 80, 0.01), np.ones((3598, 32), np.float32)], axis=1)
     return Model("nanodet", _stack_name(1.52, "NanoDet-Plus-m"), (416, 416), LABELS, [rows], _stack(416, 1.52))
+
+
+def picodet() -> Model:
+    cells = [(-(-416 // stride)) ** 2 for stride in (8, 16, 32, 64)]
+    joined = np.split(_rows(sum(cells), range(80), 80, 0.01), np.cumsum(cells)[:-1])
+    outputs = [*joined, *(np.ones((count, 32), np.float32) for count in cells)]
+    options = {"joined": False, "offset": 0.5}
+    return Model("nanodet", _stack_name(2.5, "PicoDet-S"), (416, 416), LABELS, outputs, _stack(416, 2.5), options)
 
 
 def classify() -> Model:

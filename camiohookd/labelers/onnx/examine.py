@@ -11,20 +11,13 @@ from camiohookd.labelers.model import Input
 from camiohookd.labelers.onnx.contract import Contract
 from camiohookd.labelers.onnx.graph import Graph, read_graph
 from camiohookd.labelers.onnx.graph_guess import PictureInput, constants, picture_input, readings
+from camiohookd.labelers.onnx.labeler import NUMPY_TYPES
 from camiohookd.labelers.onnx.metadata import Metadata, read_metadata
 from camiohookd.labelers.onnx.model_file import resized, stripped
 from camiohookd.labelers.onnx.outputs import Outputs
 from camiohookd.labelers.onnx.runner import Node, Tensor
 from camiohookd.labelers.onnx.session import open_session
 from camiohookd.labelers.onnx.tensors import tensor
-
-_TYPES: Mapping[str, type[np.generic]] = {
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-    "tensor(uint8)": np.uint8,
-    "tensor(int64)": np.int64,
-    "tensor(int32)": np.int32,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +100,7 @@ def _trial(
 ) -> dict[str, Tensor]:
     """Run the model on the photograph; return the outputs by name. Raises LabelingError, ModelError."""
     nodes = {node.name: node for node in graph.inputs}
-    kind = _TYPES[picture.type]
+    kind = NUMPY_TYPES[picture.type]
     wanted = Input(
         name=picture.name,
         width=picture.width,
@@ -122,7 +115,7 @@ def _trial(
     pixels = tensor([photograph] * count, wanted, kind)
     feeds: dict[str, Tensor] = {picture.name: pixels[0] if picture.layout == "CHW" else pixels}
     for other, row in others.items():
-        feeds[other] = np.array([row] * count, _TYPES.get(nodes[other].type, np.float32))
+        feeds[other] = np.array([row] * count, NUMPY_TYPES[nodes[other].type])
     session = open_session(model, name)
     names = [node.name for node in graph.outputs]
     try:

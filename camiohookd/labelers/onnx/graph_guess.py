@@ -23,6 +23,7 @@ OPEN_SIDE = 640
 """Width and height if neither the graph nor its metadata says them: what most detectors are trained with."""
 
 _TYPES = {"tensor(float)", "tensor(float16)", "tensor(uint8)"}
+_NUMBERS = {"tensor(float)", "tensor(float16)", "tensor(int64)", "tensor(int32)"}
 Layout = Literal["NCHW", "NHWC", "CHW"]
 
 _LAYOUTS: Mapping[tuple[int, int], Layout] = {
@@ -72,6 +73,10 @@ def picture_input(inputs: Sequence[Node], metadata: Metadata, size: tuple[int, i
     layout = _layout(node)
     assert layout is not None
     height, width = node.shape[1:3] if layout in ("NHWC", "CHW") else node.shape[2:]
+    if size and any(side % metadata.stride for side in size):
+        raise ModelError(
+            f"the sides of the model's input have to be multiples of {metadata.stride}, not {size[0]}x{size[1]}"
+        )
     wished = size or metadata.size or (OPEN_SIDE, OPEN_SIDE)
     return PictureInput(
         node.name,
@@ -96,7 +101,7 @@ def constants(inputs: Sequence[Node], picture: PictureInput) -> dict[str, list[f
         "orig_target_sizes": [float(picture.width), float(picture.height)],
     }
     others = [node for node in inputs if node.name != picture.name]
-    if unknown := [node for node in others if node.name not in known]:
+    if unknown := [node for node in others if node.name not in known or node.type not in _NUMBERS]:
         raise ModelError(
             f"the model has inputs besides the picture that are not known: {shown(unknown)}; known are "
             f"{', '.join(known)}"

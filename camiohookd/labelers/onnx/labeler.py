@@ -26,7 +26,8 @@ _INPUT_TYPES: dict[str, type[np.generic]] = {
 }
 _OUTPUT_TYPES = ("tensor(float)", "tensor(float16)")
 _INTEGER_TYPES: dict[str, type[np.generic]] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
-_CONSTANT_TYPES = _INPUT_TYPES | _INTEGER_TYPES
+NUMPY_TYPES = _INPUT_TYPES | _INTEGER_TYPES
+"""Types of inputs and outputs that are supported, by ONNX Runtime's names."""
 
 OpenRunner = Callable[[bytes, str], Runner]
 """The model's bytes and its name in errors → the model, ready to run. Raises ModelError."""
@@ -74,12 +75,12 @@ class OnnxLabeler:
         self._outputs = _named(folder, decode.outputs, description.outputs, runner.outputs)
         wanted = {description.input.name: _shape(description.input)}
         wanted |= {name: (None, len(values)) for name, values in description.constants.items()}
-        _check(folder, "input", runner.inputs, wanted, (*_CONSTANT_TYPES,))
+        _check(folder, "input", runner.inputs, wanted, (*NUMPY_TYPES,))
         integers = {name for role, name in zip(decode.outputs, self._outputs, strict=True) if role == "labels"}
         _check(folder, "output", runner.outputs, self._outputs, _OUTPUT_TYPES, integers)
         self._input = next(node for node in runner.inputs if node.name == description.input.name)
         self._constants = {
-            node.name: np.array([description.constants[node.name]], _CONSTANT_TYPES[node.type])
+            node.name: np.array([description.constants[node.name]], NUMPY_TYPES[node.type])
             for node in runner.inputs
             if node.name in description.constants
         }

@@ -18,7 +18,8 @@ _REFUSED = {
 class Metadata:
     """`names` are empty, `task`, `size` (width, height) and `licence` None if the file does not say them.
 
-    `end_to_end` is whether the file says that the model suppresses overlapping boxes itself.
+    `end_to_end` is whether the file says that the model suppresses overlapping boxes itself. The input's sides are
+    multiples of `stride` pixels.
     """
 
     names: tuple[str, ...] = ()
@@ -26,6 +27,7 @@ class Metadata:
     size: tuple[int, int] | None = None
     licence: str | None = None
     end_to_end: bool | None = None
+    stride: int = 1
 
 
 def read_metadata(texts: Mapping[str, str]) -> Metadata:
@@ -45,6 +47,7 @@ def read_metadata(texts: Mapping[str, str]) -> Metadata:
         size=_size(texts.get("imgsz", "")),
         licence=(texts.get("license") or "").partition(" License")[0].strip() or None,
         end_to_end=end_to_end if isinstance(end_to_end, bool) else None,
+        stride=max(stride, 1) if isinstance(stride := _literal(texts.get("stride", "")), int) else 1,
     )
 
 

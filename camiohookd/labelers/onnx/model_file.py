@@ -18,7 +18,8 @@ from camiohookd.system.permissions import reason
 MAX_BYTES = 2**31 - 1
 """The most that a protobuf message, and so an ONNX file, may hold."""
 
-_GRAPH = 7  # of ModelProto
+_IR_VERSION, _GRAPH = 1, 7  # of ModelProto
+_FREE_INITIALIZERS = 4  # the IR version from which a constant need not be an input, too
 _INITIALIZER, _INPUT, _OUTPUT, _VALUE_INFO = 5, 11, 12, 13  # of GraphProto
 _NAME_OF_TENSOR, _RAW_DATA, _EXTERNAL_DATA, _DATA_LOCATION = 8, 9, 13, 14  # of TensorProto
 _NAME_OF_VALUE, _TYPE = 1, 2  # of ValueInfoProto
@@ -60,9 +61,14 @@ def read_whole(file: Path) -> bytes:
 
 
 def stripped(model: bytes) -> bytes:
-    """Return the model without those inputs that have a value in the file: they are constants, not inputs."""
+    """Return the model without those inputs that have a value in the file: they are constants, not inputs.
+
+    Files of the oldest form must list them as inputs, and ONNX Runtime takes them for constants there.
+    """
     try:
         graph = _graph(model)
+        if _ir_version(model) < _FREE_INITIALIZERS:
+            return model
         names = {_text(field.data, _NAME_OF_TENSOR) for field in _fields(graph) if field.number == _INITIALIZER}
         if not any(_text(field.data, _NAME_OF_VALUE) in names for field in _fields(graph) if field.number == _INPUT):
             return model
@@ -116,8 +122,8 @@ def _with_external_data(model: bytes, file: Path) -> bytes:
             for field in _fields(graph)
         ]
         return _with_graph(model, b"".join(parts))
-    except _NotAMessage:
-        return model
+    except ValueError:  # no message, or no numbers where numbers have to be
+        return model  # ONNX Runtime says what is wrong
 
 
 def _is_external(tensor: memoryview) -> bool:
@@ -154,6 +160,11 @@ def _graph(model: bytes) -> memoryview:
     raise _NotAMessage
 
 
+def _ir_version(model: bytes) -> int:
+    versions = [each.value for each in _fields(memoryview(model)) if each.number == _IR_VERSION]
+    return versions[0] if versions and isinstance(versions[0], int) else 0
+
+
 def _with_graph(model: bytes, graph: bytes) -> bytes:
     parts = (_message(_GRAPH, graph) if field.number == _GRAPH else field.whole for field in _fields(memoryview(model)))
     return b"".join(parts)
@@ -162,7 +173,7 @@ def _with_graph(model: bytes, graph: bytes) -> bytes:
 def _value_info(value: memoryview, dims: list[int | str] | list[str]) -> bytes:
     """Return the ValueInfoProto with other dimensions."""
     shape = b"".join(_message(_DIM, _dimension(each)) for each in dims)
-    tensor = next(field.data for field in _fields(_type(value)) if field.number == _TENSOR_TYPE)
+    tensor = next((field.data for field in _fields(_type(value)) if field.number == _TENSOR_TYPE), memoryview(b""))
     kept = b"".join(field.whole for field in _fields(tensor) if field.number == _ELEMENT)
     kind = _message(_TENSOR_TYPE, kept + _message(_SHAPE, shape))
     name = _text(value, _NAME_OF_VALUE).encode()

@@ -106,6 +106,15 @@ def test_says_what_it_cannot_evaluate(tmp_path: Path, capfd: pytest.CaptureFixtu
     assert run(["evaluate", str(tmp_path), "--detail", "9x9"]) == ExitStatus.USAGE
 
 
+def test_a_classifier_is_refused(
+    tmp_path: Path, pictures: Path, output: Output, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = constant_model({"p": np.zeros((1, 2), np.float32)})
+    folder = model_folder(tmp_path / "weather", model, "classify", ["wet", "dry"])
+    assert run(["evaluate", str(pictures), "--model", str(folder)]) == ExitStatus.FAILED
+    assert "a classifier finds no boxes, which are compared here" in capfd.readouterr().err
+
+
 def test_own_code_has_to_be_replaced_by_a_model(
     pictures: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -347,6 +347,20 @@ def test_constants_that_are_listed_as_inputs_are_removed_from_the_inputs(folder:
     assert folder.found()[0].label == "dog"
 
 
+def test_the_oldest_files_keep_their_constants_among_the_inputs(folder: Folder) -> None:
+    model = load_model_from_string(constant_model({"p": np.array([[0.1, 0.9]], np.float32)}, metadata=NAMES))
+    model.ir_version, model.opset_import[0].version = 3, 17
+    for node in model.graph.node:
+        if node.op_type == "ReduceMean":  # which got its axes as an input in opset 18
+            node.input.pop()
+            node.attribute.append(helper.make_attribute("axes", [1, 2, 3]))
+    for constant in model.graph.initializer:
+        shape = list(constant.dims)
+        model.graph.input.append(helper.make_tensor_value_info(constant.name, constant.data_type, shape))
+    folder.add(model.SerializeToString(), "--reading", "1")
+    assert folder.found()[0].label == "dog"
+
+
 def test_weights_in_another_file_are_put_into_the_models_own(folder: Folder, tmp_path: Path, errors: Errors) -> None:
     model = load_model_from_string(constant_model({"p": np.array([[0.0, 5.0, 1.0]], np.float32)}))
     for tensor in model.graph.initializer:
@@ -397,6 +411,13 @@ def test_the_size_of_a_fixed_graph_is_changed_if_the_graph_allows(folder: Folder
     description = folder.add(constant_model({"o": output}, shape=shape, metadata=NAMES), "--size", "64x32")
     assert (description.input.width, description.input.height) == (64, 32)
     assert folder.found() == [Detection("dog", about(0.8), about((28, 14, 36, 18)))]
+
+
+def test_the_size_has_to_fit_the_stride_in_the_metadata(folder: Folder, errors: Errors) -> None:
+    model = constant_model({"o": rows(6, 1344)}, shape=("n", 3, "h", "w"), metadata=NAMES | {"stride": "32"})
+    assert folder.try_to_add(model, "--size", "416x250") == ExitStatus.CONFIG
+    assert "have to be multiples of 32, not 416x250" in errors()
+    assert folder.add(model, "--size", "416x256").input.height == 256
 
 
 def test_a_graph_that_does_not_allow_the_size_is_refused_in_words(folder: Folder, errors: Errors) -> None:
