@@ -1,9 +1,11 @@
 """Triton, by PyTriton, with the project's model. Arguments: the port for HTTP, and two for what is not used."""
 
+import io
 import sys
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from pytriton.decorators import batch
 from pytriton.model_config import ModelConfig, Tensor
 from pytriton.triton import Triton, TritonConfig
@@ -19,6 +21,14 @@ def run(images):
     return infer(model, images)
 
 
+@batch
+def run_on_files(pictures):
+    images = [
+        Image.open(io.BytesIO(file)).convert("RGB").resize((300, 300), Image.Resampling.BILINEAR) for [file] in pictures
+    ]
+    return infer(model, [np.asarray(image, np.float32).transpose(2, 0, 1) for image in images])
+
+
 config = TritonConfig(
     http_address="127.0.0.1",
     http_port=port(),
@@ -27,16 +37,15 @@ config = TritonConfig(
     allow_metrics=False,
     log_verbose=0,
 )
+outputs = [
+    Tensor(name="scores", dtype=np.float32, shape=(-1, -1)),
+    Tensor(name="boxes", dtype=np.float32, shape=(-1, 4)),
+]
+models = {
+    f"{NAME}-files": (run_on_files, Tensor(name="pictures", dtype=bytes, shape=(1,))),
+    NAME: (run, Tensor(name="images", dtype=np.float32, shape=(3, 300, 300))),
+}
 with Triton(config=config) as triton:
-    triton.bind(
-        model_name=NAME,
-        infer_func=run,
-        inputs=[Tensor(name="images", dtype=np.float32, shape=(3, 300, 300))],
-        outputs=[
-            Tensor(name="scores", dtype=np.float32, shape=(-1, -1)),
-            Tensor(name="boxes", dtype=np.float32, shape=(-1, 4)),
-        ],
-        config=ModelConfig(max_batch_size=4),
-        strict=False,
-    )
+    for name, (function, picture) in models.items():
+        triton.bind(name, function, [picture], outputs, config=ModelConfig(max_batch_size=4), strict=False)
     triton.serve()

@@ -4,6 +4,8 @@ Each takes a minute or more to install, so all are part of ``--long``; continuou
 its own.
 """
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from itertools import chain
 from typing import NamedTuple
 
@@ -29,10 +31,11 @@ class Engine(NamedTuple):
     name: str
     ports: int
     form: str
+    takes_files: bool = False
 
 
 MODEL_SERVERS = (
-    Engine("pytriton", 2, "the binary form"),
+    Engine("pytriton", 2, "the binary form", takes_files=True),
     Engine("kserve", 1, "the binary form"),
     Engine("mlserver", 3, "JSON"),
 )
@@ -44,8 +47,12 @@ def only_in_full(long_run: bool) -> None:
         pytest.skip("NOT TESTED: real inference servers, because they take minutes to install (--long)")
 
 
-def remote(url: str, **more: object) -> RemoteSettings:
-    return RemoteSettings(endpoints=(EndpointUrl(url),), timeout=Duration("60s"), **more)  # type: ignore[arg-type]  # a test's own
+@contextmanager
+def there(url: str, **more: object) -> Iterator[Labeler]:
+    """A labeler that asks the server at `url`."""
+    remote = RemoteSettings(endpoints=(EndpointUrl(url),), timeout=Duration("60s"), **more)  # type: ignore[arg-type]  # a test's own
+    with closing(opened(LabelerSettings(kind="remote", model=str(MODEL), remote=remote))) as labeler:
+        yield labeler
 
 
 def frames(size: tuple[int, int]) -> list[Frame]:
@@ -65,20 +72,28 @@ def test_a_server_with_the_same_model_finds_the_same(engine: Engine, caplog: pyt
     caplog.set_level("INFO")
     home = opened(LabelerSettings(model=str(MODEL), device="cpu", threads=1))
     pictures = frames(home.input_size)
-    request = LabelRequest(min_probability=0.1)
     with running(engine.name, ENGINES / f"serve_{engine.name}.py", "ssd", ports=engine.ports) as url:
         for batch in (1, 3):
-            settings = remote(url, model_name="ssd", batch=batch)
-            there = opened(LabelerSettings(kind="remote", model=str(MODEL), remote=settings))
-            ours, theirs = home.label(pictures, request).pictures, there.label(pictures, request).pictures
-            assert [len(each) for each in ours] == [len(each) for each in theirs]
-            assert sum(map(len, ours)) >= len(pictures)
-            for one, other in zip(chain(*ours), chain(*theirs), strict=True):
-                assert one.label == other.label
-                assert other.probability == pytest.approx(one.probability, abs=0.01)
-                assert other.box == pytest.approx(one.box, abs=1.0)
-            there.close()
+            with there(url, model_name="ssd", batch=batch) as labeler:
+                assert_equal(home, labeler, pictures, pixels=1.0, probability=0.01)
+        if engine.takes_files:
+            with there(url, model_name="ssd-files", sends="jpeg", batch=2) as labeler:
+                # The server scales with another decoder, in another way.
+                assert_equal(home, labeler, pictures, pixels=10.0, probability=0.1, least=0.8)
     assert f"requests in {engine.form}" in caplog.text
+
+
+def assert_equal(
+    home: Labeler, labeler: Labeler, pictures: list[Frame], *, pixels: float, probability: float, least: float = 0.1
+) -> None:
+    """Compare what both find with a probability of `least` or more."""
+    request = LabelRequest(min_probability=least)
+    ours, theirs = (list(chain(*each.label(pictures, request).pictures)) for each in (home, labeler))
+    assert len(ours) >= 1
+    assert [each.label for each in theirs] == [each.label for each in ours]
+    for one, other in zip(ours, theirs, strict=True):
+        assert other.probability == pytest.approx(one.probability, abs=probability)
+        assert other.box == pytest.approx(one.box, abs=pixels)
 
 
 @pytest.mark.usefixtures("only_in_full")
@@ -87,12 +102,12 @@ def test_compute_labels_on_two_replicas_of_ray_serve_labels_as_at_home() -> None
     home = opened(LabelerSettings(kind="python", script=str(script)))
     pictures = frames(home.input_size)
     arguments = (str(script), "--replicas", "2", "--cpus", "2")
-    with running("ray", EXAMPLES / "ray_labels.py", "labels", *arguments, port_option=["--port"]) as url:
-        settings = remote(url, model_name="labels", sends="jpeg-for-labels")
-        there = opened(LabelerSettings(kind="remote", remote=settings))
+    with (
+        running("ray", EXAMPLES / "ray_labels.py", "labels", *arguments, port_option=["--port"]) as url,
+        there(url, model_name="labels", sends="jpeg-for-labels") as labeler,
+    ):
         for _ in range(4):
-            assert there.label(pictures).pictures == home.label(pictures).pictures
-        there.close()
+            assert labeler.label(pictures).pictures == home.label(pictures).pictures
     home.close()
 
 

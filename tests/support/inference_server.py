@@ -37,7 +37,8 @@ class InferenceServer:
 
     A test may change it at any time: `speaks_binary`; `version`; `fault`, which answers an inference in place of the
     model; `inputs` and `outputs`, which the metadata tells. `asked` are the paths of all requests, `heads` the headers
-    of the inferences, and `inferences` counts those that were computed.
+    of the inferences, and `inferences` counts those that were computed;
+    `shape` is that of the last input.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class InferenceServer:
         self.asked: list[str] = []
         self.heads: list[Mapping[str, str]] = []
         self.inferences = 0
+        self.shape: Sequence[int] = ()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         if tls:
@@ -76,6 +78,7 @@ class InferenceServer:
             raise ValueError("Unrecognized request format")
         message = json.loads(body[: int(length)] if length else body)
         [table] = message["inputs"]
+        self.shape = table["shape"]
         value = _value(table, body[int(length) :] if length else None)
         self.inferences += 1
         outputs = self.compute(value)

@@ -32,11 +32,15 @@ class Wanted(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """The names on the server: of the input, and of the outputs by the names at home; `kind` is the input's type."""
+    """The names on the server: of the input, and of the outputs by the names at home.
+
+    `kind` is the input's type, None for files, and `rank` the number of its axes.
+    """
 
     input: str
     outputs: Mapping[str, str]
     kind: np.dtype[Any] | None
+    rank: int
 
 
 class _Tensor(msgspec.Struct):
@@ -62,11 +66,12 @@ def fit(data: bytes, wanted: Wanted) -> Fit:
     inputs, outputs = told.inputs or (), told.outputs or ()
     if not inputs:
         name, kind = wanted.input, None if wanted.files else np.dtype(np.float32)
+        rank = len(wanted.input_shape) if kind else 1
     elif len(inputs) > 1:
         raise ModelError(f"the model has {len(inputs)} inputs ({_names(inputs)}), and pictures are one")
     else:
-        name, kind = inputs[0].name, _kind(inputs[0], wanted)
-    return Fit(name, _outputs(outputs, wanted), kind)
+        name, kind, rank = inputs[0].name, _kind(inputs[0], wanted), max(len(inputs[0].shape), 1)
+    return Fit(name, _outputs(outputs, wanted), kind, rank)
 
 
 def _kind(found: _Tensor, wanted: Wanted) -> np.dtype[Any] | None:

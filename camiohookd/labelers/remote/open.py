@@ -4,7 +4,6 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from camiohookd.config.settings import LabelerSettings, RemoteSettings
@@ -20,6 +19,7 @@ from camiohookd.labelers.remote import own_code
 from camiohookd.labelers.remote.balancing import Balancer
 from camiohookd.labelers.remote.contract import Wanted
 from camiohookd.labelers.remote.endpoint import Caller
+from camiohookd.labelers.remote.protocol import files
 from camiohookd.labelers.remote.runner import RemoteLabeler, RemoteRunner
 from camiohookd.labelers.remote.server import Model, Server
 from camiohookd.pictures.decode import Decoded
@@ -39,7 +39,7 @@ def open_remote(settings: LabelerSettings, *, strict: bool) -> RemoteLabeler:
         if remote.sends == "jpeg-for-labels":
             if not remote.model_name:
                 raise ConfigError('labeler.remote.model_name: sends = "jpeg-for-labels" needs the name of the model')
-            asked = Model(remote.model_name, remote.model_version, own_code.WANTED, [])
+            asked = Model(remote.model_name, remote.model_version, own_code.WANTED, files([]))
             balancer = _balancer(asked, remote, client)
             labeler: Labeler = own_code.RemoteOwnCode(balancer)
         else:
@@ -77,9 +77,7 @@ def _model(folder: Path, description: ModelDescription, decode: Decoder, remote:
         files=remote.sends == "jpeg",
     )
     size = (description.input.width, description.input.height)
-    sample: Tensor | list[bytes] = [_sample_file(size)]
-    if not wanted.files:
-        sample = tensor([_sample(size)], description.input)
+    sample = files([_sample_file(size)]) if wanted.files else tensor([_sample(size)], description.input)
     return Model(remote.model_name or folder.name, remote.model_version, wanted, sample)
 
 
@@ -103,9 +101,7 @@ class FilesLabeler(OnnxLabeler):
     """Sends pictures' files, which the server decodes and scales as `model.toml` says."""
 
     def _feed(self, pictures: Sequence[Decoded]) -> Tensor:
-        files = np.empty(len(pictures), object)
-        files[:] = [picture.file for picture in pictures]
-        return files
+        return files([picture.file for picture in pictures])
 
 
 def _shape(wanted: Input) -> tuple[int | None, ...]:

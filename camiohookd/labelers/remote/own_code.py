@@ -14,7 +14,7 @@ from camiohookd.labelers import DEFAULT_REQUEST, Findings, Frame, LabelRequest
 from camiohookd.labelers.own_code.labeler import findings_of
 from camiohookd.labelers.remote.balancing import Balancer
 from camiohookd.labelers.remote.contract import Wanted
-from camiohookd.labelers.remote.protocol import NOT_READABLE, Unusable
+from camiohookd.labelers.remote.protocol import NOT_READABLE, Unusable, files
 from camiohookd.wire.images import Picture
 
 INPUT, OUTPUT = "pictures", "labels"
@@ -37,8 +37,8 @@ class RemoteOwnCode:
 
     def label(self, frames: Sequence[Frame], request: LabelRequest = DEFAULT_REQUEST) -> Findings:  # noqa: ARG002  # the code decides
         """Raises LabelerDown, LabelingError."""
-        files = [frame.decoded.file for frame in frames]
-        return self._balancer.ask(lambda server: _findings(server.infer(files), frames))
+        pictures = files([frame.decoded.file for frame in frames])
+        return self._balancer.ask(lambda server: _findings(server.infer(pictures), frames))
 
     def close(self) -> None:
         """Do nothing: the connections belong to `open`."""

@@ -49,6 +49,13 @@ class Body(NamedTuple):
     headers: Mapping[str, str]
 
 
+def files(each: Sequence[bytes]) -> Tensor:
+    """Return files as an array of objects, a tensor of the type BYTES."""
+    array = np.empty(len(each), object)
+    array[:] = each
+    return array
+
+
 class Answer(NamedTuple):
     """The tensors of an answer by their name, and the version of the model that made them ("" if it does not say).
 
@@ -83,21 +90,22 @@ class _Answer(msgspec.Struct):
     error: Any = None
 
 
-def request(number: str, inputs: Mapping[str, Tensor | list[bytes]], outputs: Sequence[str], *, binary: bool) -> Body:
+def request(number: str, inputs: Mapping[str, Tensor], outputs: Sequence[str], *, binary: bool) -> Body:
     """Return a request for the named outputs, with the id `number`: some servers fail without one.
 
-    A list of bytes becomes a tensor of the type BYTES; in JSON it is sent as base64, which its parameter says.
+    An array of objects, which are bytes, becomes a tensor of the type BYTES; in JSON they are sent as base64, which a
+    parameter says.
     """
     tables, tail = [], []
     for name, value in inputs.items():
-        table: dict[str, Any] = {"name": name, "shape": _shape(value), "datatype": _datatype(value)}
+        table: dict[str, Any] = {"name": name, "shape": list(value.shape), "datatype": _datatype(value)}
         if binary:
             raw = _raw(value)
             table["parameters"] = {"binary_data_size": len(raw)}
             tail.append(raw)
-        elif isinstance(value, list):
+        elif value.dtype == object:
             table["parameters"] = {"content_type": "base64"}
-            table["data"] = [b64encode(each).decode() for each in value]
+            table["data"] = [b64encode(each).decode() for each in value.ravel()]
         else:
             table["data"] = value.ravel().tolist()
         tables.append(table)
@@ -225,27 +233,18 @@ def _wrong_size(table: _Output) -> str:
     return f"sent output {table.name!r} with more or less values than its shape {list(table.shape)} has"
 
 
-def datatype_of(kind: np.dtype[Any]) -> str:
-    """Return the protocol's name of a type of numbers, such as ``FP32``. Raises KeyError."""
-    return _NAMES[kind.newbyteorder("<")]
-
-
 def kind_of(datatype: str) -> np.dtype[Any] | None:
     """Return the type of numbers by the protocol's name, None if it is not one of numbers."""
     return _KINDS.get(datatype)
 
 
-def _datatype(value: Tensor | list[bytes]) -> str:
-    return BYTES if isinstance(value, list) else datatype_of(value.dtype)
+def _datatype(value: Tensor) -> str:
+    return BYTES if value.dtype == object else _NAMES[value.dtype.newbyteorder("<")]
 
 
-def _shape(value: Tensor | list[bytes]) -> list[int]:
-    return [len(value)] if isinstance(value, list) else list(value.shape)
-
-
-def _raw(value: Tensor | list[bytes]) -> bytes:
-    if isinstance(value, list):
-        return b"".join(part for each in value for part in (struct.pack("<I", len(each)), each))
+def _raw(value: Tensor) -> bytes:
+    if value.dtype == object:
+        return b"".join(part for each in value.ravel() for part in (struct.pack("<I", len(each)), each))
     return np.ascontiguousarray(value).tobytes()
 
 

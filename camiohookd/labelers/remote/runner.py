@@ -30,15 +30,12 @@ class RemoteRunner:
     def run(self, outputs: Sequence[str], feeds: Mapping[str, Tensor]) -> Sequence[Tensor]:
         """Raises LabelerDown where no server gives a plausible answer."""
         [value] = feeds.values()
-        if value.dtype == object:
-            files: list[bytes] = value.tolist()
-            return self._balancer.ask(lambda server: self._infer(server, outputs, files))
         return self._balancer.ask(lambda server: self._infer(server, outputs, value))
 
     def close(self) -> None:
         """Do nothing: the connections belong to the labeler."""
 
-    def _infer(self, server: Server, outputs: Sequence[str], value: Tensor | list[bytes]) -> Sequence[Tensor]:
+    def _infer(self, server: Server, outputs: Sequence[str], value: Tensor) -> Sequence[Tensor]:
         found = server.infer(value)
         tensors = [np.asarray(found[name], np.float32) for name in outputs]
         if trouble := garbage(outputs, self.outputs, tensors, len(value)):

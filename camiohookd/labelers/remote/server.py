@@ -36,7 +36,7 @@ class Model(NamedTuple):
     name: str
     version: str
     wanted: Wanted
-    sample: Tensor | list[bytes]
+    sample: Tensor
 
 
 class _Form(NamedTuple):
@@ -72,7 +72,7 @@ class Server:
             if self._form is None:
                 self._form = self._tried()
 
-    def infer(self, value: Tensor | list[bytes]) -> Mapping[str, "Tensor | list[bytes]"]:
+    def infer(self, value: Tensor) -> Mapping[str, "Tensor | list[bytes]"]:
         """Return the wanted outputs for the input `value`, by their names at home. Raises as `prepare` does."""
         self.prepare()
         form = self._form
@@ -114,10 +114,12 @@ class Server:
         )
         return form
 
-    def _ask(self, value: Tensor | list[bytes], found: Fit, *, binary: bool) -> protocol.Answer:
+    def _ask(self, value: Tensor, found: Fit, *, binary: bool) -> protocol.Answer:
         asked = Identity(f"camiohookd-{next(self._numbers)}", self._model.name, self._model.version)
-        if found.kind is not None and not isinstance(value, list):
+        if found.kind is not None:
             value = value.astype(found.kind, copy=False)
+        else:
+            value = value.reshape(len(value), *[1] * (found.rank - 1))
         names = list(found.outputs.values())
         body = protocol.request(asked.id, {found.input: value}, names, binary=binary)
         reply = self._client.post(f"{self._model_url}/infer", body.data, body.headers)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from camiohookd.errors import ModelError
 from camiohookd.labelers.remote.contract import Wanted, fit
-from camiohookd.labelers.remote.protocol import HEAD_LENGTH, Identity, Unusable, answer, error_text, request
+from camiohookd.labelers.remote.protocol import HEAD_LENGTH, Identity, Unusable, answer, error_text, files, request
 
 ASKED = Identity("1", "m", "")
 WANTED = Wanted("images", (None, 3, 8, 8), {"scores": (None, None, 2)})
@@ -19,7 +19,7 @@ WANTED = Wanted("images", (None, 3, 8, 8), {"scores": (None, None, 2)})
 
 def test_the_binary_form_is_a_json_head_and_little_endian_bytes() -> None:
     value = np.arange(6, dtype=np.float32).reshape(1, 6)
-    body = request("7", {"x": value, "files": [b"ab", b""]}, ["y"], binary=True)
+    body = request("7", {"x": value, "files": files([b"ab", b""])}, ["y"], binary=True)
     length = int(body.headers[HEAD_LENGTH])
     assert json.loads(body.data[:length]) == {
         "id": "7",
@@ -34,7 +34,7 @@ def test_the_binary_form_is_a_json_head_and_little_endian_bytes() -> None:
 
 
 def test_the_json_form_has_flat_numbers_and_files_as_base64() -> None:
-    body = request("7", {"x": np.array([[1, 2]], np.uint8), "files": [b"ab"]}, ["y"], binary=False)
+    body = request("7", {"x": np.array([[1, 2]], np.uint8), "files": files([b"ab"])}, ["y"], binary=False)
     assert json.loads(body.data)["inputs"] == [
         {"name": "x", "shape": [1, 2], "datatype": "UINT8", "data": [1, 2]},
         {

@@ -419,6 +419,18 @@ def owner_code(labels: Any) -> Compute:
 OWN = {"inputs": [Described("pictures", "BYTES", (-1,))], "outputs": [Described("labels", "BYTES", (-1,))]}
 
 
+def test_files_have_as_many_axes_as_the_server_says(serve: Serve, connect: Open) -> None:
+    shapes = []
+
+    def compute(value: Any) -> Mapping[str, Any]:
+        shapes.append(server.shape)
+        return tiny(value)
+
+    server = serve(compute, inputs=[Described("images", "BYTES", (-1, 1))])
+    assert found(connect(server, sends="jpeg")) == ["person", "car"]
+    assert set(map(tuple, shapes)) == {(1, 1)}
+
+
 @pytest.mark.parametrize("binary", [True, False])
 def test_own_code_on_a_server_labels_whole_events(serve: Serve, connect: Open, binary: bool) -> None:
     def labels(files: list[bytes]) -> Any:
