@@ -9,6 +9,8 @@ import pytest
 import requests
 
 from camiohookd.camio.simulator.fake_camio import ScriptedResponse
+from camiohookd.doctor.listeners import check_service
+from camiohookd.doctor.running import find_daemon
 from tests.support.daemon_process import KEY, Daemon, event_body, post_event
 from tests.support.raw_http import read_answer
 from tests.support.threaded_simulator import FakeCamioThread
@@ -65,6 +67,7 @@ def test_a_draining_box_says_so_everywhere(daemon: Daemon, camio: FakeCamioThrea
     shown = daemon.command("status").stdout
     assert shown.splitlines()[0].endswith(": draining")
     assert "sudo camiohookd drain --off" in " ".join(shown.split())
+    assert "it drains: new events are refused" in str(check_service(find_daemon(daemon.environ)))
     assert daemon.log.count("event=draining\n") == 1
 
 
