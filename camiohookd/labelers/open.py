@@ -205,4 +205,4 @@ def _open_home(settings: LabelerSettings, state: Path | None, on_degraded: Calla
     )
     if model.load_description(folder).task != "detection":
         return Opened(labeler, threads)  # without boxes, nothing says where in a tile an object is
-    return Opened(Detailed(labeler), threads)
+    return Opened(Detailed(labeler, threads), threads)

@@ -637,3 +637,32 @@ def test_publishes_what_happens_to_an_event_with_its_pictures(tmp_path: Path) ->
     assert (delivered.attempt, delivered.outcome, delivered.next_seconds) == (2, "delivered", None)
     assert isinstance(done, EventDone)
     assert done.seconds >= 0
+
+
+class Spare(Labels):
+    """A labeler that notes how many of eight optional steps it may take at each call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: list[int] = []
+
+    def label(self, frames: Sequence[Frame], request: LabelRequest = DEFAULT_REQUEST) -> Findings:
+        self.steps.append(request.spare(8))
+        return super().label(frames, request)
+
+
+def test_nothing_is_spent_on_looking_closely_while_many_events_wait(tmp_path: Path) -> None:
+    labeler = Spare()
+
+    async def use(bench: Bench) -> None:
+        for nth in range(6):
+            await bench.put(f"e{nth}", [CAT])
+        bench.worker.start()
+        await bench.ended("6")
+        await bench.put("alone", [CAT])
+        await bench.ended("7")
+
+    with_bench(tmp_path, labeler, use)
+    assert labeler.steps[0] == 0
+    assert labeler.steps[-1] == 8
+    assert labeler.steps == sorted(labeler.steps)

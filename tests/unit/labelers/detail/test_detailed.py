@@ -1,16 +1,23 @@
 """A labeler that looks at tiles, too, finds what is too small for it in the whole picture."""
 
+import io
+import threading
+
 import pytest
+from PIL import Image
 
 from camiohookd.config.detail import Detail
+from camiohookd.errors import LabelingError
 from camiohookd.labelers import Changes, Frame, LabelRequest
 from camiohookd.labelers.detail.labeler import Detailed
-from camiohookd.pictures.decode import Decoded
+from camiohookd.labelers.detail.tiling import decode_size
+from camiohookd.pictures.decode import Decoded, PictureLimits, decode
 from camiohookd.pictures.detections import Box
 from camiohookd.wire.images import Picture
 from tests.support.square_finder import SquareFinder, scene
 
 SIZE = (400, 300)
+PATIENCE = 30.0
 SQUARE = (310, 40, 15)
 """Four pixels wide in the whole picture, and six and more in a tile of half of it."""
 
@@ -81,3 +88,42 @@ def test_auto_looks_first_where_the_picture_differs_from_the_others() -> None:
 def test_all_tiles_that_were_asked_for_are_looked_at_whatever_waits() -> None:
     (looked,) = Detailed(SquareFinder()).label([frame()], LabelRequest(detail="3x3", spare=lambda _: 0)).looked
     assert len(looked.tiles) == 9
+
+
+def test_several_threads_share_the_tiles_of_a_picture_and_find_the_same() -> None:
+    alone, shared = SquareFinder(), SquareFinder()
+    meeting = threading.Barrier(2)
+    shared.before_look = lambda: meeting.wait(PATIENCE) if len(shared.looks) else None
+    detailed = Detailed(shared, threads=2)
+    request = LabelRequest(detail="2x2")
+    assert detailed.label([frame(SQUARE)], request) == Detailed(alone).label([frame(SQUARE)], request)
+    assert len(shared.looks) == 1 + 4
+    detailed.close()
+
+
+def test_what_gives_the_event_up_ends_the_look_on_every_thread() -> None:
+    def give_up(_: int) -> int:
+        raise LabelingError("the daemon stops")
+
+    detailed = Detailed(SquareFinder(), threads=2)
+    with pytest.raises(LabelingError, match="stops"):
+        detailed.label([frame()], LabelRequest(detail="2x2", spare=give_up))
+    detailed.close()
+
+
+def test_a_picture_is_decoded_small_while_others_wait_and_then_not_looked_at_in_tiles() -> None:
+    detailed = Detailed(SquareFinder())
+    assert detailed.decode_size(LabelRequest(detail="auto", spare=lambda _: 0)) == (100, 100)
+    assert detailed.decode_size(LabelRequest(detail="auto")) == (325, 325)
+    small = Frame(Picture("t1", b""), Decoded(scene(SIZE).resize((133, 100)), *SIZE))
+    (looked,) = detailed.label([small], LabelRequest(detail="auto")).looked
+    assert (len(looked.tiles), looked.planned) == (0, 12)
+
+
+def test_a_4k_picture_is_not_decoded_in_full_for_tiles() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (3840, 2160), "grey").save(file, "JPEG")
+    sizes: dict[Detail, tuple[int, int]] = {"2x2": (960, 540), "3x3": (1920, 1080), "auto": (1920, 1080)}
+    for detail, expected in sizes.items():
+        decoded = decode(file.getvalue(), PictureLimits(), decode_size(detail, (300, 300)))
+        assert decoded.image.size == expected
