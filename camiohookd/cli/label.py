@@ -119,7 +119,7 @@ def label(
     images = settings.images
     limits = PictureLimits(images.formats, images.max_pixels, images.max_bytes, images.max_decoded_bytes)
     rule = rules.match(settings.rule, camera)
-    alone = replace(settings.labeler, kind="onnx", model=model or "-", remote=RemoteSettings())
+    alone = replace(settings.labeler, kind="onnx", model=model or "-", remote=RemoteSettings(), cameras=("*",))
     wanted = (alone,) if model else settings.labelers
     if any(each.kind != "onnx" or each.required is False for each in wanted):
         logging.basicConfig(level=logging.INFO, format="%(message)s")  # shows what the owner's code prints

@@ -12,7 +12,7 @@ from camiohookd.camio.simulator.samples import KnownObject
 from camiohookd.config.settings import LabelerSettings
 from camiohookd.doctor.findings import Finding, Findings, Group, Outcome
 from camiohookd.errors import CamiohookdError, LabelingError
-from camiohookd.labelers import Frame, Labeler
+from camiohookd.labelers import DEFAULT_REQUEST, Frame, Labeler, LabelRequest
 from camiohookd.labelers.open import labels_of, name_of, open_labeler
 from camiohookd.pictures.decode import PictureLimits, decode
 from camiohookd.pictures.detections import Detection, polygon
@@ -23,18 +23,18 @@ _GROUP = Group("labeler")
 
 def check_labelers(labelers: Sequence[LabelerSettings]) -> Findings:
     """Check each labeler; of several, the findings have its name, and one that is not required gives warnings."""
-    for settings in labelers:
-        for finding in check_labeler(settings):
+    for nth, settings in enumerate(labelers):
+        for finding in check_labeler(settings, is_first=nth == 0):
             name = f"{finding.name} ({settings.title})" if len(labelers) > 1 else finding.name
             spared = finding.outcome == "failed" and settings.required is False
             outcome: Outcome = "warning" if spared else finding.outcome
             yield msgspec.structs.replace(finding, name=name, outcome=outcome)
 
 
-def check_labeler(settings: LabelerSettings) -> Findings:
+def check_labeler(settings: LabelerSettings, *, is_first: bool = True) -> Findings:
     """Open the labeler as the service does, and label the bundled photographs with it.
 
-    A labeler of parts of pictures (`on`) gets none of them.
+    One that is not the first is told that nothing was found before. A labeler of parts of pictures (`on`) gets none.
     """
     degraded: list[bool] = []
     try:
@@ -46,7 +46,7 @@ def check_labeler(settings: LabelerSettings) -> Findings:
     try:
         yield from _of_device(settings, labeler, is_degraded=bool(degraded and degraded[-1]))
         if not settings.on:
-            yield _golden_pictures(labeler, known)
+            yield _golden_pictures(labeler, known, LabelRequest(found=None if is_first else [[]]))
     finally:
         labeler.close()
     if settings.kind != "remote" and settings.remote.endpoints:
@@ -86,13 +86,13 @@ def _of_device(settings: LabelerSettings, labeler: Labeler, *, is_degraded: bool
         yield _GROUP.ok("device", f'device = "{settings.device}" labels on {labeler.device}')
 
 
-def _golden_pictures(labeler: Labeler, known: Sequence[str] | None) -> Finding:
+def _golden_pictures(labeler: Labeler, known: Sequence[str] | None, request: LabelRequest) -> Finding:
     """Label the photographs, and compare the objects with those that are known to be there."""
     shown = {label.lower() for label in known} if known is not None else set()
     expected = [one for one in samples.ALL if one.label in shown]
     started = time.monotonic()
     try:
-        seen = [(file, list(_label(labeler, file))) for file in sorted(samples.KNOWN)]
+        seen = [(file, list(_label(labeler, file, request))) for file in sorted(samples.KNOWN)]
     except (LabelingError, CamiohookdError) as error:
         return _GROUP.failed("golden pictures", f"labeling them failed: {error}")
     each = f"{(time.monotonic() - started) * 1000 / len(seen):.0f} ms each"
@@ -113,11 +113,13 @@ def _golden_pictures(labeler: Labeler, known: Sequence[str] | None) -> Finding:
     return _GROUP.ok("golden pictures", f"found {names} ({len(found)} of {len(expected)} known objects), {each}")
 
 
-def _label(labeler: Labeler, file: Path) -> Iterator[tuple[Detection, tuple[int, int]]]:
+def _label(
+    labeler: Labeler, file: Path, request: LabelRequest = DEFAULT_REQUEST
+) -> Iterator[tuple[Detection, tuple[int, int]]]:
     """Yield the objects in a picture, each with the picture's width and height in pixels."""
     data = file.read_bytes()
     decoded = decode(data, PictureLimits(), labeler.input_size)
-    findings = labeler.label([Frame(Picture("2017-05-05T01:31:06.738647", data), decoded)])
+    findings = labeler.label([Frame(Picture("2017-05-05T01:31:06.738647", data), decoded)], request)
     for detections in findings.pictures:
         yield from ((each, (decoded.width, decoded.height)) for each in detections)
 

@@ -52,7 +52,11 @@ def _names(reply: Reply) -> Sequence[str]:
 
 
 def _notes(event: StoredEvent, rule: Rule) -> list[str]:
-    kept = min(LEAST_PROBABILITY, rules.least_probability(event.rule))
+    # Where each labeler has a threshold of its own, less probable objects were kept only if the rule named them.
+    asked = min(event.rule.min_probability_of.values(), default=1.0)
+    if event.rule.min_probability is not None:
+        asked = rules.least_probability(event.rule)
+    kept = min(LEAST_PROBABILITY, asked)
     notes = []
     if rules.least_probability(rule) < kept:
         notes.append(f"Objects with a probability below {kept:g} were not kept, so they are not shown.")

@@ -52,6 +52,7 @@ def test_a_killed_labeler_costs_its_own_labels_alone_and_the_status_says_so(tmp_
         with daemon:
             assert labels_of("one") == ["cat", "tabby"]
             assert "tabby 0.75 (fur)" in daemon.log
+            _wait_for(lambda: "by fur</span>" in daemon.admin("/events/1")[1])
             interpreter.unlink()
             os.kill(int(pid.read_text()), signal.SIGKILL)
             assert labels_of("two") == ["cat"]

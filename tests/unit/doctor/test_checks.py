@@ -254,6 +254,16 @@ def test_own_code_labels_the_photographs(tmp_path: Path, code: str, outcome: str
     assert found[-1].outcome == outcome, found
 
 
+def test_of_several_labelers_one_that_is_not_required_gives_a_warning(tmp_path: Path) -> None:
+    script = tmp_path / "labeler.py"
+    script.write_text("def compute_labels(images):\n    assert images[0]['detections'] == []\n")
+    works = LabelerSettings(kind="python", script=str(script), name="works", required=False)
+    broken = LabelerSettings(model="nothing", name="broken", required=False)
+    found = list(model.check_labelers([LabelerSettings(device="cpu", required=True), works, broken]))
+    assert outcomes(found) == ["ok", "ok", "ok", "ok", "ok", "warning"]
+    assert [each.name for each in found[3:]] == ["own code (works)", "golden pictures (works)", "model (broken)"]
+
+
 # Version
 
 
