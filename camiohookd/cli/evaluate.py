@@ -5,9 +5,11 @@ FOLDER ─▶ `read_folder`; each model with each detail ─▶ what it finds in
 """
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from itertools import product
 from pathlib import Path
+from string import ascii_uppercase
 from typing import TYPE_CHECKING, get_args
 
 import click
@@ -22,6 +24,7 @@ from camiohookd.units import plural
 if TYPE_CHECKING:
     from camiohookd.config.load import Config
     from camiohookd.pictures.decode import PictureLimits
+    from camiohookd.worker.event_labeler import EventLabeler
 
 _LOW = 0.01
 """Finds from this probability on count for the average precision, as COCO's measure needs."""
@@ -82,16 +85,18 @@ def evaluate(
     pictures = list(known.pictures)[:limit]
     if not pictures:
         raise CamiohookdError(f"{folder}: there are no pictures (.jpg, .jpeg, .png, .webp) in it")
-    wanted = [
-        Setup(letter, *pair)
-        for letter, pair in zip(
-            "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
-            product(models or (settings.labeler.model,), details or (settings.labeler.detail,)),
-            strict=False,
+    pairs = list(product(models or (settings.labeler.model,), details or (settings.labeler.detail,)))
+    if len(pairs) > len(ascii_uppercase):
+        raise click.UsageError(
+            f"{len(pairs)} pairs of a model and a detail; at most {len(ascii_uppercase)} are compared"
         )
-    ]
+    setups = [Setup(letter, *pair) for letter, pair in zip(ascii_uppercase, pairs, strict=False)]
     click.echo(f"{plural(len(pictures), 'picture')}, {escape(known.source) or 'no reference files'}")
-    results = [_tried(setup, pictures, settings, score) for setup in wanted]
+    results = _tried(setups, pictures, settings, score)
+    for result in results:
+        click.echo(
+            f"{result.setup.letter}  {escape(result.setup.model)}, {result.setup.detail}: {result.ms:.0f} ms a picture"
+        )
     if known.objects is not None:
         lines = measured(results, {path: known.objects[path] for path in pictures})
     else:
@@ -105,40 +110,53 @@ def evaluate(
         click.echo(line)
 
 
-def _tried(setup: Setup, pictures: Sequence[Path], settings: "Config", score: float | None) -> Trialled:
-    """Label all pictures with this setup."""
+def _tried(
+    setups: Sequence[Setup], pictures: Sequence[Path], settings: "Config", score: float | None
+) -> list[Trialled]:
+    """Label each picture with every setup, one after the other, so that other work on the box slows all alike."""
+    with ExitStack() as opened:
+        tried = [_open(setup, settings, score, opened) for setup in setups]
+        for path in pictures:
+            for labeler, result in tried:
+                if problem := _label(path, labeler, result):
+                    click.echo(f"{click.format_filename(path)}: {problem}", err=True)
+                    break  # no setup can read it
+    return [result for _, result in tried]
+
+
+def _open(setup: Setup, settings: "Config", score: float | None, opened: ExitStack) -> "tuple[EventLabeler, Trialled]":
+    """Open the setup's labeler, which `opened` closes."""
     from msgspec.structs import replace
 
     from camiohookd.config.settings import RemoteSettings
     from camiohookd.labelers.model import find, load_description
     from camiohookd.labelers.open import open_labeler
     from camiohookd.metrics import Metrics
-    from camiohookd.wire.images import Picture
     from camiohookd.worker.event_labeler import EventLabeler
 
-    wanted = replace(settings.labeler, kind="onnx", model=setup.model, threads=1, remote=RemoteSettings())
     description = load_description(find(setup.model))
     if description.task != "detection":
         raise CamiohookdError(f"{setup.model}: a classifier finds no boxes, which are compared here")
+    wanted = replace(settings.labeler, kind="onnx", model=setup.model, threads=1, remote=RemoteSettings())
     labeler, _ = open_labeler(wanted, None, lambda _degraded: None)
-    try:
-        events = EventLabeler(labeler, _limits(settings), [], Metrics(), Looking(setup.detail))
-        result = Trialled(setup, frozenset(description.labels), labeler.default_probability if score is None else score)
-        for path in pictures:
-            picture = Picture(path.name, path.read_bytes())
-            event = events.event(None, partial(list, [picture]), lambda: None, _LOW)
-            event.join()
-            outcome = event.done.result()
-            if not outcome.pictures:
-                click.echo(f"{click.format_filename(path)}: {'; '.join(outcome.rejected)}", err=True)
-                continue
-            [labeled] = outcome.pictures
-            result.add(path, labeled.found, (labeled.width, labeled.height))
-            result.seconds += outcome.decode_seconds + outcome.label_seconds
-    finally:
-        labeler.close()
-    click.echo(f"{setup.letter}  {escape(setup.model)}, {setup.detail}: {result.ms:.0f} ms a picture")
-    return result
+    opened.callback(labeler.close)
+    result = Trialled(setup, frozenset(description.labels), labeler.default_probability if score is None else score)
+    return EventLabeler(labeler, _limits(settings), [], Metrics(), Looking(setup.detail)), result
+
+
+def _label(path: Path, labeler: "EventLabeler", result: Trialled) -> str | None:
+    """Add what is found in a picture to the result; return why the picture cannot be used, None if it can."""
+    from camiohookd.wire.images import Picture
+
+    picture = Picture(path.name, path.read_bytes())
+    event = labeler.event(None, partial(list, [picture]), lambda: None, _LOW)
+    event.join()
+    outcome = event.done.result()
+    if not outcome.pictures:
+        return "; ".join(outcome.rejected).removeprefix(f"{path.name}: ")
+    [labeled] = outcome.pictures
+    result.add(path, labeled.found, (labeled.width, labeled.height), outcome.decode_seconds + outcome.label_seconds)
+    return None
 
 
 def _limits(settings: "Config") -> "PictureLimits":

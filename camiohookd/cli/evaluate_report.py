@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from camiohookd.config.detail import Detail
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from camiohookd.pictures.detections import Detection
 
 _SHOWN = 40
+_GAP, _TITLE = 8, 24  # pixels between two pictures, and above them
 _NEARLY = 0.01
 """A difference in average precision that is not worth more time."""
 
@@ -29,13 +31,17 @@ class Setup(NamedTuple):
     model: str
     detail: Detail
 
+    @property
+    def title(self) -> str:
+        return f"{self.letter}  {escape(self.model)}, {self.detail}"
+
 
 @dataclass(slots=True)
 class Trialled:
     """What a setup found: `found` in each picture of `sizes` (width, height), from a low probability on.
 
     `labels` are those that the model knows, `score` the probability from which an object counts as found, `seconds`
-    the time for all pictures, `ap` the mean average precision, nan if it was not measured.
+    the time for each picture, `ap` the mean average precision, nan if it was not measured.
     """
 
     setup: Setup
@@ -43,15 +49,17 @@ class Trialled:
     score: float
     found: "dict[Path, Sequence[Detection]]" = field(default_factory=dict)
     sizes: dict[Path, tuple[int, int]] = field(default_factory=dict)
-    seconds: float = 0.0
+    seconds: list[float] = field(default_factory=list)
     ap: float = math.nan
 
-    def add(self, path: Path, found: "Sequence[Detection]", size: tuple[int, int]) -> None:
+    def add(self, path: Path, found: "Sequence[Detection]", size: tuple[int, int], seconds: float) -> None:
         self.found[path], self.sizes[path] = found, size
+        self.seconds.append(seconds)
 
     @property
     def ms(self) -> float:
-        return 1000 * self.seconds / max(len(self.found), 1)
+        """Return the median time for a picture."""
+        return 1000 * median(self.seconds) if self.seconds else math.nan
 
     def sure(self, path: Path) -> "list[Detection]":
         """Return what counts as found in one picture."""
@@ -165,16 +173,20 @@ def write_side_by_side(results: Sequence[Trialled], folder: Path, limits: "Pictu
 
 def _draw(path: Path, one: Trialled, other: Trialled, target: Path, limits: "PictureLimits") -> None:
     """Draw what both find with a thin box, what only one finds with a thick one; `one` is on the left."""
-    from PIL import Image
+    from PIL import Image, ImageDraw, ImageFont
 
     from camiohookd.cli.annotate import annotate
     from camiohookd.pictures.decode import decode
 
     picture = decode(path.read_bytes(), limits, None).image
-    both = Image.new("RGB", (2 * picture.width + 8, picture.height), "white")
+    font, width = ImageFont.load_default(_TITLE - 8), picture.width
+    both = Image.new("RGB", (2 * width + _GAP, picture.height + _TITLE), "white")
+    draw = ImageDraw.Draw(both)
     for nth, (result, alone) in enumerate(_alone(path, one, other)):
-        shared = [(each, f"{result.setup.letter} and the other") for each in result.sure(path) if each not in alone]
-        both.paste(annotate(picture, alone, (), shared), (nth * (picture.width + 8), 0))
+        shared = [(each, "both") for each in result.sure(path) if each not in alone]
+        left = nth * (width + _GAP)
+        draw.text((left + 4, 3), result.setup.title, "black", font)
+        both.paste(annotate(picture, alone, (), shared), (left, _TITLE))
     both.save(target, "JPEG", quality=90)
 
 

@@ -66,7 +66,7 @@ def test_a_table_says_which_model_is_best_and_ends_with_the_settings(
     drawn = sorted(file.name for file in (tmp_path / "drawn").iterdir())
     assert drawn == ["A-B-001-0.jpg", "A-B-002-1.jpg"]
     with Image.open(tmp_path / "drawn" / drawn[0]) as image:
-        assert image.size == (408, 100)
+        assert image.size == (408, 124)
 
 
 def test_without_references_it_shows_what_only_one_finds(tmp_path: Path, pictures: Path, output: Output) -> None:
