@@ -48,6 +48,22 @@ def test_new_rules_apply_from_the_next_event(tmp_path: Path, camio: FakeCamioThr
         assert "cat" in labels_of(daemon, camio, "three")
 
 
+def test_another_detail_applies_from_the_next_event(tmp_path: Path, camio: FakeCamioThread) -> None:
+    with Daemon(tmp_path, camio.origin) as daemon:
+        for name, settings, tiles in (
+            ("one", '[labeler]\ndetail = "2x2"\n', "tiles=4/4"),
+            ("two", '[labeler]\ndetail = "whole"\n', "tiles=0/0"),
+            ("three", '[labeler]\ndetail = "whole"\n[[rule]]\ndetail = "3x3"\n', "tiles=9/9"),
+        ):
+            (tmp_path / "camiohookd.toml").write_text(settings)
+            assert "systemctl restart" not in daemon.reload()
+            assert "cat" in labels_of(daemon, camio, name)
+            assert f" {tiles} " in daemon.log
+        metrics = daemon.admin("/metrics")[1]
+        assert 'camiohookd_looks_total{at="all_tiles"} 2.0' in metrics
+        assert "camiohookd_tiles_total 13.0" in metrics
+
+
 def test_a_new_key_and_log_level_apply_at_once(tmp_path: Path, camio: FakeCamioThread) -> None:
     daemon = Daemon(tmp_path, camio.origin)
     del daemon.environ["CAMIOHOOKD_HOOK_API_KEY"]
