@@ -70,7 +70,13 @@ def failed(*options: str) -> str:
 
 
 def settings(file: Path) -> dict[str, Any]:
-    return {section: values for section, values in tomllib.loads(file.read_text()).items() if values}
+    """Return what is set in the file; a section without a setting is left out."""
+    return without_empty(tomllib.loads(file.read_text()))
+
+
+def without_empty(table: dict[str, Any]) -> dict[str, Any]:
+    inner = {key: without_empty(value) if isinstance(value, dict) else value for key, value in table.items()}
+    return {key: value for key, value in inner.items() if value != {}}
 
 
 def changed_lines(before: str, after: str) -> list[str]:
