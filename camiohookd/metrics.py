@@ -77,6 +77,12 @@ class Metrics:
         self._labeler_failures = self._counter(
             "labeler_failures", "Events and pictures that a labeler gave no labels for.", "labeler"
         )
+        self._server_up = self._gauge(
+            "inference_server_up", "1 while an inference server is asked, 0 while it rests after failures.", "server"
+        )
+        self._server_failures = self._counter(
+            "inference_server_failures", "Requests that an inference server gave no usable answer to.", "server"
+        )
         self._certificate = self._gauge(
             "certificate_expires_timestamp_seconds", "When a listener's certificate expires.", "listener"
         )
@@ -103,6 +109,15 @@ class Metrics:
     def failed(self, name: str) -> None:
         """Count an event or a picture that the labeler of that name gave no labels for."""
         self._labeler_failures.labels(name).inc()
+
+    def server(self, name: str, works: bool) -> None:
+        """Set whether the inference server of that name, which the settings give, is asked."""
+        self._server_up.labels(name).set(works)
+        self._server_failures.labels(name)  # from 0, as above
+
+    def server_failed(self, name: str) -> None:
+        """Count a request that the inference server gave no usable answer to."""
+        self._server_failures.labels(name).inc()
 
     def certificate_expires(self, when: float | None, listener: str = "hook") -> None:
         """Set the Unix time at which the certificate of `listener` expires; None if it has none."""

@@ -93,7 +93,7 @@ def open_chain(
         detail = settings.detail if nth else None  # a reload changes that of the first
         place = Place(settings.title, settings.cameras, settings.required is not False, settings.on, detail)
         folder = state / "graphs" / f"labeler-{nth + 1}" if state and nth else state
-        opened = partial(open_labeler, settings, folder, partial(any_degraded, nth))
+        opened = partial(open_labeler, settings, folder, partial(any_degraded, nth), watch)
         try:
             labeler, wanted = opened()
         except SetupError as error:
@@ -124,22 +124,30 @@ class _AnyDegraded:
         self._on_degraded(any(self._degraded.values()))
 
 
-def open_labeler(settings: LabelerSettings, state: Path | None, on_degraded: Callable[[bool], None]) -> Opened:
+def open_labeler(
+    settings: LabelerSettings,
+    state: Path | None,
+    on_degraded: Callable[[bool], None],
+    watch: Watch | None = None,
+) -> Opened:
     """Open the labeler, ready to use. The `state` folder keeps what makes the next start faster.
 
     `on_degraded` is called with True when something stands in for what was chosen (the CPU for a device, this machine
-    for inference servers), and with False when that works again. Raises SetupError.
+    for inference servers), and with False when that works again. `watch` is told how the servers are doing. Raises
+    SetupError.
     """
     if settings.kind == "remote":
         from camiohookd.labelers.remote.open import open_remote
 
-        return Opened(open_remote(settings, strict=True), settings.remote.concurrency)
+        return Opened(open_remote(settings, strict=True, watch=watch), settings.remote.concurrency)
     if not settings.remote.endpoints:
         return _open_home(settings, state, on_degraded)
-    return _open_both(settings, state, on_degraded)
+    return _open_both(settings, state, on_degraded, watch)
 
 
-def _open_both(settings: LabelerSettings, state: Path | None, on_degraded: Callable[[bool], None]) -> Opened:
+def _open_both(
+    settings: LabelerSettings, state: Path | None, on_degraded: Callable[[bool], None], watch: Watch | None
+) -> Opened:
     from camiohookd.labelers.remote.open import open_remote
     from camiohookd.labelers.remote.sharing import Sharing
 
@@ -152,7 +160,7 @@ def _open_both(settings: LabelerSettings, state: Path | None, on_degraded: Calla
     reasons = _Reasons(on_degraded)
     home = _open_home(settings, state, reasons.noter("home"))
     try:
-        remote = open_remote(settings, strict=False)
+        remote = open_remote(settings, strict=False, watch=watch)
     except BaseException:
         home.labeler.close()
         raise

@@ -69,6 +69,8 @@ def test_servers_first_and_home_takes_over_when_their_answers_turn_bad(
         assert daemon.metric('pictures_labelled_total{where="remote"}') == 1
         assert daemon.metric('pictures_labelled_total{where="home"}') == 2
         assert daemon.metric("degraded") == 1
+        assert daemon.metric(f'inference_server_up{{server="{server.url}"}}') == 0
+        assert daemon.metric(f'inference_server_failures_total{{server="{server.url}"}}') >= 3  # type: ignore[operator]  # it is there
         log = daemon.log
         assert f"device={server.url}: there 0.90" in log
         assert "device=cpu: home 0.90" in log

@@ -53,6 +53,14 @@ class Watch(Protocol):
         """Notice that a labeler has given no labels for an event or a picture of it."""
         ...
 
+    def server(self, name: str, works: bool) -> None:
+        """Notice that an inference server is asked from now on, or that it rests."""
+        ...
+
+    def server_failed(self, name: str) -> None:
+        """Notice that an inference server gave no usable answer to a request."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Place:

@@ -50,7 +50,7 @@ class Balancer:
                     raise ModelError(f"inference server {server.name}: {error}") from None
                 self._judged(server, error)
             except Unusable as error:
-                server.breaker.failed(f" {error}", at_once=True)
+                server.failed(f" {error}", at_once=True)
 
     def ask(self, send: Callable[[Server], T]) -> T:
         """Return what `send` gets from a server.
@@ -69,7 +69,7 @@ class Balancer:
             except (Unusable, CamiohookdError) as error:
                 failure = self._judged(server, error)
             except BaseException:
-                server.breaker.failed(": unexpected error")
+                server.failed(": unexpected error")
                 raise
             else:
                 server.breaker.worked()
@@ -85,7 +85,7 @@ class Balancer:
     def _judged(self, server: Server, error: Exception) -> CamiohookdError:
         is_setup = isinstance(error, SetupError)
         phrase = f": {error}" if isinstance(error, CamiohookdError) else f" {error}"
-        server.breaker.failed(phrase, at_once=is_setup)
+        server.failed(phrase, at_once=is_setup)
         text = f"inference server {server.name}{phrase}"
         if not self._alike and isinstance(error, Refused) and error.status in _ABOUT_THE_REQUEST:
             return LabelingError(text)

@@ -9,6 +9,7 @@ from PIL import Image
 from camiohookd.config.settings import LabelerSettings, RemoteSettings
 from camiohookd.errors import ConfigError, ModelError
 from camiohookd.labelers import Labeler, model
+from camiohookd.labelers.chain.link import Watch
 from camiohookd.labelers.decoders import Decoder, decoder
 from camiohookd.labelers.detail.labeler import Detailed
 from camiohookd.labelers.model import Input, ModelDescription
@@ -27,11 +28,12 @@ from camiohookd.pictures.decode import Decoded
 _FLOAT = "tensor(float)"
 
 
-def open_remote(settings: LabelerSettings, *, strict: bool) -> RemoteLabeler:
+def open_remote(settings: LabelerSettings, *, strict: bool, watch: Watch | None = None) -> RemoteLabeler:
     """Return a labeler that asks the servers of ``[labeler.remote]``.
 
     A server that cannot be asked now is asked later. Where the model of one does not fit, that is a ModelError if
-    `strict`, else it is logged and the server is not used. Raises SetupError.
+    `strict`, else it is logged and the server is not used. `watch` is told how the servers are doing. Raises
+    SetupError.
     """
     remote = settings.remote
     client = Caller(remote)
@@ -40,13 +42,13 @@ def open_remote(settings: LabelerSettings, *, strict: bool) -> RemoteLabeler:
             if not remote.model_name:
                 raise ConfigError('labeler.remote.model_name: sends = "jpeg-for-labels" needs the name of the model')
             asked = Model(remote.model_name, remote.model_version, own_code.WANTED, files([]))
-            balancer = _balancer(asked, remote, client)
+            balancer = _balancer(asked, remote, client, watch)
             labeler: Labeler = own_code.RemoteOwnCode(balancer)
         else:
             folder = model.find(settings.model)
             description = model.load_description(folder)
             decode = _decoder(folder, description)
-            balancer = _balancer(_model(folder, description, decode, remote), remote, client)
+            balancer = _balancer(_model(folder, description, decode, remote), remote, client, watch)
             labeler = _model_labeler(folder, description, decode, remote, balancer)
         balancer.prepare(strict=strict)
     except BaseException:
@@ -55,8 +57,8 @@ def open_remote(settings: LabelerSettings, *, strict: bool) -> RemoteLabeler:
     return RemoteLabeler(labeler, balancer, client, remote.concurrency)
 
 
-def _balancer(asked: Model, remote: RemoteSettings, client: Caller) -> Balancer:
-    servers = [Server(url, asked, client) for url in dict.fromkeys(remote.endpoints)]
+def _balancer(asked: Model, remote: RemoteSettings, client: Caller, watch: Watch | None) -> Balancer:
+    servers = [Server(url, asked, client, watch) for url in dict.fromkeys(remote.endpoints)]
     return Balancer(servers, remote.retries, alike=remote.sends == "tensors")
 
 

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from camiohookd.labelers.chain.link import Watch
 from camiohookd.labelers.onnx.runner import Tensor
 from camiohookd.labelers.remote import protocol
 from camiohookd.labelers.remote.breaker import Breaker
@@ -50,10 +51,13 @@ class _Form(NamedTuple):
 class Server:
     """Asks one server; any thread may. `outstanding` is the number of requests in hand, which the balancer counts."""
 
-    def __init__(self, url: str, model: Model, client: Caller) -> None:
+    def __init__(self, url: str, model: Model, client: Caller, watch: Watch | None) -> None:
         self.name = shown(url)
         self.outstanding = 0
         self.breaker = Breaker(self._breaker_changed)
+        self._watch = watch
+        if watch:
+            watch.server(self.name, True)
         self._model = model
         self._client = client
         self._base = url
@@ -125,7 +129,15 @@ class Server:
         reply = self._client.post(f"{self._model_url}/infer", body.data, body.headers)
         return protocol.answer(reply.data, reply.headers.get(protocol.HEAD_LENGTH.lower()), asked, names)
 
+    def failed(self, reason: str, *, at_once: bool = False) -> None:
+        """Take note of a request without a usable answer; the arguments are those of `Breaker.failed`."""
+        if self._watch:
+            self._watch.server_failed(self.name)
+        self.breaker.failed(reason, at_once=at_once)
+
     def _breaker_changed(self, reason: str | None, wait: float) -> None:
+        if self._watch:
+            self._watch.server(self.name, reason is None)
         if reason is None:
             log.warning("inference server %s: works again", self.name, extra=about("remote_back"))
             return

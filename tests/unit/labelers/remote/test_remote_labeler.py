@@ -8,9 +8,10 @@ import logging
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from http.server import BaseHTTPRequestHandler
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -481,3 +482,57 @@ def test_the_doctor_says_which_server_helps_or_why_none_does(opened: ExitStack) 
     assert {each.outcome for each in others} == {"ok"}
     assert missing.outcome == "warning"
     assert "no inference server works at present" in missing.text
+
+
+def test_an_endpoint_may_have_a_path_before_v2(serve: Serve, connect: Open) -> None:
+    server = serve()
+    labeler = connect(f"{server.url}/site/a/")
+    assert found(labeler) == ["person", "car"]
+    assert {path.partition("/v2/")[0] for path in server.asked} == {"/site/a"}
+
+
+def test_an_answer_may_come_in_chunks(serve: Serve, connect: Open) -> None:
+    server = serve()
+    labeler = connect(server)
+
+    def in_chunks(handler: BaseHTTPRequestHandler) -> None:
+        head, body = right_answer()
+        handler.wfile.write(head)
+        for part in (body[:7], body[7:]):
+            handler.wfile.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
+        handler.wfile.write(b"0\r\n\r\n")
+
+    server.fault = in_chunks
+    assert found(labeler) == ["person", "car"]
+    assert found(labeler) == ["person", "car"]
+
+
+def right_answer() -> tuple[bytes, bytes]:
+    outputs = [
+        {"name": name, "datatype": "FP32", "shape": list(value.shape), "data": value.ravel().tolist()}
+        for name, value in tiny([0]).items()
+    ]
+    body = json.dumps({"outputs": outputs, "model_version": "1"}).encode()
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", body
+
+
+def test_threads_get_right_labels_while_one_server_of_two_fails_again_and_again(
+    serve: Serve, connect: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breaker, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(breaker, "LONGEST_WAIT", 0.01)
+    good, flapping = serve(), serve()
+    labeler = connect(flapping, good, concurrency=8)
+    numbers = count()
+
+    def fault(handler: BaseHTTPRequestHandler) -> None:
+        if next(numbers) % 3:
+            raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")(handler)
+        else:
+            answer(handler, 503, b"")
+
+    flapping.fault = fault
+    with ThreadPoolExecutor(8) as pool:
+        every = list(pool.map(lambda _nth: found(labeler), range(160)))
+    assert every == [["person", "car"]] * 160
+    assert next(numbers) > 3
