@@ -23,6 +23,9 @@ FILES = {
     "/etc/camiohookd/api-keys": "The keys that Camio may use; the installation made the first one.",
     "/etc/camiohookd/admin-password": "The hash of the status page's password, see camiohookd admin password.",
     "/var/lib/camiohookd": "The queue, the history of the status page, models that you added, labels that you taught.",
+    "/var/lib/camiohookd": "The queue, the history of the status page, and models that you added.",
+    "/usr/lib/camiohookd/trial": "Tries a new version after an upgrade, see SERVICE.",
+    "/var/cache/camiohookd-previous": "The version before the last upgrade.",
     "/usr/share/camiohookd/models": "The model of the package.",
     "/usr/share/camiohookd/accelerator.conf": "A drop-in for the service: access to a GPU or an NPU.",
     "/usr/share/camiohookd/own-code.conf": "A drop-in for the service: rights that your own labeling code may need.",
@@ -57,6 +60,11 @@ systemd does not start it again until you do.
 The status page is at http://127.0.0.1:8001/ on the box: whether the service works, and why not; the last events with
 what was found in them; trends; cameras and their zones; failed events. From other machines it takes a password
 (camiohookd admin password) and https (tls_cert under [admin]).
+
+After an upgrade, camiohookd-trial.service sends one event with known photographs through the new version. If no labels
+come back within two minutes, it installs the version before again, from /var/cache/camiohookd-previous, and
+/etc/apt/preferences.d/camiohookd-refused keeps apt from installing the new one again. "camiohookd status", the status
+page and the notifications say so; "journalctl -u camiohookd-trial" says why.
 
 camiohookd-tunnel@NAME.service carries events from a host of yours on the internet to this box, by reverse SSH.
 /usr/share/doc/camiohookd/tunnel.example describes the setup.

@@ -20,6 +20,9 @@ from typing import Any
 from camiohookd.backup.manifest import OWN, SETTINGS, STATE, BackupError, Entry, LeftOut, is_of_queue
 from camiohookd.system import permissions
 
+ROLLED_BACK = "rolled-back"
+"""What the package says of a version that did not work on this box, see `daemon.rolled_back`."""
+
 UNFINISHED = ".restore-"
 """How the folder begins into which a restore unpacks."""
 
@@ -142,7 +145,7 @@ def _files(top: Path) -> Iterator[Path]:
         return
     for name in sorted(_names(top)):
         path = top / name
-        if path.is_symlink() or name.startswith(UNFINISHED):
+        if path.is_symlink() or name.startswith(UNFINISHED) or name == ROLLED_BACK:
             continue
         if path.is_dir():
             yield from _files(path)

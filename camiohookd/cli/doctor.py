@@ -29,8 +29,9 @@ _ASCII_MARKS = {"ok": "ok  ", "warning": "WARN", "failed": "FAIL", "not checked"
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per check instead of text.")
 @click.option("--as-me", is_flag=True, help="Check as the user who runs this, not as the service.")
+@click.option("--event", "only_event", is_flag=True, help="Only send the event, through the running service.")
 @api_option
-def doctor(config_file: Path | None, as_json: bool, as_me: bool, base_url: str) -> int:
+def doctor(config_file: Path | None, as_json: bool, as_me: bool, only_event: bool, base_url: str) -> int:
     """Check everything from the settings to the labels of an event, and say what to do about each problem.
 
     It checks settings, files, keys, disk, clock, model, the listeners and their certificate, the public URL, Camio's
@@ -46,6 +47,10 @@ def doctor(config_file: Path | None, as_json: bool, as_me: bool, base_url: str) 
       sudo camiohookd doctor
       sudo camiohookd doctor --json | jq -r 'select(.outcome == "failed") | .text'
     """
+    if only_event:
+        from camiohookd.doctor.examination import examine_event
+
+        return 1 if "failed" in list(_show(examine_event(config_file, os.environ), as_json=as_json)) else 0
     outcomes = show_examination(config_file, api=base_url, as_json=as_json, as_me=as_me)
     return 1 if "failed" in outcomes else 0
 

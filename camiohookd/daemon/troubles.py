@@ -4,10 +4,13 @@ occurrences, queue, metrics, certificates, history ─▶ `Facts` ─▶ a sente
 """
 
 import asyncio
+import os
 import time
 from collections.abc import Mapping
 
 from camiohookd.activity import EventFailed, Occurrence
+from camiohookd.config import paths
+from camiohookd.daemon import rolled_back
 from camiohookd.daemon.setup import Setup
 from camiohookd.errors import StoreUnavailable
 from camiohookd.history.history import History
@@ -35,6 +38,7 @@ class Troubles:
         self._metrics = metrics
         self._store = store
         self._history = history
+        self._rolled_back = rolled_back.read(setup.path or paths.config_file(os.environ))
         self._silent: Mapping[str, float] = {}
         self._refused: tuple[float, str] | None = None
 
@@ -73,4 +77,5 @@ class Troubles:
             certificates={name: each.expires.timestamp() for name, each in certificates.items() if each is not None},
             silent=self._silent,
             refused=refused[1] if refused and time.monotonic() - refused[0] < REFUSED_SECONDS else None,
+            rolled_back=self._rolled_back,
         )

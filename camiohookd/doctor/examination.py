@@ -55,6 +55,21 @@ def examine(path: Path | None, environ: Mapping[str, str], api: str) -> Findings
     yield event.check_event(found, path, daemon, environ)
 
 
+def examine_event(path: Path | None, environ: Mapping[str, str]) -> Findings:
+    """Yield what becomes of one event that is sent through the running service; a failure if none runs."""
+    daemon, problem = _daemon(environ)
+    if problem is not None:
+        yield problem
+        return
+    if daemon is None:
+        yield Group("service").failed("runs", "it does not run", "start it: sudo systemctl start camiohookd")
+        return
+    try:
+        yield event.check_event(setup.read(path, environ), path, daemon, environ)
+    except SetupError as error:
+        yield _SETTINGS.failed("settings", str(error), "correct them, then run: sudo camiohookd check")
+
+
 def _daemon(environ: Mapping[str, str]) -> tuple[RunningDaemon | None, Finding | None]:
     try:
         return find_daemon(environ), None

@@ -30,7 +30,8 @@ class Facts:
     """How things are at the Unix time `now`.
 
     `certificates` are the Unix times at which the listeners' certificates end; `silent` are the times since when
-    cameras have been silent; `refused` says why the last delivery was given up, None if none was lately.
+    cameras have been silent; `refused` says why the last delivery was given up, None if none was lately; `rolled_back`
+    says which version was replaced by the one before, None if none was.
     """
 
     now: float
@@ -40,6 +41,7 @@ class Facts:
     certificates: Mapping[str, float]
     silent: Mapping[str, float]
     refused: str | None
+    rolled_back: str | None = None
 
 
 def troubles(facts: Facts, limits: Limits) -> dict[Key, str]:
@@ -71,6 +73,8 @@ def _found(facts: Facts, limits: Limits) -> Iterator[tuple[Key, str]]:
                 f"The certificate of the {listener} listener {verb} on {iso(end)}; replace the file and run "
                 "systemctl reload camiohookd.",
             )
+    if facts.rolled_back is not None:
+        yield Key("rolled_back"), facts.rolled_back
     if facts.refused is not None:
         yield (
             Key("deliveries_refused"),

@@ -51,6 +51,15 @@ def newer(deb: Deb, folder: Path) -> Deb:
     return _packed(deb, tree, NEWER)
 
 
+def variant(deb: Deb, folder: Path, version: str, **changes: tuple[str, str]) -> Deb:
+    """Pack the same files with another version; `changes` are (old, new) texts of "launcher", "trial", a script."""
+    tree = deb.unpack(folder / f"variant-{version}")
+    places = {"launcher": "usr/bin/camiohookd", "trial": "usr/lib/camiohookd/trial"}
+    for name, (old, new) in changes.items():
+        _replace(tree / places.get(name, f"DEBIAN/{name}"), old, new)
+    return _packed(deb, tree, version)
+
+
 def _packed(deb: Deb, tree: Path, version: str) -> Deb:
     _replace(tree / "DEBIAN/control", f"Version: {deb.field('Version')}\n", f"Version: {version}\n")
     file = tree.with_name(f"camiohookd_{version}_{deb.field('Architecture')}.deb")

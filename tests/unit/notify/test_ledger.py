@@ -22,6 +22,7 @@ WELL = Facts(NOW, False, 1800, 500_000_000, {"hook": NOW + 14 * 86400}, {}, None
         (replace(WELL, silent={"": NOW - 9000}), Key("camera_silent", ""), "The camera without a name"),
         (replace(WELL, certificates={"hook": NOW + 86400}), Key("certificate", "hook"), "hook listener ends on 2027-"),
         (replace(WELL, certificates={"admin": NOW - 1}), Key("certificate", "admin"), "admin listener ended on 2027-"),
+        (replace(WELL, rolled_back="Version 9 was replaced."), Key("rolled_back"), "Version 9 was replaced."),
         (replace(WELL, refused="answered 410\nGone"), Key("deliveries_refused"), "given up: answered 410\\nGone."),
     ],
 )

@@ -1,0 +1,119 @@
+"""After an upgrade the new version has to label; if it does not, or the power fails, the one before does."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.appliance.appliance import CAMIO_PORT, UNIT, Appliance
+from tests.appliance.conftest import Boot
+from tests.appliance.debs import Deb, variant
+from tests.appliance.machine import Machine, wait_until
+from tests.support.threaded_simulator import FakeCamioThread
+
+KEPT = "/var/cache/camiohookd-previous"
+PIN = "/etc/apt/preferences.d/camiohookd-refused"
+TOLD = "/etc/camiohookd/rolled-back"
+PATIENCE = 420.0
+BROKEN = ("exec ", "exit 1 # ")
+SOON = ("SECONDS_TO_PROVE=120", "SECONDS_TO_PROVE=20")
+
+
+def version(machine: Machine) -> str:
+    return machine.run("dpkg-query", "--show", "--showformat=${Version} ${db:Status-Status}", "camiohookd").stdout
+
+
+def journal(machine: Machine) -> str:
+    return machine.output("journalctl", "--unit=camiohookd-trial", "--no-pager")
+
+
+def proven(machine: Machine) -> None:
+    """Wait until no version is on trial."""
+    done = machine.path(f"{KEPT}/trial")
+    wait_until(lambda: not done.exists(), lambda: f"the trial ends:\n{journal(machine)}", PATIENCE)
+
+
+def labels(appliance: Appliance, name: str) -> None:
+    """Have an event labelled."""
+    active = "is-active", "--quiet", UNIT
+    wait_until(lambda: appliance.machine.run("systemctl", *active, check=False).returncode == 0, appliance.log)
+    with appliance.machine.network(), FakeCamioThread(port=CAMIO_PORT) as camio:
+        appliance.post(camio, name)
+        wait_until(lambda: name in camio.deliveries, appliance.log)
+        assert "cat" in appliance.labels(camio, name)
+
+
+@pytest.fixture(scope="session")
+def broken(deb: Deb, tmp_path_factory: pytest.TempPathFactory) -> Deb:
+    """Return a newer version whose program ends at once."""
+    return variant(deb, tmp_path_factory.mktemp("broken"), "9.0.0", launcher=BROKEN, trial=SOON)
+
+
+@pytest.fixture(scope="session")
+def good(deb: Deb, tmp_path_factory: pytest.TempPathFactory) -> Deb:
+    return variant(deb, tmp_path_factory.mktemp("good"), "9.0.1")
+
+
+def test_a_version_that_does_not_label_is_replaced_by_the_one_before(
+    release: str, boot: Boot, deb: Deb, broken: Deb, good: Deb
+) -> None:
+    with boot(release) as machine:
+        appliance = Appliance(machine)
+        appliance.install(deb.path)
+        appliance.configure("# The owner's own line.\n")
+        appliance.restart()
+        settings = machine.path("/etc/camiohookd/camiohookd.toml").read_text()
+        machine.path("/root/x.deb").write_bytes(broken.path.read_bytes())
+        machine.run("sh", "-c", "apt-get install --yes /root/x.deb 2>&1")
+        proven(machine)
+        assert version(machine) == f"{deb.field('Version')} installed", journal(machine)
+        labels(appliance, "rolled-back")
+        assert machine.path("/etc/camiohookd/camiohookd.toml").read_text() == settings
+        assert "Pin: version 9.0.0" in machine.path(PIN).read_text()
+        told = json.loads(machine.run("camiohookd", "status", "--json", check=False).stdout)
+        assert told["verdict"] == "degraded"
+        assert "Version 9.0.0 was replaced by the version before" in told["reasons"][0]
+        assert "it did not label an event" in journal(machine)
+
+        machine.path("/root/x.deb").write_bytes(good.path.read_bytes())
+        machine.run("sh", "-c", "apt-get install --yes /root/x.deb 2>&1")
+        proven(machine)
+        assert version(machine) == "9.0.1 installed", journal(machine)
+        labels(appliance, "works")
+        assert not machine.path(PIN).exists()
+        assert not machine.path(TOLD).exists()
+        machine.run("apt-get", "purge", "--yes", "camiohookd")
+        assert not machine.path(KEPT).exists()
+
+
+STAGES = {
+    "before the files are unpacked": ("newer", "preinst", "# Installed again after"),
+    "after the files are unpacked": ("older", "postrm", "set -e\n"),
+    "before it is configured": ("newer", "postinst", "set -e\n"),
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_box_labels_after_a_power_cut_in_the_middle_of_an_upgrade(
+    release: str, boot: Boot, deb: Deb, tmp_path: Path, stage: str
+) -> None:
+    """The power fails while a script of a package runs: the new one's first, the old one's last, the new one's last."""
+    whose, script, place = STAGES[stage]
+    stop = "if [ -e /root/stop ]; then rm /root/stop; sync; touch /root/reached; sleep 1000; fi\n"
+    change = {script: (place, f"{place}{stop}" if place.endswith("\n") else f"{stop}{place}")}
+    old = variant(deb, tmp_path, "8.0.0", **(change if whose == "older" else {}))
+    new = variant(deb, tmp_path, "9.0.2", **(change if whose == "newer" else {}))
+    with boot(release) as machine:
+        appliance = Appliance(machine)
+        appliance.install(old.path)
+        appliance.configure()
+        appliance.restart()
+        machine.path("/root/x.deb").write_bytes(new.path.read_bytes())
+        machine.path("/root/stop").touch()
+        machine.run("systemd-run", "--unit=upgrade", "sh", "-c", "apt-get install --yes /root/x.deb 2>&1")
+        wait_until(machine.path("/root/reached").exists, lambda: machine.output("journalctl", "--unit=upgrade"))
+        machine.cut_power()
+        machine.boot()
+        proven(machine)
+        labels(appliance, "power-cut")
+        assert version(machine) in {"8.0.0 installed", "9.0.2 installed"}, journal(machine)
