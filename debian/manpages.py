@@ -23,7 +23,6 @@ FILES = {
     "/etc/camiohookd/api-keys": "The keys that Camio may use; the installation made the first one.",
     "/etc/camiohookd/admin-password": "The hash of the status page's password, see camiohookd admin password.",
     "/var/lib/camiohookd": "The queue, the history of the status page, models that you added, labels that you taught.",
-    "/var/lib/camiohookd": "The queue, the history of the status page, and models that you added.",
     "/usr/lib/camiohookd/trial": "Tries a new version after an upgrade, see SERVICE.",
     "/var/cache/camiohookd-previous": "The version before the last upgrade.",
     "/usr/share/camiohookd/models": "The model of the package.",
