@@ -39,7 +39,7 @@ def labels(appliance: Appliance, name: str) -> None:
     wait_until(lambda: appliance.machine.run("systemctl", *active, check=False).returncode == 0, appliance.log)
     with appliance.machine.network(), FakeCamioThread(port=CAMIO_PORT) as camio:
         appliance.post(camio, name)
-        wait_until(lambda: name in camio.deliveries, appliance.log)
+        wait_until(lambda: camio.deliveries[name], appliance.log)
         assert "cat" in appliance.labels(camio, name)
 
 

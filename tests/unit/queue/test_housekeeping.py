@@ -105,6 +105,25 @@ def test_a_jump_of_the_wall_clock_expires_and_forgets_nothing(queue: TaskQueue, 
     assert queue.store.index.counts == {State.PENDING: 1, State.LABELLED: 0, State.DONE: 1, State.FAILED: 1}
 
 
+def test_a_box_without_a_clock_of_its_own_expires_nothing_when_the_network_sets_it(
+    queue: TaskQueue, clock: HandClock
+) -> None:
+    """It boots in 1970; the network's time comes fifty years later; and then the owner sets it back an hour."""
+    clock.wall_seconds = 60.0
+    done(queue, 1)
+    fail(queue, 2)
+    waits = accept(queue, make_event(3))
+    for wall in (50 * 365 * DAY, 50 * 365 * DAY - 3600):
+        clock.wall_seconds = wall
+        clock.tick(30)
+        steps_until_idle(Housekeeper(queue))
+        assert queue.store.index.counts == {State.PENDING: 1, State.LABELLED: 0, State.DONE: 1, State.FAILED: 1}
+    oldest = queue.tasks.oldest_waiting()
+    assert oldest is not None
+    assert (round(oldest[0]), oldest[1]) == (60, waits)
+    assert accept(queue, make_event(1)) == 1  # a duplicate of the delivered one
+
+
 def test_forgets_the_oldest_done_and_failed_tasks_over_the_bounds(
     tmp_path: Path, clock: HandClock, disk: CountingDisk
 ) -> None:

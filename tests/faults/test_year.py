@@ -1,0 +1,85 @@
+"""A year of events: what is on the disk, and what is written each month, stays the same.
+
+A clock that the test moves passes the days. Each has events that are delivered, some after a retry, and one that fails.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+from camiohookd.activity import EventAccepted
+from camiohookd.history.trends import Sample, TrendRecorder, count
+from camiohookd.queue.capacity import Bounds
+from camiohookd.queue.housekeeping import Housekeeper
+from camiohookd.queue.task import Cause
+from camiohookd.queue.task_queue import TaskQueue
+from tests.support.fault_disk import CountingDisk
+from tests.support.queue_factory import HandClock, accept, commit, label, make_event, open_queue
+
+DAY = 86_400.0
+DAYS_OF_A_MONTH = 30
+SLACK = 1.35
+"""How much more than the median a month may write or keep: a compaction falls into one month or the next."""
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of all files in `folder`."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+class Box:
+    """The queue and the trends of a box, in `folder`."""
+
+    def __init__(self, folder: Path, clock: HandClock, disk: CountingDisk) -> None:
+        self._clock = clock
+        self._number = 0
+        self._queue: TaskQueue = open_queue(folder, clock=clock, disk=disk, bounds=Bounds(min_free_bytes=0))
+        self._keeper = Housekeeper(self._queue)
+        self._trends = TrendRecorder(folder / "history")
+
+    def live_a_day(self, events: int) -> None:
+        for nth in range(events):
+            self._number += 1
+            self._trends.sample(self._clock.wall(), Sample(1, "cpu", degraded=False))
+            count(self._trends.now(self._clock.wall()), EventAccepted("1", "front", self._clock.wall(), 1, 0))
+            event = make_event(self._number, size=2000)
+            if nth == 0:
+                self._fail(accept(self._queue, event))
+            else:
+                self._deliver(label(self._queue, event), retries=nth % 3)
+            self._clock.tick(DAY / events)
+            while self._keeper.step():
+                pass
+
+    def _fail(self, task: int) -> None:
+        commit(self._queue, lambda queue: queue.fail(task, Cause.LABELING, "test"))
+
+    def _deliver(self, task: int, retries: int) -> None:
+        for _ in range(retries):
+            commit(self._queue, lambda queue: queue.deliveries.retry(task, "answered 503", None))
+        commit(self._queue, lambda queue: queue.deliveries.done(task))
+
+
+def test_a_year_writes_and_keeps_the_same_each_month(
+    memory_folder: Path, long_run: bool, print_figure: Callable[[str], None]
+) -> None:
+    """Without --long there are four months, with fewer events a day."""
+    disk = CountingDisk()
+    events, months, days = (24, 12, DAYS_OF_A_MONTH) if long_run else (4, 4, DAYS_OF_A_MONTH)
+    (memory_folder / "history").mkdir()
+    box = Box(memory_folder, HandClock(), disk)
+    written, used = [], []
+    for _ in range(months):
+        before = disk.written
+        for _ in range(days):
+            box.live_a_day(events)
+        written.append(disk.written - before)
+        used.append(size_of(memory_folder))
+    each = f"{median(written) / 1e6:.2f} MB written, {median(used) / 1e6:.2f} MB kept"
+    last = f"{written[-1] / 1e6:.2f} MB written, {used[-1] / 1e6:.2f} MB kept"
+    print_figure(f"{months} months of {events * days} events of 2 kB: {each} in each; {last} in the last")
+    disk.die()
+    # The first month is left out: the journal, and what is kept for a week, fill up in it.
+    assert max(written[1:]) <= SLACK * median(written[1:]), written
+    assert max(used[1:]) <= SLACK * median(used[1:]), used
+    assert written[-1] <= 6 * events * days * 2000, "a month writes more than six times its events"
