@@ -131,4 +131,5 @@ def _layout(node: Node) -> Layout | None:
     for (rank, axis), layout in _LAYOUTS.items():
         if len(node.shape) == rank and node.shape[axis] == 3:
             return layout
-    return None
+    # Transformers' exporter leaves the colors open, too.
+    return "NCHW" if len(node.shape) == 4 and not any(isinstance(side, int) for side in node.shape[1:]) else None

@@ -188,6 +188,17 @@ def test_rf_detr_gets_imagenets_mean_and_rt_detr_none(folder: Folder) -> None:
     assert (description.decoder, description.input.std) == ("detr", (1, 1, 1))
 
 
+def test_transformers_exports_leave_all_sides_open_and_return_layers_too(folder: Folder) -> None:
+    logits, boxes = rows(100, 92), rows(100, 4)
+    logits[0, :, 91] = 9
+    logits[0, 3, (17, 91)] = (9, -9)
+    boxes[0, 3] = (0.5, 0.5, 0.25, 0.5)
+    outputs = {"logits": logits, "pred_boxes": boxes, "last_hidden_state": rows(100, 256)}
+    model = constant_model(outputs | {"encoder_last_hidden_state": rows(50, 256)}, shape=("n", "c", "h", "w"))
+    assert folder.add(model, "--size", "320x320").outputs == {"logits": "logits", "boxes": "pred_boxes"}
+    assert [(each.label, each.box) for each in folder.found()] == [("cat", about((24, 8, 40, 24)))]
+
+
 def test_an_untrained_detr_is_read_by_the_number_of_names(folder: Folder, tmp_path: Path, errors: Errors) -> None:
     logits, boxes = rows(100, 4), rows(100, 4)
     logits[0, :, :] = (1.0, 0.5, 0.2, 0.1)  # no query says "nothing", and none says so by low values

@@ -25,6 +25,7 @@ def node(*shape: int | str | None, name: str = "x", kind: str = "tensor(float)")
         (("batch", 224, 192, 3), PictureInput("x", "NHWC", 192, 224)),
         (("batch", 3, "height", None), PictureInput("x", "NCHW", 640, 640)),
         ((3, "height", "width"), PictureInput("x", "CHW", 640, 640)),
+        (("batch", "channels", "height", "width"), PictureInput("x", "NCHW", 640, 640)),
     ],
 )
 def test_reads_layout_and_size_from_the_input(shape: Shape, expected: PictureInput) -> None:
