@@ -18,7 +18,7 @@ OPSET = 17
 def ultralytics(configuration: str, target: Path, **options: Any) -> None:
     from ultralytics import YOLO
 
-    made = YOLO(configuration).export(format="onnx", opset=OPSET, simplify=False, **options)
+    made = YOLO(configuration).export(format="onnx", simplify=False, **{"opset": OPSET, **options})
     shutil.move(made, target)
 
 
@@ -37,8 +37,31 @@ def torchvision_classifier(target: Path) -> None:
     _export(mobilenet_v3_small(weights=None), (torch.rand(1, 3, 224, 224),), target)
 
 
-def transformers_detr(target: Path) -> None:
+def torchvision_fasterrcnn(target: Path) -> None:
     import torch
+    from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn
+
+    model = fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None)
+    names = {"input_names": ["images"], "output_names": ["boxes", "labels", "scores"]}
+    _export(model, ([torch.rand(3, 320, 320)],), target, **names, dynamic_axes={"images": {1: "h", 2: "w"}})
+
+
+def transformers_yolos(target: Path) -> None:
+    from transformers import YolosConfig, YolosForObjectDetection
+
+    configuration = YolosConfig(
+        hidden_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        image_size=[256, 256],
+        num_labels=91,
+        use_mid_position_embeddings=False,
+    )
+    _export_transformer(YolosForObjectDetection(configuration), target)
+
+
+def transformers_detr(target: Path) -> None:
     from transformers import DetrConfig, DetrForObjectDetection, ResNetConfig
 
     backbone = ResNetConfig(
@@ -54,7 +77,14 @@ def transformers_detr(target: Path) -> None:
         d_model=64,
         **small,
     )
-    model = DetrForObjectDetection(configuration)
+    _export_transformer(DetrForObjectDetection(configuration), target)
+
+
+_SMALL = {"layers": 1, "attention_heads": 2, "ffn_dim": 64}
+
+
+def _export_transformer(model: Any, target: Path) -> None:
+    import torch
 
     class Outputs(torch.nn.Module):
         """The two outputs that Optimum's exporter keeps."""
@@ -67,9 +97,6 @@ def transformers_detr(target: Path) -> None:
     outputs = Outputs()
     outputs.model = model  # its weights are the module's
     _export(outputs, (torch.rand(1, 3, 256, 256),), target, **names)
-
-
-_SMALL = {"layers": 1, "attention_heads": 2, "ffn_dim": 64}
 
 
 def _export(model: Any, arguments: Any, target: Path, **names: Any) -> None:
@@ -87,6 +114,9 @@ EXPORTS: Mapping[str, Callable[[Path], None]] = {
     "yolov10": partial(ultralytics, "yolov10n.yaml", imgsz=320, nms=False),
     "yolov10-raw": partial(ultralytics, "yolov10n.yaml", imgsz=320),
     "yolov8-wide": partial(ultralytics, "yolov8n.yaml", imgsz=(256, 416)),
+    "yolov8-opset12": partial(ultralytics, "yolov8n.yaml", imgsz=320, opset=12),
+    "yolov8-opset20": partial(ultralytics, "yolov8n.yaml", imgsz=320, opset=20),
+    "yolov5u": partial(ultralytics, "yolov5n.yaml", imgsz=320),
     "yolov8-batch": partial(ultralytics, "yolov8n.yaml", imgsz=320, batch=4),
     "yolov8-seg": partial(ultralytics, "yolov8n-seg.yaml", imgsz=320),
     "yolov8-cls": partial(ultralytics, "yolov8n-cls.yaml", imgsz=224),
@@ -94,7 +124,9 @@ EXPORTS: Mapping[str, Callable[[Path], None]] = {
     "yolov8-obb": partial(ultralytics, "yolov8n-obb.yaml", imgsz=320),
     "torchvision-ssdlite": torchvision_detector,
     "torchvision-mobilenet": torchvision_classifier,
+    "torchvision-fasterrcnn": torchvision_fasterrcnn,
     "transformers-detr": transformers_detr,
+    "transformers-yolos": transformers_yolos,
 }
 
 

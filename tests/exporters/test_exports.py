@@ -61,11 +61,16 @@ def _python() -> Path:
         ("yolov10-raw", "yolo", (320, 320), {}, []),
         ("yolov8-wide", "yolo", (416, 256), {}, []),
         ("yolov8-batch", "yolo", (320, 320), {}, []),
+        ("yolov8-opset12", "yolo", (320, 320), {}, []),
+        ("yolov8-opset20", "yolo", (320, 320), {}, []),
+        ("yolov5u", "yolo", (320, 320), {}, []),
         ("yolov8-seg", "yolo", (320, 320), {"masks": 32}, []),
         ("yolov8-cls", "classify", (224, 224), {"activation": "none"}, []),
         ("torchvision-ssdlite", "torchvision", (320, 320), {}, ["--labels", "coco"]),
+        ("torchvision-fasterrcnn", "torchvision", (320, 320), {}, ["--labels", "coco", "--size", "320x320"]),
         ("torchvision-mobilenet", "classify", (224, 224), {"activation": "softmax"}, []),
         ("transformers-detr", "detr", (256, 256), {"activation": "softmax"}, []),
+        ("transformers-yolos", "detr", (256, 256), {"activation": "softmax"}, []),
     ],
 )
 def test_an_export_is_used_as_it_was_meant(
@@ -83,7 +88,7 @@ def test_an_export_is_used_as_it_was_meant(
     assert (description.decoder, description.options) == (decoder, options)
     assert (description.input.width, description.input.height) == size
     has_mean = list(description.input.mean) == IMAGENET["mean"]
-    assert has_mean == (name in ("torchvision-mobilenet", "transformers-detr"))
+    assert has_mean == (name.startswith("transformers") or name == "torchvision-mobilenet")
     labeler = open_onnx(tmp_path / name)
     labeler.detect(decode(CAT.read_bytes(), PictureLimits(), labeler.input_size), 0.0)
 
