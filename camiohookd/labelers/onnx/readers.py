@@ -245,8 +245,8 @@ def _scores_and_boxes(outputs: Outputs) -> tuple[Node, Node] | None:
     """Two outputs [batch, n, labels] and [batch, n, 4]; others are masks, or layers that transformers returns, too."""
     nodes = outputs.of_rank(3)
     if len(of_transformers := [node for node in nodes if node.name in ("logits", "pred_boxes")]) == 2:
-        boxes, logits = sorted(of_transformers, key=lambda node: node.name == "logits")
-        return (logits, boxes) if length(boxes) == 4 and length(logits) else None
+        box_node, logits = sorted(of_transformers, key=lambda node: node.name == "logits")
+        return (logits, box_node) if length(box_node) == 4 and length(logits) else None
     if len(nodes) != 2 or len(outputs.nodes) - len(nodes) > 1 or any(node.type.endswith("int64)") for node in nodes):
         return None
     boxes = [node for node in nodes if length(node) == 4]
