@@ -83,7 +83,8 @@ def label(
 
     The table has one row per object that is sent, most probable first: file, label, probability from 0 to 1, and
     the box as left, top, right, bottom in pixels from the picture's top left corner. If several objects have the
-    same label, Camio gets the most probable one. With several labelers, LABELER is the one that found the object.
+    same label, Camio gets the most probable one. With several labelers, LABELER (in
+    JSON: "labeler") is the one that found the object.
 
     A JSON object is {"file", "labels" (as sent to Camio), "detections": [{"label", "probability",
     "box": [left, top, right, bottom]}], "ms": {"decode", "infer", "total"}}; with

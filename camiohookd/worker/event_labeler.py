@@ -79,7 +79,9 @@ class EventLabeler:
         looking: Looking = WHOLE,
     ) -> None:
         self._chain = Chain.of(labeler)
-        self._own_pace = OwnPace(sum(link.calls_at_once for link in self._chain.links if link.is_whole) or 1)
+        self._own_pace = OwnPace(
+            sum(link.calls_at_once for link in self._chain.links if link.is_whole) or 1, Interrupted
+        )
         self._limits = limits
         self.budget = MemoryBudget(limits.max_decoded_bytes)
         self._rules = table

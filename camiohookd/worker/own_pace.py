@@ -14,10 +14,12 @@ from camiohookd.worker.work_sharing import Part, Result, Shared, Whole
 class OwnPace:
     """Runs functions on `threads` threads, which start when they are needed.
 
-    While one ends after another, those that wait are not stuck: their `progress` is called.
+    While one ends after another, those that wait are not stuck: their `progress` is called. After `close`, nothing
+    more is run: it ends with the error `closed`.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, closed: type[Exception]) -> None:
+        self._closed = closed
         self._pool = ThreadPoolExecutor(threads, "own-code")
         self._waiting: dict[object, Callable[[], None]] = {}
         self._lock = threading.Lock()
@@ -44,8 +46,8 @@ class OwnPace:
 
         try:
             self._pool.submit(run)
-        except RuntimeError as error:  # the pool is closed
-            done.set_exception(error)
+        except RuntimeError:  # the pool is closed
+            done.set_exception(self._closed())
 
     def close(self) -> None:
         """Start nothing more; what runs goes on."""

@@ -19,7 +19,7 @@ from camiohookd.labelers import Findings, Frame, Labeler, LabelRequest
 from camiohookd.system.log_fields import about
 from camiohookd.system.logs import escape
 
-FIRST_PAUSE = 1.0
+FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 300.0
 
 log = logging.getLogger("camiohookd.labeler")

@@ -334,6 +334,37 @@ def _fails(labelers: Chain) -> bool:
     return False
 
 
+def test_code_that_hangs_costs_one_event_its_deadline(tmp_path: Path, chain: Open) -> None:
+    script = """
+        import time
+        def compute_labels(images):
+            if images[0]["timestamp"] == "endless":
+                time.sleep(600)
+            return ["alive"]
+    """
+    labelers = chain(detector(tmp_path / "model"), own(tmp_path, script, deadline=0.5))
+    assert [name for name, _, _ in sent(label(labelers, [picture("endless")]))] == ["dog", "cat"]
+    assert "gave no answer within 0.5 s" in labelers.troubles["own"]
+    wait_for(lambda: not labelers.troubles)
+    assert [name for name, _, _ in sent(label(labelers))] == ["alive", "dog", "cat"]
+
+
+def test_a_program_answers_with_what_it_leaves(tmp_path: Path, chain: Open) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(dedent("""
+        import json, struct, sys
+        while head := sys.stdin.buffer.read(4):
+            images = json.loads(sys.stdin.buffer.read(struct.unpack(">I", head)[0]))["images"]
+            answer = {"detections": [image["detections"][:1] for image in images]} if images else {"labels": {}}
+            data = json.dumps(answer).encode()
+            sys.stdout.buffer.write(struct.pack(">I", len(data)) + data)
+            sys.stdout.buffer.flush()
+    """))  # fmt: skip
+    command = LabelerSettings(kind="command", command=(sys.executable, str(program)), name="own", required=False)
+    labels = label(chain(detector(tmp_path / "model"), command), [picture("t1"), picture("t2")])
+    assert [sent(labels, nth) for nth in range(2)] == [[("dog", 0.9, "detector")]] * 2
+
+
 def test_an_exception_in_code_that_is_not_required_is_logged_once_in_a_row(
     tmp_path: Path, chain: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
