@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.appliance import roots
@@ -73,6 +74,13 @@ def kubernetes_settings() -> str:
     return textwrap.dedent(settings)
 
 
+def liveness_command(admin: int) -> list[str]:
+    """Return the command by which Kubernetes asks whether a replica hangs, with the port `admin` of this test."""
+    stateful_set = next(each for each in EXAMPLE.read_text().split("\n---\n") if "kind: StatefulSet" in each)
+    [container] = msgspec.yaml.decode(stateful_set)["spec"]["template"]["spec"]["containers"]
+    return [part.replace(":8001/", f":{admin}/") for part in container["livenessProbe"]["exec"]["command"]]
+
+
 @pytest.fixture(scope="module")
 def image(_can_boot: None, deb: Deb, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     environ: dict[str, str] = {}
@@ -109,11 +117,13 @@ def image(_can_boot: None, deb: Deb, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @contextmanager
-def running(image: Image, port: int, camio: FakeCamioThread, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    image: Image, port: int, admin: int, camio: FakeCamioThread, log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
     settings = {
         "CAMIOHOOKD_HOOK_API_KEY": KEY,
         "CAMIOHOOKD_HOOK_LISTEN": f"127.0.0.1:{port}",
-        "CAMIOHOOKD_ADMIN_LISTEN": f"127.0.0.1:{free_port()}",
+        "CAMIOHOOKD_ADMIN_LISTEN": f"127.0.0.1:{admin}",
         "CAMIOHOOKD_CALLBACK_ALLOW_HOSTS": json.dumps([camio.origin]),
     }
     with log.open("ab") as output:
@@ -140,13 +150,14 @@ def test_the_image_holds_no_key_and_no_package_file(image: Image) -> None:
 
 def test_the_daemon_labels_and_is_drained_as_the_images_user(image: Image, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    port = free_port()
+    port, admin = free_port(), free_port()
     url = f"http://127.0.0.1:{port}/tasks/{KEY}"
-    with FakeCamioThread() as camio, running(image, port, camio, log) as process:
+    with FakeCamioThread() as camio, running(image, port, admin, camio, log) as process:
         until(lambda: '"event": "ready"' in log.read_text() or process.poll() is not None, log)
         assert process.poll() is None, log.read_text()
         assert camio.post(url, event_body(camio.callback_url("one"))).status == 200
         camio.wait_until(lambda arrived: bool(arrived["one"]), PATIENCE)
+        subprocess.run(image.inside(*liveness_command(admin)), check=True, timeout=PATIENCE)
         stop = image.inside("/usr/bin/camiohookd", "drain", "--wait", "--timeout", "60")
         drained = subprocess.run(stop, capture_output=True, text=True, check=False, timeout=PATIENCE)
         assert "Drained: no event waits" in drained.stdout, drained.stdout + drained.stderr

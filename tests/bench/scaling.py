@@ -43,7 +43,7 @@ def run(bench: Bench) -> Iterator[Result]:
     if fleet.can_run():
         for count in fleet.COUNTS:
             simulated, measured = fleet.compared(bench, count)
-            metric = f"95 % of the events at {fleet.LOAD:.0%} load, {count} boxes: simulated, against measured"
+            metric = f"95 % of the events at {fleet.LOAD:.0%} load, boxes: {count}, simulated against measured"
             yield result("scaling", metric, 1000 * simulated, "ms", baseline=1000 * measured)
 
 
