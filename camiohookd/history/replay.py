@@ -11,9 +11,11 @@ from camiohookd.wire.reply import Reply
 
 
 def replay(task_id: str, event: StoredEvent, rule: Rule) -> Replay:
-    """Apply `rule` to the kept detections of an event. Its default `min_probability` is that of the event's rule."""
-    if rule.min_probability is None:
-        rule = rules.complete(rule, event.rule.min_probability)
+    """Apply `rule` to the kept detections of an event.
+
+    The defaults of its `min_probability` and `static` are those of the event's rule.
+    """
+    rule = rules.complete(rule, event.rule.min_probability, event.rule.static)
     before, after = _reply(event.rule, event), _reply(rule, event)
     names = _names(before), _names(after)
     return Replay(

@@ -25,11 +25,11 @@ from camiohookd.system.log_fields import about
 from camiohookd.system.logs import escape
 from camiohookd.units import plural
 
-EVENTS = 3
-"""In how many events a find has been seen before it counts as static."""
+EVENTS = 2
+"""In how many earlier events a find has been seen before it counts as static."""
 
 OF_PICTURES = 0.5
-"""In which part of an event's pictures a find is seen, at least, so that the event counts."""
+"""In which part of an event's pictures the place looks the same, at least, so that the event counts."""
 
 SAME_PLACE = 0.5
 """From which intersection over union on two boxes are at the same place: a model's boxes of one object differ."""
@@ -112,11 +112,10 @@ class _Find:
     def is_in(self, picture: Seen) -> bool:
         """Return whether it was found in a picture, at the same place with the same looks."""
         boxes = [box for label, box in picture.found if label == self.label]
-        return bool(
-            boxes
-            and overlaps([self.box], boxes).max() >= SAME_PLACE
-            and likeness(self.looks, looks(picture.grey, self.box)) >= SAME_LOOKS
-        )
+        return bool(boxes and overlaps([self.box], boxes).max() >= SAME_PLACE and self.looks_same_in(picture))
+
+    def looks_same_in(self, picture: Seen) -> bool:
+        return likeness(self.looks, looks(picture.grey, self.box)) >= SAME_LOOKS
 
     def is_at(self, label: str, box: Box) -> bool:
         return _is_at((self.label, self.box), label, box)
@@ -204,9 +203,10 @@ class EventFinds:
 
 
 def _count(camera: str, find: _Find, event: Sequence[Seen]) -> None:
-    """Count the event for a find if it was seen in enough of the pictures."""
-    there = [picture for picture in event if find.is_in(picture)]
-    if len(there) < max(OF_PICTURES * len(event), 1):
+    """Count the event for a find if it was found, and its place looks the same in enough of the pictures."""
+    # It need not be found in each picture: with detail = "auto" what does not move is looked at closely in one of them.
+    there = [picture for picture in event if find.looks_same_in(picture)]
+    if len(there) < OF_PICTURES * len(event) or not any(find.is_in(picture) for picture in event):
         return
     find.looks, find.missed = looks(there[-1].grey, find.box), 0
     find.events += 1

@@ -8,7 +8,8 @@ import pytest
 from camiohookd.labelers.model import load_description
 from camiohookd.labelers.onnx.labeler import open_onnx
 from camiohookd.pictures.decode import PictureLimits, decode
-from tests.support.box_accuracy import PHOTOGRAPHS, SHARED, average_precision
+from tests.bench.quality import sequence
+from tests.support.box_accuracy import COURTYARD, PHOTOGRAPHS, SHARED, average_precision, counted
 from tests.support.checkout import ROOT
 from tests.support.onnx_graphs import model_folder
 
@@ -37,6 +38,16 @@ def test_the_shipped_model_reaches_its_measured_ap(print_figure: PrintFigure) ->
     ap = box_ap(SHIPPED)
     print_figure(f"box AP of SSDLite int8 on 33 photographs at score {SCORE}: {ap:.3f}")
     assert ap >= 0.27
+
+
+def test_auto_finds_people_who_are_far_away(print_figure: PrintFigure) -> None:
+    needs(COURTYARD)
+    looked = sequence(open_onnx(SHIPPED), "auto", "drop")
+    outcome = counted(looked.found, COURTYARD, 0.4)
+    print_figure(f"persons found in a courtyard: {outcome.recall:.3f}, {len(outcome.wrong)} false, {looked.runs} runs")
+    assert outcome.recall >= 0.86
+    assert len(outcome.wrong) <= 8
+    assert looked.runs <= 0.6 * 20 * 10  # 3x3 takes ten runs for each of the 20 pictures
 
 
 def test_yolox_nano_reaches_its_measured_ap(tmp_path: Path, print_figure: PrintFigure) -> None:

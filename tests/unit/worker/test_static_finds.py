@@ -64,6 +64,16 @@ def test_a_person_who_stands_still_for_one_event_is_not_static_however_many_pict
     assert finds.static("yard", person) == []
 
 
+def test_a_sign_that_is_found_in_one_picture_of_each_event_is_static_and_a_person_who_leaves_is_not() -> None:
+    sign, overlooked, empty = picture((SIGN, SIGN_LOOKS)), picture((SIGN, SIGN_LOOKS), found=False), picture()
+    learnt, left = StaticFinds(), StaticFinds()
+    for _ in range(EVENTS):
+        learnt.learn("yard", [overlooked, sign, overlooked, overlooked])
+        left.learn("yard", [empty, sign, empty, empty])
+    assert len(learnt.static("yard", sign)) == 1
+    assert left.static("yard", sign) == []
+
+
 def test_a_person_before_the_sign_is_not_static() -> None:
     finds = taught(*[picture((SIGN, SIGN_LOOKS))] * EVENTS)
     assert finds.static("yard", picture((SIGN, PERSON_LOOKS))) == []
