@@ -161,12 +161,20 @@ def _is_valid(text: str) -> bool:
 def _repetition(text: str) -> str:
     """Return an error for the first table or key that is defined twice, "" if none is."""
     seen: dict[str, int] = {}
+    lists: dict[str, int] = {}
     table = ""
     for number, line in enumerate(text.split("\n"), 1):
         if header := HEADER.match(line):
             table = name = header[2]
             what = f"table [{name}]"
+            mixed = seen if header[1] == "[[" else lists
+            if name in mixed:
+                return (
+                    f"line {number}: [{name}] and [[{name}]] cannot both be used (the other is in line {mixed[name]}): "
+                    f"for several, write [[{name}]] each time"
+                )
             if header[1] == "[[":  # one more of its kind, with keys of its own
+                lists.setdefault(name, number)
                 seen = {known: first for known, first in seen.items() if not known.startswith(f"{table}.")}
                 continue
         elif key := KEY.match(line):

@@ -139,6 +139,15 @@ def test_settings_are_immutable() -> None:
             "[queue]\norder = 'newest'\n[[rule]]\ncamera = 'a'\n[[rule]]\ncamera = 'b'\ncamera = 'c'",
             ", line 7: duplicate key rule.camera (first defined in line 6)",
         ),
+        (
+            "[labeler]\n[[labeler]]",
+            ", line 2: [labeler] and [[labeler]] cannot both be used (the other is in line 1): "
+            "for several, write [[labeler]] each time",
+        ),
+        (
+            "[[labeler]]\n[labeler]\n",
+            ", line 2: [labeler] and [[labeler]] cannot both be used (the other is in line 1)",
+        ),
         ("[queue]\norder.x = 1\norder.x = 2", ", line 3: not valid TOML: cannot overwrite a value"),
         ("[labeler]\nmodel = ''", ', line 2: labeler.model: given "", expected text that is not empty'),
         (
