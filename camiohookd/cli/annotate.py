@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from camiohookd.config.rule import Zone
 from camiohookd.labelers import Looked
-from camiohookd.pictures.detections import Box, Detection
+from camiohookd.pictures.detections import Box, Detection, place
 
 _Color = tuple[int, int, int]
 _Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
@@ -53,7 +53,7 @@ def annotate(
     shown: list[_Drawn] = [(found, "", line, None) for found in detections]
     thin: list[_Drawn] = [(found, f": {reason}", 1, small) for found, reason in left_out]
     for found, reason, width, font in [*sorted(shown, key=_improbability), *sorted(thin, key=_improbability)]:
-        box, color = _within(found.box, image.size), _color(found.label)
+        box, color = _within(place(found, *image.size), image.size), _color(found.label)
         draw.rectangle(box, outline=color, width=width)
         captions.add(f"{found.label} {found.probability:.2f}{reason}", box, color, font)
     captions.draw()
@@ -103,18 +103,18 @@ class _Captions:
         steps = [first + step * height for step in range(math.ceil(picture_height / height))]
         below = [y for y in steps if y <= last]
         above = [y for y in (first - step * height for step in range(1, len(steps))) if y >= 0]
-        places = [Box(x, y, x + width, y + height) for y in (*below, *above)]
-        free = (place for place in places if not any(_overlap(place, other) for _, other, _, _ in self._placed))
+        spots = [Box(x, y, x + width, y + height) for y in (*below, *above)]
+        free = (spot for spot in spots if not any(_overlap(spot, other) for _, other, _, _ in self._placed))
         self._placed.append((text, next(free, Box(x, first, x + width, first + height)), color, font))
 
     def draw(self) -> None:
         """Draw all captions; the first ones last, so that others do not cover them if there was no room."""
-        for text, place, color, font in reversed(self._placed):
+        for text, spot, color, font in reversed(self._placed):
             left, top, _, bottom = self._draw.textbbox((0, 0), text, font=font)
             margin = (bottom - top) / 4
-            self._draw.rectangle(place, fill=color)
+            self._draw.rectangle(spot, fill=color)
             # Pillow cuts the top off a letter that begins a fraction of a pixel above the picture's edge.
-            position = round(place.left + margin - left), round(place.top + margin - top)
+            position = round(spot.left + margin - left), round(spot.top + margin - top)
             self._draw.text(position, text, fill="black", font=font)
 
 

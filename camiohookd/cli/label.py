@@ -112,6 +112,7 @@ def label(
     from camiohookd.config.detail import Looking
     from camiohookd.config.settings import RemoteSettings
     from camiohookd.labelers.open import open_chain
+    from camiohookd.labelers.taught.labels import taught_labels
     from camiohookd.labelers.taught.open import with_taught
     from camiohookd.pictures.decode import PictureLimits
 
@@ -124,10 +125,11 @@ def label(
     wanted = (alone,) if model else settings.labelers
     if any(each.kind != "onnx" or each.required is False for each in wanted):
         logging.basicConfig(level=logging.INFO, format="%(message)s")  # shows what the owner's code prints
+    state = paths.state_dir(os.environ)
     labeler, _ = open_chain([replace(each, threads=1) for each in wanted], None, lambda _degraded: None)
-    labeler = with_taught(labeler, wanted, paths.state_dir(os.environ))
+    labeler = with_taught(labeler, wanted, state)
     drawings = Drawings(annotate_folder, pictures, limits, rule.zone) if annotate_folder else None
-    table = None if as_json else LabelTable(pictures, explain, labelers=len(wanted) > 1)
+    table = None if as_json else LabelTable(pictures, explain, labelers=len(wanted) > 1 or bool(taught_labels(state)))
     lowest = _EXPLAINED_OF_ALL if explain_all else _EXPLAINED if explain else 1.0
     default = "the rule's min_probability" if rule.min_probability is not None else "the labeler's default"
     looking = Looking(detail or wanted[0].detail)

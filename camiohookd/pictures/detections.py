@@ -48,6 +48,14 @@ def polygon(box: Box, width: int, height: int) -> Polygon:
     return ((left, bottom), (right, bottom), (right, top), (left, top))
 
 
+def place(found: Detection, width: int, height: int) -> Box | None:
+    """Return where in a picture of `width` x `height` pixels `found` is: its box, or the one around its outline."""
+    if found.box is not None or not found.outline:
+        return found.box
+    xs, ys = [x * width for x, _ in found.outline], [(1 - y) * height for _, y in found.outline]
+    return Box(min(xs), min(ys), max(xs), max(ys))
+
+
 def area(box: Box, width: int, height: int) -> float:
     """Return the part of a picture of `width` x `height` pixels that `box` covers, 0..1."""
     right, bottom = _fraction(box.right, width), _fraction(box.bottom, height)

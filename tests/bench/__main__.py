@@ -28,6 +28,7 @@ NAMES = (
     "slowloris",
     "bad_bodies",
     "decode",
+    "taught",
     "peer",
     "cost",
     "quality",

@@ -30,7 +30,7 @@ AT_ONCE = 16
 class TaughtLabeler:
     """Labels with what is in `collection`; several threads may call it. It returns its own detections alone."""
 
-    device = "taught"
+    device = "cpu"
     at_once = AT_ONCE
     default_probability = 0.0
     """What is uncertain is left out here."""

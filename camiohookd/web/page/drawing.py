@@ -10,6 +10,7 @@ from zlib import crc32
 
 from camiohookd.config.rule import Rule, Zone
 from camiohookd.history.views import PictureDetails
+from camiohookd.pictures.detections import Box, place
 from camiohookd.rules import ALWAYS_THERE, Explained
 
 MOST_CAPTIONS = 12
@@ -59,9 +60,9 @@ def drawing(picture: PictureDetails, rule: Rule, *, all_objects: bool) -> Drawin
     """Return what is drawn over `picture`: with `all_objects`, also those that the rule leaves out."""
     width, height = max(picture.width, 1), max(picture.height, 1)
     letters = max(width, height) / 28
-    shown = [each for each in picture.detections if each.found.box and (all_objects or each.left_out is None)]
+    shown = [each for each in picture.detections if all_objects or each.left_out is None]
     ordered = sorted(shown, key=lambda each: (each.left_out is None, each.found.probability))
-    boxes = [_box(each, width, height, letters) for each in ordered]
+    boxes = [_box(each, box, width, height, letters) for each in ordered if (box := place(each.found, width, height))]
     return Drawing(width, height, letters, boxes, drawn_zones(rule.zone, width, height), _in_words(picture.detections))
 
 
@@ -73,11 +74,10 @@ def drawn_zones(zones: Iterable[Zone], width: int, height: int) -> list[DrawnZon
     ]
 
 
-def _box(each: Explained, width: int, height: int, letters: float) -> DrawnBox:
+def _box(each: Explained, box: Box, width: int, height: int, letters: float) -> DrawnBox:
     found = each.found
-    assert found.box is not None, "asked for by the caller"
-    left, right = (min(max(value, 0.0), width) for value in (found.box.left, found.box.right))
-    top, bottom = (min(max(value, 0.0), height) for value in (found.box.top, found.box.bottom))
+    left, right = (min(max(value, 0.0), width) for value in (box.left, box.right))
+    top, bottom = (min(max(value, 0.0), height) for value in (box.top, box.bottom))
     caption = _caption(each) if each.left_out is None else ""
     caption_width = letters * (0.62 * len(caption) + 0.6)
     text_x = max(min(left, width - caption_width), 0.0)

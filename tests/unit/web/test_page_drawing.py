@@ -25,6 +25,13 @@ def picture(width: int, height: int, *found: Explained) -> PictureDetails:
     return PictureDetails(0, "t", width, height, found, 0, True)
 
 
+def test_an_object_without_a_box_is_drawn_around_its_outline_and_one_without_either_is_not() -> None:
+    outline = ((0.5, 0.5), (0.75, 0.5), (0.75, 0.25), (0.5, 0.25))
+    found = [Explained(Detection(name, 0.9, None, shape), name, None) for name, shape in (("a", outline), ("b", None))]
+    [box] = drawing(picture(400, 200, *found), Rule(), all_objects=True).boxes
+    assert (box.x, box.y, box.width, box.height, box.caption) == (200, 100, 100, 50, "a 0.90")
+
+
 @given(SIDES, SIDES, st.lists(st.tuples(PLACES, PLACES, PLACES, PLACES), max_size=5), st.text(max_size=300))
 def test_boxes_and_captions_stay_within_the_picture(
     width: int, height: int, boxes: list[tuple[float, float, float, float]], label: str

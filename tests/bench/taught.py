@@ -1,0 +1,160 @@
+"""How well labels are learnt from a few pictures, and how long it takes.
+
+A gate is drawn into the courtyard's frames (or, where those are not beside the checkout, into made ones) under random
+light, noise and shadow: taught with 10 open and 10 closed ones, it is asked about 200 unseen ones in other frames.
+Kinds are learnt from COCO's own boxes: each photograph is left out in turn. What is not recognized counts as wrong.
+"""
+
+import itertools
+import json
+import random
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from camiohookd.labelers.model import load_description
+from camiohookd.labelers.onnx.features import FeatureModel, open_features
+from camiohookd.labelers.onnx.throughput import cores
+from camiohookd.labelers.taught import crops
+from camiohookd.labelers.taught.learning import Examples, learn
+from camiohookd.labelers.taught.regression import fit
+from camiohookd.labelers.taught.store import Taught, Zone
+from camiohookd.labelers.taught.teaching import Example, Subject, teach
+from camiohookd.pictures.detections import Box
+from tests.bench.harness import Bench, Result, at_least, at_most, result
+from tests.support import gates
+from tests.support.box_accuracy import PHOTOGRAPHS
+from tests.support.checkout import ROOT
+
+SHIPPED = ROOT / "models/ssdlite-mobilenet-v2-coco"
+STATES = ("open", "closed")
+SHOWN, UNSEEN = 10, 100
+"""Pictures of each state."""
+
+KINDS = ("car", "person")
+"""The pair of kinds with a bound."""
+
+LEAST_PHOTOGRAPHS = 3
+"""That show a kind, for the table of all pairs."""
+
+MOST_OBJECTS = 25
+LEAST_PIXELS = 400
+"""Of an object that is an example: its box's."""
+
+
+class Kind(NamedTuple):
+    """Examples of one kind of object, and how many photographs they are from."""
+
+    examples: Sequence[Example]
+    photographs: int
+
+
+def run(bench: Bench) -> Iterator[Result]:
+    model = open_features(SHIPPED)
+    yield from gate(model, bench.count(UNSEEN, 5))
+    yield from kinds(model, bench.quick)
+    yield from times(model, bench.count(200, 20))
+
+
+def gate(model: FeatureModel, count: int) -> Iterator[Result]:
+    """Teach the state of a gate, and ask about `count` unseen pictures of each."""
+    frames = gates.courtyard_frames()
+    where = "courtyard" if frames else "made frames"
+    frames = frames or gates.made_frames(20, 1)
+    taught = taught_gate(model, frames[: len(frames) // 2])
+    learned = taught.learned()
+    right, unknown = [], 0
+    for nth, state in enumerate(taught.labels):
+        unseen = gates.pictures(frames[len(frames) // 2 :], count, 50 + nth, closed=state == "closed")
+        said = [learned.verdict(features(model, picture)).label for picture in unseen]
+        right.append(said.count(nth) / count)
+        unknown += said.count(None)
+    metric = f"gate in {where}: balanced accuracy from {SHOWN} + {SHOWN} on {2 * count} unseen"
+    yield result("taught", metric, sum(right) / 2, "", target=at_least(0.97, 0.99))
+    yield result("taught", f"gate in {where}: not recognized, of {2 * count}", float(unknown), "")
+    elsewhere = [picture.crop((0, 0, 160, 140)) for picture in gates.pictures(frames, 20, 60, closed=True)]
+    reported = sum(learned.verdict(model.features(each).astype(float)).label is not None for each in elsewhere)
+    yield result("taught", "another place of the same pictures: reported nevertheless, of 20", float(reported), "")
+
+
+def taught_gate(model: FeatureModel, frames: Sequence[Image.Image]) -> Taught:
+    """Teach the gate from pictures in `frames`."""
+    box = crops.scaled(crops.bounds(gates.ZONE), *gates.SIZE)
+    examples = [
+        Example(f"{state} {nth}", state, f"{state} {nth}", picture, box)
+        for seed, state in enumerate(STATES)
+        for nth, picture in enumerate(gates.pictures(frames, SHOWN, seed, closed=state == "closed"))
+    ]
+    subject = Subject("gate", Zone("yard", "gate", gates.ZONE), None)
+    return teach(subject, examples, model, load_description(SHIPPED).sha256, keep_crops=False, threads=cores())
+
+
+def features(model: FeatureModel, picture: Image.Image) -> "np.ndarray[Any, np.dtype[np.float64]]":
+    box = crops.scaled(crops.bounds(gates.ZONE), *picture.size)
+    return model.features(crops.cut(picture, box)).astype(float)
+
+
+def kinds(model: FeatureModel, quick: bool) -> Iterator[Result]:
+    """Teach every two kinds of objects, and judge each photograph by what was learnt from the others."""
+    if not PHOTOGRAPHS.is_dir():
+        print(f"kinds of objects are not measured: {PHOTOGRAPHS} is not there", file=sys.stderr)
+        return
+    found = {name: kind for name, kind in coco_kinds().items() if kind.photographs >= LEAST_PHOTOGRAPHS}
+    pairs = [KINDS, *(pair for pair in itertools.combinations(sorted(found), 2) if pair != KINDS)]
+    for pair in pairs[:1] if quick else pairs:
+        examples = [example for name in pair for example in found[name].examples]
+        taught = teach(Subject("kinds", None, "object", flip=True), examples, model, "0" * 64, keep_crops=False)
+        shown = " against ".join(
+            f"{len(found[name].examples)} {name} ({found[name].photographs} photographs)" for name in pair
+        )
+        accuracy = taught.report.accuracy
+        if accuracy is not None:
+            target = at_least(0.85, 0.95) if pair == KINDS else None
+            yield result("taught", f"balanced accuracy, {shown}", accuracy, "", target=target)
+
+
+def coco_kinds() -> dict[str, Kind]:
+    """Return the objects of the photographs by their names, at most `MOST_OBJECTS` of each, chosen by chance."""
+    table = json.loads((PHOTOGRAPHS / "instances.json").read_bytes())
+    names = {each["id"]: each["name"] for each in table["categories"]}
+    files = {each["id"]: each["file_name"] for each in table["images"]}
+    examples: dict[str, list[Example]] = {}
+    for each in table["annotations"]:
+        left, top, width, height = each["bbox"]
+        if each.get("iscrowd") or width * height < LEAST_PIXELS:
+            continue
+        with Image.open(PHOTOGRAPHS / files[each["image_id"]]) as photograph:
+            image = photograph.convert("RGB")
+        box = crops.widened(Box(left, top, left + width, top + height), crops.MARGIN)
+        name, file = names[each["category_id"]], files[each["image_id"]]
+        examples.setdefault(name, []).append(Example(f"{file} {each['id']}", name, file, image, box))
+    chance = random.Random(1)  # which objects are measured is no secret
+    chosen = {name: chance.sample(all_of, min(len(all_of), MOST_OBJECTS)) for name, all_of in examples.items()}
+    return {name: Kind(some, len({each.event for each in some})) for name, some in chosen.items()}
+
+
+def times(model: FeatureModel, count: int) -> Iterator[Result]:
+    """Measure the fit, all that is learnt, and what one zone costs in each picture."""
+    frames = gates.courtyard_frames() or gates.made_frames(20, 1)
+    half = count // 2
+    pictures = [each for closed in (True, False) for each in gates.pictures(frames, half, 9, closed=closed)]
+    labels = np.repeat([0, 1], half)
+    started = time.perf_counter()
+    plain = np.array([features(model, each) for each in pictures])
+    a_picture = (time.perf_counter() - started) / count
+    both = np.stack([plain, plain + 1e-3 * np.random.default_rng(1).normal(size=plain.shape)], axis=1)
+    flat, twice = both.reshape(2 * count, -1), np.repeat(labels, 2)
+    started = time.perf_counter()
+    fitted = fit(flat - flat.mean(axis=0), twice, 2, 0.01)
+    seconds = time.perf_counter() - started
+    assert fitted.converged
+    yield result("taught", f"fit for {count} pictures, to convergence", seconds, "s", target=at_most(2.0, 0.5))
+    started = time.perf_counter()
+    learn(Examples(both, labels, np.arange(count)), 2)
+    seconds = time.perf_counter() - started
+    yield result("taught", f"fit for {count} pictures, and one without each of them", seconds, "s")
+    yield result("taught", "features of one zone in one picture", 1000 * a_picture, "ms")
