@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from camiohookd.cli.settings import settings_without_keys
+from camiohookd.cli.settings import config_option, settings_without_keys
 from camiohookd.config import paths
 from camiohookd.errors import CamiohookdError, ConfigError
 from camiohookd.system.logs import escape
@@ -92,6 +92,7 @@ _EXISTING = click.Path(exists=True, path_type=Path)
     show_default=True,
     help="Whether to keep what was cut out of the pictures, to teach the same to another model later.",
 )
+@config_option
 @click.option("--anyway", is_flag=True, help="Keep what was not learnt well enough, too.")
 def teach(
     name: str,
@@ -103,6 +104,7 @@ def teach(
     events: tuple[tuple[str, int], ...],
     keep_pictures: bool,
     anyway: bool,
+    config_file: Path | None,
     **options: Any,
 ) -> None:
     """Teach labels with about ten pictures of each: the state of a zone, or kinds of objects.
@@ -126,6 +128,7 @@ def teach(
       sudo camiohookd teach gate ./gate-pictures --zone front:gate --report changed --steady 2
     """
     from camiohookd.cli.teach_examples import Given
+    from camiohookd.config.load import load_config
     from camiohookd.labelers.taught import store
     from camiohookd.labelers.taught.teaching import Subject
 
@@ -133,7 +136,7 @@ def teach(
         raise click.UsageError("give either --zone CAMERA:ZONE or --on LABEL")
     if event is not None:
         raise click.UsageError("give --label NAME in front of --event")
-    settings = settings_without_keys()
+    settings = load_config(config_file, os.environ) if config_file else settings_without_keys()
     where = find_zone(settings, zone) if zone else None
     if options["flip"] is None:
         options["flip"] = on is not None

@@ -41,6 +41,7 @@ from camiohookd.web.draining import CHECK, Draining
 from camiohookd.web.page.doctor_process import DoctorProcess
 from camiohookd.web.page.site import pages
 from camiohookd.web.page.sources import Sources
+from camiohookd.web.page.teach_process import TeachProcess
 from camiohookd.web.server.listener import Listener, listen
 from camiohookd.worker.event_labeler import EventLabeler
 from camiohookd.worker.worker import Worker
@@ -67,6 +68,7 @@ class Service:
     reporter: Reporter
     test_events: TestEvents
     doctor: DoctorProcess
+    teaching: TeachProcess
     readiness: Mapping[str, Check]
     addresses: tuple[str, str]
 
@@ -93,6 +95,7 @@ class Service:
         await self.control.drain(0)
         control.unbind(paths.runtime_dir(os.environ))
         await self.doctor.stop()
+        await self.teaching.stop()
         await self.admin.close()
 
 
@@ -125,8 +128,8 @@ def connect(
     hook = HookSite(setup, store, allow_list, metrics, activity, hook_sockets, draining)
     tests = TestEvents(setup, hook_sockets[0].getsockname()[1], allow_list)
     owner = OwnerCommands(store, activity, reporter, hook.nonces, allow_list, draining)
-    doctor = DoctorProcess(setup.path)
-    sources = _sources(store, activity, labeler, event_labeler, reporter, tests, doctor, history)
+    doctor, teaching = DoctorProcess(setup.path), TeachProcess(setup.path)
+    sources = _sources(store, activity, labeler, event_labeler, reporter, tests, doctor, teaching, history)
     return Service(
         store=store,
         worker=worker,
@@ -134,6 +137,7 @@ def connect(
         admin=_admin_site(setup, metrics, readiness, admin_sockets, sources),
         test_events=tests,
         doctor=doctor,
+        teaching=teaching,
         control=listen(control.control_application(owner.answer), [control_socket]),
         event_labeler=event_labeler,
         allow_list=allow_list,
@@ -155,6 +159,7 @@ def _sources(
     reporter: Reporter,
     tests: TestEvents,
     doctor: DoctorProcess,
+    teaching: TeachProcess,
     history: History,
 ) -> Sources:
     return Sources(
@@ -163,6 +168,7 @@ def _sources(
         perform=partial(perform, store, activity),
         send_test_event=tests.send,
         doctor=doctor,
+        teaching=teaching,
         history=history,
         rules=lambda: event_labeler.table,
         default_probability=labeler.common_threshold,

@@ -69,10 +69,12 @@ def _picture(frame: Image.Image, random: np.random.Generator, *, closed: bool) -
 
 
 def _weathered(picture: Image.Image, random: np.random.Generator) -> Image.Image:
-    pixels = np.asarray(picture, np.float32) / 255
-    pixels = pixels ** random.uniform(0.7, 1.5) * random.uniform(0.45, 1.25) * random.uniform(0.92, 1.08, 3)
+    light = np.linspace(0, 1, 256, dtype=np.float32) ** np.float32(random.uniform(0.7, 1.5))
+    pixels = light[np.asarray(picture)] * (random.uniform(0.45, 1.25) * random.uniform(0.92, 1.08, 3)).astype(
+        np.float32
+    )
     pixels *= _shadow(random)[..., None]
-    pixels += random.normal(0, random.uniform(0.0, 0.05), pixels.shape)
+    pixels += np.float32(random.uniform(0.0, 0.05)) * random.standard_normal(pixels.shape, np.float32)
     return Image.fromarray((pixels.clip(0, 1) * 255).astype(np.uint8))
 
 

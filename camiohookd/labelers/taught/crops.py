@@ -52,6 +52,17 @@ def cut(image: Image.Image, box: Box) -> Image.Image:
     return image.crop((left, top, right, bottom))
 
 
+def not_sharper(image: Image.Image, size: tuple[float, float]) -> Image.Image:
+    """Reduce `image` to `size`, the usual one of the examples in pixels, if it is larger; (0, 0): as it is.
+
+    A picture that is sharper than all examples would seem to be unlike them.
+    """
+    width, height = round(size[0]), round(size[1])
+    if not (0 < width < image.width and 0 < height < image.height):
+        return image
+    return image.resize((width, height), Image.Resampling.BOX)
+
+
 def _span(low: float, high: float, length: int) -> tuple[int, int]:
     start = min(max(round(low), 0), max(length - _LEAST_SIDE, 0))
     return start, min(max(round(high), start + _LEAST_SIDE), length)

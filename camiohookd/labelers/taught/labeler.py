@@ -120,7 +120,8 @@ def _state(ready: Ready, image: Image.Image) -> Iterator[Detection]:
     zone = ready.taught.zone
     assert zone is not None, "asked for by the caller"
     box = crops.scaled(crops.bounds(zone.polygon), image.width, image.height)
-    said = ready.learned.verdict(ready.model.features(crops.cut(image, box)).astype(float))
+    part = crops.not_sharper(crops.cut(image, box), ready.taught.size)
+    said = ready.learned.verdict(ready.model.features(part).astype(float))
     if label := _reported(ready.taught, said):
         # Without a box, so that zones and areas, which are for objects, do not leave it out.
         yield Detection(label, said.probability, None, outline_of(zone))

@@ -34,7 +34,7 @@ class Learned(NamedTuple):
     """A classifier.
 
     `weights` give logits whose softmax is a calibrated probability; a picture farther than `farthest` from the nearest
-    of `examples` [n, d] is unknown.
+    of `examples` [n, d], which are all variations, is unknown.
     """
 
     weights: Weights
@@ -58,15 +58,15 @@ class Lesson(NamedTuple):
 
 def learn(examples: Examples, count: int) -> Lesson:
     """Fit a classifier of `count` labels to examples, and judge it on each of them."""
-    basis, inner = span(examples.features.reshape(-1, examples.features.shape[2]))
+    flat = examples.features.reshape(-1, examples.features.shape[2])
+    basis, inner = span(flat)
     inner = inner.reshape(*examples.features.shape[:2], -1)
     logits, judged = _left_out(inner, examples.labels, examples.events, count)
     warmth = calibration.temperature(logits[judged], examples.labels[judged])
     weights, converged = _fit(inner, examples.labels, count)
-    plain = examples.features[:, 0]
-    distances = unknown.nearest_of_others(plain, examples.events)
+    distances = unknown.nearest_of_others(examples.features, examples.events)
     bound = unknown.farthest(distances)
-    learned = Learned(Weights(basis @ weights.factors / warmth, weights.shifts / warmth), warmth, plain, bound)
+    learned = Learned(Weights(basis @ weights.factors / warmth, weights.shifts / warmth), warmth, flat, bound)
     probabilities = softmax(logits / warmth)
     said = (
         unknown.verdict(probabilities[nth], float(distances[nth]), bound) if judged[nth] else None

@@ -64,10 +64,11 @@ class Taught(msgspec.Struct, frozen=True, kw_only=True):
     """What was taught under one name: the state of a `zone`, or kinds of objects that are detected `on` a label.
 
     `model` is the checksum of the model and `tensors` are those whose averages are the features. `factors` are floats
-    [features, labels], `examples` half floats [pictures, features]; both little-endian. `report` is how well it was
+    [features, labels], `examples` half floats [variations, features]; both little-endian. `report` is how well it was
     learnt. `steady`: a zone's state counts when so many events in a row show it. `reports`: "state" is the state's
     label in every event; "changed" is that label and the label "NAME changed", in an event in which it changes; or
-    "both". `crops` are empty if they may not be kept. `made` is seconds since 1970.
+    "both". `size` is the usual width and height of a zone in the examples, in pixels; (0, 0) for objects. `crops` are
+    empty if they may not be kept. `made` is seconds since 1970.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Taught(msgspec.Struct, frozen=True, kw_only=True):
     flip: bool = False
     steady: int = 1
     reports: Reports = "state"
+    size: tuple[float, float] = (0.0, 0.0)
     crops: tuple[Crop, ...] = ()
 
     def learned(self) -> Learned:

@@ -5,6 +5,7 @@ import io
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from statistics import median
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -147,8 +148,15 @@ def _learned(
         flip=subject.flip,
         steady=subject.steady,
         reports=subject.reports,
+        size=_usual_size(kept) if subject.zone else (0.0, 0.0),
         crops=tuple(kept) if keep_crops else (),
     )
+
+
+def _usual_size(kept: Sequence[Crop]) -> tuple[float, float]:
+    """Return the median width and height of what counts, in pixels."""
+    boxes = [Box(*crop.box) for crop in kept]
+    return median(box.right - box.left for box in boxes), median(box.bottom - box.top for box in boxes)
 
 
 def _events(kept: Sequence[Crop], contents: Sequence[str]) -> list[int]:

@@ -14,8 +14,8 @@ from camiohookd.labelers.taught.regression import Doubles, Indices
 CERTAIN = 0.6
 """The least probability that is reported."""
 
-_WIDER = 1.3
-"""How much farther than the farthest example a picture may be: the examples are few."""
+_DEVIATIONS = 3.0
+"""How many standard deviations above the mean distance of the examples a picture may be; the farthest may anyway."""
 
 _NEAREST = 0.15
 """The least bound, for examples that are nearly the same. Features have the length 1; distances are 0 to 2."""
@@ -45,13 +45,18 @@ def nearest(features: Doubles, examples: Doubles) -> Doubles:
 
 
 def nearest_of_others(features: Doubles, events: Indices) -> Doubles:
-    """Return the distance [n] of each example to the nearest one of another event; infinite if there is none."""
-    return np.array(
-        [nearest(features[nth : nth + 1], features[events != events[nth]])[0] for nth in range(len(events))]
-    )
+    """Return the distance [n] of each example as it is to the nearest one, in any variation, of another event.
+
+    `features` are [n, variations, d], `events` [n]. The distance is infinite if there is no other event.
+    """
+    length = features.shape[2]
+    others = (features[events != event].reshape(-1, length) for event in events)
+    return np.array([nearest(each[:1], other)[0] for each, other in zip(features, others, strict=True)])
 
 
 def farthest(distances: Doubles) -> float:
     """Return how far from the nearest example a picture may be, from the examples' own distances [n]."""
     finite = distances[np.isfinite(distances)]
-    return max(_WIDER * float(finite.max(initial=0.0)), _NEAREST)
+    if not len(finite):
+        return _NEAREST
+    return max(float(finite.mean() + _DEVIATIONS * finite.std()), float(finite.max()), _NEAREST)

@@ -19,6 +19,7 @@ from camiohookd.web.page.login import LoginPage, Logout
 from camiohookd.web.page.now import NowPage, live_numbers, now_of
 from camiohookd.web.page.sources import Sources
 from camiohookd.web.page.static import StaticFile
+from camiohookd.web.page.teach import PATH, TeachPage
 from camiohookd.web.page.test_event import TestEventPage
 from camiohookd.web.page.trends import TrendsData, TrendsPage
 
@@ -43,6 +44,7 @@ def pages(access: Access, sources: Sources) -> list[Rule]:
         url("/cameras", CamerasPage, parts),
         url("/cameras/zones", ZonesPage, parts),
         url("/cameras/preview", ZonesPreview, parts),
+        url(PATH, TeachPage, parts),
         url("/doctor", DoctorPage, parts),
         url("/test", TestEventPage, parts),
         url("/live", Live, parts),

@@ -9,6 +9,7 @@ from camiohookd.history.history import History
 from camiohookd.queue import commands
 from camiohookd.status import StatusReport
 from camiohookd.web.page.doctor_process import DoctorProcess
+from camiohookd.web.page.teach_process import TeachProcess
 
 Report = Callable[[], StatusReport]
 """Returns how the service is doing; must not block."""
@@ -45,6 +46,7 @@ class Sources:
     perform: Perform
     send_test_event: TestEvent
     doctor: DoctorProcess
+    teaching: TeachProcess
     history: History
     rules: Callable[[], Sequence[Rule]]
     default_probability: float | None

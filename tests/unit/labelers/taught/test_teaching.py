@@ -80,6 +80,13 @@ def test_too_many_pictures_are_refused() -> None:
         taught_lamp(examples=lamps() * 200)
 
 
+def test_a_zone_is_not_looked_at_more_sharply_than_its_examples() -> None:
+    assert taught_lamp().size == (32, 32)
+    image = Image.new("RGB", (90, 60))
+    assert crops.not_sharper(image, (45.2, 30.0)).size == (45, 30)
+    assert crops.not_sharper(image, (91.0, 30.0)) is crops.not_sharper(image, (0.0, 0.0)) is image
+
+
 def test_a_picture_is_cut_alike_from_a_full_and_from_a_reduced_image() -> None:
     full = gates.made_frames(1, 1)[0]
     assert crops.reduced(full, (300, 200)).size == (384, 288)
@@ -101,7 +108,7 @@ def test_a_gate_is_learnt_from_ten_pictures_of_each_state(long_run: bool) -> Non
     taught = teach(subject, examples, model, checksum, keep_crops=False)
     assert taught.report.advice == ()
     learned = store.decode(store.encode(taught), "the file").learned()
-    count = 100 if long_run else 15
+    count = 100 if long_run else 10
     rates = []
     for nth, state in enumerate(taught.labels):
         pictures = gates.pictures(unseen, count, 100 + nth, closed=state == "closed")
