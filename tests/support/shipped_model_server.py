@@ -40,12 +40,12 @@ def compute() -> Compute:
     return run
 
 
-def serve(*, files: bool) -> InferenceServer:
-    return InferenceServer(compute(), [FILES if files else INPUT], OUTPUTS, name=FOLDER.name)
+def serve(model_of_it: Compute, *, files: bool) -> InferenceServer:
+    return InferenceServer(model_of_it, [FILES if files else INPUT], OUTPUTS, name=FOLDER.name)
 
 
 def main() -> None:
-    with closing(serve(files="jpeg" in sys.argv)) as server:
+    with closing(serve(compute(), files="jpeg" in sys.argv)) as server:
         server.speaks_binary = "JSON" not in sys.argv
         print(server.url, flush=True)
         sys.stdin.read()

@@ -77,7 +77,7 @@ OUTPUT = st.fixed_dictionaries(
 
 
 @given(st.lists(OUTPUT, max_size=3), st.binary(max_size=24), st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_answer_is_read_or_refused(outputs: list[dict[str, Any]], tail: bytes, binary: bool) -> None:
     head = json.dumps({"outputs": outputs}).encode()
     try:
@@ -93,7 +93,7 @@ def test_any_answer_is_read_or_refused(outputs: list[dict[str, Any]], tail: byte
 @given(
     st.binary(max_size=60) | SOME_JSON.map(lambda value: json.dumps(value).encode()), st.text(max_size=4) | st.none()
 )
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_any_bytes_are_read_or_refused(data: bytes, length: str | None) -> None:
     with pytest.raises(Unusable):
         answer(data, length, ASKED, ["y"])
@@ -124,7 +124,7 @@ def test_numbers_that_are_too_large_become_infinite_and_are_found_later(numbers:
 
 
 @given(st.binary(max_size=60) | SOME_JSON.map(lambda value: json.dumps({"inputs": value, "outputs": value}).encode()))
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_any_metadata_fits_or_is_refused(data: bytes) -> None:
     try:
         found = fit(data, WANTED)

@@ -23,7 +23,7 @@ from camiohookd.config.settings import LabelerSettings, RemoteSettings
 from camiohookd.config.values import EndpointUrl
 from camiohookd.doctor.model import check_labeler
 from camiohookd.errors import ConfigError, LabelerDown, LabelingError, ModelError
-from camiohookd.labelers import Frame, LabelRequest
+from camiohookd.labelers import Frame, Labeler, LabelRequest
 from camiohookd.labelers.onnx.labeler import open_onnx
 from camiohookd.labelers.remote import breaker
 from camiohookd.labelers.remote.open import open_remote
@@ -34,6 +34,7 @@ from tests.support.certificates import make_certificate
 from tests.support.inference_server import HEAD, Compute, Described, InferenceServer, answer
 from tests.support.onnx_graphs import constant_model, model_folder
 from tests.support.shipped_model_server import FOLDER
+from tests.support.shipped_model_server import compute as compute_shipped
 from tests.support.shipped_model_server import serve as serve_shipped
 
 SCORES = np.array([[[0.9, 0.1], [0.2, 0.8]]], np.float32)
@@ -115,14 +116,27 @@ def found(labeler: RemoteLabeler) -> list[str]:
     return [each.label for each in labeler.label([frame()]).pictures[0]]
 
 
-@pytest.mark.parametrize("form", ["binary", "JSON", "batch", "jpeg"])
-def test_labels_equal_those_of_the_same_model_at_home(opened: ExitStack, connect: Open, form: str) -> None:
-    home = open_onnx(FOLDER)
-    server = opened.enter_context(closing(serve_shipped(files=form == "jpeg")))
+@pytest.fixture(scope="module")
+def home() -> Labeler:
+    """The shipped model on this machine."""
+    return open_onnx(FOLDER)
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Compute:
+    """The shipped model, for a server."""
+    return compute_shipped()
+
+
+@pytest.mark.parametrize("form", ["binary", "JSON", "jpeg"])
+def test_labels_equal_those_of_the_same_model_at_home(
+    opened: ExitStack, connect: Open, home: Labeler, shipped: Compute, form: str
+) -> None:
+    server = opened.enter_context(closing(serve_shipped(shipped, files=form == "jpeg")))
     server.speaks_binary = form != "JSON"
     sends = "jpeg" if form == "jpeg" else "tensors"
-    remote = connect(server, model=FOLDER, sends=sends, batch=2 if form == "batch" else 1)
-    frames = [frame(path, home.input_size) for path in PHOTOGRAPHS[:2]]
+    remote = connect(server, model=FOLDER, sends=sends, batch=1 if form == "JSON" else 2)
+    frames = [frame(path, home.input_size) for path in PHOTOGRAPHS[: 1 if form == "JSON" else 3]]
     theirs, ours = (each.label(frames, LabelRequest(min_probability=0.05)) for each in (remote, home))
     assert [len(each) for each in theirs.pictures] == [len(each) for each in ours.pictures]
     assert sum(map(len, ours.pictures)) > 0
@@ -204,7 +218,8 @@ def spoilt(change: Callable[[dict[str, Any]], object]) -> Callable[[BaseHTTPRequ
 
 
 def raw(data: bytes) -> Callable[[BaseHTTPRequestHandler], None]:
-    """Send bytes, and close the connection."""
+    """Send bytes, and close the connection, which an answer says in its head."""
+    data = data.replace(b" 200 OK\r\n", b" 200 OK\r\nConnection: close\r\n")
 
     def fault(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(data)
@@ -471,15 +486,14 @@ def test_a_picture_that_a_server_refuses_does_not_hold_up_the_queue(serve: Serve
         labeler.label([frame()])
 
 
-def test_the_doctor_says_which_server_helps_or_why_none_does(opened: ExitStack) -> None:
-    server = opened.enter_context(closing(serve_shipped(files=False)))
+def test_the_doctor_says_which_server_helps_or_why_none_does(serve: Serve, folder: Path) -> None:
+    server = serve()
     remote = RemoteSettings(endpoints=(EndpointUrl(server.url),))
-    settings = LabelerSettings(model=str(FOLDER), device="cpu", remote=remote)
+    settings = LabelerSettings(model=str(folder), device="cpu", remote=remote)
     helping = list(check_labeler(settings))[-1]
     assert (helping.outcome, helping.text) == ("ok", f"{server.url} has labeled {min(samples.KNOWN).name}")
     server.close()
-    *others, missing = check_labeler(settings)
-    assert {each.outcome for each in others} == {"ok"}
+    missing = list(check_labeler(settings))[-1]
     assert missing.outcome == "warning"
     assert "no inference server works at present" in missing.text
 
@@ -533,6 +547,6 @@ def test_threads_get_right_labels_while_one_server_of_two_fails_again_and_again(
 
     flapping.fault = fault
     with ThreadPoolExecutor(8) as pool:
-        every = list(pool.map(lambda _nth: found(labeler), range(160)))
-    assert every == [["person", "car"]] * 160
+        every = list(pool.map(lambda _nth: found(labeler), range(64)))
+    assert every == [["person", "car"]] * 64
     assert next(numbers) > 3
