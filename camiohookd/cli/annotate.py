@@ -55,7 +55,8 @@ def annotate(
     for found, reason, width, font in [*sorted(shown, key=_improbability), *sorted(thin, key=_improbability)]:
         box, color = _within(place(found, *image.size), image.size), _color(found.label)
         draw.rectangle(box, outline=color, width=width)
-        captions.add(f"{found.label} {found.probability:.2f}{reason}", box, color, font)
+        by = f" ({found.labeler})" if found.labeler else ""  # there are several
+        captions.add(f"{found.label} {found.probability:.2f}{by}{reason}", box, color, font)
     captions.draw()
     return canvas
 

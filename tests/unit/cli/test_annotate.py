@@ -39,3 +39,12 @@ def test_captions_do_not_cover_the_name_of_a_zone(count: int) -> None:
     assert name_pixels(objects, []) >= alone
     assert name_pixels([], reasons) >= alone
     assert name_pixels(objects, reasons) >= alone
+
+
+def test_a_caption_names_the_labeler_where_there_are_several() -> None:
+    def width(labeler: str | None) -> int:
+        found = Detection("cat", 0.92, Box(10, 100, 440, 290), labeler=labeler)
+        drawn = np.asarray(annotate(Image.new("RGB", (450, 300), "white"), [found]))
+        return int((drawn[:98].max(axis=2) < 60).any(axis=0).nonzero()[0].max())
+
+    assert width("breeds") > width(None) + 20
