@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -22,7 +23,7 @@ from camiohookd.activity import (
 )
 from camiohookd.config.rule import Rule, Zone
 from camiohookd.history.archive import MAX_BYTES, OTHER_BYTES, Archive
-from camiohookd.history.records import MAX_DETECTIONS, Step
+from camiohookd.history.records import MAX_DETECTIONS, Step, StoredPicture
 from camiohookd.history.trends import Sample
 from camiohookd.history.views import EventList, State
 from camiohookd.pictures.detections import Box, Detection
@@ -440,3 +441,9 @@ class ArchiveAgainstModel(RuleBasedStateMachine):
 
 TestArchiveAgainstModel = ArchiveAgainstModel.TestCase
 TestArchiveAgainstModel.settings = settings(max_examples=15, stateful_step_count=30, deadline=None)
+
+
+def test_a_detection_that_was_kept_before_there_were_several_labelers_is_read() -> None:
+    kept = {"timestamp": "t", "width": 9, "height": 9, "found": [["cat", 0.9, [0.0, 0.0, 1.0, 1.0], None]]}
+    picture = msgspec.msgpack.decode(msgspec.msgpack.encode(kept), type=StoredPicture)
+    assert picture.found == (Detection("cat", 0.9, Box(0, 0, 1, 1)),)
