@@ -2,6 +2,7 @@
 
 `onnx` runs a model that `model` describes and whose outputs `decoders` read; `own_code` asks a script or a program of
 the owner's; `remote` asks inference servers on other machines. `chain` asks several labelers, one after another.
+`taught` is what the owner taught with a few pictures, as the last labeler of the `chain`.
 """
 
 from collections.abc import Callable, Sequence

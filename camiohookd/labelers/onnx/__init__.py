@@ -5,6 +5,7 @@ labeler       frames → tensor → a `Runner` → decoder → detections
 session       the model's bytes → a `Runner` on one device; `cache` keeps what is slow about that
 devices       names of devices; `providers` what ONNX Runtime has
 throughput    pictures a second
+features      what a model's backbone computes of a picture, which labels are taught with
 accelerators  devices besides the CPU: tried out (`survey`, `probe`, `agreement`), and what happens when they fail
               (`fallback`, `crash_marker`)
 

@@ -8,11 +8,11 @@ An ONNX file is one protobuf message; the numbers of its fields are those of htt
 `onnx/onnx.proto`. The library `onnx` would take 20 MB more in the package for this.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from camiohookd.errors import ModelError
+from camiohookd.labelers.onnx.protobuf import NotAMessage, fields, message, varint
 from camiohookd.system.permissions import reason
 
 MAX_BYTES = 2**31 - 1
@@ -26,24 +26,6 @@ _NAME_OF_VALUE, _TYPE = 1, 2  # of ValueInfoProto
 _TENSOR_TYPE, _ELEMENT, _SHAPE = 1, 1, 2  # of TypeProto, TypeProto.Tensor
 _DIM, _DIM_VALUE, _DIM_PARAM = 1, 1, 2  # of TensorShapeProto, Dimension
 _EXTERNAL = 1  # TensorProto.DataLocation
-
-
-class _Field(NamedTuple):
-    """One field of a message: `value` is a number or bytes, `whole` the field as it is in the file."""
-
-    number: int
-    value: int | memoryview
-    whole: memoryview
-
-    @property
-    def data(self) -> memoryview:
-        if isinstance(self.value, int):
-            raise _NotAMessage
-        return self.value
-
-
-class _NotAMessage(ValueError):
-    pass
 
 
 def read_whole(file: Path) -> bytes:
@@ -69,16 +51,16 @@ def stripped(model: bytes) -> bytes:
         graph = _graph(model)
         if _ir_version(model) < _FREE_INITIALIZERS:
             return model
-        names = {_text(field.data, _NAME_OF_TENSOR) for field in _fields(graph) if field.number == _INITIALIZER}
-        if not any(_text(field.data, _NAME_OF_VALUE) in names for field in _fields(graph) if field.number == _INPUT):
+        names = {_text(field.data, _NAME_OF_TENSOR) for field in fields(graph) if field.number == _INITIALIZER}
+        if not any(_text(field.data, _NAME_OF_VALUE) in names for field in fields(graph) if field.number == _INPUT):
             return model
         kept = (
             field.whole
-            for field in _fields(graph)
+            for field in fields(graph)
             if field.number != _INPUT or _text(field.data, _NAME_OF_VALUE) not in names
         )
         return _with_graph(model, b"".join(kept))
-    except _NotAMessage:
+    except NotAMessage:
         return model  # ONNX Runtime says what is wrong
 
 
@@ -90,20 +72,20 @@ def resized(model: bytes, name: str, shape: tuple[int, ...], free: Mapping[int, 
     """
     parts: list[bytes | memoryview] = []
     try:
-        for field in _fields(_graph(model)):
+        for field in fields(_graph(model)):
             if field.number == _VALUE_INFO:
                 continue
             if field.number == _INPUT and _text(field.data, _NAME_OF_VALUE) == name:
                 dims = [free.get(axis, length) for axis, length in enumerate(shape)]
-                parts.append(_message(_INPUT, _value_info(field.data, dims)))
+                parts.append(message(_INPUT, _value_info(field.data, dims)))
             elif field.number == _OUTPUT:
                 rank = len(_dims(field.data))
                 names = [f"{_text(field.data, _NAME_OF_VALUE)} axis {axis}" for axis in range(rank)]
-                parts.append(_message(_OUTPUT, _value_info(field.data, names)))
+                parts.append(message(_OUTPUT, _value_info(field.data, names)))
             else:
                 parts.append(field.whole)
         return _with_graph(model, b"".join(parts))
-    except _NotAMessage:
+    except NotAMessage:
         return model
 
 
@@ -111,15 +93,15 @@ def _with_external_data(model: bytes, file: Path) -> bytes:
     """Put the weights of tensors that are in other files into the model. Raises ModelError, OSError."""
     try:
         graph = _graph(model)
-        outside = [field for field in _fields(graph) if field.number == _INITIALIZER and _is_external(field.data)]
+        outside = [field for field in fields(graph) if field.number == _INITIALIZER and _is_external(field.data)]
         if not outside:
             return model
         total = len(model) + sum(int(_external(field.data).get("length", "0")) for field in outside)
         if total > MAX_BYTES:
             raise ModelError(f"{file}: the model has {total / 1e9:.1f} GB; at most 2 GB are supported")
         parts = [
-            _message(_INITIALIZER, _inlined(field.data, file)) if field in outside else field.whole
-            for field in _fields(graph)
+            message(_INITIALIZER, _inlined(field.data, file)) if field in outside else field.whole
+            for field in fields(graph)
         ]
         return _with_graph(model, b"".join(parts))
     except ValueError:  # no message, or no numbers where numbers have to be
@@ -127,12 +109,12 @@ def _with_external_data(model: bytes, file: Path) -> bytes:
 
 
 def _is_external(tensor: memoryview) -> bool:
-    return any(field.number == _DATA_LOCATION and field.value == _EXTERNAL for field in _fields(tensor))
+    return any(field.number == _DATA_LOCATION and field.value == _EXTERNAL for field in fields(tensor))
 
 
 def _external(tensor: memoryview) -> dict[str, str]:
     """Return `location`, `offset` and `length` of a tensor's weights."""
-    entries = [field.data for field in _fields(tensor) if field.number == _EXTERNAL_DATA]
+    entries = [field.data for field in fields(tensor) if field.number == _EXTERNAL_DATA]
     return {_text(entry, 1): _text(entry, 2) for entry in entries}
 
 
@@ -149,107 +131,55 @@ def _inlined(tensor: memoryview, file: Path) -> bytes:
         raise ModelError(f"{file}: its weights are in {beside.name}, which cannot be read: {error.strerror}") from error
     if len(data) < int(where.get("length", "0")):
         raise ModelError(f"{file}: its weights are in {beside.name}, which is too short: copy the file again")
-    kept = [field.whole for field in _fields(tensor) if field.number not in (_EXTERNAL_DATA, _DATA_LOCATION, _RAW_DATA)]
-    return b"".join([*kept, _message(_RAW_DATA, data)])
+    kept = [field.whole for field in fields(tensor) if field.number not in (_EXTERNAL_DATA, _DATA_LOCATION, _RAW_DATA)]
+    return b"".join([*kept, message(_RAW_DATA, data)])
 
 
 def _graph(model: bytes) -> memoryview:
-    for field in _fields(memoryview(model)):
+    for field in fields(memoryview(model)):
         if field.number == _GRAPH:
             return field.data
-    raise _NotAMessage
+    raise NotAMessage
 
 
 def _ir_version(model: bytes) -> int:
-    versions = [each.value for each in _fields(memoryview(model)) if each.number == _IR_VERSION]
+    versions = [each.value for each in fields(memoryview(model)) if each.number == _IR_VERSION]
     return versions[0] if versions and isinstance(versions[0], int) else 0
 
 
 def _with_graph(model: bytes, graph: bytes) -> bytes:
-    parts = (_message(_GRAPH, graph) if field.number == _GRAPH else field.whole for field in _fields(memoryview(model)))
+    parts = (message(_GRAPH, graph) if field.number == _GRAPH else field.whole for field in fields(memoryview(model)))
     return b"".join(parts)
 
 
 def _value_info(value: memoryview, dims: list[int | str] | list[str]) -> bytes:
     """Return the ValueInfoProto with other dimensions."""
-    shape = b"".join(_message(_DIM, _dimension(each)) for each in dims)
-    tensor = next((field.data for field in _fields(_type(value)) if field.number == _TENSOR_TYPE), memoryview(b""))
-    kept = b"".join(field.whole for field in _fields(tensor) if field.number == _ELEMENT)
-    kind = _message(_TENSOR_TYPE, kept + _message(_SHAPE, shape))
+    shape = b"".join(message(_DIM, _dimension(each)) for each in dims)
+    tensor = next((field.data for field in fields(_type(value)) if field.number == _TENSOR_TYPE), memoryview(b""))
+    kept = b"".join(field.whole for field in fields(tensor) if field.number == _ELEMENT)
+    kind = message(_TENSOR_TYPE, kept + message(_SHAPE, shape))
     name = _text(value, _NAME_OF_VALUE).encode()
-    return _message(_NAME_OF_VALUE, name) + _message(_TYPE, kind)
+    return message(_NAME_OF_VALUE, name) + message(_TYPE, kind)
 
 
 def _dimension(length: int | str) -> bytes:
     if isinstance(length, str):
-        return _message(_DIM_PARAM, length.encode())
-    return _varint(_DIM_VALUE << 3) + _varint(length)
+        return message(_DIM_PARAM, length.encode())
+    return varint(_DIM_VALUE << 3) + varint(length)
 
 
 def _type(value: memoryview) -> memoryview:
-    return next((field.data for field in _fields(value) if field.number == _TYPE), memoryview(b""))
+    return next((field.data for field in fields(value) if field.number == _TYPE), memoryview(b""))
 
 
 def _dims(value: memoryview) -> list[memoryview]:
-    tensor = next((field.data for field in _fields(_type(value)) if field.number == _TENSOR_TYPE), memoryview(b""))
-    shape = next((field.data for field in _fields(tensor) if field.number == _SHAPE), memoryview(b""))
-    return [field.data for field in _fields(shape) if field.number == _DIM]
+    tensor = next((field.data for field in fields(_type(value)) if field.number == _TENSOR_TYPE), memoryview(b""))
+    shape = next((field.data for field in fields(tensor) if field.number == _SHAPE), memoryview(b""))
+    return [field.data for field in fields(shape) if field.number == _DIM]
 
 
 def _text(message: memoryview, number: int) -> str:
-    for field in _fields(message):
+    for field in fields(message):
         if field.number == number:
             return bytes(field.data).decode(errors="replace")
     return ""
-
-
-def _fields(message: memoryview) -> Iterator[_Field]:
-    """Yield the fields of a message. Its form: https://protobuf.dev/programming-guides/encoding/."""
-    start = 0
-    while start < len(message):
-        key, at = _read_varint(message, start)
-        match key & 7:
-            case 0:
-                number, end = _read_varint(message, at)
-                yield _Field(key >> 3, number, message[start:end])
-            case 2:
-                length, at = _read_varint(message, at)
-                end = at + length
-                if end > len(message):
-                    raise _NotAMessage
-                yield _Field(key >> 3, message[at:end], message[start:end])
-            case 1 | 5 as kind:
-                end = at + (8 if kind == 1 else 4)
-                if end > len(message):
-                    raise _NotAMessage
-                yield _Field(key >> 3, message[at:end], message[start:end])
-            case _:
-                raise _NotAMessage
-        start = end
-
-
-def _read_varint(message: memoryview, at: int) -> tuple[int, int]:
-    """Return the number at a position, and the position behind it."""
-    number = 0
-    for shift in range(0, 70, 7):
-        if at >= len(message):
-            break
-        byte = message[at]
-        at += 1
-        number |= (byte & 127) << shift
-        if byte < 128:
-            return number, at
-    raise _NotAMessage
-
-
-def _varint(number: int) -> bytes:
-    parts = bytearray()
-    while number > 127:
-        parts.append(number & 127 | 128)
-        number >>= 7
-    parts.append(number)
-    return bytes(parts)
-
-
-def _message(number: int, data: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(data)) + data
