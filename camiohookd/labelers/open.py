@@ -32,7 +32,8 @@ def name_of(settings: LabelerSettings) -> str:
 def longest_seconds(settings: LabelerSettings) -> float:
     """Return how long a call of the labeler may take, waits for a server or for a place at home included."""
     remote = settings.remote
-    asking = 2 * (1 + remote.retries) * remote.timeout  # once for its turn, once itself
+    requests = 5  # of one try: four to find out what the server takes, and the inference
+    asking = 2 * (1 + remote.retries) * requests * remote.timeout  # once for its turn, once itself
     if settings.kind == "remote":
         return asking
     if not remote.endpoints:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from camiohookd.errors import CamiohookdError, LabelerDown, LabelingError, ModelError, SetupError
@@ -38,19 +39,16 @@ class Balancer:
         self._retries = 0
 
     def prepare(self, *, strict: bool) -> None:
-        """Check the contract of all servers; those that cannot be asked rest for a while.
+        """Check the contract of all servers at the same time; those that cannot be asked rest for a while.
 
         Where the model of one does not fit, that is a ModelError if `strict`.
         """
-        for server in self._servers:
-            try:
-                server.prepare()
-            except SetupError as error:
-                if strict:
-                    raise ModelError(f"inference server {server.name}: {error}") from None
-                self._judged(server, error)
-            except Unusable as error:
-                server.failed(f" {error}", at_once=True)
+        with ThreadPoolExecutor(len(self._servers), "remote-start") as pool:
+            misfits = [(server, error) for server, error in pool.map(_prepared, self._servers) if error]
+        for server, error in misfits:
+            if strict:
+                raise ModelError(f"inference server {server.name}: {error}")
+            self._judged(server, error)
 
     def ask(self, send: Callable[[Server], T]) -> T:
         """Return what `send` gets from a server.
@@ -102,3 +100,14 @@ class Balancer:
     def _give_back(self, server: Server) -> None:
         with self._lock:
             server.outstanding -= 1
+
+
+def _prepared(server: Server) -> tuple[Server, SetupError | None]:
+    """Check the contract of a server; return it with why its model does not fit."""
+    try:
+        server.prepare()
+    except SetupError as error:
+        return server, error
+    except Unusable as error:
+        server.failed(f" {error}", at_once=True)
+    return server, None

@@ -12,8 +12,8 @@ def test_at_home_it_is_the_deadline() -> None:
 
 
 def test_with_servers_it_covers_each_try_twice() -> None:
-    assert longest_seconds(LabelerSettings(kind="remote", remote=SERVERS)) == 2 * 3 * 10
+    assert longest_seconds(LabelerSettings(kind="remote", remote=SERVERS)) == 2 * 3 * 5 * 10
 
 
 def test_with_both_it_covers_the_wait_for_home_and_every_other_picture_there() -> None:
-    assert longest_seconds(LabelerSettings(remote=SERVERS)) == 60 + 2 * 3 * 10 + 5 * 60
+    assert longest_seconds(LabelerSettings(remote=SERVERS)) == 60 + 2 * 3 * 5 * 10 + 5 * 60

@@ -165,11 +165,12 @@ def test_labels_equal_those_of_the_same_model_at_home(
     ],
 )
 def test_a_model_that_does_not_fit_ends_the_start_with_one_line(
-    serve: Serve, connect: Open, told: dict[str, Any], message: str
+    serve: Serve, connect: Open, told: dict[str, Any], message: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = serve(**told)
     with pytest.raises(ModelError, match=message) as refused:
         connect(server)
+    assert caplog.messages == []
     assert str(refused.value).startswith(f"inference server {server.url}: ")
     assert "\n" not in str(refused.value)
     with pytest.raises(LabelerDown, match=r"no inference server works at present"):
