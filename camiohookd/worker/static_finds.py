@@ -52,8 +52,8 @@ MAX_CAMERAS = 128
 MAX_PICTURES = 16
 """From how many pictures of an event is learnt: the first ones. It bounds the memory."""
 
-WIDTH = 384
-"""Columns of the grey copy of a picture that is kept while its event is labeled."""
+WIDTH = 256
+"""Columns, at least, of the grey copy of a picture that is kept while its event is labeled."""
 
 log = logging.getLogger("camiohookd.labeler")
 
@@ -71,9 +71,7 @@ class Seen(NamedTuple):
 
 def seen(picture: Decoded, found: Sequence[Detection]) -> Seen:
     """Return what is kept of a picture and its detections."""
-    columns = min(WIDTH, picture.image.width)
-    rows = max(1, round(columns * picture.image.height / picture.image.width))
-    grey = picture.image.convert("L").resize((columns, rows), Image.Resampling.BOX)
+    grey = picture.image.reduce(max(1, picture.image.width // WIDTH)).convert("L")
     size = (picture.width, picture.height)
     return Seen(grey, [(each.label, _in_fractions(each.box, size)) for each in found if each.box is not None])
 
@@ -138,9 +136,9 @@ class StaticFinds:
         """Return which of the finds in a picture are known to be static."""
         with self._lock:
             known = self._cameras.get(camera)
-            if known is None or likeness(known.view, view(picture.grey)) < SAME_VIEW:
+            finds = [find for find in known.finds if find.events >= EVENTS and find.is_in(picture)] if known else []
+            if known is None or not finds or likeness(known.view, view(picture.grey)) < SAME_VIEW:
                 return []
-            finds = [find for find in known.finds if find.events >= EVENTS and find.is_in(picture)]
         return [each for each in picture.found if any(find.is_at(*each) for find in finds)]
 
     def learn(self, camera: str, event: Sequence[Seen]) -> None:
@@ -162,7 +160,7 @@ class StaticFinds:
     def _known(self, camera: str, event: Sequence[Seen]) -> _Camera:
         """Return what is known of the camera: nothing, if it is new or its view has changed."""
         known = self._cameras.pop(camera, None)
-        views = [view(picture.grey) for picture in event]
+        views = [view(picture.grey) for picture in (event[0], event[len(event) // 2], event[-1])]
         if known is not None:
             alike = sorted(likeness(known.view, each) for each in views)
             if alike[len(alike) // 2] < SAME_VIEW:
@@ -205,8 +203,10 @@ class EventFinds:
 def _count(camera: str, find: _Find, event: Sequence[Seen]) -> None:
     """Count the event for a find if it was found, and its place looks the same in enough of the pictures."""
     # It need not be found in each picture: with detail = "auto" what does not move is looked at closely in one of them.
+    if not any(find.is_in(picture) for picture in event):
+        return
     there = [picture for picture in event if find.looks_same_in(picture)]
-    if len(there) < OF_PICTURES * len(event) or not any(find.is_in(picture) for picture in event):
+    if len(there) < OF_PICTURES * len(event):
         return
     find.looks, find.missed = looks(there[-1].grey, find.box), 0
     find.events += 1
