@@ -1,4 +1,4 @@
-"""Write sizes, durations and numbers as people, and the settings, write them: 200 MB, 5 min, 1 event."""
+"""Write sizes, durations and counts for people: 200 MB, 5 min, 1 event."""
 
 
 def size(count: float) -> str:
@@ -12,12 +12,14 @@ def size(count: float) -> str:
 
 
 def plural(count: int, one: str, many: str = "") -> str:
-    """Return `count` with the noun: `one`, or `many`, which is `one` with an s if not given: "1 event", "0 events"."""
-    return f"{count} {one}" if count == 1 else f"{count} {many or f'{one}s'}"
+    """Return `count` with its noun: "1 event", "0 events", "1,000 events". `many` is `one` with an s if not given."""
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
 def duration(seconds: float) -> str:
-    """Return seconds in words, with two units at most: "0.42 s", "31 s", "5 min", "2 h 5 min", "3 d 4 h"."""
+    """Return seconds in one or two units: "420 ms", "3.1 s", "31 s", "5 min", "2 h 5 min", "3 d 4 h"."""
+    if seconds < 0.9995:
+        return f"{max(seconds, 0) * 1000:.0f} ms"
     if seconds < 9.95:
         return f"{seconds:.2g} s"
     whole = round(seconds)

@@ -1,14 +1,13 @@
 """Draw detections and zones on a picture: boxes, labels, probabilities, outlines, and why an object is left out."""
 
-import colorsys
 import math
 from collections.abc import Iterable
-from zlib import crc32
 
 from PIL import Image, ImageDraw, ImageFont
 
 from camiohookd.config.rule import Zone
 from camiohookd.labelers import Looked
+from camiohookd.pictures.colors import color_of
 from camiohookd.pictures.detections import Box, Detection, place
 
 _Color = tuple[int, int, int]
@@ -53,7 +52,7 @@ def annotate(
     shown: list[_Drawn] = [(found, "", line, None) for found in detections]
     thin: list[_Drawn] = [(found, f": {reason}", 1, small) for found, reason in left_out]
     for found, reason, width, font in [*sorted(shown, key=_improbability), *sorted(thin, key=_improbability)]:
-        box, color = _within(place(found, *image.size), image.size), _color(found.label)
+        box, color = _within(place(found, *image.size), image.size), color_of(found.label)
         draw.rectangle(box, outline=color, width=width)
         by = f" ({found.labeler})" if found.labeler else ""  # there are several
         captions.add(f"{found.label} {found.probability:.2f}{by}{reason}", box, color, font)
@@ -121,10 +120,3 @@ class _Captions:
 
 def _overlap(one: Box, other: Box) -> bool:
     return one.left < other.right and other.left < one.right and one.top < other.bottom and other.top < one.bottom
-
-
-def _color(label: str) -> _Color:
-    """Return a color for `label` that is bright enough for black letters."""
-    hue = crc32(label.encode()) / 2**32
-    red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.55, 1.0))
-    return red, green, blue

@@ -4,7 +4,6 @@ options ─▶ `queue_client.connect` (the daemon's socket, or the lock) ─▶ 
 """
 
 import os
-from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -222,24 +221,10 @@ def _retry_failed(client: "QueueClient") -> int:
 
 
 def _write(exported: "Export", folder: Path) -> Iterator[Path]:
-    import msgspec
+    from camiohookd.queue.commands import exported_files
 
     folder.mkdir(parents=True, exist_ok=True)
-    documents = {"task.json": exported.task, "payload.json": exported.payload, "reply.json": exported.reply}
-    for name, document in documents.items():
-        if document is not None:
-            path = folder / name
-            path.write_bytes(msgspec.json.format(msgspec.json.encode(document)) + b"\n")
-            yield path
-    for number, picture in enumerate(exported.pictures, 1):
-        data = b64decode(picture.data_b64)
-        path = folder / f"picture-{number:03d}.{_suffix(data)}"
+    for name, data in exported_files(exported):
+        path = folder / name
         path.write_bytes(data)
         yield path
-
-
-def _suffix(data: bytes) -> str:
-    """Return a suffix for the format that the first bytes show."""
-    if data.startswith(b"\x89PNG"):
-        return "png"
-    return "webp" if data[8:12] == b"WEBP" else "jpg"

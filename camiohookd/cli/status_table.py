@@ -61,11 +61,7 @@ def _times(report: StatusReport) -> Iterator[str]:
 def _spread(name: str, spread: Spread | None, what: str) -> str:
     if spread is None:
         return f"{name:<{_INDENT}}{'-':>14}{'-':>14}"
-    return f"{name:<{_INDENT}}{_seconds(spread.p50):>14}{_seconds(spread.p95):>14}  {spread.count} {what}"
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else duration(seconds)
+    return f"{name:<{_INDENT}}{duration(spread.p50):>14}{duration(spread.p95):>14}  {spread.count} {what}"
 
 
 def _cameras(report: StatusReport) -> Iterator[str]:

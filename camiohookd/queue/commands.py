@@ -4,7 +4,8 @@ The same code serves a running daemon (through its socket, `web.control`) and th
 lock).
 """
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from camiohookd.storage.record import DamagedRecordError
 from camiohookd.wire.reply import Reply
 
 PAGE = 500
+_SUFFIXES = {b"\x89PNG": "png", b"RIFF": "webp"}  # by the first bytes
 
 
 class ListTasks(msgspec.Struct, frozen=True, tag="list"):
@@ -159,3 +161,14 @@ def _reply(queue: TaskQueue, task: Task) -> Reply | None:
         return queue.read_reply(task)
     except (DamagedRecordError, OSError):
         return None
+
+
+def exported_files(exported: Export) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the contents of each file of an export: the documents first, then the pictures."""
+    documents = {"task.json": exported.task, "payload.json": exported.payload, "reply.json": exported.reply}
+    for name, document in documents.items():
+        if document is not None:
+            yield name, msgspec.json.format(msgspec.json.encode(document)) + b"\n"
+    for number, picture in enumerate(exported.pictures, 1):
+        data = b64decode(picture.data_b64)
+        yield f"picture-{number:03d}.{_SUFFIXES.get(data[:4], 'jpg')}", data

@@ -14,7 +14,7 @@ from PIL import Image
 
 from camiohookd.camio.simulator.fake_camio import ScriptedResponse
 from camiohookd.config import admin_password
-from camiohookd.web.page.drawing import color_of
+from camiohookd.web.page.drawing import hex_color
 from tests.support.browser import Browser, Tab, browser
 from tests.support.daemon_process import SAMPLES, Daemon, post_event
 from tests.support.threaded_simulator import FakeCamioThread
@@ -135,7 +135,7 @@ def test_boxes_and_zones_are_drawn_where_they_belong(
     corners = [(x, 1 - y) for x, y in labels(camio, "boxes")["motorcycle"]]
     left, right = min(x for x, _ in corners), max(x for x, _ in corners)
     top, bottom = min(y for _, y in corners), max(y for _, y in corners)
-    color = color_of("motorcycle")
+    color = hex_color("motorcycle")
     with chromium.tab(url) as tab:
         tab.open("/events?camera=zoned").page.wait_for_selector(f"#event-{task_id} img")
         tab.until("document.querySelector('.shot img').naturalWidth > 0")

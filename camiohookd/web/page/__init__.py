@@ -1,6 +1,6 @@
-"""The status page: server-rendered HTML on the private listener, for a phone and a desktop.
+"""Serve the status page: HTML on the private listener, for phones and desktops.
 
-`sources` says what it shows, `site` which paths there are, `endpoint` what all pages share. ``templates/`` are Tornado
-templates, ``static/`` is the style, the scripts and uPlot. Everything works without scripts except live updates, charts
-and the zone editor.
+`sources` lists what it shows, `site` its paths, and `endpoint` has what all pages share. ``templates/`` has Tornado
+templates; ``static/`` has the style, the scripts and uPlot. Without scripts, everything works except live updates,
+charts and the zone editor.
 """

@@ -1,7 +1,7 @@
-"""``/cameras``: a card for each camera, and ``/cameras/zones``: the editor for its zones.
+"""``/cameras``: a card for each camera. ``/cameras/zones``: the editor for its zones.
 
-The editor writes no settings: ``/cameras/preview`` turns zones into the text of a rule, and says of the last objects
-that were found which of them that rule would send. The same code decides it as for events.
+The editor writes no settings: ``/cameras/preview`` turns zones into the text of a rule, and says which of the last
+objects that rule would send. The code that decides this is the same as for events.
 """
 
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from camiohookd.errors import ConfigError
 from camiohookd.history.views import CameraView, EventDetails, RecentDetection
 from camiohookd.pictures.detections import Box, Detection
 from camiohookd.web.page.cards import thumbnail_address
-from camiohookd.web.page.drawing import color_of
+from camiohookd.web.page.drawing import hex_color
 from camiohookd.web.page.endpoint import PageEndpoint
 from camiohookd.web.page.sources import Sources
 from camiohookd.web.server import error_responses
@@ -23,7 +23,7 @@ from camiohookd.web.server.error_responses import Refused
 
 DETECTIONS = 50
 MOST_LOOKED_AT = 1000
-"""Objects, improbable ones included, among which those for the editor are looked for."""
+"""Objects, including improbable ones, that are searched for the editor."""
 
 
 class CameraCard(NamedTuple):
@@ -44,7 +44,7 @@ class DrawnDetection(NamedTuple):
 
 
 class Preview(msgspec.Struct, frozen=True):
-    """`text` is the rule; of each detection, None if it would be sent, else why not. `problem` is "" if all is well."""
+    """`text` is the rule; `left_out` says why each detection would not be sent (None: it would)."""
 
     text: str
     left_out: list[str | None]
@@ -124,11 +124,11 @@ async def relevant(sources: Sources, camera: str, rule: Rule) -> list[RecentDete
 
 
 def read_zones(text: str) -> tuple[Zone, ...]:
-    """Return the zones in JSON; corners with the decimals that the text of a rule has. Raises ConfigError."""
+    """Return the zones in JSON, with corners rounded as in the text of a rule. Raises ConfigError."""
     try:
         zones: Any = msgspec.json.decode(text.encode(), type=tuple[Zone, ...])
     except (msgspec.MsgspecError, UnicodeEncodeError) as error:
-        raise ConfigError(f"these are no zones: {error}") from None
+        raise ConfigError(f"the zones cannot be read: {error}") from None
     return tuple(
         msgspec.structs.replace(
             zone, polygon=tuple((round(x, rule_text.DIGITS), round(y, rule_text.DIGITS)) for x, y in zone.polygon)
@@ -138,21 +138,21 @@ def read_zones(text: str) -> tuple[Zone, ...]:
 
 
 def rule_with(present: Rule, camera: str, zones: tuple[Zone, ...]) -> Rule:
-    """Return the rule that applies to `camera` now, for that camera alone and with these zones."""
+    """Return a copy of `present`, the rule that applies to `camera`, for that camera only and with `zones`."""
     return msgspec.structs.replace(present, camera=camera, zone=zones)
 
 
 def detection_of(found: RecentDetection) -> Detection:
-    """Return a detection in a picture of 1 x 1 pixel, so that fractions are pixels."""
+    """Return a detection in a picture of 1 x 1 pixel, in which fractions are pixels."""
     return Detection(found.label, found.probability, Box(*found.box), threshold=found.threshold)
 
 
 def _drawn(found: RecentDetection) -> DrawnDetection:
-    return DrawnDetection(found.label, round(found.probability, 2), found.box, found.foot, color_of(found.label))
+    return DrawnDetection(found.label, round(found.probability, 2), found.box, found.foot, hex_color(found.label))
 
 
 def _size(event: EventDetails | None, number: int) -> tuple[int, int]:
-    """Return the size of a picture in pixels; that of a usual one if it is not known."""
+    """Return the width and height of a picture in pixels; 1600 x 900 if they are not known."""
     if event is None or number >= len(event.pictures):
         return 1600, 900
     picture = event.pictures[number]

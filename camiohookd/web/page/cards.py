@@ -1,4 +1,4 @@
-"""An event as a card: a thumbnail with boxes, zones and labels, for the list and for live updates."""
+"""Show an event as a card: a thumbnail with boxes, zones and labels, for the list and for live updates."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -14,11 +14,11 @@ STATES: Mapping[State, tuple[str, str]] = {
     "dropped": ("dropped", "warn"),
     "unknown": ("unknown", "warn"),
 }
-"""In words, and the status that colours it."""
+"""Each state in words, and the status (ok, warn, bad or "") that gives it a color."""
 
 
 class Card(NamedTuple):
-    """What the template shows; `picture` is the address of the thumbnail, None if there is none."""
+    """The values of the template. `picture` is the address of the thumbnail, None if there is none."""
 
     summary: EventSummary
     state: str
@@ -45,7 +45,7 @@ class Filter(NamedTuple):
 
 
 def filter_of(endpoint: PageEndpoint) -> Filter:
-    """Return the filter in the query of a page; an empty or unknown value filters nothing."""
+    """Return the filter in the query of a page; an empty or unknown value allows everything."""
     given = {name: endpoint.parameter(name) for name in ("camera", "label", "state")}
     state = next((state for state in STATES if state == given["state"]), None)
     camera = given["camera"] or ("" if endpoint.parameter("unnamed") else None)
@@ -53,7 +53,7 @@ def filter_of(endpoint: PageEndpoint) -> Filter:
 
 
 async def card_of(endpoint: PageEndpoint, task_id: str, chosen: Filter) -> bytes | None:
-    """Return the card of an event as HTML; None if it is not remembered, or not of those that are `chosen`."""
+    """Return the card of an event as HTML; None if the event is not kept, or `chosen` does not allow it."""
     details = await endpoint.page.sources.history.event(int(task_id))
     if details is None or not chosen.allows(details.summary):
         return None

@@ -1,4 +1,4 @@
-"""``/doctor``: the check list of ``camiohookd doctor``, made when the owner asks for it."""
+"""``/doctor``: run ``camiohookd doctor`` when the owner asks for it, and show its findings."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -16,7 +16,7 @@ MARKS = {
 
 
 class DoctorPage(PageEndpoint):
-    """``/doctor``; while an examination is under way, the browser asks again by itself."""
+    """``/doctor``; while the doctor runs, the browser reloads the page."""
 
     methods = ("GET", "HEAD", "POST")
 
@@ -40,7 +40,7 @@ class DoctorPage(PageEndpoint):
 
 
 def verdict(findings: Sequence[DoctorFinding]) -> str:
-    """Return the result of an examination in a few words."""
+    """Return the result of all findings in a few words."""
     counts = {outcome: sum(finding.outcome == outcome for finding in findings) for outcome in MARKS}
     told = [
         f"{counts[outcome]} {MARKS[outcome][0]}" for outcome in ("failed", "warning", "not checked") if counts[outcome]

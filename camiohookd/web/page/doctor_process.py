@@ -1,4 +1,4 @@
-"""Run ``camiohookd doctor`` for the status page, as a process of its own: it loads a model and asks other hosts.
+"""Run ``camiohookd doctor`` for the status page in its own process, because it loads a model and asks other hosts.
 
 `DoctorProcess.start` ─▶ the process ─▶ a finding on each line, as JSON ─▶ `DoctorProcess.latest`
 """
@@ -18,7 +18,7 @@ import msgspec
 from camiohookd.system.systemd import without_systemd
 
 SECONDS = 300.0
-"""How long it may take."""
+"""The longest time for a run."""
 
 _MOST_ERRORS = 500
 
@@ -35,7 +35,7 @@ class DoctorFinding(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class DoctorReport:
-    """What an examination has found; `ended` is in seconds since 1970, `problem` is why there is no result."""
+    """The findings of a run. `ended` is in seconds since 1970, None while it runs; `problem` says why there is none."""
 
     findings: tuple[DoctorFinding, ...]
     ended: float | None
@@ -44,7 +44,7 @@ class DoctorReport:
 
 
 class DoctorProcess:
-    """Examines the service when it is asked to, once at a time. Belongs to the event loop.
+    """Runs the doctor on request, one run at a time. Belongs to the event loop.
 
     `path` is the settings file, None for the usual one.
     """
@@ -57,17 +57,17 @@ class DoctorProcess:
         self._problem = ""
 
     def start(self) -> None:
-        """Begin an examination, if none is under way."""
+        """Start a run, if none is under way."""
         if not self._is_running():
             self._findings, self._problem, self._ended = [], "", None
             self._running = asyncio.create_task(self._examine())
 
     def latest(self) -> DoctorReport:
-        """Return what the last examination has found so far."""
+        """Return what the last run has found so far."""
         return DoctorReport(tuple(self._findings), self._ended, self._is_running(), self._problem)
 
     async def stop(self) -> None:
-        """End an examination that is under way."""
+        """Stop the run that is under way."""
         if self._running is not None:
             self._running.cancel()
             with suppress(asyncio.CancelledError):
@@ -81,9 +81,9 @@ class DoctorProcess:
             async with asyncio.timeout(SECONDS):
                 await self._run()
         except TimeoutError:
-            self._problem = f"the doctor did not end within {SECONDS:g} s; run it on the box: sudo camiohookd doctor"
+            self._problem = f"the doctor did not finish within {SECONDS:g} s; run it on the box: sudo camiohookd doctor"
         except OSError as error:
-            self._problem = f"the doctor cannot be started: {error.strerror or error}"
+            self._problem = f"cannot start the doctor: {error.strerror or error}"
         self._ended = time.time()
 
     async def _run(self) -> None:
@@ -96,7 +96,7 @@ class DoctorProcess:
         errors = asyncio.create_task(process.stderr.read())
         try:
             async for line in process.stdout:
-                with suppress(msgspec.MsgspecError):  # a line of a library
+                with suppress(msgspec.MsgspecError):  # a line that a library printed
                     self._findings.append(msgspec.json.decode(line, type=DoctorFinding))
             await process.wait()
         finally:
@@ -105,4 +105,4 @@ class DoctorProcess:
                 await process.wait()
         told = (await errors).decode("utf-8", "replace").strip()
         if not self._findings:
-            self._problem = f"the doctor found nothing and said: {told[-_MOST_ERRORS:] or 'nothing'}"
+            self._problem = f"the doctor printed no finding; its errors: {told[-_MOST_ERRORS:] or 'none'}"

@@ -1,15 +1,14 @@
-"""What is drawn over a picture: boxes with captions, and zones, as plain numbers for an SVG of the picture's size.
+"""Compute what is drawn over a picture: boxes with captions, and zones, as numbers for an SVG of the picture's size.
 
-A label has the same colour as in ``camiohookd label --annotate``. Pure functions.
+A label has the same color as in ``camiohookd label --annotate``. Pure functions.
 """
 
-import colorsys
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
-from zlib import crc32
 
 from camiohookd.config.rule import Rule, Zone
 from camiohookd.history.views import PictureDetails
+from camiohookd.pictures.colors import color_of
 from camiohookd.pictures.detections import Box, place
 from camiohookd.rules import ALWAYS_THERE, Explained
 
@@ -40,7 +39,7 @@ class DrawnZone(NamedTuple):
 
 
 class Drawing(NamedTuple):
-    """All that is drawn over one picture; `letters` is the size of the captions' letters. Sizes are in its pixels."""
+    """What is drawn over one picture; sizes are in its pixels. `letters` is the height of the captions' letters."""
 
     width: int
     height: int
@@ -50,14 +49,13 @@ class Drawing(NamedTuple):
     in_words: str
 
 
-def color_of(label: str) -> str:
-    """Return a colour for `label` that is bright enough for black letters, as #rrggbb."""
-    rgb = colorsys.hsv_to_rgb(crc32(label.encode()) / 2**32, 0.55, 1.0)
-    return "#" + "".join(f"{round(255 * part):02x}" for part in rgb)
+def hex_color(label: str) -> str:
+    """Return the color of `label` as #rrggbb."""
+    return f"#{bytes(color_of(label)).hex()}"
 
 
 def drawing(picture: PictureDetails, rule: Rule, *, all_objects: bool) -> Drawing:
-    """Return what is drawn over `picture`: with `all_objects`, also those that the rule leaves out."""
+    """Return what to draw over `picture`; with `all_objects`, also objects that the rule leaves out."""
     width, height = max(picture.width, 1), max(picture.height, 1)
     letters = max(width, height) / 28
     shown = [each for each in picture.detections if all_objects or each.left_out is None]
@@ -87,7 +85,7 @@ def _box(each: Explained, box: Box, width: int, height: int, letters: float) -> 
         y=round(top, 1),
         width=round(right - left, 1),
         height=round(bottom - top, 1),
-        color=color_of(found.label),
+        color=hex_color(found.label),
         caption=caption,
         caption_width=round(caption_width, 1),
         text_x=round(text_x, 1),

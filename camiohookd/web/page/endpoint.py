@@ -1,4 +1,4 @@
-"""What all pages share: login, forms, headers, templates.
+"""Do what all pages share: login, forms, headers, templates.
 
 headers ─▶ Host ─▶ session ─▶ `show` ─▶ a page
                       └ none ─▶ /login          a form ─▶ its token ─▶ `act` ─▶ a redirect, or a page
@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from tornado.template import Loader
 
+from camiohookd import units
 from camiohookd.web.access import Access
 from camiohookd.web.page import words
 from camiohookd.web.page.feed import Feed
@@ -46,7 +47,7 @@ TABS = (
     ("/failed", "Failed"),
     ("/doctor", "Doctor"),
 )
-"""The pages in the head of each page: path and name."""
+"""The pages in the header of each page: path and name."""
 
 Form = Mapping[str, str]
 """The first value of each field."""
@@ -54,7 +55,7 @@ Form = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class PageContext:
-    """What all pages share. `templates` are compiled once, when each is first used."""
+    """The parts that all pages share. A template is compiled when it is first used."""
 
     access: Access
     sources: Sources
@@ -65,7 +66,7 @@ class PageContext:
 
 
 class PageEndpoint(Endpoint):
-    """A page for people; a subclass defines `show`, and `act` if it has a form."""
+    """A page; a subclass defines `show`, and `act` if it has a form."""
 
     public: ClassVar[bool] = False
     """Whether the page is shown without a login."""
@@ -78,7 +79,7 @@ class PageEndpoint(Endpoint):
         raise NotImplementedError
 
     async def act(self, form: Form) -> None:
-        """Answer a POST, whose form has the right token."""
+        """Answer a POST whose form has the right token."""
         raise NotImplementedError
 
     def admit(self) -> None:
@@ -117,6 +118,7 @@ class PageEndpoint(Endpoint):
             "path": self.request.path,
             "tabs": TABS,
             "words": words,
+            "units": units,
         }
         return self.page.templates.load(f"{name}.html").generate(**common, **values)
 
@@ -151,14 +153,14 @@ class PageEndpoint(Endpoint):
         return {name: values[0] for name, values in fields.items()}
 
     def _check_origin(self) -> None:
-        """Raise `Refused` if a browser says that the form is of another site (Fetch standard, section 3.2)."""
+        """Raise `Refused` if the Origin header (Fetch standard, section 3.2) names another site."""
         origin = self.request.headers.get("Origin")
         if origin is not None and urlsplit(origin).netloc.lower() != self.request.host.lower():
             raise Refused(error_responses.FORGED_FORM)
 
 
 class UnknownPage(PageEndpoint):
-    """Every path that the status page does not have; says so in the form that the client asks for."""
+    """Any other path: answers 404 in HTML for a browser, otherwise in JSON."""
 
     public = True
     methods = ()

@@ -1,6 +1,6 @@
-"""``/events/ID``: one event in full, and its buttons: try again, drop, replay under another rule.
+"""``/events/ID``: show one event in full, with buttons to try it again, drop it, and replay it under another rule.
 
-The history says what happened, the queue which buttons make sense now.
+The history says what happened; the queue says which buttons can be used now.
 """
 
 import json
@@ -17,7 +17,7 @@ from camiohookd.history.views import EventDetails, PictureDetails
 from camiohookd.queue import commands
 from camiohookd.queue.task import State
 from camiohookd.queue.views import TaskDetails
-from camiohookd.web.page import words
+from camiohookd.units import duration, plural
 from camiohookd.web.page.cards import STATES, labels_in_words, thumbnail_address
 from camiohookd.web.page.drawing import Drawing, drawing
 from camiohookd.web.page.endpoint import Form, PageEndpoint
@@ -35,7 +35,7 @@ class Shown(NamedTuple):
 
 
 class Time(NamedTuple):
-    """One line of the event's times: when (seconds since 1970), what happened, how it is coloured, and details."""
+    """One line of the event's times: seconds since 1970, what happened, a status for its color, and details."""
 
     at: float
     what: str
@@ -51,11 +51,11 @@ class EventEndpoint(PageEndpoint):
         return self.request.path.split("/")[2]
 
     async def details(self) -> EventDetails | None:
-        """Return what is remembered of the event."""
+        """Return what the history has of the event; None if nothing."""
         return await self.page.sources.history.event(int(self.task_id))
 
     async def task(self) -> TaskDetails | None:
-        """Return the queue's data of the event, None if it was deleted."""
+        """Return what the queue has of the event; None if it was deleted."""
         try:
             found = await self.page.sources.perform(commands.ShowTask(self.task_id))
         except NoSuchTask:
@@ -70,7 +70,7 @@ class EventPage(EventEndpoint):
     async def show(self) -> None:
         details, task = await self.details(), await self.task()
         if details is None and task is None:
-            raise NoSuchTask(f"there is no event {self.task_id}: it is neither in the queue nor remembered")
+            raise NoSuchTask(f"there is no event {self.task_id}: it is neither in the queue nor in the history")
         self.show_page(
             "event",
             task_id=self.task_id,
@@ -114,7 +114,7 @@ class ReplayPage(EventEndpoint):
                 int(self.task_id), asked_rule(text, form.get("score", ""))
             )
             if replayed is None:
-                problem = "nothing is remembered of what was found in this event"
+                problem = "the detections of this event are not kept"
         except CamiohookdError as error:
             problem = str(error)
         self.show_page(
@@ -130,7 +130,7 @@ class ReplayPage(EventEndpoint):
 
 
 def asked_rule(text: str, score: str) -> Rule:
-    """Return the rule in a form: `text`, with the least probability `score` if that is given. Raises ConfigError."""
+    """Return the rule in `text`, with `score` as its min_probability unless that is "". Raises ConfigError."""
     rule = rule_text.read(text, "the rule")[0] if text.strip() else Rule()
     if score:
         [scored] = rule_text.read(f"[[rule]]\nmin_probability = {score.strip().splitlines()[0]}", "the score")
@@ -139,7 +139,7 @@ def asked_rule(text: str, score: str) -> Rule:
 
 
 def pretty(reply: Reply | None) -> str:
-    """Return a reply as readable JSON, one line for each label, cut if it is very long."""
+    """Return a reply as readable JSON with one line for each label; cut a very long one."""
     if reply is None:
         return ""
     if isinstance(reply.labels, list):
@@ -175,12 +175,12 @@ def _pictures(details: EventDetails) -> list[Shown]:
 
 
 def times_of(details: EventDetails) -> Sequence[Time]:
-    """Return what happened to an event, oldest first."""
-    times = [Time(details.summary.received, "Accepted from Camio", "", words.many(details.summary.pictures, "picture"))]
+    """Return what happened to an event and when, oldest first."""
+    times = [Time(details.summary.received, "Accepted from Camio", "", plural(details.summary.pictures, "picture"))]
     if details.labelled:
         more = (
-            f"waited {words.duration(details.wait_seconds)}, labeled in {words.duration(details.label_seconds)} "
-            f"(decoding {words.duration(details.decode_seconds)}, model {words.duration(details.model_seconds)}) "
+            f"waited {duration(details.wait_seconds)}, labeled in {duration(details.label_seconds)} "
+            f"(decoding {duration(details.decode_seconds)}, model {duration(details.model_seconds)}) "
             f"on {details.device or 'an unknown device'}"
         )
         times.append(Time(details.labelled, "Labeled", "ok", more))
@@ -190,11 +190,11 @@ def times_of(details: EventDetails) -> Sequence[Time]:
 def _time_of(step: Step) -> Time:
     match step.what:
         case "tried":
-            again = f", next try in {words.duration(step.next_seconds)}" if step.next_seconds is not None else ""
+            again = f", next try in {duration(step.next_seconds)}" if step.next_seconds is not None else ""
             status = {"delivered": "ok", "transient": "warn"}.get(step.outcome, "bad")
-            return Time(step.at, f"Try {step.attempt}", status, f"{step.reason}, {words.duration(step.seconds)}{again}")
+            return Time(step.at, f"Try {step.attempt}", status, f"{step.reason}, {duration(step.seconds)}{again}")
         case "done":
-            total = f"{words.duration(step.seconds)} after it was accepted" if step.seconds else ""
+            total = f"{duration(step.seconds)} after it was accepted" if step.seconds else ""
             return Time(step.at, "Delivered", "ok", total)
         case "failed":
             return Time(step.at, "Failed", "bad", step.reason)

@@ -1,4 +1,4 @@
-"""``/events``: the latest events as cards, by camera, label and state; and their thumbnails."""
+"""``/events``: show the latest events as cards, by camera, label and state; and serve their thumbnails."""
 
 from urllib.parse import urlencode
 
@@ -9,7 +9,7 @@ from camiohookd.web.server.error_responses import Refused
 
 PAGE = 24
 MOST_LIVE = 48
-"""Cards that a page holds when live ones come."""
+"""The most cards on a page with live updates."""
 
 _IMAGE_SECONDS = 3600
 

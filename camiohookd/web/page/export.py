@@ -1,25 +1,20 @@
-"""``/events/ID/export.zip``: an event's pictures, payload and labels, as far as they are still there.
+"""``/events/ID/export.zip``: an event's pictures, payload and labels, as far as they are still kept.
 
-The archive is written picture by picture: it never is in memory as a whole.
+The archive is written file by file, so that it is never in memory as a whole.
 """
 
 import asyncio
-from base64 import b64decode
 from collections.abc import Iterator
 from io import RawIOBase
 from typing import IO, TYPE_CHECKING, cast
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
-import msgspec
-
 from camiohookd.queue import commands
-from camiohookd.queue.commands import Export
+from camiohookd.queue.commands import Export, exported_files
 from camiohookd.web.page.event import EventEndpoint
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
-
-_SUFFIXES = {b"\x89PNG": "png", b"RIFF": "webp"}
 
 _one_at_a_time = asyncio.Lock()
 
@@ -42,26 +37,16 @@ def zipped(exported: Export) -> Iterator[bytes]:
     """Yield the archive in pieces, one for each file and one for the directory."""
     sink = _Sink()
     with ZipFile(cast("IO[bytes]", sink), "w", ZIP_STORED) as archive:
-        for name, data in _files(exported):
+        for name, data in exported_files(exported):
             archive.writestr(ZipInfo(name), data)
             yield sink.take()
+        if exported.note:
+            archive.writestr(ZipInfo("note.txt"), f"{exported.note}\n")
     yield sink.take()
 
 
-def _files(exported: Export) -> Iterator[tuple[str, bytes]]:
-    documents = {"task.json": exported.task, "payload.json": exported.payload, "reply.json": exported.reply}
-    for name, document in documents.items():
-        if document is not None:
-            yield name, msgspec.json.format(msgspec.json.encode(document)) + b"\n"
-    if exported.note:
-        yield "note.txt", f"{exported.note}\n".encode()
-    for number, picture in enumerate(exported.pictures, 1):
-        data = b64decode(picture.data_b64)
-        yield f"picture-{number:03d}.{_SUFFIXES.get(data[:4], 'jpg')}", data
-
-
 class _Sink(RawIOBase):
-    """A file that cannot seek, whose bytes are taken away."""
+    """A file that cannot seek; `take` removes the bytes that were written."""
 
     def __init__(self) -> None:
         super().__init__()

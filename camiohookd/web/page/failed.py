@@ -1,4 +1,4 @@
-"""``/failed``: the failed events by cause, and one button for each cause to try its events again."""
+"""``/failed``: show the failed events by cause, with a button for each cause to try its events again."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from typing import NamedTuple
 from camiohookd.queue import commands
 from camiohookd.queue.task import Cause, State
 from camiohookd.queue.views import TaskDetails, TaskList
+from camiohookd.units import plural
 from camiohookd.web.page import words
 from camiohookd.web.page.endpoint import Form, PageEndpoint
 from camiohookd.web.server import error_responses
@@ -18,7 +19,7 @@ _MOST_LATEST = 10
 
 
 class FailedGroup(NamedTuple):
-    """The failed events of one cause; `latest` come first, `reasons` are the most frequent ones with their counts."""
+    """The failed events of one cause, with the most frequent `reasons`, their counts, and the `latest` events."""
 
     cause: str
     title: str
@@ -66,7 +67,7 @@ class FailedPage(PageEndpoint):
 
 
 def group(tasks: Sequence[TaskDetails]) -> list[FailedGroup]:
-    """Return the groups of `tasks`, which are in the order of their ids; the largest one first."""
+    """Return the groups of `tasks`, largest first. `tasks` must be in the order of their ids."""
     by_cause: dict[str, list[TaskDetails]] = {}
     for task in tasks:
         by_cause.setdefault(task.cause or "", []).append(task)
@@ -84,5 +85,5 @@ def group(tasks: Sequence[TaskDetails]) -> list[FailedGroup]:
 
 
 def _done(count: str) -> str:
-    """Return what the button did, as a sentence; "" if it was not pressed."""
-    return f"{words.many(int(count), 'event is', 'events are')} tried again." if count.isdecimal() else ""
+    """Return a sentence on what the button did; "" if it was not pressed."""
+    return f"{plural(int(count), 'event is', 'events are')} tried again." if count.isdecimal() else ""

@@ -1,6 +1,6 @@
-"""The viewers of the live status page, and the updates that each gets.
+"""Tell the open status pages what changes.
 
-Everything is bounded: watchers, what waits for each, and how often it is looked. Belongs to the event loop.
+Everything is bounded: watchers, what waits for each, and how often changes are looked for. Belongs to the event loop.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ from camiohookd.web.server.error_responses import Refused
 MOST_WATCHERS = 8
 LOOK_SECONDS = 2.0
 BUSY_LOOK_SECONDS = 5.0
-"""While events wait to be labeled: a card takes several milliseconds of a core, which labeling needs then."""
+"""The pause while events wait to be labeled, because a card takes several milliseconds of a core."""
 
 KEEP_ALIVE_SECONDS = 20.0
 MOST_CARDS = 6
-"""Changed events that are drawn at one look, the newest ones."""
+"""The most changed events, newest first, that are sent at a time."""
 
 BUSY_MOST_CARDS = 2
 
@@ -27,7 +27,7 @@ log = logging.getLogger("camiohookd.web")
 
 
 class Watcher:
-    """One page that is open. What it has not taken yet is replaced by what is newer."""
+    """One open page. Newer data replaces what it has not taken yet."""
 
     def __init__(self) -> None:
         self.numbers: dict[str, Any] | None = None
@@ -63,9 +63,9 @@ class Watcher:
 
 
 class Feed:
-    """Tells the pages that are open what changes.
+    """Tells the open pages what changes.
 
-    `numbers` returns those of the first page, `is_busy` whether events wait to be labeled.
+    `numbers` returns the numbers of the first page. `is_busy` says whether events wait to be labeled.
     """
 
     def __init__(self, numbers: Callable[[], dict[str, Any]], is_busy: Callable[[], bool] = lambda: False) -> None:
@@ -86,11 +86,11 @@ class Feed:
         return watcher
 
     def leave(self, watcher: Watcher) -> None:
-        """Tell `watcher` nothing more."""
+        """Remove `watcher`."""
         self._watchers.pop(watcher, None)
 
     def event_changed(self, task_id: str) -> None:
-        """Note that an event has changed; does nothing without a viewer."""
+        """Note that an event has changed; do nothing if no page is open."""
         if self._watchers:
             self._changed.pop(task_id, None)
             self._changed[task_id] = None
@@ -106,7 +106,8 @@ class Feed:
                 numbers = self._numbers()
             except Exception:
                 log.exception(
-                    "unexpected error while the numbers of the status page were read", extra=about("page_feed_failed")
+                    "unexpected error while reading the numbers of the status page: open pages get no updates",
+                    extra=about("page_feed_failed"),
                 )
                 return
             for watcher in self._watchers:

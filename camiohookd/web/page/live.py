@@ -1,6 +1,6 @@
-"""``/live``: what changes, as server-sent events (WHATWG HTML, section 9.2).
+"""``/live``: send changes to open pages, as server-sent events (WHATWG HTML, section 9.2).
 
-`Feed` ─▶ a `Watcher` for each page that is open ─▶ ``event: numbers``, or ``event: card`` for the list of events
+`Feed` ─▶ a `Watcher` for each open page ─▶ ``event: numbers``, or ``event: card`` for the list of events
 """
 
 import time

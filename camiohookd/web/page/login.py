@@ -8,7 +8,7 @@ from camiohookd.web.sessions import LONGEST_SECONDS
 
 
 class LoginPage(PageEndpoint):
-    """The form for the password. A session starts with a new token, which no one can know in advance."""
+    """The form for the password. Each session gets a new random token."""
 
     public = True
     methods = ("GET", "HEAD", "POST")

@@ -1,6 +1,6 @@
-"""``/``: whether the box works, in words, and the chain from Camio to Camio with live numbers.
+"""``/``: say whether the box works, and show the chain from Camio to Camio with live numbers.
 
-`StatusReport` ─▶ `now_of` ─▶ `Now` ─▶ now.html, and `live_numbers` for the pages that are open
+`StatusReport` ─▶ `now_of` ─▶ `Now` ─▶ now.html, and `live_numbers` for the open pages
 """
 
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from camiohookd.queue.task import State
 from camiohookd.status import CameraEvent, RecentError, StatusReport
+from camiohookd.units import duration, plural, size
 from camiohookd.web.page import words
 from camiohookd.web.page.endpoint import PageEndpoint
 
@@ -22,7 +23,7 @@ _OLD_SECONDS = 600.0
 
 
 class ChainNode(NamedTuple):
-    """One place of the chain; `status` is ok, warn, bad or ""."""
+    """One node of the chain; `status` is ok, warn, bad or ""."""
 
     key: str
     title: str
@@ -32,7 +33,7 @@ class ChainNode(NamedTuple):
 
 
 class ChainPlace(NamedTuple):
-    """Where a node is drawn, in units of the picture."""
+    """Where a node is drawn, in units of the SVG."""
 
     node: ChainNode
     x: int
@@ -46,7 +47,7 @@ class ChainPlace(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """The chain as one picture: ``wide`` for a desktop, ``tall`` for a phone. `arrows` are SVG paths."""
+    """The chain as one SVG: ``wide`` for a desktop, ``tall`` for a phone. `arrows` are SVG paths."""
 
     name: str
     width: int
@@ -93,7 +94,7 @@ def now_of(report: StatusReport) -> Now:
 
 
 def live_numbers(now: Now) -> dict[str, Any]:
-    """Return what the pages that are open put in place of the old numbers: texts and statuses by key."""
+    """Return the texts, statuses and lists, by key, with which open pages replace the old ones."""
     nodes = [place.node for place in now.layouts[0].places]
     texts = {"verdict": now.verdict, "summary": now.summary}
     texts |= {f"{node.key}.value": node.value for node in nodes} | {f"{node.key}.note": node.note for node in nodes}
@@ -106,7 +107,7 @@ def _summary(report: StatusReport) -> str:
     queue = report.queue
     waiting = queue.tasks.get(State.PENDING, 0) + queue.tasks.get(State.LABELLED, 0) if queue else 0
     failed = queue.tasks.get(State.FAILED, 0) if queue else 0
-    parts = [f"{words.many(report.events_last_hour, 'event')} in the last hour", f"{waiting:,} waiting"]
+    parts = [f"{plural(report.events_last_hour, 'event')} in the last hour", f"{waiting:,} waiting"]
     parts += [f"{failed:,} failed"] if failed else []
     return ", ".join(parts) + "."
 
@@ -116,7 +117,7 @@ def _chain(report: StatusReport) -> Sequence[ChainNode]:
     oldest = report.queue.oldest_seconds if report.queue else 0.0
     pending, labelled, done = (tasks.get(state, 0) for state in (State.PENDING, State.LABELLED, State.DONE))
     camio = {"does not work": "bad", "draining": "warn"}.get(report.verdict, "ok")
-    waits = f"oldest {words.duration(oldest)}" if pending + labelled else "nothing waits"
+    waits = f"oldest {duration(oldest)}" if pending + labelled else "nothing waits"
     label, delivery = report.label, report.delivery
     return (
         ChainNode("camio", "Camio sends", f"{report.events_last_hour:,}", "events in the last hour", camio),
@@ -124,7 +125,7 @@ def _chain(report: StatusReport) -> Sequence[ChainNode]:
         ChainNode(
             "model",
             "Model",
-            words.duration(label.p50) if label else "idle",
+            duration(label.p50) if label else "idle",
             f"an event, on {report.device or 'an unknown device'}"[:34],
             "warn" if report.degraded else "ok",
         ),
@@ -132,7 +133,7 @@ def _chain(report: StatusReport) -> Sequence[ChainNode]:
             "labels",
             "Camio gets labels",
             f"{done:,}",
-            f"delivered; {labelled:,} to send" + (f", {words.duration(delivery.p50)} each" if delivery else ""),
+            f"delivered; {labelled:,} to send" + (f", {duration(delivery.p50)} each" if delivery else ""),
             "warn" if labelled and oldest >= _OLD_SECONDS else "ok",
         ),
     )
@@ -142,7 +143,7 @@ def _facts(report: StatusReport) -> Sequence[tuple[str, str, str]]:
     queue = report.queue
     facts = [
         ("Version", "version", report.version),
-        ("Up for", "up", words.duration(report.up_seconds)),
+        ("Up for", "up", duration(report.up_seconds)),
         ("Model", "model_name", report.model or "own code"),
         ("Device", "device", f"{report.device or 'unknown'}{' (degraded)' if report.degraded else ''}"),
     ]
@@ -152,16 +153,14 @@ def _facts(report: StatusReport) -> Sequence[tuple[str, str, str]]:
         ("Delivery", "send", report.delivery),
     )
     facts += [
-        (name, key, f"half within {words.duration(each.p50)}, 95 % within {words.duration(each.p95)}")
+        (name, key, f"half within {duration(each.p50)}, 95 % within {duration(each.p95)}")
         for name, key, each in spreads
         if each is not None
     ]
     if queue is not None:
-        facts.append(
-            ("Disk", "disk", f"{words.size(queue.free_bytes)} free, {words.size(queue.stored_bytes)} used here")
-        )
+        facts.append(("Disk", "disk", f"{size(queue.free_bytes)} free, {size(queue.stored_bytes)} used here"))
         if queue.written_bytes_per_event is not None:
-            facts.append(("Written", "written", f"{words.size(queue.written_bytes_per_event)} an event"))
+            facts.append(("Written", "written", f"{size(queue.written_bytes_per_event)} an event"))
     return facts
 
 

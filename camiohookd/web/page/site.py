@@ -1,4 +1,4 @@
-"""Which paths the status page has."""
+"""List the paths of the status page."""
 
 from importlib.metadata import version
 
@@ -25,7 +25,7 @@ from camiohookd.web.page.trends import TrendsData, TrendsPage
 
 
 def pages(access: Access, sources: Sources) -> list[Rule]:
-    """Return the paths of the status page, for `admin_application`; the last one is every other path."""
+    """Return the paths of the status page, for `admin_application`; the last one matches every other path."""
     feed = Feed(lambda: live_numbers(now_of(sources.report())), sources.is_busy)
     sources.history.watch(feed.event_changed)
     page = PageContext(access, sources, feed, version("camiohookd"))

@@ -1,4 +1,4 @@
-"""What the status page shows and does, as the daemon gives it."""
+"""List what the daemon gives to the status page: data to show, and actions."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,15 +12,15 @@ from camiohookd.web.page.doctor_process import DoctorProcess
 from camiohookd.web.page.teach_process import TeachProcess
 
 Report = Callable[[], StatusReport]
-"""Returns how the service is doing; must not block."""
+"""Returns the status of the service; must not block."""
 
 Perform = Callable[[commands.Command], Awaitable[commands.CommandResult]]
-"""Does what is asked of the queue. Raises NoSuchTask, WrongState."""
+"""Performs a command on the queue. Raises NoSuchTask, WrongState."""
 
 
 @dataclass(frozen=True, slots=True)
 class TestResult:
-    """What came of a test event; `task_id` is "" if it was not accepted, `problems` is empty if all went well."""
+    """The result of a test event; times are in seconds. `task_id` is "" if it was not accepted."""
 
     task_id: str = ""
     accepted_after: float | None = None
@@ -30,12 +30,12 @@ class TestResult:
 
 
 TestEvent = Callable[[], Awaitable[TestResult]]
-"""Sends one event the whole way, and waits for its labels. Raises CamiohookdError."""
+"""Sends a test event through the service, and waits for its labels. Raises CamiohookdError."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where the pages ask.
+    """The data and actions that the pages use.
 
     `is_busy` says whether events wait to be labeled. `default_probability` is the labeler's, for rules that set none;
     None if each of several labelers has its own.

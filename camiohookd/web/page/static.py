@@ -1,6 +1,6 @@
-"""The files of the status page that do not change: style, scripts, icon. They are read once, and are small.
+"""Serve the static files of the status page: style, scripts, icon. They are small and read once.
 
-Their URL has a hash of their contents, so that a browser may keep them for good and still sees a new version at once.
+A URL contains a hash of the file, so that a browser can cache the file for ever and still gets a new version at once.
 """
 
 import hashlib
@@ -27,17 +27,17 @@ class StaticFiles:
         return f"/static/{name}?v={self._hashes[name]}"
 
     def get(self, name: str) -> tuple[bytes, str] | None:
-        """Return the contents and the media type of the file `name`, None if there is none."""
+        """Return the contents and the media type of the file `name`; None if there is none."""
         data = self._files.get(name)
         return None if data is None else (data, _TYPES[Path(name).suffix])
 
     def is_current(self, name: str, version: str) -> bool:
-        """Return whether `version` is that of the URL of the file `name`."""
+        """Return whether `version` is the hash in the present URL of the file `name`."""
         return self._hashes.get(name) == version
 
 
 class StaticFile(Endpoint):
-    """``/static/NAME``; public: the login page needs it, and it says nothing about the box."""
+    """``/static/NAME``; public, because the login page needs it and it reveals nothing about the box."""
 
     def initialize(self, files: StaticFiles) -> None:
         self._files = files

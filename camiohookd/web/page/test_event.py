@@ -1,4 +1,4 @@
-"""``/test``: the button that sends a test event, and what came of it."""
+"""``/test``: send a test event, and show its result."""
 
 from camiohookd.errors import CamiohookdError
 from camiohookd.web.page.endpoint import Form, PageEndpoint
@@ -6,7 +6,7 @@ from camiohookd.web.page.sources import TestResult
 
 
 class TestEventPage(PageEndpoint):
-    """Sends the event and waits for its labels: up to a minute."""
+    """Sends the event, and waits up to a minute for its labels."""
 
     methods = ("POST",)
 

@@ -1,17 +1,17 @@
-"""``/trends``: numbers of the last hour, day and week as charts, and as a table for those without scripts."""
+"""``/trends``: show numbers of the last hour, day and week, as charts and, without scripts, as a table."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from camiohookd.history.views import Span, Trends
-from camiohookd.web.page import words
+from camiohookd.units import duration
 from camiohookd.web.page.endpoint import PageEndpoint
 
 SPANS: dict[Span, str] = {"hour": "Last hour", "day": "Last day", "week": "Last week"}
 
 
 class Period(NamedTuple):
-    """A time during which the device was the same; times are seconds since 1970."""
+    """A period with the same device; times are in seconds since 1970."""
 
     begins: int
     ends: int
@@ -45,12 +45,12 @@ class TrendsData(PageEndpoint):
 
 
 def span_of(text: str) -> Span:
-    """Return the span of that name, a day for any other."""
+    """Return the span named `text`; "day" for any other text."""
     return next((span for span in SPANS if span == text), "day")
 
 
 def periods(trends: Trends) -> list[Period]:
-    """Return what the labeler ran on, the newest first."""
+    """Return the periods by device, newest first."""
     found: list[Period] = []
     for begins, device, degraded in zip(trends.times, trends.device, trends.degraded, strict=True):
         if device is None:
@@ -74,7 +74,7 @@ def _sums(trends: Trends) -> Sequence[tuple[str, str]]:
     rows = [(name, f"{_sum(values):,}") for name, values in counts]
     rows.append(("Most events waiting", f"{max((each for each in trends.depth if each is not None), default=0):,}"))
     slowest = max((each for each in trends.total_p95 if each is not None), default=None)
-    rows.append(("Slowest 95 %, from 200 to delivery", words.duration(slowest) if slowest is not None else "none"))
+    rows.append(("Slowest 95 %, from 200 to delivery", duration(slowest) if slowest is not None else "none"))
     return rows
 
 

@@ -1,4 +1,4 @@
-"""How the status page says numbers, times and causes. Pure functions; `moment` returns HTML, all others text."""
+"""Write times, causes and errors for the status page. Pure functions; `moment` returns HTML, the others text."""
 
 from datetime import UTC, datetime
 
@@ -11,48 +11,45 @@ _TITLES = {
     "unknown_path": "There is no such page",
     "no_such_task": "There is no such event",
     "log_in": "Log in first",
-    "foreign_host": "Not at this address",
+    "foreign_host": "The page is not served at this address",
 }
 _CAUSES = {
     Cause.EXPIRED: (
         "Not delivered in time",
-        "Delivery was tried for as long as queue.max_age allows. If the callback's host works again, try them again.",
+        "They were tried for as long as queue.max_age allows. Try them again when the callback's host works.",
     ),
     Cause.POISON: (
-        "Labeling killed the service",
-        "The service ended each time while one of these was labeled. Export one and report it; trying again may end "
+        "Labeling crashed the service",
+        "The service crashed each time while it labeled one of these. Export one and report it; another try may crash "
         "the service again.",
     ),
     Cause.NO_PICTURE: (
         "No usable picture",
-        "None of the event's pictures could be read. Look at the reasons; images.formats and images.max_pixels may be "
-        "too narrow.",
+        "None of the event's pictures could be read. The reasons say why; images.formats or images.max_pixels may be "
+        "too strict.",
     ),
     Cause.LABELING: (
         "Labeling failed",
-        "The labeler ended with an error. Mend your own code or the model, then try them again.",
+        "The labeler raised an error. Correct your own code or the model, then try again.",
     ),
     Cause.DAMAGED: (
         "Damaged on the disk",
-        "What was stored does not match its checksum. Check the disk; trying again helps only if the pictures are "
-        "whole.",
+        "The data does not match its checksum. Check the disk. Another try helps only if the pictures are intact.",
     ),
     Cause.REFUSED: (
         "The callback refused the labels",
-        "Camio's answer says why. A callback URL is valid for some time only, so that trying again may be refused, "
-        "too.",
+        "The reasons have Camio's answer. A callback URL expires, so another try may be refused, too.",
     ),
     Cause.NOT_ALLOWED: (
         "The callback's host is not allowed",
-        "If labels may go there, add the host to allow_hosts under [callback], reload the service, and try them again.",
+        "To allow it, add the host to allow_hosts under [callback], reload the service, and try again.",
     ),
     Cause.PROBABLY_DELIVERED: (
         "Probably delivered before a crash",
-        "The callback refused the second delivery, as it does when it has the labels already. There is nothing to do.",
+        "The callback refused a second delivery, probably because it has the labels already. There is nothing to do.",
     ),
 }
 _LEVELS = {"warning": "warn", "error": "bad", "critical": "bad"}
-_UNITS = (("days", 86400), ("h", 3600), ("min", 60))
 
 
 def sentence(text: str) -> str:
@@ -63,15 +60,15 @@ def sentence(text: str) -> str:
 
 def error_title(code: str) -> str:
     """Return the headline for an error response of that code."""
-    return _TITLES.get(code, "This did not work")
+    return _TITLES.get(code, "The request failed")
 
 
 def cause(name: str) -> tuple[str, str]:
-    """Return the title of a cause of failures, and what to do."""
+    """Return a title for a cause of failures, and advice."""
     try:
         return _CAUSES[Cause(name)]
     except (ValueError, KeyError):
-        return name, "Look at the reasons."
+        return name, "The reasons say more."
 
 
 def level_status(level: str) -> str:
@@ -79,33 +76,8 @@ def level_status(level: str) -> str:
     return _LEVELS.get(level.lower(), "")
 
 
-def many(count: int, one: str, more: str = "") -> str:
-    """Return a count with its noun."""
-    return f"{count:,} {one if count == 1 else more or f'{one}s'}"
-
-
-def duration(seconds: float) -> str:
-    """Return seconds in the unit that fits: ``40 ms``, ``3.2 s``, ``5 min``, ``2 h``, ``3 days``."""
-    if seconds < 0.9995:
-        return f"{max(seconds, 0) * 1000:.0f} ms"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    for unit, size in _UNITS:
-        if seconds >= 2 * size or (unit == "min" and seconds >= 100):
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
-def size(number: float) -> str:
-    """Return bytes in the decimal unit that fits."""
-    for unit, bytes_of in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if number >= bytes_of:
-            return f"{number / bytes_of:.1f} {unit}"
-    return f"{number:.0f} B"
-
-
 def moment(when: str | float) -> str:
-    """Return HTML for a moment, ISO 8601 in UTC or seconds since 1970. Scripts write it in the browser's zone."""
+    """Return HTML for a time (ISO 8601 or seconds since 1970), in UTC; a script converts it to the browser's zone."""
     try:
         time = datetime.fromtimestamp(when, UTC) if isinstance(when, int | float) else datetime.fromisoformat(when)
     except (ValueError, OverflowError, OSError):

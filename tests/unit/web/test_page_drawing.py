@@ -2,7 +2,6 @@
 
 import html
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +11,7 @@ from camiohookd.pictures.detections import Box, Detection
 from camiohookd.queue.task import Cause
 from camiohookd.rules import Explained
 from camiohookd.web.page import words
-from camiohookd.web.page.drawing import color_of, drawing
+from camiohookd.web.page.drawing import drawing
 from camiohookd.web.page.event import pretty
 from camiohookd.web.page.login import own_path
 from camiohookd.wire.reply import Label, Reply
@@ -61,22 +60,6 @@ def test_zones_are_drawn_in_pixels() -> None:
     zone = Zone("drive", ((0.0, 0.5), (1.0, 0.5), (1.0, 1.0)))
     [drawn] = drawing(picture(200, 100), Rule(zone=(zone,)), all_objects=False).zones
     assert drawn.points == "0.0,50.0 200.0,50.0 200.0,100.0"
-
-
-@given(st.text(max_size=50))
-def test_a_colour_is_bright_enough_for_black_letters(label: str) -> None:
-    color = color_of(label)
-    red, green, blue = (int(color[at : at + 2], 16) for at in (1, 3, 5))
-    assert len(color) == 7
-    assert 0.2126 * red + 0.7152 * green + 0.0722 * blue > 110
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0 ms"), (0.04, "40 ms"), (3.21, "3.2 s"), (45, "45 s"), (300, "5 min"), (7300, "2 h"), (3 * 86400, "3 days")],
-)
-def test_a_duration_is_said_in_the_unit_that_fits(seconds: float, text: str) -> None:
-    assert words.duration(seconds) == text
 
 
 @given(st.one_of(st.floats(), st.text(max_size=40)))

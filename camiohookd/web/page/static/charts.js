@@ -1,5 +1,5 @@
 "use strict";
-// Draws the charts of /trends with uPlot, in the page's colours. Data: /trends/data, times in seconds since 1970.
+// Draws the charts of /trends with uPlot, in the page's colors. Data: /trends/data, times in seconds since 1970.
 
 (function () {
   const place = document.getElementById("charts");

@@ -169,7 +169,7 @@
     if (!zones.length) {
       const none = document.createElement("p");
       none.className = "soft";
-      none.textContent = "There is no zone: every place counts.";
+      none.textContent = "There is no zone: objects in the whole picture are sent.";
       byId("zones").append(none);
     }
   }
@@ -188,7 +188,7 @@
     }).then(function (found) {
       if (number === asked) show(found);
     }).catch(function (error) {
-      if (number === asked) show({ problem: "The preview cannot be read: " + error.message, left_out: [], text: "" });
+      if (number === asked) show({ problem: "The preview failed: " + error.message, left_out: [], text: "" });
     });
   }
 
@@ -199,11 +199,11 @@
     verdicts = found.left_out;
     byId("text").value = found.text;
     const sent = verdicts.filter(function (each) { return each === null; }).length;
-    byId("count").textContent = verdicts.length === 0 ? "No object was found by this camera yet." :
+    byId("count").textContent = verdicts.length === 0 ? "No object of this camera is known yet." :
       sent + " of the last " + verdicts.length + " objects would be sent, " + (verdicts.length - sent) + " would not.";
     byId("how").textContent = found.replaces ?
-      "The settings have a rule for this camera: the new one takes its place (--replace)." :
-      "This is the rule that applies to this camera now, with these zones, for this camera alone.";
+      "The settings have a rule for this camera. This one replaces it (--replace)." :
+      "This is the rule that applies to this camera now, with these zones and only for this camera.";
     byId("command").textContent = "sudo camiohookd rules add " + (found.replaces ? "--replace " : "") + "-";
     byId("objects").replaceChildren.apply(byId("objects"), given.detections.map(function (each, nth) {
       const item = document.createElement("li");
