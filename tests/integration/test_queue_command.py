@@ -67,7 +67,7 @@ def test_show_lists_what_is_kept_of_a_failed_event(failed: Daemon) -> None:
 def test_retry_retries_the_named_tasks_and_reports_wrong_ids_without_a_log_line(failed: Daemon) -> None:
     result = failed.command("queue", "retry", "2", "77", "abc", check=False)
     assert result.returncode == 1
-    assert "task 2 is labeled again" in result.stdout
+    assert "task 2 is labelled again" in result.stdout
     assert "no task 77" in result.stderr
     assert "'abc' is not the id of a task" in result.stderr
     assert "camiohookd.web: refused" not in failed.log

@@ -73,7 +73,7 @@ def test_every_cause_of_a_failure_has_a_title_and_advice() -> None:
     for cause in Cause:
         title, advice = words.cause(cause.value)
         assert title != cause.value and advice.endswith(".")
-    assert words.cause("new") == ("new", "Look at the reasons.")
+    assert words.cause("new") == ("new", "The reasons say more.")
 
 
 def test_a_reply_is_written_with_a_line_for_each_label() -> None:
