@@ -98,7 +98,7 @@ def test_every_page_fits_a_phone_and_a_desktop_and_has_no_barrier(
     chromium: Browser, url: str, daemon: Daemon, long_run: bool
 ) -> None:
     paths = ["/", "/events", "/events/1", "/trends?span=hour", "/cameras", "/cameras/zones?camera=front", "/failed"]
-    paths.append("/doctor")
+    paths += ["/doctor", "/cameras/teach?camera=front"]
     for width, scheme in looks(long_run):
         with chromium.tab(url, width=width, scheme=scheme) as tab:
             for path in paths:

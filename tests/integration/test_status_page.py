@@ -72,7 +72,8 @@ def test_what_others_wrote_is_text_in_the_page(page: Page, daemon: Daemon, camio
     post_event(daemon, camio, "evil", camera=evil)
     camio.wait_until(lambda deliveries: bool(deliveries.get("evil")), PATIENCE)
     daemon.wait_until(lambda: "&lt;script&gt;" in page.open("/events").text)
-    for path in ("/", "/events", "/cameras", f"/events?camera={quote(evil)}", f"/cameras/zones?camera={quote(evil)}"):
+    of_camera = [f"{path}?camera={quote(evil)}" for path in ("/events", "/cameras/zones", "/cameras/teach")]
+    for path in ("/", "/events", "/cameras", *of_camera):
         text = page.open(path).text
         assert page.status == 200
         assert "<script>alert" not in text, path

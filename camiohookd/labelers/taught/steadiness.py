@@ -42,7 +42,7 @@ class Steadiness:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._memories = _read(path)
+        self._memories: dict[str, _Memory] | None = None  # read when it is first needed: not everybody may
 
     def settle(self, name: str, state: str, event: int, steady: int) -> Settled:
         """Take in the state that an event shows, and return the one that counts.
@@ -51,10 +51,12 @@ class Steadiness:
         than the newest changes nothing.
         """
         with self._lock:
+            if self._memories is None:
+                self._memories = _read(self._path)
             memory = self._memories.get(name)
             if memory is None:
                 self._memories[name] = _Memory(state, event)
-                self._write()
+                self._write(self._memories)
                 return Settled(state, changed=False)
             if event <= memory.event:
                 changed = event == memory.changed
@@ -68,14 +70,14 @@ class Steadiness:
             if memory.times < steady:
                 return Settled(memory.state, changed=False)
             self._memories[name] = _Memory(state, event, changed=event)
-            self._write()
+            self._write(self._memories)
             return Settled(state, changed=True)
 
-    def _write(self) -> None:
+    def _write(self, memories: dict[str, _Memory]) -> None:
         if self._path is None:
             return
         try:
-            replace_file(Disk(), self._path, msgspec.json.encode(self._memories))
+            replace_file(Disk(), self._path, msgspec.json.encode(memories))
         except OSError as error:
             log.warning("cannot write %s: %s", self._path, error.strerror, extra=about("taught_not_written"))
 

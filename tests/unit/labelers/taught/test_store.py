@@ -1,6 +1,7 @@
 """The files of what was taught: whole, damaged, of others."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -79,6 +80,17 @@ def test_a_folder_that_is_closed_is_told(tmp_path: Path) -> None:
     (tmp_path / "taught").write_text("a file in the way")
     with pytest.raises(TaughtError, match=r"taught/lamp\.taught: cannot be written: File exists"):
         store.save(tmp_path, taught_lamp())
+
+
+def test_what_root_teaches_belongs_to_the_owner_of_the_state_folder(
+    tmp_path: Path, not_tested: Callable[[str], None]
+) -> None:
+    if os.geteuid() != 0:
+        not_tested("that what root teaches belongs to the service, because the tests do not run as root")
+        return
+    os.chown(tmp_path, 12345, 12346)
+    path = store.save(tmp_path, taught_lamp())
+    assert {(each.stat().st_uid, each.stat().st_gid) for each in (path, path.parent)} == {(12345, 12346)}
 
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
