@@ -26,8 +26,10 @@ def looks(image: Image.Image, box: Box) -> Looks:
     """Return the looks of the part `box`, in fractions of `image`."""
     left, top = round(box.left * image.width), round(box.top * image.height)
     right, bottom = round(box.right * image.width), round(box.bottom * image.height)
-    part = image.crop((left, top, max(right, left + 1), max(bottom, top + 1))).convert("L")
-    return _normalised(np.asarray(part.resize((SIDE, SIDE), Image.Resampling.BOX), np.float32))
+    left, top = min(left, image.width - 1), min(top, image.height - 1)
+    part = (left, top, min(max(right, left + 1), image.width), min(max(bottom, top + 1), image.height))
+    grey = image if image.mode == "L" else image.convert("L")
+    return _normalised(np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX, part), np.float32))
 
 
 def view(image: Image.Image) -> Looks:

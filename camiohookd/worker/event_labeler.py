@@ -151,7 +151,7 @@ class EventLabeler:
         )
         static = None
         if camera is not None and rule.static != "keep" and route.together:
-            static = EventFinds(self._static, camera, self._looking.static_labels)
+            static = EventFinds(self._static, camera, self._looking.static_labels, rules.least_probability(rule))
         return Paced(
             lambda: self._in_parts(read(), route, question),
             partial(self._label_part, route, question, static),

@@ -20,7 +20,6 @@ from PIL import Image
 from camiohookd.pictures.decode import Decoded
 from camiohookd.pictures.detections import Box, Detection
 from camiohookd.pictures.looks import Looks, likeness, looks, view
-from camiohookd.pictures.overlap import overlaps
 from camiohookd.system.log_fields import about
 from camiohookd.system.logs import escape
 from camiohookd.units import plural
@@ -89,7 +88,18 @@ def marked(found: Sequence[Detection], size: tuple[int, int], places: Sequence[P
 
 
 def _is_at(place: Place, label: str, box: Box) -> bool:
-    return place[0] == label and float(overlaps([place[1]], [box])[0, 0]) >= SAME_PLACE
+    return place[0] == label and _overlap(place[1], box) >= SAME_PLACE
+
+
+def _overlap(one: Box, other: Box) -> float:
+    """Return the intersection over union. For two boxes this is faster than numpy, and there are many pairs."""
+    width = min(one.right, other.right) - max(one.left, other.left)
+    height = min(one.bottom, other.bottom) - max(one.top, other.top)
+    if width <= 0 or height <= 0:
+        return 0.0
+    shared = width * height
+    both = sum((each.right - each.left) * (each.bottom - each.top) for each in (one, other))
+    return shared / (both - shared)
 
 
 def _in_fractions(box: Box, size: tuple[int, int]) -> Box:
@@ -109,8 +119,7 @@ class _Find:
 
     def is_in(self, picture: Seen) -> bool:
         """Return whether it was found in a picture, at the same place with the same looks."""
-        boxes = [box for label, box in picture.found if label == self.label]
-        return bool(boxes and overlaps([self.box], boxes).max() >= SAME_PLACE and self.looks_same_in(picture))
+        return any(self.is_at(*each) for each in picture.found) and self.looks_same_in(picture)
 
     def looks_same_in(self, picture: Seen) -> bool:
         return likeness(self.looks, looks(picture.grey, self.box)) >= SAME_LOOKS
@@ -181,20 +190,27 @@ class StaticFinds:
 
 
 class EventFinds:
-    """What is seen in one event; the threads that label it share it. Finds with one of `labels` count, with () all."""
+    """What is seen in one event; the threads that label it share it.
 
-    def __init__(self, finds: StaticFinds, camera: str, labels: Sequence[str]) -> None:
+    Finds with one of `labels` count, with () all, if their probability is `least` or more.
+    """
+
+    def __init__(self, finds: StaticFinds, camera: str, labels: Sequence[str], least: float = 0.0) -> None:
         self._finds = finds
         self._camera = camera
         self._labels = labels
+        self._least = least
         self._seen: list[Seen] = []
 
     def places(self, picture: Decoded, found: Sequence[Detection]) -> list[Place]:
         """Return which of the finds in a picture are static, and keep what there is to learn."""
-        picture_seen = seen(picture, [each for each in found if not self._labels or each.label in self._labels])
+        picture_seen = seen(picture, [each for each in found if self._counts(each)])
         if len(self._seen) < MAX_PICTURES:
             self._seen.append(picture_seen)
         return self._finds.static(self._camera, picture_seen)
+
+    def _counts(self, found: Detection) -> bool:
+        return found.probability >= self._least and (not self._labels or found.label in self._labels)
 
     def learn(self) -> None:
         self._finds.learn(self._camera, self._seen)
