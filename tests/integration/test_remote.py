@@ -107,11 +107,13 @@ def test_with_servers_alone_events_wait_for_them(
 
 
 def test_what_waits_too_long_goes_to_a_server_and_home_goes_on(tmp_path: Path) -> None:
-    script = tmp_path / "labeler.py"
+    script, busy, go = (tmp_path / name for name in ("labeler.py", "busy", "go"))
     script.write_text(
-        "import time\n"
+        "import pathlib, time\n"
         "def compute_labels(images):\n"
-        "    time.sleep(0.5)\n"
+        f"    pathlib.Path({str(busy)!r}).touch()\n"
+        f"    while not pathlib.Path({str(go)!r}).exists():\n"
+        "        time.sleep(0.02)\n"
         "    return {each['timestamp']: {'home': {'probability': 0.9}} for each in images}\n"
     )
     there = {"labels": [b'{"0": {"there": {"probability": 0.9}}}']}
@@ -125,13 +127,15 @@ def test_what_waits_too_long_goes_to_a_server_and_home_goes_on(tmp_path: Path) -
             "CAMIOHOOKD_LABELER_REMOTE_SENDS": "jpeg-for-labels",
             "CAMIOHOOKD_LABELER_SPILL_AFTER": "0.01s",
         }
-        names = [str(number) for number in range(8)]
+        names = [str(number) for number in range(5)]
         with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin, settings) as daemon:
+            post_event(daemon, camio, "first")
+            daemon.wait_until(busy.exists)
             for name in names:
                 post_event(daemon, camio, name)
-            found = [labels_of(camio, name) for name in names]
-            assert all(each in (["home"], ["there"]) for each in found)
-            assert ["there"] in found
-            assert ["home"] in found
-            assert daemon.metric('pictures_labelled_total{where="remote"}') == found.count(["there"])
+            assert [labels_of(camio, name) for name in names] == [["there"]] * 5
+            go.touch()
+            assert labels_of(camio, "first") == ["home"]
+            assert daemon.metric('pictures_labelled_total{where="remote"}') == 5
+            assert daemon.metric('pictures_labelled_total{where="home"}') == 1
             assert "pictures that have waited for more than 0.01 s go to inference servers, too" in daemon.log
