@@ -11,6 +11,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,9 +48,10 @@ LEAST_PIXELS = 400
 
 
 class Kind(NamedTuple):
-    """Examples of one kind of object, and how many photographs they are from."""
+    """Objects of one kind: the file, the number and the box of each; and how many photographs they are from."""
 
-    examples: Sequence[Example]
+    name: str
+    objects: Sequence[tuple[str, int, Box]]
     photographs: int
 
 
@@ -106,10 +108,10 @@ def kinds(model: FeatureModel, quick: bool) -> Iterator[Result]:
     found = {name: kind for name, kind in coco_kinds().items() if kind.photographs >= LEAST_PHOTOGRAPHS}
     pairs = [KINDS, *(pair for pair in itertools.combinations(sorted(found), 2) if pair != KINDS)]
     for pair in pairs[:1] if quick else pairs:
-        examples = [example for name in pair for example in found[name].examples]
+        examples = [example for name in pair for example in read(found[name])]
         taught = teach(Subject("kinds", None, "object", flip=True), examples, model, "0" * 64, keep_crops=False)
         shown = " against ".join(
-            f"{len(found[name].examples)} {name} ({found[name].photographs} photographs)" for name in pair
+            f"{len(found[name].objects)} {name} ({found[name].photographs} photographs)" for name in pair
         )
         accuracy = taught.report.accuracy
         if accuracy is not None:
@@ -122,19 +124,29 @@ def coco_kinds() -> dict[str, Kind]:
     table = json.loads((PHOTOGRAPHS / "instances.json").read_bytes())
     names = {each["id"]: each["name"] for each in table["categories"]}
     files = {each["id"]: each["file_name"] for each in table["images"]}
-    examples: dict[str, list[Example]] = {}
+    large: dict[str, list[tuple[str, int, Box]]] = {}
     for each in table["annotations"]:
         left, top, width, height = each["bbox"]
-        if each.get("iscrowd") or width * height < LEAST_PIXELS:
-            continue
-        with Image.open(PHOTOGRAPHS / files[each["image_id"]]) as photograph:
-            image = photograph.convert("RGB")
-        box = crops.widened(Box(left, top, left + width, top + height), crops.MARGIN)
-        name, file = names[each["category_id"]], files[each["image_id"]]
-        examples.setdefault(name, []).append(Example(f"{file} {each['id']}", name, file, image, box))
+        if not each.get("iscrowd") and width * height >= LEAST_PIXELS:
+            box = crops.widened(Box(left, top, left + width, top + height), crops.MARGIN)
+            large.setdefault(names[each["category_id"]], []).append((files[each["image_id"]], each["id"], box))
     chance = random.Random(1)  # which objects are measured is no secret
-    chosen = {name: chance.sample(all_of, min(len(all_of), MOST_OBJECTS)) for name, all_of in examples.items()}
-    return {name: Kind(some, len({each.event for each in some})) for name, some in chosen.items()}
+    kinds = {}
+    for name, objects in large.items():
+        some = chance.sample(objects, min(len(objects), MOST_OBJECTS))
+        kinds[name] = Kind(name, some, len({file for file, _, _ in some}))
+    return kinds
+
+
+def read(kind: Kind) -> list[Example]:
+    """Return the objects of a kind as examples; each photograph is an event."""
+    return [Example(f"{file} {number}", kind.name, file, photograph(file), box) for file, number, box in kind.objects]
+
+
+@cache
+def photograph(file: str) -> Image.Image:
+    with Image.open(PHOTOGRAPHS / file) as opened:
+        return opened.convert("RGB")
 
 
 def times(model: FeatureModel, count: int) -> Iterator[Result]:
