@@ -13,7 +13,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from camiohookd.outgoing.adapter import Adapter
-from camiohookd.outgoing.attempt import Attempt
+from camiohookd.outgoing.attempt import Attempt, PlainSocket
 from camiohookd.outgoing.dialer import Dialer
 from camiohookd.outgoing.failures import root, words
 from camiohookd.outgoing.resolver import Resolver
@@ -25,6 +25,13 @@ _CHUNK = 1 << 18
 
 class NoAnswer(Exception):
     """There is no whole answer; the text says why, and begins with a verb."""
+
+
+class _HungUp(Exception):
+    """A kept connection was closed: perhaps before the server saw the request, which it need not say.
+
+    RFC 9112, section 9.3.1: a client may then send an idempotent request again, on another connection.
+    """
 
 
 class WholeAnswer(NamedTuple):
@@ -47,9 +54,23 @@ class Client:
         self._adapter = Adapter(certificates, identity)
 
     def ask(self, method: str, url: str, data: bytes | None, headers: Mapping[str, str]) -> WholeAnswer:
-        """Raises NoAnswer."""
+        """Return the answer. A request that may be made twice is assumed: see `_HungUp`. Raises NoAnswer."""
+        while True:
+            try:
+                return self._ask_once(method, url, data, headers)
+            except _HungUp:
+                continue  # with another kept connection or, in the end, a new one
+
+    def _ask_once(self, method: str, url: str, data: bytes | None, headers: Mapping[str, str]) -> WholeAnswer:
         connect = min(CONNECT_SECONDS, self._timeout)
-        attempt = Attempt(self._dial, connect=connect, read=self._timeout, deadline=self._timeout)
+        is_new = False
+
+        def dial(host: str, port: int, attempt: Attempt) -> PlainSocket:
+            nonlocal is_new
+            is_new = True
+            return self._dial(host, port, attempt)
+
+        attempt = Attempt(dial, connect=connect, read=self._timeout, deadline=self._timeout)
         request = requests.PreparedRequest()
         request.prepare_method(method)
         request.prepare_url(url, None)
@@ -66,6 +87,8 @@ class Client:
             if attempt.is_over:
                 raise NoAnswer(f"gave no whole answer within {self._timeout:g} s") from None
             cause = root(error)
+            if isinstance(cause, ConnectionError) and not is_new:
+                raise _HungUp from None
             if isinstance(cause, TimeoutError):
                 raise NoAnswer(f"took no connection within {time.monotonic() - started:.0f} s") from None
             if isinstance(cause, http.client.IncompleteRead):
