@@ -34,6 +34,7 @@ FILES = {
     "/usr/share/camiohookd/kubernetes.yaml": "An example for Kubernetes: boxes with a volume each, and a model server.",
     "/usr/share/camiohookd/Containerfile": "Describes a container image of the package.",
     "/usr/share/camiohookd/unattended-upgrades.conf": "Lets unattended-upgrades install new versions.",
+    "/usr/share/camiohookd/user-data": "An example for cloud-init: installs and sets up a box at its first boot.",
     "/usr/share/camiohookd/alerts.yml": "Alert rules for Prometheus.",
     "/usr/share/camiohookd/grafana-dashboard.json": "A dashboard to import into Grafana.",
     "/usr/share/doc/camiohookd/tunnel.example": "How to set up a tunnel, and the template of tunnel-NAME.",
