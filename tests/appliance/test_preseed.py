@@ -1,10 +1,11 @@
 """A fleet installer answers the package's questions in advance; nobody is asked at an installation."""
 
+from camiohookd.config import admin_password
 from tests.appliance.appliance import SETTINGS, Appliance
 from tests.appliance.conftest import Boot
 from tests.appliance.debs import Deb
 
-HASH = "scrypt$16384$8$5$c2FsdHNhbHRzYWx0c2FsdA==$VGhpcyBpcyBub3QgYSByZWFsIGhhc2ggb2YgYW55IHB3IQ=="
+HASH = str(admin_password.make("the password of all boxes"))
 ANSWERS = f"""camiohookd camiohookd/public-url string https://box.example.org
 camiohookd camiohookd/admin-password-hash string {HASH}
 """
