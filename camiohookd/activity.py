@@ -1,9 +1,9 @@
-"""Publish what happens to events at once to subscribers: the status page and its history.
+"""Publish what happens to events to subscribers at once, such as the history and MQTT.
 
     web, worker, queue ─▶ `Activity.publish` ─▶ each subscriber, on the event loop
 
-A task's events come in this order, some of them several times: `EventAccepted`, `EventLabelled`, `DeliveryTried`, and
-`EventDone` or `EventFailed`. All of them have a `task_id`, the event's `camera`, and `at`, the time in seconds since
+The occurrences of a task come in this order, some of them several times: `EventAccepted`, `EventLabelled`,
+`DeliveryTried`, and `EventDone` or `EventFailed`. All of them have a `task_id`, the event's `camera`, and `at`, the time in seconds since
 1970 by this machine's clock.
 """
 
@@ -39,8 +39,8 @@ class EventAccepted:
 class LabelledPicture:
     """A picture of an event, and what was found in it.
 
-    `file` are the bytes of its file, as Camio sent it; b"" if the event's pictures are very large. They are in memory
-    only as long as a subscriber keeps them.
+    `file` has the bytes that Camio sent; b"" if the event's pictures are very large. They stay in memory only as long
+    as a subscriber keeps them.
     """
 
     labels: RuledLabels
@@ -49,7 +49,7 @@ class LabelledPicture:
 
 @dataclass(frozen=True, slots=True)
 class EventLabelled:
-    """An event's reply is stored; it is delivered next.
+    """An event's reply is stored, and its delivery is next.
 
     `rule` is the one that was applied: `rules.explain` says with it why a detection was left out. `pictures` are those
     that could be used; `rejected` and `incomplete` say of others (timestamp: reason) why they were left out, and how
@@ -81,10 +81,11 @@ class EventLabelled:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryTried:
-    """A try to deliver an event's labels ended; `at` is when.
+    """A try to deliver an event's labels ended at `at`.
 
-    `outcome` is ``delivered``, ``transient`` (tried again in `next_seconds`) or ``final`` (given up). `status` is that
-    of the answer, None if none came; `reason` says in words what happened. `attempt` is 1 for the first try.
+    `outcome` is ``delivered``, ``transient`` (the next try is in `next_seconds`) or ``final`` (there is no next try).
+    `status` is the HTTP status of the answer, None without an answer. `reason` says what happened. `attempt` is 1 for
+    the first try.
     """
 
     task_id: str
@@ -100,7 +101,7 @@ class DeliveryTried:
 
 @dataclass(frozen=True, slots=True)
 class EventDone:
-    """An event's labels were delivered. `seconds` is how long that took in total, from its acceptance on."""
+    """An event's labels were delivered, `seconds` after the event was accepted."""
 
     task_id: str
     camera: str | None
@@ -110,7 +111,7 @@ class EventDone:
 
 @dataclass(frozen=True, slots=True)
 class EventFailed:
-    """An event was given up; its owner can send it on its way again. `cause` is one of `queue.task.Cause`."""
+    """An event failed; the owner can retry it. `cause` is one of `queue.task.Cause`."""
 
     task_id: str
     camera: str | None
@@ -121,7 +122,7 @@ class EventFailed:
 
 @dataclass(frozen=True, slots=True)
 class EventRetried:
-    """A failed event is on its way again, because its owner said so, or because Camio sent it again."""
+    """A failed event is tried again, because the owner asked for it or Camio sent it again."""
 
     task_id: str
     camera: str | None
@@ -147,12 +148,12 @@ Subscriber = Callable[[Occurrence], None]
 class Activity:
     """Tells subscribers what happens. Belongs to the event loop, except `publish_soon`.
 
-    `least_probability` is how improbable the detections are that a subscriber wants to see, 1 if those are enough that
-    a rule may let through.
+    `least_probability` is the lowest probability of detections that a subscriber needs; 1 if it needs only those that a
+    rule may send.
     """
 
     def __init__(self) -> None:
-        self._subscribers: dict[Subscriber, bool] = {}  # with whether it has failed
+        self._subscribers: dict[Subscriber, bool] = {}  # the value says whether it has failed
         self._loop: asyncio.AbstractEventLoop | None = None
         self.least_probability = 1.0
 
@@ -161,10 +162,9 @@ class Activity:
         self._loop = asyncio.get_running_loop()
 
     def subscribe(self, subscriber: Subscriber, least_probability: float = 1.0) -> Callable[[], None]:
-        """Call `subscriber` with everything that happens from now on; the result ends that.
+        """Call `subscriber` with every occurrence from now on; return a function that ends this.
 
-        It must return at once: it is called on the event loop, in the middle of the work. What takes longer belongs on
-        a thread or in a task of its own.
+        `subscriber` is called on the event loop, so it must return at once. Slow work belongs on a thread or in a task.
         """
         self._subscribers[subscriber] = False
         self.least_probability = min(self.least_probability, least_probability)
@@ -188,7 +188,7 @@ class Activity:
                     )
 
     def publish_soon(self, occurrence: Occurrence) -> None:
-        """Publish from any thread."""
+        """Publish on the event loop; any thread may call this."""
         if self._loop is not None:
-            with suppress(RuntimeError):  # the loop is closed: there are no subscribers any more
+            with suppress(RuntimeError):  # the loop is closed, so nobody listens
                 self._loop.call_soon_threadsafe(self.publish, occurrence)

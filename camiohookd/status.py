@@ -1,7 +1,7 @@
-"""How the service is doing, as one object: `camiohookd status` prints it, and the status page shows it.
+"""Describe the status of the service in one object, for `camiohookd status` and the status page.
 
-The daemon fills it in (`daemon.status_report`); for a stopped daemon the command does, from the state folder. Times are
-ISO 8601 in UTC by this machine's clock.
+The daemon makes it (`daemon.status_report`). If the daemon is stopped, the command makes it from the state folder.
+Times are ISO 8601 in UTC by this machine's clock.
 """
 
 from typing import Literal
@@ -20,7 +20,7 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 class RecentError(msgspec.Struct, frozen=True):
-    """A warning or an error of the log, without secrets; `count` times in a row, the last time at `time`."""
+    """A warning or an error of the log, without secrets. It came `count` times in a row, last at `time`."""
 
     time: str
     level: str
@@ -29,7 +29,7 @@ class RecentError(msgspec.Struct, frozen=True):
 
 
 class CameraEvent(msgspec.Struct, frozen=True):
-    """The last event of a camera that was labeled; `labels` is a summary of what was sent."""
+    """The last labeled event of a camera; `labels` is a summary of what was sent."""
 
     camera: str
     time: str
@@ -39,8 +39,8 @@ class CameraEvent(msgspec.Struct, frozen=True):
 class QueueStatus(msgspec.Struct, frozen=True):
     """The queue: `tasks` by state, the age of the oldest task that waits, and the disk.
 
-    `written_bytes_per_event` is from accepting an event to the end of its delivery, since the start; None before the
-    first event.
+    `written_bytes_per_event` counts from accepting an event to the end of its delivery, as the mean since the start;
+    None before the first event.
     """
 
     tasks: dict[str, int]
@@ -51,11 +51,11 @@ class QueueStatus(msgspec.Struct, frozen=True):
 
 
 class StatusReport(msgspec.Struct, frozen=True):
-    """What there is to know at one moment.
+    """The status at one moment.
 
-    `reasons` say why the verdict is not "works", and what to do. The spreads are of the last events since the start,
-    at most 500; None before the first one. `events_last_hour` counts the accepted events of the last hour, or since the
-    start if that is less. `errors` and `cameras` are bounded, the newest first.
+    `reasons` say why the verdict is not "works", and what to do. The spreads cover the last 500 events since the start;
+    None before the first one. `events_last_hour` counts the events accepted in the last hour, or since a later start.
+    `errors` and `cameras` are bounded, newest first.
     """
 
     verdict: Verdict

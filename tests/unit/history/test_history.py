@@ -113,7 +113,7 @@ def test_an_event_is_told_to_watchers_only_when_it_can_be_read(tmp_path: Path) -
     with_box(tmp_path, use)
 
 
-def test_while_events_wait_thumbnails_take_a_hundredth_of_the_time(
+def test_while_events_wait_thumbnails_take_a_small_share_of_the_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def use(box: Box) -> None:
