@@ -3,7 +3,7 @@
     web, worker, queue ─▶ `Activity.publish` ─▶ each subscriber, on the event loop
 
 The occurrences of a task come in this order, some of them several times: `EventAccepted`, `EventLabelled`,
-`DeliveryTried`, and `EventDone` or `EventFailed`. Each has a `task_id`, the event's `camera`, and `at`, in seconds since
+`DeliveryTried`, and `EventDone` or `EventFailed`. Each has a `task_id`, the event's `camera`, and `at`, seconds since
 1970 by this machine's clock.
 """
 
