@@ -1,4 +1,4 @@
-"""The connection to the broker, by paho-mqtt: it connects again by itself, and publishes what is in the outbox.
+"""Connect to the broker with paho-mqtt, reconnect automatically, and publish the messages of the outbox.
 
 Two threads of its own: paho's, which reads and connects, and "mqtt", which publishes one message at a time.
 """
@@ -19,7 +19,7 @@ from camiohookd.system.log_fields import about
 CONNECT_SECONDS = 10.0
 KEEPALIVE_SECONDS = 60
 FIRST_PAUSE, LONGEST_PAUSE = 1, 120
-"""Seconds before the first try to connect again; then the pause doubles up to the other."""
+"""The first and the longest pause before a reconnection, in seconds; the pause doubles each time."""
 
 PUBLISH_SECONDS = 30.0
 GOODBYE_SECONDS = 2.0
@@ -29,7 +29,7 @@ log = logging.getLogger("camiohookd.mqtt")
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """Where to connect to, and as whom; `tls` is None for a plain connection."""
+    """The address of the broker and the login; `tls` is None for a plain connection."""
 
     host: str
     port: int
@@ -40,7 +40,7 @@ class Broker:
 
 
 class Connection:
-    """Publishes what is put into `outbox`; on `availability` is ``online``, and ``offline`` after the end."""
+    """Publishes the messages in `outbox`, and ``online`` or ``offline`` on the topic `availability`."""
 
     def __init__(self, broker: Broker, outbox: Outbox, availability: str) -> None:
         self._broker = broker
@@ -52,13 +52,13 @@ class Connection:
         self._client = self._make_client()
 
     def start(self) -> None:
-        """Connect, and go on trying; returns at once."""
+        """Start to connect, and keep trying; return at once."""
         self._client.connect_async(self._broker.host, self._broker.port, KEEPALIVE_SECONDS)
         self._client.loop_start()
         self._thread.start()
 
     def close(self) -> None:
-        """Say ``offline`` and disconnect; takes at most about `GOODBYE_SECONDS`, whatever the broker does."""
+        """Publish ``offline`` and disconnect, within about `GOODBYE_SECONDS` even if the broker does not answer."""
         self._closing.set()
         self._outbox.close()
         if self._connected.is_set():
@@ -83,7 +83,7 @@ class Connection:
     def _on_connect(self, _client: Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
             log.warning(
-                "the MQTT broker %s refuses the connection: %s; it is tried again",
+                "the MQTT broker %s refuses the connection: %s; trying again",
                 self._broker.host,
                 reason,
                 extra=about("mqtt_refused"),
@@ -99,12 +99,12 @@ class Connection:
         self._connected.clear()
         if was_connected and not self._closing.is_set():
             log.warning(
-                "the connection to the MQTT broker ended: %s; it is tried again", reason, extra=about("mqtt_lost")
+                "the connection to the MQTT broker ended: %s; connecting again", reason, extra=about("mqtt_lost")
             )
 
     def _on_connect_fail(self, _client: Client, _data: Any) -> None:
         log.warning(
-            "cannot connect to the MQTT broker %s:%d, which is tried again: check host, port and TLS under [mqtt]",
+            "cannot connect to the MQTT broker %s:%d, trying again: check host, port and TLS under [mqtt]",
             self._broker.host,
             self._broker.port,
             extra=about("mqtt_unreachable"),
@@ -121,7 +121,7 @@ class Connection:
                 self._closing.wait(1.0)
             if self._outbox.dropped > dropped:
                 log.warning(
-                    "%d MQTT messages of events were dropped while the broker was away",
+                    "dropped %d MQTT messages of events while the broker was away",
                     self._outbox.dropped - dropped,
                     extra=about("mqtt_dropped"),
                 )
@@ -132,7 +132,7 @@ class Connection:
         try:
             sent = self._client.publish(message.topic, message.payload, qos=1, retain=message.retain)
             sent.wait_for_publish(seconds)
-        except (RuntimeError, ValueError, OSError):  # the connection ended meanwhile
+        except (RuntimeError, ValueError, OSError):  # the connection ended in the meantime
             return False
         arrived: bool = sent.is_published()
         return arrived

@@ -1,4 +1,4 @@
-"""What is published of an event and of the box, as messages; nothing here talks to a broker."""
+"""Make the messages about an event and about the box. Pure functions."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Message:
 
 
 class EventMessage(msgspec.Struct, frozen=True):
-    """An event. `event_type` is what Home Assistant's event entity asks for; `time` is when the event was received.
+    """An event. `event_type` is a field of Home Assistant's event entity; `time` is when the event was received.
 
     `labels` are those that are sent to Camio, with the best probability (null if it is not known).
     """
@@ -64,7 +64,7 @@ class CameraState(msgspec.Struct, frozen=True):
 
 
 class BoxState(msgspec.Struct, frozen=True):
-    """How the box is doing; ``ON`` and ``OFF`` as Home Assistant's binary sensors expect them."""
+    """The state of the box; ``ON`` and ``OFF`` as Home Assistant's binary sensors expect them."""
 
     verdict: str
     reasons: list[str]
@@ -76,7 +76,7 @@ class BoxState(msgspec.Struct, frozen=True):
 
 
 def of_event(event: EventLabelled, topics: Topics, events: int, *, pictures: bool) -> Iterator[Message]:
-    """Return what to publish of a labeled event; `events` is the number of the camera's events with this one."""
+    """Yield the messages about a labeled event; `events` counts the camera's events, including this one."""
     name = event.camera or ""
     labels = best_labels(event.reply)
     message = EventMessage(
@@ -102,7 +102,7 @@ def of_event(event: EventLabelled, topics: Topics, events: int, *, pictures: boo
 
 
 def of_box(report: StatusReport, topics: Topics) -> Message:
-    """Return what to publish of the box."""
+    """Return the message about the box."""
     queue = report.queue
     state = BoxState(
         verdict=report.verdict,
@@ -129,7 +129,7 @@ def best_labels(reply: Reply) -> dict[str, float | None]:
 
 
 def _best_picture(event: EventLabelled) -> bytes | None:
-    """Return the JPEG file of the picture in which most was found, as Camio sent it; None if it is too large."""
+    """Return the JPEG file, as Camio sent it, of the picture with the most objects; None if it is too large."""
     best = max(event.pictures, key=lambda picture: len(picture.labels.sent), default=None)
     if best is None or len(best.file) > MAX_PICTURE_BYTES or format_of(best.file) != "jpeg":
         return None

@@ -1,4 +1,4 @@
-"""What waits to be published: bounded, so that a broker that is away costs neither memory nor the events' time."""
+"""Keep messages until they are published, within bounds, so that an absent broker neither fills memory nor delays."""
 
 import threading
 from collections import OrderedDict, deque
@@ -22,14 +22,14 @@ class Outbox:
         self._most_bytes = most_bytes
         self._changed = threading.Condition()
         self._events: deque[Message] = deque()
-        self._retained: OrderedDict[str, Message] = OrderedDict()  # the oldest first
-        self._due: OrderedDict[str, None] = OrderedDict()  # topics of retained messages that are to be published
+        self._retained: OrderedDict[str, Message] = OrderedDict()  # oldest first
+        self._due: OrderedDict[str, None] = OrderedDict()  # topics of retained messages to publish
         self._bytes = 0
         self._closed = False
         self.dropped = 0
 
     def put(self, messages: Iterable[Message]) -> None:
-        """Add messages; never waits for the broker."""
+        """Add messages, without waiting for the broker."""
         with self._changed:
             for message in messages:
                 if message.retain:
@@ -42,7 +42,7 @@ class Outbox:
             self._changed.notify_all()
 
     def repeat_retained(self) -> None:
-        """Publish all retained messages once more: there is a new connection."""
+        """Publish all retained messages again, on a new connection."""
         with self._changed:
             self._due = OrderedDict.fromkeys(self._retained)
             self._changed.notify_all()
@@ -58,7 +58,7 @@ class Outbox:
             return self._events.popleft()
 
     def put_back(self, message: Message) -> None:
-        """Publish `message` again, first of all: it was not taken."""
+        """Put back a message that was not published; it comes first."""
         with self._changed:
             if message.retain:
                 if message.topic in self._retained:

@@ -1,4 +1,4 @@
-"""Turns what happens into messages: events as they are labeled, the box every half minute.
+"""Publish a message for each labeled event, and the state of the box every half minute.
 
 Belongs to the event loop.
 """
@@ -29,7 +29,7 @@ class Options:
 
 
 class Publisher:
-    """Puts messages into `outbox`; `report` says how the box is doing."""
+    """Puts messages into `outbox`; `report` returns the status of the service."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Publisher:
         self._outbox.put(messages.of_event(occurrence, self._topics, self._events[name], pictures=options.pictures))
 
     async def run(self) -> None:
-        """Describe the box, and publish how it is doing, for ever."""
+        """Describe the box, then publish its state periodically."""
         if self._options.discovery:
             self._outbox.put([discovery.of_box(self._options.discovery, self._topics, self._host)])
         last = None

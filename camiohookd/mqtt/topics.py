@@ -1,4 +1,4 @@
-"""The names by which others know this box and its cameras: topics and ids."""
+"""Make the topics and the ids of this box and its cameras."""
 
 import hashlib
 import re
@@ -12,7 +12,7 @@ _LONGEST = 32
 
 
 def box_id(machine_id: Path = _MACHINE_ID) -> str:
-    """Return an id of this machine that stays, and that does not tell its machine-id (machine-id(5) asks for that)."""
+    """Return a stable id of this machine that does not reveal its machine-id (machine-id(5) asks for that)."""
     try:
         secret = machine_id.read_text().strip()
     except OSError:
@@ -21,7 +21,7 @@ def box_id(machine_id: Path = _MACHINE_ID) -> str:
 
 
 def camera_id(name: str) -> str:
-    """Return an id of a camera that can be a part of a topic; other names give other ids."""
+    """Return an id of a camera that is valid in a topic; different names have different ids."""
     plain = _NOT_PLAIN.sub("_", name.lower()).strip("_")[:_LONGEST]
     return f"{plain or 'camera'}_{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:6]}"
 
@@ -35,14 +35,14 @@ class Topics:
 
     @property
     def availability(self) -> str:
-        """``online`` or ``offline``, the latter as the last will, too."""
+        """The topic of ``online`` and ``offline``; the latter is also the last will."""
         return f"{self.root}/{self.box}/status"
 
     @property
     def state(self) -> str:
-        """How the box is doing, as JSON."""
+        """The topic of the state of the box, in JSON."""
         return f"{self.root}/{self.box}/state"
 
     def camera(self, name: str, what: str) -> str:
-        """Return the topic of one thing that is known of a camera."""
+        """Return the topic of one property of a camera."""
         return f"{self.root}/{self.box}/camera/{camera_id(name)}/{what}"

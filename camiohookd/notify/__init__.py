@@ -1,4 +1,4 @@
-"""Tell the owner of trouble without a server: a command or a webhook is called when it begins and when it is over.
+"""Notify the owner of trouble: run a command or call a webhook when it begins and when it ends.
 
     Facts ─▶ conditions.troubles ─▶ ledger: begins, over ─▶ outbox (bounded) ─▶ channels: command, webhook
 

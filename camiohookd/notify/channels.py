@@ -1,4 +1,4 @@
-"""The ways to the owner: a command of theirs, a webhook of theirs. Each tells a notice once, with a deadline."""
+"""Send notices to the owner by a command or a webhook. Each sends a notice once, with a deadline."""
 
 import asyncio
 import os
@@ -25,12 +25,12 @@ Result = TypeVar("Result")
 
 
 class Channel(Protocol):
-    """A way to the owner; `name` is for the log."""
+    """Sends notices; `name` is for the log."""
 
     name: str
 
     async def tell(self, notice: Notice) -> str | None:
-        """Tell it once; return why that failed, None if it did not."""
+        """Send the notice once; return why that failed, None if it worked."""
 
 
 class Command:
@@ -59,24 +59,24 @@ class Command:
             )
         except (OSError, ValueError) as error:
             why = reason(error, program) if isinstance(error, OSError) else error
-            return f"{program} cannot be started: {why}"
+            return f"cannot start {program}: {why}"
         try:
             async with asyncio.timeout(self._seconds):
                 words = await _converse(process, msgspec.json.encode(notice))
                 status = await process.wait()
         except TimeoutError:
-            return f"{program} did not end within {self._seconds:g} s"
+            return f"{program} did not finish within {self._seconds:g} s"
         finally:
-            with suppress(ProcessLookupError):  # what it left behind must not stay
+            with suppress(ProcessLookupError):  # end the processes that it started, too
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
         return None if status == 0 else f"{program} ended with status {status}{f': {words}' if words else ''}"
 
 
 async def _converse(process: asyncio.subprocess.Process, data: bytes) -> str:
-    """Write `data` to the process, and return the end of what it says on stderr."""
+    """Write `data` to the process, and return the end of its standard error."""
     assert process.stdin is not None and process.stderr is not None
-    with suppress(BrokenPipeError, ConnectionResetError):  # it need not read
+    with suppress(BrokenPipeError, ConnectionResetError):  # the command may ignore its input
         process.stdin.write(data)
         await process.stdin.drain()
     process.stdin.close()
@@ -104,7 +104,7 @@ class Webhook:
 
 
 async def _on_a_thread(function: Callable[[], Result]) -> Result:
-    """Run `function`, which raises nothing, on a thread that the end of the process does not wait for."""
+    """Run `function`, which must not raise, on a daemon thread, so that the process can end without it."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Result] = loop.create_future()
 

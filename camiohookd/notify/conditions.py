@@ -1,4 +1,4 @@
-"""What counts as trouble: `Facts` and `Limits` ─▶ the troubles of this moment, by their key."""
+"""Decide what counts as trouble: `Facts` and `Limits` ─▶ the present troubles, by key."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from camiohookd.units import duration, size
 
 
 class Key(NamedTuple):
-    """What tells troubles apart: the kind, and the camera or the listener, "" if the box as a whole is meant."""
+    """Identifies a trouble: its kind, and the camera or the listener, "" for the whole box."""
 
     alert: str
     subject: str = ""
@@ -18,7 +18,7 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """From when on something is trouble: seconds that an event waits, bytes free, seconds before a certificate ends."""
+    """Limits of trouble: seconds that an event waits, free bytes, seconds until a certificate expires."""
 
     queue_age: float
     disk_free: int
@@ -27,7 +27,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """How things are at the Unix time `now`.
+    """The facts at the Unix time `now`.
 
     `certificates` are the Unix times at which the listeners' certificates end; `silent` are the times since when
     cameras have been silent; `refused` says why the last delivery was given up, None if none was lately; `rolled_back`
@@ -45,7 +45,7 @@ class Facts:
 
 
 def troubles(facts: Facts, limits: Limits) -> dict[Key, str]:
-    """Return a sentence for each trouble that there is now."""
+    """Yield the key of each present trouble with a sentence."""
     return dict(_found(facts, limits))
 
 
@@ -67,7 +67,7 @@ def _found(facts: Facts, limits: Limits) -> Iterator[tuple[Key, str]]:
         )
     for listener, end in facts.certificates.items():
         if end - facts.now < limits.certificate:
-            verb = "ends" if end > facts.now else "ended"
+            verb = "expires" if end > facts.now else "expired"
             yield (
                 Key("certificate", listener),
                 f"The certificate of the {listener} listener {verb} on {iso(end)}; replace the file and run "

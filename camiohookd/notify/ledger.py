@@ -1,4 +1,4 @@
-"""Tell each trouble once when it begins, and once when it is over."""
+"""Decide which notices are due: one when a trouble begins, and one when it ends."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from camiohookd.notify.conditions import Key
 from camiohookd.system.clock import iso
 
 SETTLE_SECONDS = 300.0
-"""How long a trouble has to be gone before it is over, so that one that comes and goes is not told each time."""
+"""How long a trouble must be gone before it counts as ended, so that one that comes and goes is sent once."""
 
 MOST = 200
-"""Troubles that are known at one time; more are not told (each silent camera is one)."""
+"""The most troubles at a time; no notice is sent of more (each silent camera is one)."""
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """What a channel gets, as JSON. Times are ISO 8601 in UTC; `subject` is a camera or a listener, or ""."""
+    """A notice as channels send it, in JSON. Times are ISO 8601 in UTC; `subject` is a camera, a listener or ""."""
 
     alert: str
     state: Literal["begins", "over"]
@@ -36,7 +36,7 @@ class _Entry:
 
 
 class Ledger:
-    """What has been told. `host` is this machine's name; `settle` seconds are `SETTLE_SECONDS`."""
+    """The troubles that were sent. `host` is this machine's name; `settle` is in seconds, see `SETTLE_SECONDS`."""
 
     def __init__(self, host: str, settle: float = SETTLE_SECONDS) -> None:
         self._host = host
@@ -44,7 +44,7 @@ class Ledger:
         self._known: dict[Key, _Entry] = {}
 
     def update(self, troubles: Mapping[Key, str], now: float) -> list[Notice]:
-        """Return what is to be told at the Unix time `now`, when there are these `troubles`."""
+        """Return the notices that are due at the Unix time `now`, with these `troubles` present."""
         notices = []
         for key, text in troubles.items():
             if (entry := self._known.get(key)) is not None:
@@ -53,7 +53,7 @@ class Ledger:
                 self._known[key] = _Entry(text, now, now)
                 notices.append(self._notice(key, "begins", text, now, now))
         for key, entry in list(self._known.items()):
-            if key not in troubles and not 0 <= now - entry.seen < self._settle:  # a clock that was set back ends it
+            if key not in troubles and not 0 <= now - entry.seen < self._settle:  # also if the clock was set back
                 del self._known[key]
                 notices.append(self._notice(key, "over", f"Over: {entry.text}", entry.since, now))
         return notices

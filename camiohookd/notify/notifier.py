@@ -1,4 +1,4 @@
-"""Looks for trouble again and again, and tells of it: troubles ─▶ ledger ─▶ outbox ─▶ channels.
+"""Look for trouble periodically, and send notices: troubles ─▶ ledger ─▶ outbox ─▶ channels.
 
 Belongs to the event loop.
 """
@@ -15,7 +15,7 @@ from camiohookd.system.log_fields import about
 
 CHECK_SECONDS = 30.0
 LEAST_SECONDS = 1.0
-"""The least time between two looks, however often `look` is called."""
+"""The least time between two checks, however often `look` is called."""
 
 MOST_WAITING = 100
 PAUSES = (10.0, 60.0)
@@ -25,7 +25,7 @@ log = logging.getLogger("camiohookd.notify")
 
 
 class Notifier:
-    """Tells each of `channels` what `ledger` finds new in `troubles`; `pauses` are as `PAUSES`."""
+    """Sends each of `channels` the notices that `ledger` makes of `troubles`; for `pauses` see `PAUSES`."""
 
     def __init__(
         self,
@@ -46,16 +46,16 @@ class Notifier:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Look and tell from now on."""
+        """Start looking for trouble."""
         self._tasks = [asyncio.create_task(self._watch())]
         self._tasks += [asyncio.create_task(self._tell(channel, outbox)) for channel, outbox in self._outboxes]
 
     def look(self) -> None:
-        """Look soon instead of at the next regular time."""
+        """Check soon instead of at the next regular time."""
         self._wake.set()
 
     async def stop(self) -> None:
-        """End at once; what is not told yet is dropped."""
+        """Stop at once, and drop notices that are not sent yet."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -82,7 +82,7 @@ class Notifier:
                 outbox.put_nowait(notice)
             except asyncio.QueueFull:
                 log.warning(
-                    "%s is too slow, so this is not told: %s", channel.name, notice.text, extra=about("notify_failed")
+                    "%s is too slow; dropped this notice: %s", channel.name, notice.text, extra=about("notify_failed")
                 )
 
     async def _tell(self, channel: Channel, outbox: asyncio.Queue[Notice]) -> None:

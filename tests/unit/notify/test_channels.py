@@ -51,7 +51,7 @@ def test_a_command_need_not_read_and_its_failure_is_told() -> None:
 
 
 def test_a_command_that_does_not_exist_is_told() -> None:
-    assert "/no/such/program cannot be started" in str(tell(Command(("/no/such/program",))))
+    assert "/cannot start /no/such/program" in str(tell(Command(("/no/such/program",))))
 
 
 def test_a_command_that_hangs_is_killed_with_what_it_started(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_command_that_hangs_is_killed_with_what_it_started(tmp_path: Path) -> 
     reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     try:
         command = Command(python(code, HOLDS, str(fifo)), seconds=3)
-        assert tell(command) == f"{sys.executable} did not end within 3 s"
+        assert tell(command) == f"{sys.executable} did not finish within 3 s"
         os.set_blocking(reading, True)
         assert os.read(reading, 1) == b""  # the child holds the writing end until it is dead
     finally:
