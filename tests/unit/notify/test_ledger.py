@@ -20,8 +20,16 @@ WELL = Facts(NOW, False, 1800, 500_000_000, {"hook": NOW + 14 * 86400}, {}, None
         (replace(WELL, free_bytes=499_000_000), Key("disk_short"), "Only 499 MB are free"),
         (replace(WELL, silent={"front": NOW - 9000}), Key("camera_silent", "front"), "camera front has sent nothing"),
         (replace(WELL, silent={"": NOW - 9000}), Key("camera_silent", ""), "The camera without a name"),
-        (replace(WELL, certificates={"hook": NOW + 86400}), Key("certificate", "hook"), "hook listener expires on 2027-"),
-        (replace(WELL, certificates={"admin": NOW - 1}), Key("certificate", "admin"), "admin listener expired on 2027-"),
+        (
+            replace(WELL, certificates={"hook": NOW + 86400}),
+            Key("certificate", "hook"),
+            "hook listener expires on 2027-",
+        ),
+        (
+            replace(WELL, certificates={"admin": NOW - 1}),
+            Key("certificate", "admin"),
+            "admin listener expired on 2027-",
+        ),
         (replace(WELL, rolled_back="Version 9 was replaced."), Key("rolled_back"), "Version 9 was replaced."),
         (replace(WELL, refused="answered 410\nGone"), Key("deliveries_refused"), "given up: answered 410\\nGone."),
     ],
