@@ -19,7 +19,7 @@ passphrase_option = click.option(
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, readable=False))
 @click.option("--queue", is_flag=True, help="Save the queue and the history, too; stop the service first.")
 @click.option("--models-by-hash", is_flag=True, help="Save only the hashes of added models, not the models themselves.")
 @click.option("--encrypt", is_flag=True, help="Encrypt the file with a passphrase, which is asked for.")

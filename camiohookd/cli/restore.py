@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, readable=False))
 @click.option("--dry-run", is_flag=True, help="Only check the backup, and tell what would change.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--replace-queue", is_flag=True, help="Also if that deletes events that wait here.")
@@ -33,8 +33,10 @@ def restore(
       sudo camiohookd restore box.backup
     """
     from camiohookd.backup import placing, restoring
+    from camiohookd.cli import setup_apply
 
     here = box(config_file)
+    setup_apply.check_writable(here.settings)
     with restoring.opened(file, lambda: read_passphrase(passphrase_file)) as backup:
         plan = restoring.look(backup, here)
         _tell(plan, here.settings.parent, here.state)
