@@ -58,7 +58,7 @@ def test_every_metric_that_they_name_is_in_metrics(daemon: Daemon, file: Path) -
     assert named <= {*samples, *gauges}
 
 
-def test_the_metrics_count_causes_from_nought(daemon: Daemon) -> None:
+def test_the_metrics_have_every_cause_from_the_start(daemon: Daemon) -> None:
     """increase() does not see the first failure of a cause whose series begins with it."""
     assert daemon.metric('tasks_failed_total{reason="refused"}') == 0
 

@@ -55,7 +55,7 @@ def report_when(daemon: Daemon, states: dict[str, int]) -> StatusReport:
         assert time.monotonic() < ends, found
 
 
-def test_a_running_daemon_tells_what_it_has_done(daemon: Daemon, camio: FakeCamioThread) -> None:
+def test_shows_what_a_running_daemon_has_done(daemon: Daemon, camio: FakeCamioThread) -> None:
     post_event(daemon, camio, "first")
     found = report_when(daemon, {"done": 1})
     assert (found.verdict, found.reasons, found.degraded) == ("works", [], False)
@@ -124,7 +124,7 @@ def test_a_refused_reload_is_degraded(daemon: Daemon) -> None:
     assert any("not reloaded" in error.text for error in found.errors)
 
 
-def test_watch_shows_it_again_and_the_end_of_the_daemon_too(daemon: Daemon) -> None:
+def test_watch_shows_new_reports_and_the_end_of_the_daemon(daemon: Daemon) -> None:
     process = watching(daemon)
     assert process.stdout is not None
     seen: list[dict[str, Any]] = [json.loads(process.stdout.readline()) for _ in range(3)]
@@ -137,7 +137,7 @@ def test_watch_shows_it_again_and_the_end_of_the_daemon_too(daemon: Daemon) -> N
     assert process.returncode == 0
 
 
-def test_a_stopped_daemon_leaves_its_queue(daemon: Daemon) -> None:
+def test_shows_the_queue_of_a_stopped_daemon(daemon: Daemon) -> None:
     found = report(daemon, 3)
     assert found.verdict == "not running"
     assert found.queue is not None

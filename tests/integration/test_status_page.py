@@ -39,14 +39,14 @@ def page(daemon: Daemon) -> Page:
     return Page(f"http://127.0.0.1:{daemon.admin_port}")
 
 
-def test_says_in_words_that_it_works(page: Page) -> None:
+def test_says_that_the_box_works(page: Page) -> None:
     page.open("/")
     assert page.status == 200
     assert "<h1" in page.text and "It works" in page.text
     assert "ssdlite-mobilenet-v2-coco" in page.text
 
 
-def test_every_page_forbids_what_it_does_not_need(page: Page) -> None:
+def test_every_page_has_a_strict_content_security_policy(page: Page) -> None:
     for path in ("/", "/failed", "/no/such/page", "/live"):
         with page.browser.get(f"{page.url}{path}", timeout=PATIENCE, stream=True) as answer:
             policy = answer.headers["Content-Security-Policy"]
@@ -67,7 +67,7 @@ def test_files_that_do_not_change_are_kept_by_the_browser(page: Page) -> None:
     assert page.open("/static/..%2fendpoint.py").status == 404
 
 
-def test_what_others_wrote_is_text_in_the_page(page: Page, daemon: Daemon, camio: FakeCamioThread) -> None:
+def test_text_from_others_is_escaped(page: Page, daemon: Daemon, camio: FakeCamioThread) -> None:
     evil = '<script>alert("1")</script>'
     post_event(daemon, camio, "evil", camera=evil)
     camio.wait_until(lambda deliveries: bool(deliveries.get("evil")), PATIENCE)
@@ -87,7 +87,7 @@ def test_an_error_is_a_page_for_a_browser_and_json_for_a_program(page: Page) -> 
     assert page.status == 404 and page.answer.json()["error"]["code"] == "unknown_path"
 
 
-def test_the_button_sends_an_event_the_whole_way(page: Page) -> None:
+def test_the_button_sends_a_test_event_through_the_service(page: Page) -> None:
     page.open("/").send("/test")
     assert "The test event was labeled and delivered" in page.text
     assert "cat 0." in page.text
@@ -103,7 +103,7 @@ def test_numbers_arrive_by_server_sent_events(page: Page) -> None:
     assert message["status"]["queue"] == "ok"
 
 
-def test_pages_that_watch_are_bounded(page: Page) -> None:
+def test_limits_the_number_of_open_pages(page: Page) -> None:
     answers: list[requests.Response] = []
     try:
         answers.extend(page.browser.get(f"{page.url}/live", timeout=PATIENCE, stream=True) for _ in range(9))
@@ -140,7 +140,7 @@ def test_a_large_or_broken_form_is_refused(page: Page) -> None:
     assert answer.status_code == 400
 
 
-def test_a_page_of_another_site_cannot_read_it_through_a_name(page: Page) -> None:
+def test_refuses_another_site_that_resolves_to_this_address(page: Page) -> None:
     page.open("/", headers={"Host": "attacker.example"})
     assert page.status == 403
     assert "The page is not served at this address" in page.text
@@ -236,7 +236,7 @@ def test_a_replay_shows_what_another_rule_would_have_sent(page: Page, event: str
     assert page.status == 200
 
 
-def test_dropping_takes_a_form_of_this_page(page: Page, daemon: Daemon, camio: FakeCamioThread) -> None:
+def test_a_drop_needs_a_form_of_this_page(page: Page, daemon: Daemon, camio: FakeCamioThread) -> None:
     task_id = post_event(daemon, camio, "to-drop", camera="gone")["id"]
     camio.wait_until(lambda deliveries: bool(deliveries.get("to-drop")), PATIENCE)
     assert page.post(f"/events/{task_id}/drop").status == 403
@@ -376,7 +376,7 @@ def test_a_login_form_of_another_site_is_refused(phone: Page) -> None:
     assert phone.open("/login").post("/login", password=PASSWORD).status == 403
 
 
-def test_numbers_take_the_password_from_behind_a_proxy_only(phone: Page) -> None:
+def test_metrics_need_the_password_only_through_a_proxy(phone: Page) -> None:
     assert phone.open("/metrics").status == 200
     proxied = {"X-Forwarded-For": "192.0.2.7"}
     assert phone.open("/healthz", headers=proxied).status == 200
@@ -387,7 +387,7 @@ def test_numbers_take_the_password_from_behind_a_proxy_only(phone: Page) -> None
         assert phone.open(path, headers=proxied, auth=("prometheus", PASSWORD)).status in (200, 503)
 
 
-def test_a_name_of_the_certificate_is_a_host(phone: Page) -> None:
+def test_accepts_a_name_of_the_certificate_as_host(phone: Page) -> None:
     assert phone.open("/healthz", headers={"Host": "box.local"}).status == 200
     assert phone.open("/healthz", headers={"Host": "other.local"}).status == 403
 

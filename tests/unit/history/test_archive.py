@@ -1,4 +1,4 @@
-"""What is remembered of events: answers, bounds, restarts, damage and disks that refuse."""
+"""The archive: answers, bounds, restarts, damage and failing disks."""
 
 import errno
 import random
@@ -53,7 +53,7 @@ def ids(found: EventList) -> list[int]:
     return [int(event.id) for event in found.events]
 
 
-def test_tells_an_event_in_full(tmp_path: Path) -> None:
+def test_returns_an_event_in_full(tmp_path: Path) -> None:
     archive = open_archive(tmp_path)
     archive.take_in(labelled_event(7), NOW)
     archive.take_in(DeliveryTried("7", "front", NOW, 1, 0.2, "transient", 503, "answered 503", 5.0), NOW)
@@ -98,7 +98,7 @@ def test_lists_the_newest_first_by_camera_label_and_state_and_by_the_page(tmp_pa
     assert ids(page(archive, label="person", before=5)) == [3, 1]
 
 
-def test_a_page_goes_on_though_the_event_it_ended_with_was_forgotten(tmp_path: Path) -> None:
+def test_the_next_page_follows_even_if_the_last_event_of_the_page_was_deleted(tmp_path: Path) -> None:
     archive = open_archive(tmp_path, keep=5)
     for number in range(1, 6):
         archive.take_in(labelled_event(number), NOW)
@@ -118,7 +118,7 @@ def test_an_event_that_fails_before_it_is_labeled_is_listed_with_its_cause(tmp_p
         assert opened.reader.replay(3, Rule()) is None
 
 
-def test_an_event_that_was_forgotten_does_not_come_back_by_its_failure(tmp_path: Path) -> None:
+def test_a_late_failure_does_not_restore_a_deleted_event(tmp_path: Path) -> None:
     archive = open_archive(tmp_path, keep=2, segment_bytes=1)  # a segment for each record
     for task_id in (1, 2):
         archive.take_in(labelled_event(task_id), NOW)
@@ -128,7 +128,7 @@ def test_an_event_that_was_forgotten_does_not_come_back_by_its_failure(tmp_path:
     assert ids(page(open_archive(tmp_path, keep=2))) == ids(page(archive)) == [3, 2]
 
 
-def test_an_event_that_is_tried_again_loses_its_failure_and_a_dropped_one_is_shown_as_dropped(tmp_path: Path) -> None:
+def test_a_retry_clears_the_failure_and_a_drop_is_shown_as_dropped(tmp_path: Path) -> None:
     archive = open_archive(tmp_path)
     archive.take_in(labelled_event(1), NOW)
     archive.take_in(EventFailed("1", "front", NOW, "refused", "the callback answered 404"), NOW)
@@ -151,7 +151,7 @@ def test_an_event_that_is_labeled_again_is_listed_once_and_keeps_its_thumbnails(
         assert opened.reader.thumbnail(1, 0) == b"a JPEG"
 
 
-def test_keeps_what_is_sent_and_then_the_most_probable_of_very_many_detections(tmp_path: Path) -> None:
+def test_of_very_many_detections_keeps_the_sent_ones_and_then_the_most_probable(tmp_path: Path) -> None:
     many = tuple(Detection("car", 0.99 - nth / 1000, Box(0, 0, 9, 9)) for nth in range(2 * MAX_DETECTIONS))
     improbable = Detection("person", 0.1, Box(0, 0, 9, 9))
     people = Rule(min_probability=0.05, labels=("person",))
@@ -181,7 +181,7 @@ def test_replays_an_event_under_another_rule(tmp_path: Path) -> None:
     assert replay.notes == ()
 
 
-def test_a_replay_says_what_it_cannot_know(tmp_path: Path) -> None:
+def test_a_replay_has_notes_on_what_was_not_kept(tmp_path: Path) -> None:
     archive = open_archive(tmp_path)
     archive.take_in(labelled_event(1), NOW)
     replay = archive.reader.replay(1, Rule(min_probability=0.01))
@@ -189,7 +189,7 @@ def test_a_replay_says_what_it_cannot_know(tmp_path: Path) -> None:
     assert replay.notes == ("Objects with a probability below 0.1 were not kept, so they are not shown.",)
 
 
-def test_tells_the_last_detections_of_a_camera_in_fractions(tmp_path: Path) -> None:
+def test_returns_the_last_detections_of_a_camera_in_fractions(tmp_path: Path) -> None:
     archive = open_archive(tmp_path)
     archive.take_in(labelled_event(1, "back"), NOW)
     archive.take_in(labelled_event(2), NOW)
@@ -214,7 +214,7 @@ def test_keeps_no_more_events_than_asked_for_and_deletes_their_files(tmp_path: P
     assert ids(page(open_archive(tmp_path, keep=10))) == list(range(300, 290, -1))
 
 
-def test_a_record_that_takes_more_than_all_the_room_is_not_kept(tmp_path: Path) -> None:
+def test_a_record_larger_than_the_bound_is_not_kept(tmp_path: Path) -> None:
     archive = open_archive(tmp_path, max_bytes=OTHER_BYTES + 5_000)
     archive.take_in(labelled_event(1), NOW)
     assert archive.keep_thumbnail(1, 0, bytes(1000))
@@ -232,7 +232,7 @@ def test_takes_no_more_bytes_than_allowed(tmp_path: Path) -> None:
     assert ids(page(archive))[:5] == [200, 199, 198, 197, 196]
 
 
-def test_with_nothing_to_keep_there_are_only_numbers(tmp_path: Path) -> None:
+def test_keeps_only_numbers_if_no_event_is_to_be_kept(tmp_path: Path) -> None:
     archive = open_archive(tmp_path)
     archive.take_in(labelled_event(1), NOW)
     archive.keep_thumbnail(1, 0, b"a JPEG")
@@ -261,7 +261,7 @@ def test_the_flat_list_of_labels_has_their_probabilities_where_they_are_known(tm
     ]
 
 
-def test_a_quiet_cameras_last_picture_outlives_the_events_of_busy_ones(tmp_path: Path) -> None:
+def test_keeps_a_quiet_cameras_last_picture_while_busy_cameras_fill_the_bound(tmp_path: Path) -> None:
     archive = open_archive(tmp_path, keep=20, max_bytes=OTHER_BYTES + 40_000, segment_bytes=5_000)
     archive.take_in(EventAccepted("1", "garden", NOW, 1, 0), NOW)
     archive.take_in(labelled_event(1, "garden"), NOW)
@@ -283,7 +283,7 @@ def test_a_quiet_cameras_last_picture_outlives_the_events_of_busy_ones(tmp_path:
         assert event.summary.state == "delivered"
 
 
-def test_gives_its_space_to_the_queue_when_the_disk_is_short(tmp_path: Path) -> None:
+def test_deletes_events_when_the_disk_is_short(tmp_path: Path) -> None:
     disk = CountingDisk()
     archive = open_archive(tmp_path, disk=disk)
     for number in range(1, 50):
@@ -298,7 +298,7 @@ def test_gives_its_space_to_the_queue_when_the_disk_is_short(tmp_path: Path) -> 
     assert ids(page(archive)) == [51]
 
 
-def test_a_disk_that_refuses_costs_only_what_it_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failing_write_loses_only_its_own_record(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     disk = CountingDisk()
     archive = open_archive(tmp_path, disk=disk)
     archive.take_in(labelled_event(1), NOW)
@@ -314,7 +314,7 @@ def test_a_disk_that_refuses_costs_only_what_it_refused(tmp_path: Path, caplog: 
     ) == 1
 
 
-def test_corrects_after_a_crash_what_became_of_events(tmp_path: Path) -> None:
+def test_corrects_the_states_of_events_after_a_crash(tmp_path: Path) -> None:
     archive = open_archive(tmp_path)
     for number in (1, 2, 3, 4):
         archive.take_in(labelled_event(number), NOW)
@@ -327,7 +327,7 @@ def test_corrects_after_a_crash_what_became_of_events(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_damage_costs_only_the_records_that_it_hits(tmp_path: Path, seed: int) -> None:
+def test_damage_loses_only_the_damaged_records(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     archive = open_archive(tmp_path, segment_bytes=20_000)
     for number in range(1, 101):

@@ -59,7 +59,7 @@ def test_a_busy_camera_is_not_called_silent_within_the_hour(tmp_path: Path) -> N
     assert view(book, last + 1.1 * HOUR).silent_since == last
 
 
-def test_too_little_is_known_of_a_new_camera_to_call_it_silent(tmp_path: Path) -> None:
+def test_a_new_camera_is_not_called_silent(tmp_path: Path) -> None:
     book = open_book(tmp_path)
     for nth in range(100):
         book.seen("front", START + nth)
@@ -68,7 +68,7 @@ def test_too_little_is_known_of_a_new_camera_to_call_it_silent(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("jump", [50 * 365 * DAY, -10 * 365 * DAY])
-def test_a_clock_that_jumps_changes_no_rhythm(tmp_path: Path, jump: float) -> None:
+def test_a_clock_that_jumps_does_not_change_the_usual_pause(tmp_path: Path, jump: float) -> None:
     book = open_book(tmp_path)
     last = days_of_events(book, 5)
     pause = view(book, last).usual_pause
@@ -78,7 +78,7 @@ def test_a_clock_that_jumps_changes_no_rhythm(tmp_path: Path, jump: float) -> No
     assert view(book, last + 60).usual_pause == pause
 
 
-def test_remembers_the_pauses_of_two_weeks(tmp_path: Path) -> None:
+def test_keeps_the_pauses_of_two_weeks(tmp_path: Path) -> None:
     book = open_book(tmp_path)
     days_of_events(book, 40)
     [camera] = book.all()
@@ -134,7 +134,9 @@ def test_survives_a_restart_and_is_written_only_when_something_changed(tmp_path:
 
 
 @pytest.mark.parametrize("damage", [b"", b"no camera", b"00000000 []\n", b'd202ef8d {"name": 1}\n'])
-def test_a_damaged_file_is_as_none(tmp_path: Path, damage: bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_starts_without_statistics_if_the_file_is_damaged(
+    tmp_path: Path, damage: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "cameras.json").write_bytes(damage)
     assert open_book(tmp_path).all() == []
     assert "cannot read the statistics of the cameras" in caplog.text

@@ -72,7 +72,7 @@ def with_box(folder: Path, use: Callable[[Box], Awaitable[None]], keep: int = 50
     asyncio.run(run())
 
 
-def test_remembers_what_is_published_with_thumbnails_and_tells_who_watches(tmp_path: Path) -> None:
+def test_records_published_events_with_thumbnails_and_notifies_watchers(tmp_path: Path) -> None:
     async def use(box: Box) -> None:
         assert box.activity.least_probability == LEAST_PROBABILITY
         box.activity.publish(EventAccepted("1", "front", NOW, 1, 0))
@@ -98,7 +98,7 @@ def test_remembers_what_is_published_with_thumbnails_and_tells_who_watches(tmp_p
     with_box(tmp_path, again)
 
 
-def test_an_event_is_told_to_watchers_only_when_it_can_be_read(tmp_path: Path) -> None:
+def test_notifies_watchers_only_when_the_event_can_be_read(tmp_path: Path) -> None:
     async def use(box: Box) -> None:
         told: asyncio.Queue[str] = asyncio.Queue()
         end = box.history.watch(told.put_nowait)
@@ -133,7 +133,7 @@ def test_while_events_wait_thumbnails_take_a_small_share_of_the_time(
     with_box(tmp_path, use)
 
 
-def test_a_picture_without_thumbnail_costs_no_other_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_thumbnail_does_not_affect_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     errors: list[Exception] = [NoRoom(), PictureError("it is damaged"), RuntimeError("a fault")]
 
     def make(job: Job) -> bytes:
@@ -151,7 +151,7 @@ def test_a_picture_without_thumbnail_costs_no_other_one(tmp_path: Path, caplog: 
     assert [record.message for record in caplog.records] == ["unexpected error while making a thumbnail of event 1"]
 
 
-def test_corrects_at_the_start_what_a_crash_left_behind(tmp_path: Path) -> None:
+def test_corrects_states_at_the_start_after_a_crash(tmp_path: Path) -> None:
     async def before(box: Box) -> None:
         for number in (1, 2, 3):
             box.activity.publish(labelled_event(number))
@@ -171,7 +171,7 @@ def test_corrects_at_the_start_what_a_crash_left_behind(tmp_path: Path) -> None:
     with_box(tmp_path, after)
 
 
-def test_with_nothing_to_keep_no_thumbnail_is_made(tmp_path: Path) -> None:
+def test_makes_no_thumbnail_if_no_event_is_to_be_kept(tmp_path: Path) -> None:
     async def use(box: Box) -> None:
         assert box.activity.least_probability == 1.0
         box.activity.publish(labelled_event(1, files=(b"a file",)))
@@ -182,9 +182,7 @@ def test_with_nothing_to_keep_no_thumbnail_is_made(tmp_path: Path) -> None:
     with_box(tmp_path, use, keep=0)
 
 
-def test_a_folder_that_cannot_be_used_costs_the_history_and_nothing_else(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_unusable_folder_disables_only_the_history(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def use(box: Box) -> None:
         box.activity.publish(labelled_event(1, files=(b"a file",)))
         with pytest.raises(StoreUnavailable, match="the history cannot be read"):
@@ -195,7 +193,7 @@ def test_a_folder_that_cannot_be_used_costs_the_history_and_nothing_else(
     assert "cannot keep events for the status page" in caplog.text
 
 
-def test_a_disk_that_hangs_costs_what_is_published_meanwhile_and_not_the_loop(
+def test_a_hanging_disk_loses_occurrences_but_does_not_block_the_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("camiohookd.history.gatherer.MOST_HEARD", 10)

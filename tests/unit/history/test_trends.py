@@ -57,7 +57,7 @@ def test_counts_what_happens_in_the_minute_in_which_it_happens(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("span", "step", "points"), [("hour", 60, 60), ("day", 300, 288), ("week", 1800, 336)])
-def test_each_span_has_points_a_phone_can_show(tmp_path: Path, span: Span, step: int, points: int) -> None:
+def test_each_span_has_few_enough_points_for_a_phone(tmp_path: Path, span: Span, step: int, points: int) -> None:
     found = TrendRecorder(tmp_path).read(span, NOW + 123)
     assert (found.step, len(found.times)) == (step, points)
     assert len(found.accepted) == len(found.wait_p95) == len(found.device) == points
@@ -82,7 +82,7 @@ def test_a_day_and_a_week_sum_up_the_minutes(tmp_path: Path) -> None:
     assert files["tens.ring"] <= 7 * 144 * SLOT_BYTES
 
 
-def test_a_restart_goes_on_counting_in_the_same_minute(tmp_path: Path) -> None:
+def test_counting_continues_in_the_same_minute_after_a_restart(tmp_path: Path) -> None:
     for _ in range(3):
         trends = TrendRecorder(tmp_path)
         accept(trends, NOW, 2)
@@ -90,7 +90,7 @@ def test_a_restart_goes_on_counting_in_the_same_minute(tmp_path: Path) -> None:
     assert TrendRecorder(tmp_path).read("hour", NOW).accepted[-1] == 6
 
 
-def test_a_crash_costs_the_minute_that_ran_and_no_ten_minutes(tmp_path: Path) -> None:
+def test_a_crash_loses_only_the_current_minute(tmp_path: Path) -> None:
     trends = TrendRecorder(tmp_path)
     for minute in range(9):
         accept(trends, NOW + 60 * minute)
@@ -100,7 +100,7 @@ def test_a_crash_costs_the_minute_that_ran_and_no_ten_minutes(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("jump", [50 * YEAR, -20 * YEAR, DAY, -DAY, -600, 10 * YEAR, -NOW, -2 * NOW])
-def test_a_clock_that_jumps_and_comes_back_leaves_what_was_counted(tmp_path: Path, jump: float) -> None:
+def test_counts_survive_a_clock_that_jumps_and_returns(tmp_path: Path, jump: float) -> None:
     trends = TrendRecorder(tmp_path)
     for minute in range(30):
         accept(trends, NOW + 60 * minute)
@@ -114,7 +114,7 @@ def test_a_clock_that_jumps_and_comes_back_leaves_what_was_counted(tmp_path: Pat
     assert all(each in (None, 1, 2) for each in found)
 
 
-def test_numbers_that_are_not_there_are_a_gap_and_no_zeros(tmp_path: Path) -> None:
+def test_missing_numbers_are_a_gap_instead_of_zeros(tmp_path: Path) -> None:
     trends = TrendRecorder(tmp_path)
     trends.sample(NOW, SAMPLE)
     trends.sample(NOW + 600, SAMPLE)
@@ -124,7 +124,7 @@ def test_numbers_that_are_not_there_are_a_gap_and_no_zeros(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_damage_costs_only_the_slots_that_it_hits(tmp_path: Path, seed: int) -> None:
+def test_damage_loses_only_the_damaged_slots(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     trends = TrendRecorder(tmp_path)
     for minute in range(60):
@@ -141,7 +141,7 @@ def test_damage_costs_only_the_slots_that_it_hits(tmp_path: Path, seed: int) -> 
     assert [found[nth] for nth in range(60) if nth not in hit] == [1] * (60 - len(hit))
 
 
-def test_a_ring_that_cannot_be_written_costs_only_the_numbers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_ring_that_cannot_be_written_loses_only_the_numbers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "minutes.ring").mkdir()
     trends = TrendRecorder(tmp_path)
     for minute in range(5):

@@ -29,7 +29,7 @@ def test_cameras_take_turns_and_the_newest_event_of_each_comes_first() -> None:
     assert pictures.bytes_held == len(pictures) == 0
 
 
-def test_over_the_bound_the_oldest_event_of_the_camera_that_holds_most_goes() -> None:
+def test_above_the_bound_the_camera_with_the_most_bytes_loses_its_oldest_event() -> None:
     pictures = WaitingPictures(max_bytes=100)
     pictures.add([job(1, "quiet")])
     for number in range(2, 30):
@@ -38,7 +38,7 @@ def test_over_the_bound_the_oldest_event_of_the_camera_that_holds_most_goes() ->
     assert taken(pictures) == [(1, 0), *((number, 0) for number in range(29, 20, -1))]
 
 
-def test_of_a_single_event_over_the_bound_the_least_telling_pictures_go() -> None:
+def test_a_single_event_above_the_bound_loses_its_least_probable_pictures() -> None:
     pictures = WaitingPictures(max_bytes=100)
     pictures.add([job(1, "front", number, 40) for number in range(4)])
     assert taken(pictures) == [(1, 0), (1, 1)]

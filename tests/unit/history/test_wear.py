@@ -3,7 +3,7 @@
 from camiohookd.history.wear import AT_FIRST, BYTES_A_DAY, MOST_SAVED, PLENTY, WearBudget
 
 
-def test_a_burst_uses_up_what_was_saved_and_time_brings_it_back() -> None:
+def test_a_burst_uses_the_budget_up_and_time_refills_it() -> None:
     now = [0.0]
     budget = WearBudget(lambda: now[0])
     for _ in range(AT_FIRST // PLENTY):

@@ -63,7 +63,7 @@ def test_zones_are_drawn_in_pixels() -> None:
 
 
 @given(st.one_of(st.floats(), st.text(max_size=40)))
-def test_any_moment_is_said_in_safe_html(when: float | str) -> None:
+def test_any_time_is_written_as_safe_html(when: float | str) -> None:
     text = words.moment(when)
     assert text.startswith("<time ") or text == '<span class="nowrap">at an unknown time</span>'
     assert text.count("<") == 2
