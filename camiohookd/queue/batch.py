@@ -54,7 +54,7 @@ def _retry_with_room(queue: TaskQueue, short: Sequence[BatchEntry], on_change: C
     for each in short:
         assert isinstance(each.error, QueueFull)
         try:
-            if not queue.make_room(need + each.error.need):
+            if not queue.capacity.make_room(need + each.error.need):
                 continue
         except StoreUnavailable as error:
             each.error = error

@@ -84,18 +84,29 @@ class Capacity:
             raise self._full(what, missing / max(need, 1), need)
 
     def refusal(self) -> str | None:
-        """Return why an event like the last one would be refused now; None if it would be accepted. Raises OSError."""
+        """Return why an event like the last one would be refused now; None if it would be accepted."""
+        if self._store.health.trouble:
+            return self._store.health.trouble
         if self._store.index.waiting_count >= self.bounds.max_tasks:
             return self._too_many()
-        shortage = self._shortage(self._usual_need)
-        return None if shortage is None or shortage[1] <= self._reclaimable_bytes() else shortage[0]
+        try:
+            shortage = self._shortage(self._usual_need)
+            return None if shortage is None or shortage[1] <= self._reclaimable_bytes() else shortage[0]
+        except OSError as error:
+            return f"the disk cannot be asked for its free space: {error}"
 
     def make_room(self, need: int) -> bool:
         """Delete files that are kept for the owner until `need` bytes fit; return whether they do.
 
-        Deletes nothing if all of them together would not suffice. It commits, so do not call it within a batch.
-        Raises StoreUnavailable, OSError.
+        Delete nothing if all of them together would not suffice. It commits, so do not call it within a batch. Raises
+        StoreUnavailable.
         """
+        try:
+            return self._make_room(need)
+        except OSError as error:
+            raise self._store.health.refused(error) from error
+
+    def _make_room(self, need: int) -> bool:
         self._payloads.drop_unneeded()
         shortage = self._shortage(need)
         if shortage is None:

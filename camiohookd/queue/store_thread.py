@@ -65,7 +65,7 @@ class StoreThread:
         self.read_payload = queue.read_payload
         self.read_reply = queue.read_reply
         self.prepare = queue.prepare
-        self.trouble = queue.refusal()
+        self.trouble = queue.capacity.refusal()
         self._last_trouble: str | None = None
         self._stopping = False
         self._queue = queue
@@ -168,7 +168,7 @@ class StoreThread:
     def _publish(self) -> None:
         """Publish the current numbers for all threads."""
         self._last_trouble = self._queue.store.health.trouble
-        self.trouble = self._queue.refusal()
+        self.trouble = self._queue.capacity.refusal()
         try:
             self.snapshot = views.snapshot(self._queue)
         except OSError as error:

@@ -3,10 +3,10 @@
     put ─▶ pending ─claim─▶ (in hand) ─labeled─▶ labeled ─take─▶ (in flight) ──done─▶ done
                               └─ give_back            └──────retry──────┘ └─fail─▶ failed ─redrive─▶ …
 
-`TaskQueue` has the verbs, `Deliveries` those of delivering; `QueueStore` keeps what they change, and `TaskReader`
-answers questions. No verb commits: the
-caller uses some verbs and then `commit`. All of it belongs to the store thread; only `prepare` and `read_payload` may
-be called from any thread. Times are elapsed seconds, see `clock`.
+`TaskQueue` has the verbs, `Deliveries` those of delivering; `QueueStore` keeps what they change, `TaskReader` answers
+questions, and `Capacity` refuses events and makes room. No verb commits: the caller uses some verbs and then `commit`.
+All of it belongs to the store thread; only `prepare` and `read_payload` may be called from any thread. Times are in
+elapsed seconds, see `clock`.
 """
 
 import logging
@@ -72,7 +72,7 @@ class TaskQueue:
         self.tasks = TaskReader(store)
         self.capacity = Capacity(store, bounds or Bounds())
         self.deliveries = Deliveries(store, self.capacity.drain, backoff)
-        # Said where they are defined.
+        # Shortcuts; documented where they are defined.
         self.batch, self.all_or_nothing, self.commit, self.undo = (
             store.batch, store.all_or_nothing, store.commit, store.undo)  # fmt: skip
         self.get = store.table.get
@@ -142,7 +142,7 @@ class TaskQueue:
     def put(self, given: Event | Prepared) -> Receipt:
         """Accept an event, or find that it is known.
 
-        Raises QueueFull; if its `need` is not 0, `make_room` may help before another try.
+        Raises QueueFull; if its `need` is not 0, `capacity.make_room` may help before another try.
         """
         event = given.event if isinstance(given, Prepared) else given
         known = self._known(event)
@@ -160,23 +160,6 @@ class TaskQueue:
 
     def _accepted(self) -> None:
         self.store.accepted += 1
-
-    def refusal(self) -> str | None:
-        """Return why an event would be refused now, None if it would be accepted."""
-        try:
-            return self.store.health.trouble or self.capacity.refusal()
-        except OSError as error:
-            return f"the disk cannot be asked for its free space: {error}"
-
-    def make_room(self, need: int) -> bool:
-        """Delete files that are kept only for the owner until `need` bytes fit; return whether they do.
-
-        It commits, so it cannot be part of a batch. Raises StoreUnavailable.
-        """
-        try:
-            return self.capacity.make_room(need)
-        except OSError as error:
-            raise self.store.health.refused(error) from error
 
     def _known(self, event: Event) -> Receipt | None:
         task_id = self.store.index.with_digest(event.digest)

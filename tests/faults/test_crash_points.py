@@ -189,7 +189,7 @@ def _put_and_label(driver: Driver, name: str, neighbour: str) -> None:
         need = full.need
         without = {each: _without_pictures(seen) for each in "abcdefg" if (seen := driver.now(each))}
         driver.hear(Asked({digest_of(each): seen for each, seen in without.items()}))
-        has_room = driver.queue.make_room(need)
+        has_room = driver.queue.capacity.make_room(need)
         now = {digest: seen for digest, (_, seen) in see_all(driver.queue).items()}
         driver.hear(Acknowledged({digest_of(each): now[digest_of(each)] for each in without}, {}))
         if has_room:

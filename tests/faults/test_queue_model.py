@@ -318,7 +318,7 @@ class QueueModel(RuleBasedStateMachine):
         """Making room deletes only pictures that are kept for the owner, and none if all of them would not suffice."""
         capacity, before = self.queue.capacity, self.queue.store.bytes_used
         capacity.bounds = replace(BOUNDS, max_bytes=max(0, before - missing))
-        has_room = self.queue.make_room(0)
+        has_room = self.queue.capacity.make_room(0)
         capacity.bounds = BOUNDS
         evicted = [task_id for task_id in self.with_kept_pictures() if self.queue.get(task_id).payload is None]
         assert bool(evicted) <= has_room

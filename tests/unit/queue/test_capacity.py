@@ -213,11 +213,11 @@ def test_what_deleting_pictures_writes_to_the_journal_is_counted(
     queue.store.quarantine.set_aside("payload", "task-0", bytes(300))
     missing = queue.store.quarantine.bytes_used + queue.store.records.payloads.bytes_used - spare
     queue.capacity.bounds = Bounds(max_bytes=queue.store.bytes_used - missing, min_free_bytes=0)
-    assert not queue.make_room(0)
+    assert not queue.capacity.make_room(0)
     assert queue.get(task_id).payload
     assert queue.store.quarantine.bytes_used == 300
     queue.capacity.bounds = Bounds(max_bytes=queue.store.bytes_used - missing + 100, min_free_bytes=0)
-    assert queue.make_room(0)
+    assert queue.capacity.make_room(0)
     assert queue.get(task_id).payload is None
     crash(queue)
 
@@ -256,7 +256,7 @@ def test_a_restart_of_a_half_full_disk_does_not_lower_the_bound(tmp_path: Path, 
     again = CountingDisk()
     again.free = 3_000_000
     queue = open_queue(tmp_path, disk=again, bounds=Bounds(min_free_bytes=100_000))
-    assert queue.refusal() is None
+    assert queue.capacity.refusal() is None
     accept(queue, make_event(99, size=100_000))
     crash(queue)
 
@@ -264,18 +264,18 @@ def test_a_restart_of_a_half_full_disk_does_not_lower_the_bound(tmp_path: Path, 
 def test_a_start_on_a_full_disk_refuses_until_there_is_room(tmp_path: Path, disk: CountingDisk) -> None:
     disk.free = 0
     queue = open_queue(tmp_path, disk=disk, bounds=Bounds(min_free_bytes=1_000_000))
-    assert "queue.min_free_bytes" in str(queue.refusal())
+    assert "queue.min_free_bytes" in str(queue.capacity.refusal())
     with pytest.raises(QueueFull):
         accept(queue, make_event(1))
     disk.free = 10_000_000
-    assert queue.refusal() is None
+    assert queue.capacity.refusal() is None
     accept(queue, make_event(1))
     crash(queue)
 
 
 def test_reports_that_the_queue_is_full_before_reading_an_event(tmp_path: Path, disk: CountingDisk) -> None:
     queue = open_queue(tmp_path, disk=disk, bounds=Bounds(max_tasks=1, max_bytes=10**9, min_free_bytes=0))
-    assert queue.refusal() is None
+    assert queue.capacity.refusal() is None
     accept(queue, make_event(1))
-    assert "queue.max_tasks" in str(queue.refusal())
+    assert "queue.max_tasks" in str(queue.capacity.refusal())
     crash(queue)

@@ -114,9 +114,9 @@ def test_trouble_lasts_until_the_disk_takes_a_change_and_is_why_events_are_refus
     disk.fails = lambda *_: None
     for _ in range(3):
         commit(queue, lambda q: q.tasks.counts)  # changes nothing
-        assert queue.store.health.trouble == queue.refusal() == "the disk refuses to write: full"
+        assert queue.store.health.trouble == queue.capacity.refusal() == "the disk refuses to write: full"
     commit(queue, lambda q: q.store.note_time())
-    assert queue.store.health.trouble is queue.refusal() is None
+    assert queue.store.health.trouble is queue.capacity.refusal() is None
 
 
 def test_labels_the_oldest_first(queue: TaskQueue) -> None:
