@@ -93,6 +93,8 @@ def test_every_shell_script_passes_shellcheck() -> None:
         pytest.skip("NOT TESTED: shell scripts, because shellcheck is not installed (apt install shellcheck)")
     top = [path for path in ROOT.iterdir() if path.name in {"build.sh", ".ci", "debian", "tests"}]
     files = [path for each in top for path in (each.rglob("*") if each.is_dir() else [each]) if path.is_file()]
+    made = ROOT / "debian/camiohookd"  # by a build of the package, with debhelper's own lines
+    files = [path for path in files if made not in path.parents]
     scripts = [path for path in files if re.match(rb"#!/(usr/)?bin/(env )?(ba)?sh\b", path.read_bytes()[:100])]
     assert {"build.sh", "run", "build", "demonstration", "camiohookd.postinst"} <= {path.name for path in scripts}
     done = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True, check=False)
