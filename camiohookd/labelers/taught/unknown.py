@@ -14,7 +14,7 @@ from camiohookd.labelers.taught.regression import Doubles, Indices
 CERTAIN = 0.6
 """The least probability that is reported."""
 
-_DEVIATIONS = 3.0
+_DEVIATIONS = 3.5
 """How many standard deviations above the mean distance of the examples a picture may be; the farthest may anyway."""
 
 _NEAREST = 0.15
