@@ -9,12 +9,13 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from camiohookd.cli.input_file import InputFile
 from camiohookd.cli.settings import api_option, config_option, judges_the_service
+from camiohookd.config.detail import Detail
 from camiohookd.errors import CamiohookdError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ WAYS = ("port", "proxy", "ssh", "tunnel")
 @click.option("--public-url", metavar="URL", help="The address under which Camio reaches this box.")
 @click.option("--query", metavar="QUERY", help="Which events Camio posts; 1==1 matches every event.")
 @click.option("--model", metavar="NAME", help="The name of an installed model, or the path of its folder.")
+@click.option("--detail", type=click.Choice(get_args(Detail)), help="How closely to look; see docs/detail.md.")
 @click.option("--status-page/--no-status-page", "page", default=None, help="Open the status page to other devices.")
 @click.option("--insecure-page", is_flag=True, help="With --status-page: by plain http, without a certificate.")
 @click.option("--non-interactive", is_flag=True, help="Ask nothing. Settings without an option do not change.")
@@ -91,7 +93,7 @@ def setup(
     _take_options(after, given, ask=not non_interactive)
     if not non_interactive:
         click.echo(f"This sets up camiohookd in {file}. Enter keeps the value in brackets; Ctrl-C changes nothing.")
-        setup_questions.ask(after, given, _models())
+        setup_questions.ask(after, given, _models(), own_code=config.labeler.kind in ("python", "command"))
     changed = changes(before, after, config)
     text = setup_apply.edited(file, changed)
     if not _confirmed(file, changed, ask=not non_interactive, yes=yes):
@@ -152,6 +154,7 @@ def _take_options(answers: "Answers", given: Mapping[str, Any], *, ask: bool) ->
     for name in ("public_url", "query", "model"):
         if name in given:
             setattr(answers, name, getattr(setup_questions, name)(given[name]))
+    answers.detail = given.get("detail", answers.detail)
     if given.get("page"):
         setup_questions.open_page(answers)
         answers.insecure = answers.insecure or "insecure_page" in given

@@ -6,6 +6,7 @@ present settings ─▶ `Answers` ─▶ questions or options change some ─▶
 from dataclasses import dataclass
 from pathlib import Path
 
+from camiohookd.config.detail import Detail
 from camiohookd.config.load import Config
 from camiohookd.config.settings import HookSettings
 from camiohookd.config.settings_editor import Value
@@ -19,6 +20,15 @@ WAYS = {
     "tunnel": "another tunnel that ends in https, such as Tailscale Funnel or Cloudflare Tunnel",
 }
 """The ways in from the internet, as docs/internet.md describes them."""
+
+DETAILS: dict[Detail, str] = {
+    "auto": "in parts, where something differs between the pictures, as far as there is time",
+    "whole": "the whole picture alone: the fastest; people who are far away are missed",
+    "2x2": "always in 4 overlapping parts, too: takes five times as long",
+    "3x3": "always in 9 overlapping parts, too: takes ten times as long",
+    "tiles": "always in as many parts as the picture has pixels for, at most 16",
+}
+"""How closely pictures can be looked at, as docs/detail.md describes it."""
 
 LISTEN = "0.0.0.0:8443"
 """Where to listen for port forwarding with TLS, unless the present address is usable."""
@@ -42,6 +52,7 @@ class Answers:
     public_url: str
     query: str
     model: str
+    detail: Detail
     page: bool
     insecure: bool
     page_cert: str
@@ -82,6 +93,7 @@ def present(config: Config) -> Answers:
         public_url=str(hook.public_url),
         query=hook.query,
         model=config.labeler.model,
+        detail=config.labeler.detail,
         page=not is_loopback(admin.listen.host),
         insecure=admin.insecure,
         page_cert=admin.tls_cert,
@@ -95,8 +107,9 @@ def changes(before: Answers, after: Answers, config: Config) -> dict[tuple[str, 
     for name in ("listen", "tls_cert", "tls_key", "trusted_proxies", "public_url", "query"):
         if getattr(before, name) != getattr(after, name):
             found["hook", name] = getattr(after, name)
-    if before.model != after.model:
-        found["labeler", "model"] = after.model
+    for name in ("model", "detail"):
+        if getattr(before, name) != getattr(after, name):
+            found["labeler", name] = getattr(after, name)
     for name in ("tls_cert", "tls_key"):
         if (value := getattr(after, f"page_{name[4:]}")) != getattr(before, f"page_{name[4:]}"):
             found["admin", name] = value

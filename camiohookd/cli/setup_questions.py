@@ -6,18 +6,22 @@ An unusable answer is refused with the reason, and the question is asked again. 
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
-from camiohookd.cli.setup_answers import WAYS, Answers
+from camiohookd.cli.setup_answers import DETAILS, WAYS, Answers
+from camiohookd.config.detail import Detail
 from camiohookd.errors import CamiohookdError, MalformedUrl, ModelError, QueryError
 
 ALL_EVENTS = "1==1"
 
 
-def ask(answers: Answers, given: Mapping[str, object], models: Sequence[str]) -> None:
-    """Ask for everything that the options in `given` do not say, and change `answers`."""
+def ask(answers: Answers, given: Mapping[str, object], models: Sequence[str], *, own_code: bool) -> None:
+    """Ask for everything that the options in `given` do not say, and change `answers`.
+
+    `own_code` says whether the owner's own code labels: it gets whole pictures, so that the detail has no effect.
+    """
     if "way" not in given:
         _ask_way(answers)
     if answers.way == "port" and "tls_cert" not in given:
@@ -30,14 +34,15 @@ def ask(answers: Answers, given: Mapping[str, object], models: Sequence[str]) ->
         _ask_query(answers)
     if "model" not in given and len(models) > 1:
         _ask_model(answers, models)
+    if "detail" not in given and not own_code:
+        _ask_detail(answers)
     if "page" not in given:
         _ask_page(answers)
 
 
 def _ask_way(answers: Answers) -> None:
     _title("Way in", "How does Camio reach this box from the internet? docs/internet.md describes each way.")
-    for way, about in WAYS.items():
-        click.echo(f"  {way:<8}{about}", err=True)
+    _list(WAYS)
     way = _prompt("Way in", answers.way or "tunnel", _one_of(WAYS))
     if way != answers.way:
         answers.use_way(way)
@@ -80,6 +85,12 @@ def _ask_query(answers: Answers) -> None:
 def _ask_model(answers: Answers, models: Sequence[str]) -> None:
     _title("Model", f"The neural network that labels the pictures. Installed: {', '.join(models)}.")
     answers.model = _prompt("Model", answers.model, model)
+
+
+def _ask_detail(answers: Answers) -> None:
+    _title("Detail", "How closely is each picture looked at? Closer finds people who are far away, and takes longer.")
+    _list(DETAILS)
+    answers.detail = cast(Detail, _prompt("Detail", answers.detail, _one_of(DETAILS)))
 
 
 def _ask_page(answers: Answers) -> None:
@@ -192,7 +203,7 @@ def _file(text: str) -> str:
     return str(path)
 
 
-def _one_of(choices: Mapping[str, str]) -> Callable[[str], str]:
+def _one_of(choices: Mapping[Any, str]) -> Callable[[str], str]:
     def check(text: str) -> str:
         if text not in choices:
             raise click.BadParameter(f"choose one of {', '.join(choices)}")
@@ -203,6 +214,11 @@ def _one_of(choices: Mapping[str, str]) -> Callable[[str], str]:
 
 def _title(name: str, why: str) -> None:
     click.echo(f"\n{click.style(name, bold=True)}\n  {why}", err=True)
+
+
+def _list(choices: Mapping[Any, str]) -> None:
+    for choice, about in choices.items():
+        click.echo(f"  {choice:<8}{about}", err=True)
 
 
 def _prompt(text: str, default: str, convert: Callable[[str], str]) -> str:

@@ -22,8 +22,8 @@ from tests.support.daemon_process import event_body
 ROOT = Path(__file__).parents[2]
 PAGE, README = ROOT / "docs/install.md", ROOT / "README.md"
 TOKEN = "token-of-the-owner"
-ANSWERS = ("tunnel", "https://hook.example.org", "camera == 'front'", "n", "y", "y")
-"""Of setup's questions: way in, public URL, query, status page, write them, register."""
+ANSWERS = ("tunnel", "https://hook.example.org", "camera == 'front'", "auto", "n", "y", "y")
+"""Of setup's questions: way in, public URL, query, detail, status page, write them, register."""
 QUESTION = re.compile(r"(token: |\[[^\]\n]*\]:? ?|hook\.example\.org: )\Z")
 """What a command asks at the end of what it shows: with a default in brackets, or without one."""
 

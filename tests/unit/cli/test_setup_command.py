@@ -136,6 +136,14 @@ def test_without_an_answer_nothing_changes(file: Path) -> None:
     assert keys.read_text() == "mine 0123456789abcdef0123456789abcdef\n"
 
 
+def test_the_detail_is_set_also_of_the_first_of_several_labelers(file: Path) -> None:
+    run("--detail", "3x3")
+    assert settings(file) == {"labeler": {"detail": "3x3"}}
+    file.write_text('[[labeler]]\ndetail = "2x2"\n\n[[labeler]]\nname = "second"\n')
+    run("--detail", "whole", "--yes")
+    assert settings(file) == {"labeler": [{"detail": "whole"}, {"name": "second"}]}
+
+
 def test_names_a_variable_that_overrides_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAMIOHOOKD_HOOK_QUERY", "1==1")
     assert "CAMIOHOOKD_HOOK_QUERY in the environment overrides this line" in run("--query", "camera == 'a'").output
@@ -201,6 +209,7 @@ def test_the_status_page_takes_a_password_and_a_word_about_plain_http(file: Path
         (["--public-url", f"{URL}/tasks/key"], "it must end before /tasks/"),
         (["--query", "camera = 'front'"], "= is not a comparison; write =="),
         (["--model", "nothing"], "model 'nothing' is not in"),
+        (["--detail", "closer"], "'closer' is not one of 'auto', 'whole', 'tiles', '2x2', '3x3'"),
         (["--way", "proxy", "--proxy", "here"], "expected an address"),
         (["--listen", "8000"], "expected host:port"),
     ],
@@ -326,24 +335,31 @@ def test_the_questions_have_defaults_and_refuse_what_cannot_be_used(file: Path) 
         terminal.answer("Query [1==1]:", "camra == 'front'")
         terminal.wait_for("did you mean camera?")
         terminal.answer("Query", "camera == 'front'")
+        terminal.wait_for("Closer finds people who are far away")
+        terminal.answer("Detail [auto]:", "closer")
+        terminal.wait_for("choose one of auto, whole, 2x2, 3x3, tiles")
+        terminal.answer("Detail [auto]:", "2x2")
         terminal.answer("open it? [y/N]:")
         terminal.answer("Write them? [Y/n]:")
         terminal.answer("Register with Camio now? [y/N]:")
         assert terminal.end() == 0
     assert settings(file) == {
         "hook": {"listen": "127.0.0.1:8000", "public_url": URL, "query": "camera == 'front'"},
+        "labeler": {"detail": "2x2"},
     }
     assert "Next:\n  1. register with Camio" in terminal.shown
 
 
 def test_run_again_it_shows_what_is_set_and_enter_keeps_it(file: Path) -> None:
-    run("--way", "proxy", "--proxy", "192.168.1.2", "--public-url", URL, "--query", "camera == 'front'")
+    run("--way", "proxy", "--proxy", "192.168.1.2", "--public-url", URL, "--detail", "tiles")
+    run("--query", "camera == 'front'")
     before = file.read_text()
     with on_terminal() as terminal:
         terminal.answer("Way in [proxy]:")
         terminal.answer("Address of the proxy [192.168.1.2]:")
         terminal.answer(f"[{URL}]:")
         terminal.answer("Query [camera == 'front']:")
+        terminal.answer("Detail [tiles]:")
         terminal.answer("open it? [y/N]:")
         terminal.answer("Register with Camio now?", "n")
         assert terminal.end() == 0
@@ -353,12 +369,21 @@ def test_run_again_it_shows_what_is_set_and_enter_keeps_it(file: Path) -> None:
 
 def test_an_owners_line_is_shown_before_it_is_changed_and_no_keeps_it(file: Path) -> None:
     file.write_text(OWN)
-    with on_terminal("--public-url", URL, "--query", "1==1", "--no-status-page") as terminal:
+    with on_terminal("--public-url", URL, "--query", "1==1", "--detail", "auto", "--no-status-page") as terminal:
         terminal.answer("Way in", "ssh")
         terminal.wait_for('(was: "0.0.0.0:8000")')
         terminal.answer("Write them?", "n")
         assert terminal.end() == 1
     assert file.read_text() == OWN
+
+
+def test_an_owner_of_own_code_is_not_asked_for_the_detail(file: Path) -> None:
+    file.write_text('[labeler]\nkind = "python"\n')
+    with on_terminal("--way", "tunnel", "--public-url", "", "--query", "1==1") as terminal:
+        terminal.answer("open it? [y/N]:")
+        terminal.answer("Write them?")
+        assert terminal.end() == 0
+    assert "Detail" not in terminal.shown
 
 
 def test_ctrl_c_changes_nothing(file: Path) -> None:
@@ -378,6 +403,7 @@ def test_the_certificate_and_the_password_of_the_page_are_asked_for(file: Path, 
         terminal.answer("its chain:", str(pair.cert))
         terminal.answer("its private key", str(pair.key))
         terminal.answer("Address to listen on [0.0.0.0:8443]:")
+        terminal.answer("Detail [auto]:")
         terminal.answer("open it? [y/N]:", "y")
         terminal.answer("Write them?")
         terminal.answer("Password:", "short")
