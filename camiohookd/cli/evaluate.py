@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from camiohookd.cli.evaluate_report import Setup, Trialled, advice, differences, measured, write_side_by_side
+from camiohookd.cli.input_file import InputFile
 from camiohookd.cli.settings import settings_without_keys
 from camiohookd.config.detail import Detail, Looking
 from camiohookd.errors import CamiohookdError
@@ -31,7 +32,7 @@ _LOW = 0.01
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("folder", type=InputFile(files=False, folders=True))
 @click.option(
     "--model", "models", multiple=True, metavar="NAME", help="Try this model; may be repeated.  [default: the daemon's]"
 )

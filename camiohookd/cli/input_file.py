@@ -12,11 +12,11 @@ from camiohookd.system import permissions
 class InputFile(click.Path):
     """A path that must exist and be readable. If this user may not read it, the error says what to do.
 
-    With `folders` it may be a folder; with `dash` it may be "-" for standard input.
+    With `folders` it may be a folder, without `files` it must be one; with `dash` it may be "-" for standard input.
     """
 
-    def __init__(self, *, folders: bool = False, dash: bool = False) -> None:
-        super().__init__(exists=True, dir_okay=folders, allow_dash=dash, path_type=Path)
+    def __init__(self, *, files: bool = True, folders: bool = False, dash: bool = False) -> None:
+        super().__init__(exists=True, file_okay=files, dir_okay=folders, allow_dash=dash, path_type=Path)
 
     def convert(self, value: "str | os.PathLike[str]", param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if self.allow_dash and os.fspath(value) == "-":

@@ -114,7 +114,7 @@ def show(name: str) -> None:
 
 @taught.command()
 @click.argument("name")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, readable=False))
 @click.option("--no-pictures", is_flag=True, help="Leave the kept pictures out.")
 def export(name: str, file: Path, no_pictures: bool) -> None:
     """Write what was taught as NAME into FILE, for another box with the same model, or as a copy.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from camiohookd.cli.input_file import InputFile
 from camiohookd.cli.settings import config_option, settings_without_keys
 from camiohookd.config import paths
 from camiohookd.errors import CamiohookdError, ConfigError
@@ -50,7 +51,7 @@ class _TeachCommand(click.Command):
         return super().parse_args(ctx, rewritten)
 
 
-_EXISTING = click.Path(exists=True, path_type=Path)
+_EXISTING = InputFile(folders=True)
 
 
 @click.command(cls=_TeachCommand)

@@ -135,7 +135,7 @@ def test_promtool_accepts_the_queries_of_the_dashboard(dashboard: Dashboard, tmp
 
 
 def test_promtool_accepts_the_alert_rules() -> None:
-    assert "11 rules found" in checked("check", "rules", str(RULES))
+    assert "12 rules found" in checked("check", "rules", str(RULES))
 
 
 def test_each_alert_fires_when_it_should() -> None:

@@ -50,6 +50,7 @@ MORE = {
     "hooks delete": ["--api", NOWHERE],
     "setup": ["--non-interactive", "--no-doctor"],
     "simulate": ["--url", NOWHERE],
+    "teach": ["--on", "car"],
     "queue retry": ["1"],
     "queue drop": ["1"],
 }
@@ -208,8 +209,11 @@ def check_advice(result: Result, *, refused: bool) -> None:
     assert result.status != 0 or not refused
 
 
-ONLY_THE_FOLDER = {("admin password", "config_file")}
-"""Options of which the folder alone is used."""
+ONLY_THE_FOLDER = {("admin password", "config_file"), ("backup", "file")}
+"""Arguments and options of which the folder alone is used."""
+
+NOT_REACHED = {("taught export", "file"), ("restore", "config_file")}
+"""Those that are used only with something taught, and with a good backup."""
 
 
 def readable_files() -> list[tuple[str, str]]:
@@ -218,7 +222,8 @@ def readable_files() -> list[tuple[str, str]]:
         (name, parameter.name or "")
         for name, command in COMMANDS.items()
         for parameter in command.params
-        if TOKEN_FILE in parameter.opts or (isinstance(parameter.type, click.Path) and parameter.type.file_okay)
+        if (name, parameter.name) not in NOT_REACHED
+        and (TOKEN_FILE in parameter.opts or (isinstance(parameter.type, click.Path) and parameter.type.file_okay))
     ]
 
 
