@@ -14,26 +14,26 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
 from camiohookd import rules
 from camiohookd.config.detail import WHOLE, Looking
 from camiohookd.config.rule import Rule
-from camiohookd.errors import LabelerDown, LabelingError, PictureError
+from camiohookd.errors import LabelerDown, LabelingError
 from camiohookd.labelers import Frame, Labeler, LabelRequest, Looked
 from camiohookd.labelers.chain.chain import Chain, Route
 from camiohookd.labelers.chain.crops import without_image
-from camiohookd.labelers.chain.steps import Found, Question
+from camiohookd.labelers.chain.steps import Question
 from camiohookd.metrics import Metrics
-from camiohookd.pictures import decode as images
+from camiohookd.pictures.decode import PictureLimits
 from camiohookd.pictures.detections import Detection
-from camiohookd.pictures.memory import MemoryBudget, NoRoom
+from camiohookd.pictures.memory import MemoryBudget
 from camiohookd.wire.images import Picture
 from camiohookd.worker.event_labels import EventLabels, kept_files
 from camiohookd.worker.event_parts import Item, compared_parts, parts
 from camiohookd.worker.own_pace import OwnPace, Paced
+from camiohookd.worker.picture_decoder import Part, PictureDecoder
 from camiohookd.worker.spare_time import SpareTime
 from camiohookd.worker.static_finds import EventFinds, Place, StaticFinds, marked
 
@@ -46,34 +46,21 @@ class Interrupted(Exception):
     """The daemon stops before all pictures of the event were labeled. The event stays in the queue."""
 
 
-@dataclass(slots=True)
-class _Part:
-    """What came of some of an event's pictures; `frames` have the files, not the pixels."""
-
-    frames: list[Frame] = field(default_factory=list)
-    found: list[Found] = field(default_factory=list)
-    static: list[Sequence[Place]] = field(default_factory=list)
-    rejected: list[str] = field(default_factory=list)
-    incomplete: list[str] = field(default_factory=list)
-    decode_seconds: float = 0.0
-    label_seconds: float = 0.0
-
-
-SharedEvent = Paced[Sequence[Item], _Part, EventLabels]
+SharedEvent = Paced[Sequence[Item], Part, EventLabels]
 """An event that is being labeled: any thread may `join`, and `done` gets its labels."""
 
 
 class EventLabeler:
     """Labels events; the label pool's threads share it.
 
-    `trouble` is why the labeler cannot be asked at present, None when it can. `budget` is the memory for decoded
-    pictures. `looking` is how pictures are looked at where no rule says it.
+    `trouble` is why the labeler cannot be asked at present, None when it can. `looking` is how pictures are looked at
+    where no rule says it.
     """
 
     def __init__(
         self,
         labeler: Labeler,
-        limits: images.PictureLimits,
+        limits: PictureLimits,
         table: Sequence[Rule],
         metrics: Metrics,
         looking: Looking = WHOLE,
@@ -82,8 +69,7 @@ class EventLabeler:
         self._own_pace = OwnPace(
             sum(link.calls_at_once for link in self._chain.links if link.is_whole) or 1, Interrupted
         )
-        self._limits = limits
-        self.budget = MemoryBudget(limits.max_decoded_bytes)
+        self._decoder = PictureDecoder(limits, metrics)
         self._rules = table
         self._looking = looking
         self._static = StaticFinds()
@@ -95,6 +81,11 @@ class EventLabeler:
     def device(self) -> str:
         """What the labeler runs on at present, as text to show."""
         return self._chain.device
+
+    @property
+    def budget(self) -> MemoryBudget:
+        """Return the memory for decoded pictures."""
+        return self._decoder.budget
 
     def use(self, table: Sequence[Rule], looking: Looking) -> None:
         """Use these rules, and `looking` where they set none, from the next event on; any thread may call it."""
@@ -145,7 +136,7 @@ class EventLabeler:
             ),
             min(least, *rule.min_probability_of.values(), 1.0),
             lambda found: rules.below(rule, found) is None,
-            self._decode_again,
+            self._decoder.again,
             partial(self._go_on, progress),
             rule.detail is not None,
         )
@@ -167,15 +158,15 @@ class EventLabeler:
 
     def _in_parts(self, pictures: Sequence[Picture], route: Route, question: Question) -> Iterator[Sequence[Item]]:
         if route.looks_where_it_changed(question) and question.request.spare(1):
-            return compared_parts(pictures, route.at_once, self._limits, self.budget)
+            return compared_parts(pictures, route.at_once, self._decoder.limits, self.budget)
         return parts(pictures, route.at_once)
 
-    def _label_part(self, route: Route, question: Question, static: EventFinds | None, items: Sequence[Item]) -> _Part:
+    def _label_part(self, route: Route, question: Question, static: EventFinds | None, items: Sequence[Item]) -> Part:
         """Ask the labelers that look at pictures about at most as many as they take at once."""
-        part, left = _Part(), deque(items)
+        part, left = Part(), deque(items)
         while left:
             with ExitStack() as held:
-                frames = self._decode(left, route, part, question, held)
+                frames = self._decoder.take(left, route, part, question, held)
                 if frames:
                     question.go_on()
                     started = time.perf_counter()
@@ -184,20 +175,20 @@ class EventLabeler:
                     for frame, each in zip(frames, found.pictures, strict=True):
                         part.static.append(static.places(frame.decoded, each) if static else [])
                     if route.together:
-                        self._note_seconds(part, started)
+                        part.note_labeling(started, self._metrics)
                     part.frames += map(without_image, frames)
         return part
 
     def _labels(
-        self, rule: Rule, route: Route, question: Question, static: EventFinds | None, done: Iterable[_Part]
+        self, rule: Rule, route: Route, question: Question, static: EventFinds | None, done: Iterable[Part]
     ) -> EventLabels:
         done = list(done)
         frames = [each for part in done for each in part.frames]
-        last, started = _Part(), time.perf_counter()
+        last, started = Part(), time.perf_counter()
         found = [each for part in done for each in part.found]
         findings = self._find(partial(route.finish, frames, found, question))
         if route.afterwards and frames:
-            self._note_seconds(last, started)
+            last.note_labeling(started, self._metrics)
         self.trouble = None
         if static:
             static.learn()
@@ -234,46 +225,6 @@ class EventLabeler:
         if self._interrupted.is_set():
             raise Interrupted
         progress()
-
-    def _decode(self, left: deque[Item], route: Route, part: _Part, question: Question, held: ExitStack) -> list[Frame]:
-        """Take from `left` as many pictures as there is memory for, waiting for the first one's.
-
-        `held` gives the memory back.
-        """
-        frames: list[Frame] = []
-        size = route.decode_size(question)
-        whole = not route.together  # nobody looks at pixels: of each image one is kept
-        while left:
-            question.go_on()
-            picture, changes = left[0]
-            started = time.perf_counter()
-            try:
-                decoded = images.decode(picture.data, self._limits, size, self.budget, wait=not frames or whole)
-            except NoRoom:
-                break  # a thread that waits must not hold memory: label what is decoded first
-            except PictureError as error:
-                part.rejected.append(f"{picture.timestamp}: {error}")
-            else:
-                frames.append(Frame(picture, decoded, changes))
-                if whole:
-                    decoded.release()
-                held.callback(decoded.release)
-                if decoded.incomplete:
-                    part.incomplete.append(f"{picture.timestamp}: {decoded.incomplete}")
-            left.popleft()
-            seconds = time.perf_counter() - started
-            part.decode_seconds += seconds
-            self._metrics.decode_seconds.observe(seconds)
-        return frames
-
-    def _decode_again(self, frame: Frame, size: tuple[int, int] | None) -> images.Decoded:
-        """Decode a picture for a labeler that comes later; the thread must not hold memory. Raises PictureError."""
-        return images.decode(frame.picture.data, self._limits, size, self.budget)
-
-    def _note_seconds(self, part: _Part, started: float) -> None:
-        seconds = time.perf_counter() - started
-        part.label_seconds += seconds
-        self._metrics.inference_seconds.observe(seconds)
 
     def _find(self, ask: Callable[[], Answer]) -> Answer:
         try:
