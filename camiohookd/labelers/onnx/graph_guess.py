@@ -13,7 +13,7 @@ from typing import Literal
 
 from camiohookd.errors import ModelError
 from camiohookd.labelers.label_names import known_names
-from camiohookd.labelers.onnx import readers, readers_of_lists
+from camiohookd.labelers.onnx import readers, readers_of_grids, readers_of_lists
 from camiohookd.labelers.onnx.contract import Contract
 from camiohookd.labelers.onnx.metadata import Metadata, refuse_other_tasks
 from camiohookd.labelers.onnx.outputs import Outputs, shown
@@ -33,8 +33,8 @@ _LAYOUTS: Mapping[tuple[int, int], Layout] = {
 }  # by rank and the axis of the colors
 
 _READERS: Mapping[str, Callable[[Outputs], list[Contract]]] = {
-    "yolox": readers.yolox,
-    "nanodet": readers.nanodet,
+    "yolox": readers_of_grids.yolox,
+    "nanodet": readers_of_grids.nanodet,
     "yolo": readers.yolo,
     "detr": readers.detr,
     "ssd": readers.ssd,
