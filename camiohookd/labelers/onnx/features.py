@@ -57,7 +57,7 @@ class FeatureModel:
         Raises LabelingError.
         """
         maps = self._session.run(self.tensors, _feeds(self._session, self._description, image))
-        parts = [_length_one(np.asarray(each[0], np.float32).mean(axis=(1, 2))) for each in maps]
+        parts = [_length_one(np.asarray(np.mean(each[0], axis=(1, 2)), np.float32)) for each in maps]
         found = np.concatenate(parts) / np.float32(len(parts) ** 0.5)
         if not np.isfinite(found).all():
             raise LabelingError("the model's features of a picture are not numbers")

@@ -84,7 +84,7 @@ def _left_out(
     """
     logits, judged = np.zeros((len(labels), count)), np.zeros(len(labels), np.bool_)
     folds = np.unique(events, return_inverse=True)[1].reshape(-1) % MAX_FOLDS
-    for fold in range(int(folds.max(initial=-1)) + 1):
+    for fold in range(int(np.max(folds, initial=-1)) + 1):
         out = folds == fold
         kept = np.unique(labels[~out])
         judged[out] = np.isin(labels[out], kept)

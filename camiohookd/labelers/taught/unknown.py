@@ -31,7 +31,7 @@ class Verdict(NamedTuple):
 
 def verdict(probabilities: Doubles, distance: float, farthest: float) -> Verdict:
     """Decide for one picture with the given `probabilities` [labels]."""
-    best = int(probabilities.argmax())
+    best = int(np.argmax(probabilities))
     known = probabilities[best] >= CERTAIN and distance <= farthest
     return Verdict(best if known else None, float(probabilities[best]), distance)
 
@@ -59,4 +59,4 @@ def farthest(distances: Doubles) -> float:
     finite = distances[np.isfinite(distances)]
     if not len(finite):
         return _NEAREST
-    return max(float(finite.mean() + _DEVIATIONS * finite.std()), float(finite.max()), _NEAREST)
+    return max(float(finite.mean() + _DEVIATIONS * finite.std()), float(np.max(finite)), _NEAREST)
