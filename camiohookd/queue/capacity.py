@@ -130,10 +130,10 @@ class Capacity:
         Commits by itself.
         """
         chosen = self._kept.oldest(self._freeable(), missing)
-        with self._store.batch():
+        with self._store.changes.batch():
             for task_id in chosen:
                 self._store.table.change(task_id, {}, remove=("payload",))
-            self._store.commit()
+            self._store.changes.commit()
         self._payloads.retire()
         return len(chosen)
 

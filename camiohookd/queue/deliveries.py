@@ -53,7 +53,7 @@ class Deliveries:
         """Record that the reply arrived, and delete reply and pictures."""
         task = self._store.table.expect(task_id, State.LABELLED)
         now = self._store.elapsed.now()
-        self._store.once_durable(lambda: self._drain.left(now))
+        self._store.changes.once_durable(lambda: self._drain.left(now))
         fields = {"state": State.DONE.value, "ended": now, "attempts": task.attempts + 1}
         unneeded = ("reply", "payload", "callback_url", "since", "not_before", "firm", "reason")
         self._store.table.change(task_id, fields, remove=unneeded)

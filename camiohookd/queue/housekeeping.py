@@ -82,7 +82,7 @@ class Housekeeper:
             last_error = queue.get(task_id).reason
             reason = f"it waited longer than queue.max_age{'; last error: ' + last_error if last_error else ''}"
             queue.fail(task_id, Cause.EXPIRED, reason)
-            queue.store.once_durable(partial(log.error, "task %d failed: %s", task_id, reason))
+            queue.store.changes.once_durable(partial(log.error, "task %d failed: %s", task_id, reason))
             count += 1
         return count
 

@@ -1,7 +1,7 @@
-"""The parts of the queue, which are opened and committed together.
+"""The parts of the queue, which are opened and closed together, and whose changes are committed together.
 
     `Records` (pictures and labels) ─┐
-    `TaskTable` (in a TinyDB storage) ─┼─▶ `commit`: all changes are durable, or none is made
+    `TaskTable` (in a TinyDB storage) ─┼─▶ `Changes`: all changes are durable, or none is made
     `DeliverySchedule`, `TaskIndex` (memory) ─┘
 
 All of it belongs to the store thread, except what `Records` says.
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, get_args
 
 from camiohookd.errors import StoreUnavailable
+from camiohookd.queue.changes import Changes
 from camiohookd.queue.compaction import Compaction
 from camiohookd.queue.delivery_schedule import DeliverySchedule
 from camiohookd.queue.health import StoreHealth
@@ -67,7 +68,6 @@ class QueueStore:
         self.disk = disk or Disk()
         self.health = StoreHealth()
         self.accepted = 0
-        self._then: list[Callable[[], None]] = []
         try:
             self._folder = StateFolder(folder, self.disk, briefly=briefly)
         except OSError as error:
@@ -116,6 +116,7 @@ class QueueStore:
             )
         self.index.fill(self.storage.documents)
         self.elapsed = ElapsedTime(clock, self.storage.notes, self.index.latest_time())
+        self.changes = Changes(self.storage, self.table, self.records, schedule, self.elapsed, self.health)
 
     def _keep_old_reply(self, key: str, document: Document) -> list[int]:
         """Store a reply that version 0.1.0 kept in its task's document. Raises OSError."""
@@ -169,87 +170,7 @@ class QueueStore:
         quarantined = {kind: self.quarantine.counts[kind] for kind in get_args(Kind)}
         return Usage(self.bytes_used, self.free_bytes(), self.disk.written, self.accepted, quarantined)
 
-    # Batches
-
-    @contextmanager
-    def batch(self) -> Iterator[None]:
-        """Keep the changes of verbs in the block waiting for `commit`."""
-        with self.storage.batch():
-            yield
-
-    @contextmanager
-    def all_or_nothing(self) -> Iterator[None]:
-        """Within a batch, undo the changes of the block if it raises."""
-        mark, taken, then = self.storage.mark(), self.schedule.mark(), len(self._then)
-        try:
-            yield
-        except BaseException:
-            self.storage.undo(mark)
-            self.schedule.undo(self.elapsed.now(), taken)
-            del self._then[then:]
-            raise
-
-    def once_durable(self, action: Callable[[], None]) -> None:
-        """Call `action` after the next commit; never if what was done until then is taken back.
-
-        Use it for log lines, notices and counts of a change.
-        """
-        self._then.append(action)
-
-    def commit(self) -> bool:
-        """Make everything since the last commit durable, and return whether there was anything.
-
-        Raises StoreUnavailable, and then nothing of it has happened.
-        """
-        changed = self.storage.has_changes
-        try:
-            self.records.sync()
-            # Recovery searches only the newest segment for replies whose task was cut off the journal.
-            self.storage.commit(sync=self.table.must_sync or self.records.replies.rolled)
-        except OSError as error:
-            self.undo()
-            raise self.health.refused(error) from error
-        self.table.must_sync = False
-        self.schedule.settle()
-        self.records.settle()
-        if changed:
-            self.health.wrote()
-        try:
-            self.records.drop_unneeded()
-        except OSError as error:
-            log.warning(
-                "cannot delete a segment that is no longer needed, next try with the next commit: %s",
-                error,
-                extra=about("segment_not_deleted"),
-            )
-        then, self._then = self._then, []
-        for action in then:
-            action()
-        return changed
-
-    def undo(self) -> None:
-        """Undo everything since the last commit."""
-        self.storage.undo()
-        self.schedule.undo(self.elapsed.now())
-        self._then.clear()
-        self.table.must_sync = False
-        try:
-            self.storage.files.repair()
-        except OSError:
-            self.records.abandon()  # a crash now may find the commit in the journal after all
-        else:
-            self.records.undo()
-
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Add records in the block. First cut off the rest of a failed commit; turn OSError into StoreUnavailable."""
-        try:
-            self.storage.files.repair()
-            yield
-        except OSError as error:
-            raise self.health.refused(error) from error
-
     def keep_reply(self, task_id: int, reply: Reply) -> Place:
-        """Add the labels of a task to the records; the next `commit` makes them durable. Raises StoreUnavailable."""
-        with self.writing():
+        """Add the labels of a task to the records; the next commit makes them durable. Raises StoreUnavailable."""
+        with self.changes.writing():
             return self.records.add_reply(task_id, self.storage.documents[str(task_id)], reply)

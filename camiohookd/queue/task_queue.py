@@ -73,16 +73,16 @@ class TaskQueue:
         self.capacity = Capacity(store, bounds or Bounds())
         self.deliveries = Deliveries(store, self.capacity.drain, backoff)
         # Shortcuts; documented where they are defined.
-        self.batch, self.all_or_nothing, self.commit, self.undo = (
-            store.batch, store.all_or_nothing, store.commit, store.undo)  # fmt: skip
+        self.batch, self.all_or_nothing = store.changes.batch, store.changes.all_or_nothing
+        self.commit, self.undo = store.changes.commit, store.changes.undo
         self.get = store.table.get
         self.read_payload, self.read_reply = store.records.read_payload, store.records.read_reply
         self._on_failed = on_failed
         self._newest_first = newest_first
-        with store.opening(), store.batch():
+        with store.opening(), self.batch():
             self._recover(unclean=not store.was_clean)
             store.note_stop(clean=False)
-            store.commit()
+            self.commit()
 
     def _recover(self, *, unclean: bool) -> None:
         """Recover from the end of the last run."""
@@ -112,7 +112,7 @@ class TaskQueue:
         if strikes >= MAX_STRIKES:
             reason = f"the service died {strikes} times while it labeled this event alone"
             self.fail(int(task.id), Cause.POISON, reason)
-            self.store.once_durable(
+            self.store.changes.once_durable(
                 lambda: log.error(
                     "task %s failed: %s", task.id, reason, extra=about("failed", task=task.id, camera=task.camera)
                 )
@@ -151,11 +151,11 @@ class TaskQueue:
         prepared = given if isinstance(given, Prepared) else self.prepare(given)
         task_id = self.store.table.take_id()
         record = finish(prepared.draft, task_id)
-        with self.store.writing():
+        with self.store.changes.writing():
             self.capacity.check(len(record))
             place = self.store.records.payloads.append(record)
         self.store.table.insert(task_id, new_task(event, place, prepared.received, self.store.elapsed.now()))
-        self.store.once_durable(self._accepted)
+        self.store.changes.once_durable(self._accepted)
         return Receipt(str(task_id), duplicate=False)
 
     def _accepted(self) -> None:
@@ -172,7 +172,7 @@ class TaskQueue:
                 return None
             self._redrive(task, keep_strikes=True)
             message = "task %d had failed; its event came again, so it is tried again"
-            self.store.once_durable(lambda: log.info(message, task_id, extra=about("duplicate", task=task_id)))
+            self.store.changes.once_durable(lambda: log.info(message, task_id, extra=about("duplicate", task=task_id)))
         return Receipt(str(task_id), duplicate=True, retried=task.state is State.FAILED)
 
     def claim(self) -> Task | None:
@@ -219,7 +219,7 @@ class TaskQueue:
             self.capacity.drain.left(now)
             self._on_failed(task, cause, reason)
 
-        self.store.once_durable(failed)
+        self.store.changes.once_durable(failed)
 
     def redrive(self, task_id: int) -> None:
         """Try a failed task again: deliver its reply if there is one, otherwise label it."""

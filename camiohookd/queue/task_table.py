@@ -1,6 +1,6 @@
 """Find, add, change and remove tasks in a TinyDB table.
 
-Belongs to the store thread. Nothing is durable before `QueueStore.commit`.
+Belongs to the store thread. Nothing is durable before `Changes.commit`.
 """
 
 from typing import Any
