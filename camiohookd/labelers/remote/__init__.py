@@ -7,5 +7,5 @@ balancing  which server is asked: the least busy one that works ─▶ `server`:
 breaker    lets a server that fails rest
 endpoint   one HTTP request within its time, on `outgoing`
 contract   does the model on the server fit `model.toml`?
-protocol   tensors ─▶ a request, an answer ─▶ tensors; pure
+protocol   tensors ─▶ a request, an answer ─▶ tensors, whose values `tensors` reads and writes; pure
 """

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from camiohookd.errors import CamiohookdError, LabelerDown, LabelingError, ModelError, SetupError
 from camiohookd.labelers.remote.endpoint import Refused
-from camiohookd.labelers.remote.protocol import Unusable
 from camiohookd.labelers.remote.server import Server
+from camiohookd.labelers.remote.unusable import Unusable
 
 T = TypeVar("T")
 

@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 
 from camiohookd.errors import ModelError
-from camiohookd.labelers.remote.protocol import BYTES, NOT_READABLE, kind_of
+from camiohookd.labelers.remote.protocol import NOT_READABLE
+from camiohookd.labelers.remote.tensors import BYTES, kind_of
 
 OpenShape = Sequence[int | None]
 """None is any length."""

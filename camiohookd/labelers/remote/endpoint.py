@@ -7,7 +7,8 @@ from pathlib import Path
 
 from camiohookd.config.settings import RemoteSettings
 from camiohookd.errors import ConfigError
-from camiohookd.labelers.remote.protocol import Unusable, error_text
+from camiohookd.labelers.remote.protocol import error_text
+from camiohookd.labelers.remote.unusable import Unusable
 from camiohookd.net.urls import split_url
 from camiohookd.outgoing.ca_store import trusted_certificates
 from camiohookd.outgoing.client import Client, NoAnswer, WholeAnswer

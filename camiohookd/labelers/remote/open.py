@@ -20,9 +20,9 @@ from camiohookd.labelers.remote import own_code
 from camiohookd.labelers.remote.balancing import Balancer
 from camiohookd.labelers.remote.contract import Wanted
 from camiohookd.labelers.remote.endpoint import Caller
-from camiohookd.labelers.remote.protocol import files
 from camiohookd.labelers.remote.runner import RemoteLabeler, RemoteRunner
 from camiohookd.labelers.remote.server import Model, Server
+from camiohookd.labelers.remote.tensors import files
 from camiohookd.pictures.decode import Decoded
 
 _FLOAT = "tensor(float)"

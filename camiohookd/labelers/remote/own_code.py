@@ -14,7 +14,9 @@ from camiohookd.labelers import DEFAULT_REQUEST, Findings, Frame, LabelRequest
 from camiohookd.labelers.own_code.labeler import findings_of
 from camiohookd.labelers.remote.balancing import Balancer
 from camiohookd.labelers.remote.contract import Wanted
-from camiohookd.labelers.remote.protocol import NOT_READABLE, Unusable, files
+from camiohookd.labelers.remote.protocol import NOT_READABLE
+from camiohookd.labelers.remote.tensors import files
+from camiohookd.labelers.remote.unusable import Unusable
 from camiohookd.wire.images import Picture
 
 INPUT, OUTPUT = "pictures", "labels"

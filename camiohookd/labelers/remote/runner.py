@@ -11,8 +11,8 @@ from camiohookd.labelers.onnx.accelerators.output_check import garbage
 from camiohookd.labelers.onnx.runner import Node, Tensor
 from camiohookd.labelers.remote.balancing import Balancer
 from camiohookd.labelers.remote.endpoint import Caller
-from camiohookd.labelers.remote.protocol import Unusable
 from camiohookd.labelers.remote.server import Server
+from camiohookd.labelers.remote.unusable import Unusable
 
 
 class RemoteRunner:

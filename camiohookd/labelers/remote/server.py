@@ -20,7 +20,8 @@ from camiohookd.labelers.remote import protocol
 from camiohookd.labelers.remote.breaker import Breaker
 from camiohookd.labelers.remote.contract import Fit, Wanted, fit
 from camiohookd.labelers.remote.endpoint import Caller, shown
-from camiohookd.labelers.remote.protocol import Identity, Unusable
+from camiohookd.labelers.remote.protocol import Identity
+from camiohookd.labelers.remote.unusable import Unusable
 from camiohookd.system.log_fields import about
 
 _TOLERANCE = 0.01

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from camiohookd.errors import ModelError
 from camiohookd.labelers.remote.contract import Wanted, fit
-from camiohookd.labelers.remote.protocol import HEAD_LENGTH, Identity, Unusable, answer, error_text, files, request
+from camiohookd.labelers.remote.protocol import HEAD_LENGTH, Identity, answer, error_text, request
+from camiohookd.labelers.remote.tensors import files
+from camiohookd.labelers.remote.unusable import Unusable
 
 ASKED = Identity("1", "m", "")
 WANTED = Wanted("images", (None, 3, 8, 8), {"scores": (None, None, 2)})
