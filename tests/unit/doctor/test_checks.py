@@ -282,7 +282,7 @@ def test_a_version_of_half_a_year_ago_is_a_warning(tmp_path: Path, days: int, ou
     found = release.check_version(NOW, changelog(tmp_path, entry))
     assert found.outcome == outcome
     assert version("camiohookd") in found.text
-    assert days < 0 or f"{days} days old" in found.text
+    assert days < 0 or f"{days:,} days old" in found.text
 
 
 @pytest.mark.parametrize(
