@@ -4,18 +4,8 @@ from typing import Any
 
 import msgspec.inspect
 
-from camiohookd.config.values import (
-    Address,
-    AllowedHost,
-    ApiKey,
-    ByteSize,
-    Duration,
-    EndpointUrl,
-    HostName,
-    Network,
-    PublicUrl,
-    WebhookUrl,
-)
+from camiohookd.config.quantities import ByteSize, Duration
+from camiohookd.config.values import Address, AllowedHost, ApiKey, EndpointUrl, HostName, Network, PublicUrl, WebhookUrl
 
 
 def expected(kind: Any) -> str:

@@ -13,9 +13,9 @@ import msgspec
 
 from camiohookd.config.expected import expected
 from camiohookd.config.load import SECTIONS
+from camiohookd.config.quantities import ByteSize, Duration
 from camiohookd.config.rule import Rule, Zone
 from camiohookd.config.tables import settings_of, table_kind, variable
-from camiohookd.config.values import ByteSize, Duration
 
 _WIDTH = 100
 _BEGIN = "<!-- settings:begin -->\n"

@@ -1,76 +1,20 @@
-"""The kinds of value a setting can have, each written the way a person would and checked when it is read.
+"""The kinds of text a setting can have, each written the way a person would and checked when it is read.
 
-A TOML value or an environment variable's text → `Duration` (seconds), `ByteSize`, `Address`, `PublicUrl`,
-`WebhookUrl`, `AllowedHost`, `ApiKey`, `HostName`, `Network`: each a plain float, int or str to the rest of the program.
+A TOML value or an environment variable's text → `Address`, `PublicUrl`, `WebhookUrl`, `EndpointUrl`, `AllowedHost`,
+`ApiKey`, `HostName`, `Network`: each a plain str to the rest of the program. `quantities` has those that are numbers.
 """
 
 import re
 from ipaddress import ip_network
-from typing import Annotated, Any, ClassVar, Self
-
-from msgspec import Meta
+from typing import Any, ClassVar, Self
 
 from camiohookd.errors import MalformedUrl
 from camiohookd.net.addresses import why_host_not_public
 from camiohookd.net.urls import normalise_host, split_url
 
-_NUMBER = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[A-Za-z]*)", re.ASCII)
 _PORT = re.compile(r"\d{1,5}", re.ASCII)
 _LAST_PORT = 65535
 _API_KEY = re.compile(r"[A-Za-z0-9._~-]{8,256}", re.ASCII)
-_LONGEST = 10 * 365 * 86400
-_LARGEST = 1 << 60
-
-
-Count = Annotated[int, Meta(ge=1)]
-
-
-class Duration(float):
-    """Seconds, over 0; written as a number of seconds or with a unit."""
-
-    expected: ClassVar[str] = 'a number of seconds over 0, or "30s", "10min", "24h", "14d"'
-    _units: ClassVar[dict[str, int]] = {"d": 86400, "h": 3600, "min": 60, "s": 1}
-
-    def __new__(cls, value: object) -> Self:
-        seconds = _quantity(value, {"": 1} | cls._units)
-        if not 0 < seconds <= _LONGEST:
-            raise ValueError("out of range")
-        return super().__new__(cls, seconds)
-
-    def as_toml(self) -> str:
-        return _with_unit(self, self._units, "")
-
-
-class ByteSize(int):
-    """Bytes, 1 or more; written as a number of bytes or with a unit."""
-
-    expected: ClassVar[str] = 'a number of bytes over 0, or "500 kB", "200 MB", "32 MiB", "20 GB"'
-    _units: ClassVar[dict[str, int]] = {
-        "GiB": 1 << 30,
-        "GB": 10**9,
-        "MiB": 1 << 20,
-        "MB": 10**6,
-        "KiB": 1 << 10,
-        "kB": 10**3,
-        "B": 1,
-    }
-    _least: ClassVar[int] = 1
-
-    def __new__(cls, value: object) -> Self:
-        size = _quantity(value, {"": 1} | cls._units)
-        if not cls._least <= size <= _LARGEST or size % 1:
-            raise ValueError("out of range")
-        return super().__new__(cls, int(size))
-
-    def as_toml(self) -> str:
-        return _with_unit(self, self._units, " ")
-
-
-class OptionalByteSize(ByteSize):
-    """Bytes, where 0 has a meaning of its own."""
-
-    expected: ClassVar[str] = ByteSize.expected.replace("over 0", "or 0")
-    _least: ClassVar[int] = 0
 
 
 class Address(str):
@@ -232,21 +176,3 @@ def _origin(text: str) -> str:
     if rest not in ("", "/"):
         raise ValueError("it goes on after the host and the port")
     return str(origin)
-
-
-def _quantity(value: object, units: dict[str, int]) -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return value
-    match = _NUMBER.fullmatch(_text(value).strip())
-    if match is None or match["unit"] not in units:
-        raise ValueError("not a number with a unit")
-    number = match["number"]
-    return (float(number) if "." in number else int(number)) * units[match["unit"]]
-
-
-def _with_unit(value: float, units: dict[str, int], gap: str) -> str:
-    """`value` as TOML, in the largest unit that says it exactly."""
-    for unit, size in units.items():
-        if value and value % size == 0:
-            return f'"{int(value // size)}{gap}{unit}"'
-    return repr(value)

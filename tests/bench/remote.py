@@ -13,8 +13,9 @@ from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from typing import Literal
 
+from camiohookd.config.quantities import Duration
 from camiohookd.config.settings import LabelerSettings, RemoteSettings
-from camiohookd.config.values import Duration, EndpointUrl
+from camiohookd.config.values import EndpointUrl
 from camiohookd.labelers import Frame, Labeler
 from camiohookd.labelers.open import open_labeler
 from camiohookd.pictures.decode import PictureLimits, decode

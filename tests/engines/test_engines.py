@@ -12,8 +12,9 @@ from typing import NamedTuple
 import pytest
 
 from camiohookd.camio.simulator import samples
+from camiohookd.config.quantities import Duration
 from camiohookd.config.settings import LabelerSettings, RemoteSettings
-from camiohookd.config.values import Duration, EndpointUrl
+from camiohookd.config.values import EndpointUrl
 from camiohookd.labelers import Frame, Labeler, LabelRequest
 from camiohookd.labelers.open import open_labeler
 from camiohookd.pictures.decode import PictureLimits, decode

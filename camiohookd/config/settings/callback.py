@@ -4,7 +4,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from camiohookd.config.values import AllowedHost, Duration
+from camiohookd.config.quantities import Duration
+from camiohookd.config.values import AllowedHost
 
 
 class CallbackSettings(Struct, frozen=True):

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from camiohookd.config.values import Address, ApiKey, ByteSize, Count, Duration, Network, PublicUrl
+from camiohookd.config.quantities import ByteSize, Count, Duration
+from camiohookd.config.values import Address, ApiKey, Network, PublicUrl
 
 KEY_ADVICE = 'make one with "openssl rand -hex 24"'
 

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from camiohookd.config.detail import Detail, Static
+from camiohookd.config.quantities import ByteSize, Count, Duration
 from camiohookd.config.settings.remote import RemoteSettings, SpillSettings
-from camiohookd.config.values import ByteSize, Count, Duration
 
 CameraPattern = Annotated[str, Meta(min_length=1)]
 Label = Annotated[str, Meta(min_length=1, max_length=200)]

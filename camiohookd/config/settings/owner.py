@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from camiohookd.config.values import Address, ByteSize, Duration, HostName, WebhookUrl
+from camiohookd.config.quantities import ByteSize, Duration
+from camiohookd.config.values import Address, HostName, WebhookUrl
 
 
 class AdminSettings(Struct, frozen=True):

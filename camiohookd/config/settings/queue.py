@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from camiohookd.config.values import Count, Duration, OptionalByteSize
+from camiohookd.config.quantities import Count, Duration, OptionalByteSize
 
 
 class QueueSettings(Struct, frozen=True):

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from camiohookd.config.values import Duration, EndpointUrl
+from camiohookd.config.quantities import Duration
+from camiohookd.config.values import EndpointUrl
 
 
 class RemoteSettings(Struct, frozen=True):

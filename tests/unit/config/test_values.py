@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camiohookd.config.values import Address, AllowedHost, ApiKey, ByteSize, Duration, Network, OptionalByteSize
+from camiohookd.config.quantities import ByteSize, Duration, OptionalByteSize
+from camiohookd.config.values import Address, AllowedHost, ApiKey, Network
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from camiohookd.config.quantities import OptionalByteSize
 from camiohookd.config.settings import LabelerSettings, QueueSettings
-from camiohookd.config.values import AllowedHost, OptionalByteSize
+from camiohookd.config.values import AllowedHost
 from camiohookd.daemon import setup
 from camiohookd.doctor import clock, disk, files, model, reach, release
 from camiohookd.doctor.findings import Finding

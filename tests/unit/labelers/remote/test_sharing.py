@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from camiohookd.config.quantities import Duration
 from camiohookd.config.settings import SpillSettings
-from camiohookd.config.values import Duration
 from camiohookd.errors import LabelerDown, LabelingError
 from camiohookd.labelers import DEFAULT_REQUEST, Findings, Frame, LabelRequest
 from camiohookd.labelers.remote.sharing import Sharing
