@@ -22,11 +22,11 @@ WAYS = {
 """The ways in from the internet, as docs/internet.md describes them."""
 
 DETAILS: dict[Detail, str] = {
-    "auto": "in parts, where something differs between the pictures, as far as there is time",
+    "auto": "parts of it, too, first where the pictures of an event differ, as far as there is time",
     "whole": "the whole picture alone: the fastest; people who are far away are missed",
-    "2x2": "always in 4 overlapping parts, too: takes five times as long",
-    "3x3": "always in 9 overlapping parts, too: takes ten times as long",
-    "tiles": "always in as many parts as the picture has pixels for, at most 16",
+    "2x2": "always 4 overlapping parts, too: takes five times as long as whole",
+    "3x3": "always 9 overlapping parts, too: takes ten times as long as whole",
+    "tiles": "always as many parts as the picture has pixels for, too; at most 16",
 }
 """How closely pictures can be looked at, as docs/detail.md describes it."""
 
