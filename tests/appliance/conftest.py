@@ -29,6 +29,18 @@ def not_here(what: str, why: str) -> None:
     pytest.skip(message)
 
 
+def skip_unless_long(long_run: bool, what: str) -> None:
+    """Skip a test that takes minutes, without ``--long``."""
+    if not long_run:
+        pytest.skip(f"NOT TESTED: {what}, because that takes minutes (--long)")
+
+
+def skip_on_second_release(release: str, long_run: bool, what: str) -> None:
+    """Skip a test on all releases but the first one, without ``--long``."""
+    if release != next(iter(RELEASES)):
+        skip_unless_long(long_run, f"{what} on {RELEASES[release]}")
+
+
 def own_architecture() -> str:
     return subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout.strip()
 

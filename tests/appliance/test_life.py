@@ -8,7 +8,7 @@ import pytest
 
 from camiohookd.camio.simulator.fake_camio import ScriptedResponse
 from tests.appliance.appliance import CAMIO_PORT, HOOK, SETTINGS, UNIT, Appliance, documented_command
-from tests.appliance.conftest import RELEASES
+from tests.appliance.conftest import skip_on_second_release
 from tests.appliance.machine import PATIENCE, wait_until
 from tests.faults.test_kills import Load
 from tests.support.threaded_simulator import FakeCamioThread
@@ -172,8 +172,7 @@ def test_a_bad_config_exits_with_78_once_and_a_restart_with_a_repaired_one_works
 def test_with_the_drop_in_for_fleets_a_stop_first_finishes_what_waits(
     installed: Appliance, camio: FakeCamioThread, release: str, long_run: bool
 ) -> None:
-    if release != next(iter(RELEASES)) and not long_run:
-        pytest.skip(f"NOT TESTED: a drained stop on {RELEASES[release]}, because --long is not given")
+    skip_on_second_release(release, long_run, "a drained stop")
     camio.answer_with(unreachable)
     installed.post(camio, "waits-at-the-stop")
     camio.wait_until(lambda arrived: bool(arrived["waits-at-the-stop"]), PATIENCE)

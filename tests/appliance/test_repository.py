@@ -15,7 +15,7 @@ import pytest
 
 from tests.appliance import roots
 from tests.appliance.appliance import UNIT, Appliance
-from tests.appliance.conftest import not_here, own_architecture
+from tests.appliance.conftest import not_here, own_architecture, skip_unless_long
 from tests.appliance.debs import Deb, variant
 from tests.appliance.machine import Machine, wait_until
 from tests.appliance.test_rollback import BROKEN, KEPT, PATIENCE, SOON, labels, proven, version
@@ -46,7 +46,8 @@ class Publisher:
 
 
 @pytest.fixture
-def publisher(tmp_path: Path) -> Iterator[Publisher]:
+def publisher(tmp_path: Path, long_run: bool) -> Iterator[Publisher]:
+    skip_unless_long(long_run, "updates from a repository")
     for program, package in {"apt-ftparchive": "apt-utils", "gpg": "gpg"}.items():
         if shutil.which(program) is None:
             not_here("the repository on a booted system", f"there is no {program}: apt install {package}")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.appliance.appliance import CAMIO_PORT, UNIT, Appliance
-from tests.appliance.conftest import Boot
+from tests.appliance.conftest import Boot, skip_on_second_release, skip_unless_long
 from tests.appliance.debs import Deb, variant
 from tests.appliance.machine import Machine, wait_until
 from tests.support.threaded_simulator import FakeCamioThread
@@ -55,8 +55,9 @@ def good(deb: Deb, tmp_path_factory: pytest.TempPathFactory) -> Deb:
 
 
 def test_a_version_that_does_not_label_is_replaced_by_the_one_before(
-    release: str, boot: Boot, deb: Deb, broken: Deb, good: Deb
+    release: str, boot: Boot, deb: Deb, broken: Deb, good: Deb, long_run: bool
 ) -> None:
+    skip_on_second_release(release, long_run, "the return to the version before")
     with boot(release) as machine:
         appliance = Appliance(machine)
         appliance.install(deb.path)
@@ -95,9 +96,10 @@ STAGES = {
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_box_labels_after_a_power_cut_in_the_middle_of_an_upgrade(
-    release: str, boot: Boot, deb: Deb, tmp_path: Path, stage: str
+    release: str, boot: Boot, deb: Deb, tmp_path: Path, stage: str, long_run: bool
 ) -> None:
     """The power fails while a script of a package runs: the new one's first, the old one's last, the new one's last."""
+    skip_unless_long(long_run, f"a power cut in an upgrade, {stage}")
     whose, script, place = STAGES[stage]
     stop = "if [ -e /root/stop ]; then rm /root/stop; sync; touch /root/reached; sleep 1000; fi\n"
     change = {script: (place, f"{place}{stop}" if place.endswith("\n") else f"{stop}{place}")}
