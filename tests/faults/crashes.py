@@ -38,7 +38,7 @@ def every_byte(length: int) -> list[int]:
 
 def some_bytes(length: int) -> list[int]:
     """Return few offsets, for a short run: near both ends, and some between."""
-    return sorted({cut for cut in (1, 9, 31, 36, *range(24, length, 53), length - 1) if 0 < cut < length})
+    return sorted({cut for cut in (1, 9, 31, 36, *range(24, length, 101), length - 1) if 0 < cut < length})
 
 
 @dataclass(slots=True)

@@ -159,7 +159,7 @@ def test_failing_calls_lose_no_accepted_event(
             trial = _Trial(folder, first, length)
             trial.run()
             assert trial.disk.hits
-            if long_run or (length == 1 and first % 60 == 1):
+            if long_run or (length == 1 and first % 200 == 1):
                 expect_none(explorer.explore(trial.disk))
         kill(trial.driver.queue)
         shutil.rmtree(folder)
