@@ -241,7 +241,7 @@ def test_callers_of_a_batch_are_told_the_truth_whatever_call_of_the_disk_fails(
     monkeypatch.setattr(segments, "SEGMENT_BYTES", 700)  # the events are small
     monkeypatch.setattr(table_files, "MIN_JOURNAL_BYTES", 2000)
     bounded = settings(
-        max_examples=3000 if long_run else 60,
+        max_examples=3000 if long_run else 40,
         stateful_step_count=60 if long_run else 30,
         deadline=None,
         suppress_health_check=list(HealthCheck),

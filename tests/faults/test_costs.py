@@ -184,7 +184,7 @@ def _small_journals(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_small_journals")
 @pytest.mark.parametrize("depth", [10, 1_000])
 def test_an_event_writes_little_more_than_its_pictures_with_compactions(tmp_path: Path, depth: int) -> None:
-    assert bytes_per_event(tmp_path, depth, events=3000) <= ALLOWED
+    assert bytes_per_event(tmp_path, depth, events=1500) <= ALLOWED
 
 
 def test_an_event_writes_little_more_than_its_pictures_at_full_depth(tmp_path: Path, long_run: bool) -> None:

@@ -133,7 +133,7 @@ def test_damage_to_journal_and_snapshot_loses_only_the_damaged_record(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     folder, data = memory_folder / "damaged", whole.files[name]
-    for offset in range(0, len(data), 1 if long_run else 11):
+    for offset in range(0, len(data), 1 if long_run else 19):
         damaged = way(data, offset)
         build(folder, whole.files | {name: damaged})
         caplog.clear()
@@ -151,7 +151,7 @@ def test_damage_to_a_segment_affects_only_its_own_task(
     folder = memory_folder / "damaged"
     for name in [name for name in whole.files if name.startswith(("segments/", "replies/"))]:
         data = whole.files[name]
-        for offset in range(0, len(data), 1 if long_run else 29):
+        for offset in range(0, len(data), 1 if long_run else 53):
             build(folder, whole.files | {name: way(data, offset)})
             shifts = way in (_remove, _insert)
             touched = whole.touched(name, offset, len(data) if shifts else offset + length)
@@ -178,7 +178,7 @@ def test_a_file_cut_at_any_byte_loses_only_the_records_after_it(
     name: str, whole: _Whole, memory_folder: Path, long_run: bool
 ) -> None:
     folder, data = memory_folder / "cut", whole.files[name]
-    for length in range(0, len(data), 1 if long_run else 11):
+    for length in range(0, len(data), 1 if long_run else 19):
         build(folder, whole.files | {name: data[:length]})
         problems = _problems(whole, folder, whole.touched(name, length, len(data)))
         assert not problems, f"{name} cut to {length} of {len(data)} bytes: {problems}"

@@ -16,7 +16,7 @@ from tests.support.daemon_process import SAMPLES, Daemon, event_body
 from tests.support.threaded_simulator import FakeCamioThread
 
 CONCURRENCY = 4
-KILLS, KILLS_LONG = 12, 500
+KILLS, KILLS_LONG = 8, 500
 SEED = 20170505
 SENDERS = 3
 PAUSE = 0.15  # seconds between two events of a sender: without a pause it would queue work for hours

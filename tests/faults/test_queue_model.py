@@ -541,7 +541,7 @@ def test_the_queue_equals_a_dictionary_after_any_sequence_of_events(
 ) -> None:
     monkeypatch.setattr(segments, "SEGMENT_BYTES", 700)  # the events are small
     bounded = settings(
-        max_examples=5000 if long_run else 100,
+        max_examples=5000 if long_run else 70,
         stateful_step_count=60 if long_run else 40,
         deadline=None,
         suppress_health_check=list(HealthCheck),
