@@ -7,9 +7,10 @@ import hashlib
 import io
 import tarfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import IO, Protocol
 
-from camiohookd.backup import contents, manifest
+from camiohookd.backup import cipher, contents, manifest
 from camiohookd.backup.contents import Box
 from camiohookd.backup.manifest import MANIFEST, BackupError, Entry, Manifest
 
@@ -23,6 +24,13 @@ class Sink(Protocol):
     def write(self, data: bytes, /) -> object:
         """Take the next bytes."""
         ...
+
+
+def may_be_backup(path: Path) -> bool:
+    """Return whether a file begins as a backup does, or is empty. Raises OSError."""
+    with path.open("rb") as file:
+        start = file.read(512)
+    return not start or cipher.is_encrypted(start) or start.startswith(MANIFEST.encode() + b"\0")
 
 
 def write(stream: IO[bytes], listed: Manifest, box: Box) -> None:

@@ -23,9 +23,12 @@ def save(target: Path, box: Box, *, queue: bool, models: bool, passphrase: str |
     """Write the backup of `box` to the file `target`, readable by its owner only, and return its manifest.
 
     With `queue`, the queue and the history are in it: then no daemon may use the state folder. Without `models`, only
-    the hashes of the owner's models are in it. Raises BackupError, and StateFolderError if the queue is in use.
+    the hashes of the owner's models are in it. A file that is not a backup is not replaced. Raises BackupError, and
+    StateFolderError if the queue is in use.
     """
     try:
+        if target.exists() and not archive.may_be_backup(target):
+            raise BackupError(f"{target}: exists and is not a backup, so it is not replaced; give another name")
         with ExitStack() as held:
             if queue:
                 held.enter_context(locked(box.state))

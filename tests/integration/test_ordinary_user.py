@@ -75,6 +75,9 @@ KEYS = "etc/api-keys"
 PASSWORD = "etc/admin-password"
 SOCKET = "run/control.sock"
 RULE = "rule.toml"
+FILES = {"rules add": RULE, "backup": "new.backup", "taught export": "new.taught"}
+"""What is given to commands that take a certain file, or write one."""
+
 KEYS_NEEDED = {"serve", "check", "simulate", "key list", "hooks create"}
 SETTINGS_NEEDED = {*KEYS_NEEDED, "labels", "key new", "key retire", "rules add", "setup"}
 QUEUE_NEEDED = {"queue list", "queue show", "queue retry", "queue drop", "queue export"}
@@ -180,7 +183,7 @@ def required(name: str, folder: Path) -> Iterator[tuple[click.Parameter, str]]:
     for parameter in COMMANDS[name].params:
         if parameter.required:
             is_file = isinstance(parameter.type, click.Path) and parameter.type.file_okay
-            yield parameter, str(folder / RULE if name == "rules add" else PICTURE) if is_file else "1"
+            yield parameter, str(folder / FILES[name] if name in FILES else PICTURE) if is_file else "1"
 
 
 def as_arguments(values: Any) -> list[str]:

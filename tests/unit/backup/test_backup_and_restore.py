@@ -57,6 +57,18 @@ def test_the_file_is_a_tar_that_only_its_owner_can_read_and_shows_no_key_on_the_
     assert "not encrypted" in old.run("backup", file).output
 
 
+def test_replaces_an_earlier_backup_and_no_other_file(old: BoxFolders, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(b"\xff\xd8 a photograph")
+    done = old.run("backup", photo)
+    assert "photo.jpg: exists and is not a backup, so it is not replaced; give another name" in str(done.exception)
+    assert photo.read_bytes() == b"\xff\xd8 a photograph"
+    secret = tmp_path / "passphrase"
+    secret.write_text("a long passphrase\n")
+    for options in ([], ["--passphrase-file", str(secret)], []):
+        assert saved(old, *options).stat().st_size > 0
+
+
 def test_a_dry_run_tells_what_would_change_and_changes_nothing(old: BoxFolders, new: BoxFolders) -> None:
     file = saved(old)
     before = new.files()
