@@ -127,9 +127,10 @@ class Person:
 def person() -> Iterator[Person]:
     if not _others_can_read(PICTURE):
         pytest.skip("NOT TESTED: commands of an ordinary user, because only root can read this checkout")
-    command = [sys.executable, "-m", "tests.support.as_ordinary_user"]
+    command, picture = [sys.executable, "-m", "tests.support.as_ordinary_user"], PICTURE.read_bytes()
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield Person(process)
+    assert PICTURE.read_bytes() == picture, "a command has written to a file that it was given to read"
 
 
 def _others_can_read(file: Path) -> bool:
