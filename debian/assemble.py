@@ -105,6 +105,7 @@ WHEELS_UNUSED = (
     "*.dist-info/entry_points.txt",
     "*.dist-info/licen[cs]es",  # the package's copyright file has them
     "*.dist-info/sboms",
+    "**/*.pxd",
     "**/*.pyi",
     "**/py.typed",
     "PIL/_avif.*",
@@ -118,6 +119,7 @@ WHEELS_UNUSED = (
     "numpy/_pyinstaller",
     "numpy/distutils",
     "numpy/f2py",
+    "numpy/polynomial",
     "numpy/random",
     "numpy/testing",
     "onnxruntime/LICENSE",
