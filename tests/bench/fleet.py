@@ -15,10 +15,11 @@ from dataclasses import replace
 from itertools import chain
 
 from tests.bench import rig
-from tests.bench.camio import Connection, Events, Receiver, unique
+from tests.bench.camio import Events, Receiver
 from tests.bench.fleet_model import Boxes, Load, arrivals, latencies
 from tests.bench.harness import Bench
 from tests.bench.label import labelled
+from tests.bench.latency import timed
 from tests.bench.pictures import jpegs
 from tests.support.daemon_process import Daemon
 from tests.support.figures import percentile
@@ -136,11 +137,5 @@ def post_at(
 
 def _post(balancer: Balancer, receiver: Receiver, events: Events) -> tuple[float, float]:
     """Post one event; return when, and the seconds until its labels arrive."""
-    connection, name = Connection(balancer.port, rig.PATH), unique()
-    body = events.body(name)
     started = time.perf_counter()
-    status = connection.post(*body)
-    assert status == 200, f"the answer to an event was {status}"
-    receiver.wait_for(lambda: name in receiver.arrived)
-    connection.close()
-    return started, receiver.arrived[name] - started
+    return started, timed(balancer.port, receiver, events)

@@ -105,8 +105,8 @@ def boxes_for_cameras(bench: Bench) -> Points:
     """Simulated: the boxes like this machine, with one label thread, that keep up with that many cameras."""
     with Receiver() as receiver, rig.daemon(bench.place("service"), receiver.origin, ONE_THREAD) as daemon:
         events = Events(receiver.origin, jpegs(640, 480)[:1])
-        latency.timed(daemon, receiver, events)  # warm
-        alone = [latency.timed(daemon, receiver, events) for _ in range(bench.count(200, 5))]
+        latency.timed(daemon.port, receiver, events)  # warm
+        alone = [latency.timed(daemon.port, receiver, events) for _ in range(bench.count(200, 5))]
         one = fleet.one_box(alone, fleet.labeling_seconds(daemon.log))
     loads = [Load(cameras, PER_MINUTE, PICTURES) for cameras in (10, 100, 1_000, 10_000)]
     return {load.cameras: boxes_for(load, one, within=WITHIN, events=bench.count(20_000, 500)) for load in loads}

@@ -17,7 +17,7 @@ def run(bench: Bench) -> Iterator[Result]:
         rig.daemon(bench.place("wear"), receiver.origin, {"CAMIOHOOKD_LOG_LEVEL": "error"}) as daemon,
     ):
         events = Events(receiver.origin, padded(jpegs(640, 480), PICTURE_BYTES))
-        timed(daemon, receiver, events)
+        timed(daemon.port, receiver, events)
         deliver(daemon, receiver, events, bench.count(60, 1))  # uses up what may be written for thumbnails at first
         rig.wait_until_idle(daemon)
         for metric in ("one event at a time", "many at a time"):
@@ -26,7 +26,7 @@ def run(bench: Bench) -> Iterator[Result]:
                 labelled(daemon, receiver, events, bench.scaled(4, 0.5))
             else:
                 for _ in range(bench.count(20, 3)):
-                    timed(daemon, receiver, events)
+                    timed(daemon.port, receiver, events)
             rig.wait_until_idle(daemon)
             written = (rig.disk_writes(daemon.process.pid) - before) / (len(receiver.arrived) - count)
             yield result(

@@ -61,15 +61,21 @@ class CamerasPage(PageEndpoint):
         self.show_page("cameras", cards=cards)
 
 
+async def chosen_camera(endpoint: PageEndpoint) -> CameraView:
+    """Return the camera that the query names. Raises `Refused` if the history does not know it."""
+    name = endpoint.parameter("camera")
+    for view in await endpoint.page.sources.history.cameras():
+        if view.name == name:
+            return view
+    raise Refused(error_responses.UNKNOWN_PATH)
+
+
 class ZonesPage(PageEndpoint):
     """``/cameras/zones?camera=NAME``."""
 
     async def show(self) -> None:
-        name = self.parameter("camera")
-        history = self.page.sources.history
-        view = next((view for view in await history.cameras() if view.name == name), None)
-        if view is None:
-            raise Refused(error_responses.UNKNOWN_PATH)
+        history, view = self.page.sources.history, await chosen_camera(self)
+        name = view.name
         address, size = None, (1600, 900)
         if view.picture is not None:
             event_id, number = view.picture

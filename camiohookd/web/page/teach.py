@@ -5,9 +5,9 @@ from urllib.parse import quote
 
 from camiohookd.history.views import EventSummary
 from camiohookd.labelers.taught.store import TaughtError, check_name
+from camiohookd.web.page.cameras import chosen_camera
 from camiohookd.web.page.cards import thumbnail_address
 from camiohookd.web.page.endpoint import Form, PageEndpoint
-from camiohookd.web.server import error_responses
 from camiohookd.web.server.error_responses import ErrorResponse, Refused
 
 EVENTS = 60
@@ -31,11 +31,8 @@ class TeachPage(PageEndpoint):
     methods = ("GET", "HEAD", "POST")
 
     async def show(self) -> None:
-        name = self.parameter("camera")
-        history = self.page.sources.history
-        view = next((view for view in await history.cameras() if view.name == name), None)
-        if view is None:
-            raise Refused(error_responses.UNKNOWN_PATH)
+        history, view = self.page.sources.history, await chosen_camera(self)
+        name = view.name
         found = await history.events(camera=name, label=None, state=None, before=None, limit=EVENTS)
         result = self.page.sources.teaching.latest()
         if result is not None and result.succeeded is None:

@@ -1,28 +1,22 @@
-"""Run ``camiohookd teach`` for the status page, as a process of its own: it loads a model and computes for seconds.
+"""Run ``camiohookd teach`` for the status page.
 
 `TeachProcess.start` ─▶ the process ─▶ what it prints ─▶ `TeachProcess.latest`
 """
 
-import asyncio
-import os
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT
+from asyncio.subprocess import STDOUT
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from camiohookd.system.systemd import without_systemd
-
-SECONDS = 300.0
-"""How long it may take."""
+from camiohookd.web.page.own_command import OwnCommand, process_of
 
 _MOST_TEXT = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class TeachResult:
-    """What came of teaching `name`: the command's output; `succeeded` is None while it runs."""
+    """The command's output for `name`; `succeeded` is None while it runs."""
 
     name: str
     text: str
@@ -30,53 +24,35 @@ class TeachResult:
 
 
 class TeachProcess:
-    """Teaches when it is asked to, once at a time. Belongs to the event loop.
+    """Teaches on request, one name at a time. Belongs to the event loop.
 
     `path` is the settings file, None for the usual one.
     """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._running: asyncio.Task[None] | None = None
+        self._command = OwnCommand()
         self._latest: TeachResult | None = None
 
     def start(self, name: str, arguments: Sequence[str]) -> None:
-        """Begin to teach `name` with the command's other `arguments`, if nothing is being taught."""
-        if self._running is None or self._running.done():
+        """Teach `name` with the command's other `arguments`, unless the command is running."""
+        if not self._command.is_running:
             self._latest = TeachResult(name, "", None)
-            self._running = asyncio.create_task(self._teach(name, arguments))
+            self._command.start(partial(self._teach, name, arguments), partial(self._failed, name))
 
     def latest(self) -> TeachResult | None:
-        """Return what was taught last, None if nothing was."""
+        """Return the last result, None before the first one."""
         return self._latest
 
     async def stop(self) -> None:
-        """End what is being taught."""
-        if self._running is not None:
-            self._running.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._running
+        """Stop the command that is running."""
+        await self._command.stop()
 
     async def _teach(self, name: str, arguments: Sequence[str]) -> None:
-        try:
-            async with asyncio.timeout(SECONDS):
-                text, status = await self._run(name, arguments)
-        except TimeoutError:
-            text, status = f"it did not end within {SECONDS:g} s; teach with fewer pictures, or on the box", 1
-        except OSError as error:
-            text, status = f"it cannot be started: {error.strerror or error}", 1
-        self._latest = TeachResult(name, text[-_MOST_TEXT:], status == 0)
-
-    async def _run(self, name: str, arguments: Sequence[str]) -> tuple[str, int | None]:
         options = [f"--config={self._path}"] if self._path else []
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "camiohookd", "teach", name, *options, *arguments,
-            stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, env=without_systemd(os.environ),
-        )  # fmt: skip
-        try:
+        async with process_of("teach", name, *options, *arguments, stderr=STDOUT) as process:
             text, _ = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        return text.decode("utf-8", "replace").strip(), process.returncode
+        self._latest = TeachResult(name, text.decode("utf-8", "replace").strip()[-_MOST_TEXT:], process.returncode == 0)
+
+    def _failed(self, name: str, why: str) -> None:
+        self._latest = TeachResult(name, f"the command {why}; teach with fewer pictures, or on the box", False)
