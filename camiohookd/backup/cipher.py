@@ -68,7 +68,7 @@ def encrypting(file: IO[bytes], passphrase: str) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def decrypting(file: IO[bytes], passphrase: str) -> Iterator[IO[bytes]]:
-    """Yield a stream of what was encrypted; nothing of it before the whole of `file` is known to be unchanged.
+    """Check that all of `file` is unchanged, then yield a stream of the decrypted bytes.
 
     Raises BackupError for a wrong passphrase, and for a file that is damaged, cut off or changed.
     """

@@ -85,7 +85,10 @@ def encode(manifest: Manifest) -> bytes:
 
 
 def decode(data: bytes) -> Manifest:
-    """Return the manifest in `data`. Raises BackupError if it is none, is of a newer version, or names other places."""
+    """Return the manifest in `data`. Raises BackupError if it is not one.
+
+    That is also the case if its format is newer, or if it names files outside of the folders of a backup.
+    """
     try:
         found = msgspec.json.decode(data, type=_Format).format
         if found > FORMAT:

@@ -85,8 +85,13 @@ def look(backup: Backup, box: Box) -> Plan:
     same: list[Entry] = []
     for entry in manifest.files:
         if not entry.is_of_queue:
-            there = _digest(box.path(entry.name))
-            (new if there is None else same if there == entry.sha256 else replaced).append(entry)
+            present = _digest(box.path(entry.name))
+            if present is None:
+                new.append(entry)
+            elif present == entry.sha256:
+                same.append(entry)
+            else:
+                replaced.append(entry)
     names = {entry.name for entry in manifest.files}
     kept = [name for name in contents.find(box, queue=False, models=True) if name not in names]
     return Plan(

@@ -28,7 +28,7 @@ passphrase_option = click.option(
 def backup(
     file: Path, queue: bool, models_by_hash: bool, encrypt: bool, passphrase_file: str | None, config_file: Path | None
 ) -> None:
-    """Save what makes this box this box in FILE: settings, keys, rules, taught labels and added models.
+    """Save the settings, keys, rules, taught labels and added models of this box in FILE.
 
     Only you can read the file. It holds the keys, so encrypt it (--encrypt) before it leaves the box. It is a tar with
     a manifest of checksums. "camiohookd restore" brings it back, on this box or on another one.

@@ -81,7 +81,7 @@ def evaluate(
 
     settings = settings_without_keys()
     if not models and settings.labeler.kind != "onnx":
-        raise click.UsageError("the daemon's labeler is no model: name models with --model")
+        raise click.UsageError("the configured labeler runs no model; name models with --model")
     known = read_folder(folder)
     pictures = list(known.pictures)[:limit]
     if not pictures:

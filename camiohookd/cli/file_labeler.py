@@ -47,7 +47,7 @@ class FileLabeler:
         self._whose_threshold = whose_threshold
 
     def label(self, files: Sequence[tuple[Path, bytes]]) -> list[LabelledFile | PictureError]:
-        """Label files, given with their bytes, as the pictures of one event; return of each what came of it.
+        """Label files, given with their bytes, as the pictures of one event; return a result for each.
 
         Raises LabelingError.
         """

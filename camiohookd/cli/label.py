@@ -156,7 +156,7 @@ def _labelled(
     *,
     explain: bool,
 ) -> "Iterator[tuple[Path, LabelledFile | PictureError | LabelingError]]":
-    """Label the pictures of one event, and draw what is found; yield of each file what came of it."""
+    """Label the pictures of one event, and draw what is found; yield a result for each file."""
     files: list[tuple[Path, bytes]] = []
     for path in paths:
         try:

@@ -102,7 +102,8 @@ def _ask_page(answers: Answers) -> None:
     open_page(answers)
     if not answers.page_cert:
         answers.insecure = click.confirm(
-            "There is no certificate, so everyone in your network could read along. Open it anyway?",
+            "There is no certificate, so everyone in your network could read the password and the pictures. "
+            "Open it anyway?",
             default=False,
             err=True,
         )

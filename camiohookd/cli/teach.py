@@ -115,7 +115,8 @@ def teach(
     most probable object of that label is taken.
 
     Give the files behind --label, or one FOLDER with a folder of pictures per label, or the numbers of kept events as
-    the status page shows them (--event). The label "other" is never sent: use it for what is none of the others.
+    the status page shows them (--event). The label "other" is never sent: use it for pictures that show none of the
+    other labels.
 
     The features are those of the labeler's own model. The command prints how well the labels were learnt: each event
     is left out in turn, and its pictures are labeled by what was learnt from the others. A running daemon uses the

@@ -31,7 +31,7 @@ LEAST_PROBABILITY = 0.25
 
 
 class Given(NamedTuple):
-    """What stands on the command line: for each label files or folders, and kept events."""
+    """The examples that the command line names: files or folders for each label, and kept events."""
 
     files: Sequence[tuple[str, Path]]
     events: Sequence[tuple[str, int]]

@@ -56,7 +56,7 @@ def examine(path: Path | None, environ: Mapping[str, str], api: str) -> Findings
 
 
 def examine_event(path: Path | None, environ: Mapping[str, str]) -> Findings:
-    """Yield what becomes of one event that is sent through the running service; a failure if none runs."""
+    """Send one event through the running service, and yield the findings; a failure if no service runs."""
     daemon, problem = _daemon(environ)
     if problem is not None:
         yield problem

@@ -108,7 +108,7 @@ _step = msgspec.msgpack.Decoder(Step)
 
 
 def step_of(occurrence: Occurrence) -> Step | None:
-    """Return the step to keep for an occurrence; None for one that is no step."""
+    """Return the step to keep for an occurrence; None if no step is kept for it."""
     camera, at = occurrence.camera, occurrence.at
     match occurrence:
         case DeliveryTried():

@@ -21,7 +21,7 @@ SHARE = 0.005
 """The share of the process's processor time for thumbnails while events wait to be labeled."""
 
 SHARE_OF_CORE = 0.003
-"""The share of one core that they may always take, because a labeler in another process uses none of this one."""
+"""The share of one core that thumbnails may always take: with a labeler in another process, this one is idle."""
 
 LOOK_AGAIN_SECONDS = 0.25
 NO_ROOM_SECONDS = 1.0

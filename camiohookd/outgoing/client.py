@@ -24,7 +24,7 @@ _CHUNK = 1 << 18
 
 
 class NoAnswer(Exception):
-    """There is no whole answer; the text says why, and begins with a verb."""
+    """The answer is missing or incomplete; the text says why, and begins with a verb."""
 
 
 class _HungUp(Exception):

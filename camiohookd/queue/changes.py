@@ -69,7 +69,7 @@ class Changes:
     def commit(self) -> bool:
         """Make everything since the last commit durable, and return whether there was anything.
 
-        Raises StoreUnavailable, and then nothing of it has happened.
+        Raises StoreUnavailable; nothing is changed then.
         """
         changed = self._storage.has_changes
         try:

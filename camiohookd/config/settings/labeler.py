@@ -112,7 +112,7 @@ class LabelerSettings(Struct, frozen=True):
 
     @property
     def title(self) -> str:
-        """The name, or what stands for it."""
+        """The name that is set, otherwise one made of the other settings."""
         if self.name:
             return self.name
         match self.kind:

@@ -88,7 +88,7 @@ class Chain:
 
     @classmethod
     def of(cls, labeler: Labeler) -> "Chain":
-        """Return the labeler as a chain of one; a chain as it is."""
+        """Return a chain of this one labeler; return a chain unchanged."""
         return labeler if isinstance(labeler, Chain) else cls([Link(Place("labeler"), labeler)])
 
     @property

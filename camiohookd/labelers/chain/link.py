@@ -183,8 +183,8 @@ class Link:
         if not self._is_failing and not self._closed.is_set():
             self._is_failing = True
             log.warning(
-                "labeler %s gives no labels for an event, which goes on without them: %s; the same for the next "
-                "events is not logged until it labels one",
+                "labeler %s failed, so an event is delivered without its labels: %s; further failures are not logged "
+                "until it works again",
                 escape(self.name),
                 escape(error),
                 extra=about("labeler_failed"),

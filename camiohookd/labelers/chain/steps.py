@@ -214,7 +214,7 @@ def _decoded(link: Link, frame: Frame, size: Size | None, question: Question) ->
         decoded = question.decode(frame, size)
     except PictureError as error:
         log.warning(
-            "labeler %s gets nothing of the picture %s: %s",
+            "labeler %s is not asked about the picture %s: %s",
             escape(link.name),
             escape(frame.picture.timestamp),
             escape(str(error)),

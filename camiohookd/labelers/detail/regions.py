@@ -23,7 +23,7 @@ AROUND = 12
 """How far, in pixels of the grey copy, the mean reaches that a pixel is compared with."""
 
 DARK = 16.0
-"""Added to the mean: the noise of dark places is no change."""
+"""Added to the mean, so that noise in dark places does not count as a change."""
 
 CHANGE = 0.16
 """From which difference on, in proportion to the mean around it, a pixel is changed."""

@@ -85,7 +85,10 @@ class OnnxLabeler:
             if node.name in description.constants
         }
         if self._input.type not in _INPUT_TYPES:
-            raise ModelError(f"{folder}: the model's picture input has the type {self._input.type}, which is none")
+            raise ModelError(
+                f"{folder}: the model's picture input has the type {self._input.type}, "
+                f"expected {' or '.join(_INPUT_TYPES)}"
+            )
         self._kind = _INPUT_TYPES[self._input.type]
         if self._kind is np.uint8 and not takes_bytes(description.input):
             raise ModelError(

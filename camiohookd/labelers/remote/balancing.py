@@ -1,4 +1,4 @@
-"""Which inference server is asked: of those that work, the one with the fewest requests in hand; then another one."""
+"""Choose an inference server: the working one with the fewest outstanding requests; after a failure, another one."""
 
 import threading
 from collections.abc import Callable, Sequence

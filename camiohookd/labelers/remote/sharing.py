@@ -3,7 +3,7 @@
     prefer home:    a place at home within `after` of the event's acceptance ─▶ home; else ─▶ servers ── fail ──▶ home
     prefer remote:  servers ── fail ──▶ home
 
-So what has waited too long goes to the servers, while home goes on as well, and nothing does once the backlog is gone.
+So pictures that have waited too long go to the servers, and this machine labels on. Without a backlog it labels alone.
 """
 
 import logging

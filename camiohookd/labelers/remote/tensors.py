@@ -31,7 +31,7 @@ Shape = tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
 
 
 class Output(msgspec.Struct):
-    """One output of an answer, as it stands in the JSON part."""
+    """One output of an answer, as the JSON part describes it."""
 
     name: str
     datatype: str
@@ -58,7 +58,7 @@ def datatype_of(value: Tensor) -> str:
 
 
 def raw(value: Tensor) -> bytes:
-    """Return an array as it stands in the binary part of a request."""
+    """Return the bytes of an array for the binary part of a request."""
     if value.dtype == object:
         return b"".join(part for each in value.ravel() for part in (struct.pack("<I", len(each)), each))
     return np.ascontiguousarray(value).tobytes()

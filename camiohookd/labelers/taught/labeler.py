@@ -19,7 +19,7 @@ from camiohookd.pictures.decode import Decoded
 from camiohookd.pictures.detections import Detection, Polygon
 
 OTHER = "other"
-"""A label that is never reported: examples of what none of the other labels is."""
+"""A label that is never reported: its examples show none of the other labels."""
 
 MAX_OBJECTS = 8
 """Of one picture, how many objects are refined by what was taught under one name: the most probable ones."""
@@ -97,7 +97,7 @@ def outline_of(zone: Zone) -> Polygon:
 
 
 def _title(taught: Taught) -> str:
-    """Return what stands where a labeler's name is shown."""
+    """Return the name to show as the labeler's."""
     return f"taught {taught.name}"
 
 

@@ -45,10 +45,10 @@ class Steadiness:
         self._memories: dict[str, _Memory] | None = None  # read when it is first needed: not everybody may
 
     def settle(self, name: str, state: str, event: int, steady: int) -> Settled:
-        """Take in the state that an event shows, and return the one that counts.
+        """Record the state that an event shows, and return the state to report.
 
-        The first state ever seen is no change. An event that is labeled again gets the same answer; one that is older
-        than the newest changes nothing.
+        The first recorded state does not count as a change. An event that is labeled again gets the same answer; one
+        that is older than the newest changes nothing.
         """
         with self._lock:
             if self._memories is None:

@@ -152,7 +152,7 @@ def decode(data: bytes, name: str) -> Taught:
         raise TaughtError(f"{name}: expected either a zone or a label that it refines")
     corners = taught.zone.polygon if taught.zone else ((0.0, 0.0),) * 3
     if len(corners) < 3 or not all(0 <= value <= 1 for corner in corners for value in corner):
-        raise TaughtError(f"{name}: its zone is no polygon of fractions")
+        raise TaughtError(f"{name}: its zone is not a polygon of at least three points with coordinates from 0 to 1")
     return taught
 
 
