@@ -19,14 +19,14 @@ Usage: ./build.sh [deb] [--arch amd64|arm64] [--install-deps]
        ./build.sh reproducible [...]           build it twice and compare the two byte for byte
        ./build.sh repository --key KEYID [--into DIR] [--url URL] [--valid-for DAYS]
                                                make a signed apt repository of the packages in dist/
-       ./build.sh audit                        look for known security holes in what requirements.lock pins
+       ./build.sh audit                        look for known vulnerabilities in what requirements.lock pins
        ./build.sh venv                         make .venv with the command .venv/bin/camiohookd
        ./build.sh demo [LABELER.py]            label sample photographs, with the model or with your own code
        ./build.sh test [--long] [PYTEST ARGS]  lint, types, layers, tests and the queue's figures
        ./build.sh test-appliance [--long] [PYTEST ARGS]
                                                test the package on booted machines, as root; --long includes arm64
        ./build.sh bench [NAME...] [--quick]    measure the speed on this machine and compare it with baselines
-       ./build.sh bench --compare FILE         the same, beside an earlier bench.json, with the spread of both
+       ./build.sh bench --compare FILE         the same, and compare with an earlier bench.json and its spread
        ./build.sh bench scaling                draw how the speed changes with cameras, pictures, threads and backlog
        ./build.sh bench soak [--minutes N]     run under load with kills, outages and bad input; draw what grows
        ./build.sh docs                         write the generated parts of docs/ and debian/
@@ -193,7 +193,8 @@ reproducible() { debian/reproducible "$@"; }
 
 repository() { debian/repository "$@"; }
 
-# pip-audit gets an environment of its own, because it needs many packages. Its exit status tells whether holes are known.
+# pip-audit gets an environment of its own, because it needs many packages. Its exit status is the same for known
+# vulnerabilities and for a failure of its own, so its text is read.
 audit() {
   local tool=.build/audit answer unknown failed=''
   "$tool/bin/pip-audit" --version >/dev/null 2>&1 || {
@@ -207,13 +208,13 @@ audit() {
     failed=yes
   if grep -qE '^Name +Version +ID' <<<"$answer"; then
     say "$answer"
-    die "packages with known holes are pinned; raise them with ./build.sh lock PACKAGE"
+    die "requirements.lock pins packages with known vulnerabilities, see above; raise them with ./build.sh lock PACKAGE"
   fi
   # pip-audit counts a package that it cannot look up as no failure.
   unknown=$(grep -c 'could not be audited' <<<"$answer") || true
   if [[ -n $failed || $unknown != 0 ]]; then
     say "$(tail -n 3 <<<"$answer")"
-    die "NOT AUDITED: the public list of known holes cannot be read from here (packages not found in it: $unknown);" \
+    die "NOT AUDITED: the public list of known vulnerabilities cannot be read from here (packages not found in it: $unknown);" \
       "run this where the network allows it"
   fi
   say "$answer"

@@ -34,7 +34,7 @@ def proven(machine: Machine) -> None:
 
 
 def labels(appliance: Appliance, name: str) -> None:
-    """Have an event labelled."""
+    """Post an event, and check that its labels arrive."""
     active = "is-active", "--quiet", UNIT
     wait_until(lambda: appliance.machine.run("systemctl", *active, check=False).returncode == 0, appliance.log)
     with appliance.machine.network(), FakeCamioThread(port=CAMIO_PORT) as camio:

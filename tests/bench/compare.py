@@ -48,7 +48,7 @@ def _cells(before: Result, now: Result) -> tuple[str, ...]:
 
 
 def judgement(before: Result, now: Result) -> str:
-    """Return "WORSE", "better", or "" if the spreads overlap or nobody said which direction is good."""
+    """Return "WORSE", "better", or "" if the spreads overlap, or if no bound says which direction is good."""
     if now.less_is_better is None or now.low is None or now.high is None or before.low is None or before.high is None:
         return ""
     if now.low > before.high:

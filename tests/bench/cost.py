@@ -1,8 +1,8 @@
-"""What the box pays: processor time for an accept and for a picture, and energy for a thousand events.
+"""Measure processor time for an accept and for a picture, and energy for a thousand events.
 
-Each beside the bare program that does the same. Energy is read from the processor's own counters (RAPL) where the
-kernel shows them, and is then the whole machine's, posters and receivers included. Elsewhere processor seconds stand
-for it.
+Each is compared with a bare program that does the same. Energy is read from the processor's own counters (RAPL) if the
+kernel shows them. It is then the whole machine's, posters and receivers included. Elsewhere, processor seconds are
+reported instead.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,7 +1,7 @@
 """Measure 1, 2 and 3 daemons behind HAProxy, and compare the simulation of a fleet with them.
 
-The boxes share this machine's processors. So that they do not share what is measured, each labels with own code that
-takes a fixed time a picture and no processor, as a box with an accelerator would.
+The boxes share this machine's processors. So that this does not limit the measured rate, each labels with own code
+that takes a fixed time a picture and no processor, as a box with an accelerator would.
 """
 
 import json
@@ -117,7 +117,7 @@ def one_box(alone: Sequence[float], labeling: Sequence[float]) -> Boxes:
 def post_at(
     moments: Sequence[float], balancer: Balancer, receiver: Receiver, events: Events
 ) -> list[tuple[float, float]]:
-    """Post events at `moments`, whatever becomes of the earlier ones.
+    """Post events at `moments`, in seconds from now, without waiting for the earlier ones.
 
     Return when each was really posted, in order, and the seconds until its labels arrived.
     """

@@ -1,8 +1,9 @@
 """A simulation of boxes behind a balancer: measured seconds a picture ─▶ how long events take at any number of cameras.
 
-Each camera sends events at random moments (a Poisson process; many cameras together are one, too). The balancer chooses
-a box by a hash, which is as good as at random. A box labels the pictures of its events in turn, with `threads` at a
-time; each picture takes as long as one of the measured ones. An event ends with its last picture.
+Each camera sends events at random moments (a Poisson process; many cameras together are one, too). The balancer
+chooses a box by a hash of the event, which is simulated as a random choice. A box labels the pictures of its events in
+turn, with `threads` at a time; each picture takes as long as one of the measured ones. An event ends with its last
+picture.
 """
 
 import heapq

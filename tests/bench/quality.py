@@ -1,8 +1,8 @@
-"""How well the shipped model finds objects, and how often it runs, by how closely it looks.
+"""Measure how well the shipped model finds objects, and how often it runs, for each level of detail.
 
 On the courtyard (one fixed camera, 20 pictures given as 5 events of 4): persons found and false persons, at score 0.4
 and IoU 0.5. On COCO photographs: box AP, in colour, in grey, at half and a third of the size. Both are read from
-../shared; what is not there is said and not measured.
+../shared; a line says what is not measured because it is not there.
 """
 
 import io
@@ -32,11 +32,11 @@ from tests.support.checkout import ROOT
 SHIPPED = ROOT / "models/ssdlite-mobilenet-v2-coco"
 SCORE, LOW_SCORE = 0.4, 0.01
 SHOWN_SCORE = 0.1
-"""From which score on the daemon asks for detections, because the status page shows them."""
+"""The lowest score of the detections that the daemon asks for, because the status page shows them."""
 
 IOU = 0.5
 PERSON, STATUE = (641, 240, 681, 321), (60, 300)
-"""A person in the first picture: left, top, right, bottom; and where the statue of it stands: left, top."""
+"""A person in the first picture: left, top, right, bottom in pixels; and left and top of its copy, the statue."""
 
 EVENT = 4
 """Pictures of an event."""

@@ -1,7 +1,7 @@
-"""What it costs to have a picture labeled by an inference server, against the same model at home, in one run.
+"""Measure the time to label a picture by an inference server, against the same model on this machine, in one run.
 
-The server is one by hand, in a process of its own on this machine, and with the model in ONNX Runtime as at home: the
-difference is the protocol, HTTP, and what a server does with them. `triton` is a real one, if its environment is there
+The server is that of the tests, in a process of its own on this machine, with the model in ONNX Runtime, too: the
+difference is the protocol, HTTP, and what a server does with them. Triton is measured, too, if its environment exists
 (``pytest --long tests/engines -k pytriton`` makes it). A network adds its own time: a request has 1.1 MB as tensors.
 """
 

@@ -1,7 +1,7 @@
-"""How well labels are learnt from a few pictures, and how long it takes.
+"""Measure how well labels are learnt from a few pictures, and how long it takes.
 
-A gate is drawn into the courtyard's frames (or, where those are not beside the checkout, into made ones) under random
-light, noise and shadow: taught with 10 open and 10 closed ones, it is asked about 200 unseen ones in other frames.
+A gate is drawn into the courtyard's frames (or, if those are not beside the checkout, into drawn yards) under random
+light, noise and shadow. Its state is taught with 10 open and 10 closed ones, and tested with 200 other ones.
 Kinds are learnt from COCO's own boxes: each photograph is left out in turn. What is not recognized counts as wrong.
 """
 
@@ -40,11 +40,11 @@ KINDS = ("car", "person")
 """The pair of kinds with a bound."""
 
 LEAST_PHOTOGRAPHS = 3
-"""That show a kind, for the table of all pairs."""
+"""The fewest photographs of a kind that is in the table of all pairs."""
 
 MOST_OBJECTS = 25
 LEAST_PIXELS = 400
-"""Of an object that is an example: its box's."""
+"""The smallest area of an example's box, in pixels."""
 
 
 class Kind(NamedTuple):
@@ -65,7 +65,7 @@ def run(bench: Bench) -> Iterator[Result]:
 def gate(model: FeatureModel, count: int) -> Iterator[Result]:
     """Teach the state of a gate, and ask about `count` unseen pictures of each."""
     frames = gates.courtyard_frames()
-    where = "courtyard" if frames else "made frames"
+    where = "courtyard" if frames else "drawn frames"
     frames = frames or gates.made_frames(20, 1)
     taught = taught_gate(model, frames[: len(frames) // 2])
     learned = taught.learned()
@@ -80,7 +80,7 @@ def gate(model: FeatureModel, count: int) -> Iterator[Result]:
     yield result("taught", f"gate in {where}: not recognized, of {2 * count}", float(unknown), "")
     elsewhere = [picture.crop((0, 0, 160, 140)) for picture in gates.pictures(frames, 20, 60, closed=True)]
     reported = sum(learned.verdict(model.features(each).astype(float)).label is not None for each in elsewhere)
-    yield result("taught", "another place of the same pictures: reported nevertheless, of 20", float(reported), "")
+    yield result("taught", "another place of the same pictures: wrongly labeled, of 20", float(reported), "")
 
 
 def taught_gate(model: FeatureModel, frames: Sequence[Image.Image]) -> Taught:
@@ -103,7 +103,7 @@ def features(model: FeatureModel, picture: Image.Image) -> "np.ndarray[Any, np.d
 def kinds(model: FeatureModel, quick: bool) -> Iterator[Result]:
     """Teach every two kinds of objects, and judge each photograph by what was learnt from the others."""
     if not PHOTOGRAPHS.is_dir():
-        print(f"kinds of objects are not measured: {PHOTOGRAPHS} is not there", file=sys.stderr)
+        print(f"NOT MEASURED: kinds of objects, because {PHOTOGRAPHS} is not there", file=sys.stderr, flush=True)
         return
     found = {name: kind for name, kind in coco_kinds().items() if kind.photographs >= LEAST_PHOTOGRAPHS}
     pairs = [KINDS, *(pair for pair in itertools.combinations(sorted(found), 2) if pair != KINDS)]
@@ -130,7 +130,7 @@ def coco_kinds() -> dict[str, Kind]:
         if not each.get("iscrowd") and width * height >= LEAST_PIXELS:
             box = crops.widened(Box(left, top, left + width, top + height), crops.MARGIN)
             large.setdefault(names[each["category_id"]], []).append((files[each["image_id"]], each["id"], box))
-    chance = random.Random(1)  # which objects are measured is no secret
+    chance = random.Random(1)  # the choice need not be secret
     kinds = {}
     for name, objects in large.items():
         some = chance.sample(objects, min(len(objects), MOST_OBJECTS))

@@ -1,4 +1,4 @@
-"""MLServer with the project's model, as a runtime of its own. Arguments: the port for HTTP, and one for gRPC."""
+"""MLServer with the project's model, as a runtime of its own. Arguments: the ports for HTTP, gRPC and metrics."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Triton, by PyTriton, with the project's model. Arguments: the port for HTTP, and two for what is not used."""
+"""Triton, by PyTriton, with the project's model. Arguments: the port for HTTP, and one for gRPC."""
 
 import io
 import sys

@@ -27,7 +27,7 @@ EXAMPLES = ROOT / "camiohookd/examples"
 
 
 class Engine(NamedTuple):
-    """A server of the project's model: its script takes so many ports. `form` is the one that the probe has to find."""
+    """A server of the project's model. Its script takes `ports` ports. The log has to name the protocol's `form`."""
 
     name: str
     ports: int
@@ -50,7 +50,7 @@ def only_in_full(long_run: bool) -> None:
 
 @contextmanager
 def there(url: str, **more: object) -> Iterator[Labeler]:
-    """A labeler that asks the server at `url`."""
+    """Open a labeler that asks the server at `url`."""
     remote = RemoteSettings(endpoints=(EndpointUrl(url),), timeout=Duration("60s"), **more)  # type: ignore[arg-type]  # a test's own
     with closing(opened(LabelerSettings(kind="remote", model=str(MODEL), remote=remote))) as labeler:
         yield labeler

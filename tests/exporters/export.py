@@ -1,4 +1,4 @@
-"""Export real architectures with random weights by the exporters that people use; an interpreter with them runs this.
+"""Export real architectures, with random weights, by the usual exporters. Run it in an environment that has them.
 
 python export.py FOLDER     one NAME.onnx for each entry of `EXPORTS`
 """

@@ -1,4 +1,4 @@
-"""Models as real exporters write them, through `camiohookd models add`; by `--long` alone, which installs those."""
+"""Add models from real exporters with `camiohookd models add`; only ``--long`` installs the exporters."""
 
 import hashlib
 import os

@@ -141,7 +141,7 @@ class BusyQueue(Crowd):
         assert not found
 
     def finish(self) -> None:
-        """All goes on without a restart: old tasks expire, and what waits is labeled and delivered."""
+        """Work goes on without a restart: old tasks expire, and what waits is labeled and delivered."""
         self.clock.tick(PAUSE_AFTER_FAILURE + 1)
         self._keep_house_to_the_end()
         self.told |= self.maybe

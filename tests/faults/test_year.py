@@ -1,6 +1,6 @@
 """A year of events: what is on the disk, and what is written each month, stays the same.
 
-A clock that the test moves passes the days. Each has events that are delivered, some after a retry, and one that fails.
+The test moves the clock. Each day has events that are delivered, some after a retry, and one that fails.
 """
 
 from collections.abc import Callable
@@ -63,7 +63,7 @@ class Box:
 def test_a_year_writes_and_keeps_the_same_each_month(
     memory_folder: Path, long_run: bool, print_figure: Callable[[str], None]
 ) -> None:
-    """Without --long there are four months, with fewer events a day."""
+    """Without ``--long``, simulate only four months with fewer events a day."""
     disk = CountingDisk()
     events, months, days = (24, 12, DAYS_OF_A_MONTH) if long_run else (4, 4, DAYS_OF_A_MONTH)
     (memory_folder / "history").mkdir()
@@ -79,7 +79,7 @@ def test_a_year_writes_and_keeps_the_same_each_month(
     last = f"{written[-1] / 1e6:.2f} MB written, {used[-1] / 1e6:.2f} MB kept"
     print_figure(f"{months} months of {events * days} events of 2 kB: {each} in each; {last} in the last")
     disk.die()
-    # The first month is left out: the journal, and what is kept for a week, fill up in it.
+    # Leave out the first month: in it, the journal grows to its size, and so does what is kept for a week.
     assert max(written[1:]) <= SLACK * median(written[1:]), written
     assert max(used[1:]) <= SLACK * median(used[1:]), used
     assert written[-1] <= 6 * events * days * 2000, "a month writes more than six times its events"

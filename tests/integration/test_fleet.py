@@ -51,7 +51,7 @@ class Sender:
         self._camio = camio
         self._pictures = [*jpegs(160, 120)[:1]]
         self.statuses: Counter[str] = Counter()
-        """What became of events: queued, duplicate; and of tries that failed: the HTTP status, "no answer"."""
+        """How many answers of each kind came: "queued", "duplicate", the HTTP status of a refusal, or "no answer"."""
 
     def send(self, names: Sequence[str], *, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Post an event of each name, and call `meanwhile` when half of them are sent."""
@@ -65,7 +65,7 @@ class Sender:
                 each.result()
 
     def refusals(self) -> dict[str, int]:
-        """Return how often which answer other than 200 came."""
+        """Return how often each answer other than 200 came."""
         return {status: times for status, times in self.statuses.items() if status not in ("queued", "duplicate")}
 
     def _post(self, name: str) -> None:
@@ -129,7 +129,7 @@ def test_an_event_that_is_repeated_goes_to_the_box_that_has_it(
 
 
 def post_large_event_twice(balancer: Balancer, camio: FakeCamioThread) -> None:
-    """An event that does not fit into HAProxy's memory for a request is not sent elsewhere, either."""
+    """Check that an event larger than HAProxy's buffer goes to the same box each time."""
     large = event_body(camio.callback_url("large"), pictures=[*padded(jpegs(160, 120)[:1], 2_000_000)])
     answers = [json.loads(camio.post(balancer.url, large).body) for _ in range(4)]
     assert [answer["status"] for answer in answers] == ["queued", *["duplicate"] * 3]
@@ -148,7 +148,7 @@ def test_every_event_is_delivered_while_one_box_is_killed_and_one_is_drained(
 def lose_boxes(boxes: list[Daemon], camio: FakeCamioThread, balancer: Balancer, balance: str, count: int) -> str:
     """Kill the first box and start it again, then drain the second one, while `count` events are sent.
 
-    Return a sentence about what became of them.
+    Return a sentence that says how many were delivered once and more often, and which answers came.
     """
     killed, drained, _ = boxes
     first, second = (names(f"{balance.replace(' ', '-')}-{part}", count // 2) for part in ("killed", "drained"))

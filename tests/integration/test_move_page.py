@@ -26,7 +26,7 @@ def typed(section: str) -> list[list[str]]:
 
 
 class Owner:
-    """An owner at the terminal of one box. The service is what has the queue locked."""
+    """An owner at the terminal of one box. In place of the service, an open state folder locks the queue."""
 
     def __init__(self, box: BoxFolders) -> None:
         self._box = box

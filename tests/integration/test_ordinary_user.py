@@ -76,7 +76,7 @@ PASSWORD = "etc/admin-password"
 SOCKET = "run/control.sock"
 RULE = "rule.toml"
 FILES = {"rules add": RULE, "backup": "new.backup", "taught export": "new.taught"}
-"""What is given to commands that take a certain file, or write one."""
+"""The file for commands that write one or need one of a certain kind; the others get the picture."""
 
 KEYS_NEEDED = {"serve", "check", "simulate", "key list", "hooks create"}
 SETTINGS_NEEDED = {*KEYS_NEEDED, "labels", "key new", "key retire", "rules add", "setup"}
@@ -214,10 +214,10 @@ def check_advice(result: Result, *, refused: bool) -> None:
 
 
 ONLY_THE_FOLDER = {("admin password", "config_file"), ("backup", "file")}
-"""Arguments and options of which the folder alone is used."""
+"""Commands and their file parameters, of which only the file's folder is used."""
 
 NOT_REACHED = {("taught export", "file"), ("restore", "config_file")}
-"""Those that are used only with something taught, and with a good backup."""
+"""Commands and their file parameters that are reached only with something taught, or with a good backup."""
 
 
 def readable_files() -> list[tuple[str, str]]:

@@ -21,7 +21,7 @@ THERE = np.array([[[0.1, 0.9]]], np.float32)
 
 
 def compute(value: Any) -> Mapping[str, Any]:
-    """Find another object than the model at home, so that labels tell who found them."""
+    """Find another object than the model of the daemon, so that a label tells who found it."""
     return {"scores": THERE.repeat(len(value), 0), "boxes": BOXES.repeat(len(value), 0)}
 
 

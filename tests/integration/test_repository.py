@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(
 
 @dataclass
 class Publisher:
-    """Who builds packages and publishes them in the folder `repository`; keys are in `keys`."""
+    """Builds packages and publishes them in the folder `repository`; gpg's folder is `keys`."""
 
     folder: Path
     keys: Path

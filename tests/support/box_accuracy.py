@@ -30,7 +30,7 @@ class Precision(NamedTuple):
 def average_precision(find: Find, folder: Path = PHOTOGRAPHS, scale: float = 1.0) -> Precision:
     """Return the precision over all photographs, with at most 100 boxes a photograph.
 
-    `scale` is how many of the photograph's pixels are a pixel of what `find` returns.
+    `scale` is the width in the photograph, in pixels, of one pixel in the boxes that `find` returns.
     """
     known = read_folder(folder)
     assert known.objects is not None
@@ -46,7 +46,7 @@ def _scaled(found: Detection, scale: float) -> Detection:
 
 @dataclass(slots=True)
 class Counted:
-    """`expected` objects, of which `right` were found; `wrong` are the finds that are none, with their pictures."""
+    """`expected` objects, of which `right` were found; `wrong` are detections that match none, with their files."""
 
     expected: int = 0
     right: int = 0

@@ -64,10 +64,10 @@ def _hash(file: Path) -> str:
 def running(
     name: str, script: Path, model: str, *arguments: str, ports: int = 1, port_option: Sequence[str] = ()
 ) -> Iterator[str]:
-    """Run a server's script with free ports as its first arguments, in a session of its own; yield its URL
-    when it has the `model`.
+    """Run a server's script in a session of its own; yield its URL as soon as it serves the `model`.
 
-    With `port_option`, that and the port come after the arguments instead. All of its processes are ended.
+    `ports` free ports are its first arguments. With `port_option`, that option and one port come after `arguments`
+    instead. Afterwards all processes of the session are ended.
     """
     python = environment(name)
     numbers = [str(free_port()) for _ in range(ports)]

@@ -18,7 +18,7 @@ _COURTYARD = Path(__file__).parents[3] / "shared" / "courtyard"
 
 
 def courtyard_frames() -> list[Image.Image]:
-    """Return the frames of one fixed camera; none where that folder is not beside the checkout."""
+    """Return the frames of one fixed camera; none if their folder is not beside the checkout."""
     frames = []
     for file in sorted(_COURTYARD.glob("*.jpg")):
         with Image.open(file) as picture:

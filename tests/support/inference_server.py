@@ -1,6 +1,6 @@
-"""An inference server on the loopback that speaks the Open Inference Protocol by hand, also badly when a test says so.
+"""An inference server for tests, on the loopback, that speaks the Open Inference Protocol. It can answer wrongly.
 
-It is independent of the program's own encoder: it reads requests and writes answers itself.
+It shares no code with the program: it reads requests and writes answers itself.
 """
 
 import json
@@ -37,8 +37,7 @@ class InferenceServer:
 
     A test may change it at any time: `speaks_binary`; `version`; `fault`, which answers an inference in place of the
     model; `inputs` and `outputs`, which the metadata tells. `asked` are the paths of all requests, `heads` the headers
-    of the inferences, and `inferences` counts those that were computed;
-    `shape` is that of the last input.
+    of the inferences, and `inferences` counts those that were computed; `shape` is that of the last input.
     """
 
     def __init__(
@@ -149,7 +148,7 @@ def _handler(server: InferenceServer) -> type[BaseHTTPRequestHandler]:
                 return
             told = {
                 "name": server.name,
-                "platform": "by hand",
+                "platform": "test server",
                 "inputs": [each._asdict() for each in server.inputs],
                 "outputs": [each._asdict() for each in server.outputs],
             }

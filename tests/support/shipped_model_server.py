@@ -1,4 +1,4 @@
-"""``python -m tests.support.shipped_model_server``: serve the project's model by hand, print the URL, until stdin ends.
+"""``python -m tests.support.shipped_model_server``: serve the project's model until stdin ends, and print the URL.
 
 Arguments: "binary" or "JSON", the forms that it speaks; "jpeg", to take pictures' files.
 """
