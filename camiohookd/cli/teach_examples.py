@@ -16,7 +16,7 @@ from camiohookd.labelers.taught import crops
 from camiohookd.labelers.taught.store import Zone
 from camiohookd.labelers.taught.teaching import Example
 from camiohookd.pictures.decode import Decoded, PictureLimits, decode
-from camiohookd.pictures.detections import Box, Detection
+from camiohookd.pictures.detections import Box, Detection, scaled
 from camiohookd.system.logs import escape
 from camiohookd.system.permissions import reason
 
@@ -106,15 +106,13 @@ class Gatherer:
         """Return the place that counts, in pixels of the decoded image."""
         image = decoded.image
         if self._zone:
-            return crops.scaled(crops.bounds(self._zone.polygon), image.width, image.height)
+            return scaled(crops.bounds(self._zone.polygon), image.width, image.height)
         objects = [each for each in found if each.label == self._on and each.box]
         if not objects:
             return None
         best = max(objects, key=lambda each: each.probability).box
         assert best is not None, "chosen above"
-        return crops.scaled(
-            crops.widened(best, crops.MARGIN), image.width / decoded.width, image.height / decoded.height
-        )
+        return scaled(crops.widened(best, crops.MARGIN), image.width / decoded.width, image.height / decoded.height)
 
 
 def _read(file: Path, most: int) -> bytes:

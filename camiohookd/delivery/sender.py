@@ -9,7 +9,7 @@ from urllib3.exceptions import HTTPError
 
 from camiohookd.delivery.allow_list import Target
 from camiohookd.next_try import DeliveryOutcome, judge_answer, judge_failure
-from camiohookd.outgoing.adapter import Adapter
+from camiohookd.outgoing.adapter import Adapter, prepared
 from camiohookd.outgoing.attempt import Attempt
 from camiohookd.outgoing.ca_store import CERTIFI
 from camiohookd.outgoing.dialer import Dialer
@@ -82,11 +82,7 @@ class Sender:
     def _post(self, target: Target, body: bytes, attempt: Attempt) -> requests.Response:
         """Send without a `requests.Session`: it would follow redirects, keep cookies, and take proxies, a .netrc and
         another CA bundle from the environment; telling it not to takes as long as all the rest."""
-        request = requests.PreparedRequest()
-        request.prepare_method("POST")
-        request.prepare_url(target.url, None)
-        request.prepare_headers(self._headers)
-        request.prepare_body(body, None)
+        request = prepared("POST", target.url, body, self._headers)
         adapter = self._adapters[target.any_address]
         return adapter.send(request, stream=True, timeout=attempt)  # type: ignore[arg-type]  # a urllib3.Timeout is fine
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from camiohookd.evaluation.references import Reference
-from camiohookd.pictures.detections import Box, Detection
+from camiohookd.pictures.detections import Box, Detection, shared_area
 from camiohookd.pictures.overlap import overlaps
 
 OVERLAPS = np.linspace(0.5, 0.95, 10)
@@ -141,14 +141,8 @@ def _overlaps(boxes: Sequence[Box], objects: Sequence[Reference]) -> NDArray[np.
     ratios = np.asarray(overlaps(boxes, [each.box for each in objects]), np.float64)
     for column, each in enumerate(objects):
         if each.crowd:
-            ratios[:, column] = [_shared(box, each.box) / max(_pixels(box), 1e-9) for box in boxes]
+            ratios[:, column] = [shared_area(box, each.box) / max(_pixels(box), 1e-9) for box in boxes]
     return ratios
-
-
-def _shared(one: Box, other: Box) -> float:
-    width = min(one.right, other.right) - max(one.left, other.left)
-    height = min(one.bottom, other.bottom) - max(one.top, other.top)
-    return max(width, 0.0) * max(height, 0.0)
 
 
 def _pixels(box: Box) -> float:

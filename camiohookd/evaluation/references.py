@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from camiohookd.errors import CamiohookdError
-from camiohookd.pictures.detections import Box
+from camiohookd.pictures.detections import Box, scaled
 from camiohookd.system.permissions import reason
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
@@ -33,8 +33,7 @@ class Reference(NamedTuple):
         """Return the reference in pixels of a picture of this size."""
         if not self.as_fractions:
             return self
-        left, top, right, bottom = self.box
-        return self._replace(box=Box(left * width, top * height, right * width, bottom * height), as_fractions=False)
+        return self._replace(box=scaled(self.box, width, height), as_fractions=False)
 
 
 class Referenced(NamedTuple):

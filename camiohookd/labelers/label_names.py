@@ -5,7 +5,6 @@ from pathlib import Path
 
 from camiohookd.labelers.model import find, load_description
 
-KNOWN = ("coco", "imagenet")
 _IMAGENET = Path(__file__).with_name("imagenet.txt")
 
 

@@ -89,12 +89,12 @@ def open_chain(
     """
     links: list[Link] = []
     threads = 1
-    any_degraded = _AnyDegraded(on_degraded)
+    reasons = _Reasons(on_degraded)
     for nth, settings in enumerate(labelers):
         detail = settings.detail if nth else None  # a reload changes that of the first
         place = Place(settings.title, settings.cameras, settings.required is not False, settings.on, detail)
         folder = state / "graphs" / f"labeler-{nth + 1}" if state and nth else state
-        opened = partial(open_labeler, settings, folder, partial(any_degraded, nth), watch)
+        opened = partial(open_labeler, settings, folder, reasons.noter(f"labeler {nth + 1}"), watch)
         try:
             labeler, wanted = opened()
         except SetupError as error:
@@ -111,18 +111,6 @@ def open_chain(
 
 def _labeler_of(opened: Callable[[], Opened]) -> Labeler:
     return opened().labeler
-
-
-class _AnyDegraded:
-    """Tells whether the CPU stands in for the device of any labeler."""
-
-    def __init__(self, on_degraded: Callable[[bool], None]) -> None:
-        self._on_degraded = on_degraded
-        self._degraded: dict[int, bool] = {}
-
-    def __call__(self, nth: int, degraded: bool) -> None:
-        self._degraded = {**self._degraded, nth: degraded}
-        self._on_degraded(any(self._degraded.values()))
 
 
 def open_labeler(
@@ -174,7 +162,7 @@ def _is_remote_own_code(settings: LabelerSettings) -> bool:
 
 
 class _Reasons:
-    """Joins several reasons to be degraded to one."""
+    """Reports that the service is degraded while at least one of several reasons holds."""
 
     def __init__(self, on_degraded: Callable[[bool], None]) -> None:
         self._on_degraded = on_degraded

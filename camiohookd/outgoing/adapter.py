@@ -6,6 +6,7 @@ urllib3 keeps the host's name, for TLS and for Host; only the socket comes from 
 """
 
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,19 @@ class Adapter(HTTPAdapter):
         answer = Response()
         answer.status_code, answer.headers, answer.raw = resp.status, CaseInsensitiveDict(resp.headers), resp
         return answer
+
+
+def prepared(method: str, url: str, data: bytes | None, headers: Mapping[str, str]) -> PreparedRequest:
+    """Return a request that is complete, without the cookies, proxies and .netrc of a `requests.Session`.
+
+    Raises requests.RequestException or ValueError if `url` or a header cannot be used.
+    """
+    request = PreparedRequest()
+    request.prepare_method(method)
+    request.prepare_url(url, None)
+    request.prepare_headers(headers)
+    request.prepare_body(data, None)
+    return request
 
 
 def tls_context(certificates: str) -> ssl.SSLContext:

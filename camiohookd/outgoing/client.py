@@ -12,7 +12,7 @@ from typing import NamedTuple
 import requests
 from urllib3.exceptions import HTTPError
 
-from camiohookd.outgoing.adapter import Adapter
+from camiohookd.outgoing.adapter import Adapter, prepared
 from camiohookd.outgoing.attempt import Attempt, PlainSocket
 from camiohookd.outgoing.dialer import Dialer
 from camiohookd.outgoing.failures import root, words
@@ -71,11 +71,7 @@ class Client:
             return self._dial(host, port, attempt)
 
         attempt = Attempt(dial, connect=connect, read=self._timeout, deadline=self._timeout)
-        request = requests.PreparedRequest()
-        request.prepare_method(method)
-        request.prepare_url(url, None)
-        request.prepare_headers(headers)
-        request.prepare_body(data, None)
+        request = prepared(method, url, data, headers)
         started = time.monotonic()
         try:
             with self._adapter.send(request, stream=True, timeout=attempt) as answer:  # type: ignore[arg-type]  # a urllib3.Timeout is fine

@@ -9,7 +9,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from camiohookd.errors import CamiohookdError
-from camiohookd.outgoing.adapter import Adapter
+from camiohookd.outgoing.adapter import Adapter, prepared
 from camiohookd.outgoing.attempt import Attempt
 from camiohookd.outgoing.ca_store import CERTIFI
 from camiohookd.outgoing.dialer import Dialer
@@ -39,11 +39,8 @@ def download(
         read=_READ,
         deadline=_DEADLINE,
     )
-    request = requests.PreparedRequest()
-    request.prepare_method("GET")
-    request.prepare_url(url, None)
-    request.prepare_headers({"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": f"camiohookd/{version}"})
-    request.prepare_body(None, None)
+    headers = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": f"camiohookd/{version}"}
+    request = prepared("GET", url, None, headers)
     adapter = Adapter(certificates)
     try:
         with adapter.send(request, stream=True, timeout=attempt) as answer:  # type: ignore[arg-type]  # an Attempt is fine

@@ -56,6 +56,23 @@ def place(found: Detection, width: int, height: int) -> Box | None:
     return Box(min(xs), min(ys), max(xs), max(ys))
 
 
+def scaled(box: Box, across: float, down: float) -> Box:
+    """Return `box` with its horizontal coordinates multiplied by `across`, and the vertical ones by `down`."""
+    return Box(box.left * across, box.top * down, box.right * across, box.bottom * down)
+
+
+def moved(box: Box, right: float, down: float) -> Box:
+    """Return `box` moved to the right and down, in its own unit."""
+    return Box(box.left + right, box.top + down, box.right + right, box.bottom + down)
+
+
+def shared_area(one: Box, other: Box) -> float:
+    """Return the area of the intersection of two boxes, in the square of their unit; 0.0 if there is none."""
+    width = min(one.right, other.right) - max(one.left, other.left)
+    height = min(one.bottom, other.bottom) - max(one.top, other.top)
+    return max(width, 0.0) * max(height, 0.0)
+
+
 def area(box: Box, width: int, height: int) -> float:
     """Return the part of a picture of `width` x `height` pixels that `box` covers, 0..1."""
     right, bottom = _fraction(box.right, width), _fraction(box.bottom, height)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from camiohookd.pictures.decode import Decoded
-from camiohookd.pictures.detections import Box, Detection
+from camiohookd.pictures.detections import Box, Detection, shared_area
 from camiohookd.pictures.looks import Looks, likeness, looks, view
 from camiohookd.system.log_fields import about
 from camiohookd.system.logs import escape
@@ -93,11 +93,9 @@ def _is_at(place: Place, label: str, box: Box) -> bool:
 
 def _overlap(one: Box, other: Box) -> float:
     """Return the intersection over union. For two boxes this is faster than numpy, and there are many pairs."""
-    width = min(one.right, other.right) - max(one.left, other.left)
-    height = min(one.bottom, other.bottom) - max(one.top, other.top)
-    if width <= 0 or height <= 0:
+    shared = shared_area(one, other)
+    if not shared:
         return 0.0
-    shared = width * height
     both = sum((each.right - each.left) * (each.bottom - each.top) for each in (one, other))
     return shared / (both - shared)
 

@@ -25,7 +25,7 @@ from camiohookd.labelers.taught.learning import Examples, learn
 from camiohookd.labelers.taught.regression import fit
 from camiohookd.labelers.taught.store import Taught, Zone
 from camiohookd.labelers.taught.teaching import Example, Subject, teach
-from camiohookd.pictures.detections import Box
+from camiohookd.pictures.detections import Box, scaled
 from tests.bench.harness import Bench, Result, at_least, at_most, result
 from tests.support import gates
 from tests.support.box_accuracy import PHOTOGRAPHS
@@ -85,7 +85,7 @@ def gate(model: FeatureModel, count: int) -> Iterator[Result]:
 
 def taught_gate(model: FeatureModel, frames: Sequence[Image.Image]) -> Taught:
     """Teach the gate from pictures in `frames`."""
-    box = crops.scaled(crops.bounds(gates.ZONE), *gates.SIZE)
+    box = scaled(crops.bounds(gates.ZONE), *gates.SIZE)
     examples = [
         Example(f"{state} {nth}", state, f"{state} {nth}", picture, box)
         for seed, state in enumerate(STATES)
@@ -96,7 +96,7 @@ def taught_gate(model: FeatureModel, frames: Sequence[Image.Image]) -> Taught:
 
 
 def features(model: FeatureModel, picture: Image.Image) -> "np.ndarray[Any, np.dtype[np.float64]]":
-    box = crops.scaled(crops.bounds(gates.ZONE), *picture.size)
+    box = scaled(crops.bounds(gates.ZONE), *picture.size)
     return model.features(crops.cut(picture, box)).astype(float)
 
 

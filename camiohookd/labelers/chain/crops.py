@@ -13,7 +13,7 @@ from PIL import Image
 
 from camiohookd.labelers import Frame
 from camiohookd.pictures.decode import Decoded
-from camiohookd.pictures.detections import Box, Detection, Polygon
+from camiohookd.pictures.detections import Box, Detection, Polygon, moved
 from camiohookd.pictures.pixels import reduced
 from camiohookd.wire.images import Picture
 
@@ -37,17 +37,15 @@ class Crop(NamedTuple):
     size: tuple[int, int]
 
 
-def cut(
-    frame: Frame, full: Decoded, objects: Sequence[Detection], size: tuple[int, int] | None, *, first: int = 1
-) -> Iterator[Crop]:
+def cut(frame: Frame, full: Decoded, objects: Sequence[Detection], size: tuple[int, int] | None) -> Iterator[Crop]:
     """Yield the parts of a picture that show `objects`, which have boxes; `full` is it decoded in full.
 
-    They are named after the picture's timestamp and numbers from `first` on. With a `size`, a part is reduced as far as
-    it still covers that many pixels (width, height); without, it has a JPEG file.
+    A part's timestamp is the picture's with the part's number, such as "12.5#1". With a `size`, the part is reduced as
+    far as it still covers that many pixels (width, height). Without one, it has a JPEG file.
     """
     width, height = full.width, full.height
     across, down = full.image.width / width, full.image.height / height
-    for number, found in enumerate(sorted(objects, key=lambda each: -each.probability)[:MAX_CROPS], first):
+    for number, found in enumerate(sorted(objects, key=lambda each: -each.probability)[:MAX_CROPS], start=1):
         assert found.box is not None, "asked for by the caller"
         box = _whole_pixels(found.box, width, height)
         part = full.image.crop(
@@ -65,7 +63,7 @@ def cut(
         else:
             part = reduced(part, size)
         decoded = Decoded(part, int(box.right - box.left), int(box.bottom - box.top), file)
-        shown = replace_box(found, Box(0.0, 0.0, float(decoded.width), float(decoded.height)))
+        shown = found._replace(box=Box(0.0, 0.0, float(decoded.width), float(decoded.height)), outline=None)
         name = f"{frame.picture.timestamp}#{number}"
         yield Crop(Frame(Picture(name, file), decoded), shown, found, box, (width, height))
 
@@ -74,8 +72,7 @@ def in_picture(crop: Crop, found: Detection) -> Detection:
     """Return a detection in a part as one in the picture; one without a box gets the object's."""
     if found.box is None:
         return found._replace(box=crop.found.box, outline=crop.found.outline)
-    left, top = crop.box.left, crop.box.top
-    box = Box(found.box.left + left, found.box.top + top, found.box.right + left, found.box.bottom + top)
+    box = moved(found.box, crop.box.left, crop.box.top)
     return found._replace(box=box, outline=_outline(crop, found.outline))
 
 
@@ -87,11 +84,6 @@ def left_of(crop: Crop, kept: Sequence[Detection]) -> list[Detection]:
 def without_image(frame: Frame) -> Frame:
     """Return a frame that keeps the file and the size of its picture, and one pixel."""
     return Frame(frame.picture, replace(frame.decoded, image=frame.decoded.image.crop((0, 0, 1, 1)), share=None))
-
-
-def replace_box(found: Detection, box: Box) -> Detection:
-    """Return a detection with another box, and without an outline."""
-    return found._replace(box=box, outline=None)
 
 
 def _whole_pixels(box: Box, width: int, height: int) -> Box:

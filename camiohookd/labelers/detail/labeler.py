@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from camiohookd.labelers import DEFAULT_REQUEST, Changes, Findings, Frame, Labeler, LabelRequest, Looked
 from camiohookd.labelers.detail.merging import Look, merged
-from camiohookd.labelers.detail.plan import planned, scaled
+from camiohookd.labelers.detail.plan import planned
 from camiohookd.labelers.detail.tiling import Size, decode_size, grid, parts
 from camiohookd.pictures.decode import Decoded
-from camiohookd.pictures.detections import Box, Detection
+from camiohookd.pictures.detections import Box, Detection, moved, scaled
 
 
 class Detailed:
@@ -48,7 +48,7 @@ class Detailed:
             tiles = self._tiles(size, frame.changes, request)
             looks = self._looks(frame, tiles, request) if self._has_pixels(frame.decoded, request) else []
             pictures.append(merged(size, found, looks))
-            regions = None if frame.changes is None else tuple(scaled(each, size) for each in frame.changes.regions)
+            regions = None if frame.changes is None else tuple(scaled(each, *size) for each in frame.changes.regions)
             looked.append(Looked(tuple(look.tile for look in looks), len(tiles), regions))
         return whole._replace(pictures=pictures, looked=looked)
 
@@ -107,7 +107,4 @@ def _part(frame: Frame, tile: Box) -> Frame:
 
 def _moved(found: Detection, tile: Box) -> Detection:
     """Return a detection in a tile as one in the picture."""
-    if found.box is None:
-        return found
-    left, top, right, bottom = found.box
-    return found._replace(box=Box(left + tile.left, top + tile.top, right + tile.left, bottom + tile.top))
+    return found if found.box is None else found._replace(box=moved(found.box, tile.left, tile.top))

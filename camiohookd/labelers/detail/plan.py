@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from camiohookd.labelers import Changes
 from camiohookd.labelers.detail.tiling import MAX_PARTS, Size, grid, magnification, worth
-from camiohookd.pictures.detections import Box
+from camiohookd.pictures.detections import Box, scaled, shared_area
 
 MARGIN = 0.12
 """What is added around a region on each side, in proportion to it: its edges are seldom seen as changed."""
@@ -58,14 +58,8 @@ def windows(size: Size, input_size: Size, regions: Sequence[Box]) -> list[Box]:
     return found
 
 
-def scaled(fractions: Box, size: Size) -> Box:
-    """Return a box in fractions of a picture of `size` pixels as one in its pixels."""
-    left, top, right, bottom = fractions
-    return Box(left * size[0], top * size[1], right * size[0], bottom * size[1])
-
-
 def _padded(region: Box, size: Size) -> Box:
-    left, top, right, bottom = scaled(region, size)
+    left, top, right, bottom = scaled(region, *size)
     across, down = (max(LEAST_MARGIN, MARGIN * length) for length in (right - left, bottom - top))
     return Box(max(left - across, 0), max(top - down, 0), min(right + across, size[0]), min(bottom + down, size[1]))
 
@@ -108,10 +102,4 @@ def _contains(window: Box, region: Box) -> bool:
 def _seen(tile: Box, close: Sequence[Box]) -> float:
     """Return the largest part of `tile` that one window covers."""
     area = (tile.right - tile.left) * (tile.bottom - tile.top)
-    return max((_shared(tile, each) / area for each in close), default=0.0)
-
-
-def _shared(one: Box, other: Box) -> float:
-    width = min(one.right, other.right) - max(one.left, other.left)
-    height = min(one.bottom, other.bottom) - max(one.top, other.top)
-    return max(width, 0.0) * max(height, 0.0)
+    return max((shared_area(tile, each) / area for each in close), default=0.0)

@@ -11,13 +11,12 @@ from camiohookd.labelers.model import Input
 from camiohookd.labelers.onnx.contract import Contract
 from camiohookd.labelers.onnx.graph import Graph, read_graph
 from camiohookd.labelers.onnx.graph_guess import PictureInput, constants, picture_input, readings
-from camiohookd.labelers.onnx.labeler import NUMPY_TYPES
 from camiohookd.labelers.onnx.metadata import Metadata, read_metadata
 from camiohookd.labelers.onnx.model_file import resized, stripped
 from camiohookd.labelers.onnx.outputs import Outputs
 from camiohookd.labelers.onnx.runner import Node, Tensor
 from camiohookd.labelers.onnx.session import open_session
-from camiohookd.labelers.onnx.tensors import tensor
+from camiohookd.labelers.onnx.tensors import NUMPY_TYPES, tensor
 
 
 @dataclass(frozen=True, slots=True)

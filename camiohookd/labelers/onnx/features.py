@@ -14,11 +14,10 @@ from PIL import Image
 
 from camiohookd.errors import LabelingError, ModelError
 from camiohookd.labelers.model import Input, ModelDescription, load_description, read_model
-from camiohookd.labelers.onnx.cache import Cache
 from camiohookd.labelers.onnx.graph_outputs import GraphNode, graph_nodes, with_outputs
 from camiohookd.labelers.onnx.runner import Tensor
 from camiohookd.labelers.onnx.session import OnnxSession, open_session
-from camiohookd.labelers.onnx.tensors import tensor
+from camiohookd.labelers.onnx.tensors import NUMPY_TYPES, tensor
 
 Floats = NDArray[np.float32]
 
@@ -26,13 +25,6 @@ STRIDES = (32, 16)
 """Of the tensors that are taken: what one of their cells stands for, in pixels of the input. Detectors have both."""
 
 _ACTIVATIONS = {"Conv", "Relu", "Clip", "LeakyRelu", "PRelu", "HardSwish", "Mul", "Add", "Sum", "Concat"}
-_TYPES: dict[str, type[np.generic]] = {
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-    "tensor(uint8)": np.uint8,
-    "tensor(int64)": np.int64,
-    "tensor(int32)": np.int32,
-}
 
 
 class FeatureModel:
@@ -64,7 +56,7 @@ class FeatureModel:
         return np.asarray(found, np.float32)
 
 
-def open_features(folder: Path, tensors: Sequence[str] = (), cache: Cache | None = None) -> FeatureModel:
+def open_features(folder: Path, tensors: Sequence[str] = ()) -> FeatureModel:
     """Open the backbone of the model in `folder`, ready to use.
 
     `tensors` are those that were used earlier; none: those that its description names, else those that are found.
@@ -73,13 +65,11 @@ def open_features(folder: Path, tensors: Sequence[str] = (), cache: Cache | None
     description = load_description(folder)
     model = read_model(folder, description)
     chosen = tuple(tensors) or description.features or backbone_tensors(model, description, str(folder))
-    return _open(model, description, chosen, str(folder), cache)
+    return _open(model, description, chosen, str(folder))
 
 
-def _open(
-    model: bytes, description: ModelDescription, tensors: Sequence[str], name: str, cache: Cache | None
-) -> FeatureModel:
-    session = open_session(with_outputs(model, tensors), name, cache=cache)
+def _open(model: bytes, description: ModelDescription, tensors: Sequence[str], name: str) -> FeatureModel:
+    session = open_session(with_outputs(model, tensors), name)
     opened = FeatureModel(session, description, tensors)
     try:
         opened.features(Image.new("RGB", opened.input_size))
@@ -115,7 +105,7 @@ def _feeds(session: OnnxSession, description: ModelDescription, image: Image.Ima
     """Return the graph's inputs for one picture, repeated if the graph takes a fixed number. Raises ModelError."""
     feeds: dict[str, Tensor] = {}
     for node in session.inputs:
-        kind = _TYPES.get(node.type)
+        kind = NUMPY_TYPES.get(node.type)
         if kind is None:
             raise ModelError(f"the model's input {node.name!r} is {node.type}")
         count = node.shape[0] if node.shape and isinstance(node.shape[0], int) else 1

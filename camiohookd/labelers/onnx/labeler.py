@@ -12,22 +12,14 @@ from camiohookd.labelers.decoders import Decoder, Floats, decoder, suppress
 from camiohookd.labelers.model import Input, ModelDescription, load_description, read_model
 from camiohookd.labelers.onnx.runner import Node, Runner, Tensor
 from camiohookd.labelers.onnx.session import open_session
-from camiohookd.labelers.onnx.tensors import in_picture, takes_bytes, tensor
+from camiohookd.labelers.onnx.tensors import INTEGER_TYPES, NUMPY_TYPES, PICTURE_TYPES, in_picture, takes_bytes, tensor
 from camiohookd.pictures.decode import Decoded
 from camiohookd.pictures.detections import Box, Detection
 
 MAX_BATCH = 16
 """Most pictures in one run of a graph that takes any number; more take memory and save no time."""
 
-_INPUT_TYPES: dict[str, type[np.generic]] = {
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-    "tensor(uint8)": np.uint8,
-}
 _OUTPUT_TYPES = ("tensor(float)", "tensor(float16)")
-_INTEGER_TYPES: dict[str, type[np.generic]] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
-NUMPY_TYPES = _INPUT_TYPES | _INTEGER_TYPES
-"""Types of inputs and outputs that are supported, by ONNX Runtime's names."""
 
 OpenRunner = Callable[[bytes, str], Runner]
 """The model's bytes and its name in errors → the model, ready to run. Raises ModelError."""
@@ -39,15 +31,7 @@ def open_onnx(folder: Path, open_runner: OpenRunner = open_session) -> "OnnxLabe
     Raises `ModelError`.
     """
     description = load_description(folder)
-    try:
-        decode = decoder(
-            description.decoder,
-            (description.input.width, description.input.height),
-            description.labels,
-            description.options,
-        )
-    except ModelError as error:
-        raise ModelError(f"{folder / 'model.toml'}: {error}") from None
+    decode = open_decoder(folder, description)
     runner = open_runner(read_model(folder, description), str(folder))
     try:
         labeler = OnnxLabeler(folder, runner, description, decode)
@@ -59,6 +43,15 @@ def open_onnx(folder: Path, open_runner: OpenRunner = open_session) -> "OnnxLabe
         runner.close()
         raise
     return labeler
+
+
+def open_decoder(folder: Path, description: ModelDescription) -> Decoder:
+    """Return the decoder that the `description` of the model in `folder` names. Raises ModelError."""
+    size = (description.input.width, description.input.height)
+    try:
+        return decoder(description.decoder, size, description.labels, description.options)
+    except ModelError as error:
+        raise ModelError(f"{folder / 'model.toml'}: {error}") from None
 
 
 class OnnxLabeler:
@@ -73,7 +66,7 @@ class OnnxLabeler:
         self._description = description
         self._decode = decode
         self._outputs = _named(folder, decode.outputs, description.outputs, runner.outputs)
-        wanted = {description.input.name: _shape(description.input)}
+        wanted = {description.input.name: input_shape(description.input)}
         wanted |= {name: (None, len(values)) for name, values in description.constants.items()}
         _check(folder, "input", runner.inputs, wanted, (*NUMPY_TYPES,))
         integers = {name for role, name in zip(decode.outputs, self._outputs, strict=True) if role == "labels"}
@@ -84,12 +77,12 @@ class OnnxLabeler:
             for node in runner.inputs
             if node.name in description.constants
         }
-        if self._input.type not in _INPUT_TYPES:
+        if self._input.type not in PICTURE_TYPES:
             raise ModelError(
                 f"{folder}: the model's picture input has the type {self._input.type}, "
-                f"expected {' or '.join(_INPUT_TYPES)}"
+                f"expected {' or '.join(PICTURE_TYPES)}"
             )
-        self._kind = _INPUT_TYPES[self._input.type]
+        self._kind = PICTURE_TYPES[self._input.type]
         if self._kind is np.uint8 and not takes_bytes(description.input):
             raise ModelError(
                 f"{folder}: the model's input takes bytes ({self._input.type}): range must be 0..255, "
@@ -186,7 +179,8 @@ TensorShape = tuple[int | None, ...]
 """None is any length."""
 
 
-def _shape(wanted: Input) -> TensorShape:
+def input_shape(wanted: Input) -> TensorShape:
+    """Return the shape of the model's picture input."""
     shapes: dict[str, TensorShape] = {
         "NCHW": (None, 3, wanted.height, wanted.width),
         "NHWC": (None, wanted.height, wanted.width, 3),
@@ -225,7 +219,7 @@ def _check(
         )
     for name, shape in wanted.items():
         node = found[name]
-        its_types = (*types, *_INTEGER_TYPES) if name in integers else types
+        its_types = (*types, *INTEGER_TYPES) if name in integers else types
         if node.type not in its_types or not _fits(node.shape, shape):
             raise ModelError(
                 f"{folder}: the model's {kind} {name!r} is {node.type} {list(node.shape)}; "

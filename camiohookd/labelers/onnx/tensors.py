@@ -16,6 +16,15 @@ from camiohookd.labelers.decoders import Candidates
 from camiohookd.labelers.model import Input
 from camiohookd.pictures.decode import Decoded
 
+PICTURE_TYPES: dict[str, type[np.generic]] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(uint8)": np.uint8,
+}
+INTEGER_TYPES: dict[str, type[np.generic]] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+NUMPY_TYPES = PICTURE_TYPES | INTEGER_TYPES
+"""The supported types of inputs and outputs, by ONNX Runtime's names."""
+
 _RANGES = {"0..255": (1.0, 0.0), "0..1": (1 / 255, 0.0), "-1..1": (1 / 127.5, -1.0)}
 """The factor for a byte, and what is then added."""
 

@@ -31,10 +31,6 @@ class Breaker:
         self._until: float | None = None  # None: closed
         self._on_trial = False
 
-    @property
-    def is_open(self) -> bool:
-        return self._until is not None
-
     def may_pass(self) -> bool:
         """Return whether a request may be made now; at the end of a wait this is True once, for the trial."""
         with self._lock:

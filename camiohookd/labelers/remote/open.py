@@ -7,13 +7,13 @@ from pathlib import Path
 from PIL import Image
 
 from camiohookd.config.settings import LabelerSettings, RemoteSettings
-from camiohookd.errors import ConfigError, ModelError
+from camiohookd.errors import ConfigError
 from camiohookd.labelers import Labeler, model
 from camiohookd.labelers.chain.link import Watch
-from camiohookd.labelers.decoders import Decoder, decoder
+from camiohookd.labelers.decoders import Decoder
 from camiohookd.labelers.detail.labeler import Detailed
-from camiohookd.labelers.model import Input, ModelDescription
-from camiohookd.labelers.onnx.labeler import OnnxLabeler
+from camiohookd.labelers.model import ModelDescription
+from camiohookd.labelers.onnx.labeler import OnnxLabeler, input_shape, open_decoder
 from camiohookd.labelers.onnx.runner import Node, Tensor
 from camiohookd.labelers.onnx.tensors import takes_bytes, tensor
 from camiohookd.labelers.remote import own_code
@@ -47,7 +47,7 @@ def open_remote(settings: LabelerSettings, *, strict: bool, watch: Watch | None 
         else:
             folder = model.find(settings.model)
             description = model.load_description(folder)
-            decode = _decoder(folder, description)
+            decode = open_decoder(folder, description)
             balancer = _balancer(_model(folder, description, decode, remote), remote, client, watch)
             labeler = _model_labeler(folder, description, decode, remote, balancer)
         balancer.prepare(strict=strict)
@@ -62,18 +62,10 @@ def _balancer(asked: Model, remote: RemoteSettings, client: Caller, watch: Watch
     return Balancer(servers, remote.retries, alike=remote.sends == "tensors")
 
 
-def _decoder(folder: Path, description: ModelDescription) -> Decoder:
-    size = (description.input.width, description.input.height)
-    try:
-        return decoder(description.decoder, size, description.labels, description.options)
-    except ModelError as error:
-        raise ModelError(f"{folder / 'model.toml'}: {error}") from None
-
-
 def _model(folder: Path, description: ModelDescription, decode: Decoder, remote: RemoteSettings) -> Model:
     wanted = Wanted(
         description.input.name,
-        _shape(description.input),
+        input_shape(description.input),
         {description.outputs.get(role, role): shape for role, shape in decode.outputs.items()},
         takes_bytes=takes_bytes(description.input),
         files=remote.sends == "jpeg",
@@ -87,7 +79,7 @@ def _model_labeler(
     folder: Path, description: ModelDescription, decode: Decoder, remote: RemoteSettings, balancer: Balancer
 ) -> Labeler:
     several = remote.batch > 1
-    shape = _shape(description.input)
+    shape = input_shape(description.input)
     inputs = [Node(description.input.name, _FLOAT, (None if several else 1, *shape[1:]))]
     outputs = [Node(description.outputs.get(role, role), _FLOAT, each) for role, each in decode.outputs.items()]
     runner = RemoteRunner(balancer, inputs, outputs)
@@ -104,12 +96,6 @@ class FilesLabeler(OnnxLabeler):
 
     def _feed(self, pictures: Sequence[Decoded]) -> Tensor:
         return files([picture.file for picture in pictures])
-
-
-def _shape(wanted: Input) -> tuple[int | None, ...]:
-    if wanted.layout == "NCHW":
-        return (None, 3, wanted.height, wanted.width)
-    return (None, wanted.height, wanted.width, 3)
 
 
 def _sample(size: tuple[int, int]) -> Image.Image:

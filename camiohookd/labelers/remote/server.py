@@ -88,10 +88,6 @@ class Server:
             self._form = None
         return {name: found.outputs[theirs] for name, theirs in form.fit.outputs.items()}
 
-    def forget(self) -> None:
-        """Check the contract again before the next request: the server may be another one when it is back."""
-        self._form = None
-
     def _tried(self) -> _Form:
         self._client.get(f"{self._base}/v2/health/ready")  # 200 means that it is
         found = fit(self._client.get(self._model_url).data, self._model.wanted)
@@ -142,7 +138,7 @@ class Server:
         if reason is None:
             log.warning("inference server %s: works again", self.name, extra=about("remote_back"))
             return
-        self.forget()
+        self._form = None  # the server may be another one when it is back
         log.warning(
             "inference server %s%s; it is not asked again for %g s",
             self.name,

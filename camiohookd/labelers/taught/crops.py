@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageEnhance
 
-from camiohookd.pictures.detections import Box
+from camiohookd.pictures.detections import Box, moved
 
 MARGIN = 0.1
 """Around an object's box, of its width and height: a part of its surroundings tells kinds apart."""
@@ -32,11 +32,6 @@ def bounds(corners: Sequence[tuple[float, float]]) -> Box:
     """Return the smallest box around `corners`."""
     xs, ys = [x for x, _ in corners], [y for _, y in corners]
     return Box(min(xs), min(ys), max(xs), max(ys))
-
-
-def scaled(box: Box, width: float, height: float) -> Box:
-    """Return `box` with its horizontal places multiplied by `width`, the vertical ones by `height`."""
-    return Box(box.left * width, box.top * height, box.right * width, box.bottom * height)
 
 
 def widened(box: Box, part: float) -> Box:
@@ -80,10 +75,10 @@ def variations(image: Image.Image, box: Box, count: int, *, flip: bool) -> list[
         made.append(plain.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
     made += [
         ImageEnhance.Brightness(plain).enhance(0.65),
-        cut(image, Box(box.left + across, box.top + down, box.right + across, box.bottom + down)),
+        cut(image, moved(box, across, down)),
         ImageEnhance.Brightness(plain).enhance(1.4),
         _blurred(plain),
-        cut(image, Box(box.left - across, box.top - down, box.right - across, box.bottom - down)),
+        cut(image, moved(box, -across, -down)),
     ]
     return made[:count]
 

@@ -16,7 +16,7 @@ from camiohookd.labelers.taught.steadiness import Steadiness
 from camiohookd.labelers.taught.store import Taught, Zone
 from camiohookd.labelers.taught.unknown import Verdict
 from camiohookd.pictures.decode import Decoded
-from camiohookd.pictures.detections import Detection, Polygon
+from camiohookd.pictures.detections import Detection, Polygon, scaled
 
 OTHER = "other"
 """A label that is never reported: its examples show none of the other labels."""
@@ -83,7 +83,7 @@ class TaughtLabeler:
         if settled.changed and taught.reports != "state":
             for found in reversed(kept):
                 if state := next((each for each in found if each in states), None):
-                    found.append(state._replace(label=f"{taught.name} changed"))
+                    found.append(state._replace(label=taught.changed_label))
                     break
         return kept
 
@@ -119,7 +119,7 @@ def _seen(decoded: Decoded, found: Sequence[Detection], ready: Sequence[Ready]) 
 def _state(ready: Ready, image: Image.Image) -> Iterator[Detection]:
     zone = ready.taught.zone
     assert zone is not None, "asked for by the caller"
-    box = crops.scaled(crops.bounds(zone.polygon), image.width, image.height)
+    box = scaled(crops.bounds(zone.polygon), image.width, image.height)
     part = crops.not_sharper(crops.cut(image, box), ready.taught.size)
     said = ready.learned.verdict(ready.model.features(part).astype(float))
     if label := _reported(ready.taught, said):
@@ -131,9 +131,7 @@ def _kinds(ready: Ready, image: Image.Image, whole: Decoded, found: Sequence[Det
     objects = [each for each in found if each.label == ready.taught.on and each.box is not None]
     for each in sorted(objects, key=lambda each: -each.probability)[:MAX_OBJECTS]:
         assert each.box is not None, "chosen above"
-        box = crops.scaled(
-            crops.widened(each.box, crops.MARGIN), image.width / whole.width, image.height / whole.height
-        )
+        box = scaled(crops.widened(each.box, crops.MARGIN), image.width / whole.width, image.height / whole.height)
         said = ready.learned.verdict(ready.model.features(crops.cut(image, box)).astype(float))
         if label := _reported(ready.taught, said):
             yield each._replace(label=label, probability=each.probability * said.probability)

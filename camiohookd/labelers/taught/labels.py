@@ -14,7 +14,7 @@ def taught_labels(state: Path) -> tuple[str, ...]:
     try:
         for path in store.files(state):
             taught = store.read(path)
-            changed = [f"{taught.name} changed"] if taught.zone and taught.reports != "state" else []
+            changed = [taught.changed_label] if taught.zone and taught.reports != "state" else []
             found += [*(label for label in taught.labels if label != OTHER), *changed]
     except (store.TaughtError, OSError):
         pass  # the daemon says it

@@ -90,6 +90,11 @@ class Taught(msgspec.Struct, frozen=True, kw_only=True):
     size: tuple[float, float] = (0.0, 0.0)
     crops: tuple[Crop, ...] = ()
 
+    @property
+    def changed_label(self) -> str:
+        """The label that reports a change of the zone's state."""
+        return f"{self.name} changed"
+
     def learned(self) -> Learned:
         """Return the classifier. Raises TaughtError if the numbers do not fit together."""
         count = len(self.labels)

@@ -26,7 +26,7 @@ from camiohookd.labelers.taught.store import (
     check_labels,
     check_name,
 )
-from camiohookd.pictures.detections import Box
+from camiohookd.pictures.detections import Box, scaled
 
 MAX_RUNS = 400
 """Of the model, about: with many pictures fewer variations of each are needed."""
@@ -182,7 +182,7 @@ def _crop(example: Example, label: int, size: tuple[int, int]) -> Crop:
         part = part.resize(
             (max(round(part.width * scale), 1), max(round(part.height * scale), 1)), Image.Resampling.BOX
         )
-        box = crops.scaled(box, scale, scale)
+        box = scaled(box, scale, scale)
     file = io.BytesIO()
     part.save(file, "JPEG", quality=_QUALITY, subsampling=0)
     return Crop(example.source, label, example.event, file.getvalue(), (box.left, box.top, box.right, box.bottom))

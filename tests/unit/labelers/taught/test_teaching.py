@@ -9,7 +9,7 @@ from camiohookd.labelers.onnx.features import open_features
 from camiohookd.labelers.taught import crops, store
 from camiohookd.labelers.taught.store import TaughtError, Zone
 from camiohookd.labelers.taught.teaching import Example, Subject, teach, teach_again
-from camiohookd.pictures.detections import Box
+from camiohookd.pictures.detections import Box, scaled
 from tests.support import gates
 from tests.support.taught import Colors, example, lamps, taught_lamp
 
@@ -96,7 +96,7 @@ def test_a_picture_is_cut_alike_from_a_full_and_from_a_reduced_image() -> None:
 def test_a_gate_is_learnt_from_ten_pictures_of_each_state(long_run: bool) -> None:
     """Of a camera's yard, under random light, noise and shadow; the unseen pictures are of other moments."""
     model = open_features(find("ssdlite-mobilenet-v2-coco"))
-    box = crops.scaled(crops.bounds(gates.ZONE), *gates.SIZE)
+    box = scaled(crops.bounds(gates.ZONE), *gates.SIZE)
     courtyard = gates.courtyard_frames()
     seen, unseen = (
         (courtyard[:10], courtyard[10:]) if courtyard else (gates.made_frames(10, 1), gates.made_frames(10, 2))
