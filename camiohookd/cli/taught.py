@@ -35,11 +35,11 @@ def taught(context: click.Context) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from camiohookd.labelers.taught import store
+    from camiohookd.labelers.taught import places, store
 
     state = paths.state_dir(os.environ)
     try:
-        found = store.files(state)
+        found = places.files(state)
     except OSError as error:
         raise CamiohookdError(f"{state}: cannot be read: {reason(error, state)}") from error
     if not found:
@@ -50,7 +50,7 @@ def taught(context: click.Context) -> None:
     for path in found:
         try:
             each = store.read(path)
-        except store.TaughtError as error:
+        except places.TaughtError as error:
             click.echo(escape(_ROW.format(path.stem, "?", "?", "?", "?", error)))
         else:
             click.echo(escape(_row(each, checksum)))
@@ -172,9 +172,9 @@ def forget(name: str) -> None:
 
 
 def _read(name: str) -> "Taught":
-    from camiohookd.labelers.taught import store
+    from camiohookd.labelers.taught import places, store
 
-    path = store.path_of(paths.state_dir(os.environ), name)
+    path = places.path_of(paths.state_dir(os.environ), name)
     if not path.exists():
         raise CamiohookdError(f'nothing was taught as "{name}"; "camiohookd taught" lists the names')
     return store.read(path)

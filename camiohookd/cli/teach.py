@@ -131,7 +131,7 @@ def teach(
     """
     from camiohookd.cli.teach_examples import Given
     from camiohookd.config.load import load_config
-    from camiohookd.labelers.taught import store
+    from camiohookd.labelers.taught import places, store
     from camiohookd.labelers.taught.teaching import Subject
 
     if (zone is None) == (on is None):
@@ -142,7 +142,7 @@ def teach(
     where = find_zone(settings, zone) if zone else None
     if options["flip"] is None:
         options["flip"] = on is not None
-    subject = Subject(store.check_name(name), where, on, **options)
+    subject = Subject(places.check_name(name), where, on, **options)
     given = Given(files, events, folders)
     started = time.perf_counter()
     taught = _taught(settings, subject, given, keep_pictures=keep_pictures)

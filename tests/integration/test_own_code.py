@@ -215,3 +215,9 @@ def test_logs_one_traceback_per_event_for_an_exception_in_owner_code(tmp_path: P
             post_event(daemon, camio, name, pictures=[(samples / f"{name}.jpg").read_bytes()])
         _wait_for(lambda: daemon.log.count("labeling failed 3 times") >= 2)
         assert daemon.log.count("Traceback (most recent call last)") == 2
+
+
+def test_the_daemon_loads_onnx_runtime_only_with_a_model() -> None:
+    """It takes 20 MB, on a box whose owner may have chosen own code for want of memory."""
+    program = "import sys; from camiohookd.daemon import lifecycle; assert 'onnxruntime' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -135,14 +135,14 @@ def _start_from_cache(
                 _text(error),
                 extra=about("cache_damaged"),
             )
-    if kept != _NOT_TO_BE_KEPT and (started := _start_and_keep(model, options(), device, settings, cache, facts)):
+    if kept != _NOT_TO_BE_KEPT and (started := _start_and_keep(model, options, device, settings, cache, facts)):
         return started
     return _start(model, options(), device, settings)
 
 
 def _start_and_keep(
     model: bytes,
-    options: ort.SessionOptions,
+    options: Callable[[], ort.SessionOptions],
     device: Device,
     settings: Mapping[str, str],
     cache: Cache,
@@ -155,9 +155,14 @@ def _start_and_keep(
             shutil.rmtree(left_behind, ignore_errors=True)
         with tempfile.TemporaryDirectory(dir=cache.folder, prefix=_UNFINISHED) as folder:
             written = Path(folder, "model.onnx")
-            options.optimized_model_filepath = str(written)
-            session = _start(model, options, device, settings)
-            cache.save("graph", written.read_bytes(), **facts)
+            writing = options()
+            writing.optimized_model_filepath = str(written)
+            session = _start(model, writing, device, settings)
+            graph = written.read_bytes()
+            cache.save("graph", graph, **facts)
+            if device.is_cpu:  # the session that has optimized the graph keeps 7 MB; a second start is quick
+                del session
+                session = _start(graph, _as_it_is(options()), device, settings)
             return session
     except ModelError:
         raise

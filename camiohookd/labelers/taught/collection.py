@@ -14,9 +14,10 @@ from typing import NamedTuple
 from camiohookd.errors import CamiohookdError
 from camiohookd.labelers.model import load_description
 from camiohookd.labelers.onnx.features import FeatureModel, open_features
-from camiohookd.labelers.taught import store
+from camiohookd.labelers.taught import places, store
 from camiohookd.labelers.taught.learning import Learned
-from camiohookd.labelers.taught.store import Taught, TaughtError
+from camiohookd.labelers.taught.places import TaughtError
+from camiohookd.labelers.taught.store import Taught
 from camiohookd.labelers.taught.teaching import teach_again, without_crops
 from camiohookd.system.log_fields import about
 from camiohookd.system.logs import escape
@@ -85,7 +86,7 @@ class Collection:
     def _stamps(self) -> dict[Path, _Stamp]:
         found = {}
         try:
-            for path in store.files(self._state):
+            for path in places.files(self._state):
                 facts = path.stat()
                 found[path] = (facts.st_mtime_ns, facts.st_size, facts.st_ino)
         except OSError as error:
@@ -95,7 +96,7 @@ class Collection:
     def _load(self, path: Path, old: list[Taught]) -> Ready | None:
         try:
             taught = store.read(path)
-            if path != store.path_of(self._state, taught.name):
+            if path != places.path_of(self._state, taught.name):
                 raise TaughtError(f'{path}: it is of "{taught.name}", but has another name; import it instead')
             if taught.model == load_description(self._folder).sha256:
                 return Ready(without_crops(taught), taught.learned(), self._model(taught.tensors))

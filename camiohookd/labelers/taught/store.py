@@ -15,15 +15,12 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from camiohookd.errors import CamiohookdError
 from camiohookd.labelers.taught.learning import Learned
+from camiohookd.labelers.taught.places import TaughtError, check_name, path_of
 from camiohookd.labelers.taught.regression import Weights
 from camiohookd.labelers.taught.report import Report
 from camiohookd.system.disk import Disk, replace_file
 from camiohookd.system.permissions import reason
-
-FOLDER = "taught"
-"""In the state folder."""
 
 MAX_BYTES = 64_000_000
 MAX_LABELS = 20
@@ -32,14 +29,8 @@ MAX_LABEL_LENGTH = 200
 
 Reports = Literal["state", "changed", "both"]
 
-_ENDING = ".taught"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
 _HEAD = re.compile(rb"camiohookd taught (\d{1,9}) ([0-9a-f]{64})")
 _VERSION = 1
-
-
-class TaughtError(CamiohookdError):
-    """What was taught cannot be read, kept or used. The text names the file and says what to do."""
 
 
 class Zone(msgspec.Struct, frozen=True):
@@ -111,16 +102,6 @@ class Taught(msgspec.Struct, frozen=True, kw_only=True):
         return Learned(weights, self.temperature, examples.astype(float), self.farthest)
 
 
-def check_name(name: str) -> str:
-    """Return `name` if it can be the name of a file. Raises TaughtError."""
-    if not _NAME.fullmatch(name):
-        raise TaughtError(
-            f'"{name}" cannot be a name: expected 1 to 64 letters, digits, spaces or any of . _ - that begin with a '
-            "letter or digit"
-        )
-    return name
-
-
 def check_labels(labels: tuple[str, ...]) -> None:
     """Check that the labels can be told apart and sent. Raises TaughtError."""
     if not 2 <= len(set(labels)) == len(labels) <= MAX_LABELS:
@@ -171,16 +152,6 @@ def read(path: Path) -> Taught:
     if len(data) > MAX_BYTES:
         raise TaughtError(f"{path}: larger than {MAX_BYTES} bytes: this is not a file of taught labels")
     return decode(data, str(path))
-
-
-def path_of(state: Path, name: str) -> Path:
-    """Return the file of what is taught under `name`. Raises TaughtError for an impossible name."""
-    return state / FOLDER / f"{check_name(name)}{_ENDING}"
-
-
-def files(state: Path) -> list[Path]:
-    """Return all files in the state folder, by name; none if there is no such folder. Raises OSError."""
-    return sorted((state / FOLDER).glob(f"*{_ENDING}"))
 
 
 def save(state: Path, taught: Taught) -> Path:

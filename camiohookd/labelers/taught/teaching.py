@@ -15,17 +15,9 @@ from PIL import Image
 
 from camiohookd.labelers.taught import crops
 from camiohookd.labelers.taught.learning import Examples, learn
+from camiohookd.labelers.taught.places import TaughtError, check_name
 from camiohookd.labelers.taught.report import Shown, judge
-from camiohookd.labelers.taught.store import (
-    MAX_PICTURES,
-    Crop,
-    Reports,
-    Taught,
-    TaughtError,
-    Zone,
-    check_labels,
-    check_name,
-)
+from camiohookd.labelers.taught.store import MAX_PICTURES, Crop, Reports, Taught, Zone, check_labels
 from camiohookd.pictures.detections import Box, scaled
 
 MAX_RUNS = 400

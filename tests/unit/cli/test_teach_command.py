@@ -10,7 +10,7 @@ from camiohookd.activity import EventLabelled
 from camiohookd.cli import ExitStatus, run
 from camiohookd.config.rule import Rule
 from camiohookd.history.archive import Archive
-from camiohookd.labelers.taught import store
+from camiohookd.labelers.taught import places, store
 from camiohookd.pictures.detections import Box, Detection
 from camiohookd.system.disk import Disk
 from tests.support.checkout import ROOT
@@ -59,7 +59,7 @@ def test_labels_stand_in_front_of_their_files(tmp_path: Path, state: Path, capsy
     printed = capsys.readouterr().out
     assert "  on: 6 pictures of 6 events\n  off: 6 pictures of 6 events\n" in printed
     assert "each event left out in turn: balanced accuracy 1.000" in printed
-    taught = store.read(store.path_of(state, "lamp"))
+    taught = store.read(places.path_of(state, "lamp"))
     assert taught.zone and (taught.zone.camera, taught.zone.name, taught.steady) == ("a:b", "lamp", 2)
     assert [crop.label for crop in taught.crops] == [0] * 6 + [1] * 6
 
@@ -70,7 +70,7 @@ def test_a_folder_has_a_folder_of_pictures_for_each_label_and_nothing_is_kept_if
     pictures(tmp_path / "all" / "on/off".replace("/", " "), 200, 40)
     pictures(tmp_path / "all" / "green", 40, 200)
     assert run(["teach", "lamp", str(tmp_path / "all"), "--zone", "a:b:lamp", "--no-pictures"]) == ExitStatus.FINE
-    taught = store.read(store.path_of(state, "lamp"))
+    taught = store.read(places.path_of(state, "lamp"))
     assert (taught.labels, taught.crops) == (("green", "on off"), ())
 
 
@@ -83,9 +83,9 @@ def test_what_is_not_learnt_well_enough_is_not_kept_unless_the_owner_says_so(
     printed = capsys.readouterr()
     assert "not learnt well enough: the same picture is given as on (" in printed.out
     assert 'error: not learnt well enough, so "lamp" is not kept (--anyway keeps it)' in printed.err
-    assert store.files(state) == []
+    assert places.files(state) == []
     assert run([*arguments, "--anyway"]) == ExitStatus.FINE
-    assert len(store.files(state)) == 1
+    assert len(places.files(state)) == 1
 
 
 def test_kept_events_are_examples(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,7 +138,7 @@ def test_the_most_probable_object_of_each_picture_is_an_example(
         ]
     )
     assert f"{none[0]}: no cat is found in it, so the whole picture is taken" in capsys.readouterr().err
-    first, second = store.read(store.path_of(state, "pets")).crops
+    first, second = store.read(places.path_of(state, "pets")).crops
     with Image.open(io.BytesIO(first.jpeg)) as found, Image.open(io.BytesIO(second.jpeg)) as whole:
         assert found.width < 350  # of 600, after decoding
         assert whole.size == (64, 64)
@@ -187,7 +187,7 @@ def test_taught_lists_shows_exports_imports_and_forgets(
     assert run(["taught", "forget", "lamp"]) == ExitStatus.FAILED
     assert run(["taught", "show", "lamp"]) == ExitStatus.FAILED
     assert run(["taught", "import", str(copy)]) == ExitStatus.FINE
-    assert store.read(store.path_of(state, "lamp")).crops == ()
+    assert store.read(places.path_of(state, "lamp")).crops == ()
 
 
 def test_a_file_of_another_model_without_pictures_is_not_imported(

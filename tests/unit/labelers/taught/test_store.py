@@ -7,8 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from camiohookd.labelers.taught import store
-from camiohookd.labelers.taught.store import TaughtError, Zone
+from camiohookd.labelers.taught import places, store
+from camiohookd.labelers.taught.places import TaughtError
+from camiohookd.labelers.taught.store import Zone
 from tests.support.taught import Colors, lamp, taught_lamp
 
 
@@ -17,7 +18,7 @@ def test_a_file_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = store.save(tmp_path, taught)
     assert path == tmp_path / "taught" / "lamp.taught"
     assert store.read(path) == taught
-    assert store.files(tmp_path) == [path]
+    assert places.files(tmp_path) == [path]
     assert path.stat().st_mode & 0o077 == 0
     said = store.read(path).learned().verdict(Colors().features(lamp(220, 50)).astype(float))
     assert said.label == taught.labels.index("red")
@@ -71,7 +72,7 @@ def test_a_file_with_a_right_checksum_and_impossible_contents_is_refused(change:
 @pytest.mark.parametrize("name", ["a/b", "../x", ".hidden", "", "a\nb", "x" * 65, "-rf"])
 def test_a_name_that_is_no_file_name_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(TaughtError, match="cannot be a name"):
-        store.path_of(tmp_path, name)
+        places.path_of(tmp_path, name)
     with pytest.raises(TaughtError, match="cannot be a name"):
         taught_lamp(name)
 

@@ -7,7 +7,8 @@ from PIL import Image
 from camiohookd.labelers.model import find, load_description
 from camiohookd.labelers.onnx.features import open_features
 from camiohookd.labelers.taught import crops, store
-from camiohookd.labelers.taught.store import TaughtError, Zone
+from camiohookd.labelers.taught.places import TaughtError
+from camiohookd.labelers.taught.store import Zone
 from camiohookd.labelers.taught.teaching import Example, Subject, teach, teach_again
 from camiohookd.pictures.detections import Box, scaled
 from tests.support import gates
