@@ -17,7 +17,7 @@ from camiohookd.pictures.detections import Box, Detection, area, foot, inside, p
 from camiohookd.wire.reply import ImageLabels, Label, Reply
 
 ALWAYS_THERE = "always there"
-"""What is said of a find at the same place with the same looks in event after event."""
+"""The words for a detection at the same place with the same looks in event after event."""
 
 
 class RuledLabels(NamedTuple):

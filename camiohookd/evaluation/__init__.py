@@ -1,4 +1,4 @@
-"""How well boxes fit reference boxes, and where two ways to label differ.
+"""Measure how well boxes match reference boxes, and where two labelers differ.
 
 `references`  a folder of pictures with COCO's or YOLO's files → what is in each picture
 `precision`   what was found and what is there → COCO's average precision, precision and recall

@@ -36,8 +36,8 @@ class Frame(NamedTuple):
     changes: Changes | None = None
 
 
-def all_of_them(steps: int) -> int:
-    """Return `steps`: nobody waits."""
+def all_steps(steps: int) -> int:
+    """Allow all optional steps, because no other event waits."""
     return steps
 
 
@@ -46,17 +46,17 @@ class LabelRequest(NamedTuple):
 
     `camera` is the camera's name, None if it has none. Detections below `min_probability` (None: the labeler's default)
     may be left out. `waiting_since` is when the event was accepted, by `time.monotonic`; None if nobody waits.
-    `detail` is how closely the pictures are looked at, by a labeler that can. `spare` returns how many of so many
-    optional steps may be taken now; it is to be called before each, and raises if the event is given up. `found` is
-    what earlier labelers found in each frame, None for the first one.
-    `event` is the event's number, later events have larger ones; None for pictures that are no event.
+    `detail` is how closely the pictures are looked at, by a labeler that can. `spare` is given a number of optional
+    steps and returns how many of them may be taken now; call it before each step. It raises if labeling is given up.
+    `found` is what earlier labelers found in each frame, None for the first one. `event` is the event's number; later
+    events have larger ones. It is None for pictures outside an event.
     """
 
     camera: str | None = None
     min_probability: float | None = None
     waiting_since: float | None = None
     detail: Detail = "whole"
-    spare: Callable[[int], int] = all_of_them
+    spare: Callable[[int], int] = all_steps
     found: Sequence[Sequence[Detection]] | None = None
     event: int | None = None
 

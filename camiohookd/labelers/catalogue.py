@@ -1,4 +1,4 @@
-"""The catalogue of well-known models that can be got from their publishers, `catalogue.toml` or the owner's file."""
+"""Read the catalogue of well-known models: `catalogue.toml`, or the owner's file."""
 
 import tomllib
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _Colors = tuple[float, float, float]
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One model: `url` is the publisher's address, `sha256` and `bytes` are the file's, from the source `hash_from`.
 
-    The other keys are the options of ``models add`` with the same names. Without them the file tells its use.
+    The other keys are the options of ``models add`` with the same names. What is not set is found out from the model.
     """
 
     about: str
@@ -43,6 +43,6 @@ def read_catalogue(file: Path = CATALOGUE) -> Mapping[str, Entry]:
     try:
         return msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), dict[str, Entry])
     except OSError as error:
-        raise ModelError(f"{file}: {reason(error, file)}") from error
+        raise ModelError(f"{file}: cannot be read: {reason(error, file)}") from error
     except ValueError as error:  # not TOML, not UTF-8, or msgspec's
         raise ModelError(f"{file}: not a catalogue of models: {error}") from error

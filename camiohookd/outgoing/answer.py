@@ -50,7 +50,7 @@ class Answer(http.client.HTTPResponse):
     def begin(self) -> None:
         super().begin()
         if not self.fp.line_ended:
-            raise UnusableAnswer("it broke off")
+            raise UnusableAnswer("its answer is incomplete")
         if not self._ends_certainly():
             del self.headers["Content-Length"]  # urllib3 would raise an error, though the status is clear
             self.will_close = True
@@ -67,7 +67,7 @@ class Answer(http.client.HTTPResponse):
                 return version, status, reason
             http.client.parse_headers(self.fp)
             if not self.fp.line_ended:
-                raise UnusableAnswer("it broke off")
+                raise UnusableAnswer("its answer is incomplete")
         raise UnusableAnswer(f"more than {MAX_INTERIM_ANSWERS} interim answers")
 
     def _ends_certainly(self) -> bool:
@@ -91,7 +91,7 @@ class Answer(http.client.HTTPResponse):
         return size
 
     def _close_conn(self) -> None:
-        """The answer is read or given up: shut the connection down if anything follows."""
+        """Shut the connection down if anything follows the answer, which was read or given up."""
         self._socket.attempt = None
         if not self.will_close and self._has_more():
             with suppress(OSError):

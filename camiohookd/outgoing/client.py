@@ -1,4 +1,4 @@
-"""Ask a server that the owner wrote down, and return its whole answer, within a time that nothing can stretch.
+"""Ask a server that the owner wrote down, and return its whole answer, within a fixed time.
 
 The server may be at any address, as an origin in full under ``[callback] allow_hosts`` may. Redirects are not followed.
 """
@@ -27,7 +27,7 @@ class NoAnswer(Exception):
     """The answer is missing or incomplete; the text says why, and begins with a verb."""
 
 
-class _HungUp(Exception):
+class _ClosedEarly(Exception):
     """A kept connection was closed: perhaps before the server saw the request, which it need not say.
 
     RFC 9112, section 9.3.1: a client may then send an idempotent request again, on another connection.
@@ -54,11 +54,11 @@ class Client:
         self._adapter = Adapter(certificates, identity)
 
     def ask(self, method: str, url: str, data: bytes | None, headers: Mapping[str, str]) -> WholeAnswer:
-        """Return the answer. A request that may be made twice is assumed: see `_HungUp`. Raises NoAnswer."""
+        """Return the answer. A request that may be made twice is assumed: see `_ClosedEarly`. Raises NoAnswer."""
         while True:
             try:
                 return self._ask_once(method, url, data, headers)
-            except _HungUp:
+            except _ClosedEarly:
                 continue  # with another kept connection or, in the end, a new one
 
     def _ask_once(self, method: str, url: str, data: bytes | None, headers: Mapping[str, str]) -> WholeAnswer:
@@ -84,11 +84,11 @@ class Client:
                 raise NoAnswer(f"gave no whole answer within {self._timeout:g} s") from None
             cause = root(error)
             if isinstance(cause, ConnectionError) and not is_new:
-                raise _HungUp from None
+                raise _ClosedEarly from None
             if isinstance(cause, TimeoutError):
                 raise NoAnswer(f"took no connection within {time.monotonic() - started:.0f} s") from None
             if isinstance(cause, http.client.IncompleteRead):
-                raise NoAnswer("broke off in the middle of its answer") from None
+                raise NoAnswer("sent an incomplete answer") from None
             raise NoAnswer(f"cannot be asked: {words(cause)}") from None
 
     def close(self) -> None:

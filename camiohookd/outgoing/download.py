@@ -51,7 +51,7 @@ def download(
         if isinstance(cause, TimeoutError):
             why = "it did not answer in time"
         elif isinstance(cause, http.client.IncompleteRead):
-            why = "the answer broke off"
+            why = "the answer is incomplete"
         raise DownloadError(f"{url}: {why}") from error
     finally:
         adapter.close()

@@ -27,7 +27,7 @@ def words(error: BaseException) -> str:
         case OSError() if error.strerror:
             return error.strerror
         case ConnectionError():
-            return "it hung up"
+            return "it closed the connection"
         case http.client.HTTPException():
             return "it is not valid HTTP"
     return type(error).__name__

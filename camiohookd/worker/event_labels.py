@@ -1,4 +1,4 @@
-"""What came of labeling one event."""
+"""The result of labeling one event."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ MAX_NAMED = 10
 """Most labels in one line of the log."""
 
 MAX_FILES_BYTES = 4_000_000
-"""Of an event's files, what stays in memory until its reply is stored, which takes long on a full disk."""
+"""Most bytes of an event's files in memory until its reply is stored, which takes long on a full disk."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventLabels:
-    """What came of an event; `reply` is None when no picture could be used.
+    """The result for an event; `reply` is None when no picture could be used.
 
-    `rejected` and `incomplete` say of single pictures why they were left out, and how much of them was there.
+    `rejected` says why single pictures were left out, `incomplete` how much of a damaged picture could be decoded.
     `event` are the labels of the event as a whole, None if the labeler tells what is in each picture. The seconds are
     sums over all pictures. `rule` was applied to the `pictures`; `files` are their files' bytes, b"" for those over
     `MAX_FILES_BYTES`. `device` is what labeled the pictures, as text to show. `looked` says of each picture how closely

@@ -67,7 +67,7 @@ class LabelLoop:
         now = time.monotonic()
         for task_id, since in list(self._looked_at.items()):  # the label threads write to it
             if now - since > self._patience:
-                return f"labeling a picture of task {task_id} takes {now - since:.0f} s already"
+                return f"labeling a picture of task {task_id} has taken {now - since:.0f} s so far"
         return None
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Decode a part of an event's pictures, as many at once as there is memory for, and note what came of the part."""
+"""Decode a part of an event's pictures, as many at once as there is memory for, and record the results."""
 
 import time
 from collections import deque
@@ -19,7 +19,7 @@ from camiohookd.worker.static_finds import Place
 
 @dataclass(slots=True)
 class Part:
-    """What came of some of an event's pictures; `frames` have the files, not the pixels."""
+    """The results for some of an event's pictures; `frames` have the files, not the pixels."""
 
     frames: list[Frame] = field(default_factory=list)
     found: list[Found] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""How much time is left for looking closely at an event's pictures: as much as nobody waits for.
+"""Decide how many optional steps an event may take, so that other events do not wait for them.
 
 While no other event waits, all optional steps are taken. Each event that waits halves them. When one has waited for
 `PATIENCE`, only what is necessary is done. So the next event waits for at most one step in each thread plus `PATIENCE`.

@@ -4,7 +4,7 @@
     the event is labeled ─▶ `EventFinds.learn` ─▶ `StaticFinds`
 
 A sign that the model takes for a person is found in every event; a person who waits is not. So only events count, not
-pictures, and a find of the current event never marks itself. It is remembered in memory alone and learnt anew after a
+pictures, and a find of the current event never marks itself. It is remembered in memory alone and learnt again after a
 restart. When the camera's view changes, everything about it is forgotten.
 """
 
@@ -173,7 +173,7 @@ class StaticFinds:
             if alike[len(alike) // 2] < SAME_VIEW:
                 forgotten = sum(find.events >= EVENTS for find in known.finds)
                 log.info(
-                    "camera=%s: its view has changed: what always stands there is learnt anew, %s forgotten",
+                    "camera=%s: the view has changed, so what is always there is learnt again (%s forgotten)",
                     escape(camera),
                     plural(forgotten, "object"),
                     extra=about("view_changed", camera=camera),

@@ -1,4 +1,4 @@
-"""Ask one link of a chain about some frames, and put what it finds to what the earlier ones found.
+"""Ask one link of a chain about some frames, and add what it finds to the findings of earlier ones.
 
 pictures as they are decoded ─▶ `ask_about_frames`
 files of a whole event ─┬▶ `ask_about_event`: own code gets all files, a model each picture, decoded again
@@ -50,10 +50,9 @@ class Found:
     """What the labelers of a chain found so far in some frames of an event.
 
     `pictures` are the detections in each frame. `event` are labels of the event as a whole, with the name of their
-    labeler, None if no labeler gave such a list; `by_picture` says whether one told what is in each picture. `devices`
-    are those that labeled, as text to show, and `remote`
-    says whether one of them is another machine. `looked` says of each frame how closely it was looked at; () if each
-    was looked at as a whole alone.
+    labeler, None if no labeler gave such a list; `by_picture` says whether a labeler found labels for each picture.
+    `devices` are those that labeled, as text to show, and `remote` says whether one of them is another machine.
+    `looked` says how closely each frame was looked at; () if each was looked at only as a whole.
     """
 
     pictures: list[list[Detection]]
@@ -209,7 +208,7 @@ def _marked(link: Link, detections: Iterable[Detection]) -> list[Detection]:
 
 @contextmanager
 def _decoded(link: Link, frame: Frame, size: Size | None, question: Question) -> Iterator[Decoded | None]:
-    """Decode a frame's picture again; None, and a line of the log, if it takes more memory than is allowed."""
+    """Decode a frame's picture again; yield None and log a warning if that takes more memory than is allowed."""
     try:
         decoded = question.decode(frame, size)
     except PictureError as error:

@@ -3,7 +3,7 @@
 1. Where the picture differs from the others of its event: windows around these regions, in the picture's own pixels if
    they fit.
 2. The grid that the picture's pixels are worth. What does not change is the same in all pictures of the event, so each
-   of these tiles is looked at in one of them. A picture that nothing is known of gets all of them.
+   of these tiles is looked at in one of them. A picture that was not compared with others gets all of them.
 """
 
 from collections.abc import Sequence
@@ -90,7 +90,7 @@ def _around(regions: Sequence[Box], size: Size, side: Sequence[float]) -> Box:
 
 
 def _contains(window: Box, region: Box) -> bool:
-    slack = 1e-6  # of the additions
+    slack = 1e-6  # for rounding errors
     return (
         window.left - slack <= region.left
         and window.top - slack <= region.top

@@ -50,7 +50,7 @@ def grey(image: Image.Image) -> Grey:
 def regions(greys: Sequence[Grey]) -> list[list[Box]]:
     """Return of each picture where it differs from most of the others, as fractions of it, the largest change first.
 
-    All have to be of one shape. Of a single picture nothing is known.
+    All have to be of one shape. A single picture has no such places.
     """
     usual = np.median(np.stack(greys), axis=0)
     return [_boxes(np.abs(each - usual) > CHANGE) for each in greys]

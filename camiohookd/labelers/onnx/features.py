@@ -22,7 +22,7 @@ from camiohookd.labelers.onnx.tensors import NUMPY_TYPES, tensor
 Floats = NDArray[np.float32]
 
 STRIDES = (32, 16)
-"""Of the tensors that are taken: what one of their cells stands for, in pixels of the input. Detectors have both."""
+"""The side of one cell of each chosen tensor, in pixels of the input. Detectors have tensors of both strides."""
 
 _ACTIVATIONS = {"Conv", "Relu", "Clip", "LeakyRelu", "PRelu", "HardSwish", "Mul", "Add", "Sum", "Concat"}
 
@@ -74,7 +74,7 @@ def _open(model: bytes, description: ModelDescription, tensors: Sequence[str], n
     try:
         opened.features(Image.new("RGB", opened.input_size))
     except (LabelingError, ValueError, IndexError) as error:
-        raise ModelError(f"{name}: the model cannot give features ({', '.join(tensors)}): {error}") from error
+        raise ModelError(f"{name}: the features {', '.join(tensors)} cannot be computed: {error}") from error
     return opened
 
 
@@ -107,7 +107,7 @@ def _feeds(session: OnnxSession, description: ModelDescription, image: Image.Ima
     for node in session.inputs:
         kind = NUMPY_TYPES.get(node.type)
         if kind is None:
-            raise ModelError(f"the model's input {node.name!r} is {node.type}")
+            raise ModelError(f"the model's input {node.name!r} is {node.type}, expected {' or '.join(NUMPY_TYPES)}")
         count = node.shape[0] if node.shape and isinstance(node.shape[0], int) else 1
         if node.name in description.constants:
             feeds[node.name] = np.repeat(np.array([description.constants[node.name]], kind), count, axis=0)
@@ -117,20 +117,20 @@ def _feeds(session: OnnxSession, description: ModelDescription, image: Image.Ima
 
 
 def _candidates(nodes: Sequence[GraphNode]) -> list[str]:
-    """Return what operations of a backbone make, as far as it is used; a quantized tensor as it is afterwards.
+    """Return the names of the tensors that a backbone's operations compute and other operations read.
 
-    Where a tensor is quantized and restored at once, an output in front of that would keep ONNX Runtime from fusing
-    the operations.
+    If a tensor is quantized and dequantized at once, its dequantized copy is returned: an output before that keeps ONNX
+    Runtime from fusing the operations.
     """
     users: dict[str, list[GraphNode]] = {}
     for node in nodes:
         for name in node.inputs:
             users.setdefault(name, []).append(node)
     made = [node.outputs[0] for node in nodes if node.operation in _ACTIVATIONS and node.outputs]
-    return list(dict.fromkeys(_restored(name, users) for name in made if name in users))
+    return list(dict.fromkeys(_dequantized(name, users) for name in made if name in users))
 
 
-def _restored(name: str, users: dict[str, list[GraphNode]]) -> str:
+def _dequantized(name: str, users: dict[str, list[GraphNode]]) -> str:
     takers = users[name]
     if len(takers) == 1 and takers[0].operation == "QuantizeLinear" and takers[0].outputs:
         after = users.get(takers[0].outputs[0], [])

@@ -60,13 +60,14 @@ class PictureInput:
 def picture_input(inputs: Sequence[Node], metadata: Metadata, size: tuple[int, int] | None = None) -> PictureInput:
     """Return the graph's picture input. Raises ModelError.
 
-    `size` (width, height) is the owner's wish. A side that the graph leaves open is the metadata's, or `OPEN_SIDE`.
+    `size` (width, height) is what the owner asks for, if anything. Without it, a side that the graph leaves open is the
+    metadata's, or `OPEN_SIDE`.
     """
     refuse_other_tasks(metadata)
     pictures = [node for node in inputs if node.type in _TYPES and _layout(node)]
     if len(pictures) != 1:
         raise ModelError(
-            f"the model's inputs are {shown(inputs)}; supported is one picture, tensor(float), tensor(float16) or "
+            f"the model's inputs are {shown(inputs)}; expected one picture input, tensor(float), tensor(float16) or "
             "tensor(uint8), of the shape [batch, 3, height, width], [batch, height, width, 3] or [3, height, width]"
         )
     (node,) = pictures
@@ -103,8 +104,7 @@ def constants(inputs: Sequence[Node], picture: PictureInput) -> dict[str, list[f
     others = [node for node in inputs if node.name != picture.name]
     if unknown := [node for node in others if node.name not in known or node.type not in _NUMBERS]:
         raise ModelError(
-            f"the model has inputs besides the picture that are not known: {shown(unknown)}; known are "
-            f"{', '.join(known)}"
+            f"the model has unknown inputs besides the picture: {shown(unknown)}; supported are {', '.join(known)}"
         )
     return {node.name: known[node.name] for node in others}
 
@@ -123,7 +123,9 @@ def readings(outputs: Outputs, decoder: str | None = None) -> list[Contract]:
         return named or known or found
     nodes = shown(outputs.nodes)
     if decoder is None:
-        raise ModelError(f"the model's outputs are {nodes}, which fit none of the decoders {', '.join(_READERS)}")
+        raise ModelError(
+            f"the model's outputs are {nodes}, which no decoder can read; supported are {', '.join(_READERS)}"
+        )
     raise ModelError(f"the model's outputs are {nodes}, which the decoder {decoder} cannot read")
 
 

@@ -1,4 +1,4 @@
-"""What an exporter wrote into a model's file: Ultralytics' names, task, input size and license."""
+"""Read what an exporter wrote into a model's file: Ultralytics' names, task, input size and license."""
 
 import ast
 from collections.abc import Mapping
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from camiohookd.errors import ModelError
 
 _REFUSED = {
-    "pose": "a pose model: it finds the joints of a body, not objects alone",
+    "pose": "a pose model: it finds the joints of a body, which are not supported",
     "obb": "a model for rotated boxes, which are not supported",
-    "semantic": "a model that names every pixel, and finds no objects",
-    "depth": "a model that measures distances, and finds no objects",
+    "semantic": "a semantic segmentation model: it labels pixels and finds no objects",
+    "depth": "a depth model: it estimates distances and finds no objects",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """`names` are empty, `task`, `size` (width, height) and `licence` None if the file does not say them.
+    """`names` are empty, `task`, `size` (width, height) and `licence` None if the file does not contain them.
 
     `end_to_end` is whether the file says that the model suppresses overlapping boxes itself. The input's sides are
     multiples of `stride` pixels.
@@ -31,7 +31,7 @@ class Metadata:
 
 
 def read_metadata(texts: Mapping[str, str]) -> Metadata:
-    """Read the texts by name that are in a model's file; those that say nothing known are left out.
+    """Read the texts by name that are in a model's file; ignore those that are unknown.
 
     Ultralytics' exporter writes them (https://docs.ultralytics.com/modes/export/; `ultralytics/engine/exporter.py`):
     ``names`` as ``{0: 'person', 1: 'bicycle'}``, ``imgsz`` as ``[height, width]``.
@@ -52,7 +52,7 @@ def read_metadata(texts: Mapping[str, str]) -> Metadata:
 
 
 def refuse_other_tasks(metadata: Metadata) -> None:
-    """Raise ModelError if the file says that the model does something that has no labels and boxes."""
+    """Raise ModelError if the file says that the model has a task that is not supported."""
     if what := _REFUSED.get(metadata.task or ""):
         raise ModelError(
             f"the model is {what} (its file says: task {metadata.task}); export a model for detection or classification"

@@ -4,8 +4,7 @@
          ─▶ `stripped`    without constants that are also listed as inputs: ONNX Runtime is slower with them
          ─▶ `resized`     with another width and height
 
-An ONNX file is one protobuf message; the numbers of its fields are those of https://github.com/onnx/onnx,
-`onnx/onnx.proto`. The library `onnx` would take 20 MB more in the package for this.
+The numbers of the fields are those of https://github.com/onnx/onnx, `onnx/onnx.proto`.
 """
 
 from collections.abc import Mapping
@@ -29,7 +28,7 @@ _EXTERNAL = 1  # TensorProto.DataLocation
 
 
 def read_whole(file: Path) -> bytes:
-    """Return the bytes of a model's file; weights that it keeps in files beside it are put into it.
+    """Return the bytes of a model's file; include the weights that it keeps in files beside it.
 
     Raises ModelError.
     """
@@ -122,7 +121,9 @@ def _inlined(tensor: memoryview, file: Path) -> bytes:
     where = _external(tensor)
     beside = file.parent / where.get("location", "")
     if beside.resolve().parent != file.parent.resolve():
-        raise ModelError(f"{file}: its weights are in {where.get('location')!r}, which is not a file beside it")
+        raise ModelError(
+            f"{file}: its weights are in {where.get('location')!r}, outside its folder; put both into one folder"
+        )
     try:
         with beside.open("rb") as stream:
             stream.seek(int(where.get("offset", "0")))

@@ -58,18 +58,19 @@ class _Metadata(msgspec.Struct):
 def fit(data: bytes, wanted: Wanted) -> Fit:
     """Compare the answer `data` to a request for the model's metadata with what is `wanted`.
 
-    A server that does not list inputs or outputs is taken at its word once it answers a request. Raises ModelError.
+    If the server lists no inputs or no outputs, those that are wanted are assumed; its answers are checked later.
+    Raises ModelError.
     """
     try:
         told = msgspec.json.decode(data, type=_Metadata)
     except NOT_READABLE as error:
-        raise ModelError(f"what the server says of the model cannot be read: {error}") from None
+        raise ModelError(f"the server's metadata of the model cannot be read: {error}") from None
     inputs, outputs = told.inputs or (), told.outputs or ()
     if not inputs:
         name, kind = wanted.input, None if wanted.files else np.dtype(np.float32)
         rank = len(wanted.input_shape) if kind else 1
     elif len(inputs) > 1:
-        raise ModelError(f"the model has {len(inputs)} inputs ({_names(inputs)}), and pictures are one")
+        raise ModelError(f"the model has {len(inputs)} inputs ({_names(inputs)}); expected one, for the pictures")
     else:
         name, kind, rank = inputs[0].name, _kind(inputs[0], wanted), max(len(inputs[0].shape), 1)
     return Fit(name, _outputs(outputs, wanted), kind, rank)
@@ -78,7 +79,9 @@ def fit(data: bytes, wanted: Wanted) -> Fit:
 def _kind(found: _Tensor, wanted: Wanted) -> np.dtype[Any] | None:
     if wanted.files:
         if found.datatype != BYTES:
-            raise ModelError(f"the model's input {found.name!r} is {found.datatype}; pictures' files are {BYTES}")
+            raise ModelError(
+                f"the model's input {found.name!r} is {found.datatype}; expected {BYTES}, for the pictures' files"
+            )
         return None
     if found.name != wanted.input:
         raise ModelError(f"the model's input is {found.name!r}; model.toml expects {wanted.input!r}")

@@ -99,13 +99,13 @@ def answer(data: bytes, head_length: str | None, asked: Identity, outputs: Seque
             found[table.name] = from_json(table)
             continue
         if not isinstance(size, int) or not 0 <= size <= len(tail) - place:
-            raise Unusable(f"broke off in output {table.name!r}")
+            raise Unusable(f"sent an incomplete output {table.name!r}")
         found[table.name] = from_raw(table, tail[place : place + size])
         place += size
     if place != len(tail):
         raise Unusable(f"sent {len(tail) - place} bytes more than its outputs have")
     if missing := [name for name in outputs if name not in tables]:
-        raise Unusable(f"left out {', '.join(missing)}")
+        raise Unusable(f"sent no output {', '.join(missing)}")
     return Answer({name: found[name] for name in outputs}, str(message.model_version or ""))
 
 
@@ -122,7 +122,7 @@ def _split(data: bytes, head_length: str | None) -> tuple[bytes, memoryview]:
     if head_length is None:
         return data, memoryview(b"")
     if not (head_length.isascii() and head_length.isdigit()) or int(head_length) > len(data):
-        raise Unusable(f"sent a wrong {HEAD_LENGTH}, or its answer broke off")
+        raise Unusable(f"sent a wrong {HEAD_LENGTH}, or an incomplete answer")
     return data[: int(head_length)], memoryview(data)[int(head_length) :]
 
 
@@ -130,7 +130,7 @@ def _decoded(head: bytes) -> _Answer:
     try:
         message = msgspec.json.decode(head, type=_Answer)
     except NOT_READABLE as error:
-        raise Unusable(f"sent an answer that is not one of this protocol: {error}") from None
+        raise Unusable(f"sent an answer that does not follow the protocol: {error}") from None
     if message.error:
         raise Unusable(f"reported an error: {one_line(message.error)}")
     return message
@@ -140,6 +140,6 @@ def _check_identity(message: _Answer, asked: Identity) -> None:
     if message.id not in (None, "", asked.id):
         raise Unusable("answered another request")
     if message.model_name not in (None, "", asked.model):
-        raise Unusable(f"answered with the model {one_line(message.model_name)!r}, asked was {asked.model!r}")
+        raise Unusable(f"answered with the model {one_line(message.model_name)!r}, expected {asked.model!r}")
     if asked.version and message.model_version not in (None, "") and str(message.model_version) != asked.version:
-        raise Unusable(f"answered with version {one_line(message.model_version)}, asked was {asked.version}")
+        raise Unusable(f"answered with version {one_line(message.model_version)}, expected {asked.version}")

@@ -93,7 +93,7 @@ class Sharing:
             self._note_stand_in(True)
             return None
         except LabelingError as error:
-            log.warning("%s; labeling at home", error, extra=about("remote_refused"))
+            log.warning("%s; labeling on this machine instead", error, extra=about("remote_refused"))
             return None
         self._note_stand_in(False)
         if not self._prefers_remote:

@@ -97,12 +97,12 @@ def from_raw(table: Output, data: memoryview) -> Tensor | list[bytes]:
 
 
 def _texts(table: Output, data: memoryview) -> list[bytes]:
-    """Each is its length, four bytes with the lowest first, and then itself."""
+    """Return the texts: each is preceded by its length, four bytes, little-endian. Raises Unusable."""
     texts, place = [], 0
     while place < len(data):
         end = place + 4
         if end > len(data) or (length := struct.unpack_from("<I", data, place)[0]) > len(data) - end:
-            raise Unusable(f"broke off in output {table.name!r}")
+            raise Unusable(f"sent an incomplete output {table.name!r}")
         texts.append(bytes(data[end : end + length]))
         place = end + length
     return texts
@@ -115,4 +115,4 @@ def _kind(table: Output) -> np.dtype[Any]:
 
 
 def _wrong_size(table: Output) -> str:
-    return f"sent output {table.name!r} with more or less values than its shape {list(table.shape)} has"
+    return f"sent output {table.name!r} whose number of values does not fit its shape {list(table.shape)}"

@@ -1,4 +1,4 @@
-"""Make probabilities honest: a temperature for the logits, found on examples that were left out of the fit.
+"""Calibrate probabilities: find a temperature for the logits on examples that were left out of the fit.
 
 Temperature scaling is of Guo, Pleiss, Sun, Weinberger, On Calibration of Modern Neural Networks, ICML 2017. A few
 examples that are all right would make any probability 1: as in Platt's method (Probabilistic Outputs for Support Vector
@@ -9,7 +9,7 @@ import numpy as np
 
 from camiohookd.labelers.taught.regression import Doubles, Indices, balanced, log_softmax
 
-_COLDEST, _WARMEST = 0.02, 50.0
+_LOWEST, _HIGHEST = 0.02, 50.0
 _STEPS = 60
 _GOLDEN = (5**0.5 - 1) / 2
 
@@ -29,7 +29,7 @@ def temperature(logits: Doubles, labels: Indices) -> float:
     def loss(logarithm: float) -> float:
         return -float(weights @ (wanted * log_softmax(logits / np.exp(logarithm))).sum(axis=1))
 
-    low, high = np.log(_COLDEST), np.log(_WARMEST)
+    low, high = np.log(_LOWEST), np.log(_HIGHEST)
     for _ in range(_STEPS):
         left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
         if loss(left) < loss(right):

@@ -1,4 +1,4 @@
-"""What was taught, as it is now on the disk: new and changed files are read while the service runs.
+"""Keep what was taught up to date with the disk: read new and changed files while the service runs.
 
 files ─▶ the same model? ── yes ─▶ ready
                          └─ no ──▶ taught again from the kept pictures, on a thread; else a warning
@@ -97,7 +97,10 @@ class Collection:
         try:
             taught = store.read(path)
             if path != places.path_of(self._state, taught.name):
-                raise TaughtError(f'{path}: it is of "{taught.name}", but has another name; import it instead')
+                raise TaughtError(
+                    f'{path}: it contains "{taught.name}", but the file has another name; import it with '
+                    '"camiohookd taught import"'
+                )
             if taught.model == load_description(self._folder).sha256:
                 return Ready(without_crops(taught), taught.learned(), self._model(taught.tensors))
             if taught.crops:

@@ -1,4 +1,4 @@
-"""Cut out of a picture what a label is about, and vary it, so that few examples stand for many."""
+"""Cut the part that a label describes out of a picture, and make variations of it, because examples are few."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,10 @@ from PIL import Image, ImageEnhance
 from camiohookd.pictures.detections import Box, moved
 
 MARGIN = 0.1
-"""Around an object's box, of its width and height: a part of its surroundings tells kinds apart."""
+"""The margin around an object's box, as a part of its width and height: its surroundings help to tell kinds apart."""
 
 CONTEXT = 0.06
-"""Around what is cut out, kept for shifted variations."""
+"""The margin that is kept around a part, as a part of its width and height, for shifted variations."""
 
 _LEAST_SIDE = 4
 _SHIFT = 0.05
@@ -48,9 +48,9 @@ def cut(image: Image.Image, box: Box) -> Image.Image:
 
 
 def not_sharper(image: Image.Image, size: tuple[float, float]) -> Image.Image:
-    """Reduce `image` to `size`, the usual one of the examples in pixels, if it is larger; (0, 0): as it is.
+    """Reduce `image` to `size`, the usual size of the examples in pixels, if it is larger.
 
-    A picture that is sharper than all examples would seem to be unlike them.
+    Return it unchanged if `size` is (0, 0). A picture that is sharper than all examples would seem to be unlike them.
     """
     width, height = round(size[0]), round(size[1])
     if not (0 < width < image.width and 0 < height < image.height):

@@ -33,7 +33,7 @@ class TaughtLabeler:
     device = "cpu"
     at_once = AT_ONCE
     default_probability = 0.0
-    """What is uncertain is left out here."""
+    """This labeler reports nothing uncertain, so no other threshold is needed."""
 
     def __init__(self, collection: Collection, steadiness: Steadiness) -> None:
         self._collection = collection
@@ -55,7 +55,7 @@ class TaughtLabeler:
         self._collection.close()
 
     def label(self, frames: Sequence[Frame], request: LabelRequest = DEFAULT_REQUEST) -> Findings:
-        """Return what is seen; kinds are of the objects in the request's `found`. Raises LabelingError."""
+        """Return the states of zones, and the kinds of the objects in the request's `found`. Raises LabelingError."""
         ready = self._ready(request.camera)
         earlier = request.found or [()] * len(frames)
         return Findings([_seen(frame.decoded, found, ready) for frame, found in zip(frames, earlier, strict=True)])
@@ -109,7 +109,7 @@ def _seen(decoded: Decoded, found: Sequence[Detection], ready: Sequence[Ready]) 
     """Return what was taught and is seen in a picture in which `found` was found, most probable first."""
     seen: list[Detection] = []
     for each in ready:
-        # As large as the examples were.
+        # Reduce it to the size that the examples had.
         image = crops.reduced(decoded.image, each.model.input_size)
         made = _state(each, image) if each.taught.zone else _kinds(each, image, decoded, found)
         seen += (one._replace(labeler=_title(each.taught), threshold=0.0) for one in made)

@@ -13,7 +13,7 @@ from camiohookd.labelers.taught.regression import Doubles, Indices, Weights, fit
 from camiohookd.labelers.taught.unknown import Verdict
 
 STRENGTH = 0.01
-"""Of the penalty, for features that are centered and have the mean length 1."""
+"""The strength of the penalty, for features that are centered and have the mean length 1."""
 
 MAX_FOLDS = 200
 """With more events, several are left out at a time."""
@@ -62,12 +62,14 @@ def learn(examples: Examples, count: int) -> Lesson:
     basis, inner = span(flat)
     inner = inner.reshape(*examples.features.shape[:2], -1)
     logits, judged = _left_out(inner, examples.labels, examples.events, count)
-    warmth = calibration.temperature(logits[judged], examples.labels[judged])
+    temperature = calibration.temperature(logits[judged], examples.labels[judged])
     weights, converged = _fit(inner, examples.labels, count)
     distances = unknown.nearest_of_others(examples.features, examples.events)
     bound = unknown.farthest(distances)
-    learned = Learned(Weights(basis @ weights.factors / warmth, weights.shifts / warmth), warmth, flat, bound)
-    probabilities = softmax(logits / warmth)
+    learned = Learned(
+        Weights(basis @ weights.factors / temperature, weights.shifts / temperature), temperature, flat, bound
+    )
+    probabilities = softmax(logits / temperature)
     said = (
         unknown.verdict(probabilities[nth], float(distances[nth]), bound) if judged[nth] else None
         for nth in range(len(judged))
@@ -78,7 +80,7 @@ def learn(examples: Examples, count: int) -> Lesson:
 def _left_out(
     features: Doubles, labels: Indices, events: Indices, count: int
 ) -> tuple[Doubles, np.ndarray[tuple[int, ...], np.dtype[np.bool_]]]:
-    """Return the logits [n, count] of each example without its event, and which [n] could be had.
+    """Return the logits [n, count] of each example without its event, and for which [n] there are logits.
 
     An example cannot be judged if no other event shows its label.
     """

@@ -8,10 +8,10 @@ from camiohookd.labelers.taught.unknown import Verdict
 from camiohookd.units import plural
 
 WELL = 0.85
-"""The least balanced accuracy; what is not recognized counts as wrong."""
+"""The least balanced accuracy of a good result; a picture that is not recognized counts as wrong."""
 
 LEAST_PICTURES = 5
-"""Of a label."""
+"""The least number of pictures of a label."""
 
 _NAMED = 5
 

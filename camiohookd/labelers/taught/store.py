@@ -87,7 +87,7 @@ class Taught(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.name} changed"
 
     def learned(self) -> Learned:
-        """Return the classifier. Raises TaughtError if the numbers do not fit together."""
+        """Return the classifier. Raises TaughtError if the arrays' sizes do not match or a number is not finite."""
         count = len(self.labels)
         try:
             factors = np.frombuffer(self.factors, "<f4").reshape(-1, count)
@@ -95,10 +95,14 @@ class Taught(msgspec.Struct, frozen=True, kw_only=True):
         except ValueError:
             factors = examples = np.empty((0, 0), np.float32)
         if not len(factors) or len(self.shifts) != count:
-            raise TaughtError(f'what was taught as "{self.name}" is damaged: its numbers do not fit together')
+            raise TaughtError(
+                f'what was taught as "{self.name}" is damaged: the sizes of its arrays do not match; teach it again'
+            )
         weights = Weights(factors.astype(float), np.array(self.shifts))
         if not all(np.isfinite(each).all() for each in (*weights, examples, self.farthest)):
-            raise TaughtError(f'what was taught as "{self.name}" is damaged: its numbers are not finite')
+            raise TaughtError(
+                f'what was taught as "{self.name}" is damaged: its numbers are not finite; teach it again'
+            )
         return Learned(weights, self.temperature, examples.astype(float), self.farthest)
 
 

@@ -21,7 +21,7 @@ from camiohookd.labelers.taught.store import MAX_PICTURES, Crop, Reports, Taught
 from camiohookd.pictures.detections import Box, scaled
 
 MAX_RUNS = 400
-"""Of the model, about: with many pictures fewer variations of each are needed."""
+"""About how often the model runs, at most: with many pictures, fewer variations of each are needed."""
 
 VARIATIONS = 6
 
@@ -79,7 +79,7 @@ def teach(
     check_name(subject.name)
     check_labels(labels)
     if len(examples) > MAX_PICTURES:
-        raise TaughtError(f"given {len(examples)} pictures, at most {MAX_PICTURES} are used")
+        raise TaughtError(f"given {len(examples)} pictures, at most {MAX_PICTURES} are allowed")
     kept = [_crop(example, labels.index(example.label), model.input_size) for example in examples]
     return _learned(subject, labels, kept, model, checksum, keep_crops, threads, progress)
 
@@ -164,7 +164,7 @@ def _events(kept: Sequence[Crop], contents: Sequence[str]) -> list[int]:
 
 
 def _crop(example: Example, label: int, size: tuple[int, int]) -> Crop:
-    """Return what is kept of an example: its box with a little around it, not larger than the model makes use of."""
+    """Return the part of an example that is kept: its box and a margin, at most twice the model's input size."""
     around = crops.widened(example.box, crops.CONTEXT)
     left, top = max(around.left, 0.0), max(around.top, 0.0)
     part = crops.cut(example.image, around)

@@ -1,7 +1,7 @@
-"""Decide when nothing is said: the probability is low, or the picture is unlike all that was shown.
+"""Decide when a picture is unknown: its best label is improbable, or it is unlike all examples.
 
-How unlike is the distance to the nearest example. The bound comes from the examples themselves: how far each of them is
-from the nearest one of another event (nearest-neighbour novelty detection: Tax, One-class classification, thesis, TU
+The measure is the distance to the nearest example. The bound comes from the examples themselves: the distance of each
+one to the nearest one of another event (nearest-neighbour novelty detection: Tax, One-class classification, thesis, TU
 Delft 2001, 3.4.2).
 """
 

@@ -109,8 +109,8 @@ def test_refuses_another_file_than_the_catalogues(
             b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
             "the server answered 302 (redirects are not followed)",
         ),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nabc", "the answer broke off"),
-        (b"", "it hung up"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nabc", "the answer is incomplete"),
+        (b"", "it closed the connection"),
     ],
 )
 def test_says_why_nothing_was_got(publisher: Publisher, errors: Errors, answer: bytes, complaint: str) -> None:

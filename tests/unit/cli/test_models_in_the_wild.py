@@ -388,7 +388,7 @@ def test_weights_in_another_file_are_put_into_the_models_own(folder: Folder, tmp
     assert folder.try_to_add(data) == ExitStatus.CONFIG
     assert "its weights are in model.onnx.data, which cannot be read: No such file" in errors()
     assert folder.try_to_add(data.replace(b"model.onnx.data", b"../../etc/passw")) == ExitStatus.CONFIG
-    assert "which is not a file beside it" in errors()
+    assert "outside its folder; put both into one folder" in errors()
 
 
 def test_half_precision(folder: Folder) -> None:

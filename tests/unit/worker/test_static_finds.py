@@ -114,7 +114,7 @@ def test_everything_is_forgotten_when_the_view_changes_and_the_log_says_so(caplo
     moved = picture((SIGN, SIGN_LOOKS), view=2)
     assert finds.static("yard", moved) == []
     taught(moved, finds=finds)
-    assert "camera=yard: its view has changed" in caplog.text
+    assert "camera=yard: the view has changed" in caplog.text
     assert "1 object forgotten" in caplog.text
     taught(sign, finds=finds)
     assert finds.static("yard", sign) == []

@@ -50,7 +50,7 @@ def test_an_open_size_is_the_metadatas_or_the_owners() -> None:
     ],
 )
 def test_refuses_an_input_that_is_not_a_picture(inputs: list[Node]) -> None:
-    with pytest.raises(ModelError, match="supported is one picture"):
+    with pytest.raises(ModelError, match="expected one picture input"):
         picture_input(inputs, NOTHING)
 
 
@@ -60,7 +60,10 @@ def test_other_inputs_get_the_size_of_the_models_input_or_are_refused() -> None:
     assert constants(inputs, picture) == {"scale_factor": [1, 1], "im_shape": [320, 640]}
     sizes = node(1, 2, name="orig_target_sizes", kind="tensor(int64)")
     assert constants([inputs[0], sizes], picture) == {"orig_target_sizes": [640, 320]}
-    with pytest.raises(ModelError, match=r"not known: prompt .* known are im_shape, scale_factor, orig_target_sizes"):
+    with pytest.raises(
+        ModelError,
+        match=r"unknown inputs besides the picture: prompt .* supported are im_shape, scale_factor, orig_target_sizes",
+    ):
         constants([inputs[0], node(1, 2, name="prompt")], picture)
 
 
@@ -109,7 +112,7 @@ def test_values_of_a_trial_run_decide_between_decoders_of_the_same_shape() -> No
 
 
 def test_names_outputs_that_no_decoder_reads() -> None:
-    with pytest.raises(ModelError, match=r"outputs are x tensor\(float\) \[1, 2, 3, 4\], which fit none of"):
+    with pytest.raises(ModelError, match=r"outputs are x tensor\(float\) \[1, 2, 3, 4\], which no decoder can read"):
         readings(Outputs([node(1, 2, 3, 4)], SQUARE))
     with pytest.raises(ModelError, match="which the decoder ssd cannot read"):
         readings(Outputs([node(1, 3549, 85)], SQUARE), "ssd")

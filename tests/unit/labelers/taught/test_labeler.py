@@ -195,7 +195,7 @@ def test_a_file_that_was_renamed_is_not_used(box: Box64, caplog: pytest.LogCaptu
     (box.state / "taught" / "lamp.taught").rename(box.state / "taught" / "light.taught")
     box.now += 10
     assert box.said(RED) == [[]]
-    assert 'it is of "lamp", but has another name; import it instead' in caplog.text
+    assert 'it contains "lamp", but the file has another name; import it' in caplog.text
 
 
 def test_for_another_model_it_is_taught_again_from_the_kept_pictures(

@@ -77,7 +77,7 @@ def test_labels_that_cannot_be_sent_are_refused(labels: tuple[str, str]) -> None
 
 
 def test_too_many_pictures_are_refused() -> None:
-    with pytest.raises(TaughtError, match="at most 2000 are used"):
+    with pytest.raises(TaughtError, match="at most 2000 are allowed"):
         taught_lamp(examples=lamps() * 200)
 
 
