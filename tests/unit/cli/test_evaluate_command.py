@@ -121,4 +121,4 @@ def test_own_code_has_to_be_replaced_by_a_model(
     monkeypatch.setenv("CAMIOHOOKD_LABELER_KIND", "command")
     monkeypatch.setenv("CAMIOHOOKD_LABELER_COMMAND", '["true"]')
     assert run(["evaluate", str(pictures)]) == ExitStatus.USAGE
-    assert "the daemon's labeler is no model: name models with --model" in capfd.readouterr().err
+    assert "the configured labeler runs no model; name models with --model" in capfd.readouterr().err

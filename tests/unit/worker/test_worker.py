@@ -451,7 +451,7 @@ def test_an_event_that_waits_for_another_is_not_reported_as_stalled(
         await labeler.begins()
         assert bench.worker.stalled() is None
         now[0] = 2000.0
-        assert "of task 1 takes 1000 s" in str(bench.worker.stalled())
+        assert "of task 1 has taken 1000 s" in str(bench.worker.stalled())
         labeler.gate.release(3)
         assert (await bench.ended("2")).state == "done"
 
