@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from camiohookd.queue.state_folder import FORMAT
+from tests.support.checkout import ROOT
 
-ROOT = Path(__file__).parents[2]
 OLDER, NEWER = "0.0.9", "9.0.0"
 
 

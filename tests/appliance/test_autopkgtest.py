@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.appliance.conftest import RELEASES, Boot, not_here
-from tests.appliance.debs import ROOT, Deb
+from tests.appliance.debs import Deb
 from tests.appliance.machine import Machine
+from tests.support.checkout import ROOT
 
 PATIENCE = 600.0
 PrintFigure = Callable[[str], None]

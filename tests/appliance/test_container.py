@@ -11,8 +11,7 @@ import shutil
 import signal
 import subprocess
 import textwrap
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ import pytest
 from tests.appliance import roots
 from tests.appliance.conftest import own_architecture
 from tests.appliance.debs import Deb
+from tests.appliance.machine import wait_until
 from tests.appliance.workshop import APART, INTO
 from tests.support.checkout import ROOT
 from tests.support.daemon_process import KEY, event_body, free_port
@@ -135,13 +135,6 @@ def running(
         process.wait()
 
 
-def until(condition: Callable[[], bool], log: Path) -> None:
-    ends = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < ends, log.read_text()
-        time.sleep(0.05)
-
-
 def test_the_image_holds_no_key_and_no_package_file(image: Image) -> None:
     assert not image.had_key
     assert not list((image.root / "tmp").iterdir())
@@ -153,7 +146,7 @@ def test_the_daemon_labels_and_is_drained_as_the_images_user(image: Image, tmp_p
     port, admin = free_port(), free_port()
     url = f"http://127.0.0.1:{port}/tasks/{KEY}"
     with FakeCamioThread() as camio, running(image, port, admin, camio, log) as process:
-        until(lambda: '"event": "ready"' in log.read_text() or process.poll() is not None, log)
+        wait_until(lambda: '"event": "ready"' in log.read_text() or process.poll() is not None, log.read_text, PATIENCE)
         assert process.poll() is None, log.read_text()
         assert camio.post(url, event_body(camio.callback_url("one"))).status == 200
         camio.wait_until(lambda arrived: bool(arrived["one"]), PATIENCE)

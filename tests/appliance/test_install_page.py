@@ -10,16 +10,15 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
-from pathlib import Path
 
 from tests.appliance.appliance import ADMIN, HOOK, SETTINGS, UNIT, Appliance
 from tests.appliance.conftest import Boot, own_architecture
 from tests.appliance.debs import Deb
 from tests.appliance.machine import PATIENCE, Machine, wait_until
 from tests.integration.test_install_page import CamiosApi
+from tests.support.checkout import ROOT
 from tests.support.daemon_process import event_body
 
-ROOT = Path(__file__).parents[2]
 PAGE, README = ROOT / "docs/install.md", ROOT / "README.md"
 TOKEN = "token-of-the-owner"
 ANSWERS = ("tunnel", "https://hook.example.org", "camera == 'front'", "auto", "n", "y", "y")

@@ -1,13 +1,10 @@
 """A box that knows the repository: install, upgrade by apt and by unattended-upgrades, rollback, downgrade."""
 
-import functools
 import os
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,9 +15,18 @@ from tests.appliance.appliance import UNIT, Appliance
 from tests.appliance.conftest import not_here, own_architecture, skip_unless_long
 from tests.appliance.debs import Deb, variant
 from tests.appliance.machine import Machine, wait_until
-from tests.appliance.test_rollback import BROKEN, KEPT, PATIENCE, SOON, labels, proven, version
+from tests.appliance.upgrades import (
+    ENDS_AT_ONCE,
+    KEPT,
+    PATIENCE,
+    SHORT_TRIAL,
+    assert_labels,
+    version,
+    wait_for_trial,
+)
+from tests.support.checkout import ROOT
+from tests.support.file_server import serving
 
-ROOT = Path(__file__).parents[2]
 PACKAGES = (*roots.PACKAGES, "unattended-upgrades", "wget")
 PORT = 8765
 PAGE = (ROOT / "docs/install.md").read_text()
@@ -56,24 +62,13 @@ def publisher(tmp_path: Path, long_run: bool) -> Iterator[Publisher]:
         subprocess.run(["gpgconf", "--kill", "all"], env={**os.environ, "GNUPGHOME": home}, check=False)
 
 
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # http.server's name
-        """Log nothing."""
-
-
 @contextmanager
 def served(machine: Machine, folder: Path) -> Iterator[None]:
     """Serve `folder` on the machine's loopback."""
-    with machine.network():
-        server = ThreadingHTTPServer(("127.0.0.1", PORT), functools.partial(_Quiet, directory=str(folder)))
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-    try:
+    with ExitStack() as running:
+        with machine.network():
+            running.enter_context(serving(folder, PORT))
         yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def typed(title: str) -> list[list[str]]:
@@ -87,7 +82,11 @@ def test_the_lines_of_the_page_install_and_then_the_box_keeps_itself_up_to_date(
 ) -> None:
     by_apt, by_itself, broken = (
         variant(deb, tmp_path, number, **changes)
-        for number, changes in (("9.1.0", {}), ("9.2.0", {}), ("9.3.0", {"launcher": BROKEN, "trial": SOON}))
+        for number, changes in (
+            ("9.1.0", {}),
+            ("9.2.0", {}),
+            ("9.3.0", {"launcher": ENDS_AT_ONCE, "trial": SHORT_TRIAL}),
+        )
     )
     publisher.publish(deb)
     folder = tmp_path / "layer"
@@ -105,24 +104,24 @@ def test_the_lines_of_the_page_install_and_then_the_box_keeps_itself_up_to_date(
 
             publisher.publish(by_apt)
             machine.run("sh", "-c", "apt-get update && apt-get upgrade --yes 2>&1")
-            proven(machine)
+            wait_for_trial(machine)
             assert version(machine) == "9.1.0 installed"
 
             for line in unattended[1:]:  # the first one installs it, and it is there
                 machine.run("sh", "-c", command_of(line))
             publisher.publish(by_itself)
             machine.run("sh", "-c", "apt-get update && unattended-upgrade --verbose 2>&1", timeout=PATIENCE)
-            proven(machine)
+            wait_for_trial(machine)
             assert version(machine) == "9.2.0 installed"
-            labels(appliance, "by-itself")
+            assert_labels(appliance, "by-itself")
 
             publisher.publish(broken)
             machine.run("sh", "-c", "apt-get update && unattended-upgrade --verbose 2>&1", timeout=PATIENCE)
-            proven(machine)
+            wait_for_trial(machine)
             assert version(machine) == "9.2.0 installed"
             machine.run("sh", "-c", "apt-get update && unattended-upgrade --verbose 2>&1", timeout=PATIENCE)
             assert version(machine) == "9.2.0 installed"  # and it is not taken again
-            labels(appliance, "rolled-back")
+            assert_labels(appliance, "rolled-back")
 
             machine.run("apt-get", "install", "--yes", "--allow-downgrades", "camiohookd=9.1.0")
             assert version(machine) == "9.1.0 installed"

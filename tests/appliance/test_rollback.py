@@ -5,48 +5,27 @@ from pathlib import Path
 
 import pytest
 
-from tests.appliance.appliance import CAMIO_PORT, UNIT, Appliance
+from tests.appliance.appliance import Appliance
 from tests.appliance.conftest import Boot, skip_on_second_release, skip_unless_long
 from tests.appliance.debs import Deb, variant
-from tests.appliance.machine import Machine, wait_until
-from tests.support.threaded_simulator import FakeCamioThread
-
-KEPT = "/var/cache/camiohookd-previous"
-PIN = "/etc/apt/preferences.d/camiohookd-refused"
-TOLD = "/etc/camiohookd/rolled-back"
-PATIENCE = 420.0
-BROKEN = ("exec ", "exit 1 # ")
-SOON = ("SECONDS_TO_PROVE=120", "SECONDS_TO_PROVE=20")
-
-
-def version(machine: Machine) -> str:
-    return machine.run("dpkg-query", "--show", "--showformat=${Version} ${db:Status-Status}", "camiohookd").stdout
-
-
-def journal(machine: Machine) -> str:
-    return machine.output("journalctl", "--unit=camiohookd-trial", "--no-pager")
-
-
-def proven(machine: Machine) -> None:
-    """Wait until no version is on trial."""
-    done = machine.path(f"{KEPT}/trial")
-    wait_until(lambda: not done.exists(), lambda: f"the trial ends:\n{journal(machine)}", PATIENCE)
-
-
-def labels(appliance: Appliance, name: str) -> None:
-    """Post an event, and check that its labels arrive."""
-    active = "is-active", "--quiet", UNIT
-    wait_until(lambda: appliance.machine.run("systemctl", *active, check=False).returncode == 0, appliance.log)
-    with appliance.machine.network(), FakeCamioThread(port=CAMIO_PORT) as camio:
-        appliance.post(camio, name)
-        wait_until(lambda: camio.deliveries[name], appliance.log)
-        assert "cat" in appliance.labels(camio, name)
+from tests.appliance.machine import wait_until
+from tests.appliance.upgrades import (
+    ENDS_AT_ONCE,
+    KEPT,
+    PIN,
+    ROLLED_BACK,
+    SHORT_TRIAL,
+    assert_labels,
+    journal,
+    version,
+    wait_for_trial,
+)
 
 
 @pytest.fixture(scope="session")
 def broken(deb: Deb, tmp_path_factory: pytest.TempPathFactory) -> Deb:
     """Return a newer version whose program ends at once."""
-    return variant(deb, tmp_path_factory.mktemp("broken"), "9.0.0", launcher=BROKEN, trial=SOON)
+    return variant(deb, tmp_path_factory.mktemp("broken"), "9.0.0", launcher=ENDS_AT_ONCE, trial=SHORT_TRIAL)
 
 
 @pytest.fixture(scope="session")
@@ -66,9 +45,9 @@ def test_a_version_that_does_not_label_is_replaced_by_the_one_before(
         settings = machine.path("/etc/camiohookd/camiohookd.toml").read_text()
         machine.path("/root/x.deb").write_bytes(broken.path.read_bytes())
         machine.run("sh", "-c", "apt-get install --yes /root/x.deb 2>&1")
-        proven(machine)
+        wait_for_trial(machine)
         assert version(machine) == f"{deb.field('Version')} installed", journal(machine)
-        labels(appliance, "rolled-back")
+        assert_labels(appliance, "rolled-back")
         assert machine.path("/etc/camiohookd/camiohookd.toml").read_text() == settings
         assert "Pin: version 9.0.0" in machine.path(PIN).read_text()
         told = json.loads(machine.run("camiohookd", "status", "--json", check=False).stdout)
@@ -78,11 +57,11 @@ def test_a_version_that_does_not_label_is_replaced_by_the_one_before(
 
         machine.path("/root/x.deb").write_bytes(good.path.read_bytes())
         machine.run("sh", "-c", "apt-get install --yes /root/x.deb 2>&1")
-        proven(machine)
+        wait_for_trial(machine)
         assert version(machine) == "9.0.1 installed", journal(machine)
-        labels(appliance, "works")
+        assert_labels(appliance, "works")
         assert not machine.path(PIN).exists()
-        assert not machine.path(TOLD).exists()
+        assert not machine.path(ROLLED_BACK).exists()
         machine.run("apt-get", "purge", "--yes", "camiohookd")
         assert not machine.path(KEPT).exists()
 
@@ -116,6 +95,6 @@ def test_the_box_labels_after_a_power_cut_in_the_middle_of_an_upgrade(
         wait_until(machine.path("/root/reached").exists, lambda: machine.output("journalctl", "--unit=upgrade"))
         machine.cut_power()
         machine.boot()
-        proven(machine)
-        labels(appliance, "power-cut")
+        wait_for_trial(machine)
+        assert_labels(appliance, "power-cut")
         assert version(machine) in {"8.0.0 installed", "9.0.2 installed"}, journal(machine)

@@ -43,11 +43,10 @@ def compute_labels(images):
 
 def can_run() -> bool:
     """Return whether HAProxy is installed; say so if not."""
-    if find() is None:
-        print(
-            "NOT MEASURED: daemons behind HAProxy, because haproxy is not installed (apt install haproxy)", flush=True
-        )
-    return find() is not None
+    if find() is not None:
+        return True
+    print("NOT MEASURED: daemons behind HAProxy, because haproxy is not installed (apt install haproxy)", flush=True)
+    return False
 
 
 @contextmanager

@@ -38,8 +38,7 @@ IOU = 0.5
 PERSON, STATUE = (641, 240, 681, 321), (60, 300)
 """A person in the first picture: left, top, right, bottom in pixels; and left and top of its copy, the statue."""
 
-EVENT = 4
-"""Pictures of an event."""
+EVENT_PICTURES = 4
 
 Change = Callable[[Image.Image], Image.Image]
 
@@ -66,8 +65,8 @@ CHANGES: dict[str, tuple[Change, float]] = {
 }
 
 
-class Looked(NamedTuple):
-    """What came of the courtyard's pictures."""
+class Detected(NamedTuple):
+    """What was found in each of the courtyard's pictures, by the name of its file, and how often the model ran."""
 
     found: dict[str, Sequence[Detection]]
     runs: int
@@ -153,7 +152,7 @@ def _jpeg(image: Image.Image) -> bytes:
 
 def sequence(
     labeler: OnnxLabeler, detail: Detail, static: Static = "keep", read: Callable[[Path], bytes] = Path.read_bytes
-) -> Looked:
+) -> Detected:
     """Look at the courtyard's pictures, given as events in the order of time."""
     counting = Counting(labeler)
     events = EventLabeler(
@@ -161,12 +160,12 @@ def sequence(
     )
     files = sorted(COURTYARD.glob("*.jpg"))
     found: dict[str, Sequence[Detection]] = {}
-    for first in range(0, len(files), EVENT):
-        some = [Picture(file.name, read(file)) for file in files[first : first + EVENT]]
+    for first in range(0, len(files), EVENT_PICTURES):
+        some = [Picture(file.name, read(file)) for file in files[first : first + EVENT_PICTURES]]
         event = events.event("courtyard", partial(list, some), lambda: None, SHOWN_SCORE)
         event.join()
         found |= {each.timestamp: each.sent for each in event.done.result().pictures}
-    return Looked(found, counting.runs)
+    return Detected(found, counting.runs)
 
 
 def photographs(labeler: OnnxLabeler, bench: Bench) -> Iterator[Result]:

@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from camiohookd.cli import ExitStatus
+from tests.support.checkout import ROOT
 
-ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "systemd/camiohookd.service"
 LOCKS = ("requirements.lock", "tests/requirements.lock", "tests/bench/requirements.lock")
 # Imitates Debian's python3 without the package python3-venv, and one that is too old.

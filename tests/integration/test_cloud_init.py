@@ -5,9 +5,9 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.support.checkout import ROOT
+
 EXAMPLE = ROOT / "fleet/user-data"
 
 

@@ -11,10 +11,10 @@ from textwrap import dedent
 from typing import NamedTuple
 
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 
 from camiohookd.config import load
-from camiohookd.config.settings import LabelerSettings
 from camiohookd.labelers.open import open_chain
 from camiohookd.metrics import Metrics
 from camiohookd.pictures.decode import PictureLimits
@@ -186,7 +186,7 @@ def test_the_example_labels_with_its_framework(name: str, tmp_path: Path, long_r
     (tmp_path / "camiohookd.toml").write_text(example.settings.replace(example.folder, str(folder)))
     labelers = load.load_config(tmp_path / "camiohookd.toml", {}).labelers
     if name == "PyTorch":  # a cat is in the photograph
-        labelers = tuple(_on(each, "cat") if each.on else each for each in labelers)
+        labelers = tuple(replace(each, on=("cat",)) if each.on else each for each in labelers)
     chain = open_chain(labelers, None, lambda _degraded: None).chain
     try:
         assert not chain.troubles
@@ -209,12 +209,6 @@ def test_the_example_labels_with_its_framework(name: str, tmp_path: Path, long_r
         case "OpenCV":
             assert (own.label, round(own.probability, 1)) == ("face", 0.7)
             assert own.box == pytest.approx((50, 20, 150, 80), abs=0.1)
-
-
-def _on(settings: LabelerSettings, label: str) -> LabelerSettings:
-    from msgspec.structs import replace
-
-    return replace(settings, on=(label,))
 
 
 def _red() -> bytes:

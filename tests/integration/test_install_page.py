@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.checkout import ROOT
 from tests.support.daemon_process import START_SECONDS, STOP_SECONDS, free_port
 
-ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/install.md").read_text()
 
 

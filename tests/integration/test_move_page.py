@@ -11,10 +11,11 @@ import pytest
 from camiohookd.queue.state_folder import StateFolder
 from camiohookd.system.disk import Disk
 from tests.support.backups import KEYS, SETTINGS, BoxFolders, fresh_box, make_box
+from tests.support.checkout import ROOT
 from tests.support.queue_factory import accept, make_event, open_queue
 from tests.support.terminal import Terminal
 
-PAGE = (Path(__file__).parents[2] / "docs/backup-and-move.md").read_text()
+PAGE = (ROOT / "docs/backup-and-move.md").read_text()
 PASSPHRASE = "a passphrase of the owner"
 
 

@@ -3,22 +3,21 @@
 The packages are small stand-ins. tests/appliance/test_repository.py installs the real one on booted machines.
 """
 
-import functools
 import lzma
 import os
 import re
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.checkout import ROOT
+from tests.support.file_server import serving
+
 NEEDED = {"apt-get": "apt", "apt-ftparchive": "apt-utils", "dpkg-deb": "dpkg", "gpg": "gpg", "xz": "xz-utils"}
 MISSING = sorted({package for program, package in NEEDED.items() if shutil.which(program) is None})
 
@@ -135,21 +134,13 @@ def publisher(tmp_path: Path, keys: tuple[Path, str]) -> Publisher:
     return Publisher(tmp_path, *keys)
 
 
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # http.server's name
-        """Log nothing."""
-
-
 @pytest.fixture
 def box(tmp_path: Path, publisher: Publisher) -> Iterator[Box]:
     """Yield a box that has the repository's sources file and key in place; a web server serves the repository."""
     publisher.repository.mkdir()
-    handler = functools.partial(_Quiet, directory=str(publisher.repository))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with serving(publisher.repository) as url:
         publisher.build("1.0.0")
-        publisher.publishes("--url", f"http://127.0.0.1:{server.server_port}/")
+        publisher.publishes("--url", f"{url}/")
         here = Box(tmp_path / "box")
         for name in ("state/lists/partial", "cache/archives/partial", "etc/sources.list.d", "etc/apt.conf.d", "log"):
             (here.folder / name).mkdir(parents=True)
@@ -161,8 +152,6 @@ def box(tmp_path: Path, publisher: Publisher) -> Iterator[Box]:
             sources.replace("/usr/share/keyrings/camiohookd.asc", str(key))
         )
         yield here
-        server.shutdown()
-        thread.join()
 
 
 def test_apt_finds_upgrades_and_earlier_versions_of_the_last_three(publisher: Publisher, box: Box) -> None:

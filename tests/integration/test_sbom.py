@@ -13,7 +13,8 @@ import cyclonedx.schema
 import jsonschema_rs
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.checkout import ROOT
+
 SCHEMAS = Path(next(iter(cyclonedx.schema.__path__))) / "_res"
 TOOLS = {"cyclonedx-python-lib", "editables", "hatchling", "packageurl-python", "pluggy"}  # the extra "build"
 

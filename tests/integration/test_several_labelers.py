@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.checkout import ROOT
@@ -52,7 +50,7 @@ def test_a_killed_labeler_costs_its_own_labels_alone_and_the_status_says_so(tmp_
         with daemon:
             assert labels_of("one") == ["cat", "tabby"]
             assert "tabby 0.75 (fur)" in daemon.log
-            _wait_for(lambda: "by fur</span>" in daemon.admin("/events/1")[1])
+            daemon.wait_until(lambda: "by fur</span>" in daemon.admin("/events/1")[1], PATIENCE)
             interpreter.unlink()
             os.kill(int(pid.read_text()), signal.SIGKILL)
             assert labels_of("two") == ["cat"]
@@ -62,16 +60,9 @@ def test_a_killed_labeler_costs_its_own_labels_alone_and_the_status_says_so(tmp_
             assert 'camiohookd_labeler_up{labeler="fur"} 0.0' in daemon.admin("/metrics")[1]
             assert daemon.admin("/readyz")[0] == 200
             interpreter.symlink_to(daemon.python)
-            _wait_for(lambda: "labeler fur works again" in daemon.log)
+            daemon.wait_until(lambda: "labeler fur works again" in daemon.log, PATIENCE)
             assert labels_of("three") == ["cat", "tabby"]
             assert json.loads(daemon.command("status", "--json").stdout)["verdict"] == "works"
             before = (tmp_path / "camiohookd.toml").read_text()
             (tmp_path / "camiohookd.toml").write_text(before.replace('on = ["cat"]', ""))
             assert "[[labeler]] (the second or a later one) changed; to apply: systemctl restart" in daemon.reload()
-
-
-def _wait_for(condition: Callable[[], bool]) -> None:
-    ends = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < ends, "it did not come about"
-        time.sleep(0.05)

@@ -12,7 +12,8 @@ from typing import Self
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.checkout import ROOT
+
 MODEL = ROOT / "models/ssdlite-mobilenet-v2-coco"
 WATCHER = Path(__file__).parents[1] / "support/lookup_watcher.py"
 

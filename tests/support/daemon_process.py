@@ -165,9 +165,9 @@ class Daemon:
             page: dict[str, Any] = json.load(answer)
             return page
 
-    def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Return as soon as `condition` holds."""
-        ends = time.monotonic() + START_SECONDS
+    def wait_until(self, condition: Callable[[], bool], patience: float = START_SECONDS) -> None:
+        """Return as soon as `condition` holds. Raises AssertionError after `patience` seconds."""
+        ends = time.monotonic() + patience
         while not condition():
             assert time.monotonic() < ends, f"this did not come about; the daemon's log:\n{self.log}"
             time.sleep(0.02)

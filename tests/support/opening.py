@@ -9,8 +9,7 @@ from pathlib import Path
 import msgspec
 
 from camiohookd.queue.task_queue import TaskQueue
-
-ROOT = Path(__file__).parents[2]
+from tests.support.checkout import ROOT
 
 
 @dataclass(frozen=True, slots=True)

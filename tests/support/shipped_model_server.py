@@ -23,7 +23,7 @@ FILES = Described("images", "BYTES", (-1,))
 OUTPUTS = (Described("scores", "FP32", (-1, -1, 90)), Described("boxes", "FP32", (-1, -1, 4)))
 
 
-def compute() -> Compute:
+def shipped_model() -> Compute:
     """Return the model as a function of a batch of pictures, or of a list of files."""
     description = model.load_description(FOLDER)
     session = open_session(model.read_model(FOLDER, description), "shipped")
@@ -40,12 +40,12 @@ def compute() -> Compute:
     return run
 
 
-def serve(model_of_it: Compute, *, files: bool) -> InferenceServer:
-    return InferenceServer(model_of_it, [FILES if files else INPUT], OUTPUTS, name=FOLDER.name)
+def serve(compute: Compute, *, files: bool) -> InferenceServer:
+    return InferenceServer(compute, [FILES if files else INPUT], OUTPUTS, name=FOLDER.name)
 
 
 def main() -> None:
-    with closing(serve(compute(), files="jpeg" in sys.argv)) as server:
+    with closing(serve(shipped_model(), files="jpeg" in sys.argv)) as server:
         server.speaks_binary = "JSON" not in sys.argv
         print(server.url, flush=True)
         sys.stdin.read()

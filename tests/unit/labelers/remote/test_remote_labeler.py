@@ -33,8 +33,7 @@ from camiohookd.wire.images import Picture
 from tests.support.certificates import make_certificate
 from tests.support.inference_server import HEAD, Compute, Described, InferenceServer, answer
 from tests.support.onnx_graphs import constant_model, model_folder
-from tests.support.shipped_model_server import FOLDER
-from tests.support.shipped_model_server import compute as compute_shipped
+from tests.support.shipped_model_server import FOLDER, shipped_model
 from tests.support.shipped_model_server import serve as serve_shipped
 
 SCORES = np.array([[[0.9, 0.1], [0.2, 0.8]]], np.float32)
@@ -125,7 +124,7 @@ def home() -> Labeler:
 @pytest.fixture(scope="module")
 def shipped() -> Compute:
     """The shipped model, for a server."""
-    return compute_shipped()
+    return shipped_model()
 
 
 @pytest.mark.parametrize("form", ["binary", "JSON", "jpeg"])
