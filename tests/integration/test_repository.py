@@ -249,6 +249,8 @@ def test_a_repository_that_is_older_than_it_may_be_is_refused(publisher: Publish
     (folder / "Release").write_text(release)
     sign = ["gpg", "--batch", "--yes", "--output", str(folder / "InRelease"), "--clearsign", str(folder / "Release")]
     subprocess.run(sign, env={**os.environ, "GNUPGHOME": str(publisher.keys)}, check=True, capture_output=True)
+    later = (folder / "Release").stat().st_mtime + 60  # apt asks for what is newer, to the second
+    os.utime(folder / "InRelease", (later, later))
     status, said = box.update()
     assert status != 0
     assert "is expired" in said, said
