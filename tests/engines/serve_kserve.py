@@ -29,9 +29,16 @@ class Ssd(kserve.Model):
         outputs = []
         for name, value in infer(self.session, payload.inputs[0].as_numpy()).items():
             output = InferOutput(name=name, shape=list(value.shape), datatype="FP32")
-            output.set_data_from_numpy(value, binary_data=bool((payload.parameters or {}).get("binary_data_output")))
+            output.set_data_from_numpy(value)
             outputs.append(output)
-        return InferResponse(model_name=NAME, infer_outputs=outputs, response_id=payload.id)
+        # Without the last two, KServe answers in JSON whatever is asked for.
+        return InferResponse(
+            model_name=NAME,
+            infer_outputs=outputs,
+            response_id=payload.id,
+            use_binary_outputs=payload.use_binary_outputs,
+            requested_outputs=payload.request_outputs,
+        )
 
 
 if __name__ == "__main__":

@@ -23,10 +23,19 @@ def run(images):
 
 @batch
 def run_on_files(pictures):
-    images = [
-        Image.open(io.BytesIO(file)).convert("RGB").resize((300, 300), Image.Resampling.BILINEAR) for [file] in pictures
-    ]
+    images = [decoded(file) for [file] in pictures]
     return infer(model, [np.asarray(image, np.float32).transpose(2, 0, 1) for image in images])
+
+
+def decoded(file, size=(300, 300)):
+    """Decode and scale as the box does: docs/remote.md has these lines."""
+    image = Image.open(io.BytesIO(file))
+    image.draft(None, size)
+    image = image.convert("RGB")
+    factor = min(image.width // size[0], image.height // size[1])
+    if factor > 1:
+        image = image.reduce(factor)
+    return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0)
 
 
 config = TritonConfig(

@@ -35,9 +35,10 @@ Compute = Callable[[Any], Mapping[str, Any]]
 class InferenceServer:
     """Serves one model at `url`; `compute` makes the outputs.
 
-    A test may change it at any time: `speaks_binary`; `version`; `fault`, which answers an inference in place of the
-    model; `inputs` and `outputs`, which the metadata tells. `asked` are the paths of all requests, `heads` the headers
-    of the inferences, and `inferences` counts those that were computed; `shape` is that of the last input.
+    A test may change it at any time: `speaks_binary`; `answers_binary`; `version`; `fault`, which answers an inference
+    in place of the model; `inputs` and `outputs`, which the metadata tells. `asked` are the paths of all requests,
+    `heads` the headers of the inferences, and `inferences` counts those that were computed; `shape` is that of the last
+    input.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class InferenceServer:
         self.name = name
         self.version = "1"
         self.speaks_binary = True
+        self.answers_binary = True
         self.fault: Callable[[BaseHTTPRequestHandler], None] | None = None
         self.asked: list[str] = []
         self.heads: list[Mapping[str, str]] = []
@@ -82,14 +84,15 @@ class InferenceServer:
         self.inferences += 1
         outputs = self.compute(value)
         answer: dict[str, Any] = {"id": message["id"], "model_name": self.name, "model_version": self.version}
-        binary = message.get("parameters", {}).get("binary_data_output", False)
         tables, tail = [], b""
         for asked in message["outputs"]:
+            # As Triton does: what the request says about all outputs does not count for one that it names.
+            binary = self.answers_binary and asked.get("parameters", {}).get("binary_data", False)
             table, raw = _table(asked["name"], outputs[asked["name"]], binary=binary)
             tables.append(table)
             tail += raw
         first = json.dumps(answer | {"outputs": tables}).encode()
-        return first + tail, {HEAD: str(len(first))} if binary else {}
+        return first + tail, {HEAD: str(len(first))} if tail else {}
 
 
 def _value(table: Mapping[str, Any], raw: bytes | None) -> Any:
@@ -110,15 +113,15 @@ def _value(table: Mapping[str, Any], raw: bytes | None) -> Any:
 def _table(name: str, value: Any, *, binary: bool) -> tuple[dict[str, Any], bytes]:
     if isinstance(value, list):
         table: dict[str, Any] = {"name": name, "datatype": "BYTES", "shape": [len(value)]}
+        if not binary:
+            return table | {"data": [each.decode() for each in value]}, b""
         raw = b"".join(struct.pack("<I", len(each)) + each for each in value)
-        plain: Any = [each.decode() for each in value]
     else:
         table = {"name": name, "datatype": "FP32", "shape": list(value.shape)}
+        if not binary:
+            return table | {"data": value.ravel().tolist()}, b""
         raw = value.astype("<f4").tobytes()
-        plain = value.ravel().tolist()
-    if binary:
-        return table | {"parameters": {"binary_data_size": len(raw)}}, raw
-    return table | {"data": plain}, b""
+    return table | {"parameters": {"binary_data_size": len(raw)}}, raw
 
 
 def answer(handler: BaseHTTPRequestHandler, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:

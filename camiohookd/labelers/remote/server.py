@@ -105,12 +105,13 @@ class Server:
         if len(answers) == 2 and not _agree(first, answers[1][1]):
             binary = False  # the raw bytes are read in some other way
         form = _Form(found, binary, first.version)
+        asked_in = "JSON" if not binary else "the binary form" if first.binary else "the binary form, answers in JSON"
         log.info(
             "inference server %s: model %s%s, requests in %s",
             self.name,
             self._model.name,
             f" version {form.version}" if form.version else "",
-            "the binary form" if binary else "JSON",
+            asked_in,
             extra=about("remote_ready"),
         )
         return form

@@ -29,7 +29,7 @@ def test_the_binary_form_is_a_json_head_and_little_endian_bytes() -> None:
             {"name": "x", "shape": [1, 6], "datatype": "FP32", "parameters": {"binary_data_size": 24}},
             {"name": "files", "shape": [2], "datatype": "BYTES", "parameters": {"binary_data_size": 10}},
         ],
-        "outputs": [{"name": "y"}],
+        "outputs": [{"name": "y", "parameters": {"binary_data": True}}],
         "parameters": {"binary_data_output": True},
     }
     assert body.data[length:] == value.astype("<f4").tobytes() + struct.pack("<I2sI", 2, b"ab", 0)

@@ -188,6 +188,24 @@ def test_an_input_of_bytes_gets_bytes(serve: Serve, connect: Open) -> None:
     assert set(kinds) == {np.dtype(np.uint8)}
 
 
+@pytest.mark.parametrize(
+    ("speaks", "answers", "form"),
+    [
+        (True, True, "the binary form"),
+        (True, False, "the binary form, answers in JSON"),
+        (False, False, "JSON"),
+    ],
+)
+def test_the_log_says_in_which_form_requests_and_answers_come(
+    serve: Serve, connect: Open, caplog: pytest.LogCaptureFixture, speaks: bool, answers: bool, form: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    server = serve()
+    server.speaks_binary, server.answers_binary = speaks, answers
+    assert found(connect(server)) == ["person", "car"]
+    assert caplog.messages == [f"inference server {server.url}: model tiny version 1, requests in {form}"]
+
+
 def test_a_server_that_lists_no_tensors_is_tried(serve: Serve, connect: Open) -> None:
     assert found(connect(serve(inputs=[], outputs=[]))) == ["person", "car"]
 
