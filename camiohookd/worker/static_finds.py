@@ -12,8 +12,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 from PIL import Image
 
@@ -61,11 +60,19 @@ Place = tuple[str, Box]
 """A label, and a box in fractions of a picture."""
 
 
-class Seen(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Seen:
     """A small grey copy of a picture, and what was found in it."""
 
     grey: Image.Image
     found: Sequence[Place]
+    _looks: dict[Box, Looks] = field(default_factory=dict, init=False)
+
+    def looks(self, box: Box) -> Looks:
+        """Return the looks of a part; each is computed once."""
+        if box not in self._looks:
+            self._looks[box] = looks(self.grey, box)
+        return self._looks[box]
 
 
 def seen(picture: Decoded, found: Sequence[Detection]) -> Seen:
@@ -120,7 +127,7 @@ class _Find:
         return any(self.is_at(*each) for each in picture.found) and self.looks_same_in(picture)
 
     def looks_same_in(self, picture: Seen) -> bool:
-        return likeness(self.looks, looks(picture.grey, self.box)) >= SAME_LOOKS
+        return likeness(self.looks, picture.looks(self.box)) >= SAME_LOOKS
 
     def is_at(self, label: str, box: Box) -> bool:
         return _is_at((self.label, self.box), label, box)
@@ -158,7 +165,7 @@ class StaticFinds:
                 find.missed += 1
             for picture in event:
                 new = [each for each in picture.found if not any(find.is_at(*each) for find in known.finds)]
-                known.finds += [_Find(label, box, looks(picture.grey, box)) for label, box in new]
+                known.finds += [_Find(label, box, picture.looks(box)) for label, box in new]
             for find in known.finds:
                 _count(camera, find, event)
             remembered = [find for find in known.finds if find.events and find.missed <= MISSED_EVENTS]
@@ -222,7 +229,7 @@ def _count(camera: str, find: _Find, event: Sequence[Seen]) -> None:
     there = [picture for picture in event if find.looks_same_in(picture)]
     if len(there) < OF_PICTURES * len(event):
         return
-    find.looks, find.missed = looks(there[-1].grey, find.box), 0
+    find.looks, find.missed = there[-1].looks(find.box), 0
     find.events += 1
     if find.events == EVENTS:
         log.info(

@@ -34,8 +34,8 @@ class Detailed:
         return self._labeler.input_size
 
     def decode_size(self, request: LabelRequest) -> Size:
-        if request.detail == "auto" and not request.spare(1):
-            return self.input_size  # others wait: what is not looked at need not be decoded
+        if request.detail == "whole" or (request.detail == "auto" and not request.spare(1)):
+            return self._labeler.decode_size(request)  # others wait: what is not looked at need not be decoded
         return decode_size(request.detail, self.input_size)
 
     def label(self, frames: Sequence[Frame], request: LabelRequest = DEFAULT_REQUEST) -> Findings:

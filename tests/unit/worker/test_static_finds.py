@@ -1,6 +1,7 @@
 """What always stands there is learnt per camera."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -89,7 +90,7 @@ def test_different_people_at_one_place_are_not_static() -> None:
 def test_a_box_that_differs_a_little_is_the_same_place() -> None:
     finds = taught(*[picture((SIGN, SIGN_LOOKS))] * EVENTS)
     sign = picture((SIGN, SIGN_LOOKS))
-    moved = sign._replace(found=[("person", Box(0.09, 0.3, 0.19, 0.62))])
+    moved = replace(sign, found=[("person", Box(0.09, 0.3, 0.19, 0.62))])
     assert len(finds.static("yard", moved)) == 1
 
 
@@ -126,7 +127,7 @@ def test_the_memory_is_bounded() -> None:
     for nth in range(MAX_CAMERAS + 5):
         finds.learn(f"camera {nth}", [sign])
     assert len(finds._cameras) == MAX_CAMERAS
-    many = sign._replace(found=[("person", Box(x / 100, 0, x / 100 + 0.005, 0.1)) for x in range(2 * MAX_FINDS)])
+    many = replace(sign, found=[("person", Box(x / 100, 0, x / 100 + 0.005, 0.1)) for x in range(2 * MAX_FINDS)])
     finds.learn("yard", [many])
     assert len(finds._cameras["yard"].finds) <= MAX_FINDS
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from camiohookd.errors import LabelingError, ModelError
+from camiohookd.labelers import DEFAULT_REQUEST
 from camiohookd.labelers.onnx.labeler import OnnxLabeler, open_onnx
 from camiohookd.labelers.onnx.session import OnnxSession
 from camiohookd.pictures.decode import Decoded, PictureLimits, decode
@@ -44,6 +45,16 @@ def best(found: Iterable[Detection], label: str) -> Box:
     box = next(one.box for one in found if one.label == label)
     assert box is not None
     return box
+
+
+@pytest.mark.parametrize("size", [(640, 480), (704, 576), (1280, 720), (1920, 1080), (2592, 1944), (3840, 2160)])
+def test_decodes_the_usual_sizes_of_cameras_at_little_more_than_the_models_input(
+    labeler: OnnxLabeler, size: tuple[int, int]
+) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", size).save(file, "JPEG")
+    image = decode(file.getvalue(), PictureLimits(), labeler.decode_size(DEFAULT_REQUEST)).image
+    assert 240 <= image.height <= 360
 
 
 @pytest.mark.parametrize(
