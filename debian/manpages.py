@@ -62,9 +62,9 @@ what was found in them; trends; cameras and their zones; failed events. From oth
 (camiohookd admin password) and https (tls_cert under [admin]).
 
 After an upgrade, camiohookd-trial.service sends one event with known photographs through the new version. If no labels
-come back within two minutes, it installs the version before again, from /var/cache/camiohookd-previous, and
-/etc/apt/preferences.d/camiohookd-refused keeps apt from installing the new one again. "camiohookd status", the status
-page and the notifications say so; "journalctl -u camiohookd-trial" says why.
+come back within two minutes, or the service fails again and again, it installs the version before again, from
+/var/cache/camiohookd-previous. /etc/apt/preferences.d/camiohookd-refused then keeps apt from installing the new one.
+"camiohookd status", the status page and the notifications say so; "journalctl -u camiohookd-trial" says why.
 
 camiohookd-tunnel@NAME.service carries events from a host of yours on the internet to this box, by reverse SSH.
 /usr/share/doc/camiohookd/tunnel.example describes the setup.

@@ -8,6 +8,8 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -15,6 +17,7 @@ from tests.appliance import roots
 from tests.appliance.appliance import CAMIO_PORT, Appliance
 from tests.appliance.debs import Deb, built
 from tests.appliance.machine import Machine
+from tests.appliance.publishing import Publisher
 from tests.support.threaded_simulator import FakeCamioThread
 
 RELEASES = {"bookworm": "Debian 12", "trixie": "Debian 13"}
@@ -98,6 +101,18 @@ def installed(release: str, boot: Boot, deb: Deb) -> Iterator[Appliance]:
         appliance.configure()
         appliance.restart()
         yield appliance
+
+
+@pytest.fixture
+def publisher(tmp_path: Path, long_run: bool) -> Iterator[Publisher]:
+    """Yield a publisher with an empty repository."""
+    skip_unless_long(long_run, "updates from a repository, and the example for cloud-init, on booted machines")
+    for program, package in {"apt-ftparchive": "apt-utils", "gpg": "gpg"}.items():
+        if shutil.which(program) is None:
+            not_here("the repository on a booted system", f"there is no {program}: apt install {package}")
+    with TemporaryDirectory(prefix="gpg", dir="/tmp") as home:  # tmp_path is too long for the path of gpg's socket
+        yield Publisher(tmp_path, Path(home))
+        subprocess.run(["gpgconf", "--kill", "all"], env={**os.environ, "GNUPGHOME": home}, check=False)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
-"""Make Debian root folders: release, architecture ─▶ a folder that is made once and kept ─▶ a layer for each machine.
+"""Make root folders of Debian and Ubuntu: release ─▶ a folder that is made once and kept ─▶ a layer for each machine.
 
-They hold a minimal Debian and the package's dependencies, because a machine that boots from one has no network.
-mmdebstrap fetches from the mirror that this host's own apt uses.
+They hold a minimal system and the package's dependencies, because a machine that boots from one has no network.
+mmdebstrap fetches Debian from the mirror that this host's own apt uses.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 KEEP = "CAMIOHOOKD_ROOTS"
 """The environment variable with the path of the folder that holds the root folders."""
@@ -23,6 +24,13 @@ PACKAGES: Packages = (
     *("openssh-client", "openssh-server"),  # the two ends of the tunnel
     "apt-utils",  # makes the repository that autopkgtest installs the package from
 )
+
+UBUNTU = "noble"
+"""Ubuntu 24.04."""
+
+_UBUNTU_ARCHIVE = "http://archive.ubuntu.com/ubuntu"
+_UBUNTU_KEYRING = f"{_UBUNTU_ARCHIVE}/pool/main/u/ubuntu-keyring/ubuntu-keyring_2023.11.28.1_all.deb"
+_UBUNTU_KEYRING_SHA256 = "36de43b15853ccae0028e9a767613770c704833f82586f28eb262f0311adb8a8"
 
 
 class CannotMakeRoot(Exception):
@@ -61,6 +69,7 @@ def root_folder(release: str, architecture: str, packages: Packages = PACKAGES) 
             part.rename(folder)
         finally:
             shutil.rmtree(part, ignore_errors=True)
+            part.with_suffix(".gpg").unlink(missing_ok=True)
     return folder
 
 
@@ -80,9 +89,33 @@ def _make(release: str, architecture: str, packages: Packages, folder: Path) -> 
     command += [f"--include={','.join(packages)}", *(f"--aptopt={line}" for line in apt_options())]
     # Remove the host's apt options, which only mmdebstrap needs.
     command += ['--customize-hook=rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap"']
-    made = subprocess.run([*command, release, folder, *mirror()], capture_output=True, text=True, check=False)
+    command += _ubuntu_options(folder.with_suffix(".gpg")) if release == UBUNTU else []
+    source = [_UBUNTU_ARCHIVE] if release == UBUNTU else mirror()
+    made = subprocess.run([*command, release, folder, *source], capture_output=True, text=True, check=False)
     if made.returncode != 0:
         raise CannotMakeRoot(f"mmdebstrap cannot make a root folder of {release}, {architecture}:\n{made.stderr}")
+
+
+def _ubuntu_options(keyring: Path) -> list[str]:
+    """Return mmdebstrap's options for Ubuntu, and write its keys to `keyring`.
+
+    Debian 12 has no package with these keys. They come from Ubuntu's archive, and their hash is checked.
+    """
+    with TemporaryDirectory() as made:
+        package = f"{made}/keyring.deb"
+        fetch = [
+            "/usr/lib/apt/apt-helper",
+            "download-file",
+            _UBUNTU_KEYRING,
+            package,
+            f"SHA256:{_UBUNTU_KEYRING_SHA256}",
+        ]
+        fetched = subprocess.run(fetch, capture_output=True, text=True, check=False)
+        if fetched.returncode != 0:
+            raise CannotMakeRoot(f"Ubuntu's keys cannot be fetched: {fetched.stdout}{fetched.stderr}")
+        subprocess.run(["dpkg-deb", "--extract", package, made], check=True)
+        shutil.copy(Path(made, "usr/share/keyrings/ubuntu-archive-keyring.gpg"), keyring)
+    return ["--components=main,universe", f"--keyring={keyring}"]
 
 
 def mirror(label: str = "Debian") -> list[str]:

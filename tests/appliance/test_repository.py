@@ -1,74 +1,18 @@
 """A box that knows the repository: install, upgrade by apt and by unattended-upgrades, rollback, downgrade."""
 
-import os
-import shutil
-import subprocess
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
-
-import pytest
 
 from tests.appliance import roots
 from tests.appliance.appliance import UNIT, Appliance
-from tests.appliance.conftest import not_here, own_architecture, skip_unless_long
+from tests.appliance.conftest import own_architecture
 from tests.appliance.debs import Deb, variant
 from tests.appliance.machine import Machine, wait_until
-from tests.appliance.upgrades import (
-    ENDS_AT_ONCE,
-    KEPT,
-    PATIENCE,
-    SHORT_TRIAL,
-    assert_labels,
-    version,
-    wait_for_trial,
-)
+from tests.appliance.publishing import ADDRESS, PLACEHOLDER, Publisher, served, without_other_sources
+from tests.appliance.upgrades import KEPT, LABELS_NOTHING, PATIENCE, assert_labels, version, wait_for_trial
 from tests.support.checkout import ROOT
-from tests.support.file_server import serving
 
 PACKAGES = (*roots.PACKAGES, "unattended-upgrades", "wget")
-PORT = 8765
 PAGE = (ROOT / "docs/install.md").read_text()
-
-
-class Publisher:
-    """Publishes packages in the folder `repository` with a key of its own."""
-
-    def __init__(self, folder: Path, home: Path) -> None:
-        self.repository = folder / "repository"
-        self._dist = folder / "dist"
-        self._dist.mkdir()
-        self._environ = {**os.environ, "GNUPGHOME": str(home), "CAMIOHOOKD_DIST": str(self._dist)}
-        make = ["gpg", "--batch", "--passphrase", "", "--pinentry-mode", "loopback", "--quick-gen-key", "publisher"]
-        subprocess.run([*make, "ed25519", "sign", "never"], env=self._environ, check=True, capture_output=True)
-
-    def publish(self, deb: Deb) -> None:
-        name = f"camiohookd_{deb.field('Version')}_{own_architecture()}.deb"
-        shutil.copy(deb.path, self._dist / name)
-        address = f"http://127.0.0.1:{PORT}"
-        command = [str(ROOT / "build.sh"), "repository", "--key", "publisher", "--into", str(self.repository)]
-        subprocess.run([*command, "--url", address], env=self._environ, check=True, capture_output=True)
-
-
-@pytest.fixture
-def publisher(tmp_path: Path, long_run: bool) -> Iterator[Publisher]:
-    skip_unless_long(long_run, "updates from a repository")
-    for program, package in {"apt-ftparchive": "apt-utils", "gpg": "gpg"}.items():
-        if shutil.which(program) is None:
-            not_here("the repository on a booted system", f"there is no {program}: apt install {package}")
-    with TemporaryDirectory(prefix="gpg", dir="/tmp") as home:
-        yield Publisher(tmp_path, Path(home))
-        subprocess.run(["gpgconf", "--kill", "all"], env={**os.environ, "GNUPGHOME": home}, check=False)
-
-
-@contextmanager
-def served(machine: Machine, folder: Path) -> Iterator[None]:
-    """Serve `folder` on the machine's loopback."""
-    with ExitStack() as running:
-        with machine.network():
-            running.enter_context(serving(folder, PORT))
-        yield
 
 
 def typed(title: str) -> list[list[str]]:
@@ -82,17 +26,12 @@ def test_the_lines_of_the_page_install_and_then_the_box_keeps_itself_up_to_date(
 ) -> None:
     by_apt, by_itself, broken = (
         variant(deb, tmp_path, number, **changes)
-        for number, changes in (
-            ("9.1.0", {}),
-            ("9.2.0", {}),
-            ("9.3.0", {"launcher": ENDS_AT_ONCE, "trial": SHORT_TRIAL}),
-        )
+        for number, changes in (("9.1.0", {}), ("9.2.0", {}), ("9.3.0", LABELS_NOTHING))
     )
     publisher.publish(deb)
     folder = tmp_path / "layer"
     with roots.layer(release, own_architecture(), folder, PACKAGES) as root, Machine(root) as machine:
-        for source in [*root.glob("etc/apt/sources.list"), *root.glob("etc/apt/sources.list.d/*")]:
-            source.unlink()  # the machine has no other network
+        without_other_sources(root)
         appliance = Appliance(machine)
         with served(machine, publisher.repository):
             first, unattended = typed("Install and update from a repository")[:2]
@@ -132,5 +71,5 @@ def test_the_lines_of_the_page_install_and_then_the_box_keeps_itself_up_to_date(
 
 def command_of(line: str) -> str:
     """Return a line of the page with the address of the test; apt is answered yes."""
-    address = line.replace("https://packages.example.org", f"http://127.0.0.1:{PORT}").replace("sudo ", "")
+    address = line.replace(PLACEHOLDER, ADDRESS).replace("sudo ", "")
     return address.replace("apt install ", "apt install --yes ")

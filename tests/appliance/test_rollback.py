@@ -8,13 +8,12 @@ import pytest
 from tests.appliance.appliance import Appliance
 from tests.appliance.conftest import Boot, skip_on_second_release, skip_unless_long
 from tests.appliance.debs import Deb, variant
-from tests.appliance.machine import wait_until
+from tests.appliance.machine import Machine, wait_until
 from tests.appliance.upgrades import (
-    ENDS_AT_ONCE,
+    FAILURES,
     KEPT,
     PIN,
     ROLLED_BACK,
-    SHORT_TRIAL,
     assert_labels,
     journal,
     version,
@@ -23,20 +22,19 @@ from tests.appliance.upgrades import (
 
 
 @pytest.fixture(scope="session")
-def broken(deb: Deb, tmp_path_factory: pytest.TempPathFactory) -> Deb:
-    """Return a newer version whose program ends at once."""
-    return variant(deb, tmp_path_factory.mktemp("broken"), "9.0.0", launcher=ENDS_AT_ONCE, trial=SHORT_TRIAL)
-
-
-@pytest.fixture(scope="session")
 def good(deb: Deb, tmp_path_factory: pytest.TempPathFactory) -> Deb:
     return variant(deb, tmp_path_factory.mktemp("good"), "9.0.1")
 
 
+@pytest.mark.parametrize("failure", FAILURES)
 def test_a_version_that_does_not_label_is_replaced_by_the_one_before(
-    release: str, boot: Boot, deb: Deb, broken: Deb, good: Deb, long_run: bool
+    release: str, boot: Boot, deb: Deb, good: Deb, tmp_path: Path, failure: str, long_run: bool
 ) -> None:
     skip_on_second_release(release, long_run, "the return to the version before")
+    if failure != next(iter(FAILURES)):
+        skip_unless_long(long_run, f"the return from a version that {failure}")
+    changes, reason = FAILURES[failure]
+    broken = variant(deb, tmp_path, "9.0.0", **changes)
     with boot(release) as machine:
         appliance = Appliance(machine)
         appliance.install(deb.path)
@@ -53,7 +51,9 @@ def test_a_version_that_does_not_label_is_replaced_by_the_one_before(
         told = json.loads(machine.run("camiohookd", "status", "--json", check=False).stdout)
         assert told["verdict"] == "degraded"
         assert "Version 9.0.0 was replaced by the version before" in told["reasons"][0]
-        assert "it did not label an event" in journal(machine)
+        assert reason in journal(machine)
+        assert reason in told["reasons"][0]
+        assert_that_only_root_can_replace_the_copy(machine)
 
         machine.path("/root/x.deb").write_bytes(good.path.read_bytes())
         machine.run("sh", "-c", "apt-get install --yes /root/x.deb 2>&1")
@@ -64,6 +64,17 @@ def test_a_version_that_does_not_label_is_replaced_by_the_one_before(
         assert not machine.path(ROLLED_BACK).exists()
         machine.run("apt-get", "purge", "--yes", "camiohookd")
         assert not machine.path(KEPT).exists()
+
+
+def assert_that_only_root_can_replace_the_copy(machine: Machine) -> None:
+    """In /var/cache/camiohookd the service could rename root's folder, and put a package of its own in its place."""
+    service = ("setpriv", "--reuid=camiohookd", "--regid=camiohookd", "--clear-groups")
+    machine.run("install", "-d", "-m", "0700", "/var/cache/camiohookd/previous")
+    machine.run(*service, "mv", "/var/cache/camiohookd/previous", "/var/cache/camiohookd/renamed")
+    machine.run("rmdir", "/var/cache/camiohookd/renamed")
+    for line in ("mv KEPT KEPT.renamed", "ls KEPT", "touch KEPT/trial", "mkdir KEPT.new"):
+        refused = machine.run(*service, *line.replace("KEPT", KEPT).split(), check=False)
+        assert "Permission denied" in refused.stderr, line
 
 
 STAGES = {

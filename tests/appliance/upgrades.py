@@ -9,11 +9,21 @@ PIN = "/etc/apt/preferences.d/camiohookd-refused"
 ROLLED_BACK = "/etc/camiohookd/rolled-back"
 PATIENCE = 420.0
 
-ENDS_AT_ONCE = ("exec ", "exit 1 # ")
-"""A change of "launcher" for `variant`: the program ends at once."""
+Changes = dict[str, tuple[str, str]]
+"""Changes for `variant`."""
 
-SHORT_TRIAL = ("SECONDS_TO_PROVE=120", "SECONDS_TO_PROVE=20")
-"""A change of "trial" for `variant`: a trial takes at most 20 seconds."""
+LABELS_NOTHING: Changes = {
+    "launcher": ("exec ", '[ "$1" != doctor ] || exit 1; exec '),
+    "trial": ("SECONDS_TO_PROVE=120", "SECONDS_TO_PROVE=20"),
+}
+"""The service runs, the test event is not labeled, and a trial takes at most 20 seconds."""
+
+FAILURES: dict[str, tuple[Changes, str]] = {
+    "ends at once": ({"launcher": ("exec ", "exit 1 # ")}, "its service failed and was started again 4 times"),
+    "refuses its settings": ({"launcher": ("exec ", "exit 78 # ")}, "systemd does not start it again"),
+    "runs and labels nothing": (LABELS_NOTHING, "it did not label an event within 20 s"),
+}
+"""Versions that do not work: their changes, and the reason that the trial gives."""
 
 
 def version(machine: Machine) -> str:

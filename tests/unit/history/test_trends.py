@@ -14,7 +14,7 @@ from camiohookd.activity import DeliveryTried, EventAccepted, EventDone, EventFa
 from camiohookd.history import buckets, quantiles
 from camiohookd.history.buckets import MAX_LABELS, OTHERS, Bucket
 from camiohookd.history.ring import CONTENT_BYTES, SLOT_BYTES, Ring
-from camiohookd.history.trends import MINUTES, MOST_LABELS, Sample, TrendRecorder, count
+from camiohookd.history.trends import MINUTES, MOST_LABELS, TENS, Sample, TrendRecorder, count
 from camiohookd.history.views import Span
 from camiohookd.pictures.detections import Box, Detection
 from tests.support.history_events import labelled_event
@@ -112,6 +112,17 @@ def test_counts_survive_a_clock_that_jumps_and_returns(tmp_path: Path, jump: flo
     found = trends.read("hour", NOW + 60 * 30).accepted
     assert sum(each or 0 for each in found) >= 31 - 5  # at most the five slots that were written over
     assert all(each in (None, 1, 2) for each in found)
+
+
+def test_the_files_never_grow_beyond_their_slots(tmp_path: Path) -> None:
+    trends = TrendRecorder(tmp_path)
+    for at in (*range(0, 30 * YEAR, YEAR // 5 + 60), *range(int(NOW), int(NOW) + 8 * DAY, HOUR - 60), 2**50, -1):
+        accept(trends, at)
+    trends.save()
+    sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    assert sizes.keys() == {"minutes.ring", "tens.ring"}
+    assert sizes["minutes.ring"] <= MINUTES * SLOT_BYTES
+    assert sizes["tens.ring"] <= TENS * SLOT_BYTES
 
 
 def test_missing_numbers_are_a_gap_instead_of_zeros(tmp_path: Path) -> None:

@@ -101,6 +101,13 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
         store.read(path)
 
 
+def test_a_file_that_would_be_too_large_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "MAX_BYTES", 1000)
+    with pytest.raises(TaughtError, match="would be larger than 1000 bytes; teach with fewer or smaller pictures"):
+        store.save(tmp_path, taught_lamp())
+    assert list(tmp_path.rglob("*.taught")) == []
+
+
 def test_forgetting_deletes_the_file(tmp_path: Path) -> None:
     path = store.save(tmp_path, taught_lamp())
     store.remove(tmp_path, "lamp")
