@@ -29,8 +29,8 @@ def test_the_example_answers_questions_of_the_package_and_uses_the_files_of_the_
     asked = re.findall(r"^Template: (\S+)$", (ROOT / "debian/camiohookd.templates").read_text(), re.MULTILINE)
     answered = [line.split()[1] for line in files["/root/camiohookd.preseed"].splitlines()]
     assert answered == asked
-    script = (ROOT / "debian/repository").read_text()
-    for line in files["/etc/apt/sources.list.d/camiohookd.sources"].splitlines():
-        assert f"\n{line.partition(':')[0]}: " in script
+    readme = (ROOT / "README.md").read_text()
+    for *command, address in (each for each in told["runcmd"] if each[0] == "wget"):
+        assert f"sudo wget -P {command[-1]} {address}\n" in readme
     installed = (ROOT / "debian/camiohookd.install").read_text()
     assert "systemd/unattended-upgrades.conf usr/share/camiohookd" in installed
