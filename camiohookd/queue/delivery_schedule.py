@@ -17,6 +17,7 @@ MAX_IDLE_HOSTS = 1000
 """Hosts remembered as down though nothing waits for them; beyond that, the one idle for longest is forgotten."""
 
 MAX_SHARED_PLANS = 1000
+"""Plans of a host that later deliveries can share."""
 
 
 class DeliverySchedule:
@@ -30,7 +31,7 @@ class DeliverySchedule:
         self._hosts: dict[str, HostDeliveries] = {}
         self._idle: OrderedDict[str, None] = OrderedDict()  # hosts that are down and have no waiting deliveries
         self._plans: dict[int, Plan] = {}
-        self._shared: dict[tuple[HostDeliveries, str], Plan] = {}
+        self._shared: dict[HostDeliveries, dict[str, Plan]] = {}  # by host and camera
         self._in_air: dict[int, Plan] = {}
         self._flights: dict[int, int] = {}  # the number of the flight, by task in flight
         self._flight_numbers = count(1)
@@ -65,11 +66,12 @@ class DeliverySchedule:
 
     def _new(self, host: HostDeliveries, camera: str) -> Plan:
         """Return the plan of a delivery that was never tried, which thousands of a camera share."""
-        plan = self._shared.get((host, camera))
+        shared = self._shared.setdefault(host, {})
+        plan = shared.get(camera)
         if plan is None:
-            if len(self._shared) >= MAX_SHARED_PLANS:
-                self._shared.clear()
-            plan = self._shared[host, camera] = Plan(host, camera, 0.0, False)
+            if len(shared) >= MAX_SHARED_PLANS:
+                shared.clear()
+            plan = shared[camera] = Plan(host, camera, 0.0, False)
         return plan
 
     def remove(self, task_id: int) -> None:
@@ -194,4 +196,5 @@ class DeliverySchedule:
         if self._served is host:
             self._served = None
         self._turns.pop(host, None)
+        self._shared.pop(host, None)  # plans refer to their host
         self._idle.pop(name, None)

@@ -1,5 +1,6 @@
 """The schedule of deliveries: turns of hosts, hosts that are down, order within a camera, running deliveries."""
 
+import gc
 from collections import Counter
 from itertools import pairwise
 
@@ -31,6 +32,10 @@ def deliver(deliveries: DeliverySchedule, now: float, *, success: bool = True) -
             deliveries.remove(task_id)
         deliveries.landed(task_id, now, success=success)
     return task_id
+
+
+def hosts_in_memory() -> int:
+    return sum(isinstance(each, HostDeliveries) for each in gc.get_objects())
 
 
 def test_takes_due_deliveries_oldest_first_over_all_cameras(deliveries: DeliverySchedule) -> None:
@@ -262,6 +267,14 @@ def test_remembers_a_bounded_number_of_hosts_that_are_down(
     newest = f"host {3 * MAX_IDLE_HOSTS - 1}"
     deliveries.add(9999, newest, "front", 0.0)
     assert deliveries.next_due(0.0) == backoff(1), "it is still known to be down"
+
+
+def test_a_host_that_is_up_and_has_nothing_to_deliver_takes_no_memory(deliveries: DeliverySchedule) -> None:
+    before = hosts_in_memory()
+    for number in range(200):
+        deliveries.add(number, "host", "front", 0.0)
+        assert deliver(deliveries, 0.0) == number
+    assert hosts_in_memory() - before <= 1
 
 
 def test_taking_a_delivery_looks_only_at_hosts_that_are_due(deliveries: DeliverySchedule) -> None:
