@@ -45,7 +45,7 @@ def make_history(
     return History(
         open_archive,
         make,
-        keeps_events=keep > 0,
+        keep=keep,
         busy=lambda: store.snapshot.tasks[State.PENDING] > 0,
         sample=sample,
         settled=settled,

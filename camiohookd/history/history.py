@@ -31,6 +31,7 @@ from camiohookd.history.views import (
     State,
     Trends,
 )
+from camiohookd.history.waiting import WaitingPictures
 from camiohookd.system.log_fields import about
 
 SAMPLE_SECONDS = 10.0
@@ -44,7 +45,7 @@ log = logging.getLogger("camiohookd.history")
 class History:
     """Records what happens from `start` to `close`. Belongs to the event loop.
 
-    For `open_archive` see `ArchiveThread`. `keeps_events` says whether events and thumbnails are kept, or only trends.
+    For `open_archive` see `ArchiveThread`. `keep` is the number of events that it keeps: with 0 only trends.
     `make` makes a thumbnail. `busy` says whether events wait to be labeled: then few thumbnails are made. `sample`
     returns the state for the trends. `settled` returns the last step of events by their ids: see `Archive.settle`.
     """
@@ -54,20 +55,21 @@ class History:
         open_archive: Callable[[], Archive],
         make: Make,
         *,
-        keeps_events: bool,
+        keep: int,
         busy: Callable[[], bool],
         sample: Callable[[], Sample],
         settled: Callable[[list[int]], Awaitable[Mapping[int, Step | None]]],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._thread = ArchiveThread(open_archive)
-        self._keeps_events = keeps_events
+        self._keeps_events = keep > 0
         self._sample = sample
         self._settled = settled
         self._clock = clock
         self._gatherer = Gatherer(self._thread, self._changed)
         self._thumbnails = ThumbnailMaker(
             self._thread.pool,
+            WaitingPictures(keep),
             make,
             self._keep_thumbnail,
             busy=busy,

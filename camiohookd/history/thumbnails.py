@@ -33,8 +33,9 @@ log = logging.getLogger("camiohookd.history")
 
 
 class ThumbnailMaker:
-    """Makes one thumbnail after the other. Belongs to the event loop; `make` and `keep` are called on `thread`.
+    """Makes one thumbnail after the other of `pictures`. Belongs to the event loop.
 
+    `make` and `keep` are called on `thread`.
     `keep(task_id, picture, jpeg)` keeps a thumbnail; then `made(task_id)` is called. While `busy` says that events wait
     to be labeled, thumbnails take only their share. `all_remembered` returns when `keep` knows all labeled events.
     """
@@ -42,6 +43,7 @@ class ThumbnailMaker:
     def __init__(
         self,
         thread: Executor,
+        pictures: WaitingPictures,
         make: Make,
         keep: Callable[[int, int, bytes], None],
         *,
@@ -56,7 +58,7 @@ class ThumbnailMaker:
         self._busy = busy
         self._all_remembered = all_remembered
         self._made = made
-        self._waiting = WaitingPictures()
+        self._waiting = pictures
         self._wear = WearBudget()
         # The earliest time for the next thumbnail while events wait, in processor time and on the loop's clock.
         self._next_cpu = self._next_time = 0.0

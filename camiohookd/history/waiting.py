@@ -1,11 +1,12 @@
 """Queue the pictures for thumbnails: cameras take turns, and each camera's newest event comes first.
 
-The files wait in memory, within a bound. Above it, the camera with the most bytes loses its oldest event, which is then
-shown without thumbnails.
+The files wait in memory, within two bounds. Above `max_bytes`, the camera with the most bytes loses its oldest event,
+which is shown without thumbnails. An event that the history has forgotten, because `keep` others came later, is
+removed.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from camiohookd.activity import EventLabelled
@@ -37,27 +38,38 @@ class Job(NamedTuple):
         return self.side**2 // 14
 
 
-class WaitingPictures:
-    """The waiting pictures, with at most `max_bytes` of files. Belongs to the event loop."""
+class _Event(NamedTuple):
+    """The waiting pictures of an event, best first; `nth` counts the events in the order in which they were added."""
 
-    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+    nth: int
+    jobs: deque[Job]
+
+
+class WaitingPictures:
+    """The waiting pictures of the last `keep` events, with at most `max_bytes` of files. Belongs to the event loop."""
+
+    def __init__(self, keep: int, max_bytes: int = MAX_BYTES) -> None:
+        self._keep = keep
         self._max_bytes = max_bytes
-        self._cameras: dict[str, deque[deque[Job]]] = {}  # next camera first; of each, oldest event first
+        self._cameras: dict[str, deque[_Event]] = {}  # next camera first; of each, oldest event first
         self._held: dict[str, int] = {}  # bytes by camera
+        self._added = 0
 
     def __len__(self) -> int:
-        return sum(len(jobs) for events in self._cameras.values() for jobs in events)
+        return sum(len(event.jobs) for events in self._cameras.values() for event in events)
 
     @property
     def bytes_held(self) -> int:
         return sum(self._held.values())
 
     def add(self, jobs: Sequence[Job]) -> None:
-        """Add the pictures of an event, best first."""
+        """Add the pictures of the event that was labeled last, best first."""
+        self._added += 1
+        self._forget()
         if not jobs:
             return
         camera = jobs[0].camera
-        self._cameras.setdefault(camera, deque()).append(deque(jobs))
+        self._cameras.setdefault(camera, deque()).append(_Event(self._added, deque(jobs)))
         self._held[camera] = self._held.get(camera, 0) + sum(len(job.file) for job in jobs)
         while self.bytes_held > self._max_bytes:
             self._give_up(max(self._held, key=lambda each: self._held[each]))
@@ -69,9 +81,9 @@ class WaitingPictures:
         """
         camera = next(iter(self._cameras))
         events = self._cameras.pop(camera)
-        job = events[-1].popleft()
+        job = events[-1].jobs.popleft()
         self._held[camera] -= len(job.file)
-        if not events[-1]:
+        if not events[-1].jobs:
             events.pop()
         if events:
             self._cameras[camera] = events  # behind all others
@@ -79,12 +91,25 @@ class WaitingPictures:
             del self._held[camera]
         return job
 
+    def _forget(self) -> None:
+        """Remove the event that is not among the last `keep` any more: one more was labeled."""
+        for camera, events in self._cameras.items():
+            if events[0].nth <= self._added - self._keep:
+                self._remove(camera, events.popleft().jobs)
+                return
+
     def _give_up(self, camera: str) -> None:
         """Remove the oldest event of a camera; if it is the only one, only its last picture."""
         events = self._cameras[camera]
-        gone = [events[0].pop()] if len(events) == 1 else list(events.popleft())
+        gone = [events[0].jobs.pop()] if len(events) == 1 else events.popleft().jobs
+        if not events[0].jobs:
+            events.popleft()
+        self._remove(camera, gone)
+
+    def _remove(self, camera: str, gone: Iterable[Job]) -> None:
+        """Count pictures of a camera as removed, and forget the camera if it has no others."""
         self._held[camera] -= sum(len(job.file) for job in gone)
-        if not events[0]:
+        if not self._cameras[camera]:
             del self._cameras[camera], self._held[camera]
 
 

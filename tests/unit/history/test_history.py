@@ -38,7 +38,7 @@ class Box:
         self.history = History(
             lambda: Archive(folder / "history", keep, disk=Disk()),
             self._make,
-            keeps_events=keep > 0,
+            keep=keep,
             busy=lambda: self.busy,
             sample=lambda: Sample(3, "cpu", degraded=False),
             settled=self._settled,

@@ -21,7 +21,7 @@ def taken(pictures: WaitingPictures) -> list[tuple[int, int]]:
 
 
 def test_cameras_take_turns_and_the_newest_event_of_each_comes_first() -> None:
-    pictures = WaitingPictures()
+    pictures = WaitingPictures(500)
     for number in (1, 2, 3):
         pictures.add([job(number, "storm", 0), job(number, "storm", 1)])
     pictures.add([job(4, "quiet")])
@@ -30,7 +30,7 @@ def test_cameras_take_turns_and_the_newest_event_of_each_comes_first() -> None:
 
 
 def test_above_the_bound_the_camera_with_the_most_bytes_loses_its_oldest_event() -> None:
-    pictures = WaitingPictures(max_bytes=100)
+    pictures = WaitingPictures(500, max_bytes=100)
     pictures.add([job(1, "quiet")])
     for number in range(2, 30):
         pictures.add([job(number, "storm")])
@@ -39,11 +39,23 @@ def test_above_the_bound_the_camera_with_the_most_bytes_loses_its_oldest_event()
 
 
 def test_a_single_event_above_the_bound_loses_its_least_probable_pictures() -> None:
-    pictures = WaitingPictures(max_bytes=100)
+    pictures = WaitingPictures(500, max_bytes=100)
     pictures.add([job(1, "front", number, 40) for number in range(4)])
     assert taken(pictures) == [(1, 0), (1, 1)]
     pictures.add([job(2, "front", size=101)])
     assert taken(pictures) == []
+
+
+def test_pictures_of_events_that_the_history_has_forgotten_do_not_wait() -> None:
+    pictures = WaitingPictures(3)
+    pictures.add([job(1, "front", 0), job(1, "front", 1)])
+    pictures.add([job(2, "garden")])
+    pictures.add([])  # an event without a picture counts, too
+    assert len(pictures) == 3
+    pictures.add([job(4, "front")])
+    assert (len(pictures), pictures.bytes_held) == (2, 20)
+    pictures.add([])
+    assert taken(pictures) == [(4, 0)]
 
 
 def test_the_pictures_with_the_most_probable_labels_come_first_and_many_are_made_smaller() -> None:
