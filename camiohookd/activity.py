@@ -2,7 +2,7 @@
 
     web, worker, queue ─▶ `Activity.publish` ─▶ each subscriber, on the event loop
 
-The occurrences of a task come in this order, some of them several times: `EventAccepted`, `EventLabelled`,
+The occurrences of a task come in this order, some of them several times: `EventAccepted`, `EventLabeled`,
 `DeliveryTried`, and `EventDone` or `EventFailed`. Each has a `task_id`, the event's `camera`, and `at`, seconds since
 1970 by this machine's clock.
 """
@@ -36,7 +36,7 @@ class EventAccepted:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledPicture:
+class LabeledPicture:
     """A picture of an event, and what was found in it.
 
     `file` has the bytes that Camio sent; b"" if the event's pictures are very large. They stay in memory only as long
@@ -48,7 +48,7 @@ class LabelledPicture:
 
 
 @dataclass(frozen=True, slots=True)
-class EventLabelled:
+class EventLabeled:
     """An event's reply is stored, and its delivery is next.
 
     `rule` is the one that was applied: `rules.explain` says with it why a detection was left out. `pictures` are those
@@ -66,7 +66,7 @@ class EventLabelled:
     at: float
     received: float
     rule: Rule
-    pictures: tuple[LabelledPicture, ...]
+    pictures: tuple[LabeledPicture, ...]
     event_labels: tuple[str, ...] | None
     reply: Reply
     summary: str
@@ -139,7 +139,7 @@ class EventDropped:
 
 
 Occurrence = (
-    EventAccepted | EventLabelled | DeliveryTried | EventDone | EventFailed | EventRetried | EventDropped
+    EventAccepted | EventLabeled | DeliveryTried | EventDone | EventFailed | EventRetried | EventDropped
 )  # fmt: skip
 
 Subscriber = Callable[[Occurrence], None]

@@ -2,8 +2,8 @@
 
     python3.11 debian/notices.py FETCHED WHEEL FILE     (with FETCHED/tools on PYTHONPATH)
 
-The licences come from the wheels, CPython's package and the model. The format is Debian's
-(https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/). A component without a licence ends the build.
+The licenses come from the wheels, CPython's package and the model. The format is Debian's
+(https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/). A component without a license ends the build.
 """
 
 import re
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from assemble import HOME, LIBRARY, MODELS, PACKAGES, needed
 
-_LICENCE_FILE = re.compile(r"(LICEN[CS]E|COPYING|NOTICE|ThirdPartyNotices)[^/]*$", re.IGNORECASE)
+_LICENSE_FILE = re.compile(r"(LICEN[CS]E|COPYING|NOTICE|ThirdPartyNotices)[^/]*$", re.IGNORECASE)
 _HOLDER = re.compile(r"^\W*(copyright (?:\(c\)|©|\d).*?)\W*$", re.IGNORECASE | re.MULTILINE)
 _COMMON = {
     "Apache-2.0": r"^ *(?:Apache License\s+(?:Version 2\.0, January 2004\s+)?(?:https?://\S+\s+)?)?"
@@ -47,23 +47,23 @@ def _folders(distribution: Distribution) -> set[str]:
 
 
 def _name(distribution: Distribution) -> str:
-    """Return the licence's short name, as the wheel's metadata gives it."""
+    """Return the license's short name, as the wheel's metadata gives it."""
     said = distribution.metadata.get("License-Expression") or distribution.metadata.get("License") or ""
     short = said.replace(" AND ", ", ").split(",")[0].split("\n")[0].removesuffix(" License").strip()
     return short.replace(" ", "-") or sys.exit(
-        f"debian/notices.py: {distribution.name} names no licence in its metadata"
+        f"debian/notices.py: {distribution.name} names no license in its metadata"
     )
 
 
 def _texts(distribution: Distribution) -> Iterator[str]:
     for file in sorted(distribution.files or (), key=str):
-        if _LICENCE_FILE.search(str(file)) and file.suffix != ".py":
+        if _LICENSE_FILE.search(str(file)) and file.suffix != ".py":
             yield Path(str(file.locate())).read_text(errors="replace")
 
 
 def _paragraph(files: list[str], name: str, texts: list[str]) -> str:
     if not texts:
-        sys.exit(f"debian/notices.py: no licence text found for {', '.join(files)}")
+        sys.exit(f"debian/notices.py: no license text found for {', '.join(files)}")
     holders = list(dict.fromkeys(match.strip() for text in texts for match in _HOLDER.findall(text)))
     lines = ["Files:", *(f" {each}" for each in files), "Copyright:"]
     lines += [f" {holder}" for holder in holders[:_MOST_HOLDERS] or ["see the text"]]

@@ -2,7 +2,7 @@
 
     python3 debian/sbom.py [--installed FOLDER] [--left-out NAME ...] [--debian NAME=VERSION ...] [OUTPUT]
 
-pyproject.toml ─▶ the installed dependencies, direct and indirect ─▶ versions and licences
+pyproject.toml ─▶ the installed dependencies, direct and indirect ─▶ versions and licenses
                   requirements.lock ─▶ the hashes of their files; models/ ─▶ the models ─▶ OUTPUT
 
 OUTPUT is dist/camiohookd_VERSION.cdx.json by default. One checkout always gives the same bytes: nothing is random, and
@@ -32,7 +32,7 @@ from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-ONE_LINE = 60  # a longer value is the text of a licence, not its name
+ONE_LINE = 60  # a longer value is the text of a license, not its name
 
 _PINNED = re.compile(r"^([\w.-]+)==(\S+)[^\n]*((?:\n +--hash=\S+[^\n]*)+)", re.MULTILINE)
 
@@ -135,13 +135,13 @@ def _python_component(name: str, package: Distribution, hashes: list[str]) -> Co
         type=ComponentType.LIBRARY,
         bom_ref=str(purl),
         purl=purl,
-        licenses=_licences_of(package),
+        licenses=_licenses_of(package),
         external_references=[files],
     )
 
 
-def _licences_of(package: Distribution) -> list[License]:
-    """Return the licences in the package's metadata (PEP 639, or the older fields)."""
+def _licenses_of(package: Distribution) -> list[License]:
+    """Return the licenses in the package's metadata (PEP 639, or the older fields)."""
     told = [package.metadata[field] for field in ("License-Expression", "License") if package.metadata[field]]
     short = [each for each in told if len(each) <= ONE_LINE and "\n" not in each]
     classes = [each for each in package.metadata.get_all("Classifier") or [] if each.startswith("License ::")]

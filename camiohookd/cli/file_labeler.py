@@ -1,4 +1,4 @@
-"""Label picture files with the daemon's code: files as pictures of one camera → `EventLabeler` → `LabelledFile`."""
+"""Label picture files with the daemon's code: files as pictures of one camera → `EventLabeler` → `LabeledFile`."""
 
 import time
 from collections import Counter
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from camiohookd.cli.label_output import LabelledFile, Seen
+from camiohookd.cli.label_output import LabeledFile, Seen
 from camiohookd.errors import PictureError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class FileLabeler:
         self._lowest = lowest
         self._whose_threshold = whose_threshold
 
-    def label(self, files: Sequence[tuple[Path, bytes]]) -> list[LabelledFile | PictureError]:
+    def label(self, files: Sequence[tuple[Path, bytes]]) -> list[LabeledFile | PictureError]:
         """Label files, given with their bytes, as the pictures of one event; return a result for each.
 
         Raises LabelingError.
@@ -68,14 +68,14 @@ class FileLabeler:
             for name, (path, _) in zip(names, files, strict=True)
         ]
 
-    def _result(self, path: Path, name: str, nth: int, outcome: "EventLabels", seconds: float) -> LabelledFile:
+    def _result(self, path: Path, name: str, nth: int, outcome: "EventLabels", seconds: float) -> LabeledFile:
         from camiohookd.pictures.detections import Detection
 
         assert outcome.reply is not None, "there is a picture"
         picture, labels, count = outcome.pictures[nth], outcome.reply.labels, len(outcome.pictures)
         if outcome.event is not None:
             picture = picture._replace(found=[Detection(each, 1.0, None) for each in outcome.event])
-        return LabelledFile(
+        return LabeledFile(
             click.format_filename(path),
             labels[name] if isinstance(labels, dict) else labels,
             self._seen(picture),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from camiohookd.cli.file_labeler import FileLabeler
-from camiohookd.cli.label_output import Drawings, LabelledFile, LabelTable
+from camiohookd.cli.label_output import Drawings, LabeledFile, LabelTable
 from camiohookd.cli.label_output import as_json as result_as_json
 from camiohookd.cli.settings import settings_without_keys
 from camiohookd.config import paths
@@ -101,9 +101,9 @@ def label(
     \b
     Examples:
       camiohookd label photo.jpg
-      camiohookd label --annotate /tmp/labelled *.jpg
-      camiohookd label --camera "front door" --explain --annotate /tmp/labelled photo.jpg
-      camiohookd label --event --explain --annotate /tmp/labelled 1.jpg 2.jpg 3.jpg
+      camiohookd label --annotate /tmp/labeled *.jpg
+      camiohookd label --camera "front door" --explain --annotate /tmp/labeled photo.jpg
+      camiohookd label --event --explain --annotate /tmp/labeled 1.jpg 2.jpg 3.jpg
       camiohookd label --json *.jpg | jq '.labels | keys'
     """
     from msgspec.structs import replace
@@ -137,8 +137,8 @@ def label(
     file_labeler = FileLabeler(labeler, limits, table_of_rules, camera, lowest, default, looking)
     failed = False
     for event in [pictures] if as_event else [(path,) for path in pictures]:
-        for path, result in _labelled(event, file_labeler, limits, drawings, explain=explain):
-            if isinstance(result, LabelledFile):
+        for path, result in _labeled(event, file_labeler, limits, drawings, explain=explain):
+            if isinstance(result, LabeledFile):
                 click.echo(table.rows(result) if table else result_as_json(result, explain))
             else:
                 failed = True
@@ -148,14 +148,14 @@ def label(
         raise click.exceptions.Exit(1)
 
 
-def _labelled(
+def _labeled(
     paths: "Sequence[Path]",
     labeler: FileLabeler,
     limits: "PictureLimits",
     drawings: Drawings | None,
     *,
     explain: bool,
-) -> "Iterator[tuple[Path, LabelledFile | PictureError | LabelingError]]":
+) -> "Iterator[tuple[Path, LabeledFile | PictureError | LabelingError]]":
     """Label the pictures of one event, and draw what is found; yield a result for each file."""
     files: list[tuple[Path, bytes]] = []
     for path in paths:
@@ -171,7 +171,7 @@ def _labelled(
         yield from ((path, error) for path, _ in files)
         return
     for (path, data), result in zip(files, results, strict=True):
-        if isinstance(result, LabelledFile):
+        if isinstance(result, LabeledFile):
             if result.incomplete:
                 click.echo(f"{escape(result.file)}: {result.incomplete}", err=True)
             if drawings:

@@ -1,4 +1,4 @@
-"""Show a labeled picture: `LabelledFile` → rows of a table, a JSON object or a drawn picture."""
+"""Show a labeled picture: `LabeledFile` → rows of a table, a JSON object or a drawn picture."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Seen(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledFile:
+class LabeledFile:
     """One labeled picture; times are in milliseconds, `total_ms` from the file's bytes to the detections."""
 
     file: str
@@ -71,7 +71,7 @@ class LabelTable:
         self._width = max(len(escape(click.format_filename(path))) for path in pictures)
         self._has_header = False
 
-    def rows(self, result: LabelledFile) -> str:
+    def rows(self, result: LabeledFile) -> str:
         """Return the rows of one picture; before the very first ones, the header."""
         rows = self._rows(result)
         if self._verdicts and result.device:
@@ -83,7 +83,7 @@ class LabelTable:
         header = self._row("FILE", "LABEL", "PROBABILITY", "BOX", "RESULT" if self._verdicts else "", "LABELER")
         return f"{header}\n{rows}"
 
-    def _rows(self, result: LabelledFile) -> str:
+    def _rows(self, result: LabeledFile) -> str:
         shown = result.seen if self._verdicts else [each for each in result.seen if each.left_out is None]
         if not shown:
             return self._row(result.file, "(nothing found)")
@@ -124,7 +124,7 @@ class Drawings:
         except OSError as error:
             raise CamiohookdError(f"cannot create the folder {folder}: {error.strerror}") from error
 
-    def write(self, path: Path, data: bytes, result: LabelledFile, *, looked: bool) -> None:
+    def write(self, path: Path, data: bytes, result: LabeledFile, *, looked: bool) -> None:
         """Write the picture of `path`, whose bytes are `data`, with what was seen in it.
 
         With `looked`, also the tiles that were looked at, and the regions that differ. Raises CamiohookdError.
@@ -177,7 +177,7 @@ def _verdict(seen: Seen) -> str:
     return f"{kept}, {ALWAYS_THERE}" if seen.found.always_there else kept
 
 
-def as_json(result: LabelledFile, verdicts: bool) -> bytes:
+def as_json(result: LabeledFile, verdicts: bool) -> bytes:
     """Return one line of JSON; with `verdicts` also objects that are left out, and a `verdict` for each."""
     import msgspec
 

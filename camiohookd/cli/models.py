@@ -39,7 +39,7 @@ def models(context: click.Context, as_json: bool) -> None:
     nth = 0
     for nth, each in enumerate(installed(), start=1):
         if nth == 1 and not as_json:
-            click.echo(_ROW.format("NAME", "TASK", "SIZE", "LICENCE", "STATE"))
+            click.echo(_ROW.format("NAME", "TASK", "SIZE", "LICENSE", "STATE"))
         click.echo(msgspec.json.encode(_as_object(each)) if as_json else _row(each))
     for folder in closed_folders():
         click.echo(f"models in {folder} are not listed, because it cannot be read{remedy(folder)}", err=True)

@@ -111,9 +111,11 @@ into_option = click.option(
     show_default=True,
     help="Report objects from this probability on.",
 )
-@click.option("--licence", help="The license's short name.  [default: the file's, or unknown]")
+@click.option("--license", "--licence", "licence", help="The license's short name.  [default: the file's, or unknown]")
 @click.option(
+    "--license-file",
     "--licence-file",
+    "license_file",
     type=InputFile(),
     metavar="FILE",
     help="The license's text.",
@@ -121,7 +123,7 @@ into_option = click.option(
 @click.option("--source", default="", help="Where the model comes from.")
 @picture_option
 @into_option
-def add(file: Path, name: str | None, picture: Path, into: Path, licence_file: Path | None, **given: Any) -> None:
+def add(file: Path, name: str | None, picture: Path, into: Path, license_file: Path | None, **given: Any) -> None:
     """Add a model: work out how to use it, write its model.toml, and show what it finds in a picture.
 
     The command runs the model on the picture, and looks at the values that it returns. If they can be read in two
@@ -135,7 +137,7 @@ def add(file: Path, name: str | None, picture: Path, into: Path, licence_file: P
 
     \b
     Examples:
-      sudo camiohookd models add yolox_nano.onnx --licence Apache-2.0
+      sudo camiohookd models add yolox_nano.onnx --license Apache-2.0
       sudo camiohookd models add yolox_nano.onnx --size 416x256 --name yolox-wide
       sudo camiohookd models add birds.onnx --labels birds.txt --range 0..1
       camiohookd models add new.onnx --into ./models --picture yard.jpg
@@ -145,11 +147,11 @@ def add(file: Path, name: str | None, picture: Path, into: Path, licence_file: P
     name = name or file.stem
     if name.startswith(".") or "/" in name:
         raise click.BadParameter(f"{name!r} cannot be the name of a folder; choose another --name")
-    add_model(read_whole(file), file, name, picture, into, read_file(licence_file) if licence_file else None, given)
+    add_model(read_whole(file), file, name, picture, into, read_file(license_file) if license_file else None, given)
 
 
 def add_model(
-    model: bytes, file: Path, name: str, picture: Path, into: Path, licence: bytes | None, given: Mapping[str, Any]
+    model: bytes, file: Path, name: str, picture: Path, into: Path, license_text: bytes | None, given: Mapping[str, Any]
 ) -> None:
     """Add a model's bytes under `name`; `given` are the options of the command. Raises ModelError."""
     from camiohookd.labelers.library import adding, to_toml
@@ -162,7 +164,7 @@ def add_model(
     with Trials(examined.model, str(file), photograph, picture.name) as trials:
         contract = _chosen(examined, given, trials)
         tables = tables_of(examined, contract, file, given)
-        with adding(into / name, examined.model, licence) as folder:
+        with adding(into / name, examined.model, license_text) as folder:
             (folder / "model.toml").write_text(to_toml(tables))
             open_onnx(folder).close()
             click.echo(describe(tables))

@@ -91,7 +91,7 @@ def _checksum() -> str | None:
 @taught.command()
 @click.argument("name")
 def show(name: str) -> None:
-    """Show what was taught as NAME, and how well it was learnt.
+    """Show what was taught as NAME, and how well it was learned.
 
     \b
     Example:

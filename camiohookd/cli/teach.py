@@ -94,7 +94,7 @@ _EXISTING = InputFile(folders=True)
     help="Whether to keep what was cut out of the pictures, to teach the same to another model later.",
 )
 @config_option
-@click.option("--anyway", is_flag=True, help="Keep what was not learnt well enough, too.")
+@click.option("--anyway", is_flag=True, help="Keep what was not learned well enough, too.")
 def teach(
     name: str,
     folders: tuple[Path, ...],
@@ -118,8 +118,8 @@ def teach(
     the status page shows them (--event). The label "other" is never sent: use it for pictures that show none of the
     other labels.
 
-    The features are those of the labeler's own model. The command prints how well the labels were learnt: each event
-    is left out in turn, and its pictures are labeled by what was learnt from the others. A running daemon uses the
+    The features are those of the labeler's own model. The command prints how well the labels were learned: each event
+    is left out in turn, and its pictures are labeled by what was learned from the others. A running daemon uses the
     result within seconds.
 
     \b
@@ -146,10 +146,12 @@ def teach(
     given = Given(files, events, folders)
     started = time.perf_counter()
     taught = _taught(settings, subject, given, keep_pictures=keep_pictures)
-    click.echo(f"learnt from {plural(sum(taught.report.pictures), 'picture')} in {time.perf_counter() - started:.1f} s")
+    click.echo(
+        f"learned from {plural(sum(taught.report.pictures), 'picture')} in {time.perf_counter() - started:.1f} s"
+    )
     print_report(taught.report)
     if taught.report.advice and not anyway:
-        raise CamiohookdError(f'not learnt well enough, so "{name}" is not kept (--anyway keeps it)')
+        raise CamiohookdError(f'not learned well enough, so "{name}" is not kept (--anyway keeps it)')
     path = store.save(paths.state_dir(os.environ), taught)
     click.echo(f"kept as {path}; a running daemon uses it within seconds")
 
@@ -205,7 +207,7 @@ def find_zone(settings: "Config", text: str) -> "Zone":
 
 
 def print_report(report: "Report") -> None:
-    """Print how well labels were learnt."""
+    """Print how well labels were learned."""
     from camiohookd.labelers.taught.report import table
 
     for label, pictures, events in zip(report.labels, report.pictures, report.events, strict=True):
@@ -220,4 +222,4 @@ def print_report(report: "Report") -> None:
         said = "not recognized" if wrong.said is None else f"taken for {wrong.said} ({wrong.probability:.2f})"
         click.echo(escape(f"wrong: {wrong.source} is {wrong.label}, {said}"))
     for advice in report.advice:
-        click.echo(escape(f"not learnt well enough: {advice}"))
+        click.echo(escape(f"not learned well enough: {advice}"))

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 from camiohookd.errors import MalformedUrl
 from camiohookd.net.addresses import why_host_not_public
-from camiohookd.net.urls import normalise_host, split_url
+from camiohookd.net.urls import normalize_host, split_url
 
 _PORT = re.compile(r"\d{1,5}", re.ASCII)
 _LAST_PORT = 65535
@@ -163,7 +163,7 @@ def _text(value: object) -> str:
 
 def _host(text: str) -> str:
     try:
-        return normalise_host(text)
+        return normalize_host(text)
     except MalformedUrl as error:
         raise ValueError(str(error)) from None
 

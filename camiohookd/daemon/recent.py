@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-from camiohookd.activity import DeliveryTried, EventAccepted, EventLabelled, Occurrence
+from camiohookd.activity import DeliveryTried, EventAccepted, EventLabeled, Occurrence
 from camiohookd.status import Spread
 
 SAMPLES = 500
@@ -88,7 +88,7 @@ class Recent:
         match occurrence:
             case EventAccepted():
                 self.accepted.add()
-            case EventLabelled():
+            case EventLabeled():
                 self.wait.add(occurrence.wait_seconds)
                 self.label.add(occurrence.label_seconds)
                 self._remember(occurrence.camera or "", LastEvent(occurrence.at, occurrence.summary))

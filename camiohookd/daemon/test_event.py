@@ -71,4 +71,4 @@ def _told(result: SimulationResult) -> TestResult:
     if result.accepted_after is not None and result.response is not None:
         task_id = str(json.loads(result.response.body).get("id", ""))
     labels = result.verdict.labels if result.verdict else {}
-    return TestResult(task_id, result.accepted_after, result.labelled_after, labels, result.problems)
+    return TestResult(task_id, result.accepted_after, result.labeled_after, labels, result.problems)

@@ -52,7 +52,7 @@ class Troubles:
             self._refused = (time.monotonic(), occurrence.reason)
 
     async def watch_cameras(self) -> None:
-        """Look for cameras that are silent until cancelled."""
+        """Look for cameras that are silent until canceled."""
         while True:
             try:
                 cameras = await self._history.cameras()

@@ -63,9 +63,9 @@ def _serving(
 
 def _judge(result: SimulationResult, daemon: RunningDaemon | None) -> Finding:
     of_what = "" if daemon else ", through a temporary service with the same settings"
-    if result.valid and result.verdict is not None and result.labelled_after is not None:
+    if result.valid and result.verdict is not None and result.labeled_after is not None:
         labels = ", ".join(sorted(result.verdict.labels)[:5]) or "no labels (a rule may have dropped them)"
-        return _GROUP.ok(_NAME, f"its labels came back after {result.labelled_after:.1f} s{of_what}: {labels}")
+        return _GROUP.ok(_NAME, f"its labels came back after {result.labeled_after:.1f} s{of_what}: {labels}")
     waiting = 0
     if daemon is not None and daemon.report.queue is not None:
         tasks = daemon.report.queue.tasks

@@ -48,7 +48,7 @@ def read_folder(folder: Path) -> Referenced:
     """Return the pictures in and below `folder` with their references. Raises CamiohookdError.
 
     COCO's file is a ``.json`` in it or in ``annotations`` (https://cocodataset.org/#format-data). YOLO's files are a
-    ``.txt`` for each picture, beside it or in ``labels`` instead of ``images``, with label, centre, width and height as
+    ``.txt`` for each picture, beside it or in ``labels`` instead of ``images``, with label, center, width and height as
     fractions (https://docs.ultralytics.com/datasets/detect/); ``data.yaml`` or ``classes.txt`` has the names.
     """
     try:
@@ -148,7 +148,7 @@ def _yolo(file: Path, names: Sequence[str]) -> list[Reference]:
             name = names[int(label)]
         except (ValueError, IndexError):
             raise CamiohookdError(
-                f"{file}, line {number}: expected label, centre x, y, width and height, such as "
+                f"{file}, line {number}: expected label, center x, y, width and height, such as "
                 f'"0 0.5 0.5 0.1 0.2", with a label below {len(names)}, the count of names'
             ) from None
         box = Box(x - width / 2, y - height / 2, x + width / 2, y + height / 2)

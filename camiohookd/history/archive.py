@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from camiohookd.activity import EventAccepted, EventLabelled, Occurrence
+from camiohookd.activity import EventAccepted, EventLabeled, Occurrence
 from camiohookd.history import records, trends
 from camiohookd.history.bounded_events import BoundedEvents, EventBounds
 from camiohookd.history.cameras import MAX_CAMERAS, CameraBook
@@ -99,7 +99,7 @@ class Archive:
         task_id = int(occurrence.task_id)
         if isinstance(occurrence, EventAccepted):
             self._cameras.seen(occurrence.camera, occurrence.at)
-        elif isinstance(occurrence, EventLabelled):
+        elif isinstance(occurrence, EventLabeled):
             self._take_in_labelled(task_id, records.stored(occurrence))
         elif step := records.step_of(occurrence):
             self._take_in_step(task_id, step)

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from camiohookd.activity import Activity, EventLabelled, LabelledPicture, Occurrence
+from camiohookd.activity import Activity, EventLabeled, LabeledPicture, Occurrence
 from camiohookd.config.rule import Rule
 from camiohookd.errors import CamiohookdError, StoreUnavailable
 from camiohookd.history import records
@@ -173,10 +173,10 @@ class History:
                 extra=about("history_too_slow", task=occurrence.task_id, camera=occurrence.camera),
             )
             return
-        if isinstance(occurrence, EventLabelled):
+        if isinstance(occurrence, EventLabeled):
             if self._keeps_events:
                 self._thumbnails.plan(occurrence)
-            pictures = tuple(LabelledPicture(each.labels, b"") for each in occurrence.pictures)
+            pictures = tuple(LabeledPicture(each.labels, b"") for each in occurrence.pictures)
             occurrence = replace(occurrence, pictures=pictures)  # keep no file in memory until the disk has written it
         self._gatherer.add(occurrence, self._clock())
 

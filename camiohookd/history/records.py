@@ -16,7 +16,7 @@ from camiohookd.activity import (
     EventDone,
     EventDropped,
     EventFailed,
-    EventLabelled,
+    EventLabeled,
     EventRetried,
     Occurrence,
 )
@@ -51,7 +51,7 @@ class StoredPicture(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class StoredEvent(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A labeled event without its files; `activity.EventLabelled` explains the fields."""
+    """A labeled event without its files; `activity.EventLabeled` explains the fields."""
 
     camera: str | None = None
     received: float
@@ -136,7 +136,7 @@ def step_of(occurrence: Occurrence) -> Step | None:
     return None
 
 
-def stored(event: EventLabelled) -> StoredEvent:
+def stored(event: EventLabeled) -> StoredEvent:
     """Return what is kept of an event, cut to the bounds above."""
     pictures = tuple(_stored_picture(event.rule, each.labels) for each in event.pictures[:MAX_PICTURES])
     more = len(event.pictures) - len(pictures)
@@ -160,7 +160,7 @@ def stored(event: EventLabelled) -> StoredEvent:
     )
 
 
-def sent_labels(event: EventLabelled) -> tuple[tuple[str, float], ...]:
+def sent_labels(event: EventLabeled) -> tuple[tuple[str, float], ...]:
     """Return the sent labels, most probable first, with their best probability (1.0 if the labeler gives none)."""
     best: dict[str, float] = {}
     for picture in event.pictures:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 
-from camiohookd.activity import EventLabelled
+from camiohookd.activity import EventLabeled
 from camiohookd.errors import PictureError
 from camiohookd.history import records, waiting
 from camiohookd.history.waiting import Job, WaitingPictures
@@ -64,7 +64,7 @@ class ThumbnailMaker:
         self._next_cpu = self._next_time = 0.0
         self._running: asyncio.Task[None] | None = None
 
-    def plan(self, event: EventLabelled) -> None:
+    def plan(self, event: EventLabeled) -> None:
         """Queue an event's pictures for thumbnails. Their files stay in memory until then."""
         jobs = waiting.jobs(event, records.MAX_PICTURES, all_of_them=self._wear.is_plenty())
         self._waiting.add(jobs)

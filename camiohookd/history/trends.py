@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from camiohookd.activity import DeliveryTried, EventAccepted, EventDone, EventFailed, EventLabelled, Occurrence
+from camiohookd.activity import DeliveryTried, EventAccepted, EventDone, EventFailed, EventLabeled, Occurrence
 from camiohookd.history import buckets, quantiles
 from camiohookd.history.buckets import OTHERS, Bucket
 from camiohookd.history.quantiles import Histogram
@@ -141,7 +141,7 @@ def count(bucket: Bucket, occurrence: Occurrence) -> None:
     match occurrence:
         case EventAccepted():
             bucket.accepted += 1
-        case EventLabelled():
+        case EventLabeled():
             bucket.labelled += 1
             bucket.pictures += len(occurrence.pictures)
             quantiles.count(bucket.wait, occurrence.wait_seconds)

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from camiohookd.activity import EventLabelled
+from camiohookd.activity import EventLabeled
 
 MAX_BYTES = 8_000_000
 MOST_OF_EVENT = 6
@@ -113,7 +113,7 @@ class WaitingPictures:
             del self._cameras[camera], self._held[camera]
 
 
-def jobs(event: EventLabelled, most_pictures: int, *, all_of_them: bool) -> list[Job]:
+def jobs(event: EventLabeled, most_pictures: int, *, all_of_them: bool) -> list[Job]:
     """Return the thumbnails to make of an event's first `most_pictures` pictures, most probable label first.
 
     With `all_of_them` at most `MOST_OF_EVENT`; otherwise a small one of the first picture only.

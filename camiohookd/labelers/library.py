@@ -1,4 +1,4 @@
-"""Installed models, and adding one: each is a folder with `model.toml`, the model and its licence.
+"""Installed models, and adding one: each is a folder with `model.toml`, the model and its license.
 
 tables ─▶ `to_toml` ─▶ NAME.new/ (model.toml, model.onnx, LICENSE) ─▶ tried out ─▶ NAME/
 """
@@ -62,7 +62,7 @@ def _inspect(folder: Path) -> InstalledModel:
 
 
 @contextmanager
-def adding(target: Path, model: bytes, licence: bytes | None) -> Iterator[Path]:
+def adding(target: Path, model: bytes, license_text: bytes | None) -> Iterator[Path]:
     """Make a temporary folder for a new model, in which the `with` block writes `model.toml` and tries the model out.
 
     At the end it replaces `target`; after an exception nothing has changed. Raises ModelError if the folder cannot be
@@ -74,8 +74,8 @@ def adding(target: Path, model: bytes, licence: bytes | None) -> Iterator[Path]:
         _make_folder(target.parent)
         staging.mkdir()
         (staging / MODEL_FILE).write_bytes(model)
-        if licence is not None:
-            (staging / "LICENSE").write_bytes(licence)
+        if license_text is not None:
+            (staging / "LICENSE").write_bytes(license_text)
     except OSError as error:
         why = reason(error, target)
         raise ModelError(f"{target}: cannot be made: {why}; --into adds the model to another folder") from error

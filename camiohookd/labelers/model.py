@@ -39,7 +39,7 @@ class Input(_Table, frozen=True):
     `color_order`.
 
     `resize`: "stretch" does not keep the proportions; "letterbox" does, with the picture at the top left and the rest
-    filled with the grey `padding`; "letterbox-centred" puts it in the middle; "crop" cuts off what does not fit.
+    filled with the gray `padding`; "letterbox-centred" puts it in the middle; "crop" cuts off what does not fit.
     """
 
     name: str

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from camiohookd.activity import EventLabelled
+from camiohookd.activity import EventLabeled
 from camiohookd.mqtt.topics import Topics
 from camiohookd.pictures.file_kind import format_of
 from camiohookd.status import StatusReport
@@ -75,7 +75,7 @@ class BoxState(msgspec.Struct, frozen=True):
     events_last_hour: int
 
 
-def of_event(event: EventLabelled, topics: Topics, events: int, *, pictures: bool) -> Iterator[Message]:
+def of_event(event: EventLabeled, topics: Topics, events: int, *, pictures: bool) -> Iterator[Message]:
     """Yield the messages about a labeled event; `events` counts the camera's events, including this one."""
     name = event.camera or ""
     labels = best_labels(event.reply)
@@ -128,7 +128,7 @@ def best_labels(reply: Reply) -> dict[str, float | None]:
     return dict(list(best.items())[:MAX_LABELS])
 
 
-def _best_picture(event: EventLabelled) -> bytes | None:
+def _best_picture(event: EventLabeled) -> bytes | None:
     """Return the JPEG file, as Camio sent it, of the picture with the most objects; None if it is too large."""
     best = max(event.pictures, key=lambda picture: len(picture.labels.sent), default=None)
     if best is None or len(best.file) > MAX_PICTURE_BYTES or format_of(best.file) != "jpeg":

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from camiohookd.activity import EventLabelled, Occurrence
+from camiohookd.activity import EventLabeled, Occurrence
 from camiohookd.mqtt import discovery, messages
 from camiohookd.mqtt.outbox import Outbox
 from camiohookd.mqtt.topics import Topics
@@ -48,7 +48,7 @@ class Publisher:
 
     def hear(self, occurrence: Occurrence) -> None:
         """Publish a labeled event; a subscriber of `activity.Activity`."""
-        if not isinstance(occurrence, EventLabelled):
+        if not isinstance(occurrence, EventLabeled):
             return
         name, options = occurrence.camera or "", self._options
         if name not in self._events and options.discovery:

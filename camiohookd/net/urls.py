@@ -38,12 +38,12 @@ def check_url(url: str) -> Origin:
 
 
 def origin(url: str) -> str:
-    """Return ``scheme://host:port``, normalised, always with the port. Raises `MalformedUrl`."""
+    """Return ``scheme://host:port``, normalized, always with the port. Raises `MalformedUrl`."""
     return str(check_url(url))
 
 
 def host(url: str) -> str:
-    """Return the normalised host of `url`. Raises `MalformedUrl`."""
+    """Return the normalized host of `url`. Raises `MalformedUrl`."""
     return check_url(url).host
 
 
@@ -66,7 +66,7 @@ def split_url(url: str) -> tuple[Origin, str]:
     return _origin(scheme, parts["authority"]), parts["rest"]
 
 
-def normalise_host(name: str) -> str:
+def normalize_host(name: str) -> str:
     """Return a host name, an IPv4 address or a bracketed IPv6 address in the form in which hosts are compared.
 
     Raises `MalformedUrl`.
@@ -98,7 +98,7 @@ def _origin(scheme: str, authority: str) -> Origin:
     port = int(parts["port"] or DEFAULT_PORTS[scheme])
     if not 0 < port < 65536:
         raise MalformedUrl("its port is not between 1 and 65535")
-    return Origin(scheme, normalise_host(parts["host"]), port)
+    return Origin(scheme, normalize_host(parts["host"]), port)
 
 
 def _ipv4(address: str) -> str:

@@ -78,7 +78,7 @@ class _Job:
     size: tuple[int, int] | None
     budget: MemoryBudget
     wait: bool
-    grey: bool = False
+    gray: bool = False
 
     def reserve(self, amount: int) -> Share:
         return self.budget.reserve(amount, wait=self.wait)
@@ -154,12 +154,12 @@ def _decode_jpeg(data: bytes, job: _Job) -> Decoded:
 
 def _what_is_there(data: bytes, file: JpegFile, job: _Job) -> str | None:
     """Return in words how much there is of a JPEG that lacks its end; None if all of it. Raises PictureError."""
-    if file.scans > 1:  # the first scan is there, and with it all rows: coarsely, or without colour
+    if file.scans > 1:  # the first scan is there, and with it all rows: coarsely, or without color
         rows = _rows_there(data, file, job)
         if rows < MIN_ROWS:
             return "incomplete: 100 % of it, in less detail"
     else:
-        rows = _rows_there(data, file, replace(job, size=(1, 1), grey=True))
+        rows = _rows_there(data, file, replace(job, size=(1, 1), gray=True))
         if rows < MIN_ROWS:
             raise PictureError(f"the picture is cut off: only {int(100 * rows)} % of it is there")
     return f"incomplete: {int(100 * rows)} % of it" if rows < 1 else None
@@ -214,7 +214,7 @@ def _open(data: bytes, name: Format, job: _Job, *, in_scans: bool, images: int =
         orientation = orientation_of(image) if name == "jpeg" else 1  # others would be decoded for that
         if job.size is not None:
             # A no-op for all but JPEG, whose decoder can leave out detail: 1/2, 1/4 or 1/8 of each side.
-            image.draft("L" if job.grey else None, job.size[::-1] if orientation in SIDEWAYS else job.size)
+            image.draft("L" if job.gray else None, job.size[::-1] if orientation in SIDEWAYS else job.size)
         if share is None:
             turned = orientation in UPRIGHT or name != "jpeg"
             whole = (width, height)

@@ -17,7 +17,7 @@ MAX_SCANS = 64
 """A progressive picture has about ten."""
 
 MAX_STEPS = 2000
-"""Most segments, plus stray bytes before the first scan. A colour profile may take 255 segments."""
+"""Most segments, plus stray bytes before the first scan. A color profile may take 255 segments."""
 
 MAX_STRAY = 1024
 """Most stray bytes before the start of image, and again between it and the first marker."""
@@ -34,7 +34,7 @@ _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 
 _JFIF, _EXIF, _XMP, _ADOBE = b"JFIF\0", b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"Adobe"
 _MIN_LENGTHS = {(0xE0, _JFIF): 14, (0xEE, _ADOBE): 12}
-"""Application segments that tell a decoder the colour space, with the content's least length in bytes (JFIF 1.02, page
+"""Application segments that tell a decoder the color space, with the content's least length in bytes (JFIF 1.02, page
 5; Adobe Technical Note 5116, section 18)."""
 
 
@@ -128,7 +128,7 @@ def repair(file: JpegFile) -> bytes:
 
 
 def _matters(segment: Segment, data: bytes) -> bool:
-    """Return whether a decoder needs the segment: tables, frames, and the colour space."""
+    """Return whether a decoder needs the segment: tables, frames, and the color space."""
     if segment.marker < 0xE0:
         return True
     return any(

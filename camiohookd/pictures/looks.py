@@ -1,6 +1,6 @@
 """How a part of a picture looks, in so few numbers that it can be remembered, and whether two parts look the same.
 
-The comparison is zero-mean normalised cross-correlation (J. P. Lewis, Fast Normalized Cross-Correlation, 1995): 1 for
+The comparison is zero-mean normalized cross-correlation (J. P. Lewis, Fast Normalized Cross-Correlation, 1995): 1 for
 the same looks in any light and contrast, about 0 for unrelated ones.
 """
 
@@ -28,15 +28,15 @@ def looks(image: Image.Image, box: Box) -> Looks:
     right, bottom = round(box.right * image.width), round(box.bottom * image.height)
     left, top = min(left, image.width - 1), min(top, image.height - 1)
     part = (left, top, min(max(right, left + 1), image.width), min(max(bottom, top + 1), image.height))
-    grey = image if image.mode == "L" else image.convert("L")
-    return _normalised(np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX, part), np.float32))
+    gray = image if image.mode == "L" else image.convert("L")
+    return _normalized(np.asarray(gray.resize((SIDE, SIDE), Image.Resampling.BOX, part), np.float32))
 
 
 def view(image: Image.Image) -> Looks:
     """Return the looks of a whole picture; each place is taken in proportion to its surroundings, as light changes."""
     small = image.convert("L").resize(VIEW, Image.Resampling.BOX)
     around = np.asarray(small.filter(ImageFilter.BoxBlur(VIEW_AROUND)), np.float32)
-    return _normalised(np.asarray(small, np.float32) / (around + DARK))
+    return _normalized(np.asarray(small, np.float32) / (around + DARK))
 
 
 def likeness(one: Looks, other: Looks) -> float:
@@ -44,8 +44,8 @@ def likeness(one: Looks, other: Looks) -> float:
     return float((one * other).sum())
 
 
-def _normalised(values: NDArray[np.float32]) -> Looks:
+def _normalized(values: NDArray[np.float32]) -> Looks:
     """Return the values with mean 0 and length 1; all 0 if they are all the same."""
-    centred = values - values.mean()
-    length = float(np.sqrt((centred * centred).sum()))
-    return np.asarray(centred / length if length > 0 else centred, np.float32)
+    centered = values - values.mean()
+    length = float(np.sqrt((centered * centered).sum()))
+    return np.asarray(centered / length if length > 0 else centered, np.float32)

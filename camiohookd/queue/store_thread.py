@@ -39,7 +39,7 @@ class _Call(BatchEntry):
         self.future: asyncio.Future[Any] = self.loop.create_future()
 
     def settle(self) -> None:
-        """Deliver the outcome, on the loop, unless the caller was cancelled.
+        """Deliver the outcome, on the loop, unless the caller was canceled.
 
         Then drop the reference: an error and the frames of its traceback would otherwise keep each other in memory.
         """

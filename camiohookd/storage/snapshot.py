@@ -95,7 +95,7 @@ class SnapshotWriter:
 
     def __init__(self, disk: Disk, path: Path, documents: Documents) -> None:
         self._documents = documents
-        self._ids = iter(documents.ascending_ids())  # its neighbours show which ones are damaged
+        self._ids = iter(documents.ascending_ids())  # its neighbors show which ones are damaged
         self._file = Replacement(disk, path)
         self._separator = _HEAD
 

@@ -11,7 +11,7 @@ from camiohookd.pictures.memory import MemoryBudget
 from camiohookd.wire.images import Picture
 
 COMPARED = 16
-"""The most pictures that are compared with each other: neighbours in time. It bounds the memory."""
+"""The most pictures that are compared with each other: neighbors in time. It bounds the memory."""
 
 
 class Item(NamedTuple):
@@ -39,24 +39,24 @@ def compared_parts(
 
 
 def _compared(pictures: Sequence[Picture], limits: PictureLimits, budget: MemoryBudget) -> list[Item]:
-    greys = [_grey(picture, limits, budget) for picture in pictures]
-    shapes = [each.shape for each in greys if each is not None]
+    grays = [_gray(picture, limits, budget) for picture in pictures]
+    shapes = [each.shape for each in grays if each is not None]
     usual = max(shapes, key=shapes.count, default=None)
-    alike = [nth for nth, each in enumerate(greys) if each is not None and each.shape == usual]
+    alike = [nth for nth, each in enumerate(grays) if each is not None and each.shape == usual]
     items = [Item(picture) for picture in pictures]
     if len(alike) > 1:
-        found = regions.regions([each for each in greys if each is not None and each.shape == usual])
+        found = regions.regions([each for each in grays if each is not None and each.shape == usual])
         for place, (nth, boxes) in enumerate(zip(alike, found, strict=True)):
             items[nth] = Item(pictures[nth], Changes(tuple(boxes), place, len(alike)))
     return items
 
 
-def _grey(picture: Picture, limits: PictureLimits, budget: MemoryBudget) -> regions.Grey | None:
+def _gray(picture: Picture, limits: PictureLimits, budget: MemoryBudget) -> regions.Gray | None:
     try:
         decoded = decode(picture.data, limits, (regions.WIDTH, 1), budget)
     except PictureError:  # whoever labels it says why
         return None
     try:
-        return regions.grey(decoded.image)
+        return regions.gray(decoded.image)
     finally:
         decoded.release()

@@ -9,7 +9,7 @@ import math
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from camiohookd.activity import Activity, EventLabelled, LabelledPicture
+from camiohookd.activity import Activity, EventLabeled, LabeledPicture
 from camiohookd.errors import LabelerDown, LabelingError
 from camiohookd.metrics import Metrics
 from camiohookd.queue.store_thread import StoreThread
@@ -168,13 +168,13 @@ class LabelLoop:
 
     def _publish(self, task: Task, labels: EventLabels, reply: Reply, wait: float, seconds: float) -> None:
         self._activity.publish(
-            EventLabelled(
+            EventLabeled(
                 task_id=task.id,
                 camera=task.camera,
                 at=time.time(),
                 received=task.received,
                 rule=labels.rule,
-                pictures=tuple(map(LabelledPicture, labels.pictures, labels.files)),
+                pictures=tuple(map(LabeledPicture, labels.pictures, labels.files)),
                 event_labels=labels.event,
                 reply=reply,
                 summary=labels.summary(),

@@ -74,7 +74,7 @@ class Paced(Generic[Part, Result, Whole]):
             return
         first = Shared[Part, Result, Sequence[Result]](parts, do, list)
         self.join, self.done = first.join, Future()
-        self.done.set_running_or_notify_cancel()  # it cannot be cancelled
+        self.done.set_running_or_notify_cancel()  # it cannot be canceled
 
         def go_on(future: "Future[Sequence[Result]]") -> None:
             if (error := future.exception()) is not None:

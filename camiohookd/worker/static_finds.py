@@ -4,7 +4,7 @@
     the event is labeled ─▶ `EventFinds.learn` ─▶ `StaticFinds`
 
 A sign that the model takes for a person is found in every event; a person who waits is not. So only events count, not
-pictures, and a find of the current event never marks itself. It is remembered in memory alone and learnt again after a
+pictures, and a find of the current event never marks itself. It is remembered in memory alone and learned again after a
 restart. When the camera's view changes, everything about it is forgotten.
 """
 
@@ -48,10 +48,10 @@ MAX_CAMERAS = 128
 """Most cameras that are remembered: those with an event last. All of it together stays below 8 MB."""
 
 MAX_PICTURES = 16
-"""From how many pictures of an event is learnt: the first ones. It bounds the memory."""
+"""From how many pictures of an event is learned: the first ones. It bounds the memory."""
 
 WIDTH = 256
-"""Columns, at least, of the grey copy of a picture that is kept while its event is labeled."""
+"""Columns, at least, of the gray copy of a picture that is kept while its event is labeled."""
 
 log = logging.getLogger("camiohookd.labeler")
 
@@ -62,24 +62,24 @@ Place = tuple[str, Box]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A small grey copy of a picture, and what was found in it."""
+    """A small gray copy of a picture, and what was found in it."""
 
-    grey: Image.Image
+    gray: Image.Image
     found: Sequence[Place]
     _looks: dict[Box, Looks] = field(default_factory=dict, init=False)
 
     def looks(self, box: Box) -> Looks:
         """Return the looks of a part; each is computed once."""
         if box not in self._looks:
-            self._looks[box] = looks(self.grey, box)
+            self._looks[box] = looks(self.gray, box)
         return self._looks[box]
 
 
 def seen(picture: Decoded, found: Sequence[Detection]) -> Seen:
     """Return what is kept of a picture and its detections."""
-    grey = picture.image.reduce(max(1, picture.image.width // WIDTH)).convert("L")
+    gray = picture.image.reduce(max(1, picture.image.width // WIDTH)).convert("L")
     size = (picture.width, picture.height)
-    return Seen(grey, [(each.label, _in_fractions(each.box, size)) for each in found if each.box is not None])
+    return Seen(gray, [(each.label, _in_fractions(each.box, size)) for each in found if each.box is not None])
 
 
 def marked(found: Sequence[Detection], size: tuple[int, int], places: Sequence[Place]) -> Sequence[Detection]:
@@ -151,7 +151,7 @@ class StaticFinds:
         with self._lock:
             known = self._cameras.get(camera)
             finds = [find for find in known.finds if find.events >= EVENTS and find.is_in(picture)] if known else []
-            if known is None or not finds or likeness(known.view, view(picture.grey)) < SAME_VIEW:
+            if known is None or not finds or likeness(known.view, view(picture.gray)) < SAME_VIEW:
                 return []
         return [each for each in picture.found if any(find.is_at(*each) for find in finds)]
 
@@ -174,13 +174,13 @@ class StaticFinds:
     def _known(self, camera: str, event: Sequence[Seen]) -> _Camera:
         """Return what is known of the camera: nothing, if it is new or its view has changed."""
         known = self._cameras.pop(camera, None)
-        views = [view(picture.grey) for picture in (event[0], event[len(event) // 2], event[-1])]
+        views = [view(picture.gray) for picture in (event[0], event[len(event) // 2], event[-1])]
         if known is not None:
             alike = sorted(likeness(known.view, each) for each in views)
             if alike[len(alike) // 2] < SAME_VIEW:
                 forgotten = sum(find.events >= EVENTS for find in known.finds)
                 log.info(
-                    "camera=%s: the view has changed, so what is always there is learnt again (%s forgotten)",
+                    "camera=%s: the view has changed, so what is always there is learned again (%s forgotten)",
                     escape(camera),
                     plural(forgotten, "object"),
                     extra=about("view_changed", camera=camera),

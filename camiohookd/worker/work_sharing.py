@@ -27,7 +27,7 @@ class Shared(Generic[Part, Result, Whole]):
         whole: Callable[[Sequence[Result]], Whole],
     ) -> None:
         self.done: Future[Whole] = Future()
-        self.done.set_running_or_notify_cancel()  # it cannot be cancelled
+        self.done.set_running_or_notify_cancel()  # it cannot be canceled
         self._parts = parts
         self._do = do
         self._whole = whole

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Quantize the converted model to static 8 bit (QDQ), calibrated on 20 photographs.
 
-    python3 -m venv quantisation && quantisation/bin/pip install -r quantize-requirements.txt
+    python3 -m venv quantization && quantization/bin/pip install -r quantize-requirements.txt
     export ORT_DISABLE_TELEMETRY=1
-    quantisation/bin/python quantize.py ssdlite_mobilenet_v2_coco.onnx ssdlite_mobilenet_v2_coco_int8.onnx PHOTOGRAPHS
+    quantization/bin/python quantize.py ssdlite_mobilenet_v2_coco.onnx ssdlite_mobilenet_v2_coco_int8.onnx PHOTOGRAPHS
 
 PHOTOGRAPHS is a folder of .jpg files that resemble the cameras' pictures; the first 20 by name are used. The same
 float32 model and photographs always give the same bytes.

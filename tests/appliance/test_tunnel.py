@@ -34,7 +34,7 @@ def tunnel(installed: Appliance, relay: Machine) -> Iterator[Cable]:
     box.run("systemctl", "disable", "--now", TUNNEL)
 
 
-def comes_back_labelled(installed: Appliance, relay: Machine, camio: FakeCamioThread, name: str) -> bool:
+def comes_back_labeled(installed: Appliance, relay: Machine, camio: FakeCamioThread, name: str) -> bool:
     """Post an event to the relay's port, and return whether its labels come back."""
     request = urllib.request.Request(installed.url, event_body(camio.callback_url(name)))
     with relay.network(), urllib.request.urlopen(request, timeout=PATIENCE) as answer:
@@ -59,7 +59,7 @@ def test_labels_an_event_through_the_tunnel_and_reconnects_after_a_cut(
         return installed.machine.output("journalctl", "--unit", TUNNEL, "--no-pager")
 
     wait_until(lambda: answers(relay), lambda: f"the relay's port leads to the box:\n{why()}")
-    assert comes_back_labelled(installed, relay, camio, "through")
+    assert comes_back_labeled(installed, relay, camio, "through")
     if release != next(iter(RELEASES)) and not long_run:
         return  # a minute of waiting; one release is enough without --long
     before = installed.machine.properties(TUNNEL)["MainPID"]
@@ -68,4 +68,4 @@ def test_labels_an_event_through_the_tunnel_and_reconnects_after_a_cut(
     wait_until(lambda: installed.machine.properties(TUNNEL)["MainPID"] != before, "ssh notices", CUT_SECONDS)
     tunnel.mend()
     wait_until(lambda: answers(relay), lambda: f"the relay's port leads to the box again:\n{why()}", CUT_SECONDS)
-    assert comes_back_labelled(installed, relay, camio, "again")
+    assert comes_back_labeled(installed, relay, camio, "again")

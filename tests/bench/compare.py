@@ -43,11 +43,11 @@ def _cells(before: Result, now: Result) -> tuple[str, ...]:
         _shown(now),
         _spread(now),
         change,
-        judgement(before, now),
+        judgment(before, now),
     )
 
 
-def judgement(before: Result, now: Result) -> str:
+def judgment(before: Result, now: Result) -> str:
     """Return "WORSE", "better", or "" if the spreads overlap, or if no bound says which direction is good."""
     if now.less_is_better is None or now.low is None or now.high is None or before.low is None or before.high is None:
         return ""

@@ -18,7 +18,7 @@ from tests.bench import rig
 from tests.bench.camio import Events, Receiver
 from tests.bench.fleet_model import Boxes, Load, arrivals, latencies
 from tests.bench.harness import Bench
-from tests.bench.label import labelled
+from tests.bench.label import labeled
 from tests.bench.latency import timed
 from tests.bench.pictures import jpegs
 from tests.support.daemon_process import Daemon
@@ -72,8 +72,8 @@ def events_a_second(bench: Bench, count: int) -> float:
     """Return events labeled and delivered per second by `count` boxes, whose queues are never empty."""
     with Receiver() as receiver, fleet(bench, count, receiver) as (balancer, _):
         events = Events(receiver.origin, jpegs(160, 120)[:1])
-        labelled(balancer, receiver, events, bench.scaled(1, 0.3))  # warm
-        return labelled(balancer, receiver, events, bench.scaled(8, 0.8))
+        labeled(balancer, receiver, events, bench.scaled(1, 0.3))  # warm
+        return labeled(balancer, receiver, events, bench.scaled(8, 0.8))
 
 
 def compared(bench: Bench, count: int) -> tuple[float, float]:

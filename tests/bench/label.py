@@ -40,10 +40,10 @@ def measure(name: str, bench: Bench, width: int, height: int, seconds: float, ta
         rig.daemon(bench.place(name), receiver.origin) as daemon,
     ):
         events = Events(receiver.origin, jpegs(width, height))
-        labelled(daemon, receiver, events, seconds / 4)  # warm
+        labeled(daemon, receiver, events, seconds / 4)  # warm
         rates = alternate(
             {
-                "ours": lambda: 4 * labelled(daemon, receiver, events, seconds),
+                "ours": lambda: 4 * labeled(daemon, receiver, events, seconds),
                 **{shape: partial(asked, f"rate {seconds}") for shape, asked in bare.items()},
             }
         )
@@ -53,7 +53,7 @@ def measure(name: str, bench: Bench, width: int, height: int, seconds: float, ta
     return result(name, metric, ours, "/s", baseline=rates[fastest], target=target)
 
 
-def labelled(daemon: Addressed, receiver: Receiver, events: Events, seconds: float) -> float:
+def labeled(daemon: Addressed, receiver: Receiver, events: Events, seconds: float) -> float:
     """Return events delivered per second, with `IN_FLIGHT` always on their way."""
     ends = time.perf_counter() + seconds
     return _steady(_delivered(daemon, receiver, events, lambda _: time.perf_counter() < ends))

@@ -18,7 +18,7 @@ from typing import Self
 from tests.bench import rig
 from tests.bench.camio import Events, Receiver, accepts
 from tests.bench.harness import Bench, Result, alternate, at_least, at_most, result
-from tests.bench.label import labelled
+from tests.bench.label import labeled
 from tests.bench.pictures import jpegs
 from tests.support.daemon_process import Daemon
 
@@ -89,7 +89,7 @@ def label(bench: Bench) -> Iterator[Result]:
 
         def rate(daemon: Daemon) -> tuple[float, float]:
             before, count = rig.cpu_seconds(daemon.process.pid), len(receiver.arrived)
-            found = labelled(daemon, receiver, events, seconds)
+            found = labeled(daemon, receiver, events, seconds)
             spent = rig.cpu_seconds(daemon.process.pid) - before
             return 4 * found, spent / (len(receiver.arrived) - count)
 

@@ -1,7 +1,7 @@
 """Measure how well the shipped model finds objects, and how often it runs, for each level of detail.
 
 On the courtyard (one fixed camera, 20 pictures given as 5 events of 4): persons found and false persons, at score 0.4
-and IoU 0.5. On COCO photographs: box AP, in colour, in grey, at half and a third of the size. Both are read from
+and IoU 0.5. On COCO photographs: box AP, in color, in gray, at half and a third of the size. Both are read from
 ../shared; a line says what is not measured because it is not there.
 """
 
@@ -49,15 +49,15 @@ def smaller(factor: int, image: Image.Image) -> Image.Image:
 
 
 def farther(factor: int, image: Image.Image) -> Image.Image:
-    """Return an image of the same size whose objects are smaller: the rest is grey."""
+    """Return an image of the same size whose objects are smaller: the rest is gray."""
     canvas = Image.new("RGB", image.size, (114, 114, 114))
     canvas.paste(smaller(factor, image), (0, 0))
     return canvas
 
 
 CHANGES: dict[str, tuple[Change, float]] = {
-    "colour": (lambda image: image, 1.0),
-    "grey": (lambda image: image.convert("L").convert("RGB"), 1.0),
+    "color": (lambda image: image, 1.0),
+    "gray": (lambda image: image.convert("L").convert("RGB"), 1.0),
     "half the size": (partial(smaller, 2), 2.0),
     "a third": (partial(smaller, 3), 3.0),
     "half as large in the picture": (partial(farther, 2), 2.0),
@@ -114,7 +114,7 @@ def courtyard(labeler: OnnxLabeler, _: Bench) -> Iterator[Result]:
 
 
 def static(labeler: OnnxLabeler) -> Iterator[Result]:
-    """Leave out what always stands there, learnt within the sequence."""
+    """Leave out what always stands there, learned within the sequence."""
     for detail in ("whole", "auto"):
         outcome = counted(sequence(labeler, detail, "drop").found, COURTYARD, SCORE)
         yield result("courtyard", f"{detail}, static = drop: persons found", outcome.recall, "")
@@ -169,7 +169,7 @@ def sequence(
 
 
 def photographs(labeler: OnnxLabeler, bench: Bench) -> Iterator[Result]:
-    musts = {"colour": at_least(0.28, 0.3), "half the size": at_least(0.18, 0.2)}
+    musts = {"color": at_least(0.28, 0.3), "half the size": at_least(0.18, 0.2)}
     for change, (make, scale) in list(CHANGES.items())[: bench.count(len(CHANGES), 1)]:
         for detail in ("whole", "tiles", "2x2"):
             precision = average_precision(partial(objects, labeler, detail, make), scale=scale)

@@ -25,7 +25,7 @@ def run(bench: Bench) -> Iterator[Result]:
 
 def long_backlog(bench: Bench, folder: Path, waiting: int) -> Iterator[Result]:
     """As many events wait for the delivery of their labels, have been delivered, and a tenth as many have failed."""
-    seed(folder, waiting, long_reply(), labelled_of=1, done=waiting, failed=waiting // 10)
+    seed(folder, waiting, long_reply(), labeled_of=1, done=waiting, failed=waiting // 10)
     rounds = bench.count(5, 1)
     good = [opening.measure(folder) for _ in range(rounds)]
     seconds = statistics.median(each.seconds for each in good)

@@ -18,7 +18,7 @@ from tests.bench.accept import events
 from tests.bench.camio import Events, Receiver, accepts
 from tests.bench.fleet_model import Load, boxes_for
 from tests.bench.harness import Bench, Result, number, result
-from tests.bench.label import labelled
+from tests.bench.label import labeled
 from tests.bench.pictures import jpegs
 from tests.bench.remote import server_by_hand
 
@@ -121,8 +121,8 @@ def pictures_a_second(
         place = bench.folder / f"label-{len(list(bench.folder.iterdir()))}"
         with rig.daemon(place, receiver.origin, settings) as daemon:
             bodies = Events(receiver.origin, several)
-            labelled(daemon, receiver, bodies, bench.scaled(1, 0.3))  # warm
-            return count * labelled(daemon, receiver, bodies, bench.scaled(5, 0.5))
+            labeled(daemon, receiver, bodies, bench.scaled(1, 0.3))  # warm
+            return count * labeled(daemon, receiver, bodies, bench.scaled(5, 0.5))
 
 
 Sweep = tuple[str, str, str, str, Callable[[Bench], Points]]

@@ -40,7 +40,7 @@ def run(bench: Bench) -> Iterator[Result]:
 
 
 def warm(place: Path, kept: Path) -> None:
-    """Let the daemon write its optimised graph and its measurements into `kept`."""
+    """Let the daemon write its optimized graph and its measurements into `kept`."""
     with rig.daemon(place / "warm") as daemon:
         daemon.stop()
         shutil.copytree(daemon.state / "graphs", kept / "graphs")

@@ -1,8 +1,8 @@
-"""Measure how well labels are learnt from a few pictures, and how long it takes.
+"""Measure how well labels are learned from a few pictures, and how long it takes.
 
 A gate is drawn into the courtyard's frames (or, if those are not beside the checkout, into drawn yards) under random
 light, noise and shadow. Its state is taught with 10 open and 10 closed ones, and tested with 200 other ones.
-Kinds are learnt from COCO's own boxes: each photograph is left out in turn. What is not recognized counts as wrong.
+Kinds are learned from COCO's own boxes: each photograph is left out in turn. What is not recognized counts as wrong.
 """
 
 import itertools
@@ -101,7 +101,7 @@ def features(model: FeatureModel, picture: Image.Image) -> "np.ndarray[Any, np.d
 
 
 def kinds(model: FeatureModel, quick: bool) -> Iterator[Result]:
-    """Teach every two kinds of objects, and judge each photograph by what was learnt from the others."""
+    """Teach every two kinds of objects, and judge each photograph by what was learned from the others."""
     if not PHOTOGRAPHS.is_dir():
         print(f"NOT MEASURED: kinds of objects, because {PHOTOGRAPHS} is not there", file=sys.stderr, flush=True)
         return
@@ -150,7 +150,7 @@ def photograph(file: str) -> Image.Image:
 
 
 def times(model: FeatureModel, count: int) -> Iterator[Result]:
-    """Measure the fit, all that is learnt, and what one zone costs in each picture."""
+    """Measure the fit, all that is learned, and what one zone costs in each picture."""
     frames = gates.courtyard_frames() or gates.made_frames(20, 1)
     half = count // 2
     pictures = [each for closed in (True, False) for each in gates.pictures(frames, half, 9, closed=closed)]

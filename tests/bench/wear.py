@@ -6,7 +6,7 @@ from tests.bench import rig
 from tests.bench.accept import PICTURE_BYTES
 from tests.bench.camio import Events, Receiver
 from tests.bench.harness import Bench, Result, at_most, result
-from tests.bench.label import deliver, labelled
+from tests.bench.label import deliver, labeled
 from tests.bench.latency import timed
 from tests.bench.pictures import jpegs, padded
 
@@ -23,7 +23,7 @@ def run(bench: Bench) -> Iterator[Result]:
         for metric in ("one event at a time", "many at a time"):
             before, count = rig.disk_writes(daemon.process.pid), len(receiver.arrived)
             if metric == "many at a time":
-                labelled(daemon, receiver, events, bench.scaled(4, 0.5))
+                labeled(daemon, receiver, events, bench.scaled(4, 0.5))
             else:
                 for _ in range(bench.count(20, 3)):
                     timed(daemon.port, receiver, events)

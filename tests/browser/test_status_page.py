@@ -81,7 +81,7 @@ def near(pixel: object, color: str, tolerance: int = 60) -> bool:
 
 
 def has_color(image: Image.Image, place: tuple[float, float], color: str, reach: int = 3) -> bool:
-    """Return whether there is that colour within `reach` pixels of a place, which is in fractions."""
+    """Return whether there is that color within `reach` pixels of a place, which is in fractions."""
     x, y = round(place[0] * (image.width - 1)), round(place[1] * (image.height - 1))
     around = [(x + dx, y + dy) for dx in range(-reach, reach + 1) for dy in range(-reach, reach + 1)]
     inside = [(a, b) for a, b in around if 0 <= a < image.width and 0 <= b < image.height]
@@ -89,7 +89,7 @@ def has_color(image: Image.Image, place: tuple[float, float], color: str, reach:
 
 
 def looks(long_run: bool) -> list[tuple[int, str]]:
-    """Return the widths and colour schemes to look at."""
+    """Return the widths and color schemes to look at."""
     every = [(width, scheme) for width in (360, 1600) for scheme in ("light", "dark")]
     return every if long_run else [(360, "dark"), (1600, "light")]
 
@@ -207,7 +207,7 @@ def test_a_corner_can_be_dragged_with_the_mouse(chromium: Browser, url: str, dae
         tab.unclean()
 
 
-def test_the_charts_are_drawn_in_the_colours_of_the_scheme(chromium: Browser, url: str, daemon: Daemon) -> None:
+def test_the_charts_are_drawn_in_the_colors_of_the_scheme(chromium: Browser, url: str, daemon: Daemon) -> None:
     for scheme, letters in (("light", "#55616e"), ("dark", "#a0acb9")):
         with chromium.tab(url, scheme=scheme) as tab:
             tab.open("/trends?span=hour").page.wait_for_selector("#charts[data-drawn]")

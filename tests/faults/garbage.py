@@ -42,7 +42,7 @@ def unfinished_files(state: Path, noise: random.Random) -> None:
     (state / "segments" / "copy of 00000001.payloads").write_bytes(noise.randbytes(LENGTH))
 
 
-def optimised_graph(state: Path, noise: random.Random) -> None:
+def optimized_graph(state: Path, noise: random.Random) -> None:
     """What was kept to save time is made again."""
     for path in (state / "graphs").glob("*"):
         data = path.read_bytes()
@@ -56,7 +56,7 @@ GARBAGE: tuple[Callable[[Path, random.Random], None], ...] = (
     segment_tail,
     journal_tail,
     unfinished_files,
-    optimised_graph,
+    optimized_graph,
 )
 
 

@@ -172,17 +172,17 @@ def making_room(driver: Driver) -> None:
     driver.put("a", "b", "c", "d")
     driver.fail("a", "no")
     driver.fail("c", "nor this")
-    for name, neighbour in (("e", "b"), ("f", "d"), ("g", "e")):
+    for name, neighbor in (("e", "b"), ("f", "d"), ("g", "e")):
         capacity = driver.queue.capacity
         capacity.bounds = replace(capacity.bounds, max_bytes=driver.queue.store.bytes_used + 100)
-        _put_and_label(driver, name, neighbour)
+        _put_and_label(driver, name, neighbor)
     assert any(isinstance(entry, Unlink) and entry.name.startswith("segments/") for entry in driver.disk.log)
 
 
-def _put_and_label(driver: Driver, name: str, neighbour: str) -> None:
+def _put_and_label(driver: Driver, name: str, neighbor: str) -> None:
     """Act like the store thread: label another task, make room for the refused event, and put it again."""
-    if driver.now(neighbour) is not None:
-        driver.labelled(neighbour)
+    if driver.now(neighbor) is not None:
+        driver.labelled(neighbor)
     try:
         driver.put(name)
     except QueueFull as full:

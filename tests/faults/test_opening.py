@@ -34,7 +34,7 @@ Print = Callable[[str], None]
 def backlog(tmp_path_factory: pytest.TempPathFactory, long_run: bool) -> Path:
     """Make tasks that wait for delivery, with ten pictures of four labels each. Tests must not change them."""
     folder = tmp_path_factory.mktemp("backlog") / "state"
-    seed(folder, 100_000 if long_run else 5_000, long_reply(), labelled_of=1)
+    seed(folder, 100_000 if long_run else 5_000, long_reply(), labeled_of=1)
     return folder
 
 
@@ -43,7 +43,7 @@ def full(tmp_path_factory: pytest.TempPathFactory, long_run: bool) -> Path:
     """Make the tasks of `backlog`, the same number of done ones, and a tenth as many failed ones."""
     folder = tmp_path_factory.mktemp("full") / "state"
     count = 100_000 if long_run else 5_000
-    seed(folder, count, long_reply(), labelled_of=1, done=count, failed=count // 10)
+    seed(folder, count, long_reply(), labeled_of=1, done=count, failed=count // 10)
     return folder
 
 
@@ -130,7 +130,7 @@ def test_a_start_with_garbage_takes_at_most_twice_as_long(
 
 def test_damage_to_every_other_line_loses_only_those_and_takes_no_more_work_per_line(tmp_path: Path) -> None:
     """Each damaged line makes one more span of lost ids."""
-    seed(tmp_path / "state", 6_000, labelled_of=1)
+    seed(tmp_path / "state", 6_000, labeled_of=1)
     path = tmp_path / "state" / "queue.json"
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(line.replace(b"digest", b"d1gest") if n % 2 else line for n, line in enumerate(lines)))
@@ -143,7 +143,7 @@ def test_damage_to_every_other_line_loses_only_those_and_takes_no_more_work_per_
 def test_an_unreadable_part_of_the_snapshot_loses_no_waiting_task(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    seed(tmp_path, 4_000, labelled_of=1)
+    seed(tmp_path, 4_000, labeled_of=1)
     assert (tmp_path / "queue.json").stat().st_size > 3 * line_reader.PIECE_BYTES
     bad = range(line_reader.PIECE_BYTES + 1000, line_reader.PIECE_BYTES + 1100)
     queue = open_queue(tmp_path, disk=UnreadableDisk({"queue.json": bad}))
@@ -164,7 +164,7 @@ def test_an_unreadable_part_of_the_snapshot_loses_no_waiting_task(
 def test_starts_although_a_file_cannot_be_read_at_all(
     name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    seed(tmp_path, 40, labelled_of=1)
+    seed(tmp_path, 40, labeled_of=1)
     crash(open_queue(tmp_path))
     queue = open_queue(tmp_path, disk=UnreadableDisk({name: range(10**9)}))
     assert queue.store.index.counts[State.LABELLED] == 40
@@ -174,7 +174,7 @@ def test_starts_although_a_file_cannot_be_read_at_all(
 
 def test_starts_after_a_real_read_error_of_the_kernel(tmp_path: Path) -> None:
     """To get a real input/output error, read /proc/PID/mem at an unmapped address."""
-    seed(tmp_path, 40, labelled_of=1)
+    seed(tmp_path, 40, labeled_of=1)
     crash(open_queue(tmp_path))
     (tmp_path / "queue.json").unlink()
     (tmp_path / "queue.json").symlink_to("/proc/self/mem")

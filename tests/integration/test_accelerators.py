@@ -38,7 +38,7 @@ def label(daemon: Daemon, camio: FakeCamioThread, name: str) -> bool:
 
 
 def degraded(daemon: Daemon) -> float | None:
-    """Return the metric; None without an answer: the flavour's ONNX Runtime blocks all of Python while it compiles."""
+    """Return the metric; None without an answer: the flavor's ONNX Runtime blocks all of Python while it compiles."""
     lines = daemon.admin("/metrics")[1].splitlines()
     return next((float(line.split()[1]) for line in lines if line.startswith("camiohookd_degraded ")), None)
 
@@ -119,8 +119,8 @@ def with_plugin(environment: Callable[[str], str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def with_flavour(environment: Callable[[str], str]) -> str:
-    return environment("flavour.lock")
+def with_flavor(environment: Callable[[str], str]) -> str:
+    return environment("flavor.lock")
 
 
 def devices(python: str, home: Path, **environ: str) -> list[dict[str, object]]:
@@ -165,14 +165,14 @@ def test_finds_a_real_plugins_library_by_the_settings(tmp_path: Path, with_plugi
 
 
 def test_finds_tries_and_uses_a_real_built_in_provider(
-    tmp_path: Path, camio: FakeCamioThread, with_flavour: str, print_figure: Callable[[str], None]
+    tmp_path: Path, camio: FakeCamioThread, with_flavor: str, print_figure: Callable[[str], None]
 ) -> None:
-    cpu, device = devices(with_flavour, tmp_path / "home")
+    cpu, device = devices(with_flavor, tmp_path / "home")
     assert (device["device"], device["origin"], device["runs"]) == ("OpenVINOExecutionProvider", "built in", True)
     print_figure(f"devices: CPU {cpu['ms']} ms, OpenVINO on the CPU {device['ms']} ms a picture")
     assert [cpu["auto"], device["auto"]].count(True) == 1
     settings = {"CAMIOHOOKD_LABELER_DEVICE": "OpenVINOExecutionProvider"}
-    with Daemon(tmp_path, camio.origin, settings, with_flavour) as daemon:
+    with Daemon(tmp_path, camio.origin, settings, with_flavor) as daemon:
         for name in ("first-start", "second-start"):
             assert label(daemon, camio, name)
             assert degraded(daemon) == 0
@@ -183,10 +183,10 @@ def test_finds_tries_and_uses_a_real_built_in_provider(
 
 
 def test_a_missing_real_device_is_logged_and_the_cpu_used(
-    tmp_path: Path, camio: FakeCamioThread, with_flavour: str
+    tmp_path: Path, camio: FakeCamioThread, with_flavor: str
 ) -> None:
     settings = {"CAMIOHOOKD_LABELER_DEVICE": "openvino device_type=NPU"}
-    with Daemon(tmp_path, camio.origin, settings, with_flavour) as daemon:
+    with Daemon(tmp_path, camio.origin, settings, with_flavor) as daemon:
         if lines_with(daemon, FOUND):
             pytest.skip("NOT TESTED: a device that is not there, because there is one")
         assert label(daemon, camio, "one")
@@ -196,10 +196,10 @@ def test_a_missing_real_device_is_logged_and_the_cpu_used(
 
 
 def test_after_a_kill_on_a_real_device_starts_on_the_cpu_and_returns_to_the_device(
-    tmp_path: Path, camio: FakeCamioThread, with_flavour: str
+    tmp_path: Path, camio: FakeCamioThread, with_flavor: str
 ) -> None:
     settings = {"CAMIOHOOKD_LABELER_DEVICE": "openvino"}
-    with Daemon(tmp_path, camio.origin, settings, with_flavour) as daemon:
+    with Daemon(tmp_path, camio.origin, settings, with_flavor) as daemon:
         assert lines_with(daemon, FOUND)
         daemon.kill()
         daemon.start()

@@ -74,7 +74,9 @@ def test_the_objects_fit_kubernetes_schemas(validate: str, tmp_path: Path) -> No
         ("Service/boxes", ("spec",), "selectors"),
     ],
 )
-def test_a_misspelt_key_does_not_fit(kind: str, path: tuple[str, ...], key: str, validate: str, tmp_path: Path) -> None:
+def test_a_misspelled_key_does_not_fit(
+    kind: str, path: tuple[str, ...], key: str, validate: str, tmp_path: Path
+) -> None:
     found = documents()
     place = found[kind]
     for each in path:

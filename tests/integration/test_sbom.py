@@ -58,7 +58,7 @@ def test_has_the_locked_versions_and_no_build_tools(bill: dict[str, Any]) -> Non
     assert not TOOLS & shipped.keys()
 
 
-def test_every_package_has_a_licence_and_the_locked_hashes(bill: dict[str, Any]) -> None:
+def test_every_package_has_a_license_and_the_locked_hashes(bill: dict[str, Any]) -> None:
     lock = (ROOT / "requirements.lock").read_text()
     for each in bill["components"]:
         assert each["licenses"], each["name"]

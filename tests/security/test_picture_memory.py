@@ -87,7 +87,7 @@ NOISE = Image.frombytes("RGB", (300, 300), random.Random(1).randbytes(3 * 300 * 
 DEEP = Image.new("I;16", (SIDE, SIDE), 777)
 FILES: dict[str, Callable[[], bytes]] = {
     "JPEG": lambda: encoded(NOISE, "JPEG"),
-    "JPEG, grey": lambda: encoded(NOISE.convert("L"), "JPEG"),
+    "JPEG, gray": lambda: encoded(NOISE.convert("L"), "JPEG"),
     "JPEG, CMYK": lambda: encoded(NOISE.convert("CMYK"), "JPEG"),
     "JPEG, turned": lambda: encoded(NOISE, "JPEG", 6),
     "JPEG, progressive": lambda: encoded(NOISE, "JPEG", progressive=True, subsampling=0),
@@ -95,7 +95,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "JPEG, cut": lambda: encoded(NOISE, "JPEG")[:-5000],
     "JPEG, progressive, cut": lambda: encoded(NOISE, "JPEG", progressive=True)[:-5000],
     "PNG": lambda: encoded(NOISE, "PNG", compress_level=1),
-    "PNG, grey": lambda: encoded(NOISE.convert("L"), "PNG", compress_level=1),
+    "PNG, gray": lambda: encoded(NOISE.convert("L"), "PNG", compress_level=1),
     "PNG, palette": lambda: encoded(NOISE.quantize(16), "PNG", compress_level=1),
     "PNG, transparent": lambda: encoded(NOISE.convert("RGBA"), "PNG", compress_level=1),
     "PNG, 16 bits": lambda: encoded(DEEP, "PNG", compress_level=1),

@@ -196,7 +196,7 @@ def test_refuses_with_a_clear_reason_and_in_little_memory(data: bytes, reason: s
     ("data", "size"),
     [
         pytest.param(encoded(NOISE.convert("CMYK")), (90, 60), id="CMYK"),
-        pytest.param(encoded(NOISE.convert("L")), (90, 60), id="grey"),
+        pytest.param(encoded(NOISE.convert("L")), (90, 60), id="gray"),
         pytest.param(PROGRESSIVE, (90, 60), id="progressive"),
         pytest.param(encoded(NOISE.convert("CMYK"), progressive=True), (90, 60), id="progressive CMYK"),
         pytest.param(encoded(Image.new("RGB", (1, 1))), (1, 1), id="one pixel"),
@@ -269,7 +269,7 @@ def test_a_picture_with_the_most_allowed_pixels_takes_bounded_memory(
         pytest.param(
             png(90, 60, *[png_chunk(b"zTXt", b"a\0\0" + NOTHING_MUCH)] * 9), "damaged|header", id="packed text"
         ),
-        pytest.param(png(90, 60, png_chunk(b"iCCP", b"a\0\0" + NOTHING_MUCH)), "damaged|header", id="colour profile"),
+        pytest.param(png(90, 60, png_chunk(b"iCCP", b"a\0\0" + NOTHING_MUCH)), "damaged|header", id="color profile"),
     ],
 )
 def test_refuses_a_png_that_unpacks_to_too_much(data: bytes, reason: str) -> None:

@@ -50,7 +50,7 @@ def spellings(secret: str) -> set[bytes]:
     found = {text.encode() for text in texts}
     for offset in range(3):
         whole = base64.b64encode(bytes(offset) + secret.encode())
-        middle = whole[4 if offset else 0 : -4]  # only the letters that do not depend on the neighbouring bytes
+        middle = whole[4 if offset else 0 : -4]  # only the letters that do not depend on the neighboring bytes
         found |= {middle, middle.replace(b"+", b"-").replace(b"/", b"_")}
     return found
 

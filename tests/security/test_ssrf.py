@@ -331,7 +331,7 @@ def no_more_threads(_thread: threading.Thread) -> None:
     raise RuntimeError("can't start new thread")
 
 
-def test_the_lookup_counts_towards_the_deadline() -> None:
+def test_the_lookup_counts_toward_the_deadline() -> None:
     release = threading.Event()
 
     def never(_host: str, _port: int) -> list[SocketAddress]:

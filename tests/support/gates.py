@@ -82,6 +82,6 @@ def _shadow(random: np.random.Generator) -> NDArray[np.float32]:
     """Return factors [height, width]: a straight edge at a random place divides light and shadow."""
     y, x = np.mgrid[: SIZE[1], : SIZE[0]].astype(np.float32)
     angle, depth = random.uniform(0, 2 * np.pi), random.uniform(0.4, 1.0)
-    centre = (random.uniform(GATE[0], GATE[2]), random.uniform(GATE[1], GATE[3]))
-    side = (x - centre[0]) * np.cos(angle) + (y - centre[1]) * np.sin(angle)
+    center = (random.uniform(GATE[0], GATE[2]), random.uniform(GATE[1], GATE[3]))
+    side = (x - center[0]) * np.cos(angle) + (y - center[1]) * np.sin(angle)
     return np.where(side > 0, np.float32(depth), np.float32(1))

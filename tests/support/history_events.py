@@ -1,7 +1,7 @@
 """Occurrences as the worker publishes them, for tests of what listens."""
 
 from camiohookd import rules
-from camiohookd.activity import EventLabelled, LabelledPicture
+from camiohookd.activity import EventLabeled, LabeledPicture
 from camiohookd.config.rule import Rule
 from camiohookd.pictures.detections import Box, Detection
 
@@ -12,7 +12,7 @@ CAR = Detection("car", 0.3, Box(320, 240, 640, 480))
 NOW = 1_800_000_000.0
 
 
-def labelled_event(
+def labeled_event(
     task_id: int,
     camera: str | None = "front",
     *,
@@ -21,16 +21,16 @@ def labelled_event(
     at: float = NOW,
     files: tuple[bytes, ...] = (b"",),
     event_labels: tuple[str, ...] | None = None,
-) -> EventLabelled:
+) -> EventLabeled:
     """Return an event with a picture for each of `files`, in each of which `found` was found."""
     pictures = [rules.apply(rule, f"t{nth}", (WIDTH, HEIGHT), found) for nth in range(len(files))]
-    return EventLabelled(
+    return EventLabeled(
         task_id=str(task_id),
         camera=camera,
         at=at,
         received=at - 1,
         rule=rule,
-        pictures=tuple(map(LabelledPicture, pictures, files)),
+        pictures=tuple(map(LabeledPicture, pictures, files)),
         event_labels=event_labels,
         reply=rules.reply(rule, pictures, event_labels),
         summary="person 0.90",

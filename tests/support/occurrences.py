@@ -1,13 +1,13 @@
 """Occurrences as the worker publishes them."""
 
-from camiohookd.activity import EventLabelled
+from camiohookd.activity import EventLabeled
 from camiohookd.config.rule import Rule
 from camiohookd.wire.reply import Reply
 
 
-def labelled(camera: str | None, *, at: float, summary: str = "nothing", wait: float = 0.0) -> EventLabelled:
+def labeled(camera: str | None, *, at: float, summary: str = "nothing", wait: float = 0.0) -> EventLabeled:
     """Return a labeled event without pictures."""
-    return EventLabelled(
+    return EventLabeled(
         task_id="1",
         camera=camera,
         at=at,

@@ -27,7 +27,7 @@ def constant_model(
 ) -> bytes:
     """Build a model with a picture input "images"; its outputs are `outputs`, one row of the first axis a picture.
 
-    They include the picture times 0, so that no optimiser removes the input. `others` are inputs [1, 2] by name with
+    They include the picture times 0, so that no optimizer removes the input. `others` are inputs [1, 2] by name with
     their types, which the model ignores. If it is not `batched`, the outputs have no axis for the pictures.
     """
     batch = shape[0]

@@ -115,11 +115,11 @@ def long_reply(pictures: int = 10, labels: int = 4) -> Reply:
 
 
 def seed(
-    folder: Path, waiting: int, reply: Reply = REPLY, *, labelled_of: int = 2, done: int = 0, failed: int = 0
+    folder: Path, waiting: int, reply: Reply = REPLY, *, labeled_of: int = 2, done: int = 0, failed: int = 0
 ) -> None:
     """Write a state folder as a clean stop leaves it.
 
-    `waiting` tasks, every `labelled_of`-th of them labeled, then `done` delivered and `failed` labeled ones.
+    `waiting` tasks, every `labeled_of`-th of them labeled, then `done` delivered and `failed` labeled ones.
     """
     folder.mkdir(exist_ok=True)
     disk = CountingDisk()
@@ -138,7 +138,7 @@ def seed(
         if 0 < ended <= done:
             del document["callback_url"]
             document |= {"state": State.DONE.value, "ended": float(ended)}
-        elif ended > 0 or number % labelled_of == 1 % labelled_of:
+        elif ended > 0 or number % labeled_of == 1 % labeled_of:
             place = replies.append(reply_record.encode(number, document, reply))
             replies.need(place)
             kept = [1 + number // 50, 80_000 * (number % 50), 80_000]  # until the labels are delivered

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from tests.bench.__main__ import DRAWN, NAMES
-from tests.bench.compare import comparison, judgement, read
+from tests.bench.compare import comparison, judgment, read
 from tests.bench.fleet_model import Boxes, Load, arrivals, boxes_for, latencies
 from tests.bench.harness import Median, Target, alternate, at_least, at_most, result, table
 from tests.bench.rig import ROOT, STALLED_LABELER
@@ -104,7 +104,7 @@ def test_a_difference_counts_if_the_spreads_do_not_overlap(
 ) -> None:
     hundred = Median([100.0] * 3)
     one, other = (result("a", "b", Median(each), "/s", baseline=hundred, target=target) for each in (before, now))
-    assert judgement(one, other) == words
+    assert judgment(one, other) == words
 
 
 def test_compares_with_an_earlier_file(tmp_path: Path) -> None:

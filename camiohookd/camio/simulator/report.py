@@ -47,7 +47,7 @@ def _row(result: SimulationResult) -> tuple[str, ...]:
         str(result.images),
         status if result.posts < 2 else f"{status} ({result.posts} posts)",
         _milliseconds(result.accepted_after),
-        _milliseconds(result.labelled_after),
+        _milliseconds(result.labeled_after),
         _labels(result),
     )
 
@@ -88,7 +88,7 @@ def _summary(results: Sequence[SimulationResult]) -> Iterator[str]:
     valid = [result for result in results if result.valid]
     yield f"{len(valid)} of {len(results)} events came back valid"
     yield _spread("200 after", (result.accepted_after for result in results))
-    yield _spread("labels after", (result.labelled_after for result in results))
+    yield _spread("labels after", (result.labeled_after for result in results))
     forms = Counter(result.verdict.form for result in valid if result.verdict)
     if forms["event"]:
         yield f"{forms['event']} of the replies were in the older form, a flat list for the whole event"

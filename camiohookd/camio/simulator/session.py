@@ -34,7 +34,7 @@ class SimulationResult:
     posts: int = 0
     response: HookResponse | None = None
     accepted_after: float | None = None
-    labelled_after: float | None = None
+    labeled_after: float | None = None
     verdict: Verdict | None = None
     deliveries: int = 0
     problems: tuple[str, ...] = ()
@@ -108,8 +108,8 @@ class Simulation:
         problems = [*result.problems, *verdict.problems]
         if delivery.content_type.partition(";")[0].strip().lower() != "application/json":
             problems.append(f"the Content-Type is {delivery.content_type!r}, not application/json")
-        labelled_after = delivery.at - started
-        return replace(result, labelled_after=labelled_after, verdict=verdict, problems=tuple(problems))
+        labeled_after = delivery.at - started
+        return replace(result, labeled_after=labeled_after, verdict=verdict, problems=tuple(problems))
 
 
 def why_implausible(results: Sequence[SimulationResult]) -> str | None:

@@ -31,7 +31,7 @@ class QueueSettings(Struct, frozen=True):
     ] = True
     done_keep: Annotated[
         Duration,
-        Meta(description="How long a delivered event is remembered, to recognise duplicates."),
+        Meta(description="How long a delivered event is remembered, to recognize duplicates."),
     ] = Duration("24h")
     failed_keep: Annotated[
         Duration, Meta(description="How long a failed event is kept, with its pictures unless disk space is short.")

@@ -76,9 +76,9 @@ def _where(high: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]
     return rows, columns
 
 
-def from_centres(centres: Floats, sizes: Floats) -> Floats:
-    """Return boxes [n, 4] from their centres and sizes, both [n, 2]."""
-    return np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=1)
+def from_centers(centers: Floats, sizes: Floats) -> Floats:
+    """Return boxes [n, 4] from their centers and sizes, both [n, 2]."""
+    return np.concatenate([centers - sizes / 2, centers + sizes / 2], axis=1)
 
 
 def grid(size: tuple[int, int], strides: tuple[int, ...]) -> tuple[Floats, Floats]:

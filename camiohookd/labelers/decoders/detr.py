@@ -9,7 +9,7 @@ from camiohookd.labelers.decoders.candidates import (
     Candidates,
     CommonOptions,
     Floats,
-    from_centres,
+    from_centers,
     most_probable,
     sigmoid,
     softmax,
@@ -17,7 +17,7 @@ from camiohookd.labelers.decoders.candidates import (
 
 
 class Detr:
-    """Reads `boxes` [queries, 4]: the centre's x and y, width and height as fractions of the input; and `logits`.
+    """Reads `boxes` [queries, 4]: the center's x and y, width and height as fractions of the input; and `logits`.
 
     DETR (https://github.com/facebookresearch/detr, `models/detr.py`, `PostProcess`): `logits` [queries, labels + 1]
     through softmax, the last of which means no object. RT-DETR (https://github.com/lyuwenyu/RT-DETR,
@@ -48,4 +48,4 @@ class Detr:
         scores = softmax(logits)[:, :-1] if self._softmax else sigmoid(logits)
         queries, labels, probabilities = most_probable(scores, self._named, min_probability)
         found = boxes[queries]
-        return Candidates(from_centres(found[:, :2] * self._scale, found[:, 2:] * self._scale), probabilities, labels)
+        return Candidates(from_centers(found[:, :2] * self._scale, found[:, 2:] * self._scale), probabilities, labels)

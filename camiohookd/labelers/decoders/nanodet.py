@@ -35,7 +35,7 @@ class Nanodet:
 
     class Options(CommonOptions, frozen=True):
         """`strides`: the side of a cell in pixels, for each grid; `reg_max`: the last bin; `offset`: the point in the
-        cell that distances start from, 0 for the corner (NanoDet-Plus), 0.5 for the centre (NanoDet, PicoDet);
+        cell that distances start from, 0 for the corner (NanoDet-Plus), 0.5 for the center (NanoDet, PicoDet);
         `joined`: whether there is one output; `activation`: the function from the labels' values to probabilities."""
 
         strides: Strides = (8, 16, 32, 64)

@@ -11,7 +11,7 @@ from camiohookd.labelers.decoders.candidates import (
     Candidates,
     CommonOptions,
     Floats,
-    from_centres,
+    from_centers,
     most_probable,
 )
 from camiohookd.labelers.decoders.named import rows_with_names
@@ -20,10 +20,10 @@ from camiohookd.labelers.decoders.named import rows_with_names
 class Yolo:
     """Reads Ultralytics' exports (https://docs.ultralytics.com/modes/export/; `ultralytics/utils/ops.py` and `nms.py`).
 
-    A plain model has [4 + labels, boxes]: a column for each box, the centre's x and y, width and height in pixels of
+    A plain model has [4 + labels, boxes]: a column for each box, the center's x and y, width and height in pixels of
     the input, then the labels' probabilities.
 
-    YOLOv5 and YOLOv7 with `objectness` have [boxes, 5 + labels]: a row for each box, centre and size as above, the
+    YOLOv5 and YOLOv7 with `objectness` have [boxes, 5 + labels]: a row for each box, center and size as above, the
     probability that there is an object, then each label's if there is one
     (https://github.com/ultralytics/yolov5, `models/yolo.py`, `Detect`).
 
@@ -68,14 +68,14 @@ class Yolo:
         scores = columns[4 : 4 + len(self._named)].T
         found, labels, probabilities = most_probable(scores, self._named, min_probability)
         rows = columns[:4, found].T
-        return Candidates(from_centres(rows[:, :2], rows[:, 2:]), probabilities, labels)
+        return Candidates(from_centers(rows[:, :2], rows[:, 2:]), probabilities, labels)
 
     def _with_objectness(self, rows: Floats, min_probability: float) -> Candidates:
         rows = rows[rows[:, 4] >= min_probability]  # the product with a score is at most this
         scores = rows[:, 5 : 5 + len(self._named)] * rows[:, 4:5]
         found, labels, probabilities = most_probable(scores, self._named, min_probability)
         rows = rows[found]
-        return Candidates(from_centres(rows[:, :2], rows[:, 2:4]), probabilities, labels)
+        return Candidates(from_centers(rows[:, :2], rows[:, 2:4]), probabilities, labels)
 
     def _whole(self, rows: Floats, min_probability: float) -> Candidates:
         rows = rows[rows_with_names(rows[:, 5], rows[:, 4], self._named, min_probability)[:MAX_CANDIDATES]]

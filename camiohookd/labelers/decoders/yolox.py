@@ -9,7 +9,7 @@ from camiohookd.labelers.decoders.candidates import (
     CommonOptions,
     Floats,
     Strides,
-    from_centres,
+    from_centers,
     grid,
     most_probable,
 )
@@ -19,8 +19,8 @@ class Yolox:
     """YOLOX exported without its decoding (https://github.com/Megvii-BaseDetection/YOLOX, `yolox/models/yolo_head.py`,
     `decode_outputs`): a row for each cell of the grids, x, y, w, h, objectness, then a score for each label.
 
-    Centre = (x, y + cell) * stride, size = exp(w, h) * stride, probability = objectness * score. If the graph holds the
-    decoding, x, y, w, h are the centre and the size in pixels.
+    Center = (x, y + cell) * stride, size = exp(w, h) * stride, probability = objectness * score. If the graph holds the
+    decoding, x, y, w, h are the center and the size in pixels.
     """
 
     name = "yolox"
@@ -45,7 +45,7 @@ class Yolox:
         rows = rows[likely]
         found, labels, probabilities = most_probable(rows[:, 5:] * rows[:, 4:5], self._named, min_probability)
         if self._decoded:
-            return Candidates(from_centres(rows[found, :2], rows[found, 2:4]), probabilities, labels)
+            return Candidates(from_centers(rows[found, :2], rows[found, 2:4]), probabilities, labels)
         cells, strides = self._cells[likely[found]], self._strides[likely[found]]
-        boxes = from_centres((rows[found, :2] + cells) * strides, np.exp(rows[found, 2:4]) * strides)
+        boxes = from_centers((rows[found, :2] + cells) * strides, np.exp(rows[found, 2:4]) * strides)
         return Candidates(boxes, probabilities, labels)

@@ -3,7 +3,7 @@
 The rule, in this order, for finds of one label:
 
 1. **Cut.** A find in a tile whose box reaches a side of the tile that is inside the picture is dropped: the object goes
-   on beyond. A neighbour tile or the whole picture sees all of it. This is how FocusStacking treats detections at the
+   on beyond. A neighbor tile or the whole picture sees all of it. This is how FocusStacking treats detections at the
    borders of its chips (Najibi, Singh, Davis: AutoFocus: Efficient Multi-Scale Inference, ICCV 2019).
 2. **Scale.** Where the whole picture and a tile see the same object, the one whose scale suits it is kept: of objects
    that would fit into a tile easily the tile's find, of larger ones the whole picture's. A detector is good in a range

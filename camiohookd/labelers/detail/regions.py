@@ -1,4 +1,4 @@
-"""Where the pictures of one event differ: small grey copies → what is changed in each → boxes.
+"""Where the pictures of one event differ: small gray copies → what is changed in each → boxes.
 
 The camera is fixed, so what differs has moved. Brightness tolerance: each pixel is compared in proportion to the mean
 around it, so that a cloud, a lamp or the camera's exposure changes nothing. What is usual at a place is the median over
@@ -17,10 +17,10 @@ from PIL import Image, ImageFilter
 from camiohookd.pictures.detections import Box
 
 WIDTH = 192
-"""Columns of a grey copy. A person of 2 % of the picture's height is then two to three pixels high."""
+"""Columns of a gray copy. A person of 2 % of the picture's height is then two to three pixels high."""
 
 AROUND = 12
-"""How far, in pixels of the grey copy, the mean reaches that a pixel is compared with."""
+"""How far, in pixels of the gray copy, the mean reaches that a pixel is compared with."""
 
 DARK = 16.0
 """Added to the mean, so that noise in dark places does not count as a change."""
@@ -29,31 +29,31 @@ CHANGE = 0.16
 """From which difference on, in proportion to the mean around it, a pixel is changed."""
 
 CELL = 4
-"""The side of the cells that regions consist of, in pixels of the grey copy."""
+"""The side of the cells that regions consist of, in pixels of the gray copy."""
 
 LEAST_PIXELS = 2
 """How many pixels of a cell are changed, at least, if it is."""
 
-Grey = NDArray[np.float32]
+Gray = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 
-def grey(image: Image.Image) -> Grey:
+def gray(image: Image.Image) -> Gray:
     """Return a picture's brightness in proportion to the mean around it, `WIDTH` columns wide."""
     height = max(1, round(WIDTH * image.height / image.width))
     small = image.convert("L").resize((WIDTH, height), Image.Resampling.BOX)
     around = np.asarray(small.filter(ImageFilter.BoxBlur(AROUND)), np.float32)
-    proportion: Grey = np.asarray(small, np.float32) / (around + DARK)
+    proportion: Gray = np.asarray(small, np.float32) / (around + DARK)
     return proportion
 
 
-def regions(greys: Sequence[Grey]) -> list[list[Box]]:
+def regions(grays: Sequence[Gray]) -> list[list[Box]]:
     """Return of each picture where it differs from most of the others, as fractions of it, the largest change first.
 
     All have to be of one shape. A single picture has no such places.
     """
-    usual = np.median(np.stack(greys), axis=0)
-    return [_boxes(np.abs(each - usual) > CHANGE) for each in greys]
+    usual = np.median(np.stack(grays), axis=0)
+    return [_boxes(np.abs(each - usual) > CHANGE) for each in grays]
 
 
 def _boxes(changed: Mask) -> list[Box]:

@@ -1,4 +1,4 @@
-"""Keep what was computed for a model for the next start: optimised graphs and chosen devices.
+"""Keep what was computed for a model for the next start: optimized graphs and chosen devices.
 
     <state>/graphs/graph-1f3c...        "camiohookd kept graph-1f3c... SHA-256", a line end, the data
 
@@ -73,7 +73,7 @@ def _head(path: Path, data: bytes) -> bytes:
 
 
 def processor() -> str:
-    """Return a hash of the processor's model and features, which an optimised graph may depend on."""
+    """Return a hash of the processor's model and features, which an optimized graph may depend on."""
     told = {"model name", "Model", "CPU part", "flags", "Features"}
     with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()

@@ -131,7 +131,7 @@ def libraries(named: Sequence[str], folder: Path = PLUGIN_FOLDER) -> Iterator[Li
 
 
 def _packages() -> dict[str, metadata.Distribution]:
-    """Return the packages that may contain plug-ins, by their normalised names (PEP 503).
+    """Return the packages that may contain plug-ins, by their normalized names (PEP 503).
 
     Only the names of folders are looked at: reading every package's metadata takes longer than loading the model.
     """

@@ -33,7 +33,7 @@ def yolo(outputs: Outputs) -> list[Contract]:
         labels = columns - 5 - masks
         if length(node, 1) == outputs.cells(8, 16, 32) or not _are_rows(value, labels):
             return []  # YOLOX, or neither
-        what = "YOLOv5 or YOLOv7: centre, size, objectness and labels in rows"
+        what = "YOLOv5 or YOLOv7: center, size, objectness and labels in rows"
         return [Contract(what, "yolo", labels, names, preparation, options | {"objectness": True})]
     if isinstance(rows, int) and rows > 4 + masks and (not isinstance(columns, int) or columns > rows):
         labels = rows - 4 - masks
@@ -44,13 +44,13 @@ def yolo(outputs: Outputs) -> list[Contract]:
                 "model or one for rotated boxes, which are not supported"
             )
         return [
-            Contract("YOLOv8 or later: centre, size and labels in columns", "yolo", labels, names, preparation, options)
+            Contract("YOLOv8 or later: center, size and labels in columns", "yolo", labels, names, preparation, options)
         ]
     return []
 
 
 def _are_rows(value: Tensor | None, labels: int) -> bool:
-    """Return whether rows can be centre, size, objectness and labels: sizes are positive, the rest probabilities."""
+    """Return whether rows can be center, size, objectness and labels: sizes are positive, the rest probabilities."""
     return value is None or (fractions(value[..., 4 : 5 + labels]) and bool((value[..., 2:4] >= 0).all()))
 
 
@@ -67,7 +67,7 @@ def _six_columns(outputs: Outputs, node: Node, base: Contract) -> list[Contract]
     if outputs.metadata.end_to_end:
         return [finished]
     one = Contract(
-        "YOLOv5 or YOLOv7 with one label: centre, size, objectness and label",
+        "YOLOv5 or YOLOv7 with one label: center, size, objectness and label",
         "yolo",
         1,
         base.outputs,

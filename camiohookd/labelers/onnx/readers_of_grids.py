@@ -31,7 +31,7 @@ def yolox(outputs: Outputs) -> list[Contract]:
     # A box that is four times as wide as the picture is nonsense: exp(w) * stride.
     most = math.log(4 * max(outputs.size) / 8)
     if value is not None and value[..., 2:4].max(initial=0) > most:
-        what = "YOLOX with its decoding: centre, size, objectness and labels in pixels"
+        what = "YOLOX with its decoding: center, size, objectness and labels in pixels"
         return [Contract(what, "yolox", columns - 5, {"output": node.name}, _LETTERBOX, {"decoded": True})]
     return [Contract("YOLOX: offsets from the cells of grids", "yolox", columns - 5, {"output": node.name}, _LETTERBOX)]
 

@@ -1,7 +1,7 @@
 """ONNX Runtime's sessions: a model's bytes → a `Runner` on one device.
 
-    model ─▶ kept graph? ── yes ─▶ session, already optimised
-                         └─ no ──▶ session, which writes its optimised graph ─▶ `cache`
+    model ─▶ kept graph? ── yes ─▶ session, already optimized
+                         └─ no ──▶ session, which writes its optimized graph ─▶ `cache`
 
 The package's `__init__` switches the runtime's telemetry off before it is imported here.
 """
@@ -131,7 +131,7 @@ def _start_from_cache(
             return _start(kept, _as_it_is(options()), device, settings)
         except Exception as error:  # noqa: BLE001  # ONNX Runtime's exceptions have no base but this
             log.warning(
-                "cannot load the cached optimised graph, so it will be made again: %s",
+                "cannot load the cached optimized graph, so it will be made again: %s",
                 _text(error),
                 extra=about("cache_damaged"),
             )
@@ -148,7 +148,7 @@ def _start_and_keep(
     cache: Cache,
     facts: Mapping[str, object],
 ) -> ort.InferenceSession | None:
-    """Start a session and cache its optimised graph; None if the graph could not be written."""
+    """Start a session and cache its optimized graph; None if the graph could not be written."""
     try:
         cache.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for left_behind in cache.folder.glob(f"{_UNFINISHED}*"):
@@ -168,7 +168,7 @@ def _start_and_keep(
         raise
     except OSError as error:
         log.warning(
-            "cannot cache the optimised graph in %s: %s", cache.folder, error.strerror, extra=about("cache_not_written")
+            "cannot cache the optimized graph in %s: %s", cache.folder, error.strerror, extra=about("cache_not_written")
         )
     except Exception:  # noqa: BLE001  # ONNX Runtime's exceptions have no base but this
         if not device.is_cpu:

@@ -50,9 +50,9 @@ def tensor(images: Sequence[Image.Image], wanted: Input, kind: type[np.generic] 
         if wanted.layout == "NHWC":
             values[:] = scaling.of(_bytes(fitting, wanted.color_order).reshape(values.shape))
             continue
-        # Pillow separates the colours faster than numpy does.
-        for nth, colour in enumerate(wanted.color_order):
-            values[nth] = scaling.of(_bytes(fitting, colour).reshape(sides), nth)
+        # Pillow separates the colors faster than numpy does.
+        for nth, color in enumerate(wanted.color_order):
+            values[nth] = scaling.of(_bytes(fitting, color).reshape(sides), nth)
     return batch
 
 
@@ -107,20 +107,20 @@ def _within(box: tuple[float, float, float, float], sides: tuple[int, int]) -> t
 
 
 def takes_bytes(wanted: Input) -> bool:
-    """Return whether colour values go into the model unchanged."""
+    """Return whether color values go into the model unchanged."""
     return _scaling(wanted).is_none
 
 
 class _Scaling(NamedTuple):
-    """The factor and the shift for the bytes of each colour, in the model's order of colours."""
+    """The factor and the shift for the bytes of each color, in the model's order of colors."""
 
     factors: NDArray[np.float32]
     shifts: NDArray[np.float32]
     is_none: bool
 
-    def of(self, pixels: NDArray[np.uint8], colour: int | EllipsisType = ...) -> NDArray[np.generic]:
-        """Scale the pixels of one colour, or [height, width, 3] of all."""
-        return pixels if self.is_none else pixels * self.factors[colour] + self.shifts[colour]
+    def of(self, pixels: NDArray[np.uint8], color: int | EllipsisType = ...) -> NDArray[np.generic]:
+        """Scale the pixels of one color, or [height, width, 3] of all."""
+        return pixels if self.is_none else pixels * self.factors[color] + self.shifts[color]
 
 
 @cache
@@ -132,5 +132,5 @@ def _scaling(wanted: Input) -> _Scaling:
     return _Scaling(factors, shifts, bool((factors == 1).all() and not shifts.any()))
 
 
-def _bytes(image: Image.Image, colours: str) -> NDArray[np.uint8]:
-    return np.frombuffer(image.tobytes("raw", colours), np.uint8)
+def _bytes(image: Image.Image, colors: str) -> NDArray[np.uint8]:
+    return np.frombuffer(image.tobytes("raw", colors), np.uint8)

@@ -1,7 +1,7 @@
 """Multinomial logistic regression with a quadratic penalty, fitted to convergence.
 
 The loss is the weighted mean of -log softmax(x W + b)[label] plus strength / 2 times the sum of W squared; b is not
-penalised (Hastie, Tibshirani, Friedman, The Elements of Statistical Learning, 4.4). It is convex, so there is one
+penalized (Hastie, Tibshirani, Friedman, The Elements of Statistical Learning, 4.4). It is convex, so there is one
 minimum, and a start at zero always ends at the same place. The minimum is found with L-BFGS (Liu and Nocedal, On the
 limited memory BFGS method, Mathematical Programming 45, 1989) and a backtracking line search.
 """
@@ -94,7 +94,7 @@ def span(features: Doubles) -> tuple[Doubles, Doubles]:
 
 
 def minimize(loss: Callable[[Doubles], tuple[float, Doubles]], start: Doubles) -> tuple[Doubles, int, bool]:
-    """Minimise a convex function, given as value and gradient; return the place, the steps, whether it converged."""
+    """Minimize a convex function, given as value and gradient; return the place, the steps, whether it converged."""
     values, steps_taken = start, 0
     value, gradient = loss(values)
     moves: list[tuple[Doubles, Doubles, float]] = []

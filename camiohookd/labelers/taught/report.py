@@ -1,4 +1,4 @@
-"""How well labels were learnt, in numbers and words: judged on pictures that were left out, event by event."""
+"""How well labels were learned, in numbers and words: judged on pictures that were left out, event by event."""
 
 from collections.abc import Iterator, Sequence
 
@@ -30,7 +30,7 @@ class Report(msgspec.Struct, frozen=True):
 
     `pictures` are the numbers of examples of each label, `events` those of their events. `accuracy` is the mean over
     the labels of the part that was right, None if a label could not be judged. `advice` says what is missing, empty if
-    the labels were learnt well enough.
+    the labels were learned well enough.
     """
 
     labels: tuple[str, ...]

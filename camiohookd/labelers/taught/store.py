@@ -42,7 +42,7 @@ class Zone(msgspec.Struct, frozen=True):
 
 
 class Crop(msgspec.Struct, frozen=True):
-    """An example as it was shown, to be learnt again: a JPEG, and the box in it that counts, in its pixels."""
+    """An example as it was shown, to be learned again: a JPEG, and the box in it that counts, in its pixels."""
 
     source: str
     label: int
@@ -56,7 +56,7 @@ class Taught(msgspec.Struct, frozen=True, kw_only=True):
 
     `model` is the checksum of the model and `tensors` are those whose averages are the features. `factors` are floats
     [features, labels], `examples` half floats [variations, features]; both little-endian. `report` is how well it was
-    learnt. `steady`: a zone's state counts when so many events in a row show it. `reports`: "state" is the state's
+    learned. `steady`: a zone's state counts when so many events in a row show it. `reports`: "state" is the state's
     label in every event; "changed" is that label and the label "NAME changed", in an event in which it changes; or
     "both". `size` is the usual width and height of a zone in the examples, in pixels; (0, 0) for objects. `crops` are
     empty if they may not be kept. `made` is seconds since 1970.

@@ -1,7 +1,7 @@
 """Decide when a picture is unknown: its best label is improbable, or it is unlike all examples.
 
 The measure is the distance to the nearest example. The bound comes from the examples themselves: the distance of each
-one to the nearest one of another event (nearest-neighbour novelty detection: Tax, One-class classification, thesis, TU
+one to the nearest one of another event (nearest-neighbor novelty detection: Tax, One-class classification, thesis, TU
 Delft 2001, 3.4.2).
 """
 

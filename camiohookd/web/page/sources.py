@@ -24,7 +24,7 @@ class TestResult:
 
     task_id: str = ""
     accepted_after: float | None = None
-    labelled_after: float | None = None
+    labeled_after: float | None = None
     labels: Mapping[str, float | None] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
 

@@ -25,7 +25,7 @@ def test_draws_whole_letters_at_the_upper_edge(top: float) -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 6])
 def test_captions_do_not_cover_the_name_of_a_zone(count: int) -> None:
-    """Only the zone's name has the zone's full colour; objects leave the number of these pixels unchanged."""
+    """Only the zone's name has the zone's full color; objects leave the number of these pixels unchanged."""
     zone = Zone(name="drive", polygon=((0.2, 0.3), (0.9, 0.3), (0.9, 0.9), (0.2, 0.9)))
     objects = [Detection("cat", 0.9 - number / 10, Box(90, 91 + number, 400, 270)) for number in range(count)]
     reasons = [(found, "outside zone drive") for found in objects]

@@ -50,8 +50,8 @@ def unusable(tmp_path: Path) -> Path:
 @pytest.fixture
 def empty(tmp_path: Path) -> Path:
     """Write a picture without objects."""
-    file = tmp_path / "grey.jpg"
-    Image.new("RGB", (300, 300), "grey").save(file)
+    file = tmp_path / "gray.jpg"
+    Image.new("RGB", (300, 300), "gray").save(file)
     return file
 
 
@@ -214,7 +214,7 @@ def test_draws_a_thin_box_around_objects_that_are_left_out(zones: dict[str, str]
 
 def test_draws_zones_in_their_place(zones: dict[str, str], tmp_path: Path, empty: Path) -> None:
     run("--camera", "kitchen", "--annotate", tmp_path / "out", empty, env=zones)
-    drawn = pixels_of(tmp_path / "out/grey.jpg") - 128
+    drawn = pixels_of(tmp_path / "out/gray.jpg") - 128
     green, red = drawn[..., 1] - drawn[..., 0] > 8, drawn[..., 0] - drawn[..., 1] > 8
     assert green[100:200, 100:200].all()
     assert not green[:50].any() | green[230:].any()
@@ -272,7 +272,7 @@ def test_annotated_pictures_have_the_same_size_and_boxes(tmp_path: Path) -> None
 
 def test_writes_a_picture_without_objects_unchanged(tmp_path: Path, empty: Path) -> None:
     run("--annotate", tmp_path / "out", empty)
-    assert np.abs(pixels_of(tmp_path / "out/grey.jpg") - 128).max() < 3
+    assert np.abs(pixels_of(tmp_path / "out/gray.jpg") - 128).max() < 3
 
 
 def test_a_small_picture_can_be_annotated_too(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def classifier(tmp_path: Path, metadata: dict[str, str] | None = None) -> Path:
 def test_the_shipped_model_is_listed_as_verified(output: Output) -> None:
     assert run(["models"]) == ExitStatus.FINE
     head, *rows = output()[0].splitlines()
-    assert head.split() == ["NAME", "TASK", "SIZE", "LICENCE", "STATE"]
+    assert head.split() == ["NAME", "TASK", "SIZE", "LICENSE", "STATE"]
     assert "ssdlite-mobilenet-v2-coco detection 5.3 MB Apache-2.0 verified" in [" ".join(row.split()) for row in rows]
 
 
@@ -84,7 +84,7 @@ def test_lists_models_as_json(output: Output) -> None:
 def test_adds_a_model_with_the_metadata_of_its_exporter(tmp_path: Path, output: Output) -> None:
     file = classifier(tmp_path, {"names": "{0: 'rain', 1: 'sun'}"})
     into = tmp_path / "models"
-    assert run(["models", "add", str(file), "--into", str(into), "--licence", "MIT"]) == ExitStatus.FINE
+    assert run(["models", "add", str(file), "--into", str(into), "--license", "MIT"]) == ExitStatus.FINE
     description = load_description(into / "weather")
     assert (description.labels, description.decoder, description.task) == (
         ("rain", "sun"),
@@ -100,9 +100,9 @@ def test_adds_a_model_with_the_metadata_of_its_exporter(tmp_path: Path, output: 
 
 
 def test_options_override_derived_values(tmp_path: Path) -> None:
-    names, licence = tmp_path / "names.txt", tmp_path / "LICENCE.txt"
+    names, license_file = tmp_path / "names.txt", tmp_path / "LICENSE.txt"
     names.write_text("wet\n\n")
-    licence.write_text("do what you like")
+    license_file.write_text("do what you like")
     arguments = [
         "--labels",
         str(names),
@@ -121,7 +121,7 @@ def test_options_override_derived_values(tmp_path: Path) -> None:
         "--score",
         "0.2",
         "--licence-file",
-        str(licence),
+        str(license_file),
         "--into",
         str(tmp_path / "new"),
     ]
@@ -203,7 +203,7 @@ def test_reports_a_folder_that_cannot_be_created(tmp_path: Path, output: Output)
 
 
 def test_adds_a_published_detector_without_options(tmp_path: Path, output: Output) -> None:
-    if not YOLOX.exists():  # its licence does not allow us to ship it
+    if not YOLOX.exists():  # its license does not allow us to ship it
         pytest.skip(f"NOT TESTED: YOLOX through `models add`, because {YOLOX} is not there")
     assert run(["models", "add", str(YOLOX), "--into", str(tmp_path)]) == ExitStatus.FINE
     assert re.search(r"BGR +0\.\.255 +none +cat 0\.\d\d   <- used", output()[0])

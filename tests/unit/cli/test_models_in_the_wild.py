@@ -76,7 +76,7 @@ def names_file(tmp_path: Path, *names: str) -> str:
 def test_yolov5_with_one_label_is_not_taken_for_end_to_end(folder: Folder, count: int) -> None:
     output = rows(count, 6)
     output[0, :, :] = (4, 4, 2, 2, 0.01, 0.999)
-    output[0, 7] = (16, 16, 8, 4, 0.9, 0.8)  # centre and size in the 32 x 32 pixels of the input
+    output[0, 7] = (16, 16, 8, 4, 0.9, 0.8)  # center and size in the 32 x 32 pixels of the input
     description = folder.add(constant_model({"output0": output}, metadata={"names": "['plate']"}))
     assert description.options == {"objectness": True}
     assert folder.found() == [Detection("plate", about(0.72), about((24, 12, 40, 20)))]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from camiohookd.activity import EventLabelled
+from camiohookd.activity import EventLabeled
 from camiohookd.cli import ExitStatus, run
 from camiohookd.config.rule import Rule
 from camiohookd.history.archive import Archive
@@ -14,7 +14,7 @@ from camiohookd.labelers.taught import places, store
 from camiohookd.pictures.detections import Box, Detection
 from camiohookd.system.disk import Disk
 from tests.support.checkout import ROOT
-from tests.support.history_events import NOW, labelled_event
+from tests.support.history_events import NOW, labeled_event
 from tests.support.onnx_graphs import backbone_model, model_folder
 from tests.support.taught import lamp
 
@@ -74,15 +74,15 @@ def test_a_folder_has_a_folder_of_pictures_for_each_label_and_nothing_is_kept_if
     assert (taught.labels, taught.crops) == (("green", "on off"), ())
 
 
-def test_what_is_not_learnt_well_enough_is_not_kept_unless_the_owner_says_so(
+def test_what_is_not_learned_well_enough_is_not_kept_unless_the_owner_says_so(
     tmp_path: Path, state: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     same = pictures(tmp_path / "a", 200, 40)
     arguments = ["teach", "lamp", "--zone", "a:b:lamp", "--label", "on", *same, "--label", "off", *same]
     assert run(arguments) == ExitStatus.FAILED
     printed = capsys.readouterr()
-    assert "not learnt well enough: the same picture is given as on (" in printed.out
-    assert 'error: not learnt well enough, so "lamp" is not kept (--anyway keeps it)' in printed.err
+    assert "not learned well enough: the same picture is given as on (" in printed.out
+    assert 'error: not learned well enough, so "lamp" is not kept (--anyway keeps it)' in printed.err
     assert places.files(state) == []
     assert run([*arguments, "--anyway"]) == ExitStatus.FINE
     assert len(places.files(state)) == 1
@@ -103,8 +103,8 @@ def test_kept_events_are_examples(state: Path, capsys: pytest.CaptureFixture[str
     assert "no pictures of event 99 are kept" in capsys.readouterr().err
 
 
-def event(number: int) -> EventLabelled:
-    return labelled_event(number, found=(Detection("car", 0.8, Box(0, 0, 64, 64)),), rule=Rule())
+def event(number: int) -> EventLabeled:
+    return labeled_event(number, found=(Detection("car", 0.8, Box(0, 0, 64, 64)),), rule=Rule())
 
 
 def jpeg(image: Image.Image) -> bytes:

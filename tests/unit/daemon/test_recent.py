@@ -3,7 +3,7 @@ import pytest
 from camiohookd.activity import DeliveryTried, EventAccepted
 from camiohookd.daemon.recent import CAMERAS, SAMPLES, LastHour, Recent, Samples
 from camiohookd.status import Spread
-from tests.support.occurrences import labelled
+from tests.support.occurrences import labeled
 
 
 def test_without_samples_there_is_no_spread() -> None:
@@ -59,8 +59,8 @@ def test_accepted_events_and_delivery_tries_are_counted() -> None:
 def test_the_last_event_of_a_bounded_number_of_cameras_is_kept() -> None:
     recent = Recent()
     for number in range(CAMERAS + 1):
-        recent.notice(labelled(f"camera {number}", at=float(number)))
-    recent.notice(labelled("camera 1", at=1000.0, summary="cat 0.90"))
+        recent.notice(labeled(f"camera {number}", at=float(number)))
+    recent.notice(labeled("camera 1", at=1000.0, summary="cat 0.90"))
     cameras = recent.cameras()
     assert len(cameras) == CAMERAS
     assert cameras[0][0] == "camera 1"

@@ -96,7 +96,7 @@ def test_reads_yolos_files_beside_the_pictures_with_classes_txt(tmp_path: Path) 
     assert known.objects == {path: [Reference("cat", Box(0, 0, 1, 1), as_fractions=True)]}
     for line in ("cat 0 0 1 1", "1 0.5 0.5 1 1", "0 0.5"):
         (tmp_path / "1.txt").write_text(f"0 0.5 0.5 1 1\n{line}\n")
-        with pytest.raises(CamiohookdError, match=r"1\.txt, line 2: expected label, centre x"):
+        with pytest.raises(CamiohookdError, match=r"1\.txt, line 2: expected label, center x"):
             read_folder(tmp_path)
 
 

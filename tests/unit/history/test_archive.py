@@ -28,7 +28,7 @@ from camiohookd.history.trends import Sample
 from camiohookd.history.views import EventList, State
 from camiohookd.pictures.detections import Box, Detection
 from tests.support.fault_disk import CountingDisk
-from tests.support.history_events import CAR, NOW, PERSON, labelled_event
+from tests.support.history_events import CAR, NOW, PERSON, labeled_event
 
 
 def open_archive(
@@ -55,7 +55,7 @@ def ids(found: EventList) -> list[int]:
 
 def test_returns_an_event_in_full(tmp_path: Path) -> None:
     archive = open_archive(tmp_path)
-    archive.take_in(labelled_event(7), NOW)
+    archive.take_in(labeled_event(7), NOW)
     archive.take_in(DeliveryTried("7", "front", NOW, 1, 0.2, "transient", 503, "answered 503", 5.0), NOW)
     archive.take_in(DeliveryTried("7", "front", NOW, 2, 0.1, "delivered", 200, "answered 200", None), NOW)
     archive.take_in(EventDone("7", "front", NOW, 9.0), NOW)
@@ -71,7 +71,7 @@ def test_returns_an_event_in_full(tmp_path: Path) -> None:
             (PERSON, None),
             (CAR, "below 0.5 for car"),
         ]
-        assert event.reply == labelled_event(7).reply
+        assert event.reply == labeled_event(7).reply
         assert [step.what for step in event.steps] == ["tried", "tried", "done"]
         assert (event.steps[0].status, event.steps[0].next_seconds) == (503, 5.0)
         assert event.rejected == ("t9: it is empty",)
@@ -84,7 +84,7 @@ def test_lists_the_newest_first_by_camera_label_and_state_and_by_the_page(tmp_pa
     archive = open_archive(tmp_path)
     for number in range(1, 8):
         found = (PERSON,) if number % 2 else ()
-        archive.take_in(labelled_event(number, "front" if number < 5 else None, found=found), NOW)
+        archive.take_in(labeled_event(number, "front" if number < 5 else None, found=found), NOW)
     archive.take_in(EventDone("2", "front", NOW, 1.0), NOW)
     assert ids(page(archive)) == [7, 6, 5, 4, 3, 2, 1]
     assert ids(page(archive, camera="front")) == [4, 3, 2, 1]
@@ -101,9 +101,9 @@ def test_lists_the_newest_first_by_camera_label_and_state_and_by_the_page(tmp_pa
 def test_the_next_page_follows_even_if_the_last_event_of_the_page_was_deleted(tmp_path: Path) -> None:
     archive = open_archive(tmp_path, keep=5)
     for number in range(1, 6):
-        archive.take_in(labelled_event(number), NOW)
+        archive.take_in(labeled_event(number), NOW)
     assert ids(page(archive, before=6)) == [5, 4, 3, 2, 1]
-    archive.take_in(labelled_event(7), NOW)
+    archive.take_in(labeled_event(7), NOW)
     assert ids(page(archive, before=3)) == [2]
 
 
@@ -121,16 +121,16 @@ def test_an_event_that_fails_before_it_is_labeled_is_listed_with_its_cause(tmp_p
 def test_a_late_failure_does_not_restore_a_deleted_event(tmp_path: Path) -> None:
     archive = open_archive(tmp_path, keep=2, segment_bytes=1)  # a segment for each record
     for task_id in (1, 2):
-        archive.take_in(labelled_event(task_id), NOW)
+        archive.take_in(labeled_event(task_id), NOW)
     archive.take_in(EventFailed("1", "front", NOW, "refused", "the callback answered 404"), NOW)
-    archive.take_in(labelled_event(3), NOW)
+    archive.take_in(labeled_event(3), NOW)
     archive = open_archive(tmp_path, keep=2)  # what only event 1 needed is deleted, but its failure comes later
     assert ids(page(open_archive(tmp_path, keep=2))) == ids(page(archive)) == [3, 2]
 
 
 def test_a_retry_clears_the_failure_and_a_drop_is_shown_as_dropped(tmp_path: Path) -> None:
     archive = open_archive(tmp_path)
-    archive.take_in(labelled_event(1), NOW)
+    archive.take_in(labeled_event(1), NOW)
     archive.take_in(EventFailed("1", "front", NOW, "refused", "the callback answered 404"), NOW)
     assert [event.failure for event in page(archive).events] == ["the callback answered 404"]
     archive.take_in(EventRetried("1", None, NOW), NOW)
@@ -141,10 +141,10 @@ def test_a_retry_clears_the_failure_and_a_drop_is_shown_as_dropped(tmp_path: Pat
 
 def test_an_event_that_is_labeled_again_is_listed_once_and_keeps_its_thumbnails(tmp_path: Path) -> None:
     archive = open_archive(tmp_path)
-    archive.take_in(labelled_event(1), NOW)
+    archive.take_in(labeled_event(1), NOW)
     archive.keep_thumbnail(1, 0, b"a JPEG")
-    archive.take_in(labelled_event(2), NOW)
-    archive.take_in(labelled_event(1, found=()), NOW)
+    archive.take_in(labeled_event(2), NOW)
+    archive.take_in(labeled_event(1, found=()), NOW)
     for opened in (archive, open_archive(tmp_path)):
         assert ids(page(opened)) == [1, 2]
         assert page(opened).events[0].labels == ()
@@ -156,7 +156,7 @@ def test_of_very_many_detections_keeps_the_sent_ones_and_then_the_most_probable(
     improbable = Detection("person", 0.1, Box(0, 0, 9, 9))
     people = Rule(min_probability=0.05, labels=("person",))
     archive = open_archive(tmp_path, segment_bytes=10**6)
-    archive.take_in(labelled_event(1, found=(*many, improbable), rule=people), NOW)
+    archive.take_in(labeled_event(1, found=(*many, improbable), rule=people), NOW)
     event = archive.reader.event(1)
     assert event is not None
     [picture] = event.pictures
@@ -167,7 +167,7 @@ def test_of_very_many_detections_keeps_the_sent_ones_and_then_the_most_probable(
 
 def test_replays_an_event_under_another_rule(tmp_path: Path) -> None:
     archive = open_archive(tmp_path)
-    archive.take_in(labelled_event(1), NOW)
+    archive.take_in(labeled_event(1), NOW)
     right = Zone(name="drive", polygon=((0.5, 0.0), (1.0, 0.0), (1.0, 1.0), (0.5, 1.0)))
     other = Rule(min_probability=0.2, zone=(right,), label_map={"car": "vehicle"})
     replay = archive.reader.replay(1, other)
@@ -176,14 +176,14 @@ def test_replays_an_event_under_another_rule(tmp_path: Path) -> None:
     [picture] = replay.pictures
     assert [each.left_out for each in picture.before] == [None, "below 0.5 for car"]
     assert [each.left_out for each in picture.after] == ["outside zone drive", None]
-    assert replay.before == labelled_event(1).reply
+    assert replay.before == labeled_event(1).reply
     assert replay.after == rules.reply(other, [rules.apply(other, "t0", (640, 480), (PERSON, CAR))])
     assert replay.notes == ()
 
 
 def test_a_replay_has_notes_on_what_was_not_kept(tmp_path: Path) -> None:
     archive = open_archive(tmp_path)
-    archive.take_in(labelled_event(1), NOW)
+    archive.take_in(labeled_event(1), NOW)
     replay = archive.reader.replay(1, Rule(min_probability=0.01))
     assert replay is not None
     assert replay.notes == ("Objects with a probability below 0.1 were not kept, so they are not shown.",)
@@ -191,9 +191,9 @@ def test_a_replay_has_notes_on_what_was_not_kept(tmp_path: Path) -> None:
 
 def test_returns_the_last_detections_of_a_camera_in_fractions(tmp_path: Path) -> None:
     archive = open_archive(tmp_path)
-    archive.take_in(labelled_event(1, "back"), NOW)
-    archive.take_in(labelled_event(2), NOW)
-    archive.take_in(labelled_event(3), NOW)
+    archive.take_in(labeled_event(1, "back"), NOW)
+    archive.take_in(labeled_event(2), NOW)
+    archive.take_in(labeled_event(3), NOW)
     found = archive.reader.detections("front", 3)
     assert [(each.event, each.label, each.sent) for each in found] == [
         ("3", "person", True),
@@ -207,7 +207,7 @@ def test_returns_the_last_detections_of_a_camera_in_fractions(tmp_path: Path) ->
 def test_keeps_no_more_events_than_asked_for_and_deletes_their_files(tmp_path: Path) -> None:
     archive = open_archive(tmp_path, keep=10)
     for number in range(1, 301):
-        archive.take_in(labelled_event(number, "front"), NOW)
+        archive.take_in(labeled_event(number, "front"), NOW)
         archive.take_in(EventDone(str(number), "front", NOW, 1.0), NOW)
     assert ids(page(archive)) == list(range(300, 290, -1))
     assert archive.bytes_used < 3 * 4096 + 10_000
@@ -216,7 +216,7 @@ def test_keeps_no_more_events_than_asked_for_and_deletes_their_files(tmp_path: P
 
 def test_a_record_larger_than_the_bound_is_not_kept(tmp_path: Path) -> None:
     archive = open_archive(tmp_path, max_bytes=OTHER_BYTES + 5_000)
-    archive.take_in(labelled_event(1), NOW)
+    archive.take_in(labeled_event(1), NOW)
     assert archive.keep_thumbnail(1, 0, bytes(1000))
     assert not archive.keep_thumbnail(1, 0, bytes(10_000))
     assert archive.bytes_used <= 5_000
@@ -225,7 +225,7 @@ def test_a_record_larger_than_the_bound_is_not_kept(tmp_path: Path) -> None:
 def test_takes_no_more_bytes_than_allowed(tmp_path: Path) -> None:
     archive = open_archive(tmp_path, max_bytes=OTHER_BYTES + 50_000, segment_bytes=10_000)
     for number in range(1, 201):
-        archive.take_in(labelled_event(number, f"camera {number % 3}"), NOW)
+        archive.take_in(labeled_event(number, f"camera {number % 3}"), NOW)
         archive.keep_thumbnail(number, 0, bytes(3000))
         on_disk = sum(path.stat().st_size for path in (tmp_path / "history" / "events").iterdir())
         assert on_disk == archive.bytes_used <= 50_000
@@ -234,12 +234,12 @@ def test_takes_no_more_bytes_than_allowed(tmp_path: Path) -> None:
 
 def test_keeps_only_numbers_if_no_event_is_to_be_kept(tmp_path: Path) -> None:
     archive = open_archive(tmp_path)
-    archive.take_in(labelled_event(1), NOW)
+    archive.take_in(labeled_event(1), NOW)
     archive.keep_thumbnail(1, 0, b"a JPEG")
     archive.close()
     archive = open_archive(tmp_path, keep=0)
     archive.take_in(EventAccepted("2", "front", NOW, 1, 0), NOW)
-    archive.take_in(labelled_event(2), NOW)
+    archive.take_in(labeled_event(2), NOW)
     archive.take_in(EventDone("2", "front", NOW, 1.0), NOW)
     assert not archive.keep_thumbnail(2, 0, b"a JPEG")
     assert (page(archive).events, archive.reader.event(2), archive.bytes_used) == ((), None, 0)
@@ -251,9 +251,9 @@ def test_keeps_only_numbers_if_no_event_is_to_be_kept(tmp_path: Path) -> None:
 def test_the_flat_list_of_labels_has_their_probabilities_where_they_are_known(tmp_path: Path) -> None:
     archive = open_archive(tmp_path)
     flat = Rule(min_probability=0.2, labels_format="event", nothing_label="nothing")
-    archive.take_in(labelled_event(1, rule=flat), NOW)
-    archive.take_in(labelled_event(2, rule=flat, found=()), NOW)
-    archive.take_in(labelled_event(3, rule=flat, found=(), event_labels=("dog",)), NOW)
+    archive.take_in(labeled_event(1, rule=flat), NOW)
+    archive.take_in(labeled_event(2, rule=flat, found=()), NOW)
+    archive.take_in(labeled_event(3, rule=flat, found=(), event_labels=("dog",)), NOW)
     assert [event.labels for event in page(archive).events] == [
         (("dog", 1.0),),
         (("nothing", 1.0),),
@@ -264,11 +264,11 @@ def test_the_flat_list_of_labels_has_their_probabilities_where_they_are_known(tm
 def test_keeps_a_quiet_cameras_last_picture_while_busy_cameras_fill_the_bound(tmp_path: Path) -> None:
     archive = open_archive(tmp_path, keep=20, max_bytes=OTHER_BYTES + 40_000, segment_bytes=5_000)
     archive.take_in(EventAccepted("1", "garden", NOW, 1, 0), NOW)
-    archive.take_in(labelled_event(1, "garden"), NOW)
+    archive.take_in(labeled_event(1, "garden"), NOW)
     archive.keep_thumbnail(1, 0, b"the garden")
     archive.take_in(EventDone("1", "garden", NOW, 1.0), NOW)
     for number in range(2, 300):
-        archive.take_in(labelled_event(number, "street", at=NOW + number), NOW)
+        archive.take_in(labeled_event(number, "street", at=NOW + number), NOW)
         archive.keep_thumbnail(number, 0, bytes(1000))
     archive.close()
     for opened in (archive, open_archive(tmp_path, keep=20)):
@@ -287,26 +287,26 @@ def test_deletes_events_when_the_disk_is_short(tmp_path: Path) -> None:
     disk = CountingDisk()
     archive = open_archive(tmp_path, disk=disk)
     for number in range(1, 50):
-        archive.take_in(labelled_event(number), NOW)
+        archive.take_in(labeled_event(number), NOW)
     disk.free = 500
     archive.tick(NOW, Sample(0, "cpu", degraded=False))
     assert archive.bytes_used == 0
-    archive.take_in(labelled_event(50), NOW)
+    archive.take_in(labeled_event(50), NOW)
     assert ids(page(archive)) == []
     disk.free = 10**9
-    archive.take_in(labelled_event(51), NOW)
+    archive.take_in(labeled_event(51), NOW)
     assert ids(page(archive)) == [51]
 
 
 def test_a_failing_write_loses_only_its_own_record(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     disk = CountingDisk()
     archive = open_archive(tmp_path, disk=disk)
-    archive.take_in(labelled_event(1), NOW)
+    archive.take_in(labeled_event(1), NOW)
     disk.fails = lambda call, path: OSError(errno.EIO, "input/output error") if call == "write" else None
-    archive.take_in(labelled_event(2), NOW)
-    archive.take_in(labelled_event(3), NOW)
+    archive.take_in(labeled_event(2), NOW)
+    archive.take_in(labeled_event(3), NOW)
     disk.fails = lambda call, path: None
-    archive.take_in(labelled_event(4), NOW)
+    archive.take_in(labeled_event(4), NOW)
     assert ids(page(archive)) == [4, 1]
     assert ids(page(open_archive(tmp_path))) == [4, 1]
     assert [record.message for record in caplog.records].count(
@@ -317,7 +317,7 @@ def test_a_failing_write_loses_only_its_own_record(tmp_path: Path, caplog: pytes
 def test_corrects_the_states_of_events_after_a_crash(tmp_path: Path) -> None:
     archive = open_archive(tmp_path)
     for number in (1, 2, 3, 4):
-        archive.take_in(labelled_event(number), NOW)
+        archive.take_in(labeled_event(number), NOW)
     assert sorted(archive.unsettled()) == [1, 2, 3, 4]
     archive.settle(
         {1: Step(what="done", at=NOW), 2: None, 3: Step(what="failed", at=NOW, cause="refused", reason="404")}
@@ -331,7 +331,7 @@ def test_damage_loses_only_the_damaged_records(tmp_path: Path, seed: int) -> Non
     chance = random.Random(seed)
     archive = open_archive(tmp_path, segment_bytes=20_000)
     for number in range(1, 101):
-        archive.take_in(labelled_event(number), NOW)
+        archive.take_in(labeled_event(number), NOW)
         archive.keep_thumbnail(number, 0, b"jpeg %d" % number)
     archive.close()
     hits = 0
@@ -350,7 +350,7 @@ def test_damage_loses_only_the_damaged_records(tmp_path: Path, seed: int) -> Non
         event = archive.reader.event(number)
         assert event is not None
         assert archive.reader.thumbnail(number, 0) in (b"jpeg %d" % number, None)
-    archive.take_in(labelled_event(101), NOW)
+    archive.take_in(labeled_event(101), NOW)
     assert ids(page(archive))[0] == 101
 
 
@@ -389,7 +389,7 @@ class ArchiveAgainstModel(RuleBasedStateMachine):
             self._label(task_id, event.summary.camera or "")
 
     def _label(self, task_id: int, camera: str) -> None:
-        self.archive.take_in(labelled_event(task_id, camera, at=NOW + task_id, files=(b"", b"")), NOW)
+        self.archive.take_in(labeled_event(task_id, camera, at=NOW + task_id, files=(b"", b"")), NOW)
         if task_id in self.events:
             self.events.remove(task_id)
         self.events.append(task_id)

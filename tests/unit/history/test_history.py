@@ -20,7 +20,7 @@ from camiohookd.pictures.decode import PictureLimits
 from camiohookd.pictures.memory import MemoryBudget, NoRoom
 from camiohookd.pictures.thumbnail import thumbnail
 from camiohookd.system.disk import Disk
-from tests.support.history_events import HEIGHT, NOW, WIDTH, labelled_event
+from tests.support.history_events import HEIGHT, NOW, WIDTH, labeled_event
 
 PATIENCE = 30.0
 
@@ -76,7 +76,7 @@ def test_records_published_events_with_thumbnails_and_notifies_watchers(tmp_path
     async def use(box: Box) -> None:
         assert box.activity.least_probability == LEAST_PROBABILITY
         box.activity.publish(EventAccepted("1", "front", NOW, 1, 0))
-        box.activity.publish(labelled_event(1, files=(b"a file",)))
+        box.activity.publish(labeled_event(1, files=(b"a file",)))
         box.activity.publish(EventDone("1", "front", NOW, 2.0))
         assert await box.thumbnail(1) == b"a file"
         [event] = (await box.history.events(camera="front", label="person", state="delivered")).events
@@ -102,7 +102,7 @@ def test_notifies_watchers_only_when_the_event_can_be_read(tmp_path: Path) -> No
     async def use(box: Box) -> None:
         told: asyncio.Queue[str] = asyncio.Queue()
         end = box.history.watch(told.put_nowait)
-        box.activity.publish(labelled_event(5))
+        box.activity.publish(labeled_event(5))
         assert await asyncio.wait_for(told.get(), PATIENCE) == "5"
         assert await box.history.event(5) is not None
         end()
@@ -119,7 +119,7 @@ def test_while_events_wait_thumbnails_take_a_small_share_of_the_time(
     async def use(box: Box) -> None:
         box.busy = True
         for number in range(1, 6):
-            box.activity.publish(labelled_event(number, files=(b"a file",)))
+            box.activity.publish(labeled_event(number, files=(b"a file",)))
         await box.thumbnail(5)  # the newest first, at once
         await box.history.event(1)
         assert box.made == [5]
@@ -143,7 +143,7 @@ def test_a_failed_thumbnail_does_not_affect_others(tmp_path: Path, caplog: pytes
 
     async def use(box: Box) -> None:
         box.make = make
-        box.activity.publish(labelled_event(1, files=(b"1", b"2", b"3", b"4")))
+        box.activity.publish(labeled_event(1, files=(b"1", b"2", b"3", b"4")))
         assert await box.thumbnail(1, 3) == b"4"
         assert await box.history.thumbnail(1, 0) is None
 
@@ -154,7 +154,7 @@ def test_a_failed_thumbnail_does_not_affect_others(tmp_path: Path, caplog: pytes
 def test_corrects_states_at_the_start_after_a_crash(tmp_path: Path) -> None:
     async def before(box: Box) -> None:
         for number in (1, 2, 3):
-            box.activity.publish(labelled_event(number))
+            box.activity.publish(labeled_event(number))
         await box.history.events()
 
     async def after(box: Box) -> None:
@@ -174,7 +174,7 @@ def test_corrects_states_at_the_start_after_a_crash(tmp_path: Path) -> None:
 def test_makes_no_thumbnail_if_no_event_is_to_be_kept(tmp_path: Path) -> None:
     async def use(box: Box) -> None:
         assert box.activity.least_probability == 1.0
-        box.activity.publish(labelled_event(1, files=(b"a file",)))
+        box.activity.publish(labeled_event(1, files=(b"a file",)))
         assert (await box.history.events()).events == ()
         assert (await box.history.trends("hour")).labelled[-1] == 1
         assert box.made == []
@@ -184,7 +184,7 @@ def test_makes_no_thumbnail_if_no_event_is_to_be_kept(tmp_path: Path) -> None:
 
 def test_an_unusable_folder_disables_only_the_history(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def use(box: Box) -> None:
-        box.activity.publish(labelled_event(1, files=(b"a file",)))
+        box.activity.publish(labeled_event(1, files=(b"a file",)))
         with pytest.raises(StoreUnavailable, match="the history cannot be read"):
             await box.history.events()
 
@@ -206,10 +206,10 @@ def test_a_hanging_disk_loses_occurrences_but_does_not_block_the_loop(
 
     async def use(box: Box) -> None:
         box.make = hold
-        box.activity.publish(labelled_event(1, files=(b"a file",)))
+        box.activity.publish(labeled_event(1, files=(b"a file",)))
         await asyncio.to_thread(is_held.wait, PATIENCE)
         for number in range(2, 31):
-            box.activity.publish(labelled_event(number))
+            box.activity.publish(labeled_event(number))
         go_on.set()
         page = await box.history.events()
         assert [int(event.id) for event in page.events] == list(range(11, 0, -1))  # the first, and ten that waited

@@ -17,7 +17,7 @@ from camiohookd.history.ring import CONTENT_BYTES, SLOT_BYTES, Ring
 from camiohookd.history.trends import MINUTES, MOST_LABELS, TENS, Sample, TrendRecorder, count
 from camiohookd.history.views import Span
 from camiohookd.pictures.detections import Box, Detection
-from tests.support.history_events import labelled_event
+from tests.support.history_events import labeled_event
 
 HOUR, DAY, YEAR = 3600, 86400, 365 * 86400
 NOW = 1_800_000_000.0  # the start of a minute, and of ten
@@ -33,7 +33,7 @@ def test_counts_what_happens_in_the_minute_in_which_it_happens(tmp_path: Path) -
     trends = TrendRecorder(tmp_path)
     accept(trends, NOW - 60, 3)
     bucket = trends.now(NOW)
-    count(bucket, labelled_event(1, files=(b"", b"")))
+    count(bucket, labeled_event(1, files=(b"", b"")))
     count(bucket, DeliveryTried("1", "front", NOW, 1, 0.2, "transient", 503, "answered 503", 5.0))
     count(bucket, EventDone("1", "front", NOW, 3.0))
     count(bucket, EventFailed("2", "front", NOW, "refused", "404"))
@@ -165,7 +165,7 @@ def test_the_most_frequent_labels_have_a_curve_and_the_rest_share_one(tmp_path: 
     trends = TrendRecorder(tmp_path)
     for number in range(30):
         found = tuple(Detection(f"label {nth}", 0.9, Box(0, 0, 9, 9)) for nth in range(30 - number))
-        count(trends.now(NOW), labelled_event(number, found=found))
+        count(trends.now(NOW), labeled_event(number, found=found))
     labels = trends.read("hour", NOW).labels
     assert list(labels) == [*(f"label {nth}" for nth in range(MOST_LABELS)), OTHERS]
     assert (labels["label 0"][-1], labels["label 7"][-1]) == (30, 23)

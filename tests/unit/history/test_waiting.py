@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from camiohookd.activity import LabelledPicture
+from camiohookd.activity import LabeledPicture
 from camiohookd.history import waiting
 from camiohookd.history.waiting import Job, WaitingPictures
-from tests.support.history_events import PERSON, labelled_event
+from tests.support.history_events import PERSON, labeled_event
 
 
 def job(task_id: int, camera: str, picture: int = 0, size: int = 10) -> Job:
@@ -59,14 +59,14 @@ def test_pictures_of_events_that_the_history_has_forgotten_do_not_wait() -> None
 
 
 def test_the_pictures_with_the_most_probable_labels_come_first_and_many_are_made_smaller() -> None:
-    event = labelled_event(1, files=(b"a", b"b", b"c"))
+    event = labeled_event(1, files=(b"a", b"b", b"c"))
     likely = event.pictures[1].labels._replace(sent=[PERSON._replace(probability=0.99)])
     nothing = event.pictures[0].labels._replace(sent=[])
-    pictures = (LabelledPicture(nothing, b"a"), LabelledPicture(likely, b"b"), event.pictures[2])
+    pictures = (LabeledPicture(nothing, b"a"), LabeledPicture(likely, b"b"), event.pictures[2])
     jobs = waiting.jobs(replace(event, pictures=pictures), 32, all_of_them=True)
     assert [(each.picture, each.file) for each in jobs] == [(1, b"b"), (2, b"c"), (0, b"a")]
     assert {each.side for each in jobs} == {512}
-    many = waiting.jobs(labelled_event(1, files=(b"x",) * 20), 32, all_of_them=True)
+    many = waiting.jobs(labeled_event(1, files=(b"x",) * 20), 32, all_of_them=True)
     assert (len(many), many[0].side) == (waiting.MOST_OF_EVENT, 400)
     [single] = waiting.jobs(replace(event, pictures=pictures), 32, all_of_them=False)
     assert (single.picture, single.side) == (1, 400)

@@ -165,8 +165,8 @@ def test_the_shipped_model_matches_its_description_and_has_cocos_labels() -> Non
     assert (description.labels[0], description.labels[16], description.labels[89]) == ("person", "cat", "toothbrush")
 
 
-def test_the_shipped_model_has_its_full_licence() -> None:
-    licence = (SHIPPED / "LICENSE").read_text()
+def test_the_shipped_model_has_its_full_license() -> None:
+    text = (SHIPPED / "LICENSE").read_text()
     assert load_description(SHIPPED).licence == "Apache-2.0"
-    assert "Apache License" in licence
-    assert "END OF TERMS AND CONDITIONS" in licence
+    assert "Apache License" in text
+    assert "END OF TERMS AND CONDITIONS" in text

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from camiohookd.activity import EventLabelled, LabelledPicture
+from camiohookd.activity import EventLabeled, LabeledPicture
 from camiohookd.mqtt import discovery, messages
 from camiohookd.mqtt.messages import Message
 from camiohookd.mqtt.outbox import Outbox
@@ -19,7 +19,7 @@ from camiohookd.mqtt.topics import Topics, box_id, camera_id
 from camiohookd.rules import RuledLabels
 from camiohookd.status import QueueStatus, StatusReport
 from camiohookd.wire.reply import Label, Reply
-from tests.support.occurrences import labelled
+from tests.support.occurrences import labeled
 
 TOPICS = Topics("camiohookd", "0123456789ab")
 NOW = 1_800_000_000.0
@@ -34,13 +34,13 @@ REPORT = StatusReport(
 )
 
 
-def event(*labels: str, camera: str | None = "Front door", file: bytes = JPEG) -> EventLabelled:
-    picture = LabelledPicture(RuledLabels("2026-01-01T00:00:00", 4, 3, (), ()), file)
+def event(*labels: str, camera: str | None = "Front door", file: bytes = JPEG) -> EventLabeled:
+    picture = LabeledPicture(RuledLabels("2026-01-01T00:00:00", 4, 3, (), ()), file)
     reply = Reply({"2026-01-01T00:00:00": {name: Label(0.9123, ()) for name in labels}})
-    return replace(labelled(camera, at=NOW, summary=", ".join(labels), wait=2.0), reply=reply, pictures=(picture,))
+    return replace(labeled(camera, at=NOW, summary=", ".join(labels), wait=2.0), reply=reply, pictures=(picture,))
 
 
-def published(occurrence: EventLabelled, *, pictures: bool = False) -> dict[str, Message]:
+def published(occurrence: EventLabeled, *, pictures: bool = False) -> dict[str, Message]:
     """Return the messages of an event by the last part of their topics."""
     found = messages.of_event(occurrence, TOPICS, 3, pictures=pictures)
     return {message.topic.rpartition("/")[2]: message for message in found}

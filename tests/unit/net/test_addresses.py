@@ -36,7 +36,7 @@ def test_names_the_kind_of_an_address_that_is_not_public(address: str, reason: s
         "2001:0:808:808::f7f7:f7f7",
     ],
 )  # fmt: skip
-def test_neighbouring_addresses_and_those_that_embed_public_ones_are_public(address: str) -> None:
+def test_neighboring_addresses_and_those_that_embed_public_ones_are_public(address: str) -> None:
     assert why_not_public(ip_address(address)) is None
 
 
@@ -58,5 +58,5 @@ def test_a_host_is_public_by_its_address_or_its_name(host: str, is_public: bool)
     [("localhost", True), ("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("[::1]", True),
      ("0.0.0.0", False), ("192.168.1.2", False), ("::", False), ("localhost.example", False), ("camio.com", False)],
 )  # fmt: skip
-def test_recognises_loopback_names_and_addresses(host: str, expected: bool) -> None:
+def test_recognizes_loopback_names_and_addresses(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected

@@ -19,7 +19,7 @@ from camiohookd.net.urls import check_url, host, origin
         ("https://xn--bcher-kva.example/\u00fc", "https://xn--bcher-kva.example:443"),
     ],
 )
-def test_an_origin_is_normalised(url: str, expected: str) -> None:
+def test_an_origin_is_normalized(url: str, expected: str) -> None:
     assert origin(url) == expected
 
 

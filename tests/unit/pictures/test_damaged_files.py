@@ -201,7 +201,7 @@ def test_refuses_more_stray_bytes_than_allowed() -> None:
 
 
 def interlaced_png(side: int) -> bytes:
-    """A grey PNG in Adam7's seven passes (PNG specification, section 8.2)."""
+    """A gray PNG in Adam7's seven passes (PNG specification, section 8.2)."""
     passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
     noise = random.Random(1)
     rows = [

@@ -37,7 +37,7 @@ def noise(width: int, height: int) -> Image.Image:
 
 
 def corners(image: Image.Image) -> str:
-    """Return the names of the colours near the corners: top left, top right, bottom left, bottom right."""
+    """Return the names of the colors near the corners: top left, top right, bottom left, bottom right."""
     right, bottom = image.width - 4, image.height - 4
     return "".join(
         name_of(np.asarray(image)[y, x] > 127) for x, y in ((4, 4), (right, 4), (4, bottom), (right, bottom))
@@ -50,7 +50,7 @@ def name_of(channels: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> str:
     )
 
 
-def four_colours(width: int, height: int) -> Image.Image:
+def four_colors(width: int, height: int) -> Image.Image:
     """Return a picture: red and green at the top, blue and white at the bottom."""
     image = Image.new("RGB", (width, height), "white")
     image.paste((255, 0, 0), (0, 0, width // 2, height // 2))
@@ -66,7 +66,7 @@ def test_decodes_a_small_jpeg_in_its_own_size() -> None:
 
 
 def test_a_12_megapixel_jpeg_is_decoded_at_an_eighth_of_its_sides_and_keeps_its_size_for_boxes() -> None:
-    picture = decode(encoded(Image.new("RGB", (4000, 3000), "grey")), PictureLimits(), SIZE)
+    picture = decode(encoded(Image.new("RGB", (4000, 3000), "gray")), PictureLimits(), SIZE)
     assert picture.image.size == (500, 375)
     assert (picture.width, picture.height) == (4000, 3000)
 
@@ -112,14 +112,14 @@ def test_scales_a_turned_picture_for_its_displayed_sides(size: tuple[int, int], 
 def test_turns_the_picture_upright_for_every_exif_orientation(
     file_format: str, orientation: int, displayed: str
 ) -> None:
-    data = encoded(four_colours(120, 80), file_format, orientation)
+    data = encoded(four_colors(120, 80), file_format, orientation)
     picture = decode(data, ALL, SIZE)
     assert corners(picture.image) == displayed
     assert (picture.width, picture.height) == ((80, 120) if orientation in (5, 6, 7, 8) else (120, 80))
 
 
 def test_decodes_a_picture_with_damaged_exif() -> None:
-    data = encoded(four_colours(120, 80), exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12garbage")
+    data = encoded(four_colors(120, 80), exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12garbage")
     assert corners(decode(data, PictureLimits(), SIZE).image) == "RGBW"
 
 
@@ -132,16 +132,16 @@ def test_every_kind_of_jpeg_becomes_rgb(mode: str) -> None:
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
 def test_every_kind_of_png_becomes_rgb(mode: str) -> None:
-    picture = decode(encoded(four_colours(64, 64).convert("RGBA").convert(mode), "PNG"), ALL, SIZE)
+    picture = decode(encoded(four_colors(64, 64).convert("RGBA").convert(mode), "PNG"), ALL, SIZE)
     assert picture.image.mode == "RGB"
 
 
 def test_a_palette_with_transparency_becomes_rgb() -> None:
-    data = encoded(four_colours(64, 64).quantize(8), "PNG", transparency=bytes([0, 128]))
+    data = encoded(four_colors(64, 64).quantize(8), "PNG", transparency=bytes([0, 128]))
     assert corners(decode(data, ALL, SIZE).image) == "RGBW"
 
 
-def test_16_bit_grey_keeps_its_shades() -> None:
+def test_16_bit_gray_keeps_its_shades() -> None:
     shades = np.array([[0, 64, 128, 255]], np.uint16) * 257
     picture = decode(encoded(Image.fromarray(shades), "PNG"), ALL, SIZE)
     assert np.asarray(picture.image)[0, :, 0].tolist() == [0, 64, 128, 255]
@@ -150,7 +150,7 @@ def test_16_bit_grey_keeps_its_shades() -> None:
 @pytest.mark.parametrize("file_format", ["PNG", "WEBP"])
 def test_uses_the_first_frame_of_an_animation(file_format: str) -> None:
     data = encoded(
-        four_colours(64, 64), file_format, save_all=True, append_images=[Image.new("RGB", (64, 64))], lossless=True
+        four_colors(64, 64), file_format, save_all=True, append_images=[Image.new("RGB", (64, 64))], lossless=True
     )
     assert corners(decode(data, ALL, SIZE).image) == "RGBW"
 

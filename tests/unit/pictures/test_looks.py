@@ -30,7 +30,7 @@ def test_other_parts_are_not_alike() -> None:
 
 
 def test_a_flat_part_is_like_nothing() -> None:
-    flat = looks(Image.new("RGB", SIZE, "grey"), PART)
+    flat = looks(Image.new("RGB", SIZE, "gray"), PART)
     assert likeness(flat, flat) == 0.0
 
 

@@ -140,7 +140,7 @@ def test_does_not_repeat_a_retry_of_a_task_that_was_dropped(queue: TaskQueue) ->
     asyncio.run(scenario())
 
 
-def test_a_cancelled_caller_does_not_affect_the_others(queue: TaskQueue) -> None:
+def test_a_canceled_caller_does_not_affect_the_others(queue: TaskQueue) -> None:
     async def scenario() -> None:
         async with running(queue) as store:
             async with while_held(store):

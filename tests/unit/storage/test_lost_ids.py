@@ -1,4 +1,4 @@
-"""`LostIds` infers from the neighbours of damage which documents may be lost, without those removed on purpose."""
+"""`LostIds` infers from the neighbors of damage which documents may be lost, without those removed on purpose."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +18,7 @@ def test_without_damage_no_id_is_lost() -> None:
     assert lost_of(ids) == []
 
 
-def test_ids_between_the_neighbours_of_the_damage_may_be_lost() -> None:
+def test_ids_between_the_neighbors_of_the_damage_may_be_lost() -> None:
     ids = LostIds()
     ids.seen(3)
     ids.damage()

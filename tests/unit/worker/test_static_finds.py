@@ -1,4 +1,4 @@
-"""What always stands there is learnt per camera."""
+"""What always stands there is learned per camera."""
 
 import logging
 from dataclasses import replace
@@ -42,7 +42,7 @@ def picture(*objects: tuple[Box, int], view: int = 1, found: bool = True) -> See
 
 
 def taught(*events: Seen, finds: StaticFinds | None = None, pictures: int = 2) -> StaticFinds:
-    """Return what is learnt from events, each of equal pictures."""
+    """Return what is learned from events, each of equal pictures."""
     finds = finds or StaticFinds()
     for event in events:
         finds.learn("yard", [event] * pictures)
@@ -67,11 +67,11 @@ def test_a_person_who_stands_still_for_one_event_is_not_static_however_many_pict
 
 def test_a_sign_that_is_found_in_one_picture_of_each_event_is_static_and_a_person_who_leaves_is_not() -> None:
     sign, overlooked, empty = picture((SIGN, SIGN_LOOKS)), picture((SIGN, SIGN_LOOKS), found=False), picture()
-    learnt, left = StaticFinds(), StaticFinds()
+    learned, left = StaticFinds(), StaticFinds()
     for _ in range(EVENTS):
-        learnt.learn("yard", [overlooked, sign, overlooked, overlooked])
+        learned.learn("yard", [overlooked, sign, overlooked, overlooked])
         left.learn("yard", [empty, sign, empty, empty])
-    assert len(learnt.static("yard", sign)) == 1
+    assert len(learned.static("yard", sign)) == 1
     assert left.static("yard", sign) == []
 
 
@@ -135,7 +135,7 @@ def test_the_memory_is_bounded() -> None:
 def test_marks_the_detections_at_a_static_place_and_learns_from_the_labels_of_interest_only() -> None:
     sign = Detection("person", 0.8, SIGN)
     dog = Detection("dog", 0.9, ELSEWHERE)
-    yard = Decoded(picture((SIGN, SIGN_LOOKS), (ELSEWHERE, PERSON_LOOKS)).grey.convert("RGB"), *SIZE)
+    yard = Decoded(picture((SIGN, SIGN_LOOKS), (ELSEWHERE, PERSON_LOOKS)).gray.convert("RGB"), *SIZE)
     finds = StaticFinds()
     for _ in range(EVENTS):
         event = EventFinds(finds, "yard", ("person",))

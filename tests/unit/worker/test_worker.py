@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from PIL import ImageFile
 
-from camiohookd.activity import Activity, DeliveryTried, EventDone, EventLabelled, Occurrence
+from camiohookd.activity import Activity, DeliveryTried, EventDone, EventLabeled, Occurrence
 from camiohookd.camio.simulator.fake_camio import FakeCamio, ScriptedResponse
 from camiohookd.config.rule import Rule
 from camiohookd.delivery import AllowList, Sender, Target
@@ -626,7 +626,7 @@ def test_publishes_what_happens_to_an_event_with_its_pictures(tmp_path: Path) ->
 
     with_bench(tmp_path, Labels(), use)
     labelled, refused, delivered, done = told
-    assert isinstance(labelled, EventLabelled)
+    assert isinstance(labelled, EventLabeled)
     assert [picture.file for picture in labelled.pictures] == [CAT]
     assert (labelled.task_id, labelled.device, labelled.summary) == ("1", "cpu", "nothing")
     assert "the file is not a JPEG picture" in labelled.rejected[0]

@@ -23,7 +23,7 @@ SECONDS = 60.0
 
 _PRIVATE = ("CAMIO", "NOTIFY_SOCKET")  # prefixes of environment variables that drivers must not see
 _LAST_WORDS = 200
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_COLORS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Trial(msgspec.Struct, frozen=True, tag=True):
@@ -95,7 +95,7 @@ def _end(status: int) -> str:
 def _last_words(stderr: bytes) -> str:
     """Return the end of the last line about an error, empty if there is none."""
     lines = [line for line in stderr.decode(errors="replace").splitlines() if "[E:" in line or "Error" in line]
-    return f" ({_COLOURS.sub('', lines[-1]).rpartition('] ')[2].strip()[:_LAST_WORDS]})" if lines else ""
+    return f" ({_COLORS.sub('', lines[-1]).rpartition('] ')[2].strip()[:_LAST_WORDS]})" if lines else ""
 
 
 # The other process.

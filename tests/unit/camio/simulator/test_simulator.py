@@ -399,7 +399,7 @@ def test_a_reply_with_another_content_type_is_invalid(hook: TinyHook, simulate: 
 
 
 def replies_with(areas: dict[str, Area]) -> Callable[[dict[str, Any]], bytes]:
-    """Return a function that replies with these objects; it recognises the bundled pictures by their bytes."""
+    """Return a function that replies with these objects; it recognizes the bundled pictures by their bytes."""
     known = {base64.b64encode(path.read_bytes()).decode(): objects for path, objects in KNOWN.items()}
 
     def reply_to(event: dict[str, Any]) -> bytes:

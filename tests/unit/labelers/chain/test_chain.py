@@ -44,7 +44,7 @@ def about(value: Any) -> Any:
 
 
 def picture(timestamp: str = "t1", size: tuple[int, int] = SIZE) -> Picture:
-    """Return a grey picture; its part with the dog is red."""
+    """Return a gray picture; its part with the dog is red."""
     image, file = Image.new("RGB", size, (128, 128, 128)), io.BytesIO()
     image.paste((200, 0, 0), (50, 20, 150, 80))
     image.save(file, "JPEG", quality=95)

@@ -156,7 +156,7 @@ def test_names_a_missing_output(tmp_path: Path) -> None:
 
 
 def echo_frames(count: int) -> list[Frame]:
-    """Return frames, each of a different grey."""
+    """Return frames, each of a different gray."""
     return [
         Frame(Picture(f"t{nth}", b""), Decoded(Image.new("RGB", (8, 8), (nth, nth, nth)), 8, 8)) for nth in range(count)
     ]

@@ -122,7 +122,7 @@ def test_a_picture_is_decoded_small_while_others_wait_and_then_not_looked_at_in_
 
 def test_a_4k_picture_is_not_decoded_in_full_for_tiles() -> None:
     file = io.BytesIO()
-    Image.new("RGB", (3840, 2160), "grey").save(file, "JPEG")
+    Image.new("RGB", (3840, 2160), "gray").save(file, "JPEG")
     sizes: dict[Detail, tuple[int, int]] = {"2x2": (960, 540), "3x3": (1920, 1080), "auto": (1920, 1080)}
     for detail, expected in sizes.items():
         decoded = decode(file.getvalue(), PictureLimits(), decode_size(detail, (300, 300)))

@@ -59,7 +59,7 @@ def test_a_find_that_is_much_less_probable_replaces_none_at_either_scale() -> No
     assert merged(SIZE, [large], [Look(LEFT, [certain])]) == [certain, large]
 
 
-def test_neighbours_and_other_labels_are_kept_most_probable_first() -> None:
+def test_neighbors_and_other_labels_are_kept_most_probable_first() -> None:
     one, other = person(0.7, 100, 100, 140, 200), person(0.8, 150, 100, 190, 200)
     dog = Detection("dog", 0.9, Box(100, 100, 140, 200))
     assert merged(SIZE, [dog], [Look(LEFT, [one, other])]) == [dog, other, one]

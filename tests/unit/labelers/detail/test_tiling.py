@@ -13,7 +13,7 @@ SIZES = [(768, 576), (1920, 1080), (3840, 2160), (101, 67)]
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("shape", [(1, 1), (2, 2), (3, 2), (4, 4)])
-def test_a_grid_covers_the_picture_and_neighbours_overlap(size: tuple[int, int], shape: tuple[int, int]) -> None:
+def test_a_grid_covers_the_picture_and_neighbors_overlap(size: tuple[int, int], shape: tuple[int, int]) -> None:
     tiles = grid(size, *shape)
     assert len(tiles) == shape[0] * shape[1]
     assert (tiles[0].left, tiles[0].top, tiles[-1].right, tiles[-1].bottom) == (0, 0, *size)

@@ -1,4 +1,4 @@
-"""The cache keeps the optimised graph for the next start. It never uses a damaged file or another model's file."""
+"""The cache keeps the optimized graph for the next start. It never uses a damaged file or another model's file."""
 
 import logging
 from pathlib import Path
@@ -78,7 +78,7 @@ def test_replaces_an_undamaged_graph_that_cannot_be_loaded(
 ) -> None:
     monkeypatch.setattr(cache, "load", lambda kind, **facts: b"no graph")
     assert scores(open_session(MODEL, "m", cache=cache)) == [0.25, 0.75]
-    assert "cannot load the cached optimised graph" in caplog.text
+    assert "cannot load the cached optimized graph" in caplog.text
 
 
 @pytest.mark.parametrize("changed", [{"model": "2"}, {"runtime": "2"}, {"device": "2"}])

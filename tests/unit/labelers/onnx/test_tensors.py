@@ -12,7 +12,7 @@ from camiohookd.labelers.model import Input
 from camiohookd.labelers.onnx.tensors import in_picture, tensor
 from camiohookd.pictures.decode import Decoded
 
-RED, GREY = (200, 10, 20), (114, 114, 114)
+RED, GRAY = (200, 10, 20), (114, 114, 114)
 
 
 def model_input(resize: str = "stretch", width: int = 40, **more: Any) -> Input:
@@ -45,10 +45,10 @@ def test_a_stretched_picture_fills_the_input() -> None:
     assert (tensor([Image.new("RGB", (5, 90), RED)], model_input("stretch"))[0, 0] == RED[0]).all()
 
 
-def test_a_letterboxed_picture_is_at_the_top_left_and_the_rest_is_grey() -> None:
+def test_a_letterboxed_picture_is_at_the_top_left_and_the_rest_is_gray() -> None:
     values = tensor([Image.new("RGB", (100, 100), RED)], model_input("letterbox"))[0]
     assert (values[:, :, :20] == np.reshape(RED, (3, 1, 1))).all()
-    assert (values[:, :, 20:] == np.reshape(GREY, (3, 1, 1))).all()
+    assert (values[:, :, 20:] == np.reshape(GRAY, (3, 1, 1))).all()
 
 
 def test_a_very_thin_picture_keeps_a_pixel() -> None:
@@ -92,12 +92,12 @@ def test_scales_values_to_the_models_range(
     assert pixel.tolist() == pytest.approx(list(expected), abs=1e-5)
 
 
-def test_applies_mean_and_std_in_the_models_order_of_colours() -> None:
+def test_applies_mean_and_std_in_the_models_order_of_colors() -> None:
     values = tensor([Image.new("RGB", (5, 9), RED)], model_input(color_order="BGR", mean=(20, 10, 200)))
     assert not values.any()
 
 
-def test_a_centred_letterbox_has_grey_on_both_sides() -> None:
+def test_a_centered_letterbox_has_gray_on_both_sides() -> None:
     values = tensor([Image.new("RGB", (100, 100), RED)], model_input("letterbox-centred", padding=7))[0, 0]
     assert (values[:, 10:30] == RED[0]).all()
     assert (values[:, :10] == 7).all()
@@ -126,7 +126,7 @@ def test_a_point_of_the_picture_maps_back_to_its_place(resize: str, sides: tuple
     (box,) = box_in_picture((left, top, right, bottom), picture(*sides), used)
     expected = (middle[0] - spot, max(middle[1] - spot, 0), middle[0] + spot, min(middle[1] + spot, sides[1]))
     if resize == "crop":
-        visible = sides[0] * 20 / 160 / 2  # for a picture as wide as the input: half the height of a grey strip
+        visible = sides[0] * 20 / 160 / 2  # for a picture as wide as the input: half the height of a gray strip
         expected = (
             expected[0],
             max(expected[1], middle[1] - visible),

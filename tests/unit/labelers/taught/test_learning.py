@@ -1,4 +1,4 @@
-"""What is learnt from features: regression, honest probabilities, left-out examples, what is unknown."""
+"""What is learned from features: regression, honest probabilities, left-out examples, what is unknown."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""How well labels were learnt, as it is told to the owner."""
+"""How well labels were learned, as it is told to the owner."""
 
 from camiohookd.labelers.taught.report import Report, Shown, judge, table
 from camiohookd.labelers.taught.unknown import Verdict

@@ -24,7 +24,7 @@ class OtherColors(Colors):
         return super().features(image)[::-1].copy()
 
 
-def test_a_lamp_is_learnt_from_six_pictures_of_each_color() -> None:
+def test_a_lamp_is_learned_from_six_pictures_of_each_color() -> None:
     taught = taught_lamp()
     assert (taught.labels, taught.report.accuracy, taught.report.advice) == (("red", "green"), 1.0, ())
     assert taught.report.pictures == taught.report.events == (6, 6)
@@ -47,7 +47,7 @@ def test_one_picture_of_each_label_is_not_enough() -> None:
     assert report.advice[0] == "add 4 pictures of red: it has 1"
 
 
-def test_identical_pictures_with_both_labels_are_not_learnt_well() -> None:
+def test_identical_pictures_with_both_labels_are_not_learned_well() -> None:
     same = [example(label, 200, 40 + nth) for label in ("red", "green") for nth in range(6)]
     report = taught_lamp(examples=same).report
     assert (report.accuracy or 0.0) < 0.85
@@ -94,7 +94,7 @@ def test_a_picture_is_cut_alike_from_a_full_and_from_a_reduced_image() -> None:
     assert crops.reduced(full, (300, 300)).size == full.size
 
 
-def test_a_gate_is_learnt_from_ten_pictures_of_each_state(long_run: bool) -> None:
+def test_a_gate_is_learned_from_ten_pictures_of_each_state(long_run: bool) -> None:
     """Of a camera's yard, under random light, noise and shadow; the unseen pictures are of other moments."""
     model = open_features(find("ssdlite-mobilenet-v2-coco"))
     box = scaled(crops.bounds(gates.ZONE), *gates.SIZE)
