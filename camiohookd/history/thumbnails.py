@@ -23,7 +23,10 @@ SHARE = 0.005
 SHARE_OF_CORE = 0.003
 """The share of one core that thumbnails may always take: with a labeler in another process, this one is idle."""
 
-LOOK_AGAIN_SECONDS = 0.25
+QUIET_SECONDS = 0.3
+"""How long after an event was labeled the next one is expected: until then thumbnails take their share only."""
+
+LOOK_AGAIN_SECONDS = 0.1
 NO_ROOM_SECONDS = 1.0
 
 Make = Callable[[Job], bytes]
@@ -60,6 +63,7 @@ class ThumbnailMaker:
         self._made = made
         self._waiting = pictures
         self._wear = WearBudget()
+        self._quiet_from = 0.0  # on the loop's clock, as `_next_time`
         # The earliest time for the next thumbnail while events wait, in processor time and on the loop's clock.
         self._next_cpu = self._next_time = 0.0
         self._running: asyncio.Task[None] | None = None
@@ -69,6 +73,7 @@ class ThumbnailMaker:
         jobs = waiting.jobs(event, records.MAX_PICTURES, all_of_them=self._wear.is_plenty())
         self._waiting.add(jobs)
         self._wear.spend(sum(job.usual_bytes for job in jobs))
+        self._quiet_from = self._loop.time() + QUIET_SECONDS
         if self._waiting and (self._running is None or self._running.done()):
             self._running = asyncio.create_task(self._run())
 
@@ -78,9 +83,9 @@ class ThumbnailMaker:
             self._running.cancel()
 
     async def _run(self) -> None:
-        """Make the queued thumbnails: as fast as possible while no event waits, otherwise within the share."""
+        """Make the queued thumbnails: as fast as possible while it is quiet, otherwise within the share."""
         while self._waiting:
-            if self._busy() and time.process_time() < self._next_cpu and self._loop.time() < self._next_time:
+            if not self._may_make_one():
                 await asyncio.sleep(LOOK_AGAIN_SECONDS)
                 continue
             await self._all_remembered()  # `keep` refuses a thumbnail of an event that it does not know
@@ -89,6 +94,12 @@ class ThumbnailMaker:
             self._next_cpu = time.process_time() + seconds / SHARE
             self._next_time = self._loop.time() + seconds / SHARE_OF_CORE
             self._made(job.task_id)
+
+    def _may_make_one(self) -> bool:
+        now = self._loop.time()
+        if now >= self._quiet_from and not self._busy():
+            return True
+        return time.process_time() >= self._next_cpu or now >= self._next_time
 
     def _make_one(self, job: Job) -> float:
         """Make and keep one thumbnail, on the thread; return the processor seconds that it took."""

@@ -113,21 +113,25 @@ def test_notifies_watchers_only_when_the_event_can_be_read(tmp_path: Path) -> No
     with_box(tmp_path, use)
 
 
-def test_while_events_wait_thumbnails_take_a_small_share_of_the_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("events_wait", [True, False], ids=["events wait", "the next one is expected"])
+def test_while_there_are_events_to_label_thumbnails_take_a_small_share_of_the_time(
+    events_wait: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def use(box: Box) -> None:
-        box.busy = True
+        box.busy = events_wait
         for number in range(1, 6):
             box.activity.publish(labeled_event(number, files=(b"a file",)))
         await box.thumbnail(5)  # the newest first, at once
         await box.history.event(1)
         assert box.made == [5]
         box.busy = False
+        monkeypatch.setattr("camiohookd.history.thumbnails.QUIET_SECONDS", 0.0)
+        box.activity.publish(labeled_event(6))
         await box.thumbnail(1)
         assert box.made == [5, 4, 3, 2, 1]
 
     monkeypatch.setattr("camiohookd.history.thumbnails.LOOK_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("camiohookd.history.thumbnails.QUIET_SECONDS", 0.0 if events_wait else 1000.0)
     seconds = iter(range(100))  # each takes a second, and 99 of rest follow
     monkeypatch.setattr("camiohookd.history.thumbnails.time.thread_time", lambda: float(next(seconds)))
     with_box(tmp_path, use)
