@@ -168,8 +168,12 @@ def _families(queue: QueueSnapshot) -> list[Metric]:
         _gauge("queue_oldest_age_seconds", "Age of the oldest waiting task.", queue.oldest_seconds),
         _gauge("queue_stored_bytes", "Disk space of the queue.", queue.stored_bytes),
         _gauge("disk_free_bytes", "Free space on the queue's disk.", queue.free_bytes),
-        _gauge("written_bytes_per_event", "Bytes written per event, accept to done.", queue.written_bytes_per_event),
-        CounterMetricFamily(f"{PREFIX}_written_bytes", "Bytes written to the disk.", value=queue.written_bytes),
+        _gauge(
+            "written_bytes_per_event",
+            "Bytes that the queue writes per event.",
+            queue.written_bytes_per_event,
+        ),
+        CounterMetricFamily(f"{PREFIX}_written_bytes", "Bytes that the queue has written.", value=queue.written_bytes),
     ]
 
 

@@ -39,8 +39,8 @@ class CameraEvent(msgspec.Struct, frozen=True):
 class QueueStatus(msgspec.Struct, frozen=True):
     """The queue: `tasks` by state, the age of the oldest task that waits, and the disk.
 
-    `written_bytes_per_event` counts from accepting an event to the end of its delivery, as the mean since the start;
-    None before the first event.
+    `written_bytes_per_event` is what the queue and the history have written since the start (events, labels,
+    thumbnails, trends), divided by the events accepted since then; None before the first one.
     """
 
     tasks: dict[str, int]

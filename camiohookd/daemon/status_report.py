@@ -30,8 +30,8 @@ Blockers = Callable[[], Mapping[str, str]]
 class Reporter:
     """Makes reports.
 
-    `blockers` are why an event would not get through, `troubles` what is wrong otherwise. `reload_failed` says whether
-    the last reload was refused.
+    `history_written` returns the bytes that the history has written since the start. `blockers` are why an event would
+    not get through, `troubles` what is wrong otherwise. `reload_failed` says whether the last reload was refused.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class Reporter:
         labeler: Chain,
         metrics: Metrics,
         snapshot: Callable[[], QueueSnapshot],
+        history_written: Callable[[], int],
         blockers: Blockers,
         troubles: Callable[[], Mapping[Key, str]],
         recent: Recent,
@@ -49,6 +50,7 @@ class Reporter:
         self._labeler = labeler
         self._metrics = metrics
         self._snapshot = snapshot
+        self._history_written = history_written
         self._blockers = blockers
         self._troubles = troubles
         self._recent = recent
@@ -65,7 +67,7 @@ class Reporter:
             verdict=verdict,
             reasons=reasons,
             version=version("camiohookd"),
-            queue=queue_status(queue),
+            queue=queue_status(queue, self._history_written()),
             up_since=iso(time.time() - seconds),
             up_seconds=round(seconds, 1),
             model=self._model,
@@ -95,12 +97,13 @@ class Reporter:
         return ("degraded" if reasons else "works"), reasons
 
 
-def queue_status(queue: QueueSnapshot) -> QueueStatus:
-    """Return what a report says of the queue."""
+def queue_status(queue: QueueSnapshot, history_written: int = 0) -> QueueStatus:
+    """Return what a report says of the queue; `history_written` are the bytes that the history has written."""
+    written = queue.written_bytes + history_written
     return QueueStatus(
         tasks=dict(queue.tasks),
         oldest_seconds=round(queue.oldest_seconds, 1),
         stored_bytes=queue.stored_bytes,
         free_bytes=queue.free_bytes,
-        written_bytes_per_event=round(queue.written_bytes_per_event, 1) or None,
+        written_bytes_per_event=round(written / queue.accepted, 1) if queue.accepted else None,
     )

@@ -124,7 +124,7 @@ def connect(
     history = make_history(config, store, labeler, metrics, limits, event_labeler.budget)
     troubles = Troubles(setup, metrics, store, history)
     activity.subscribe(troubles.hear)
-    reporter = _make_reporter(setup, labeler, metrics, activity, store, readiness, troubles, errors)
+    reporter = _make_reporter(setup, labeler, metrics, activity, store, history, readiness, troubles, errors)
     hook = HookSite(setup, store, allow_list, metrics, activity, hook_sockets, draining)
     tests = TestEvents(setup, hook_sockets[0].getsockname()[1], allow_list)
     owner = OwnerCommands(store, activity, reporter, hook.nonces, allow_list, draining)
@@ -181,6 +181,7 @@ def _make_reporter(
     metrics: Metrics,
     activity: Activity,
     store: StoreThread,
+    history: History,
     readiness: Mapping[str, Check],
     troubles: Troubles,
     errors: RecentErrors,
@@ -188,7 +189,15 @@ def _make_reporter(
     recent = Recent()
     activity.subscribe(recent.notice)
     return Reporter(
-        setup, labeler, metrics, lambda: store.snapshot, lambda: failing(readiness), troubles.now, recent, errors
+        setup,
+        labeler,
+        metrics,
+        lambda: store.snapshot,
+        lambda: history.written,
+        lambda: failing(readiness),
+        troubles.now,
+        recent,
+        errors,
     )
 
 

@@ -54,6 +54,7 @@ class Archive:
     ) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
         self._keep = keep
+        self._disk = disk
         self._files = EventFiles(folder / "events", disk, segment_bytes)
         self._index = EventIndex(keep, MAX_CAMERAS)
         self._cameras = CameraBook(folder / "cameras.json", disk)
@@ -84,6 +85,11 @@ class Archive:
     def bytes_used(self) -> int:
         """Return the bytes that the events take on the disk."""
         return self._files.bytes_used
+
+    @property
+    def written(self) -> int:
+        """Return the bytes written to the disk since the start."""
+        return self._disk.written + self.trends.written
 
     def close(self) -> None:
         """Write everything to the disk and sync it."""

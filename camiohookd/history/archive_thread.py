@@ -28,6 +28,11 @@ class ArchiveThread:
         self._open_archive = open_archive
         self._archive: Archive | None = None  # belongs to the thread
 
+    @property
+    def written(self) -> int:
+        """Return the bytes that the archive has written since the start."""
+        return self._archive.written if self._archive is not None else 0  # a number, which any thread may read
+
     def start(self) -> None:
         """Open the archive."""
         self._loop.run_in_executor(self.pool, self._open)

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from camiohookd.activity import Occurrence
+from camiohookd.activity import EventAccepted, Occurrence
 from camiohookd.history.archive import Archive
 from camiohookd.history.archive_thread import ArchiveThread
 from camiohookd.system.log_fields import about
@@ -23,7 +23,10 @@ log = logging.getLogger("camiohookd.history")
 
 
 class Gatherer:
-    """Passes occurrences to `thread`; when they are recorded, calls `changed` with the id of each event."""
+    """Passes occurrences to `thread`; when they are recorded, calls `changed` with the id of each event.
+
+    Not for an event that was only accepted: nothing is shown of it yet, and very many may be accepted a second.
+    """
 
     def __init__(self, thread: ArchiveThread, changed: Callable[[str], None]) -> None:
         self._thread = thread
@@ -67,7 +70,8 @@ class Gatherer:
 
     def _remembered(self, heard: Sequence[tuple[Occurrence, float]], done: "asyncio.Future[None]") -> None:
         self._remembering.discard(done)
-        for task_id in dict.fromkeys(occurrence.task_id for occurrence, _ in heard):
+        shown = (each for each, _ in heard if not isinstance(each, EventAccepted))  # only counted, as yet
+        for task_id in dict.fromkeys(each.task_id for each in shown):
             self._changed(task_id)
         if self._heard and self._soon is None:
             self._remember_soon()

@@ -106,6 +106,11 @@ class History:
             )
         self._thread.stop()
 
+    @property
+    def written(self) -> int:
+        """Return the bytes written to the disk since the start."""
+        return self._thread.written
+
     def watch(self, watcher: Callable[[str], None]) -> Callable[[], None]:
         """Call `watcher` on the event loop with the id of each event that changes; return a function that ends this.
 

@@ -21,8 +21,9 @@ class QueueSnapshot:
     """The queue at one moment.
 
     `tasks` counts by state; `oldest_seconds` is the age of the oldest waiting task, or 0; `stored_bytes` is the size of
-    the state folder, `free_bytes` the free space of its disk. `written_bytes` and `quarantined` (by kind) count since
-    the start; `written_bytes_per_event` is the average for an event from acceptance to delivery.
+    the state folder, `free_bytes` the free space of its disk. `accepted` (events), `written_bytes` and
+    `quarantined` (by kind) count since the start; `written_bytes_per_event` is the average for an event from acceptance
+    to delivery.
     """
 
     tasks: Mapping[str, int]
@@ -32,6 +33,7 @@ class QueueSnapshot:
     written_bytes: int
     written_bytes_per_event: float
     quarantined: Mapping[str, int]
+    accepted: int = 0
 
 
 class TaskSummary(msgspec.Struct, frozen=True):
@@ -114,6 +116,7 @@ def snapshot(queue: TaskQueue) -> QueueSnapshot:
         written_bytes=usage.written_bytes,
         written_bytes_per_event=usage.written_bytes / usage.accepted if usage.accepted else 0.0,
         quarantined=usage.quarantined,
+        accepted=usage.accepted,
     )
 
 

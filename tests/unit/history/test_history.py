@@ -76,6 +76,7 @@ def test_records_published_events_with_thumbnails_and_notifies_watchers(tmp_path
     async def use(box: Box) -> None:
         assert box.activity.least_probability == LEAST_PROBABILITY
         box.activity.publish(EventAccepted("1", "front", NOW, 1, 0))
+        box.activity.publish(EventAccepted("2", "front", NOW, 1, 0))  # not labeled yet, so that nothing is shown of it
         box.activity.publish(labeled_event(1, files=(b"a file",)))
         box.activity.publish(EventDone("1", "front", NOW, 2.0))
         assert await box.thumbnail(1) == b"a file"
@@ -87,9 +88,10 @@ def test_records_published_events_with_thumbnails_and_notifies_watchers(tmp_path
         assert [camera.picture for camera in await box.history.cameras()] == [("1", 0)]
         assert len(await box.history.detections("front")) == 2
         trends = await box.history.trends("hour")
-        assert (trends.accepted[-1], trends.labelled[-1], trends.delivered[-1]) == (1, 1, 1)
+        assert (trends.accepted[-1], trends.labelled[-1], trends.delivered[-1]) == (2, 1, 1)
         assert (trends.depth[-1], trends.device[-1]) == (3, "cpu")
         assert set(box.changed) == {"1"}
+        assert box.history.written == sum(file.stat().st_size for file in (tmp_path / "history/events").iterdir())
 
     async def again(box: Box) -> None:
         assert [event.id for event in (await box.history.events()).events] == ["1"]

@@ -76,6 +76,7 @@ def test_the_snapshot_counts_every_state_and_every_byte(queue: TaskQueue) -> Non
     snapshot = views.snapshot(queue)
     assert snapshot.tasks == {"pending": 2, "labelled": 1, "done": 1, "failed": 1}
     assert snapshot.written_bytes == queue.store.disk.written > 0
+    assert snapshot.accepted == 5
     assert snapshot.written_bytes_per_event == queue.store.disk.written / 5
     assert snapshot.quarantined == {"journal": 0, "snapshot": 0, "payload": 0, "reply": 0}
 
