@@ -101,6 +101,12 @@ def of_event(event: EventLabeled, topics: Topics, events: int, *, pictures: bool
         yield Message(topics.camera(name, "picture"), file, retain=True)
 
 
+def at_first(camera: str, topics: Topics) -> Iterator[Message]:
+    """Yield the states of a camera's binary sensors for those who subscribe between two events."""
+    for group in GROUPS:
+        yield Message(topics.camera(camera, group), b"OFF", retain=True)
+
+
 def of_box(report: StatusReport, topics: Topics) -> Message:
     """Return the message about the box."""
     queue = report.queue

@@ -55,7 +55,7 @@ class Publisher:
             described = discovery.of_camera(
                 options.discovery, self._topics, name, options.off_after, pictures=options.pictures
             )
-            self._outbox.put([described])
+            self._outbox.put([described, *messages.at_first(name, self._topics)])
         self._events[name] = self._events.get(name, 0) + 1
         self._events.move_to_end(name)
         if len(self._events) > MOST_CAMERAS:
