@@ -5,10 +5,7 @@ chromium on the PATH ─▶ Playwright, installed once beside the tests' other p
 Playwright is large, and useful only where a browser is, so that it is not among the tests' other packages.
 """
 
-import hashlib
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support import extra_packages
 from tests.support.checkout import ROOT
 
 NOT_TESTED = "NOT TESTED: the status page in a real browser"
@@ -27,7 +25,6 @@ POLL_MS = 20
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 _LOCK = ROOT / "tests/browser/requirements.lock"
-_FOLDER = Path(sys.prefix, "browser")
 
 
 def executable() -> str:
@@ -38,25 +35,9 @@ def executable() -> str:
     return found
 
 
-def install() -> None:
-    """Install Playwright into a folder of the environment, once; skip the test if that fails."""
-    wanted = hashlib.sha256(_LOCK.read_bytes()).hexdigest()
-    mark = _FOLDER / "installed"
-    if not (mark.exists() and mark.read_text() == wanted):
-        shutil.rmtree(_FOLDER, ignore_errors=True)
-        pip = [sys.executable, "-m", "pip", "--quiet", "--no-input", "--disable-pip-version-check", "install"]
-        options = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--target", str(_FOLDER)]
-        ended = subprocess.run(
-            [*pip, *options, "--requirement", str(_LOCK)], capture_output=True, text=True, check=False
-        )
-        if ended.returncode != 0:
-            reason = (ended.stderr.strip().splitlines() or ["no reason"])[-1]
-            pytest.skip(
-                f"NOT TESTED: the status page in a real browser, because Playwright cannot be installed: {reason}"
-            )
-        mark.write_text(wanted)
-    if str(_FOLDER) not in sys.path:
-        sys.path.append(str(_FOLDER))
+def install() -> Path:
+    """Install Playwright, once, and return its folder; skip the test if that fails."""
+    return extra_packages.install(_LOCK, "browser", f"{NOT_TESTED}, because Playwright")
 
 
 @dataclass
@@ -92,7 +73,7 @@ class Tab:
     def barriers(self) -> list[str]:
         """Return what axe-core calls serious or critical, with the first place of each."""
         session = self.page.context.new_cdp_session(self.page)  # what it evaluates is not bound by the page's policy
-        session.send("Runtime.evaluate", {"expression": (_FOLDER / "axe_playwright_python/axe.min.js").read_text()})
+        session.send("Runtime.evaluate", {"expression": (install() / "axe_playwright_python/axe.min.js").read_text()})
         found = session.send(
             "Runtime.evaluate",
             {
