@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import urllib.error
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
