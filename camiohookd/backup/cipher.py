@@ -60,7 +60,7 @@ def encrypting(file: IO[bytes], passphrase: str) -> Iterator[IO[bytes]]:
             yield process.stdin
         finally:
             process.stdin.close()
-        _must_end(process)
+        _wait_for_success(process)
     known = _tag(keys, MAGIC + salt)
     os.pwrite(file.fileno(), known, len(MAGIC) + _SALT)
     os.pwrite(file.fileno(), _tag_of_all(keys, file.fileno(), MAGIC + salt + known), _HEADER - _TAG)
@@ -92,7 +92,7 @@ def decrypting(file: IO[bytes], passphrase: str) -> Iterator[IO[bytes]]:
             raise
         while process.stdout.read(_CHUNK):  # a tar's padding
             pass
-        _must_end(process)
+        _wait_for_success(process)
 
 
 @contextmanager
@@ -119,7 +119,7 @@ def _openssl(
         yield process
 
 
-def _must_end(process: subprocess.Popen[bytes]) -> None:
+def _wait_for_success(process: subprocess.Popen[bytes]) -> None:
     assert process.stderr is not None
     said = process.stderr.read(_CHUNK).decode(errors="replace").strip()
     if process.wait() != 0:

@@ -11,26 +11,21 @@ import pwd
 import stat
 import tomllib
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from camiohookd.backup.manifest import OWN, SETTINGS, STATE, BackupError, Entry, LeftOut, is_of_queue
+from camiohookd.backup.manifest import OWNER_FOLDERS, SETTINGS, STATE, BackupError, Entry, LeftOut, is_of_queue
+from camiohookd.config.paths import ROLLED_BACK
+from camiohookd.labelers.library import MODEL_FILE
 from camiohookd.system import permissions
 
-ROLLED_BACK = "rolled-back"
-"""What the package says of a version that did not work on this box, see `daemon.rolled_back`."""
-
-UNFINISHED = ".restore-"
-"""How the folder begins into which a restore unpacks."""
-
-Acting = AbstractContextManager[None]
-"""What `as_owner_of` returns."""
+STAGING_PREFIX = ".restore-"
+"""The beginning of the names of the folders into which a restore unpacks."""
 
 _PACKAGE = Path("/usr")
-_MODEL = "model.onnx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +47,23 @@ def find(box: Box, *, queue: bool, models: bool) -> Iterator[str]:
     Raises BackupError if a folder cannot be read.
     """
     yield from _settings(box)
-    tops = sorted(_names(box.state))
-    for top in tops:
-        if top in OWN or (queue and is_of_queue(top)):
+    for top in sorted(_names(box.state)):
+        if top in OWNER_FOLDERS or (queue and is_of_queue(top)):
             for path in _files(box.state / top):
-                if models or top != "models" or path.name != _MODEL:
-                    yield f"{STATE}/{path.relative_to(box.state)}"
+                if models or top != "models" or path.name != MODEL_FILE:
+                    yield _state_name(box, path)
 
 
 def models_left_out(box: Box) -> tuple[LeftOut, ...]:
     """Return the owner's models with their hashes, for a backup that does not hold them."""
-    files = [path for path in _files(box.state / "models") if path.name == _MODEL]
+    files = [path for path in _files(box.state / "models") if path.name == MODEL_FILE]
     return tuple(LeftOut(file.parent.name, entry_of(box, _state_name(box, file)).sha256) for file in files)
 
 
-def elsewhere(settings: Path, box: Box) -> tuple[str, ...]:
+def elsewhere(box: Box) -> tuple[str, ...]:
     """Return the files that the settings name outside of the two folders, and outside of the package."""
     try:
-        tables = tomllib.loads(settings.read_text("utf-8-sig"))
+        tables = tomllib.loads(box.settings.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return ()  # `check` tells what is wrong with them; a backup saves them as they are
     inside = (box.settings.parent.resolve(), box.state.resolve(), _PACKAGE)
@@ -96,7 +90,12 @@ def opened(box: Box, name: str) -> Iterator[BufferedReader]:
         with os.fdopen(descriptor, "rb") as file:
             yield file
     except OSError as error:
-        raise BackupError(f"{path}: cannot be read: {permissions.reason(error, path)}") from None
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: Path, error: OSError) -> BackupError:
+    """Return the error for a file or folder that cannot be read."""
+    return BackupError(f"{path}: cannot be read: {permissions.reason(error, path)}")
 
 
 @contextmanager
@@ -145,7 +144,7 @@ def _files(top: Path) -> Iterator[Path]:
         return
     for name in sorted(_names(top)):
         path = top / name
-        if path.is_symlink() or name.startswith(UNFINISHED) or name == ROLLED_BACK:
+        if path.is_symlink() or name.startswith(STAGING_PREFIX) or name == ROLLED_BACK:
             continue
         if path.is_dir():
             yield from _files(path)
@@ -159,7 +158,7 @@ def _names(folder: Path) -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise BackupError(f"{folder}: cannot be read: {permissions.reason(error, folder)}") from None
+        raise unreadable(folder, error) from None
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -184,11 +183,6 @@ def _group(number: int) -> str:
     with suppress(KeyError):
         return grp.getgrgid(number).gr_name
     return ""
-
-
-def missing(paths: Sequence[str]) -> list[str]:
-    """Return those of `paths` that are not on this box."""
-    return [path for path in paths if not Path(path).exists()]
 
 
 def _is_in(path: Path, folders: Sequence[Path]) -> bool:

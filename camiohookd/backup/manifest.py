@@ -20,7 +20,7 @@ MAX_BYTES = 16 * 1024 * 1024
 """Most bytes of a manifest: about 50,000 files."""
 
 SETTINGS, STATE = "settings", "state"
-OWN = ("models", "taught")
+OWNER_FOLDERS = ("models", "taught")
 """Folders of the state folder that hold the owner's own work."""
 QUEUE = ("format", "queue.json", "queue.journal-*", "segments", "replies", "history")
 """Files and folders of the state folder that hold the queue, and the history of the status page."""
@@ -132,5 +132,5 @@ def _belongs(name: str, *, queue: bool) -> bool:
         return False
     if parts[0] == SETTINGS:
         return True
-    own = parts[1] in OWN and len(parts) > 2
+    own = parts[1] in OWNER_FOLDERS and len(parts) > 2
     return parts[0] == STATE and (own or (queue and is_of_queue(parts[1])))

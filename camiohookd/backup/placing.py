@@ -6,12 +6,12 @@ A restore that is interrupted is repeated: each file is the old one or the new o
 import os
 import shutil
 import tempfile
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import IO
 
 from camiohookd.backup import archive, contents
-from camiohookd.backup.contents import UNFINISHED, Box
+from camiohookd.backup.contents import STAGING_PREFIX, Box
 from camiohookd.backup.manifest import SETTINGS, STATE, BackupError, Entry, Manifest, is_of_queue
 from camiohookd.backup.restoring import Backup, Plan
 from camiohookd.backup.saving import locked
@@ -21,7 +21,7 @@ from camiohookd.system import permissions
 from camiohookd.system.disk import Disk
 from camiohookd.units import plural, size
 
-_OWNERS = {"root", "camiohookd", "camiohookd-tunnel"}
+_KNOWN_OWNERS = {"root", "camiohookd", "camiohookd-tunnel"}
 
 
 def restore(backup: Backup, plan: Plan, box: Box, *, replace_queue: bool) -> None:
@@ -67,9 +67,9 @@ class _Staging:
         for place, folder in ((SETTINGS, box.settings.parent), (STATE, box.state)):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with contents.as_owner_of(folder):
-                for left in folder.glob(f"{UNFINISHED}*"):  # by a restore that was interrupted
+                for left in folder.glob(f"{STAGING_PREFIX}*"):  # by a restore that was interrupted
                     shutil.rmtree(left)
-                self._folders[place] = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder))
+                self._folders[place] = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=folder))
             held.callback(self._delete, place, folder)
 
     def sink(self, entry: Entry) -> archive.Sink:
@@ -95,13 +95,13 @@ class _Staging:
             _make_folders(target.parent)
             source.chmod(entry.mode)
             if entry.name.startswith(f"{SETTINGS}/"):
-                _give(source, entry)
+                _set_owner(source, entry)
             source.replace(target)
 
     def _path(self, entry: Entry) -> Path:
         return self._folders[entry.name.partition("/")[0]] / entry.name
 
-    def _as_owner(self, entry: Entry) -> "contents.Acting":
+    def _as_owner(self, entry: Entry) -> AbstractContextManager[None]:
         return contents.as_owner_of(self._box.path(f"{entry.name.partition('/')[0]}/"))
 
     def _delete(self, place: str, folder: Path) -> None:
@@ -119,12 +119,12 @@ def _make_folders(folder: Path) -> None:
         folder.chmod(0o755)
 
 
-def _give(path: Path, entry: Entry) -> None:
+def _set_owner(path: Path, entry: Entry) -> None:
     """Give a file of the settings to the owner that it had, if this box has that user and it is one of ours."""
     if os.geteuid() != 0:
         return
     for name, option in ((entry.owner, "user"), (entry.group, "group")):
-        if name in _OWNERS:
+        if name in _KNOWN_OWNERS:
             with suppress(LookupError):
                 shutil.chown(path, **{option: name})
 

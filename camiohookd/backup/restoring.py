@@ -14,10 +14,9 @@ from camiohookd.backup.manifest import SETTINGS, BackupError, Entry, LeftOut, Ma
 from camiohookd.config import load
 from camiohookd.config.toml_file import TomlFile
 from camiohookd.errors import ConfigError
+from camiohookd.labelers.library import MODEL_FILE
 from camiohookd.queue import state_folder
-from camiohookd.system import permissions
 
-_OWNERS = {"root", "camiohookd", "camiohookd-tunnel"}
 _LARGEST_SETTINGS = 4 * 1024 * 1024
 
 
@@ -69,10 +68,10 @@ def opened(path: Path, passphrase: Callable[[], str]) -> Iterator[Backup]:
     except OSError as error:
         if error.filename != str(path):
             raise
-        raise BackupError(f"{path}: cannot be read: {permissions.reason(error, path)}") from None
+        raise contents.unreadable(path, error) from None
 
 
-def look(backup: Backup, box: Box) -> Plan:
+def plan_restore(backup: Backup, box: Box) -> Plan:
     """Check every byte of the backup and that this version can use its settings, and return what would change.
 
     Raises BackupError.
@@ -101,7 +100,7 @@ def look(backup: Backup, box: Box) -> Plan:
         tuple(same),
         tuple(kept),
         sum(entry.is_of_queue for entry in manifest.files),
-        tuple(contents.missing(manifest.elsewhere)),
+        tuple(file for file in manifest.elsewhere if not Path(file).exists()),
         tuple(model for model in manifest.models_left_out if not _has_model(box, model)),
     )
 
@@ -147,7 +146,7 @@ class _Settings:
 
 
 def _has_model(box: Box, model: LeftOut) -> bool:
-    return _digest(box.state / "models" / model.name / "model.onnx") == model.sha256
+    return _digest(box.state / "models" / model.name / MODEL_FILE) == model.sha256
 
 
 def _digest(path: Path) -> str | None:
@@ -158,4 +157,4 @@ def _digest(path: Path) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise BackupError(f"{path}: cannot be read: {permissions.reason(error, path)}") from None
+        raise contents.unreadable(path, error) from None

@@ -67,7 +67,7 @@ def _list(box: Box, *, queue: bool, models: bool) -> Manifest:
         queue=queue,
         files=tuple(contents.entry_of(box, name) for name in names),
         models_left_out=() if models else contents.models_left_out(box),
-        elsewhere=contents.elsewhere(box.settings, box),
+        elsewhere=contents.elsewhere(box),
     )
 
 

@@ -41,7 +41,7 @@ def backup(
     from camiohookd.backup import saving
     from camiohookd.units import plural, size
 
-    passphrase = _new_passphrase(passphrase_file) if encrypt or passphrase_file is not None else None
+    passphrase = read_passphrase(passphrase_file, confirm=True) if encrypt or passphrase_file is not None else None
     saved = saving.save(file, box(config_file), queue=queue, models=not models_by_hash, passphrase=passphrase)
     click.echo(f"{file}: {plural(len(saved.files), 'file')}, {size(file.stat().st_size)}")
     for model in saved.models_left_out:
@@ -60,16 +60,13 @@ def box(config_file: Path | None) -> "Box":
     return Box(config_file or paths.config_file(os.environ), paths.state_dir(os.environ))
 
 
-def _new_passphrase(file: str | None) -> str:
-    if file is not None:
-        return read_passphrase(file)
-    return str(click.prompt("Passphrase", hide_input=True, confirmation_prompt=True, err=True))
+def read_passphrase(file: str | None, *, confirm: bool = False) -> str:
+    """Return the passphrase in the first line of `file` (``-``: standard input). Without a file, ask for it.
 
-
-def read_passphrase(file: str | None) -> str:
-    """Return the passphrase in the first line of `file` (``-``: standard input), else ask. Raises ClickException."""
+    With `confirm`, ask twice. Raises click.ClickException.
+    """
     from camiohookd.cli import secret_input
 
     if file is None:
-        return str(click.prompt("Passphrase", hide_input=True, err=True))
+        return str(click.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True))
     return secret_input.read_secret(file).partition("\n")[0]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from camiohookd.cli.evaluate_report import Setup, Trialled, advice, differences, measured, write_side_by_side
+from camiohookd.cli.evaluate_report import Setup, SetupResult, advice, differences, measured, write_side_by_side
 from camiohookd.cli.input_file import InputFile
 from camiohookd.cli.settings import settings_without_keys
 from camiohookd.config.detail import Detail, Looking
@@ -24,7 +24,6 @@ from camiohookd.units import plural
 
 if TYPE_CHECKING:
     from camiohookd.config.load import Config
-    from camiohookd.pictures.decode import PictureLimits
     from camiohookd.worker.event_labeler import EventLabeler
 
 _LOW = 0.01
@@ -77,6 +76,7 @@ def evaluate(
       camiohookd evaluate ~/pictures --detail whole --detail 2x2
       camiohookd evaluate ~/pictures --model yolox-s --model ssdlite-mobilenet-v2-coco --annotate /tmp/differences
     """
+    from camiohookd.config.picture_limits import picture_limits
     from camiohookd.evaluation.references import read_folder
 
     settings = settings_without_keys()
@@ -105,7 +105,7 @@ def evaluate(
     for line in lines:
         click.echo(line)
     if annotate:
-        written = write_side_by_side(results, annotate, _limits(settings))
+        written = write_side_by_side(results, annotate, picture_limits(settings.images))
         click.echo(f"\nwrote {plural(written, 'picture')} into {annotate}")
     for line in advice(results):
         click.echo(line)
@@ -113,7 +113,7 @@ def evaluate(
 
 def _tried(
     setups: Sequence[Setup], pictures: Sequence[Path], settings: "Config", score: float | None
-) -> list[Trialled]:
+) -> list[SetupResult]:
     """Label each picture with every setup, one after the other, so that other work on the box slows all alike."""
     with ExitStack() as opened:
         tried = [_open(setup, settings, score, opened) for setup in setups]
@@ -125,10 +125,13 @@ def _tried(
     return [result for _, result in tried]
 
 
-def _open(setup: Setup, settings: "Config", score: float | None, opened: ExitStack) -> "tuple[EventLabeler, Trialled]":
+def _open(
+    setup: Setup, settings: "Config", score: float | None, opened: ExitStack
+) -> "tuple[EventLabeler, SetupResult]":
     """Open the setup's labeler, which `opened` closes."""
     from msgspec.structs import replace
 
+    from camiohookd.config.picture_limits import picture_limits
     from camiohookd.config.settings import RemoteSettings
     from camiohookd.labelers.model import find, load_description
     from camiohookd.labelers.open import open_labeler
@@ -141,11 +144,11 @@ def _open(setup: Setup, settings: "Config", score: float | None, opened: ExitSta
     wanted = replace(settings.labeler, kind="onnx", model=setup.model, threads=1, remote=RemoteSettings())
     labeler, _ = open_labeler(wanted, None, lambda _degraded: None)
     opened.callback(labeler.close)
-    result = Trialled(setup, frozenset(description.labels), labeler.default_probability if score is None else score)
-    return EventLabeler(labeler, _limits(settings), [], Metrics(), Looking(setup.detail)), result
+    result = SetupResult(setup, frozenset(description.labels), labeler.default_probability if score is None else score)
+    return EventLabeler(labeler, picture_limits(settings.images), [], Metrics(), Looking(setup.detail)), result
 
 
-def _label(path: Path, labeler: "EventLabeler", result: Trialled) -> str | None:
+def _label(path: Path, labeler: "EventLabeler", result: SetupResult) -> str | None:
     """Add what is found in a picture to the result; return why the picture cannot be used, None if it can."""
     from camiohookd.wire.images import Picture
 
@@ -158,10 +161,3 @@ def _label(path: Path, labeler: "EventLabeler", result: Trialled) -> str | None:
     [labeled] = outcome.pictures
     result.add(path, labeled.found, (labeled.width, labeled.height), outcome.decode_seconds + outcome.label_seconds)
     return None
-
-
-def _limits(settings: "Config") -> "PictureLimits":
-    from camiohookd.pictures.decode import PictureLimits
-
-    images = settings.images
-    return PictureLimits(images.formats, images.max_pixels, images.max_bytes, images.max_decoded_bytes)

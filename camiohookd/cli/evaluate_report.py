@@ -1,6 +1,7 @@
 """The report of `camiohookd evaluate`: tables, what only one of two setups finds, pictures side by side, settings."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -37,7 +38,7 @@ class Setup(NamedTuple):
 
 
 @dataclass(slots=True)
-class Trialled:
+class SetupResult:
     """What a setup found: `found` in each picture of `sizes` (width, height), from a low probability on.
 
     `labels` are those that the model knows, `score` the probability from which an object counts as found, `seconds`
@@ -61,12 +62,12 @@ class Trialled:
         """Return the median time for a picture."""
         return 1000 * median(self.seconds) if self.seconds else math.nan
 
-    def sure(self, path: Path) -> "list[Detection]":
+    def counted(self, path: Path) -> "list[Detection]":
         """Return what counts as found in one picture."""
         return [each for each in self.found[path] if each.probability >= self.score]
 
 
-def measured(results: Sequence[Trialled], references: "Mapping[Path, Sequence[Reference]]") -> Iterator[str]:
+def measured(results: Sequence[SetupResult], references: "Mapping[Path, Sequence[Reference]]") -> Iterator[str]:
     """Yield the tables: each setup in all, then each label. Sets `ap` of each result."""
     from camiohookd.evaluation.precision import mean
 
@@ -100,7 +101,7 @@ def measured(results: Sequence[Trialled], references: "Mapping[Path, Sequence[Re
 
 
 def _measures(
-    result: Trialled, labels: Sequence[str], references: "Mapping[Path, Sequence[Reference]]"
+    result: SetupResult, labels: Sequence[str], references: "Mapping[Path, Sequence[Reference]]"
 ) -> "dict[str, Measured]":
     from camiohookd.evaluation.precision import Seen, measure
 
@@ -112,21 +113,10 @@ def _measures(
     return {label: measure(label, pictures, result.score) for label in labels}
 
 
-def differences(results: Sequence[Trialled]) -> Iterator[str]:
+def differences(results: Sequence[SetupResult]) -> Iterator[str]:
     """Yield what only one of two setups finds, picture by picture."""
     if len(results) == 1:
-        (result,) = results
-        yield ""
-        counts: dict[str, int] = {}
-        for path in result.found:
-            for each in result.sure(path):
-                counts[each.label] = counts.get(each.label, 0) + 1
-        for label, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
-            yield f"{escape(label):<20}{count:>6}"
-        yield (
-            "nothing says what is in the pictures: give a second --model or --detail to see where they differ, or "
-            "reference files"
-        )
+        yield from _counts(results[0])
         return
     for one, other in combinations(results, 2):
         rows = [row for path in one.found if path in other.found for row in _rows(path, one, other)]
@@ -137,22 +127,34 @@ def differences(results: Sequence[Trialled]) -> Iterator[str]:
             yield f"... and {len(rows) - _SHOWN} more"
 
 
-def _rows(path: Path, one: Trialled, other: Trialled) -> list[str]:
+def _counts(result: SetupResult) -> Iterator[str]:
+    """Yield how many objects of each label the only setup finds, most frequent first."""
+    yield ""
+    counts = Counter(each.label for path in result.found for each in result.counted(path))
+    for label, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
+        yield f"{escape(label):<20}{count:>6}"
+    yield (
+        "nothing says what is in the pictures: give a second --model or --detail to see where they differ, or "
+        "reference files"
+    )
+
+
+def _rows(path: Path, one: SetupResult, other: SetupResult) -> list[str]:
     return [
         f"{escape(path.name):<28}  only {result.setup.letter}  {escape(each.label):<16}  {each.probability:.2f}"
-        for result, alone in _alone(path, one, other)
+        for result, alone in _only_in_one(path, one, other)
         for each in alone
     ]
 
 
-def _alone(path: Path, one: Trialled, other: Trialled) -> "list[tuple[Trialled, list[Detection]]]":
+def _only_in_one(path: Path, one: SetupResult, other: SetupResult) -> "list[tuple[SetupResult, list[Detection]]]":
     """Return what each of the two finds that the other does not find."""
     from camiohookd.evaluation.differences import only_in_first
 
-    return [(mine, only_in_first(mine.sure(path), its.sure(path))) for mine, its in ((one, other), (other, one))]
+    return [(mine, only_in_first(mine.counted(path), its.counted(path))) for mine, its in ((one, other), (other, one))]
 
 
-def write_side_by_side(results: Sequence[Trialled], folder: Path, limits: "PictureLimits") -> int:
+def write_side_by_side(results: Sequence[SetupResult], folder: Path, limits: "PictureLimits") -> int:
     """Write each picture in which the first setup and another differ; return how many. Raises CamiohookdError."""
     from camiohookd.errors import CamiohookdError
 
@@ -162,7 +164,7 @@ def write_side_by_side(results: Sequence[Trialled], folder: Path, limits: "Pictu
         first = results[0]
         for other in results[1:]:
             for nth, path in enumerate(first.found, start=1):
-                if path in other.found and any(alone for _, alone in _alone(path, first, other)):
+                if path in other.found and any(alone for _, alone in _only_in_one(path, first, other)):
                     name = f"{first.setup.letter}-{other.setup.letter}-{nth:03}-{path.stem}.jpg"
                     _draw(path, first, other, folder / name, limits)
                     written += 1
@@ -171,7 +173,7 @@ def write_side_by_side(results: Sequence[Trialled], folder: Path, limits: "Pictu
     return written
 
 
-def _draw(path: Path, one: Trialled, other: Trialled, target: Path, limits: "PictureLimits") -> None:
+def _draw(path: Path, one: SetupResult, other: SetupResult, target: Path, limits: "PictureLimits") -> None:
     """Draw what both find with a thin box, what only one finds with a thick one; `one` is on the left."""
     from PIL import Image, ImageDraw, ImageFont
 
@@ -182,15 +184,15 @@ def _draw(path: Path, one: Trialled, other: Trialled, target: Path, limits: "Pic
     font, width = ImageFont.load_default(_TITLE - 8), picture.width
     both = Image.new("RGB", (2 * width + _GAP, picture.height + _TITLE), "white")
     draw = ImageDraw.Draw(both)
-    for nth, (result, alone) in enumerate(_alone(path, one, other)):
-        shared = [(each, "both") for each in result.sure(path) if each not in alone]
+    for nth, (result, alone) in enumerate(_only_in_one(path, one, other)):
+        shared = [(each, "both") for each in result.counted(path) if each not in alone]
         left = nth * (width + _GAP)
         draw.text((left + 4, 3), result.setup.title, "black", font)
         both.paste(annotate(picture, alone, (), shared), (left, _TITLE))
     both.save(target, "JPEG", quality=90)
 
 
-def advice(results: Sequence[Trialled]) -> Iterator[str]:
+def advice(results: Sequence[SetupResult]) -> Iterator[str]:
     """Yield the lines for the settings: the best setup's; of nearly equal ones the fastest's; else each one's."""
     yield ""
     ranked = [result for result in results if not math.isnan(result.ap)]
@@ -206,7 +208,7 @@ def advice(results: Sequence[Trialled]) -> Iterator[str]:
         yield from _settings(result)
 
 
-def _settings(result: Trialled) -> Iterator[str]:
+def _settings(result: SetupResult) -> Iterator[str]:
     from camiohookd.labelers.library import to_toml
 
     yield to_toml({"labeler": {"model": result.setup.model, "detail": result.setup.detail}}).strip()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class FileLabeler:
     """Labels files as pictures of one camera.
 
-    Objects with probability `lowest` or more are found even if the rule leaves them out. `whose_threshold` names the
+    Objects with probability `lowest` or more are found even if the rule leaves them out. `threshold_setting` names the
     setting whose threshold applies to labels without their own.
     """
 
@@ -35,7 +35,7 @@ class FileLabeler:
         table: "Sequence[Rule]",
         camera: str | None,
         lowest: float,
-        whose_threshold: str,
+        threshold_setting: str,
         looking: "Looking",
     ) -> None:
         from camiohookd.metrics import Metrics
@@ -44,7 +44,7 @@ class FileLabeler:
         self._events = EventLabeler(labeler, limits, table, Metrics(), looking)
         self._camera = camera
         self._lowest = lowest
-        self._whose_threshold = whose_threshold
+        self._threshold_setting = threshold_setting
 
     def label(self, files: Sequence[tuple[Path, bytes]]) -> list[LabeledFile | PictureError]:
         """Label files, given with their bytes, as the pictures of one event; return a result for each.
@@ -53,7 +53,7 @@ class FileLabeler:
         """
         from camiohookd.wire.images import Picture
 
-        names = _names([path for path, _ in files])
+        names = _unique_names([path for path, _ in files])
         pictures = [Picture(name, data) for name, (_, data) in zip(names, files, strict=True)]
         start = time.perf_counter()
         event = self._events.event(self._camera, lambda: pictures, lambda: None, self._lowest)
@@ -64,7 +64,7 @@ class FileLabeler:
         return [
             self._result(path, name, places[name], outcome, total / len(files))
             if name in places
-            else PictureError(_said_of(name, outcome.rejected) or "not labeled")
+            else PictureError(_text_about(name, outcome.rejected) or "not labeled")
             for name, (path, _) in zip(names, files, strict=True)
         ]
 
@@ -83,7 +83,7 @@ class FileLabeler:
             infer_ms=round(1000 * outcome.label_seconds / count, 1),
             total_ms=round(1000 * seconds, 1),
             device=outcome.device,
-            incomplete=_said_of(name, outcome.incomplete),
+            incomplete=_text_about(name, outcome.incomplete),
             looked=outcome.looked[nth],
         )
 
@@ -107,16 +107,16 @@ class FileLabeler:
         reason = rules.objection(rule, found, picture.width, picture.height)
         if reason is None or reason != rules.below(rule, found):
             return reason
-        whose = "min_probability_of" if found.label in rule.min_probability_of else self._whose_threshold
+        whose = "min_probability_of" if found.label in rule.min_probability_of else self._threshold_setting
         return f"{reason} ({whose})"
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
+def _unique_names(paths: Sequence[Path]) -> list[str]:
     """Return a name for each file that no other one has."""
     counts = Counter(path.name for path in paths)
     return [path.name if counts[path.name] == 1 else f"{path.name} ({nth})" for nth, path in enumerate(paths, 1)]
 
 
-def _said_of(name: str, sentences: Sequence[str]) -> str | None:
+def _text_about(name: str, sentences: Sequence[str]) -> str | None:
     """Return what one of `sentences`, each "name: what", says of `name`."""
     return next((each.removeprefix(f"{name}: ") for each in sentences if each.startswith(f"{name}: ")), None)

@@ -7,7 +7,7 @@ file ──▶ `FileLabeler` ──▶ one row per object │ one JSON object pe
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
@@ -16,6 +16,7 @@ from camiohookd.cli.label_output import Drawings, LabeledFile, LabelTable
 from camiohookd.cli.label_output import as_json as result_as_json
 from camiohookd.cli.settings import settings_without_keys
 from camiohookd.config import paths
+from camiohookd.config.detail import Detail, Looking
 from camiohookd.errors import LabelingError, PictureError
 from camiohookd.system.logs import escape
 from camiohookd.system.permissions import reason
@@ -23,7 +24,6 @@ from camiohookd.system.permissions import reason
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from camiohookd.config.detail import Detail
     from camiohookd.pictures.decode import PictureLimits
 
 _EXPLAINED = 0.25
@@ -62,7 +62,7 @@ _EXPLAINED_OF_ALL = 0.01  # a model gives almost every place in the picture some
 )
 @click.option(
     "--detail",
-    type=click.Choice(["auto", "whole", "tiles", "2x2", "3x3"]),
+    type=click.Choice(get_args(Detail)),
     help="How closely to look at the pictures.  [default: as the daemon does]",
 )
 @click.argument(
@@ -109,17 +109,15 @@ def label(
     from msgspec.structs import replace
 
     from camiohookd import rules
-    from camiohookd.config.detail import Looking
+    from camiohookd.config.picture_limits import picture_limits
     from camiohookd.config.settings import RemoteSettings
     from camiohookd.labelers.open import open_chain
     from camiohookd.labelers.taught.labels import taught_labels
     from camiohookd.labelers.taught.open import with_taught
-    from camiohookd.pictures.decode import PictureLimits
 
     explain = explain or explain_all
     settings = settings_without_keys()
-    images = settings.images
-    limits = PictureLimits(images.formats, images.max_pixels, images.max_bytes, images.max_decoded_bytes)
+    limits = picture_limits(settings.images)
     rule = rules.match(settings.rule, camera)
     alone = replace(settings.labeler, kind="onnx", model=model or "-", remote=RemoteSettings(), cameras=("*",))
     wanted = (alone,) if model else settings.labelers

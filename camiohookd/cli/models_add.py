@@ -32,7 +32,7 @@ class _LabelsFile(InputFile):
         return value if value in _KNOWN else super().convert(value, param, ctx)
 
 
-def _numbers(_context: click.Context, parameter: click.Parameter, text: str | None) -> list[float] | None:
+def _three_numbers(_context: click.Context, parameter: click.Parameter, text: str | None) -> list[float] | None:
     if text is None:
         return None
     try:
@@ -101,8 +101,10 @@ into_option = click.option(
     type=click.Choice(["stretch", "letterbox", "letterbox-centred", "crop"]),
     help="How to fit a picture into the input.",
 )
-@click.option("--mean", callback=_numbers, metavar="A,B,C", help="Subtracted from each color, in the units of --range.")
-@click.option("--std", callback=_numbers, metavar="A,B,C", help="What each color is divided by after --mean.")
+@click.option(
+    "--mean", callback=_three_numbers, metavar="A,B,C", help="Subtracted from each color, in the units of --range."
+)
+@click.option("--std", callback=_three_numbers, metavar="A,B,C", help="What each color is divided by after --mean.")
 @size_option
 @click.option(
     "--score",
@@ -144,10 +146,15 @@ def add(file: Path, name: str | None, picture: Path, into: Path, license_file: P
     """
     from camiohookd.labelers.onnx.model_file import read_whole
 
-    name = name or file.stem
-    if name.startswith(".") or "/" in name:
-        raise click.BadParameter(f"{name!r} cannot be the name of a folder; choose another --name")
+    name = checked_name(name or file.stem, "--name")
     add_model(read_whole(file), file, name, picture, into, read_file(license_file) if license_file else None, given)
+
+
+def checked_name(name: str, option: str) -> str:
+    """Return `name` if it can be the name of a model's folder. Raises click.BadParameter, which names `option`."""
+    if name.startswith(".") or "/" in name:
+        raise click.BadParameter(f"{name!r} cannot be the name of a folder; choose another {option}")
+    return name
 
 
 def add_model(
@@ -170,7 +177,7 @@ def add_model(
             click.echo(describe(tables))
             for row in trials.variants(tables):
                 click.echo(row)
-    click.echo(f'\nadded as {into / name}; to use it, write model = "{_to_be_written(into, name)}" under [labeler]')
+    click.echo(f'\nadded as {into / name}; to use it, write model = "{_model_setting(into, name)}" under [labeler]')
 
 
 def _chosen(examined: "Examined", given: Mapping[str, Any], trials: Trials) -> "Contract":
@@ -193,7 +200,7 @@ def _chosen(examined: "Examined", given: Mapping[str, Any], trials: Trials) -> "
     return contracts[chosen - 1]
 
 
-def _to_be_written(into: Path, name: str) -> str:
+def _model_setting(into: Path, name: str) -> str:
     from camiohookd.labelers.model import FOLDERS
 
     return name if into.resolve() in [folder.resolve() for folder in FOLDERS] else str((into / name).resolve())

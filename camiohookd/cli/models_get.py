@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from camiohookd.cli.input_file import InputFile
-from camiohookd.cli.models_add import add_model, into_option, picture_option, size_option
+from camiohookd.cli.models_add import add_model, checked_name, into_option, picture_option, size_option
 from camiohookd.cli.settings import settings_without_keys
 from camiohookd.errors import CallbackNotAllowed, ConfigError, ModelError
 
@@ -64,10 +64,8 @@ def get(
     if name not in entries:
         raise click.BadParameter(f"{name!r} is not in the catalogue, which has {', '.join(entries)}", param_hint="NAME")
     entry = entries[name]
-    added_as = added_as or name
-    if added_as.startswith(".") or "/" in added_as:
-        raise click.BadParameter(f"{added_as!r} cannot be the name of a folder", param_hint="--as")
-    model = _got(entry, settings_without_keys())
+    added_as = checked_name(added_as or name, "--as")
+    model = _downloaded(entry, settings_without_keys())
     given = {
         "decoder": entry.decoder,
         "labels_file": entry.labels,
@@ -91,7 +89,7 @@ def _list(entries: "Mapping[str, Entry]") -> None:
         click.echo(_ROW.format(name, f"{entry.bytes / 1e6:.1f} MB", entry.licence, entry.about))
 
 
-def _got(entry: "Entry", settings: "Config") -> bytes:
+def _downloaded(entry: "Entry", settings: "Config") -> bytes:
     """Return the file of the entry. Raises ModelError, DownloadError."""
     import hashlib
     from importlib.metadata import version

@@ -38,7 +38,7 @@ def restore(
     here = box(config_file)
     setup_apply.check_writable(here.settings)
     with restoring.opened(file, lambda: read_passphrase(passphrase_file)) as backup:
-        plan = restoring.look(backup, here)
+        plan = restoring.plan_restore(backup, here)
         _tell(plan, here.settings.parent, here.state)
         if dry_run:
             click.echo("Nothing was changed (--dry-run).")

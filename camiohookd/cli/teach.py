@@ -3,6 +3,7 @@
 arguments ─▶ `teach_examples` ─▶ `labelers.taught.teaching` ─▶ the report, and a file in the state folder
 """
 
+import dataclasses
 import os
 import time
 from pathlib import Path
@@ -158,21 +159,20 @@ def teach(
 
 def _taught(settings: "Config", subject: "Subject", given: "Given", *, keep_pictures: bool) -> "Taught":
     from camiohookd.cli.teach_examples import Gatherer
+    from camiohookd.config.picture_limits import picture_limits
     from camiohookd.labelers.model import load_description
     from camiohookd.labelers.onnx.features import open_features
     from camiohookd.labelers.onnx.labeler import open_onnx
     from camiohookd.labelers.onnx.throughput import cores
     from camiohookd.labelers.taught import teaching
     from camiohookd.labelers.taught.open import model_of
-    from camiohookd.pictures.decode import PictureLimits
 
     folder = model_of(settings.labelers)
     description = load_description(folder)
     if subject.on is not None and subject.on not in description.labels:
         click.echo(f'the model knows no label "{escape(subject.on)}"; "camiohookd labels" lists them', err=True)
     model = open_features(folder)
-    images = settings.images
-    limits = PictureLimits(("jpeg", "png", "webp"), images.max_pixels, images.max_bytes, images.max_decoded_bytes)
+    limits = dataclasses.replace(picture_limits(settings.images), formats=("jpeg", "png", "webp"))
     gatherer = Gatherer(subject.zone, subject.on, model.input_size, limits)
     labeler = open_onnx(folder) if subject.on is not None and (given.files or given.folders) else None
     try:

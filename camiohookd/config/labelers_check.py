@@ -12,17 +12,13 @@ def check_labelers(labelers: Sequence[LabelerSettings], file: TomlFile) -> None:
     """Check what depends on the other labelers. Raises ConfigError, which names the place in `file`."""
     if labelers[0].on:
         raise ConfigError(
-            f"{_where(file, 'on', 0)}: no labeler comes before this one, so that it would never get anything; "
+            f"{file.where('labeler', 'on', 0)}: no labeler comes before this one, so that it would never get anything; "
             "leave on out, or put the labeler that finds these objects first"
         )
     titles = [(nth, each.title) for nth, each in enumerate(labelers)]
     for (first, title), (second, other) in combinations(titles, 2):
         if title == other:
             raise ConfigError(
-                f'{_where(file, "", second)}: labelers {first + 1} and {second + 1} are both named "{title}"; '
+                f'{file.where("labeler", "", second)}: labelers {first + 1} and {second + 1} are both named "{title}"; '
                 "set name to tell them apart"
             )
-
-
-def _where(file: TomlFile, key: str, nth: int) -> str:
-    return file.where("labeler", key, nth)

@@ -12,6 +12,10 @@ DEFAULT_STATE_DIR = Path("/var/lib/camiohookd")
 DEFAULT_RUNTIME_DIR = Path("/run/camiohookd")
 
 
+ROLLED_BACK = "rolled-back"
+"""The file beside the settings in which the package names a version that did not work on this box."""
+
+
 def config_file(environ: Mapping[str, str]) -> Path:
     """The file that is read where none is named: in systemd's ConfigurationDirectory, or the place it would have."""
     return Path(environ.get("CONFIGURATION_DIRECTORY") or DEFAULT_CONFIG_DIR) / "camiohookd.toml"

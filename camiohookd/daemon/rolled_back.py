@@ -6,16 +6,16 @@ labels deletes the file.
 
 from pathlib import Path
 
+from camiohookd.config.paths import ROLLED_BACK
 from camiohookd.system.logs import escape
 
-FILE_NAME = "rolled-back"
 _MOST = 4096
 
 
 def read(settings: Path) -> str | None:
     """Return a sentence for the owner, None if no version was replaced. `settings` is the settings file."""
     try:
-        with settings.with_name(FILE_NAME).open("rb") as file:
+        with settings.with_name(ROLLED_BACK).open("rb") as file:
             lines = file.read(_MOST).decode("utf-8", "replace").splitlines()
     except OSError:  # the usual case: there is none
         return None

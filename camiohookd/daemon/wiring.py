@@ -12,6 +12,7 @@ from functools import partial
 from camiohookd.activity import Activity
 from camiohookd.config import paths
 from camiohookd.config.load import Config
+from camiohookd.config.picture_limits import picture_limits
 from camiohookd.daemon.admin_site import AdminSite, access_of
 from camiohookd.daemon.history_parts import make_history
 from camiohookd.daemon.hook_site import HookSite
@@ -24,7 +25,7 @@ from camiohookd.daemon.sockets import Sockets
 from camiohookd.daemon.status_report import Reporter
 from camiohookd.daemon.test_event import TestEvents
 from camiohookd.daemon.troubles import Troubles
-from camiohookd.daemon.worker_parts import looking_of, make_worker, picture_limits
+from camiohookd.daemon.worker_parts import looking_of, make_worker
 from camiohookd.delivery import AllowList
 from camiohookd.errors import CamiohookdError
 from camiohookd.history.history import History
@@ -115,7 +116,7 @@ def connect(
     config = setup.config
     hook_sockets, admin_sockets, control_socket = _open_sockets(config)
     metrics.watch_queue(lambda: store.snapshot)
-    limits = picture_limits(config)
+    limits = picture_limits(config.images)
     event_labeler = EventLabeler(labeler, limits, config.rule, metrics, looking_of(config))
     allow_list = AllowList(config.callback.allow_hosts)
     worker = make_worker(config, event_labeler, allow_list, threads, metrics, activity, store)

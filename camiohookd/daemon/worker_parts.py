@@ -8,16 +8,9 @@ from camiohookd.config.load import Config
 from camiohookd.delivery import AllowList, Sender, trusted_certificates
 from camiohookd.labelers.open import longest_seconds
 from camiohookd.metrics import Metrics
-from camiohookd.pictures.decode import PictureLimits
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.worker.event_labeler import EventLabeler
 from camiohookd.worker.worker import Worker
-
-
-def picture_limits(config: Config) -> PictureLimits:
-    """Return the bounds of a picture: formats, pixels, bytes."""
-    images = config.images
-    return PictureLimits(images.formats, images.max_pixels, images.max_bytes, images.max_decoded_bytes)
 
 
 def looking_of(config: Config) -> Looking:

@@ -31,7 +31,7 @@ def examine(path: Path | None, environ: Mapping[str, str], api: str) -> Findings
     try:
         found = setup.read(path, environ)
     except SetupError as error:
-        yield _SETTINGS.failed("settings", str(error), "correct them, then run: sudo camiohookd check")
+        yield _wrong_settings(error)
         yield _SETTINGS.not_checked("the rest", "model, listeners, the way in and callbacks depend on the settings")
         yield from disk.check_disk(paths.state_dir(environ), QueueSettings(), report)
         yield clock.check_clock(now, answer.date)
@@ -67,7 +67,11 @@ def examine_event(path: Path | None, environ: Mapping[str, str]) -> Findings:
     try:
         yield event.check_event(setup.read(path, environ), path, daemon, environ)
     except SetupError as error:
-        yield _SETTINGS.failed("settings", str(error), "correct them, then run: sudo camiohookd check")
+        yield _wrong_settings(error)
+
+
+def _wrong_settings(error: SetupError) -> Finding:
+    return _SETTINGS.failed("settings", str(error), "correct them, then run: sudo camiohookd check")
 
 
 def _daemon(environ: Mapping[str, str]) -> tuple[RunningDaemon | None, Finding | None]:
