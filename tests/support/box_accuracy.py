@@ -16,6 +16,13 @@ SHARED = ROOT.parent / "shared"
 PHOTOGRAPHS = SHARED / "coco-subset"
 COURTYARD = SHARED / "courtyard"
 
+BACKGROUND = 0.1
+"""Below which overlap with every reference box a detection is of no object.
+
+The bound is TIDE's (Bolya, Foley, Hays, Hoffman: TIDE: A General Toolbox for Identifying Object Detection Errors, ECCV
+2020).
+"""
+
 Find = Callable[[Path], Iterable[Detection]]
 """A picture's file → what is found in it, with boxes in its pixels."""
 
@@ -46,10 +53,15 @@ def _scaled(found: Detection, scale: float) -> Detection:
 
 @dataclass(slots=True)
 class Counted:
-    """`expected` objects, of which `right` were found; `wrong` are detections that match none, with their files."""
+    """`expected` objects, of which `right` were found; `wrong` are detections that match none, with their files.
+
+    `on_nothing` of the wrong ones touch no reference box: their intersection over union is below `BACKGROUND`. The
+    others are at an object whose box they miss, or are its second box.
+    """
 
     expected: int = 0
     right: int = 0
+    on_nothing: int = 0
     wrong: list[tuple[str, Detection]] = field(default_factory=list)
 
     @property
@@ -68,6 +80,7 @@ def counted(found: Mapping[str, Sequence[Detection]], folder: Path, score: float
     result = Counted()
     for image in known["images"]:
         boxes = [each for each in known["annotations"] if each["image_id"] == image["id"]]
+        all_boxes = [_box(each) for each in boxes]
         free = [_box(each) for each in boxes if not each.get("iscrowd")]
         ignored = [_box(each) for each in boxes if each.get("iscrowd")]
         result.expected += len(free)
@@ -80,6 +93,7 @@ def counted(found: Mapping[str, Sequence[Detection]], folder: Path, score: float
                 result.right += 1
             elif not any(_inside(each.box, place) >= 0.5 for place in ignored):
                 result.wrong.append((image["file_name"], each))
+                result.on_nothing += not any(overlaps([each.box], all_boxes)[0] >= BACKGROUND)
     return result
 
 

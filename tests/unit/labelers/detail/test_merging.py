@@ -47,9 +47,18 @@ def test_a_tile_places_a_small_object_better_than_the_whole_picture_and_the_prob
     assert merged(SIZE, [coarse], [Look(LEFT, [fine])]) == [fine._replace(probability=0.9)]
 
 
-def test_a_find_inside_a_large_object_is_a_part_of_it() -> None:
-    large, part = person(0.7, 50, 50, 350, 380), person(0.9, 100, 100, 150, 200)
-    assert merged(SIZE, [large], [Look(LEFT, [part])]) == [large._replace(probability=0.9)]
+def test_a_find_inside_a_large_object_that_is_at_least_as_probable_is_a_part_of_it() -> None:
+    large, part = person(0.7, 50, 50, 350, 380), person(0.7, 100, 100, 150, 200)
+    assert merged(SIZE, [large], [Look(LEFT, [part])]) == [large]
+
+
+def test_a_large_box_around_people_does_not_hide_those_that_are_more_probable() -> None:
+    around, one, other = (
+        person(0.5, 50, 50, 350, 380),
+        person(0.9, 100, 100, 150, 200),
+        person(0.6, 200, 100, 250, 200),
+    )
+    assert merged(SIZE, [around], [Look(LEFT, [one, other])]) == [one, other, around]
 
 
 def test_a_find_that_is_much_less_probable_replaces_none_at_either_scale() -> None:
