@@ -28,6 +28,7 @@ Usage: ./build.sh [deb] [--arch amd64|arm64] [--install-deps]
        ./build.sh bench [NAME...] [--quick]    measure the speed on this machine and compare it with baselines
        ./build.sh bench --compare FILE         the same, and compare with an earlier bench.json and its spread
        ./build.sh bench scaling                draw how the speed changes with cameras, pictures, threads and backlog
+       ./build.sh bench fleet                  compare the simulation of a fleet with 1, 2 and 3 daemons behind HAProxy
        ./build.sh bench soak [--minutes N]     run under load with kills, outages and bad input; draw what grows
        ./build.sh docs                         write the generated parts of docs/ and debian/
        ./build.sh lock [PACKAGE...]            pin the newest allowed versions, of these packages or of all

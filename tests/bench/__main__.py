@@ -34,8 +34,8 @@ NAMES = (
     "quality",
     "remote",
 )
-DRAWN = ("scaling", "soak")
-"""Benchmarks that draw curves and take long: run only when named."""
+DRAWN = ("scaling", "fleet", "soak")
+"""Benchmarks that take long, most of which draw curves: run only when named."""
 
 
 def main() -> int:

@@ -19,13 +19,16 @@ TIMEOUT = 120.0
 
 
 class Events:
-    """Make bodies of events that hold the same `pictures` of `camera` and differ in their callback URL."""
+    """Make bodies of events that hold the same `pictures` of `camera` and differ in their callback URL.
 
-    def __init__(self, origin: str, pictures: Sequence[bytes], camera: str = "front") -> None:
+    `fraction` are the digits of the pictures' timestamps after the second.
+    """
+
+    def __init__(self, origin: str, pictures: Sequence[bytes], camera: str = "front", fraction: str = "738647") -> None:
         self._origin = origin
         images = [
             {
-                "timestamp": f"2017-05-05T01:31:{nth:02d}.738647",
+                "timestamp": f"2017-05-05T01:31:{nth:02d}.{fraction}",
                 "image_b64": b64encode(data).decode(),
                 "type": "image/jpeg",
             }

@@ -8,10 +8,11 @@ picture.
 
 import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from random import Random
+from typing import NamedTuple
 
 from tests.support.figures import percentile
 
@@ -48,6 +49,14 @@ class Boxes:
         return load.events_a_second * load.pictures * mean / (self.count * self.threads)
 
 
+class Arrival(NamedTuple):
+    """An event: when it arrives, at which box, and the seconds of a thread for each of its pictures."""
+
+    moment: float
+    box: int
+    seconds: Sequence[float]
+
+
 def arrivals(load: Load, events: int, seed: int = 1) -> list[float]:
     """Return the moments at which `events` events arrive, in seconds from the beginning."""
     random = Random(seed)
@@ -57,16 +66,27 @@ def arrivals(load: Load, events: int, seed: int = 1) -> list[float]:
 def latencies(moments: Sequence[float], pictures: int, boxes: Boxes, seed: int = 1) -> list[float]:
     """Return the seconds from the arrival of each event, at `moments`, until its labels are delivered."""
     random = Random(seed)
-    free_at = [[moments[0]] * boxes.threads for _ in range(boxes.count)]
+    return latencies_of(
+        (
+            Arrival(now, random.randrange(boxes.count), [random.choice(boxes.seconds) for _ in range(pictures)])
+            for now in moments
+        ),
+        boxes,
+    )
+
+
+def latencies_of(events: Iterable[Arrival], boxes: Boxes) -> list[float]:
+    """Return the seconds from the arrival of each event, in order, until its labels are delivered."""
+    free_at = [[-math.inf] * boxes.threads for _ in range(boxes.count)]
     found: list[float] = []
-    for now in moments:
-        threads = free_at[random.randrange(boxes.count)]
-        ended = now
-        for _ in range(pictures):
-            end = max(now, threads[0]) + random.choice(boxes.seconds)
+    for event in events:
+        threads = free_at[event.box]
+        ended = event.moment
+        for seconds in event.seconds:
+            end = max(event.moment, threads[0]) + seconds
             heapq.heapreplace(threads, end)
             ended = max(ended, end)
-        found.append(ended - now + boxes.besides)
+        found.append(ended - event.moment + boxes.besides)
     return found
 
 

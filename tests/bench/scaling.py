@@ -5,6 +5,8 @@ Each point is a daemon of its own. Everything that is not varied is as in `label
 
 import io
 import json
+import re
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from matplotlib import pyplot
 from tests.bench import fleet, latency, machine, rig
 from tests.bench.accept import events
 from tests.bench.camio import Events, Receiver, accepts
-from tests.bench.fleet_model import Load, boxes_for
+from tests.bench.fleet_model import Boxes, Load, boxes_for
 from tests.bench.harness import Bench, Result, number, result
 from tests.bench.label import labeled
 from tests.bench.pictures import jpegs
@@ -24,6 +26,7 @@ from tests.bench.remote import server_by_hand
 
 SIZES = ((320, 240), (640, 480), (1280, 720), (1920, 1080), (3840, 2160))
 DIST = Path("dist")
+LABELED = re.compile(r"labeled task=.* ms=(\d+)")
 ONE_THREAD = {"CAMIOHOOKD_LABELER_THREADS": "1"}
 PER_MINUTE, PICTURES, WITHIN = 2.0, 4, 10.0
 """What the simulated cameras send: events a minute and their pictures; 95 % are to be labeled within those seconds."""
@@ -40,11 +43,7 @@ def run(bench: Bench) -> Iterator[Result]:
         draw(DIST / f"scaling-{name}.png", title, x, y, points)
         for at, value in points.items():
             yield result("scaling", f"{y}, {x}: {number(at)}", value, unit)
-    if fleet.can_run():
-        for count in fleet.COUNTS:
-            simulated, measured = fleet.compared(bench, count)
-            metric = f"95 % of the events at {fleet.LOAD:.0%} load, boxes: {count}, simulated against measured"
-            yield result("scaling", metric, 1000 * simulated, "ms", baseline=1000 * measured)
+    yield from fleet.run(bench)
 
 
 def cameras(bench: Bench) -> Points:
@@ -107,9 +106,22 @@ def boxes_for_cameras(bench: Bench) -> Points:
         events = Events(receiver.origin, jpegs(640, 480)[:1])
         latency.timed(daemon.port, receiver, events)  # warm
         alone = [latency.timed(daemon.port, receiver, events) for _ in range(bench.count(200, 5))]
-        one = fleet.one_box(alone, fleet.labeling_seconds(daemon.log))
+        one = one_box(alone, labeling_seconds(daemon.log))
     loads = [Load(cameras, PER_MINUTE, PICTURES) for cameras in (10, 100, 1_000, 10_000)]
     return {load.cameras: boxes_for(load, one, within=WITHIN, events=bench.count(20_000, 500)) for load in loads}
+
+
+def labeling_seconds(log: str) -> list[float]:
+    """Return how long each event was labeled, from a daemon's log."""
+    return [int(milliseconds) / 1000 for milliseconds in LABELED.findall(log)]
+
+
+def one_box(alone: Sequence[float], labeling: Sequence[float]) -> Boxes:
+    """Return a box with one thread that takes as long as events of one picture, sent one at a time, did.
+
+    `alone` are the seconds that they took as a whole, `labeling` those in which they were labeled.
+    """
+    return Boxes(1, 1, labeling, max(0.0, statistics.fmean(alone) - statistics.fmean(labeling)))
 
 
 def pictures_a_second(

@@ -7,12 +7,14 @@ import sys
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from random import Random
 
 import msgspec
 import pytest
 
 from tests.bench.__main__ import DRAWN, NAMES
 from tests.bench.compare import comparison, judgment, read
+from tests.bench.fleet import Event, simulated
 from tests.bench.fleet_model import Boxes, Load, arrivals, boxes_for, latencies
 from tests.bench.harness import Median, Target, alternate, at_least, at_most, result, table
 from tests.bench.rig import ROOT, STALLED_LABELER
@@ -164,6 +166,22 @@ def test_the_simulated_fleet_agrees_with_the_theory_of_queues(threads: int, expe
     assert boxes.use_by(load) == pytest.approx(0.6, rel=0.01)
     found = latencies(arrivals(load, 60_000), 1, boxes)
     assert sum(found) / len(found) == pytest.approx(expected, rel=0.05)
+
+
+def test_the_simulation_repeats_a_run_from_what_was_measured_of_it() -> None:
+    random = Random(1)
+    free = [0.0, 0.0]
+    events: list[Event] = []
+    for posted in arrivals(Load(cameras=2, per_minute=400, pictures=1), 500):
+        box = random.randrange(2)
+        began = max(free[box], posted + 0.01)
+        free[box] = began + random.uniform(0.1, 0.12)
+        events.append(Event(posted, box, began, free[box], free[box] + 0.02))
+    measured = percentile([each.arrived - each.posted for each in events], 0.95)
+    assert measured > 0.3, "events wait for each other"
+    event_by_event, at_random = simulated(events, 2)
+    assert event_by_event == pytest.approx(measured, rel=0.02)
+    assert at_random == pytest.approx(measured, rel=0.3)
 
 
 def test_more_cameras_take_more_boxes() -> None:
