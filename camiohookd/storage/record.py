@@ -1,19 +1,21 @@
 """The records of a segment: a head with the task's id and the lengths, and a body; both have a checksum.
 
-The head takes 32 bytes, little-endian: ``magic (4 bytes), task id u64, meta length u32, body length u32, CRC-32 of the
-body u32, zero u32, CRC-32 of the head so far u32``. The body is the meta, which is JSON, followed by data. The
-checksums are zlib's.
+The head takes 32 bytes, little-endian: ``magic (4 bytes), task id u64, meta length u32, body length u32, checksum of
+the body u32, kind of that checksum u32, CRC-32 of the head so far u32``. The body is the meta, which is JSON, followed
+by data.
 """
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
+import xxhash
 
 _HEAD = struct.Struct("<4sQIIII")
 HEAD_BYTES = _HEAD.size + 4
+_CRC32, _XXH3 = 0, 1  # kinds of a body's checksum: version 0.1.0 wrote zlib's CRC-32
 
 PIECE_BYTES = 1024 * 1024
 """How much is read at a time where no head is found."""
@@ -28,12 +30,13 @@ class DamagedRecordError(Exception):
 
 
 class Head(NamedTuple):
-    """The head of a record. Lengths are in bytes; `checksum` is the body's."""
+    """The head of a record. Lengths are in bytes; `checksum` is the body's, of the kind `checksum_kind`."""
 
     task_id: int
     meta_length: int
     body_length: int
     checksum: int
+    checksum_kind: int = _XXH3
 
     @property
     def record_length(self) -> int:
@@ -42,13 +45,21 @@ class Head(NamedTuple):
 
 def write_head(record: bytearray, magic: bytes, head: Head) -> None:
     """Write the head of `record`, whose first `HEAD_BYTES` are kept free for it."""
-    _HEAD.pack_into(record, 0, magic, *head, 0)
+    _HEAD.pack_into(record, 0, magic, *head)
     struct.pack_into("<I", record, _HEAD.size, zlib.crc32(memoryview(record)[: _HEAD.size]))
 
 
 def checksum(record: bytearray) -> int:
-    """Return the CRC-32 of the body of a record whose head is not written yet."""
-    return zlib.crc32(memoryview(record)[HEAD_BYTES:])
+    """Return the checksum of the body of a record whose head is not written yet."""
+    return _xxh3(memoryview(record)[HEAD_BYTES:])
+
+
+def _xxh3(body: memoryview) -> int:
+    """Return the lower half of XXH3 with 64 bits (https://github.com/Cyan4973/xxHash, doc/xxhash_spec.md)."""
+    return xxhash.xxh3_64_intdigest(body) & 0xFFFF_FFFF
+
+
+_CHECKSUMS: dict[int, Callable[[memoryview], int]] = {_CRC32: zlib.crc32, _XXH3: _xxh3}
 
 
 def decode(record: bytes, magic: bytes) -> tuple[Head, dict[str, Any], memoryview]:
@@ -57,19 +68,19 @@ def decode(record: bytes, magic: bytes) -> tuple[Head, dict[str, Any], memoryvie
     if head is None:
         raise DamagedRecordError("its head is damaged", record)
     body = memoryview(record)[HEAD_BYTES:]
-    if len(body) != head.body_length or zlib.crc32(body) != head.checksum:
+    if len(body) != head.body_length or _CHECKSUMS[head.checksum_kind](body) != head.checksum:
         raise DamagedRecordError("its checksum does not match", record)
     return head, msgspec.json.decode(body[: head.meta_length]), body[head.meta_length :]
 
 
 def _read_head(data: bytes, magic: bytes) -> Head | None:
-    """Return the head at the start of `data`; None if there is no whole one."""
+    """Return the head at the start of `data`; None if there is no whole one that this version can check."""
     if len(data) < HEAD_BYTES or data[:4] != magic:
         return None
     if zlib.crc32(data[: _HEAD.size]) != struct.unpack_from("<I", data, _HEAD.size)[0]:
         return None
-    _, task_id, meta_length, body_length, check, _ = _HEAD.unpack_from(data)
-    return Head(task_id, meta_length, body_length, check)
+    head = Head(*_HEAD.unpack_from(data)[1:])
+    return head if head.checksum_kind in _CHECKSUMS else None
 
 
 def heads(file: BinaryIO, magic: bytes) -> Iterator[tuple[int, Head]]:

@@ -1,14 +1,17 @@
 """Payload segments: a record is read back whole or reported as damaged; an unused segment is deleted."""
 
+import zlib
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from camiohookd.storage import record
 from camiohookd.storage.payload_record import MAGIC, decode, draft, finish
-from camiohookd.storage.record import DamagedRecordError
+from camiohookd.storage.record import HEAD_BYTES, DamagedRecordError
 from camiohookd.storage.segments import SEGMENT_BYTES, Place, SegmentFolder, Segments
 from camiohookd.wire.event import Event
 from tests.support.fault_disk import CountingDisk
@@ -79,6 +82,16 @@ def test_detects_any_damaged_byte(place: int, flip: int) -> None:
     with pytest.raises(DamagedRecordError) as caught:
         decode(bytes(damaged))
     assert caught.value.data == damaged
+
+
+def test_reads_the_checksum_that_version_0_1_0_wrote() -> None:
+    [(_, head)] = record.heads(BytesIO(RECORD), MAGIC)
+    old = bytearray(RECORD)
+    record.write_head(old, MAGIC, head._replace(checksum=zlib.crc32(RECORD[HEAD_BYTES:]), checksum_kind=0))
+    assert decode(bytes(old)) == decode(RECORD)
+    record.write_head(old, MAGIC, head._replace(checksum_kind=2))
+    with pytest.raises(DamagedRecordError, match="head is damaged"):
+        decode(bytes(old))
 
 
 def test_detects_a_record_cut_off_at_any_byte() -> None:
