@@ -5,6 +5,7 @@ copies of IANA's registries of special-purpose addresses (RFC 6890), because eac
 follows those registries differently.
 """
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Address = IPv4Address | IPv6Address
@@ -62,6 +63,7 @@ def why_not_public(address: Address) -> str | None:
     return f"{kind} address" if kind else None
 
 
+@lru_cache  # most events name the same few hosts
 def why_host_not_public(host: str) -> str | None:
     """Return the reason, or None if `host` is public; `host` is a name or an address as `urls` returns it.
 

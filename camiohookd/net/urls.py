@@ -7,6 +7,7 @@ refused instead of interpreted. Source: RFC 3986, sections 3.2 and 6.2.
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from camiohookd.errors import MalformedUrl
@@ -89,6 +90,7 @@ def normalize_host(name: str) -> str:
     return name
 
 
+@lru_cache  # most events name the same few hosts
 def _origin(scheme: str, authority: str) -> Origin:
     if "@" in authority:
         raise MalformedUrl("it contains a user name or a password")

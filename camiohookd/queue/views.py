@@ -109,7 +109,7 @@ def snapshot(queue: TaskQueue) -> QueueSnapshot:
     oldest = queue.tasks.oldest_waiting()
     usage = queue.store.usage()
     return QueueSnapshot(
-        tasks={state.value: queue.tasks.counts[state] for state in State},
+        tasks={state.value: count for state, count in queue.tasks.counts.items()},
         oldest_seconds=oldest[0] if oldest else 0.0,
         stored_bytes=usage.stored_bytes,
         free_bytes=usage.free_bytes,

@@ -163,6 +163,8 @@ def _find(body: bytes | bytearray, text: bytes, start: int, end: int | None = No
     The search is done in pieces: no other thread can work during one.
     """
     end = len(body) if end is None else end
+    if end - start <= _PIECE:
+        return body.find(text, start, end)
     for at in range(start, end, _PIECE):
         found = body.find(text, at, min(at + _PIECE + len(text) - 1, end))
         if found >= 0:
@@ -173,9 +175,8 @@ def _find(body: bytes | bytearray, text: bytes, start: int, end: int | None = No
 def _end_of_string(body: bytes | bytearray, start: int) -> int:
     """Return the offset of the closing quote of the string that begins at `start`."""
     quote = _find(body, _QUOTE, start)
-    escape = _find(body, _BACKSLASH, start, quote) if quote >= 0 else -1
-    if escape >= 0:
-        at = escape
+    if quote >= 0 and body[quote - 1 : quote] == _BACKSLASH:  # otherwise nothing escapes it
+        at = _find(body, _BACKSLASH, start, quote)
         while (some := _STRING_PART.match(body, at)) is not None:
             at = some.end()
         quote = at if body[at : at + 1] == _QUOTE else -1

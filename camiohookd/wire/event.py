@@ -97,6 +97,9 @@ def read_event(body: CutBody, limits: EventLimits = USUAL_LIMITS) -> Event:
     camera = _optional_text(event, "camera", warnings)
     user_id = _optional_text(event, "user_id", warnings)
     rest = _rest(event, images, limits.max_depth, warnings)
+    # Each level begins with a bracket, so that a few brackets need no look at each value.
+    if json_body.brackets(body.json) > limits.max_depth and _deeper_than(limits.max_depth, rest):
+        raise _too_deep(limits.max_depth)
     return Event(
         callback_url=callback_url,
         camera=camera,
@@ -185,12 +188,9 @@ def _rest(event: dict[str, Any], images: list[Any], max_depth: int, warnings: li
     """Return `event` without the pictures' base64, in a form that can be written as JSON."""
     rest = event | {"images": [_without_picture(image) for image in images]}
     try:
-        rest = _writable(rest, warnings)
+        return _writable(rest, warnings)
     except RecursionError:
         raise _too_deep(max_depth) from None
-    if _deeper_than(max_depth, rest):
-        raise _too_deep(max_depth)
-    return rest
 
 
 def _writable(rest: dict[str, Any], warnings: list[str]) -> dict[str, Any]:

@@ -59,8 +59,13 @@ def has_more_values(text: bytes, limit: int) -> bool:
     return _values(text) > limit and _values(_without_strings(text)) > limit
 
 
+def brackets(text: bytes | bytearray) -> int:
+    """Return the number of opening brackets in a JSON text: no value is nested deeper than that."""
+    return text.count(b"[") + text.count(b"{")
+
+
 def _values(text: bytes | bytearray) -> int:
-    return 1 + text.count(b",") + text.count(b"[") + text.count(b"{")
+    return 1 + text.count(b",") + brackets(text)
 
 
 def _without_strings(text: bytes) -> bytearray:
