@@ -9,6 +9,7 @@
     segments/                the pictures of events that wait to be labeled, or failed
     replies/                 the labels of events that wait to be delivered, or failed
     quarantine/              damaged bytes
+    before-format-3/         the queue before its migration, for the version before; see `before_migration`
     history/                 the history of the status page: not part of the queue
     graphs/                  the model's cache: not part of the queue, and made again if it is missing
 
@@ -25,6 +26,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from camiohookd.errors import StateFolderBusy, StateFolderError, StateFolderInUse
+from camiohookd.queue import before_migration
 from camiohookd.queue.task import Task
 from camiohookd.storage import journal, snapshot
 from camiohookd.storage.documents import Documents
@@ -87,6 +89,10 @@ class StateFolder:
                 f"the state folder {self.path} has format {found}, written by a newer camiohookd; this one knows up "
                 f"to format {FORMAT}. Install that newer version again"
             )
+        if found == FORMAT:
+            before_migration.forget_old(self.path)
+        elif found:
+            before_migration.keep(self.path, found, FORMAT)
         if found == 1:
             self._migrate_from_1()
         if found != FORMAT:

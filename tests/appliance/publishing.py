@@ -26,14 +26,26 @@ class Publisher:
         self._dist = folder / "dist"
         self._dist.mkdir()
         self._environ = {**os.environ, "GNUPGHOME": str(home), "CAMIOHOOKD_DIST": str(self._dist)}
-        make = ["gpg", "--batch", "--passphrase", "", "--pinentry-mode", "loopback", "--quick-gen-key", "publisher"]
-        subprocess.run([*make, "ed25519", "sign", "never"], env=self._environ, check=True, capture_output=True)
+        self._gpg("--quick-gen-key", "publisher", "ed25519", "sign", "never")
 
     def publish(self, deb: Deb) -> None:
         name = f"camiohookd_{deb.field('Version')}_{deb.field('Architecture')}.deb"
         shutil.copy(deb.path, self._dist / name)
         command = [str(ROOT / "build.sh"), "repository", "--key", "publisher", "--into", str(self.repository)]
         subprocess.run([*command, "--url", ADDRESS], env=self._environ, check=True, capture_output=True)
+
+    def sign_with_an_expired_key(self) -> bytes:
+        """Sign the lists with a key that expired years ago, and return that key."""
+        past = ("--faked-system-time", "20200101T000000!")
+        self._gpg(*past, "--quick-gen-key", "long ago", "ed25519", "sign", "1y")
+        signed, lists = self.repository / "dists/stable/InRelease", self.repository / "dists/stable/Release"
+        signed.unlink()
+        self._gpg(*past, "--local-user", "long ago", "--output", str(signed), "--clearsign", str(lists))
+        return self._gpg("--armor", "--export", "long ago")
+
+    def _gpg(self, *arguments: str) -> bytes:
+        command = ["gpg", "--batch", "--passphrase", "", "--pinentry-mode", "loopback", *arguments]
+        return subprocess.run(command, env=self._environ, check=True, capture_output=True).stdout
 
 
 @contextmanager

@@ -1,5 +1,7 @@
-"""A box that knows the repository: install, upgrade by apt and by unattended-upgrades, rollback, downgrade."""
+"""A box that knows the repository: install, upgrade by apt and by unattended-upgrades, rollback, downgrade, attacks."""
 
+import re
+import shutil
 from pathlib import Path
 
 from tests.appliance import roots
@@ -67,6 +69,52 @@ def test_the_lines_of_the_page_install_and_then_the_box_keeps_itself_up_to_date(
             wait_until(lambda: appliance.service["ActiveState"] == "active", appliance.log)
             assert machine.path(KEPT).stat().st_mode & 0o777 == 0o700
             assert machine.run("systemctl", "is-enabled", UNIT).stdout.strip() == "enabled"
+
+
+def test_changed_lists_a_changed_package_and_an_expired_signature_are_refused(
+    release: str, tmp_path: Path, _can_boot: None, publisher: Publisher, deb: Deb
+) -> None:
+    """Debian 13's apt verifies signatures with another program than Debian 12's."""
+    publisher.publish(deb)
+    lists = publisher.repository / "dists/stable"
+    whole = shutil.copytree(lists, tmp_path / "whole")
+    with roots.layer(release, own_architecture(), tmp_path / "layer", PACKAGES) as root, Machine(root) as machine:
+        without_other_sources(root)
+        with served(machine, publisher.repository):
+            for line in typed("Install and update from a repository")[0][:2]:
+                machine.run("sh", "-c", command_of(line))
+
+            for file in lists.rglob("*"):
+                if file.is_file() and file.read_bytes().startswith(b"Package: "):
+                    file.write_bytes(file.read_bytes().replace(b"Maintainer: ", b"maintainer: "))
+                elif file.is_file() and "Release" not in file.name:  # a compressed list
+                    file.write_bytes(file.read_bytes()[:-1] + b"X")
+            assert re.search("Hash Sum mismatch|unexpected size", refused(machine))
+
+            shutil.copytree(whole, lists, dirs_exist_ok=True)
+            key = machine.path("/usr/share/keyrings/camiohookd.asc")
+            trusted = key.read_bytes()
+            key.write_bytes(publisher.sign_with_an_expired_key())
+            assert re.search("(?i)expired|EXPKEYSIG", refused(machine))
+
+            shutil.copytree(whole, lists, dirs_exist_ok=True)
+            key.write_bytes(trusted)
+            (package,) = publisher.repository.rglob("*.deb")
+            data = package.read_bytes()
+            package.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+            assert re.search("Hash Sum mismatch|unexpected size", refused(machine))
+
+            package.write_bytes(data)
+            machine.run("sh", "-c", "apt-get update && apt-get install --yes camiohookd 2>&1")
+
+
+def refused(machine: Machine) -> str:
+    """Try to install the package from new lists, which must fail; return what apt says."""
+    machine.run("sh", "-c", "rm -rf /var/lib/apt/lists/*")
+    told = machine.run("sh", "-c", "apt-get update 2>&1; apt-get install --yes camiohookd 2>&1", check=False)
+    assert told.returncode != 0, told.stdout
+    assert not machine.path("/usr/bin/camiohookd").exists()
+    return told.stdout
 
 
 def command_of(line: str) -> str:

@@ -5,13 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.appliance.appliance import Appliance
+from camiohookd.camio.simulator.fake_camio import ScriptedResponse
+from camiohookd.queue.state_folder import FORMAT
+from tests.appliance.appliance import CAMIO_PORT, STATE, Appliance
 from tests.appliance.conftest import Boot, skip_on_second_release, skip_unless_long
-from tests.appliance.debs import Deb, variant
+from tests.appliance.debs import Deb, newer, variant
 from tests.appliance.machine import Machine, wait_until
 from tests.appliance.upgrades import (
     FAILURES,
     KEPT,
+    MIGRATES_AND_ENDS,
+    PATIENCE,
     PIN,
     ROLLED_BACK,
     assert_labels,
@@ -19,6 +23,7 @@ from tests.appliance.upgrades import (
     version,
     wait_for_trial,
 )
+from tests.support.threaded_simulator import FakeCamioThread
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +69,31 @@ def test_a_version_that_does_not_label_is_replaced_by_the_one_before(
         assert not machine.path(ROLLED_BACK).exists()
         machine.run("apt-get", "purge", "--yes", "camiohookd")
         assert not machine.path(KEPT).exists()
+
+
+def test_a_queue_that_the_new_version_migrated_is_restored(
+    release: str, boot: Boot, deb: Deb, tmp_path: Path, long_run: bool
+) -> None:
+    skip_unless_long(long_run, "the return from a version that has migrated the queue")
+    migrates = variant(newer(deb, tmp_path), tmp_path, "9.0.3", **MIGRATES_AND_ENDS)
+    with boot(release) as machine:
+        appliance = Appliance(machine)
+        appliance.install(deb.path)
+        appliance.configure()
+        appliance.restart()
+        with machine.network(), FakeCamioThread(lambda event_id, nth: ScriptedResponse(503), CAMIO_PORT) as camio:
+            appliance.post(camio, "waiting")
+            wait_until(lambda: camio.deliveries["waiting"], appliance.log)
+        appliance.install(migrates.path)
+        wait_for_trial(machine)
+        assert version(machine) == f"{deb.field('Version')} installed", journal(machine)
+        assert "the queue is as it was before the new version migrated it" in journal(machine)
+        assert machine.path(f"{STATE}/format").read_text() == f"{FORMAT}\n"
+        assert list(machine.path(STATE).glob("before-format-*")) == []
+        with machine.network(), FakeCamioThread(port=CAMIO_PORT) as camio:
+            camio.callback_url("waiting")
+            camio.wait_until(lambda arrived: any(each.accepted for each in arrived["waiting"]), PATIENCE)
+        assert_labels(appliance, "rolled-back")
 
 
 def assert_that_only_root_can_replace_the_copy(machine: Machine) -> None:

@@ -25,6 +25,14 @@ FAILURES: dict[str, tuple[Changes, str]] = {
 }
 """Versions that do not work: their changes, and the reason that the trial gives."""
 
+MIGRATES_AND_ENDS: Changes = {
+    "launcher": (
+        "exec ",
+        '[ "$1" != serve ] || { /usr/lib/camiohookd/bin/python3.11 -I -m camiohookd queue list; exit 1; }\nexec ',
+    )
+}
+"""Changes for a version that opens the queue at its start, and then ends."""
+
 
 def version(machine: Machine) -> str:
     """Return the version of the package and its state, such as "0.2.0 installed"."""
