@@ -20,7 +20,10 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 class RecentError(msgspec.Struct, frozen=True):
-    """A warning or an error of the log, without secrets. It came `count` times in a row, last at `time`."""
+    """A warning or an error of the log, without secrets.
+
+    There were `count` in a row that differ only in their numbers; this is the last one, at `time`.
+    """
 
     time: str
     level: str

@@ -32,6 +32,11 @@ _NUMBER = re.compile(r"\d+")
 _Kind = tuple[str, int, str, str]
 
 
+def kind_of(text: str) -> str:
+    """Return `text` with a sign in place of each number."""
+    return _NUMBER.sub("#", text)
+
+
 def repeats_of(record: logging.LogRecord) -> int | None:
     """Return how many records a summary stands for; None if it is no summary."""
     count: int | None = getattr(record, _COUNT, None)
@@ -70,7 +75,7 @@ class Repeats(logging.Filter):
         """Return whether to write `record` now."""
         if record.levelno < logging.WARNING or repeats_of(record) is not None:
             return True
-        kind = (record.name, record.levelno, event_of(record), _NUMBER.sub("#", record.getMessage()))
+        kind = (record.name, record.levelno, event_of(record), kind_of(record.getMessage()))
         now = self._clock()
         with self._lock:
             over = self._take(now - self._seconds)

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from camiohookd.system.log_repeats import kind_of
 from camiohookd.system.logs import SafeFormatter
 
 KEPT = 20
@@ -12,7 +13,10 @@ KEPT = 20
 
 @dataclass(slots=True)
 class LoggedError:
-    """A line of the log, `count` times in a row; `at` is the Unix time of the last one."""
+    """A line of the log. There were `count` in a row that differ only in their numbers; this is the last of them.
+
+    `at` is its Unix time.
+    """
 
     at: float
     level: str
@@ -21,7 +25,7 @@ class LoggedError:
 
 
 class RecentErrors(logging.Handler):
-    """Keeps the last `KEPT` different lines from "warning" up; any thread may log and call `newest_first`.
+    """Keeps the last `KEPT` kinds of lines from "warning" up; any thread may log and call `newest_first`.
 
     Each is masked as the log is: `secrets` and the queries of URLs are hidden.
     """
@@ -36,9 +40,9 @@ class RecentErrors(logging.Handler):
         assert isinstance(self.formatter, SafeFormatter)
         text = self.formatter.lines(record)[0]
         level = record.levelname.lower()
-        if self._kept and (self._kept[-1].level, self._kept[-1].text) == (level, text):
-            self._kept[-1].count += 1
-            self._kept[-1].at = record.created
+        if self._kept and (self._kept[-1].level, kind_of(self._kept[-1].text)) == (level, kind_of(text)):
+            last = self._kept[-1]
+            last.at, last.text, last.count = record.created, text, last.count + 1
         else:
             self._kept.append(LoggedError(record.created, level, text))
 

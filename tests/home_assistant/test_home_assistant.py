@@ -134,9 +134,9 @@ def test_home_assistant_shows_the_box_its_cameras_and_their_events(python: Path,
             Daemon(tmp_path, camio.origin, environ) as daemon,
             home_assistant(python, tmp_path, broker.port) as owner,
         ):
-            box = owner.wait_for(lambda states: any("oldest_event" in name for name in states))
-            problem = next(each for name, each in box.items() if name.endswith("_problem"))
-            assert problem["attributes"]["verdict"] == "works"
+            box = owner.wait_for(lambda states: any(each["attributes"].get("verdict") for each in states.values()))
+            (problem,) = (each for name, each in box.items() if name.endswith("_problem"))
+            assert (problem["state"], problem["attributes"]["verdict"]) == ("off", "works")
             post_event(daemon, camio, "first", camera="Front door")  # describes the camera
             owner.wait_for(lambda states: state(states, "binary_sensor.front_door_person") == "off")
             post_event(daemon, camio, "second", camera="Front door")

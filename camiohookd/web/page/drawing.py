@@ -13,6 +13,8 @@ from camiohookd.pictures.detections import Box, place
 from camiohookd.rules import ALWAYS_THERE, Explained
 
 MOST_CAPTIONS = 12
+_LINE = 1.35
+"""The height of a caption, in letters."""
 
 
 class DrawnBox(NamedTuple):
@@ -61,6 +63,7 @@ def drawing(picture: PictureDetails, rule: Rule, *, all_objects: bool) -> Drawin
     shown = [each for each in picture.detections if all_objects or each.left_out is None]
     ordered = sorted(shown, key=lambda each: (each.left_out is None, each.found.probability))
     boxes = [_box(each, box, width, height, letters) for each in ordered if (box := place(each.found, width, height))]
+    boxes = _apart(boxes, height, letters)
     return Drawing(width, height, letters, boxes, drawn_zones(rule.zone, width, height), _in_words(picture.detections))
 
 
@@ -91,6 +94,31 @@ def _box(each: Explained, box: Box, width: int, height: int, letters: float) -> 
         text_x=round(text_x, 1),
         text_y=round(text_y, 1),
         is_sent=each.left_out is None,
+    )
+
+
+def _apart(boxes: Sequence[DrawnBox], height: int, letters: float) -> list[DrawnBox]:
+    """Move captions that lie on that of a more probable object: below their box, else further up or down."""
+    taken: list[DrawnBox] = []
+    moved: list[DrawnBox] = []
+    for box in reversed(boxes):  # the most probable one first
+        if box.caption:
+            below = box.y + box.height + 1.05 * letters
+            places = [box.text_y, below, *(box.text_y + step * _LINE * letters for step in (-1, 1, -2, 2))]
+            inside = [y for y in places if letters <= y <= height - 0.35 * letters]
+            free = (y for y in inside if not any(_overlap(box, y, other, letters) for other in taken))
+            box = box._replace(text_y=round(next(free, box.text_y), 1))
+            taken.append(box)
+        moved.append(box)
+    return moved[::-1]
+
+
+def _overlap(box: DrawnBox, text_y: float, other: DrawnBox, letters: float) -> bool:
+    """Return whether the caption of `box` at `text_y` would lie on that of `other`."""
+    return (
+        abs(text_y - other.text_y) < _LINE * letters
+        and box.text_x < other.text_x + other.caption_width
+        and other.text_x < box.text_x + box.caption_width
     )
 
 

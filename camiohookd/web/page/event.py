@@ -17,21 +17,30 @@ from camiohookd.history.views import EventDetails, PictureDetails
 from camiohookd.queue import commands
 from camiohookd.queue.task import State
 from camiohookd.queue.views import TaskDetails
+from camiohookd.rules import Explained
 from camiohookd.units import duration, plural
 from camiohookd.web.page.cards import STATES, labels_in_words, thumbnail_address
 from camiohookd.web.page.drawing import Drawing, drawing
 from camiohookd.web.page.endpoint import Form, PageEndpoint
 from camiohookd.wire.reply import Label, Reply
 
+MOST_LEFT_OUT = 8
+"""Detections that a rule left out and that are listed at once; a model finds dozens of improbable ones."""
+
 _REPLY_LETTERS = 20_000
 
 
 class Shown(NamedTuple):
-    """A picture with what is drawn over it; `address` is None if there is no thumbnail."""
+    """A picture with what is drawn over it; `address` is None if there is no thumbnail.
+
+    `rows` are the detections to draw and to list, `more_rows` the less probable ones that the rule left out.
+    """
 
     details: PictureDetails
     drawing: Drawing
     address: str | None
+    rows: Sequence[Explained]
+    more_rows: Sequence[Explained]
 
 
 class Time(NamedTuple):
@@ -164,14 +173,21 @@ def _json(value: object) -> str:
 
 
 def _pictures(details: EventDetails) -> list[Shown]:
-    return [
-        Shown(
-            picture,
-            drawing(picture, details.rule, all_objects=True),
-            thumbnail_address(details.summary.id, picture.number) if picture.has_thumbnail else None,
-        )
-        for picture in details.pictures
-    ]
+    return [_shown(picture, details) for picture in details.pictures]
+
+
+def _shown(picture: PictureDetails, details: EventDetails) -> Shown:
+    found = picture.detections
+    left_out = [nth for nth, each in enumerate(found) if each.left_out is not None]
+    more = set(sorted(left_out, key=lambda nth: -found[nth].found.probability)[MOST_LEFT_OUT:])
+    rows = tuple(each for nth, each in enumerate(found) if nth not in more)
+    return Shown(
+        picture,
+        drawing(msgspec.structs.replace(picture, detections=rows), details.rule, all_objects=True),
+        thumbnail_address(details.summary.id, picture.number) if picture.has_thumbnail else None,
+        rows,
+        [each for nth, each in enumerate(found) if nth in more],
+    )
 
 
 def times_of(details: EventDetails) -> Sequence[Time]:
@@ -199,6 +215,6 @@ def _time_of(step: Step) -> Time:
         case "failed":
             return Time(step.at, "Failed", "bad", step.reason)
         case "retried":
-            return Time(step.at, "Tried again by the owner", "", "")
+            return Time(step.at, "Tried again", "", "")
         case "dropped":
             return Time(step.at, "Dropped by the owner", "warn", "")

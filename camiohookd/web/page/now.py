@@ -117,11 +117,16 @@ def _chain(report: StatusReport) -> Sequence[ChainNode]:
     oldest = report.queue.oldest_seconds if report.queue else 0.0
     pending, labelled, done = (tasks.get(state, 0) for state in (State.PENDING, State.LABELLED, State.DONE))
     camio = {"does not work": "bad", "draining": "warn"}.get(report.verdict, "ok")
-    waits = f"oldest {duration(oldest)}" if pending + labelled else "nothing waits"
-    label, delivery = report.label, report.delivery
+    label, is_old = report.label, oldest >= _OLD_SECONDS
     return (
         ChainNode("camio", "Camio sends", f"{report.events_last_hour:,}", "events in the last hour", camio),
-        ChainNode("queue", "Queue", f"{pending:,}", waits, "warn" if oldest >= _OLD_SECONDS else "ok"),
+        ChainNode(
+            "queue",
+            "Queue",
+            f"{pending:,}",
+            f"oldest {duration(oldest)}" if pending else "nothing waits",
+            "warn" if pending and is_old else "ok",
+        ),
         ChainNode(
             "model",
             "Model",
@@ -133,8 +138,8 @@ def _chain(report: StatusReport) -> Sequence[ChainNode]:
             "labels",
             "Camio gets labels",
             f"{done:,}",
-            f"delivered; {labelled:,} to send" + (f", {duration(delivery.p50)} each" if delivery else ""),
-            "warn" if labelled and oldest >= _OLD_SECONDS else "ok",
+            f"delivered; {labelled:,} to send" if labelled else "delivered",
+            "warn" if labelled and is_old else "ok",
         ),
     )
 

@@ -74,7 +74,7 @@ def _sums(trends: Trends) -> Sequence[tuple[str, str]]:
     rows = [(name, f"{_sum(values):,}") for name, values in counts]
     rows.append(("Most events waiting", f"{max((each for each in trends.depth if each is not None), default=0):,}"))
     slowest = max((each for each in trends.total_p95 if each is not None), default=None)
-    rows.append(("Slowest 95 %, from 200 to delivery", duration(slowest) if slowest is not None else "none"))
+    rows.append(("95 % delivered within, at worst", duration(slowest) if slowest is not None else "none"))
     return rows
 
 

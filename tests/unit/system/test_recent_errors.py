@@ -30,14 +30,16 @@ def test_keeps_warnings_and_errors_newest_first(recent: RecentErrors) -> None:
 def test_counts_repeated_messages(recent: RecentErrors) -> None:
     for _ in range(3):
         log.warning("no answer")
-    assert texts(recent) == [("warning", "no answer", 3)]
+    log.error("task=%d failed", 1)
+    log.error("task=%d failed", 2)
+    assert texts(recent) == [("error", "task=2 failed", 2), ("warning", "no answer", 3)]
 
 
 def test_keeps_a_bounded_number(recent: RecentErrors) -> None:
     for number in range(recent_errors.KEPT + 5):
-        log.warning("problem %d", number)
+        log.warning("problem %s", "x" * number)
     assert len(recent.newest_first()) == recent_errors.KEPT
-    assert recent.newest_first()[0].text == f"problem {recent_errors.KEPT + 4}"
+    assert recent.newest_first()[0].text == "problem " + "x" * (recent_errors.KEPT + 4)
 
 
 def test_secrets_are_masked_also_those_of_a_reload(recent: RecentErrors) -> None:

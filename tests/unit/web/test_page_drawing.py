@@ -1,6 +1,7 @@
 """What is drawn over a picture, and how the status page says numbers, times and replies."""
 
 import html
+import itertools
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,6 +61,15 @@ def test_zones_are_drawn_in_pixels() -> None:
     zone = Zone("drive", ((0.0, 0.5), (1.0, 0.5), (1.0, 1.0)))
     [drawn] = drawing(picture(200, 100), Rule(zone=(zone,)), all_objects=False).zones
     assert drawn.points == "0.0,50.0 200.0,50.0 200.0,100.0"
+
+
+def test_captions_of_objects_side_by_side_do_not_lie_on_each_other() -> None:
+    boxes = [Box(100 + 4 * nth, 100, 110 + 4 * nth, 140) for nth in range(4)]
+    near = [Explained(Detection("person", 0.9 - nth / 10, box), "person", None) for nth, box in enumerate(boxes)]
+    drawn = drawing(picture(640, 480, *near), Rule(), all_objects=False)
+    lines = sorted(box.text_y for box in drawn.boxes)
+    assert all(later - earlier >= drawn.letters for earlier, later in itertools.pairwise(lines))
+    assert drawn.boxes[-1].text_y < drawn.boxes[-1].y, "the most probable one keeps its place"
 
 
 @given(st.one_of(st.floats(), st.text(max_size=40)))
