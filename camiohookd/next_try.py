@@ -72,7 +72,7 @@ def judge_answer(status: int, headers: Mapping[str, str]) -> DeliveryOutcome:
 
 
 def was_delivered_before(outcome: DeliveryOutcome, *, maybe_delivered: bool) -> bool:
-    """Return whether a refusal rather says that the reply arrived before a crash."""
+    """Return whether a refusal probably means that the reply was delivered before a crash."""
     return maybe_delivered and outcome.kind is OutcomeKind.FINAL and outcome.status in DELIVERED_BEFORE_STATUSES
 
 

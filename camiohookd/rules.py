@@ -46,7 +46,7 @@ def match(rules: Iterable[Rule], camera: str | None) -> Rule:
     """Return the most specific rule for that camera; if none matches, one that reports everything.
 
     In a rule's `camera`, ``*`` matches any characters, or none; every other character matches itself, case-sensitively.
-    An exact name is the most specific; then the pattern with the most characters besides ``*``; of equals, the first.
+    An exact name is the most specific, then the pattern with the most characters besides ``*``; among equals the first.
     """
     fitting = [rule for rule in rules if camera_pattern.matches(rule.camera, camera)]
     return max(fitting, key=_specificity, default=Rule())
@@ -130,7 +130,7 @@ def sent_as(rule: Rule, label: str) -> str:
 
 
 def explain(rule: Rule, picture: RuledLabels) -> list[Explained]:
-    """Return of each detection in `picture` what `rule` does to it, and why."""
+    """Return what `rule` does to each detection in `picture`, and why."""
     return [
         Explained(found, sent_as(rule, found.label), objection(rule, found, picture.width, picture.height))
         for found in picture.found

@@ -72,7 +72,7 @@ def _settled(queue: TaskQueue, task_ids: list[int]) -> Mapping[int, Step | None]
 
 
 def _step(task: Task) -> Step:
-    """Return the end of a task, at the time at which it was learned of."""
+    """Return the end of a task as a step, dated with the present time."""
     if task.state is State.DONE:
         return Step(what="done", at=time.time(), camera=task.camera)
     return Step(what="failed", at=time.time(), camera=task.camera, cause=str(task.cause or ""), reason=task.reason)

@@ -74,7 +74,7 @@ class Daemon:
         labeler, threads = opening.load_labeler(config, self._metrics)
         if stop.came:
             return self._stopped_early()
-        give_freed_memory_back()  # before the queue needs most: loading a model leaves some MB
+        give_freed_memory_back()  # loading a model left some MB, and opening the queue takes the most memory
         queue = opening.open_queue(config, self._metrics, self._activity)
         # Otherwise every full garbage collection walks all objects again and stops all threads: 40 ms (tricks.md).
         gc.collect()

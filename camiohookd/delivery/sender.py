@@ -18,7 +18,7 @@ from camiohookd.outgoing.resolver import Lookup, Resolver, ask_system
 
 MAX_ANSWER_BYTES = 65536
 
-# Its warnings about odd answers hold the callback URL, which is as good as a password for that event.
+# Its warnings about malformed answers contain the callback URL, which is a secret.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
@@ -26,8 +26,8 @@ class Sender:
     """Makes deliveries; shared by the threads of the delivery pool, with their connections.
 
     All times are seconds: `connect_timeout` for the host's name and for each of its addresses, `read_timeout` between
-    two bytes, `deadline` for the try as a whole, which is what ends an answer that drips. `version` goes into the
-    User-Agent. `certificates` is the path that `trusted_certificates` gives; `lookup` finds a name's addresses.
+    two bytes, `deadline` for the whole try, which also ends an answer that arrives byte by byte. `version` goes into
+    the User-Agent. `certificates` is the path that `trusted_certificates` gives; `lookup` finds a name's addresses.
     """
 
     def __init__(

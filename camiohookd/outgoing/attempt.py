@@ -40,7 +40,7 @@ class Attempt(Timeout):
         self._ends = time.monotonic() + deadline
 
     def clone(self) -> "Attempt":
-        """Return the attempt itself: urllib3 makes a copy for each request, and this is one request's own."""
+        """Return the attempt itself: urllib3 copies a timeout for each request, and an attempt serves only one."""
         return self
 
     @property

@@ -186,7 +186,7 @@ def _load(data: bytes, name: Format, job: _Job, *, in_scans: bool = False) -> De
         if name != "jpeg":
             orientation = orientation_of(image)
         del image  # the stored pixels
-        rgb = upright(rgb, orientation)  # a statement each: the image before is freed
+        rgb = upright(rgb, orientation)  # one statement each, which frees the previous image
         rgb = reduced(rgb, job.size)
         if orientation in SIDEWAYS:
             width, height = height, width

@@ -9,11 +9,11 @@ from itertools import count
 from camiohookd.queue.host_deliveries import HostDeliveries
 
 _SLACK = 64
-"""Entries that may be out of date, besides as many as there are hosts."""
+"""Rebuild the heap when it has more outdated entries than booked hosts and this many."""
 
 
 class Agenda:
-    """The booked hosts, each at the time in its `booked`."""
+    """The hosts that wait for a time, which each has in its `booked`; `book` and `cancel` set it."""
 
     def __init__(self) -> None:
         self._entries: list[

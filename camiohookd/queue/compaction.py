@@ -44,6 +44,6 @@ class Compaction:
         return self._fits(min_free_bytes)
 
     def _fits(self, min_free_bytes: int) -> bool:
-        """A new snapshot is never larger than the old one and all journals together."""
+        """Return whether the disk has room: a snapshot is never larger than the old one and all journals together."""
         files = self._storage.files
         return files.is_compacting or self._free_bytes() - files.bytes_used >= min_free_bytes

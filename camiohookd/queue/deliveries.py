@@ -73,9 +73,9 @@ class Deliveries:
         return wait
 
     def landed(self, delivery: DueDelivery, *, success: bool | None, answered: bool = False) -> None:
-        """End a try whose outcome is recorded. What it means for the host is not written. A second call does nothing.
+        """End a try whose outcome is recorded. Only the schedule in memory changes.
 
-        For the arguments see `DeliverySchedule.landed`.
+        A second call does nothing. For the arguments see `DeliverySchedule.landed`.
         """
         task_id = int(delivery.task.id)
         schedule = self._store.schedule

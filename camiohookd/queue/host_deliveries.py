@@ -37,7 +37,7 @@ class _Lane:
 
 
 class HostDeliveries:
-    """The cost of every access is independent of the number of deliveries. Belongs to the store thread.
+    """The planned deliveries to one host. No access takes longer if there are more. Belongs to the store thread.
 
     `plans` are the plans of all hosts by task id; times are elapsed seconds.
     """

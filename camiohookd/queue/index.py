@@ -55,7 +55,7 @@ def _compact(digest: str) -> int | str:
 
 
 class TaskIndex:
-    """The cost of every access is independent of the number of tasks. Belongs to the store thread."""
+    """The tasks by digest, state and age. No access takes longer if there are more. Belongs to the store thread."""
 
     def __init__(
         self, segments: Segments, replies: Segments, deliveries: DeliverySchedule, *, fair: bool = True
@@ -99,7 +99,7 @@ class TaskIndex:
     def fill(self, documents: Documents) -> None:
         """Add all documents at the opening of a queue. It equals observing each, and is much faster."""
         ids: dict[State, list[int]] = {state: [] for state in State}
-        times = {state: array("d") for state in State}  # no objects, whose memory would stay taken between what is kept
+        times = {state: array("d") for state in State}  # not lists: freed floats would leave gaps in the memory
         for task_id, document in documents.all_encoded():
             facts = _decoder.decode(document)
             ids[facts.state].append(task_id)

@@ -1,8 +1,8 @@
 """Restore tasks that the journal or the snapshot has lost from their records in the segments.
 
 A crash may cut the newest changes off the journal, because an accepted or labeled event waits only for its record to
-be durable. Damage can lose any document, see `LostIds`. The record of the pictures, and the record of the labels, which
-has all that a delivery needs, allow to restore both.
+be durable. Damage can lose any document, see `LostIds`. A task is restored from either of its records: that of its
+pictures, or that of its labels, which has everything that a delivery needs.
 """
 
 import logging

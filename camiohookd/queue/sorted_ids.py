@@ -78,7 +78,7 @@ class TimedIds:
 class AgedIds:
     """Ids with times of 0 or later, earliest first; ids with the same time are in ascending order.
 
-    It takes a third of the memory of `TimedIds`, because who discards an id has to know its time.
+    It takes a third of the memory of `TimedIds`, because `discard` is given the time and need not look it up.
     """
 
     def __init__(self) -> None:

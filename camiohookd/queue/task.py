@@ -44,7 +44,8 @@ class Task(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     `received` is wall time (seconds since 1970); `since` (when it was last put into the queue), `not_before` and
     `ended` are elapsed seconds, see `clock`. `firm`: the receiver set `not_before`. `in_hand`: it is being labeled;
-    `suspect`: it was in hand when the process died; `strikes`: how often it was the only one.
+    `suspect`: it was in hand when the process died; `strikes`: how often the process died while it labeled this task
+    alone.
     """
 
     id: str = ""

@@ -1,7 +1,7 @@
 """The documents of the table, kept as the bytes of their JSON, with a byte for each name of a field.
 
 A hundred thousand of them take a sixth of the memory of dictionaries, leave nothing for the garbage collector to
-traverse, and are written to a snapshot as they came.
+traverse, and are written to a snapshot unchanged.
 """
 
 from collections.abc import Iterator, Mapping, MutableMapping

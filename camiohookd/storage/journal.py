@@ -136,7 +136,7 @@ def _decode(line: bytes) -> Record | None:
 
 
 def _is_sound(record: Record) -> bool:
-    """Return whether this version writes such a record, which neither its checksum nor its form alone shows."""
+    """Return whether this version could have written the record. A right checksum and form do not suffice."""
     match record:
         case Put():
             return _is_id(record.id) and _is_document(bytes(record.document))
@@ -162,7 +162,10 @@ def _is_id(key: str) -> bool:
 
 
 def replay(records: Iterable[Record], documents: Documents, notes: Document, bring_up: BringUp) -> None:
-    """Apply records to `documents` and `notes`, in place. ``next_id`` is then greater than every id that they name."""
+    """Apply records to `documents` and `notes`, in place; `bring_up` converts older documents.
+
+    ``next_id`` is then greater than every id that the records name.
+    """
     greatest = notes.get("next_id", 1) - 1
     for record in records:
         match record:

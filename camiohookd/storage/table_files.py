@@ -26,7 +26,7 @@ GROWTH = 2
 long: so that all compactions together write at most half as much again as the journal."""
 
 MAX_UNSYNCED = 100
-"""Changes that may wait for a sync: what a power cut takes of the journal, and recovery looks for in the segments."""
+"""Changes that may wait for a sync. A power cut can lose them from the journal; recovery finds them in the segments."""
 
 log = logging.getLogger("camiohookd.queue")
 

@@ -70,8 +70,8 @@ def iso(seconds: float) -> str:
 
 
 def monotonic_of(wall: float) -> float:
-    """Return what `time.monotonic` said at a wall time (seconds since 1970) in the past; now, if that is to come.
+    """Return the value of `time.monotonic` at a past wall time (seconds since 1970); the present one for a future time.
 
-    A clock that was set meanwhile makes it wrong by as much.
+    If the clock was set since then, the result is wrong by as many seconds.
     """
     return time.monotonic() - max(time.time() - wall, 0.0)

@@ -2,7 +2,7 @@
 
     systemctl cat camiohookd.service ─▶ [Service] with another ExecStart ─▶ a unit in /run ─▶ exit status and output
 
-A copy of the unit, drop-ins included, judges what the service itself can read, write and bind; root cannot tell.
+Only a copy of the unit, with its drop-ins, shows what the service can read, write and bind: root may do more.
 """
 
 import os

@@ -2,7 +2,7 @@
 
 Host ─▶ `Access.allows_host` ─▶ session cookie, or Basic authentication ─▶ the page
 
-Without a password everybody who reaches the listener may use it: only this machine can. Belongs to the event loop.
+Without a password, only this machine can reach the listener, and may use all of it. Belongs to the event loop.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _THIS_MACHINE = "this machine"
 
 
 class Access:
-    """What requests need to show. `is_secure`: the listener speaks TLS."""
+    """Decides which requests the private listener serves. `is_secure` says that it speaks TLS."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Access:
         self._seen_right: bytes | None = None
 
     def use(self, password: PasswordHash | None, hosts: Iterable[str], *, is_secure: bool) -> None:
-        """Use these from now on. Another password ends all sessions."""
+        """Replace password and host names, at a reload. A different password ends all sessions."""
         self._hosts = frozenset(hosts)
         self.is_secure = is_secure
         if password != self._password:

@@ -1,6 +1,6 @@
 """Limits the memory of all events' bodies together: each reserves its share as it arrives, and waits if none is free.
 
-    `BodyMemory.open` ─▶ `BodyShare.grow_to` ... as the body arrives ─▶ `settle` at what it has become ─▶ `close`
+    `BodyMemory.open` ─▶ `BodyShare.grow_to` ... as the body arrives ─▶ `settle` at the size of the event ─▶ `close`
 
 What the oldest arriving body may still need is never given to others, so it always completes. Many large bodies at once
 are therefore received one after the other, and none is refused unless it waits too long.

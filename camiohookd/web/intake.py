@@ -29,7 +29,7 @@ _TRIM_SECONDS = 1.0
 
 
 class IntakeReceipt(NamedTuple):
-    """What became of an event: its task's id, whether it was known already, and what was found in it.
+    """The result of taking an event: its task's id, whether it was known already, and what was found in it.
 
     `retried`: it was known and had failed, and is tried again. `received` is the time in seconds since 1970.
     """

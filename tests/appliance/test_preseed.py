@@ -33,7 +33,7 @@ def test_the_answers_are_in_the_files_of_the_owner_and_the_hash_is_not_kept_else
         assert "camiohookd" not in machine.path("/var/cache/debconf/config.dat").read_text()
 
 
-def test_wrong_answers_are_told_and_the_box_is_installed_nevertheless(
+def test_wrong_answers_are_reported_and_the_box_is_installed_nevertheless(
     release: str, boot: Boot, deb: Deb, long_run: bool
 ) -> None:
     skip_on_second_release(release, long_run, "wrong answers given in advance")

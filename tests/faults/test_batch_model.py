@@ -235,7 +235,7 @@ def _note_and_run(ran: list[int], place: int, caller: Caller, queue: TaskQueue) 
     return caller.operation(queue)
 
 
-def test_callers_of_a_batch_are_told_the_truth_whatever_call_of_the_disk_fails(
+def test_callers_of_a_batch_get_true_answers_whatever_call_of_the_disk_fails(
     long_run: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(segments, "SEGMENT_BYTES", 700)  # the events are small

@@ -68,7 +68,7 @@ def count_calls(folder: Path, order: int, suspect: bool) -> int:
 
 @pytest.mark.parametrize("suspect", [False, True], ids=["", "a suspect in hand"])
 @pytest.mark.parametrize(("order", "length", "stride"), [(0, 1, 2), (1, 1, 5), (2, 2, 7), (3, 6, 9), (4, 25, 11)])
-def test_every_caller_is_told_the_truth_and_all_goes_on_without_a_restart(
+def test_every_caller_gets_a_true_answer_and_the_queue_works_on_without_a_restart(
     order: int, length: int, stride: int, suspect: bool, memory_folder: Path, long_run: bool
 ) -> None:
     """`length` calls fail, from each (in the bounded run: each `stride`th) call on; `order` is that of the callers."""

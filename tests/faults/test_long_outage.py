@@ -145,7 +145,7 @@ def test_never_exceeds_the_concurrency_of_deliveries(outage: tuple[Outage, int])
     assert world.most_in_air == CONCURRENCY
 
 
-def test_a_week_of_outage_costs_a_few_thousand_attempts(outage: tuple[Outage, int]) -> None:
+def test_a_week_of_outage_takes_a_few_thousand_attempts(outage: tuple[Outage, int]) -> None:
     world, in_vain = outage
     print(f"\ndelivery attempts during a week of outage: {in_vain}, for {EVENTS} events")
     assert WEEK / 600 < in_vain < 4000

@@ -88,7 +88,7 @@ def test_waiting_ends_when_everything_is_delivered(daemon: Daemon, camio: FakeCa
     assert daemon.pending()["pending"] == 0
 
 
-def test_it_can_be_ended(daemon: Daemon, camio: FakeCamioThread) -> None:
+def test_draining_can_be_ended(daemon: Daemon, camio: FakeCamioThread) -> None:
     assert daemon.command("drain", "--off").stdout == "New events are taken again.\n"
     daemon.wait_until_ready()
     assert daemon.metric("draining") == 0
@@ -104,7 +104,7 @@ def test_a_stopped_service_cannot_be_drained(daemon: Daemon) -> None:
     assert "the service does not run" in done.stderr
 
 
-def test_a_restart_ends_it(daemon: Daemon, camio: FakeCamioThread) -> None:
+def test_a_restart_ends_draining(daemon: Daemon, camio: FakeCamioThread) -> None:
     daemon.start()
     post_event(daemon, camio, "fourth")
 

@@ -74,7 +74,7 @@ def test_an_event_is_remembered_from_its_acceptance_to_its_delivery(tmp_path: Pa
     assert (camera.name, camera.events, camera.picture) == ("garden", 1, ("1", 0))
 
 
-def test_a_damaged_or_unusable_history_costs_no_start_and_no_event(tmp_path: Path) -> None:
+def test_a_damaged_or_unusable_history_prevents_no_start_and_loses_no_event(tmp_path: Path) -> None:
     with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin) as daemon:
         history = daemon.state / "history"
         deliver(daemon, camio, "one")
@@ -106,9 +106,7 @@ def deliver(daemon: Daemon, camio: FakeCamioThread, name: str) -> None:
     camio.wait_until(partial(_has_arrived, name), PATIENCE)
 
 
-def test_kills_cost_nothing_but_the_last_moments(
-    tmp_path: Path, long_run: bool, print_figure: Callable[[str], None]
-) -> None:
+def test_kills_lose_only_the_last_moments(tmp_path: Path, long_run: bool, print_figure: Callable[[str], None]) -> None:
     kills = KILLS_LONG if long_run else KILLS
     with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin) as daemon:
         for kill in range(kills):

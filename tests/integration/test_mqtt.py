@@ -54,7 +54,7 @@ def others_camera(others: Subscriber) -> str:
     return next(topic for topic in others.last if topic.endswith("/event")).split("/")[-2]
 
 
-def test_a_stop_says_offline_and_a_broker_that_comes_back_gets_what_it_missed(
+def test_a_stop_publishes_offline_and_a_returning_broker_gets_the_missed_messages(
     tmp_path: Path, camio: FakeCamioThread
 ) -> None:
     broker = Broker(tmp_path)
@@ -92,7 +92,7 @@ def test_connects_by_tls_with_a_password_from_a_file(tmp_path: Path, camio: Fake
         assert daemon.stop() == 0
 
 
-def test_a_wrong_password_is_named_in_the_log_and_holds_nothing_up(tmp_path: Path, camio: FakeCamioThread) -> None:
+def test_a_wrong_password_is_logged_and_delays_nothing(tmp_path: Path, camio: FakeCamioThread) -> None:
     pair = make_certificate(tmp_path)
     wrong = {"TLS": "true", "CA": str(pair.cert), "USERNAME": NAME}
     with Broker(tmp_path, pair) as broker, Daemon(tmp_path, camio.origin, settings(broker, **wrong)) as daemon:

@@ -10,7 +10,7 @@ from tests.support.scripted_server import Peer, answering
 from tests.support.threaded_simulator import FakeCamioThread
 
 
-def test_tells_of_a_refused_delivery_by_a_command_and_a_webhook(tmp_path: Path) -> None:
+def test_notifies_of_a_refused_delivery_by_a_command_and_a_webhook(tmp_path: Path) -> None:
     told = tmp_path / "told"
     command = ["/bin/sh", "-c", 'printenv >"$0.environ" && cat >"$0.new" && mv "$0.new" "$0"', str(told)]
     with closing(Peer(answering(200))) as peer, FakeCamioThread(lambda _name, _nth: ScriptedResponse(410)) as camio:

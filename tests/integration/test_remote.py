@@ -52,7 +52,7 @@ def labels_of(camio: FakeCamioThread, event: str) -> Any:
     return list(labels)
 
 
-def test_servers_first_and_home_takes_over_when_their_answers_turn_bad(
+def test_this_machine_labels_when_the_preferred_servers_send_bad_answers(
     tmp_path: Path, server: InferenceServer, settings: dict[str, str]
 ) -> None:
     settings["CAMIOHOOKD_LABELER_SPILL_PREFER"] = "remote"
@@ -80,7 +80,7 @@ def test_servers_first_and_home_takes_over_when_their_answers_turn_bad(
         assert "(labeled by cpu" in shown.stdout
 
 
-def test_a_dead_server_does_not_keep_a_box_from_starting_and_labeling(
+def test_a_box_starts_and_labels_although_a_server_is_dead(
     tmp_path: Path, server: InferenceServer, settings: dict[str, str]
 ) -> None:
     server.close()
@@ -90,7 +90,7 @@ def test_a_dead_server_does_not_keep_a_box_from_starting_and_labeling(
         assert f"inference server {server.url} cannot be asked: Connection refused; it is not asked again" in daemon.log
 
 
-def test_with_servers_alone_events_wait_for_them(
+def test_events_wait_for_servers_that_label_alone(
     tmp_path: Path, server: InferenceServer, settings: dict[str, str]
 ) -> None:
     settings["CAMIOHOOKD_LABELER_KIND"] = "remote"
@@ -106,7 +106,7 @@ def test_with_servers_alone_events_wait_for_them(
         assert len(camio.deliveries["one"]) == 1
 
 
-def test_what_waits_too_long_goes_to_a_server_and_home_goes_on(tmp_path: Path) -> None:
+def test_pictures_that_wait_too_long_go_to_a_server_while_this_machine_labels_on(tmp_path: Path) -> None:
     script, busy, go = (tmp_path / name for name in ("labeler.py", "busy", "go"))
     script.write_text(
         "import pathlib, time\n"

@@ -263,7 +263,7 @@ def test_a_published_version_cannot_change(publisher: Publisher, box: Box) -> No
     assert "raise the version in debian/changelog" in refused.stderr
 
 
-def test_mistakes_are_told_in_one_line(publisher: Publisher) -> None:
+def test_a_mistake_is_reported_in_one_line(publisher: Publisher) -> None:
     assert "no secret key NOBODY" in publisher.publish(key="NOBODY").stderr
     assert "there is no package in dist/" in publisher.publish().stderr
     assert "--url: expected https://" in publisher.publish("--url", "ftp://x").stderr

@@ -32,7 +32,7 @@ on = ["cat"]
 """
 
 
-def test_a_killed_labeler_costs_its_own_labels_alone_and_the_status_says_so(tmp_path: Path) -> None:
+def test_only_the_labels_of_a_killed_labeler_are_missing_and_the_status_says_so(tmp_path: Path) -> None:
     script, pid, interpreter = tmp_path / "fur.py", tmp_path / "pid", tmp_path / "python"
     script.write_text(SCRIPT.format(pid=str(pid)))
     (tmp_path / "camiohookd.toml").write_text(SETTINGS.format(script=script, interpreter=interpreter))

@@ -367,7 +367,7 @@ def test_a_wrong_password_begins_no_session(phone: Page, wrong: str) -> None:
 
 
 @pytest.mark.parametrize("address", ["https://attacker.example/", "//attacker.example", "/\\attacker.example", "x"])
-def test_a_login_leads_to_no_other_site(phone: Page, address: str) -> None:
+def test_a_login_redirects_to_no_other_site(phone: Page, address: str) -> None:
     phone.open("/login", params={"next": address}).send("/login", password=PASSWORD)
     assert (phone.status, phone.path) == (200, "/")
 

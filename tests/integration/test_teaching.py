@@ -37,9 +37,7 @@ def jpeg(picture: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def test_what_is_chosen_and_named_on_the_page_is_sent_from_the_next_event_on(
-    tmp_path: Path, camio: FakeCamioThread
-) -> None:
+def test_a_label_taught_on_the_page_is_sent_from_the_next_event_on(tmp_path: Path, camio: FakeCamioThread) -> None:
     frames = gates.made_frames(10, 1)
     (tmp_path / "camiohookd.toml").write_text(SETTINGS)
     with Daemon(tmp_path, camio.origin, {"CAMIOHOOKD_LABELER_DETAIL": "whole"}) as daemon:

@@ -100,7 +100,7 @@ def test_another_password_ends_all_sessions(password: PasswordHash) -> None:
     assert refusal(access, PASSWORD) == 403
 
 
-def test_without_a_password_everybody_who_reaches_it_is_in() -> None:
+def test_without_a_password_every_client_may_use_it() -> None:
     access = Access()
     assert access.is_logged_in("")
     assert refusal(access, "anything") == 0

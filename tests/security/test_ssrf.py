@@ -358,7 +358,7 @@ def listed(url: str) -> Target:
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 305, 307, 308])
 @pytest.mark.parametrize("how", ["Location: {}", "Refresh: 0; url={}", "Content-Location: {}", 'Alt-Svc: h2="{}"'])
-def test_no_answer_leads_to_a_call_elsewhere(status: int, how: str, peer: Callable[..., Peer]) -> None:
+def test_no_answer_causes_a_call_to_another_host(status: int, how: str, peer: Callable[..., Peer]) -> None:
     victim = peer(answering(200))
     camio = peer(answering(status, how.format(victim.url)))
     with closing(Sender("1")) as sender:

@@ -55,7 +55,7 @@ class Tab:
         return self
 
     def until(self, expression: str) -> None:
-        """Return as soon as a JavaScript expression is true. (Playwright's own wait is against the page's policy.)"""
+        """Return as soon as a JavaScript expression is true. (The page's policy forbids Playwright's own wait.)"""
         ends = time.monotonic() + PATIENCE_MS / 1000
         while not self.page.evaluate(expression):
             assert time.monotonic() < ends, f"this did not become true: {expression}"
@@ -72,7 +72,7 @@ class Tab:
 
     def barriers(self) -> list[str]:
         """Return what axe-core calls serious or critical, with the first place of each."""
-        session = self.page.context.new_cdp_session(self.page)  # what it evaluates is not bound by the page's policy
+        session = self.page.context.new_cdp_session(self.page)  # the page's security policy does not apply to it
         session.send("Runtime.evaluate", {"expression": (install() / "axe_playwright_python/axe.min.js").read_text()})
         found = session.send(
             "Runtime.evaluate",

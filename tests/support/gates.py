@@ -47,7 +47,7 @@ def _yard(random: np.random.Generator) -> Image.Image:
 
 
 def pictures(frames: Sequence[Image.Image], count: int, seed: int, *, closed: bool) -> list[Image.Image]:
-    """Return `count` pictures of the gate in one state, each in a frame of `frames` by chance."""
+    """Return `count` pictures of the gate in one state, each in a random one of `frames`."""
     random = np.random.default_rng(seed)
     return [_picture(frames[int(random.integers(len(frames)))], random, closed=closed) for _ in range(count)]
 

@@ -1,4 +1,4 @@
-"""Bodies that are large or explode when they are read, though their sender has a right key."""
+"""Bodies from a sender with a right key that are large, or need much memory when they are read."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,7 +9,7 @@ _EMOJI = "\N{GRINNING FACE}".encode()
 
 
 class Odd(NamedTuple):
-    """How to make a body, and the status and word of the answer to it, if a usable one was sent before."""
+    """A function that makes a body, and the status and code of the answer after "escapes" was posted once."""
 
     make: Callable[[], bytes]
     answer: tuple[int, str]

@@ -2,9 +2,9 @@
 
     with Watch(daemon) as watch: ... ─▶ watch.answers
 
-Two things tell what is the machine's doing and not the daemon's. A bare Tornado server is asked at the same moments.
-And each answer comes with the time that the daemon itself used the processor, and waited for it. The server and the one
-who asks are processes of their own.
+Other programs on the machine delay answers, too. To tell this apart, a bare Tornado server is asked at the same time,
+and each answer comes with the time for which the daemon used the processor, and waited for it. The bare server and the
+client are processes of their own.
 
     python -m tests.support.responsiveness serve PORT
     python -m tests.support.responsiveness ask PID PORT BARE_PORT
@@ -43,17 +43,17 @@ class Answer(NamedTuple):
 
     @property
     def working(self) -> float:
-        """What the daemon's own work takes of the wait, at most: on an idle machine the wait is no longer."""
+        """The most seconds of the answer's time that the daemon's own work can account for."""
         return min(self.seconds, self.used)
 
     @property
     def without_queueing(self) -> float:
-        """The wait without that for the processor."""
+        """The answer's time without the time that the daemon waited for a processor."""
         return max(0.0, self.seconds - self.waited)
 
 
 class Watch:
-    """Asks from the beginning to the end of the block; then `answers` are there."""
+    """Asks from the beginning to the end of the block; `answers` are complete at its end."""
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon

@@ -1,4 +1,4 @@
-"""A labeler that finds red squares, if enough pixels of them reach its input: a model's view of far-away objects."""
+"""A labeler that finds a red square only if it is large enough in the input, as a model finds far-away objects."""
 
 from collections.abc import Callable, Sequence
 

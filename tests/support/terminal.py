@@ -1,4 +1,4 @@
-"""A program on a pseudo-terminal: what it shows is waited for, and lines are typed."""
+"""Run a program on a pseudo-terminal: wait for what it shows, and type lines."""
 
 import os
 import pty

@@ -127,7 +127,7 @@ class Listener(HTTPServer):
         loop.call_later(_REST_SECONDS, self._accept_on, bound)
 
     def _handle_connection(self, connection: socket, address: Any) -> None:
-        """As Tornado's, which logs a traceback for some clients that leave before TLS begins."""
+        """Handle a new connection as Tornado does, but log no traceback for a client that leaves before TLS begins."""
         try:
             super()._handle_connection(connection, address)
         except OSError:

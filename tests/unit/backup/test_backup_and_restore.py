@@ -69,7 +69,7 @@ def test_replaces_an_earlier_backup_and_no_other_file(old: BoxFolders, tmp_path:
         assert saved(old, *options).stat().st_size > 0
 
 
-def test_a_dry_run_tells_what_would_change_and_changes_nothing(old: BoxFolders, new: BoxFolders) -> None:
+def test_a_dry_run_lists_the_changes_and_makes_none(old: BoxFolders, new: BoxFolders) -> None:
     file = saved(old)
     before = new.files()
     done = new.run("restore", file, "--dry-run")
@@ -137,7 +137,7 @@ def test_models_by_hash_are_named_where_they_are_missing(old: BoxFolders, new: B
     assert "missing" not in new.run("restore", file, "--dry-run").output
 
 
-def test_files_that_the_settings_name_elsewhere_are_told(old: BoxFolders, new: BoxFolders) -> None:
+def test_files_that_the_settings_name_elsewhere_are_listed(old: BoxFolders, new: BoxFolders) -> None:
     script = old.top / "labels.py"
     script.write_text("compute_labels = None\n")
     (old.settings / "camiohookd.toml").write_text(f'[labeler]\nkind = "python"\nscript = "{script}"\n')

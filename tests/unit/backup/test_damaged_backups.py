@@ -140,7 +140,9 @@ class TestEncrypted:
         assert (new.settings / "camiohookd.toml").read_text() == SETTINGS
         assert PASSPHRASE not in done.output
 
-    def test_torn_and_changed_files_are_told_from_a_wrong_passphrase(self, tmp_path: Path, new: BoxFolders) -> None:
+    def test_torn_and_changed_files_are_distinguished_from_a_wrong_passphrase(
+        self, tmp_path: Path, new: BoxFolders
+    ) -> None:
         file = saved(tmp_path, "--passphrase-file", secret(tmp_path))
         whole, option = file.read_bytes(), ("--passphrase-file", secret(tmp_path))
         assert "cut off" in refusal(new, whole[:50], *option)

@@ -309,7 +309,7 @@ def test_with_a_token_the_hook_is_registered(camio: Peer, tmp_path: Path) -> Non
     assert key not in shown
 
 
-def test_a_registration_that_fails_is_told_and_the_settings_stay(file: Path, camio: Peer, tmp_path: Path) -> None:
+def test_a_failed_registration_is_reported_and_the_settings_stay(file: Path, camio: Peer, tmp_path: Path) -> None:
     camio.script = answering(401)
     shown = run(*registering(camio, tmp_path), status=1).output
     assert "Not registered: Camio answered 401" in shown

@@ -159,7 +159,7 @@ def test_the_most_probable_object_of_each_picture_is_an_example(
         (["lamp", "--zone", "a:b:lamp", "--label", "on", "--event", "x"], "'x' is not a valid integer"),
     ],
 )
-def test_mistakes_are_told(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_is_reported(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["teach", *arguments]) != ExitStatus.FINE
     assert message in " ".join(capsys.readouterr().err.split())
 

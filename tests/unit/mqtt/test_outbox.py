@@ -51,7 +51,7 @@ def test_what_was_not_taken_comes_first_again() -> None:
     assert [outbox.next(), outbox.next()] == [event(1), event(2)]
 
 
-def test_the_end_wakes_who_waits() -> None:
+def test_the_end_wakes_every_waiting_caller() -> None:
     outbox = Outbox()
     found: list[Message | None] = []
     waiting = threading.Thread(target=lambda: found.append(outbox.next()))

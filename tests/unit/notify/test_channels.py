@@ -45,12 +45,12 @@ def test_a_command_gets_json_and_a_sentence_and_no_setting(tmp_path: Path, monke
     assert "a-secret-key" not in environ.values()
 
 
-def test_a_command_need_not_read_and_its_failure_is_told() -> None:
+def test_a_command_need_not_read_and_its_failure_is_logged() -> None:
     why = tell(Command(python("sys.exit('no\\n mailbox')")))
     assert why == f"{sys.executable} ended with status 1: no mailbox"
 
 
-def test_a_command_that_does_not_exist_is_told() -> None:
+def test_a_command_that_does_not_exist_is_logged() -> None:
     assert "cannot start /no/such/program" in str(tell(Command(("/no/such/program",))))
 
 
@@ -68,7 +68,7 @@ def test_a_command_that_hangs_is_killed_with_what_it_started(tmp_path: Path) -> 
         os.close(reading)
 
 
-def test_a_command_that_prints_much_costs_no_memory() -> None:
+def test_a_command_that_prints_much_takes_no_memory() -> None:
     why = tell(Command(python("sys.stderr.write('x' * 10_000_000); sys.exit(3)")))
     assert why is not None
     assert len(why) < 1000
@@ -89,6 +89,6 @@ def test_a_webhook_follows_no_redirect(sender: Sender) -> None:
     assert inside.requests == []
 
 
-def test_a_webhook_that_answers_with_an_error_is_told(sender: Sender) -> None:
+def test_a_webhook_that_answers_with_an_error_is_logged(sender: Sender) -> None:
     with closing(Peer(answering(500))) as peer:
         assert "500" in str(tell(Webhook(peer.url, sender)))

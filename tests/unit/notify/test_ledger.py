@@ -44,7 +44,7 @@ def test_there_is_no_trouble_at_the_limits() -> None:
     assert troubles(WELL, LIMITS) == {}
 
 
-def test_tells_a_trouble_once_and_once_when_it_is_over() -> None:
+def test_notifies_once_of_a_trouble_and_once_of_its_end() -> None:
     ledger = Ledger("box", settle=300)
     trouble = {Key("camera_silent", "front"): "It is silent."}
     (begins,) = ledger.update(trouble, NOW)
@@ -62,12 +62,12 @@ def test_tells_a_trouble_once_and_once_when_it_is_over() -> None:
     assert [each.state for each in ledger.update(trouble, NOW + 3000)] == ["begins"]
 
 
-def test_a_trouble_that_comes_and_goes_is_told_once() -> None:
+def test_notifies_once_of_a_trouble_that_comes_and_goes() -> None:
     ledger = Ledger("box", settle=300)
     told = [ledger.update({Key("queue_old"): "x"} if at % 200 < 100 else {}, NOW + at) for at in range(2000)]
     assert sum(map(len, told)) == 1
 
 
-def test_tells_of_each_camera_and_of_a_bounded_number() -> None:
+def test_notifies_of_each_camera_up_to_a_bound() -> None:
     ledger = Ledger("box")
     assert len(ledger.update({Key("camera_silent", str(number)): "x" for number in range(MOST + 50)}, NOW)) == MOST

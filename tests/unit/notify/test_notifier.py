@@ -52,7 +52,7 @@ class Box:
                 await asyncio.sleep(0.001)
 
 
-def test_tells_each_channel_when_trouble_begins_and_when_it_is_over() -> None:
+def test_notifies_each_channel_of_the_begin_and_the_end_of_trouble() -> None:
     async def run() -> None:
         one, other = Recorder(), Recorder(failures=2)
         box = Box(one, other)

@@ -246,7 +246,7 @@ def test_a_stop_compacts_only_if_the_snapshot_leaves_min_free_bytes(
     assert (tmp_path / "queue.json").exists()
 
 
-def test_an_event_that_expires_is_told_once_and_only_when_the_disk_has_taken_it(
+def test_an_expired_event_is_reported_once_and_only_after_the_commit(
     tmp_path: Path, clock: HandClock, disk: CountingDisk, caplog: pytest.LogCaptureFixture
 ) -> None:
     told: list[Cause] = []

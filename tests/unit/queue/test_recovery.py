@@ -56,7 +56,7 @@ def test_a_task_is_poison_after_three_unclean_stops_while_it_alone_was_in_hand(t
     crash(queue)
 
 
-def test_a_bystander_is_never_blamed(tmp_path: Path) -> None:
+def test_an_event_in_hand_beside_a_poisonous_one_does_not_fail(tmp_path: Path) -> None:
     queue = open_queue(tmp_path)
     for number in range(1, 4):
         accept(queue, make_event(number))

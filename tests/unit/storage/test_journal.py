@@ -78,7 +78,7 @@ def test_a_journal_torn_at_any_byte_keeps_the_lines_before(length: int) -> None:
 
 
 @given(st.integers(0, sum(map(len, LINES)) - 1), st.integers(1, 255))
-def test_a_damaged_byte_costs_only_its_own_line(place: int, flip: int) -> None:
+def test_a_damaged_byte_loses_only_its_own_line(place: int, flip: int) -> None:
     data = bytearray(b"".join(LINES))
     was_newline = data[place] == ord("\n")
     data[place] ^= flip

@@ -48,7 +48,7 @@ def test_tinydb_opens_a_snapshot_and_finds_every_document(
 
 
 @given(st.data())
-def test_a_damaged_byte_costs_only_its_own_document(
+def test_a_damaged_byte_loses_only_its_own_document(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     path = tmp_path_factory.mktemp("state") / "queue.json"

@@ -99,7 +99,7 @@ def test_a_reply_is_written_with_a_line_for_each_label() -> None:
 
 
 @given(st.text(max_size=60))
-def test_a_login_leads_to_a_path_of_this_listener(address: str) -> None:
+def test_a_login_redirects_to_a_path_of_this_listener(address: str) -> None:
     path = own_path(address)
     assert path.startswith("/") and not path.startswith("//")
     assert html.unescape(path) == path or "&" in path

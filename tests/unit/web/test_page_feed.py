@@ -38,7 +38,7 @@ def test_a_watcher_gets_the_numbers_at_once_and_then_those_that_changed(monkeypa
     assert asyncio.run(watch()) == [{"queue": 1}, {"queue": 2}]
 
 
-def test_of_many_changed_events_the_last_ones_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_many_changed_events_only_the_last_ones_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed, "LOOK_SECONDS", 0.001)
 
     async def watch() -> list[str]:
@@ -52,7 +52,7 @@ def test_of_many_changed_events_the_last_ones_are_told(monkeypatch: pytest.Monke
     assert asyncio.run(watch()) == ["94", "96", "97", "98", "99", "95"]
 
 
-def test_fewer_events_are_told_while_others_wait_to_be_labeled() -> None:
+def test_fewer_events_are_sent_while_others_wait_to_be_labeled() -> None:
     async def watch() -> list[str]:
         pages = Feed(dict, lambda: True)
         watcher = pages.enter()

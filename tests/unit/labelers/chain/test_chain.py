@@ -279,7 +279,7 @@ PID = """
 """
 
 
-def test_a_labeler_that_is_killed_costs_its_own_labels_until_it_runs_again(
+def test_the_labels_of_a_killed_labeler_are_missing_until_it_runs_again(
     tmp_path: Path, chain: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "camiohookd")
@@ -334,7 +334,7 @@ def _fails(labelers: Chain) -> bool:
     return False
 
 
-def test_code_that_hangs_costs_one_event_its_deadline(tmp_path: Path, chain: Open) -> None:
+def test_code_that_hangs_delays_one_event_by_its_deadline(tmp_path: Path, chain: Open) -> None:
     script = """
         import time
         def compute_labels(images):

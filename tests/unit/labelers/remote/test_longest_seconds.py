@@ -7,7 +7,7 @@ from camiohookd.labelers.open import longest_seconds
 SERVERS = RemoteSettings(endpoints=(EndpointUrl("http://gpu.lan"),))
 
 
-def test_at_home_it_is_the_deadline() -> None:
+def test_on_this_machine_it_is_the_deadline() -> None:
     assert longest_seconds(LabelerSettings()) == 60
 
 

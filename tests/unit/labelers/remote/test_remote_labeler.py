@@ -373,7 +373,7 @@ def test_an_update_of_the_model_is_checked_before_the_next_request(serve: Serve,
     assert server.asked.count("/v2/models/tiny") == checks + 1
 
 
-def test_one_dead_server_of_two_costs_nothing(serve: Serve, connect: Open) -> None:
+def test_with_one_dead_server_of_two_every_picture_is_labeled(serve: Serve, connect: Open) -> None:
     server = serve()
     labeler = connect(free_port(), server)
     for _ in range(5):
@@ -570,7 +570,7 @@ def test_threads_get_right_labels_while_one_server_of_two_fails_again_and_again(
     assert next(numbers) > 3
 
 
-def test_a_server_that_closes_kept_connections_without_a_word_costs_no_failure(
+def test_a_server_that_closes_kept_connections_causes_no_failure(
     serve: Serve, connect: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = serve()

@@ -79,7 +79,7 @@ def free(both: Both, thread: threading.Thread) -> None:
     thread.join()
 
 
-def test_what_has_waited_too_long_goes_to_the_servers_while_home_is_busy_and_then_home_again(
+def test_pictures_that_wait_too_long_go_to_the_servers_until_this_machine_is_free(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO")
@@ -120,7 +120,7 @@ def test_what_the_servers_do_not_label_is_labeled_at_home(failure: Exception) ->
     assert both.degraded == [], "home is what was chosen"
 
 
-def test_servers_first_and_home_while_they_are_gone(caplog: pytest.LogCaptureFixture) -> None:
+def test_this_machine_labels_while_the_preferred_servers_are_down(caplog: pytest.LogCaptureFixture) -> None:
     both = Both("remote")
     assert (both.by(), both.labeler.device) == ("http://gpu:1", "http://gpu:1")
     both.servers.failure = LabelerDown("gone")

@@ -177,7 +177,7 @@ def test_a_state_counts_when_several_events_in_a_row_show_it(box: Box64) -> None
     assert seen == [["red"], [], ["red"], [], ["green", "lamp changed"], ["green"]]
 
 
-def test_a_damaged_file_costs_its_own_labels_alone_and_is_told_once(
+def test_only_the_labels_of_a_damaged_file_are_missing_and_it_is_logged_once(
     box: Box64, caplog: pytest.LogCaptureFixture
 ) -> None:
     box.teach(box.taught())

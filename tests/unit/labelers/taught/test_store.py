@@ -77,7 +77,7 @@ def test_a_name_that_is_no_file_name_is_refused(tmp_path: Path, name: str) -> No
         taught_lamp(name)
 
 
-def test_a_folder_that_is_closed_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_read_is_logged(tmp_path: Path) -> None:
     (tmp_path / "taught").write_text("a file in the way")
     with pytest.raises(TaughtError, match=r"taught/lamp\.taught: cannot be written: File exists"):
         store.save(tmp_path, taught_lamp())
