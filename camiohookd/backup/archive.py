@@ -8,7 +8,7 @@ import io
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 
 from camiohookd.backup import cipher, contents, manifest
 from camiohookd.backup.contents import Box
@@ -16,14 +16,6 @@ from camiohookd.backup.manifest import MANIFEST, BackupError, Entry, Manifest
 
 _CHUNK = 1 << 20
 _DAMAGED = "the file is damaged or was cut off"
-
-
-class Sink(Protocol):
-    """Takes the bytes of one file."""
-
-    def write(self, data: bytes, /) -> object:
-        """Take the next bytes."""
-        ...
 
 
 def may_be_backup(path: Path) -> bool:
@@ -51,7 +43,7 @@ def write(stream: IO[bytes], listed: Manifest, box: Box) -> None:
                 raise _changed(box, entry)
 
 
-def read(stream: IO[bytes], accept: Callable[[Manifest], None], sink: Callable[[Entry], Sink | None]) -> Manifest:
+def read(stream: IO[bytes], accept: Callable[[Manifest], None], sink: Callable[[Entry], IO[bytes] | None]) -> Manifest:
     """Read the tar from `stream` to its end and return its manifest.
 
     `accept` is called with the manifest before anything else is read, and may raise. `sink` opens the place for the
@@ -74,7 +66,7 @@ def read(stream: IO[bytes], accept: Callable[[Manifest], None], sink: Callable[[
     return listed
 
 
-def _copy(tar: tarfile.TarFile, entry: Entry, sink: Sink | None) -> None:
+def _copy(tar: tarfile.TarFile, entry: Entry, sink: IO[bytes] | None) -> None:
     member = tar.next()
     if member is None:
         raise BackupError(f"{_DAMAGED}: {entry.name!r} is missing")

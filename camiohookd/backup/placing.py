@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import IO
 
-from camiohookd.backup import archive, contents
+from camiohookd.backup import contents
 from camiohookd.backup.contents import STAGING_PREFIX, Box
 from camiohookd.backup.manifest import SETTINGS, STATE, BackupError, Entry, Manifest, is_of_queue
 from camiohookd.backup.restoring import Backup, Plan
@@ -72,7 +72,7 @@ class _Staging:
                 self._folders[place] = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=folder))
             held.callback(self._delete, place, folder)
 
-    def sink(self, entry: Entry) -> archive.Sink:
+    def sink(self, entry: Entry) -> IO[bytes]:
         self.close_last()
         with self._as_owner(entry):
             path = self._path(entry)

@@ -1,6 +1,7 @@
 """Open a backup, check all of it, and tell what a restore would change: file ─▶ every byte checked ─▶ `Plan`."""
 
 import hashlib
+import io
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ class Backup:
     file: IO[bytes]
     passphrase: str | None
 
-    def read(self, accept: Callable[[Manifest], None], sink: Callable[[Entry], archive.Sink | None]) -> Manifest:
+    def read(self, accept: Callable[[Manifest], None], sink: Callable[[Entry], IO[bytes] | None]) -> Manifest:
         """Read and check all of it, see `archive.read`. Raises BackupError, which begins with the file's name."""
         try:
             self.file.seek(0)
@@ -119,24 +120,20 @@ class _Settings:
     def __init__(self, box: Box) -> None:
         self._path = box.settings
         self._name = f"{SETTINGS}/{box.settings.name}"
-        self._data = bytearray()
-        self._found = False
+        self._file: io.BytesIO | None = None
 
-    def sink(self, entry: Entry) -> archive.Sink | None:
+    def sink(self, entry: Entry) -> IO[bytes] | None:
         if entry.name != self._name or entry.size > _LARGEST_SETTINGS:
             return None
-        self._found = True
-        return self
-
-    def write(self, data: bytes) -> None:
-        self._data += data
+        self._file = io.BytesIO()
+        return self._file
 
     def check(self, backup: Path) -> None:
         """Raises BackupError if there are no settings, or this version cannot read them."""
-        if not self._found:
+        if self._file is None:
             raise BackupError(f"{backup}: it holds no {self._path.name}; nothing was changed")
         try:
-            text = self._data.decode("utf-8-sig")
+            text = self._file.getvalue().decode("utf-8-sig")
             load.settings_of(TomlFile(self._path, text, tomllib.loads(text)))
         except (ConfigError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise BackupError(

@@ -1,13 +1,10 @@
 """Make a backup: the manifest of what is there ─▶ tar ─▶ cipher ─▶ a new file, which appears complete or not at all."""
 
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO
 
 from camiohookd.backup import archive, cipher, contents
 from camiohookd.backup.contents import Box
@@ -16,7 +13,7 @@ from camiohookd.queue import state_folder
 from camiohookd.queue.state_folder import StateFolder
 from camiohookd.system import permissions
 from camiohookd.system.clock import iso
-from camiohookd.system.disk import Disk
+from camiohookd.system.disk import Disk, new_file
 
 
 def save(target: Path, box: Box, *, queue: bool, models: bool, passphrase: str | None) -> Manifest:
@@ -33,7 +30,7 @@ def save(target: Path, box: Box, *, queue: bool, models: bool, passphrase: str |
             if queue:
                 held.enter_context(locked(box.state))
             listed = _list(box, queue=queue, models=models)
-            file = held.enter_context(_new_file(target))
+            file = held.enter_context(new_file(target))
             stream = held.enter_context(cipher.encrypting(file, passphrase) if passphrase else nullcontext(file))
             archive.write(stream, listed, box)
     except OSError as error:
@@ -69,20 +66,3 @@ def _list(box: Box, *, queue: bool, models: bool) -> Manifest:
         models_left_out=() if models else contents.models_left_out(box),
         elsewhere=contents.elsewhere(box),
     )
-
-
-@contextmanager
-def _new_file(target: Path) -> Iterator[IO[bytes]]:
-    """Yield a file of mode 0600 that replaces `target`, durably, at the end of the block; not after an error."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb+") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-        Disk().sync_folder(target.parent)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

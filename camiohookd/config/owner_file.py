@@ -7,14 +7,13 @@ secret one, and the service can.
 import grp
 import os
 import stat
-import tempfile
 import tomllib
 from contextlib import suppress
 from pathlib import Path
 
 from camiohookd.errors import CamiohookdError
 from camiohookd.system import permissions
-from camiohookd.system.disk import Disk
+from camiohookd.system.disk import new_file
 
 _MODE = 0o640
 
@@ -25,7 +24,9 @@ def replace(path: Path, text: str, *, is_secret: bool = True) -> None:
     Other users may go on reading a file that is not secret, if they may read the old one.
     """
     try:
-        _write_beside_and_rename(path.resolve(), text.encode(), is_secret=is_secret)
+        with new_file(path.resolve()) as file:
+            _set_owner_and_mode(path, file.fileno(), is_secret=is_secret)
+            file.write(text.encode())
     except OSError as error:
         raise CamiohookdError(f"{path}: cannot be written: {permissions.reason(error, path)}") from None
 
@@ -35,31 +36,12 @@ def replace_settings(path: Path, text: str) -> None:
     replace(path, text, is_secret="api_key" in tomllib.loads(text).get("hook", {}))
 
 
-def _write_beside_and_rename(path: Path, data: bytes, *, is_secret: bool) -> None:
-    with tempfile.NamedTemporaryFile(prefix=f".{path.name}.", dir=path.parent, delete=False) as file:
-        temporary = Path(file.name)
-        try:
-            _set_owner_and_mode(path, file.fileno(), is_secret=is_secret)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink()
-            raise
-    Disk().sync_folder(path.parent)
-
-
 def _set_owner_and_mode(path: Path, descriptor: int, *, is_secret: bool) -> None:
     """Copy those of the file that is replaced. If root's group owned it, or it is new, the service may read it."""
     old = path.stat() if path.exists() else None
-    if old is not None and not is_secret:
+    if old is not None and (not is_secret or (old.st_uid, old.st_gid) != (0, 0)):
         os.fchown(descriptor, old.st_uid, old.st_gid)
-        os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
-        return
-    if old is not None and (old.st_uid, old.st_gid) != (0, 0):
-        os.fchown(descriptor, old.st_uid, old.st_gid)
-        os.fchmod(descriptor, old.st_mode & _MODE)
+        os.fchmod(descriptor, old.st_mode & _MODE if is_secret else stat.S_IMODE(old.st_mode))
         return
     os.fchmod(descriptor, _MODE)
     with suppress(KeyError, PermissionError):  # not installed as a service, or made by an ordinary user

@@ -7,7 +7,9 @@ import msgspec
 
 from camiohookd.history import quantiles
 from camiohookd.history.quantiles import Histogram
-from camiohookd.history.ring import CONTENT_BYTES
+
+CONTENT_BYTES = 1012
+"""What fits a slot of a `Ring`: 1024 bytes without its head."""
 
 MAX_LABELS = 16
 MAX_NAME = 40

@@ -10,86 +10,66 @@ import logging
 import os
 import struct
 import zlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
 
+from camiohookd.history import buckets
+from camiohookd.history.buckets import CONTENT_BYTES, Bucket
 from camiohookd.system.log_fields import about
 
-SLOT_BYTES = 1024
 _HEAD = struct.Struct("<4sII")
 _MAGIC = b"CHT1"
-CONTENT_BYTES = SLOT_BYTES - _HEAD.size
+SLOT_BYTES = _HEAD.size + CONTENT_BYTES
 
 log = logging.getLogger("camiohookd.history")
 
 
-class Numbered(Protocol):
-    """The content of a slot."""
+class Ring:
+    """The file at `path` with `slots` slots, each for a bucket. Belongs to one thread."""
 
-    @property
-    def number(self) -> int: ...
-
-
-Item = TypeVar("Item", bound=Numbered)
-
-
-class Ring(Generic[Item]):
-    """The file at `path` with `slots` slots.
-
-    `encode` must return at most `CONTENT_BYTES`; `decode` may raise ValueError.
-
-    Belongs to one thread.
-    """
-
-    def __init__(
-        self, path: Path, slots: int, encode: Callable[[Item], bytes], decode: Callable[[bytes], Item]
-    ) -> None:
+    def __init__(self, path: Path, slots: int) -> None:
         self._path = path
         self._slots = slots
-        self._encode = encode
-        self._decode = decode
         self.written = 0
 
-    def write(self, item: Item) -> None:
-        """Put an item in its slot. Raises OSError."""
-        content = self._encode(item)
+    def write(self, bucket: Bucket) -> None:
+        """Put a bucket in its slot. Raises OSError."""
+        content = buckets.encode(bucket)
         assert len(content) <= CONTENT_BYTES, "encode must keep the bound"
         slot = (_HEAD.pack(_MAGIC, len(content), zlib.crc32(content)) + content).ljust(SLOT_BYTES, b"\0")
         fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.pwrite(fd, slot, self._offset(item.number))
+            os.pwrite(fd, slot, self._offset(bucket.number))
         finally:
             os.close(fd)
         self.written += SLOT_BYTES
 
-    def read(self, number: int) -> Item | None:
-        """Return the item with that number; None if there is none, or it is damaged."""
+    def read(self, number: int) -> Bucket | None:
+        """Return the bucket with that number; None if there is none, or it is damaged."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._offset(number))
-                return self._item(file.read(SLOT_BYTES), number)
+                return self._bucket(file.read(SLOT_BYTES), number)
         except OSError:
             return None
 
-    def last(self, until: int, count: int) -> dict[int, Item]:
-        """Return the items with the last `count` numbers up to `until`, by number; leave out missing ones."""
+    def last(self, until: int, count: int) -> dict[int, Bucket]:
+        """Return the buckets with the last `count` numbers up to `until`, by number; leave out missing ones."""
         try:
             data = self._path.read_bytes()
         except OSError:
             return {}
-        found: dict[int, Item] = {}
+        found: dict[int, Bucket] = {}
         for number in range(max(until - min(count, self._slots) + 1, 0), until + 1):
             offset = self._offset(number)
-            item = self._item(data[offset : offset + SLOT_BYTES], number)
-            if item is not None:
-                found[number] = item
+            bucket = self._bucket(data[offset : offset + SLOT_BYTES], number)
+            if bucket is not None:
+                found[number] = bucket
         return found
 
     def _offset(self, number: int) -> int:
         return number % self._slots * SLOT_BYTES
 
-    def _item(self, slot: bytes, number: int) -> Item | None:
+    def _bucket(self, slot: bytes, number: int) -> Bucket | None:
         if len(slot) < _HEAD.size:
             return None
         magic, length, check = _HEAD.unpack_from(slot)
@@ -97,8 +77,8 @@ class Ring(Generic[Item]):
         if magic != _MAGIC or len(content) != length or zlib.crc32(content) != check:
             return None
         try:
-            item = self._decode(content)
+            bucket = buckets.decode(content)
         except ValueError as error:
             log.debug("skipped a damaged slot in %s: %s", self._path, error, extra=about("history_damaged"))
             return None
-        return item if item.number == number else None
+        return bucket if bucket.number == number else None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from camiohookd.activity import DeliveryTried, EventAccepted, EventDone, EventFailed, EventLabeled, Occurrence
-from camiohookd.history import buckets, quantiles
+from camiohookd.history import quantiles
 from camiohookd.history.buckets import OTHERS, Bucket
 from camiohookd.history.quantiles import Histogram
 from camiohookd.history.records import sent_labels
@@ -62,8 +62,8 @@ class TrendRecorder:
     """Keeps the numbers in `folder`. Belongs to one thread."""
 
     def __init__(self, folder: Path) -> None:
-        self._minutes = Ring(folder / "minutes.ring", MINUTES, buckets.encode, buckets.decode)
-        self._tens = Ring(folder / "tens.ring", TENS, buckets.encode, buckets.decode)
+        self._minutes = Ring(folder / "minutes.ring", MINUTES)
+        self._tens = Ring(folder / "tens.ring", TENS)
         self._current: Bucket | None = None
         self._summed_up: int | None = None  # the last interval of ten minutes that its ring has
         self._refused = False
@@ -125,7 +125,7 @@ class TrendRecorder:
             minutes[self._current.number] = self._current
         return _sum(number, (minutes[each] for each in sorted(minutes)))
 
-    def _write(self, ring: Ring[Bucket], bucket: Bucket) -> None:
+    def _write(self, ring: Ring, bucket: Bucket) -> None:
         try:
             ring.write(bucket)
         except OSError as error:

@@ -4,7 +4,6 @@ tables ─▶ `to_toml` ─▶ NAME.new/ (model.toml, model.onnx, LICENSE) ─�
 """
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import Any
 
 from camiohookd.errors import ModelError
 from camiohookd.labelers.model import FOLDERS, ModelDescription, load_description, read_model
-from camiohookd.system.permissions import reason
+from camiohookd.system.permissions import give_to_owner_of, reason
 
 MODEL_FILE = "model.onnx"
 
@@ -94,20 +93,14 @@ def _make_folder(folder: Path) -> None:
     """Make the folder of all models if it does not exist."""
     if not folder.is_dir():
         folder.mkdir(parents=True)
-        _give_to_owner_of(folder.parent, folder)
+        give_to_owner_of(folder.parent, folder)
 
 
 def _make_readable(folder: Path) -> None:
     """Let the daemon's user read the files; what is under its own folder belongs to it."""
     for path in (folder, *folder.iterdir()):
         path.chmod(0o755 if path.is_dir() else 0o644)
-        _give_to_owner_of(folder.parent, path)
-
-
-def _give_to_owner_of(folder: Path, path: Path) -> None:
-    if os.geteuid() == 0:
-        owner = folder.stat()
-        os.chown(path, owner.st_uid, owner.st_gid)
+        give_to_owner_of(folder.parent, path)
 
 
 def to_toml(tables: Mapping[str, Any]) -> str:

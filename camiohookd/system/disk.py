@@ -5,8 +5,11 @@ these calls.
 """
 
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 
 class Disk:
@@ -178,3 +181,23 @@ def replace_file(disk: Disk, path: Path, data: bytes) -> None:
     except OSError:
         replacement.abort()
         raise
+
+
+@contextmanager
+def new_file(target: Path) -> Iterator[IO[bytes]]:
+    """Yield a file of mode 0600 that replaces `target`, durably, at the end of the block; not after an error.
+
+    For files of the owner's, outside of the queue's storage. Raises OSError.
+    """
+    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb+") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    Disk().sync_folder(target.parent)

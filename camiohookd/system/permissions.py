@@ -1,4 +1,4 @@
-"""Advise a person about a file that this process may not use."""
+"""Advise a person about a file that this process may not use; give files to their user."""
 
 import os
 import pwd
@@ -45,3 +45,10 @@ def is_service() -> bool:
         return pwd.getpwnam(SERVICE_USER).pw_uid == os.geteuid()
     except KeyError:
         return False
+
+
+def give_to_owner_of(folder: Path, path: Path) -> None:
+    """Give `path`, which root may have made, to the owner of `folder`, such as the service. Raises OSError."""
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)

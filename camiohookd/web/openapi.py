@@ -49,43 +49,35 @@ OF_AN_EVENT = (
     error_responses.DRAINING,
 )
 
-_KEY: Json = {
-    "name": "api_key",
-    "in": "path",
-    "required": True,
-    "description": "One of the owner's keys, percent-encoded or not.",
-    "schema": {"type": "string", "minLength": 8, "maxLength": 256, "pattern": r"^[A-Za-z0-9\-._~]+$"},
-}
-_FORWARDED: Json = {
-    "name": "X-Forwarded-For",
-    "in": "header",
-    "description": "The client's address, for the limits of one address; only trusted_proxies may set it.",
-    "schema": {"type": "string"},
-}
-_LIMIT: Json = {
-    "name": "limit",
-    "in": "query",
-    "description": "The most tasks to return.",
-    "schema": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
-}
-_AFTER: Json = {
-    "name": "after",
-    "in": "query",
-    "description": "The `next` of the previous page.",
-    "schema": {"type": "string", "pattern": "^[0-9]{1,19}$"},
-}
-_NONCE: Json = {
-    "name": "nonce",
-    "in": "query",
-    "description": "A number that the owner's doctor has announced; any other is ignored.",
-    "schema": {"type": "string"},
-}
-_ENCODING: Json = {
-    "name": "Content-Encoding",
-    "in": "header",
-    "description": "How the body is compressed.",
-    "schema": {"enum": ["identity", "gzip", "x-gzip"]},
-}
+
+def _parameter(name: str, place: str, description: str, schema: Json) -> Json:
+    return {"name": name, "in": place, "description": description, "schema": schema}
+
+
+_KEY = _parameter(
+    "api_key",
+    "path",
+    "One of the owner's keys, percent-encoded or not.",
+    {"type": "string", "minLength": 8, "maxLength": 256, "pattern": r"^[A-Za-z0-9\-._~]+$"},
+) | {"required": True}
+_FORWARDED = _parameter(
+    "X-Forwarded-For",
+    "header",
+    "The client's address, for the limits of one address; only trusted_proxies may set it.",
+    {"type": "string"},
+)
+_LIMIT = _parameter(
+    "limit", "query", "The most tasks to return.", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}
+)
+_AFTER = _parameter(
+    "after", "query", "The `next` of the previous page.", {"type": "string", "pattern": "^[0-9]{1,19}$"}
+)
+_NONCE = _parameter(
+    "nonce", "query", "A number that the owner's doctor has announced; any other is ignored.", {"type": "string"}
+)
+_ENCODING = _parameter(
+    "Content-Encoding", "header", "How the body is compressed.", {"enum": ["identity", "gzip", "x-gzip"]}
+)
 
 # RFC 4648, section 4: the unused bits of the last letter before the padding are zero.
 _BASE64 = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{4}|[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)$"

@@ -7,7 +7,6 @@ later version adds fields with defaults; the number in the first line changes wh
 """
 
 import hashlib
-import os
 import re
 from pathlib import Path
 from typing import Literal
@@ -20,7 +19,7 @@ from camiohookd.labelers.taught.places import TaughtError, check_name, path_of
 from camiohookd.labelers.taught.regression import Weights
 from camiohookd.labelers.taught.report import Report
 from camiohookd.system.disk import Disk, replace_file
-from camiohookd.system.permissions import reason
+from camiohookd.system.permissions import give_to_owner_of, reason
 
 MAX_BYTES = 64_000_000
 MAX_LABELS = 20
@@ -170,19 +169,12 @@ def save(state: Path, taught: Taught) -> Path:
     try:
         if not path.parent.is_dir():
             path.parent.mkdir(mode=0o700)
-            _give(state, path.parent)
+            give_to_owner_of(state, path.parent)
         replace_file(Disk(), path, data)
-        _give(state, path)
+        give_to_owner_of(state, path)
     except OSError as error:
         raise TaughtError(f"{path}: cannot be written: {reason(error, path)}") from error
     return path
-
-
-def _give(state: Path, path: Path) -> None:
-    """Give what root makes to the service, which owns the state folder."""
-    if os.geteuid() == 0:
-        owner = state.stat()
-        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def remove(state: Path, name: str) -> None:

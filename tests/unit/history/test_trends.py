@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from camiohookd.activity import DeliveryTried, EventAccepted, EventDone, EventFailed
 from camiohookd.history import buckets, quantiles
 from camiohookd.history.buckets import MAX_LABELS, OTHERS, Bucket
-from camiohookd.history.ring import CONTENT_BYTES, SLOT_BYTES, Ring
+from camiohookd.history.ring import SLOT_BYTES, Ring
 from camiohookd.history.trends import MINUTES, MOST_LABELS, TENS, Sample, TrendRecorder, count
 from camiohookd.history.views import Span
 from camiohookd.pictures.detections import Box, Detection
@@ -187,7 +187,7 @@ def test_any_bucket_fits_in_a_slot_and_keeps_its_sums(
     wait, label, delivery, total = found
     bucket = Bucket(number, labels=labels, device=device, wait=wait, label=label, delivery=delivery, total=total)
     content = buckets.encode(bucket)
-    assert len(content) <= CONTENT_BYTES
+    assert len(content) <= buckets.CONTENT_BYTES
     back = buckets.decode(content)
     assert back.number == number
     assert sum(back.labels.values()) == sum(labels.values())
@@ -235,7 +235,7 @@ class RingAgainstModel(RuleBasedStateMachine):
 
     @rule()
     def reopen(self) -> None:
-        self.ring = Ring(self.path, 8, buckets.encode, buckets.decode)
+        self.ring = Ring(self.path, 8)
 
     @rule(number=st.integers(0, 40), accepted=st.integers(0, 9))
     def write(self, number: int, accepted: int) -> None:
