@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.support import bad_answers
 from tests.support.daemon_process import SAMPLES, Daemon, post_event
 from tests.support.inference_server import Described, InferenceServer, answer
 from tests.support.onnx_graphs import constant_model, model_folder
@@ -139,3 +140,78 @@ def test_pictures_that_wait_too_long_go_to_a_server_while_this_machine_labels_on
             assert daemon.metric('pictures_labelled_total{where="remote"}') == 5
             assert daemon.metric('pictures_labelled_total{where="home"}') == 1
             assert "pictures that have waited for more than 0.01 s go to inference servers, too" in daemon.log
+
+
+@pytest.fixture
+def broken(long_run: bool) -> Iterator[dict[str, InferenceServer]]:
+    """A server for each kind of bad answer, which answers the trial well."""
+    if not long_run:
+        pytest.skip(
+            "NOT TESTED: each kind of bad answer to a daemon, which takes half a minute (--long); "
+            "a test of the labeler covers each"
+        )
+    with ExitStack() as stack:
+        yield {
+            name: stack.enter_context(
+                closing(InferenceServer(bad_answers.tiny, bad_answers.INPUT, bad_answers.OUTPUTS))
+            )
+            for name in bad_answers.BAD_ANSWERS
+        }
+
+
+@pytest.fixture
+def with_broken(tmp_path: Path, broken: dict[str, InferenceServer]) -> dict[str, str]:
+    graph = constant_model({"scores": bad_answers.SCORES, "boxes": bad_answers.BOXES}, shape=("n", 3, 32, 32))
+    folder = model_folder(tmp_path / "tiny", graph, "ssd", ["found", "found"])
+    return {
+        "CAMIOHOOKD_LABELER_MODEL": str(folder),
+        "CAMIOHOOKD_LABELER_DEVICE": "cpu",
+        "CAMIOHOOKD_LABELER_DETAIL": "whole",
+        "CAMIOHOOKD_LABELER_REMOTE_ENDPOINTS": json.dumps([each.url for each in broken.values()]),
+        "CAMIOHOOKD_LABELER_REMOTE_MODEL_VERSION": "1",
+        "CAMIOHOOKD_LABELER_REMOTE_TIMEOUT": "2s",
+    }
+
+
+def unsaid(daemon: Daemon, broken: Mapping[str, InferenceServer]) -> list[str]:
+    """Return the kinds of bad answers about which the log has no line yet that names the server and the reason."""
+    lost = [line for line in daemon.log.splitlines() if "event=remote_lost" in line]
+    return [
+        name
+        for name, server in broken.items()
+        if not any(server.url in line and bad_answers.BAD_ANSWERS[name][1] in line for line in lost)
+    ]
+
+
+def test_after_each_kind_of_bad_answer_events_are_labeled_at_home(
+    tmp_path: Path, broken: dict[str, InferenceServer], with_broken: dict[str, str]
+) -> None:
+    settings = {**with_broken, "CAMIOHOOKD_LABELER_SPILL_PREFER": "remote"}
+    with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin, settings) as daemon:
+        for name, server in broken.items():
+            server.fault, _ = bad_answers.BAD_ANSWERS[name]
+        events = (str(number) for number in range(5 * len(broken)))
+        while unsaid(daemon, broken) and (event := next(events, None)):
+            post_event(daemon, camio, event)
+            assert labels_of(camio, event) == ["found"]
+        assert unsaid(daemon, broken) == []
+        assert {len(each) for each in camio.deliveries.values()} == {1}
+        assert daemon.metric('pictures_labelled_total{where="remote"}') in (None, 0)
+        assert {daemon.metric(f'inference_server_up{{server="{each.url}"}}') for each in broken.values()} == {0}
+
+
+def test_with_servers_alone_an_event_waits_through_every_kind_of_bad_answer(
+    tmp_path: Path, broken: dict[str, InferenceServer], with_broken: dict[str, str]
+) -> None:
+    settings = {**with_broken, "CAMIOHOOKD_LABELER_KIND": "remote"}
+    with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin, settings) as daemon:
+        for name, server in broken.items():
+            server.fault, _ = bad_answers.BAD_ANSWERS[name]
+        post_event(daemon, camio, "one")
+        daemon.wait_until(lambda: not unsaid(daemon, broken), 10 * PATIENCE)
+        assert daemon.pending()["pending"] == 1
+        assert not camio.deliveries["one"]
+        for server in broken.values():
+            server.fault = None
+        assert labels_of(camio, "one") == ["found"]
+        assert len(camio.deliveries["one"]) == 1

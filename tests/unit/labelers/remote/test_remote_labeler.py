@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from camiohookd.camio.simulator import samples
-from camiohookd.config.settings import LabelerSettings, RemoteSettings
+from camiohookd.config.settings import LabelerSettings, RemoteSettings, SpillSettings
 from camiohookd.config.values import EndpointUrl
 from camiohookd.doctor.model import check_labeler
 from camiohookd.errors import ConfigError, LabelerDown, LabelingError, ModelError
@@ -28,22 +28,15 @@ from camiohookd.labelers.onnx.labeler import open_onnx
 from camiohookd.labelers.remote import breaker
 from camiohookd.labelers.remote.open import open_remote
 from camiohookd.labelers.remote.runner import RemoteLabeler
+from camiohookd.labelers.remote.sharing import Sharing
 from camiohookd.pictures.decode import PictureLimits, decode
 from camiohookd.wire.images import Picture
+from tests.support.bad_answers import BAD_ANSWERS, BOXES, INPUT, OUTPUTS, SCORES, raw, tiny
 from tests.support.certificates import make_certificate
 from tests.support.inference_server import HEAD, Compute, Described, InferenceServer, answer
 from tests.support.onnx_graphs import constant_model, model_folder
 from tests.support.shipped_model_server import FOLDER, shipped_model
 from tests.support.shipped_model_server import serve as serve_shipped
-
-SCORES = np.array([[[0.9, 0.1], [0.2, 0.8]]], np.float32)
-BOXES = np.array([[[0.1, 0.1, 0.5, 0.5], [0.5, 0.5, 0.9, 0.9]]], np.float32)
-INPUT = [Described("images", "FP32", (-1, 3, 32, 32))]
-OUTPUTS = [Described("scores", "FP32", (-1, 2, 2)), Described("boxes", "FP32", (-1, 2, 4))]
-
-
-def tiny(value: Any) -> Mapping[str, Any]:
-    return {"scores": SCORES.repeat(len(value), 0), "boxes": BOXES.repeat(len(value), 0)}
 
 
 @pytest.fixture
@@ -217,108 +210,34 @@ def test_a_wrong_name_of_the_model_is_named(serve: Serve, connect: Open, caplog:
     assert "answered 404: unknown model; it is not asked again for 2 s" in caplog.text
 
 
-def spoilt(change: Callable[[dict[str, Any]], object]) -> Callable[[BaseHTTPRequestHandler], None]:
-    """Answer in JSON, after a change to the right message."""
-
-    def fault(handler: BaseHTTPRequestHandler) -> None:
-        message: dict[str, Any] = {
-            "model_name": "tiny",
-            "model_version": "1",
-            "outputs": [
-                {"name": name, "datatype": "FP32", "shape": list(value.shape), "data": value.ravel().tolist()}
-                for name, value in tiny([0]).items()
-            ],
-        }
-        change(message)
-        answer(handler, 200, json.dumps(message).encode())
-
-    return fault
-
-
-def raw(data: bytes) -> Callable[[BaseHTTPRequestHandler], None]:
-    """Send bytes, and close the connection, which an answer says in its head."""
-    data = data.replace(b" 200 OK\r\n", b" 200 OK\r\nConnection: close\r\n")
-
-    def fault(handler: BaseHTTPRequestHandler) -> None:
-        handler.wfile.write(data)
-        handler.close_connection = True
-
-    return fault
-
-
-def drip(handler: BaseHTTPRequestHandler) -> None:
-    handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-    never = threading.Event()
-    while not never.wait(0.02):
-        handler.wfile.write(b" ")
-
-
-def redirect(handler: BaseHTTPRequestHandler) -> None:
-    answer(handler, 307, b"", {"Location": "/elsewhere"})
-
-
-BAD_ANSWERS: dict[str, tuple[Callable[[BaseHTTPRequestHandler], None], str]] = {
-    "wrong shape": (
-        spoilt(lambda told: told["outputs"][0].update(shape=[1, 1, 4])),
-        "sent output 'scores' of the shape [1, 1, 4]",
-    ),
-    "wrong count": (spoilt(lambda told: told["outputs"][0]["data"].pop()), "number of values does not fit its shape"),
-    "negative shape": (spoilt(lambda told: told["outputs"][0].update(shape=[-1, 2, 2])), "not follow the protocol"),
-    "NaN": (raw(b'HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n{"outputs": [NaN]'), "not follow the protocol"),
-    "no output": (spoilt(lambda told: told["outputs"].pop()), "sent no output boxes"),
-    "text": (spoilt(lambda told: told["outputs"][0].update(data=["a"] * 4)), "sent no numbers"),
-    "unknown type": (spoilt(lambda told: told["outputs"][0].update(datatype="FP8")), "type FP8"),
-    "another model": (spoilt(lambda told: told.update(model_name="other")), "answered with the model 'other'"),
-    "wrong version": (spoilt(lambda told: told.update(model_version="2")), "answered with version 2, expected 1"),
-    "another id": (spoilt(lambda told: told.update(id="x")), "answered another request"),
-    "200 with an error": (raw(b'HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{"error":"oom"}'), "an error: oom"),
-    "200 with a page": (raw(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>"), "not follow the protocol"),
-    "status 500": (
-        lambda handler: answer(handler, 500, b'{"error":"CUDA\\nout of memory"}'),
-        "500: CUDA out of memory",
-    ),
-    "redirect": (redirect, "answered 307, a redirect, which is not followed"),
-    "half a body": (raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{"), "sent an incomplete answer"),
-    "no answer": (raw(b""), "cannot be asked: it closed the connection"),
-    "no HTTP": (raw(b"hello\r\n\r\n"), "cannot be asked: it is not valid HTTP"),
-    "slow drip": (drip, "gave no whole answer within 0.5 s"),
-    "wrong head length": (
-        lambda handler: answer(handler, 200, b"{}", {HEAD: "300"}),
-        f"sent a wrong {HEAD}, or an incomplete answer",
-    ),
-    "half a tail": (
-        lambda handler: answer(
-            handler,
-            200,
-            (
-                head := b'{"outputs":[{"name":"scores","datatype":"FP32","shape":[1,2,2],'
-                b'"parameters":{"binary_data_size":16}}]}'
-            )
-            + b"12345678",
-            {HEAD: str(len(head))},
-        ),
-        "sent an incomplete output 'scores'",
-    ),
-}
+@pytest.fixture(scope="module")
+def stands_in(tmp_path_factory: pytest.TempPathFactory) -> Labeler:
+    """A model on this machine that finds what no server does."""
+    graph = constant_model({"scores": SCORES, "boxes": BOXES}, shape=("n", 3, 32, 32))
+    return open_onnx(model_folder(tmp_path_factory.mktemp("home") / "tiny", graph, "ssd", ["home", "home too"]))
 
 
 @pytest.mark.parametrize("name", BAD_ANSWERS)
-def test_a_bad_answer_is_one_clear_line_and_a_breaker_event_and_no_labels(
-    serve: Serve, connect: Open, caplog: pytest.LogCaptureFixture, name: str
+def test_a_bad_answer_is_one_clear_line_and_a_breaker_event_and_waits_or_is_labeled_at_home(
+    serve: Serve, connect: Open, stands_in: Labeler, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
     caplog.set_level(logging.INFO)
     fault, message = BAD_ANSWERS[name]
     server = serve()
-    labeler = connect(server, timeout=0.5, model_version="1")
+    labeler = connect(server, timeout=0.5, model_version="1", retries=1)
+    shared = Sharing(stands_in, 1, labeler, SpillSettings(prefer="remote"), lambda _degraded: None)
     server.fault = fault
     asked = len(server.asked)
-    with pytest.raises(LabelerDown) as down:
+    with pytest.raises(LabelerDown) as down:  # for which an event waits
         labeler.label([frame()])
     assert message in str(down.value)
     assert server.url in str(down.value)
+    at_home = shared.label([frame()])
+    assert [each.label for each in at_home.pictures[0]] == ["home", "home too"]
+    assert not at_home.remote
     done = len(server.asked) - asked
     assert "/elsewhere" not in server.asked
-    assert 3 <= done <= 4, "one try and two retries, and once more where a kept connection was closed"
+    assert 3 <= done <= 4, "three tries, and once more where a kept connection was closed"
     with pytest.raises(LabelerDown, match="no inference server works at present"):
         labeler.label([frame()])
     assert len(server.asked) - asked == done, "the breaker is open"
