@@ -41,7 +41,8 @@ def status(as_json: bool, watch: bool, interval: float) -> int:
     """Show how the service is doing: what waits, how fast it works, the last errors, the last event of each camera.
 
     The times are those of the last 500 events since the start: half of the events were faster than the first number,
-    95 % were faster than the second. Run it as root or as camiohookd's user.
+    95 % were faster than the second. What is written per event is the mean since the start, of the queue and of the
+    status page's history together. Run it as root or as camiohookd's user.
 
     Exit status: 0 if it works, is degraded or drains; 1 if it does not work; 3 if it does not run. With --watch: 0
     after Ctrl-C.
