@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,16 +54,22 @@ def labels_of(camio: FakeCamioThread, event: str) -> Any:
     return list(labels)
 
 
+def page_says(daemon: Daemon, event: str, words: str) -> bool:
+    return words in daemon.admin(f"/events/{event}")[1]
+
+
 def test_this_machine_labels_when_the_preferred_servers_send_bad_answers(
     tmp_path: Path, server: InferenceServer, settings: dict[str, str]
 ) -> None:
     settings["CAMIOHOOKD_LABELER_SPILL_PREFER"] = "remote"
     with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin, settings) as daemon:
-        post_event(daemon, camio, "one")
+        there = post_event(daemon, camio, "one")["id"]
         assert labels_of(camio, "one") == ["there"]
         server.compute = lambda value: {**compute(value), "boxes": BOXES * np.nan}
-        post_event(daemon, camio, "two")
+        at_home = post_event(daemon, camio, "two")["id"]
         assert labels_of(camio, "two") == ["home"]
+        for event, device in ((there, server.url), (at_home, "cpu")):
+            daemon.wait_until(partial(page_says, daemon, event, f" on {device}"))
         server.close()
         post_event(daemon, camio, "three")
         assert labels_of(camio, "three") == ["home"]
