@@ -23,6 +23,7 @@ class Publisher:
 
     def __init__(self, folder: Path, home: Path) -> None:
         self.repository = folder / "repository"
+        self._lists = self.repository / "dists/stable"
         self._dist = folder / "dist"
         self._dist.mkdir()
         self._environ = {**os.environ, "GNUPGHOME": str(home), "CAMIOHOOKD_DIST": str(self._dist)}
@@ -34,14 +35,22 @@ class Publisher:
         command = [str(ROOT / "build.sh"), "repository", "--key", "publisher", "--into", str(self.repository)]
         subprocess.run([*command, "--url", ADDRESS], env=self._environ, check=True, capture_output=True)
 
+    def expire(self) -> None:
+        """Sign lists that were valid until years ago."""
+        lists = self._lists / "Release"
+        lists.write_text(f"{lists.read_text()}Valid-Until: Wed, 01 Jan 2020 00:00:00 UTC\n")
+        self._sign("--local-user", "publisher")
+
     def sign_with_an_expired_key(self) -> bytes:
-        """Sign the lists with a key that expired years ago, and return that key."""
+        """Sign the lists with a key that expired years ago, at a time before that; return the key."""
         past = ("--faked-system-time", "20200101T000000!")
         self._gpg(*past, "--quick-gen-key", "long ago", "ed25519", "sign", "1y")
-        signed, lists = self.repository / "dists/stable/InRelease", self.repository / "dists/stable/Release"
-        signed.unlink()
-        self._gpg(*past, "--local-user", "long ago", "--output", str(signed), "--clearsign", str(lists))
+        self._sign(*past, "--local-user", "long ago")
         return self._gpg("--armor", "--export", "long ago")
+
+    def _sign(self, *options: str) -> None:
+        command = ("--yes", *options, "--output", str(self._lists / "InRelease"), "--clearsign")
+        self._gpg(*command, str(self._lists / "Release"))
 
     def _gpg(self, *arguments: str) -> bytes:
         command = ["gpg", "--batch", "--passphrase", "", "--pinentry-mode", "loopback", *arguments]

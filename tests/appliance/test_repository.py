@@ -71,7 +71,7 @@ def test_the_lines_of_the_page_install_and_then_the_box_keeps_itself_up_to_date(
             assert machine.run("systemctl", "is-enabled", UNIT).stdout.strip() == "enabled"
 
 
-def test_changed_lists_a_changed_package_and_an_expired_signature_are_refused(
+def test_changed_and_expired_lists_and_a_changed_package_are_refused(
     release: str, tmp_path: Path, _can_boot: None, publisher: Publisher, deb: Deb
 ) -> None:
     """Debian 13's apt verifies signatures with another program than Debian 12's."""
@@ -92,10 +92,15 @@ def test_changed_lists_a_changed_package_and_an_expired_signature_are_refused(
             assert re.search("Hash Sum mismatch|unexpected size", refused(machine))
 
             shutil.copytree(whole, lists, dirs_exist_ok=True)
+            publisher.expire()
+            assert "is expired" in refused(machine)
+
+            shutil.copytree(whole, lists, dirs_exist_ok=True)
             key = machine.path("/usr/share/keyrings/camiohookd.asc")
             trusted = key.read_bytes()
             key.write_bytes(publisher.sign_with_an_expired_key())
-            assert re.search("(?i)expired|EXPKEYSIG", refused(machine))
+            if release == "bookworm":  # Debian 13's accepts a signature that is older than the end of its key
+                assert "EXPKEYSIG" in refused(machine)
 
             shutil.copytree(whole, lists, dirs_exist_ok=True)
             key.write_bytes(trusted)
