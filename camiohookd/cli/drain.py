@@ -99,9 +99,9 @@ def _left(progress: "DrainProgress") -> str:
 def _control_socket() -> Path:
     """Return the control socket of the running service. Raises QueueError, CamiohookdError if none runs."""
     from camiohookd.config import paths
-    from camiohookd.web.control_client import SOCKET_NAME, is_served
+    from camiohookd.web.control_client import is_served
 
-    control = paths.runtime_dir(os.environ) / SOCKET_NAME
+    control = paths.control_socket(os.environ)
     if not is_served(control):
         raise CamiohookdError("the service does not run, so that it takes no events: sudo systemctl status camiohookd")
     return control

@@ -164,9 +164,8 @@ def export(task_id: str, folder: Path) -> None:
 @contextmanager
 def _connect() -> "Iterator[QueueClient]":
     from camiohookd.cli.queue_client import connect
-    from camiohookd.web.control_client import SOCKET_NAME
 
-    with connect(paths.runtime_dir(os.environ) / SOCKET_NAME, paths.state_dir(os.environ)) as client:
+    with connect(paths.control_socket(os.environ), paths.state_dir(os.environ)) as client:
         yield client
 
 

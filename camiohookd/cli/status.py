@@ -53,19 +53,12 @@ def status(as_json: bool, watch: bool, interval: float) -> int:
       sudo camiohookd status --watch
       sudo camiohookd status --json | jq .queue.tasks
     """
-    control, state = _places()
+    control, state = paths.control_socket(os.environ), paths.state_dir(os.environ)
     if watch:
         return _watch(control, state, interval, as_json=as_json)
     report = _ask(control) or _stopped(control, state)
     _show(report, as_json=as_json)
     return {"does not work": 1, "not running": NOT_RUNNING}.get(report.verdict, 0)
-
-
-def _places() -> tuple[Path, Path]:
-    """Return the control socket and the state folder."""
-    from camiohookd.web.control_client import SOCKET_NAME
-
-    return paths.runtime_dir(os.environ) / SOCKET_NAME, paths.state_dir(os.environ)
 
 
 def _watch(control: Path, state: Path, interval: float, *, as_json: bool) -> int:

@@ -48,8 +48,8 @@ def fetch(base_url: str, nonce: Nonce, context: ssl.SSLContext) -> Fetched:
         connection.close()
 
 
-def why_failed(error: Exception) -> str:
-    """Return a sentence on why `fetch` raised `error`."""
+def why_failed(error: Exception, seconds: float = SECONDS) -> str:
+    """Return a sentence on why a connection with a limit of `seconds` ended in `error`."""
     match error:
         case ssl.SSLCertVerificationError():
             return f"its certificate is not trusted: {error.verify_message}"
@@ -58,7 +58,7 @@ def why_failed(error: Exception) -> str:
         case socket.gaierror():
             return f"its name cannot be resolved: {error.strerror}"
         case TimeoutError():
-            return f"it did not answer within {SECONDS:g} s"
+            return f"it did not answer within {seconds:g} s"
         case OSError():
             return error.strerror or str(error)
     return f"the answer is not HTTP: {error}"

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from camiohookd.camio import hooks_api
 from camiohookd.config.values import AllowedHost
 from camiohookd.delivery import AllowList
-from camiohookd.delivery.trial import try_target
+from camiohookd.delivery.trial import SECONDS, try_target
+from camiohookd.doctor.fetch import why_failed
 from camiohookd.doctor.findings import Finding, Findings, Group
 from camiohookd.errors import CamiohookdError
 
@@ -43,8 +44,9 @@ def check_callbacks(hosts: Iterable[AllowedHost], certificates: str) -> Findings
 
 def _check_callback(host: AllowedHost, certificates: str) -> Finding:
     url = str(host) if "://" in host else f"https://{host}"
-    problem = try_target(AllowList([host]).check(f"{url}/"), certificates)
     name = f"callback host {host}"
-    if problem is None:
-        return _GROUP.ok(name, "it can be reached" + (" by TLS" if url.startswith("https") else ""))
-    return _GROUP.failed(name, problem, _ADVICE)
+    try:
+        try_target(AllowList([host]).check(f"{url}/"), certificates)
+    except OSError as error:
+        return _GROUP.failed(name, why_failed(error, SECONDS), _ADVICE)
+    return _GROUP.ok(name, "it can be reached" + (" by TLS" if url.startswith("https") else ""))

@@ -37,7 +37,7 @@ class RunningDaemon:
 
 def find_daemon(environ: Mapping[str, str]) -> RunningDaemon | None:
     """Return the running daemon; None if none runs. Raises QueueError if this user may not use the control socket."""
-    control = paths.runtime_dir(environ) / control_client.SOCKET_NAME
+    control = paths.control_socket(environ)
     if not control_client.is_served(control):
         return None
     return RunningDaemon(control, control_client.ask(control, AskStatus(), StatusReport))

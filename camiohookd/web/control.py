@@ -12,9 +12,9 @@ import msgspec
 from tornado.netutil import bind_unix_socket
 from tornado.web import url
 
+from camiohookd.config.paths import CONTROL_SOCKET
 from camiohookd.errors import PayloadError
 from camiohookd.queue.commands import CommandResult
-from camiohookd.web.control_client import SOCKET_NAME
 from camiohookd.web.control_commands import Command, OwnResult
 from camiohookd.web.server.endpoint import Endpoint, UnknownPath
 from camiohookd.web.server.error_responses import ErrorResponse
@@ -56,9 +56,9 @@ def control_application(answer: Answer) -> Site:
 def bind(folder: Path) -> socket.socket:
     """Bind the control socket in `folder`, replacing one that an earlier daemon left. Raises OSError."""
     folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-    return bind_unix_socket(str(folder / SOCKET_NAME), mode=0o660)
+    return bind_unix_socket(str(folder / CONTROL_SOCKET), mode=0o660)
 
 
 def unbind(folder: Path) -> None:
     """Delete the control socket in `folder`."""
-    (folder / SOCKET_NAME).unlink(missing_ok=True)
+    (folder / CONTROL_SOCKET).unlink(missing_ok=True)

@@ -14,7 +14,6 @@ from camiohookd.errors import QueueError
 from camiohookd.system.permissions import remedy
 from camiohookd.web.control_commands import Command
 
-SOCKET_NAME = "control.sock"
 TIMEOUT_SECONDS = 120
 
 Kind = TypeVar("Kind")

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from camiohookd.camio.simulator.fake_camio import ScriptedResponse
+from camiohookd.config import paths
 from camiohookd.errors import QueueError
 from camiohookd.status import StatusReport
 from camiohookd.web import control_client
@@ -103,7 +104,7 @@ def test_another_user_is_told_to_use_sudo(daemon: Daemon) -> None:
     if os.geteuid() != 0:
         pytest.skip("NOT TESTED: the control socket of another user, because this is not run as root")
     with ordinary_user(), pytest.raises(QueueError, match="sudo"):
-        control_client.is_served(Path(daemon.environ["RUNTIME_DIRECTORY"], control_client.SOCKET_NAME))
+        control_client.is_served(paths.control_socket(daemon.environ))
 
 
 def test_watch_redraws_on_a_terminal(daemon: Daemon) -> None:

@@ -91,7 +91,6 @@ class Link:
         *,
         reopen: Callable[[], Labeler] | None = None,
         trouble: str | None = None,
-        first_pause: float = FIRST_PAUSE,
     ) -> None:
         self.name = place.name
         self.required = place.required
@@ -103,7 +102,7 @@ class Link:
         self._cameras = place.cameras
         self._watch = watch
         self._reopen = reopen
-        self._first_pause = self._pause = first_pause
+        self._pause = FIRST_PAUSE
         self._closed = threading.Event()
         self._change = threading.Lock()
         self._turn = threading.Lock()
@@ -149,7 +148,7 @@ class Link:
                 self._note_failure()
                 self._log_failure(str(error))
             else:
-                self._is_failing, self._pause = False, self._first_pause
+                self._is_failing, self._pause = False, FIRST_PAUSE
                 return findings
         return None
 

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 from typing import NamedTuple, Protocol
@@ -69,9 +69,8 @@ def teach(
     *,
     keep_crops: bool,
     threads: int = 1,
-    progress: Callable[[int], None] = lambda _done: None,
 ) -> Taught:
-    """Learn from examples; `checksum` is the model's. `progress` is told how many examples are done.
+    """Learn from examples; `checksum` is the model's.
 
     Raises TaughtError if labels or names cannot be used, LabelingError.
     """
@@ -81,7 +80,7 @@ def teach(
     if len(examples) > MAX_PICTURES:
         raise TaughtError(f"given {len(examples)} pictures, at most {MAX_PICTURES} are allowed")
     kept = [_crop(example, labels.index(example.label), model.input_size) for example in examples]
-    return _learned(subject, labels, kept, model, checksum, keep_crops, threads, progress)
+    return _learned(subject, labels, kept, model, checksum, keep_crops, threads)
 
 
 def teach_again(taught: Taught, model: Features, checksum: str) -> Taught:
@@ -102,7 +101,6 @@ def _learned(
     checksum: str,
     keep_crops: bool,
     threads: int = 1,
-    progress: Callable[[int], None] = lambda _done: None,
 ) -> Taught:
     count = min(max(MAX_RUNS // max(len(kept), 1), 1), VARIATIONS + subject.flip)
 
@@ -111,12 +109,8 @@ def _learned(
         varied = crops.variations(image, Box(*crop.box), count, flip=subject.flip)
         return [model.features(each) for each in varied], hashlib.sha256(varied[0].tobytes()).hexdigest()
 
-    found, contents = [], []
     with ThreadPoolExecutor(threads) as pool:
-        for done, (features, content) in enumerate(pool.map(features_of, kept), start=1):
-            found.append(features)
-            contents.append(content)
-            progress(done)
+        found, contents = zip(*pool.map(features_of, kept), strict=True)
     events = _events(kept, contents)
     shown = [Shown(each.source, each.label, nth, what) for each, nth, what in zip(kept, events, contents, strict=True)]
     lesson = learn(
