@@ -187,7 +187,7 @@ class HostHealth:
     """Whether a host is up or down, judged by its tries.
 
     A host is *down* after a failure. While it is down only one delivery at a time tries it, after a pause that grows
-    with each failure, and each time it is another task's turn: so an outage of a week costs one try every few minutes
+    with each failure, and each time it is another task's turn: so an outage of a week takes one try every few minutes
     instead of one for each task. One success brings the host up again, and all that waited for it become due.
 
     A task that failed, then saw its host come up, and failed again is *stubborn*: the task is the reason, not the host.

@@ -21,7 +21,7 @@ _MODE = 0o640
 def replace(path: Path, text: str, *, is_secret: bool = True) -> None:
     """Write `text` to the file `path`, in place of what it holds. Raises CamiohookdError.
 
-    Other users may go on reading a file that is not secret, if they may read the old one.
+    Other users can still read a file that is not secret, if they could read the old one.
     """
     try:
         with new_file(path.resolve()) as file:

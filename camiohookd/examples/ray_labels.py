@@ -15,7 +15,7 @@ labeler.py is a Python file with compute_labels(images), as for [labeler] kind =
 
 It speaks the Open Inference Protocol (KServe v2): a tensor "pictures" (BYTES) with the files of an event's pictures
 comes in, a tensor "labels" (BYTES) with one JSON text goes out. The timestamps are "0", "1", ... in the files' order.
-Whoever can reach the port can use it: keep it on a network of your own.
+Everyone who can reach the port can use it: keep it on a network of your own.
 """
 
 import argparse

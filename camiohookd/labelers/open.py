@@ -30,7 +30,7 @@ def name_of(settings: LabelerSettings) -> str:
 
 
 def longest_seconds(settings: LabelerSettings) -> float:
-    """Return how long a call of the labeler may take, waits for a server or for a place at home included."""
+    """Return how long a call of the labeler may take, with waits for a server or for a free place on this machine."""
     remote = settings.remote
     requests = 5  # of one try: four to find out what the server takes, and the inference
     asking = 2 * (1 + remote.retries) * requests * remote.timeout  # once for its turn, once itself
@@ -142,8 +142,8 @@ def _open_both(
 
     if (settings.kind == "onnx") == (settings.remote.sends == "jpeg-for-labels"):
         raise ConfigError(
-            f'labeler.kind is "{settings.kind}" and labeler.remote.sends is "{settings.remote.sends}": a model at home '
-            'shares its work with the same model ("tensors" or "jpeg"), your own code with the same code '
+            f'labeler.kind is "{settings.kind}" and labeler.remote.sends is "{settings.remote.sends}": a model on '
+            'this machine shares its work with the same model ("tensors" or "jpeg"), your own code with the same code '
             '("jpeg-for-labels")'
         )
     reasons = _Reasons(on_degraded)

@@ -1,7 +1,7 @@
 """Resolve names within a time limit, which the system's resolver does not have.
 
 Each lookup runs in its own thread. A lookup that exceeds its limit continues there, and later calls for the same
-name wait for it too, so that a resolver that never answers costs a bounded number of threads.
+name wait for it too, so that a resolver that never answers takes a bounded number of threads.
 """
 
 import socket

@@ -1,6 +1,6 @@
 """Questions about the tasks of a queue, answered without changing anything.
 
-Belongs to the store thread. Every answer costs the same however many tasks there are.
+Belongs to the store thread. No answer takes longer if there are more tasks.
 """
 
 import math

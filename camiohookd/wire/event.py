@@ -2,7 +2,7 @@
 
     body ─▶ `cut_pictures` ─▶ JSON ─▶ required fields, checked ─▶ each image a `Picture` or `Rejected` ─▶ `Event`
 
-Nothing further inward sees the JSON.
+The parts behind it get the `Event`, and never the JSON.
 """
 
 from collections.abc import Iterator

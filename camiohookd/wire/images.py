@@ -1,4 +1,4 @@
-"""The images of a posted event: each is a `Picture`, or `Rejected` without costing the others.
+"""The images of a posted event: each is a `Picture`, or is `Rejected`, which does not affect the others.
 
 A timestamp is an opaque key: one that is not an ISO 8601 time is kept as it is, and one of the event's warnings names
 them all. An image whose timestamp cannot be sent back byte for byte is rejected.

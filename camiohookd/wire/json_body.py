@@ -1,9 +1,9 @@
 """Decodes JSON into plain values: with msgspec, or with a slower reader if only msgspec refuses the text.
 
 Valid JSON may contain what msgspec refuses: a number beyond every float, an integer of thousands of digits, an escape
-that is half of a surrogate pair (RFC 8259, sections 6 and 8.2). In a field that is not used, such a value must not cost
-the event. The number becomes a `msgspec.Raw` that is written as a string of its digits; the text keeps its half pairs,
-which cannot be written, until `mend` replaces them.
+that is half of a surrogate pair (RFC 8259, sections 6 and 8.2). In a field that is not used, such a value must not make
+the event unusable. The number becomes a `msgspec.Raw` that is written as a string of its digits; the text keeps its
+half pairs, which cannot be written, until `mend` replaces them.
 """
 
 import codecs

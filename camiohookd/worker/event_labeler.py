@@ -4,8 +4,8 @@
     the whole event ─▶ `Route.finish`: those that come afterwards ─▶ rules ─▶ the reply
 
 The threads that have nothing else to do share an event's pictures (`Shared`): one picture is decoded while another is
-in the model, and a single event can use every core. A picture that cannot be used is left out with its reason and never
-costs the event.
+in the model, and a single event can use every core. A picture that cannot be used is left out with its reason; the
+others are labeled.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""Own code labels one event at a time, at its own pace: on threads of its own, so that the label pool goes on.
+"""Own code labels one event at a time, on threads of its own, so that the label pool does not wait for it.
 
 an event's pictures are through ─▶ `OwnPace.run` ─▶ the labelers that are asked about the event ─▶ its labels
 """
@@ -50,7 +50,7 @@ class OwnPace:
             done.set_exception(self._closed())
 
     def close(self) -> None:
-        """Start nothing more; what runs goes on."""
+        """Start nothing more; what runs is not interrupted."""
         self._pool.shutdown(wait=False)
 
 

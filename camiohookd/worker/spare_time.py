@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 PATIENCE = 0.5
-"""Seconds that optional steps may go on after another event began to wait."""
+"""Seconds for which optional steps may still be taken after another event began to wait."""
 
 
 class SpareTime:

@@ -1,4 +1,4 @@
-"""Damage that must cost nothing that waits: what a crash, a bad copy or a curious owner leaves in a state folder."""
+"""Damage by which no waiting event may be lost: what a crash, a bad copy or a wrong edit leaves in a state folder."""
 
 import os
 import random

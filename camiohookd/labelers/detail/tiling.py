@@ -11,7 +11,7 @@ of `tests/bench/quality.py`.
 """
 
 MAX_PARTS = 4
-"""The most columns and rows. Finer tiles cost more time and memory than a home's box has."""
+"""The most columns and rows. Finer tiles take more time and memory than a small box has."""
 
 Size = tuple[int, int]
 """Width and height, or columns and rows."""

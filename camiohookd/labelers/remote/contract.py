@@ -33,7 +33,7 @@ class Wanted(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """The names on the server: of the input, and of the outputs by the names at home.
+    """The names on the server: of the input, and of the outputs by their names in `model.toml`.
 
     `kind` is the input's type, None for files, and `rank` the number of its axes.
     """

@@ -1,4 +1,4 @@
-"""A `Runner` on inference servers: the decoders and the rules above it are those of a model at home."""
+"""A `Runner` on inference servers: the decoders and the rules above it are those of a model on this machine."""
 
 import threading
 from collections.abc import Mapping, Sequence

@@ -78,7 +78,7 @@ class Server:
                 self._form = self._tried()
 
     def infer(self, value: Tensor) -> Mapping[str, "Tensor | list[bytes]"]:
-        """Return the wanted outputs for the input `value`, by their names at home. Raises as `prepare` does."""
+        """Return the wanted outputs for the input `value`, by their names in `model.toml`. Raises as `prepare` does."""
         self.prepare()
         form = self._form
         assert form is not None

@@ -1,6 +1,7 @@
-"""Share the work between the labeler at home and inference servers, so that an outage of the servers stops nothing.
+"""Share the work between this machine ("home") and inference servers, so that an outage of the servers stops nothing.
 
-    prefer home:    a place at home within `after` of the event's acceptance ─▶ home; else ─▶ servers ── fail ──▶ home
+    prefer home:    a free place on this machine within `after` of the event's acceptance ─▶ home
+                    otherwise servers ── fail ──▶ home
     prefer remote:  servers ── fail ──▶ home
 
 So pictures that have waited too long go to the servers, and this machine labels on. Without a backlog it labels alone.
@@ -23,8 +24,8 @@ log = logging.getLogger("camiohookd.labeler")
 class Sharing:
     """A labeler of two: `home`, which up to `places` threads call at a time, and `remote`; any thread may call it.
 
-    With ``prefer = "remote"``, `on_degraded` is called with True when home stands in for the servers, and with False
-    when they are back.
+    With ``prefer = "remote"``, `on_degraded` is called with True when home labels in place of the servers, and with
+    False when they work again.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Sharing:
         self._home.close()
 
     def _has_place(self, request: LabelRequest) -> bool:
-        """Wait for a place at home as long as the event may wait, and take it. Return False if there was none."""
+        """Wait for a free place on this machine as long as the event may wait; return whether one was taken."""
         if request.waiting_since is None:
             return self._places.acquire()
         left = request.waiting_since + self._after - time.monotonic()

@@ -258,20 +258,22 @@ def test_no_answer_in_time_is_transient(peer: Callable[..., Peer]) -> None:
     assert outcome == DeliveryOutcome(OutcomeKind.TRANSIENT, None, "no answer within the time limit")
 
 
-def test_an_answer_that_drips_forever_ends_at_the_deadline(peer: Callable[..., Peer]) -> None:
+def test_an_answer_that_never_ends_is_stopped_at_the_deadline(peer: Callable[..., Peer]) -> None:
     with closing(Sender("1", read_timeout=20, deadline=0.5)) as sender:
         outcome = sender.deliver(listed(peer(dripping(b"H")).url), b"{}")
     assert outcome == DeliveryOutcome(OutcomeKind.TRANSIENT, None, "no whole answer within 0.5 s")
 
 
-def test_an_answer_whose_body_drips_ends_at_the_deadline_and_its_status_counts(peer: Callable[..., Peer]) -> None:
+def test_an_answer_whose_body_comes_byte_by_byte_ends_at_the_deadline_and_its_status_counts(
+    peer: Callable[..., Peer],
+) -> None:
     head = b"HTTP/1.1 503 Busy\r\nContent-Length: 100000\r\n\r\n"
     with closing(Sender("1", read_timeout=20, deadline=0.5)) as sender:
         outcome = sender.deliver(listed(peer(dripping(head)).url), b"{}")
     assert (outcome.kind, outcome.status) == (OutcomeKind.TRANSIENT, 503)
 
 
-def test_an_answer_whose_head_drips_ends_at_the_deadline(peer: Callable[..., Peer]) -> None:
+def test_an_answer_whose_head_comes_byte_by_byte_ends_at_the_deadline(peer: Callable[..., Peer]) -> None:
     with closing(Sender("1", read_timeout=20, deadline=0.5)) as sender:
         outcome = sender.deliver(listed(peer(dripping(b"HTTP/1.1 200 OK\r\nX: ")).url), b"{}")
     assert outcome == DeliveryOutcome(OutcomeKind.TRANSIENT, None, "no whole answer within 0.5 s")
@@ -333,7 +335,7 @@ def test_a_delivery_over_tls_uses_its_connection_again(
     assert camio.connections == 1
 
 
-def test_an_answer_that_drips_over_tls_ends_at_the_deadline(
+def test_an_answer_byte_by_byte_over_tls_ends_at_the_deadline(
     peer: Callable[..., Peer], tls: ssl.SSLContext, certificate: Path
 ) -> None:
     with closing(Sender("1", read_timeout=20, deadline=0.5, certificates=str(certificate))) as sender:

@@ -66,7 +66,7 @@ def test_home_labels_alone_while_it_has_a_place() -> None:
 
 
 def busy(both: Both) -> threading.Thread:
-    """Take the only place at home."""
+    """Take the only place on this machine."""
     both.home.go.clear()
     thread = threading.Thread(target=both.by)
     thread.start()
