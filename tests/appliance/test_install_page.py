@@ -23,7 +23,7 @@ PAGE, README = ROOT / "docs/install.md", ROOT / "README.md"
 TOKEN = "token-of-the-owner"
 ANSWERS = ("tunnel", "https://hook.example.org", "camera == 'front'", "auto", "n", "y", "y")
 """Of setup's questions: way in, public URL, query, detail, status page, write them, register."""
-QUESTION = re.compile(r"(token: |\[[^\]\n]*\]:? ?|hook\.example\.org: )\Z")
+QUESTION = re.compile(r"(token: |[Pp]assphrase: |confirmation: |\[[^\]\n]*\]:? ?|hook\.example\.org: )\Z")
 """What a command asks at the end of what it shows: with a default in brackets, or without one."""
 
 

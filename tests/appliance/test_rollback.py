@@ -7,7 +7,7 @@ import pytest
 
 from camiohookd.camio.simulator.fake_camio import ScriptedResponse
 from camiohookd.queue.state_folder import FORMAT
-from tests.appliance.appliance import CAMIO_PORT, STATE, Appliance
+from tests.appliance.appliance import ADMIN, CAMIO_PORT, STATE, Appliance
 from tests.appliance.conftest import Boot, skip_on_second_release, skip_unless_long
 from tests.appliance.debs import Deb, newer, variant
 from tests.appliance.machine import Machine, wait_until
@@ -24,6 +24,8 @@ from tests.appliance.upgrades import (
     wait_for_trial,
 )
 from tests.support.threaded_simulator import FakeCamioThread
+
+NOTIFIED = f"{STATE}/notified"
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +45,9 @@ def test_a_version_that_does_not_label_is_replaced_by_the_one_before(
     with boot(release) as machine:
         appliance = Appliance(machine)
         appliance.install(deb.path)
-        appliance.configure("# The owner's own line.\n")
+        machine.write(NOTIFIED, "")
+        machine.run("chown", "camiohookd:", NOTIFIED)
+        appliance.configure(f"# The owner's own line.\n[notify]\ncommand = ['/usr/bin/tee', '{NOTIFIED}']\n")
         appliance.restart()
         settings = machine.path("/etc/camiohookd/camiohookd.toml").read_text()
         machine.path("/root/x.deb").write_bytes(broken.path.read_bytes())
@@ -58,6 +62,8 @@ def test_a_version_that_does_not_label_is_replaced_by_the_one_before(
         assert "Version 9.0.0 was replaced by the version before" in told["reasons"][0]
         assert reason in journal(machine)
         assert reason in told["reasons"][0]
+        assert "Version 9.0.0 was replaced" in machine.output("curl", "--silent", ADMIN)
+        wait_until(lambda: "Version 9.0.0" in machine.path(NOTIFIED).read_text(), appliance.log)
         assert_that_only_root_can_replace_the_copy(machine)
 
         machine.path("/root/x.deb").write_bytes(good.path.read_bytes())
