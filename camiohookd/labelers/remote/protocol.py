@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from camiohookd.labelers.onnx.runner import Tensor
-from camiohookd.labelers.remote.tensors import Output, datatype_of, from_json, from_raw, raw
+from camiohookd.labelers.remote.tensors import Output, datatype_of, from_json, from_raw, numbers, raw
 from camiohookd.labelers.remote.unusable import Unusable, one_line
 
 HEAD_LENGTH = "Inference-Header-Content-Length"
@@ -72,7 +72,7 @@ def request(number: str, inputs: Mapping[str, Tensor], outputs: Sequence[str], *
             table["parameters"] = {"content_type": "base64"}
             table["data"] = [b64encode(each).decode() for each in value.ravel()]
         else:
-            table["data"] = value.ravel().tolist()
+            table["data"] = numbers(value)
         tables.append(table)
     message: dict[str, Any] = {"id": number, "inputs": tables, "outputs": [{"name": name} for name in outputs]}
     if not binary:

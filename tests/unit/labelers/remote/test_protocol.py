@@ -49,6 +49,15 @@ def test_the_json_form_has_flat_numbers_and_files_as_base64() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [([1, 255], b"[1,255]"), ([1, 0.5], b"[1.0,0.5]"), ([1e30, 1], b"[1.0000000150474662e30,1.0]")],
+)
+def test_whole_numbers_are_short_in_json(values: list[float], text: bytes) -> None:
+    body = request("7", {"x": np.array(values, np.float32)}, ["y"], binary=False)
+    assert b'"datatype":"FP32","data":' + text in body.data
+
+
 def test_an_answer_may_mix_forms_nest_its_numbers_and_leave_out_what_is_optional() -> None:
     raw = {"name": "b", "datatype": "FP16", "shape": [2], "parameters": {"binary_data_size": 4}}
     plain = {"name": "a", "datatype": "FP32", "shape": [1, 2], "data": [[0.5, 1]], "parameters": None}
