@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from camiohookd.history.views import EventSummary, State
+from camiohookd.history.views import EventDetails, EventSummary, State
 from camiohookd.web.page.drawing import Drawing, drawing
 from camiohookd.web.page.endpoint import PageEndpoint
 
@@ -55,8 +55,11 @@ def filter_of(endpoint: PageEndpoint) -> Filter:
 async def card_of(endpoint: PageEndpoint, task_id: str, chosen: Filter) -> bytes | None:
     """Return the card of an event as HTML; None if the event is not kept, or `chosen` does not allow it."""
     details = await endpoint.page.sources.history.event(int(task_id))
-    if details is None or not chosen.allows(details.summary):
-        return None
+    return card_html(endpoint, details) if details is not None and chosen.allows(details.summary) else None
+
+
+def card_html(endpoint: PageEndpoint, details: EventDetails) -> bytes:
+    """Return the card of an event as HTML; it is the same for everyone who may see the page."""
     summary = details.summary
     drawn, address = None, None
     if summary.thumbnails:

@@ -5,8 +5,8 @@ Everything is bounded: watchers, what waits for each, and how often changes are 
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from camiohookd.system.log_fields import about
 from camiohookd.web.server import error_responses
@@ -22,6 +22,8 @@ MOST_CARDS = 6
 """The most changed events, newest first, that are sent at a time."""
 
 BUSY_MOST_CARDS = 2
+
+Made = TypeVar("Made")
 
 log = logging.getLogger("camiohookd.web")
 
@@ -73,6 +75,7 @@ class Feed:
         self._is_busy = is_busy
         self._watchers: dict[Watcher, None] = {}
         self._changed: dict[str, None] = {}
+        self._made: dict[str, asyncio.Task[Any]] = {}
         self._looking: asyncio.Task[None] | None = None
 
     def enter(self) -> Watcher:
@@ -89,6 +92,13 @@ class Feed:
         """Remove `watcher`."""
         self._watchers.pop(watcher, None)
 
+    async def once(self, key: str, make: Callable[[], Coroutine[Any, Any, Made]]) -> Made:
+        """Return what `make` returns. Until events change again, all who ask for `key` share one call."""
+        if key not in self._made:
+            self._made[key] = asyncio.create_task(make())
+        made: Made = await asyncio.shield(self._made[key])
+        return made
+
     def event_changed(self, task_id: str) -> None:
         """Note that an event has changed; do nothing if no page is open."""
         if self._watchers:
@@ -102,6 +112,8 @@ class Feed:
         while self._watchers:
             is_busy = self._is_busy()
             changed, self._changed = list(self._changed)[-BUSY_MOST_CARDS if is_busy else 0 :], {}
+            if changed:
+                self._made = {}
             try:
                 numbers = self._numbers()
             except Exception:

@@ -4,12 +4,14 @@
 """
 
 import time
+from functools import partial
 from typing import Any
 
 import msgspec
 from tornado.iostream import StreamClosedError
 
-from camiohookd.web.page.cards import Filter, card_of, filter_of
+from camiohookd.history.views import EventDetails
+from camiohookd.web.page.cards import Filter, card_html, filter_of
 from camiohookd.web.page.endpoint import PageEndpoint
 from camiohookd.web.page.feed import KEEP_ALIVE_SECONDS, LOOK_SECONDS, Watcher
 
@@ -50,10 +52,15 @@ class Live(PageEndpoint):
     async def _send_cards(self, watcher: Watcher, chosen: Filter) -> bool:
         changed, watcher.changed = watcher.changed, {}
         for task_id in changed:
-            html = await card_of(self, task_id, chosen)
-            if html is not None:
-                self._send("card", {"id": task_id, "html": html.decode()})
+            read = partial(self.page.sources.history.event, int(task_id))
+            details = await self.page.feed.once(f"event {task_id}", read)
+            if details is not None and chosen.allows(details.summary):
+                html = await self.page.feed.once(f"card {task_id}", partial(self._card, details))
+                self._send("card", {"id": task_id, "html": html})
         return bool(changed)
+
+    async def _card(self, details: EventDetails) -> str:
+        return card_html(self, details).decode()
 
     def _send(self, event: str, data: dict[str, Any]) -> None:
         self.write(b"event: %b\ndata: %b\n\n" % (event.encode(), msgspec.json.encode(data)))

@@ -98,3 +98,23 @@ def test_nothing_is_read_while_nobody_watches() -> None:
         await asyncio.sleep(0)
 
     asyncio.run(change())
+
+
+def test_what_several_pages_show_of_an_event_is_made_once_until_events_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "LOOK_SECONDS", 0.001)
+    made: list[int] = []
+
+    async def make() -> int:
+        made.append(len(made))
+        await asyncio.sleep(0)
+        return made[-1]
+
+    async def watch() -> list[int]:
+        pages = Feed(dict)
+        watcher = pages.enter()
+        first = await asyncio.gather(*(pages.once("card 1", make) for _ in range(3)))
+        pages.event_changed("1")
+        await told(watcher)
+        return [*first, await pages.once("card 1", make)]
+
+    assert asyncio.run(watch()) == [0, 0, 0, 1]
