@@ -4,7 +4,7 @@ The page is open twice, as the first page and as the list of events, whose new t
 for the whole benchmark. Rates are measured with more events than can be labeled at once. After each turn both daemons
 are given the time to end what they put off (thumbnails, snapshots of the queue), so that none works in the other's
 turn. The processor seconds of each daemon stand beside the rates: on a machine that does something else, too, they are
-disturbed less.
+disturbed less. Least disturbed is the time that the open page itself takes, which is measured while nothing arrives.
 """
 
 import http.client
@@ -119,6 +119,9 @@ def accept(bench: Bench) -> Iterator[Result]:
         names = ("durable accepts", "processor time for an accept")
         with Viewer(ours.admin_port):
             yield from _compare(names, ours, without, rate, bench.count(ACCEPT_ROUNDS, LABEL_ROUNDS))
+            while_open = _used_a_second(ours, bench.scaled(20, 1))
+        closed = _used_a_second(ours, bench.scaled(20, 1))
+    yield result("page", "processor time of the open page a second", while_open - closed, "ms", target=at_most(20, 10))
 
 
 def memory(bench: Bench) -> Result:
@@ -128,6 +131,13 @@ def memory(bench: Bench) -> Result:
             assert daemon.admin(path)[0] == 200
         time.sleep(SETTLE_SECONDS)
         return result("page", "memory, idle, with the page open", daemon.memory() / 1e6, "MB", target=at_most(150, 110))
+
+
+def _used_a_second(daemon: Daemon, seconds: float) -> float:
+    """Return the milliseconds of processor time that it uses a second while events wait and none arrive."""
+    before = rig.cpu_seconds(daemon.process.pid)
+    time.sleep(seconds)
+    return 1000 * (rig.cpu_seconds(daemon.process.pid) - before) / seconds
 
 
 def _compare(
