@@ -47,10 +47,7 @@ def password(config_file: Path | None, remove: bool, from_stdin: bool) -> None:
         click.echo(f"Removed the password: deleted {file}. {RELOAD}", err=True)
         return
     chosen = read_standard_input() if from_stdin else _asked()
-    if len(chosen) < admin_password.SHORTEST:
-        raise CamiohookdError(f"the password is too short: choose {admin_password.SHORTEST} or more characters")
-    if len(chosen.encode("utf-8", "surrogatepass")) > admin_password.LONGEST:
-        raise CamiohookdError(f"the password is too long: choose at most {admin_password.LONGEST} bytes")
+    admin_password.check_length(chosen)
     admin_password.write(file, chosen)
     click.echo(f"Wrote the password's hash into {file}. {RELOAD}", err=True)
 

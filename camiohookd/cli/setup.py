@@ -207,6 +207,9 @@ def _password(new: "Config", file: Path, *, ask: bool) -> str | None:
     click.echo(f"\nThe status page needs a password of {admin_password.SHORTEST} or more characters.", err=True)
     while True:
         chosen = str(click.prompt("Password", hide_input=True, confirmation_prompt="Again", err=True))
-        if len(chosen) >= admin_password.SHORTEST and len(chosen.encode()) <= admin_password.LONGEST:
+        try:
+            admin_password.check_length(chosen)
+        except CamiohookdError as error:
+            click.echo(f"Error: {error}", err=True)
+        else:
             return chosen
-        click.echo(f"Error: choose {admin_password.SHORTEST} or more characters", err=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from camiohookd.config import owner_file
-from camiohookd.errors import ConfigError
+from camiohookd.errors import CamiohookdError, ConfigError
 from camiohookd.system import permissions
 
 FILE_NAME = "admin-password"
@@ -26,7 +26,7 @@ LONGEST = 1024
 
 _N, _R, _P = 1 << 14, 8, 5
 _MOST_MEMORY = 64 * 1024 * 1024
-_MOST_P = 17
+_MOST_P = 16
 _SALT_BYTES, _HASH_BYTES = 16, 32
 
 
@@ -47,6 +47,14 @@ class PasswordHash:
     def __str__(self) -> str:
         encoded = (base64.b64encode(part).decode() for part in (self.salt, self.hash))
         return "$".join(("scrypt", str(self.n), str(self.r), str(self.p), *encoded))
+
+
+def check_length(password: str) -> None:
+    """Raise CamiohookdError if a new password is too short or too long."""
+    if len(password) < SHORTEST:
+        raise CamiohookdError(f"the password is too short: choose {SHORTEST} or more characters")
+    if len(password.encode("utf-8", "surrogatepass")) > LONGEST:
+        raise CamiohookdError(f"the password is too long: choose at most {LONGEST} bytes")
 
 
 def make(password: str) -> PasswordHash:
@@ -86,7 +94,7 @@ def _parse(text: str) -> PasswordHash:
         or found.n < 2
         or found.n & (found.n - 1)
         or not 0 < needed < _MOST_MEMORY
-        or not 0 < found.p < 17
+        or not 0 < found.p <= _MOST_P
     ):
         raise ValueError("not parameters of scrypt")
     if not decoded[0] or len(decoded[1]) != _HASH_BYTES:

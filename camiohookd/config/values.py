@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 from camiohookd.errors import MalformedUrl
 from camiohookd.net.addresses import why_host_not_public
-from camiohookd.net.urls import normalize_host, split_url
+from camiohookd.net.urls import Origin, normalize_host, split_url
 
 _PORT = re.compile(r"\d{1,5}", re.ASCII)
 _LAST_PORT = 65535
@@ -54,10 +54,7 @@ class PublicUrl(str):
     def __new__(cls, value: object) -> Self:
         text = _text(value).strip()
         if text:
-            try:
-                _, path = split_url(text)
-            except MalformedUrl as error:
-                raise ValueError(str(error)) from None
+            _, path = _split(text)
             if re.search(r"[?#]|/tasks(/|$)", path):
                 raise ValueError("it must end before /tasks/, without ? and #")
         return super().__new__(cls, text.rstrip("/"))
@@ -72,10 +69,7 @@ class WebhookUrl(str):
     def __new__(cls, value: object) -> Self:
         text = _text(value).strip()
         if text:
-            try:
-                split_url(text)
-            except MalformedUrl as error:
-                raise ValueError(str(error)) from None
+            _split(text)
         return super().__new__(cls, text)
 
 
@@ -86,10 +80,7 @@ class EndpointUrl(str):
     expected: ClassVar[str] = 'a URL that ends before /v2, such as "https://gpu.example.org:8000"'
 
     def __new__(cls, value: object) -> Self:
-        try:
-            origin, path = split_url(_text(value).strip().rstrip("/"))
-        except MalformedUrl as error:
-            raise ValueError(str(error)) from None
+        origin, path = _split(_text(value).strip().rstrip("/"))
         if re.search(r"[?#]|/v2(/|$)", path):
             raise ValueError("it must end before /v2, without ? and #")
         return super().__new__(cls, f"{origin}{path}")
@@ -168,11 +159,15 @@ def _host(text: str) -> str:
         raise ValueError(str(error)) from None
 
 
-def _origin(text: str) -> str:
+def _split(url: str) -> tuple[Origin, str]:
     try:
-        origin, rest = split_url(text)
+        return split_url(url)
     except MalformedUrl as error:
         raise ValueError(str(error)) from None
+
+
+def _origin(text: str) -> str:
+    origin, rest = _split(text)
     if rest not in ("", "/"):
-        raise ValueError("it goes on after the host and the port")
+        raise ValueError("it has more than a scheme, a host and a port")
     return str(origin)
