@@ -47,7 +47,7 @@ def read(stream: IO[bytes], accept: Callable[[Manifest], None], sink: Callable[[
     """Read the tar from `stream` to its end and return its manifest.
 
     `accept` is called with the manifest before anything else is read, and may raise. `sink` opens the place for the
-    bytes of each file, or returns None if they are only to be checked; it is closed by who made it. Raises BackupError
+    bytes of each file, or returns None if they are only to be checked; the caller closes it. Raises BackupError
     if anything is not as the manifest says.
     """
     try:

@@ -1,4 +1,4 @@
-"""Which files a backup holds: the folder of the settings, the owner's models and teaching, and if asked the queue.
+"""Which files a backup holds: the folder of the settings, the owner's models and taught labels, and if asked the queue.
 
 Only ordinary files are taken: no links, sockets or devices. Caches are left out; the service makes them again, for the
 processor of the box that it runs on.

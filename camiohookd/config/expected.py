@@ -9,7 +9,7 @@ from camiohookd.config.values import Address, AllowedHost, ApiKey, EndpointUrl, 
 
 
 def expected(kind: Any) -> str:
-    """In words, what a setting of the type `kind` takes."""
+    """Return in words what a setting of the type `kind` takes."""
     return _expected(msgspec.inspect.type_info(kind))
 
 

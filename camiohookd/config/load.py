@@ -1,6 +1,6 @@
 """Load the settings: the TOML file, then the environment on top ─▶ `Config`, frozen and checked.
 
-They are read once, at the edge, and the API keys with them; every mistake is a ConfigError.
+They are read once, together with the API keys. Every mistake is a ConfigError.
 """
 
 from collections.abc import Mapping

@@ -77,7 +77,7 @@ def _quantity(value: object, units: dict[str, int]) -> float:
 
 
 def _with_unit(value: float, units: dict[str, int], gap: str) -> str:
-    """`value` as TOML, in the largest unit that says it exactly."""
+    """Return `value` as TOML, in the largest unit that says it exactly."""
     for unit, size in units.items():
         if value and value % size == 0:
             return f'"{int(value // size)}{gap}{unit}"'

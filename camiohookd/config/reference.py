@@ -1,7 +1,7 @@
 """Write the settings down for people: the commented example file, the table of docs/configure.md, the manual page.
 
-`settings` (names, types, defaults, descriptions) → text. Nothing about a setting is said here, so that the two and
-the program cannot drift apart.
+`settings` (names, types, defaults, descriptions) → text. Nothing about a setting is said here, so that the
+texts and the program cannot differ.
 """
 
 import json
@@ -32,7 +32,7 @@ With several [[labeler]], their settings can only be in the file."""
 
 
 class Setting(NamedTuple):
-    """`value` is TOML: the default, or an example where there is none."""
+    """A setting in words. `value` is TOML: the default, or an example if there is no default."""
 
     key: str
     value: str
@@ -42,7 +42,7 @@ class Setting(NamedTuple):
 
 
 class SettingsTable(NamedTuple):
-    """`header` is TOML."""
+    """The settings of one section. `header` is TOML."""
 
     header: str
     about: str
@@ -50,7 +50,7 @@ class SettingsTable(NamedTuple):
 
 
 def example_config() -> str:
-    """The commented example file: every default commented out, and valid TOML when it is not."""
+    """Return the example file: every default is commented out. Without the comment signs it is valid TOML, too."""
     parts = [_HEAD + "\n".join(_comment(ABOUT)) + "\n"]
     parts += [_table(f"[{name}]", kind) for name, kind in SECTIONS.items()]
     parts += [_table(f"#[[{name}]]", kind) for name, kind in _RULES.items()]
@@ -58,7 +58,7 @@ def example_config() -> str:
 
 
 def settings_table() -> str:
-    """All settings as a markdown table."""
+    """Return all settings as a markdown table."""
     lines = ["| setting | default | takes | what it does |", "|---|---|---|---|"]
     for table in tables():
         lines.append(f"| **`{table.header}`** | | | {_cell(table.about)} |")
@@ -70,7 +70,7 @@ def settings_table() -> str:
 
 
 def tables() -> Iterator[SettingsTable]:
-    """All of the settings, in the order of the file."""
+    """Yield the sections, in the order of the file."""
     for name, kind in SECTIONS.items():
         yield SettingsTable(f"[{name}]", _about(kind), _settings(kind))
     for name, kind in _RULES.items():

@@ -31,7 +31,7 @@ class Address(str):
 
     @property
     def host(self) -> str:
-        """Without the brackets of an IPv6 address."""
+        """Return the host, an IPv6 address without its brackets."""
         return self.rpartition(":")[0].strip("[]")
 
     @property
@@ -40,7 +40,7 @@ class Address(str):
 
     @property
     def from_here(self) -> str:
-        """``host:port`` at which this machine itself reaches it: the loopback, if it is every interface."""
+        """Return the ``host:port`` at which this machine reaches it: the loopback if it is every interface."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  # not bound
         return f"{f'[{host}]' if ':' in host else host}:{self.port}"
 
@@ -106,7 +106,7 @@ class AllowedHost(str):
 
 
 class ApiKey(str):
-    """A key that can stand in a URL as it is, or "" for none; shows itself in no error, log or repr."""
+    """A key that can stand in a URL as it is, or "" for none; no error, log or repr shows it."""
 
     __slots__ = ()
     expected: ClassVar[str] = "8 to 256 letters, digits or -._~"
@@ -142,7 +142,7 @@ class Network(str):
 
 
 def decode(kind: type[Any], value: object) -> Any:
-    """msgspec's ``dec_hook``: a value as it was read, as the kind that its setting has; ValueError if it is none."""
+    """Convert a value as it was read to the kind of its setting (msgspec's ``dec_hook``). Raises ValueError."""
     return kind(value)
 
 

@@ -24,22 +24,22 @@ from camiohookd.system.logs import escape
 from camiohookd.units import plural
 
 EVENTS = 2
-"""In how many earlier events a find has been seen before it counts as static."""
+"""The number of earlier events in which a find must have been seen to count as static."""
 
 OF_PICTURES = 0.5
-"""In which part of an event's pictures the place looks the same, at least, so that the event counts."""
+"""The least share of an event's pictures in which the place must look the same for the event to count."""
 
 SAME_PLACE = 0.5
-"""From which intersection over union on two boxes are at the same place: a model's boxes of one object differ."""
+"""The least intersection over union of two boxes at the same place: a model's boxes of one object differ."""
 
 SAME_LOOKS = 0.9
-"""From which likeness on a place looks the same. A parked car has 0.97 and more, also hours later in the day."""
+"""The least likeness of two looks that count as the same. A parked car has 0.97 and more, also hours later."""
 
 SAME_VIEW = 0.5
-"""From which likeness on two pictures show the same view."""
+"""The least likeness of two pictures of the same view."""
 
 MISSED_EVENTS = 20
-"""After how many events in which it was not seen a find is forgotten."""
+"""Forget a find after so many events in which it was not seen."""
 
 MAX_FINDS = 32
 """Most finds of a camera that are remembered: those seen last."""
@@ -48,7 +48,7 @@ MAX_CAMERAS = 128
 """Most cameras that are remembered: those with an event last. All of it together stays below 8 MB."""
 
 MAX_PICTURES = 16
-"""From how many pictures of an event is learned: the first ones. It bounds the memory."""
+"""Learn only from so many of an event's first pictures, to bound the memory."""
 
 WIDTH = 256
 """Columns, at least, of the gray copy of a picture that is kept while its event is labeled."""

@@ -55,7 +55,7 @@ class AdminSettings(Struct, frozen=True):
 
 
 class NotifySettings(Struct, frozen=True):
-    """Whom to tell of trouble: each once when it begins and once when it is over. docs/connect.md shows how."""
+    """Whom to notify of trouble, once when it begins and once when it ends. docs/connect.md shows how."""
 
     command: Annotated[
         tuple[str, ...],

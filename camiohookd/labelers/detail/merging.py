@@ -30,22 +30,22 @@ from camiohookd.pictures.detections import Box, Detection
 from camiohookd.pictures.overlap import overlaps, overlaps_of_smaller
 
 CUT = 0.01
-"""How near to a tile's side a box is cut, as a part of the side."""
+"""A box counts as cut if it is this near to a tile's side, as a part of the side's length."""
 
 SMALL = 0.5
-"""The largest part of a tile's sides that an object takes which a tile sees better than the whole picture."""
+"""A tile shows an object better than the whole picture if the object takes at most this part of the tile's sides."""
 
 SAME_IOU, SAME_IOS = 0.3, 0.5
-"""From which overlap on a find of the whole picture and one of a tile are one object."""
+"""The least overlap of a find of the whole picture and one of a tile that are one object."""
 
 RIVAL = 0.5
-"""How probable a find at the better scale is, at least, in proportion to the other one that it replaces."""
+"""The least probability of a find at the better scale, in proportion to that of the find that it replaces."""
 
 PART_IOS = 0.8
-"""From which share of its area inside a large object on a tile's find is only a part of that object."""
+"""A tile's find is only a part of a large object if at least this share of its area is inside it."""
 
 TWICE_IOU, TWICE_IOS = 0.5, 0.6
-"""From which overlap on finds at the same scale are one object."""
+"""The least overlap of two finds at the same scale that are one object."""
 
 
 _NOWHERE = Box(0, 0, 0, 0)

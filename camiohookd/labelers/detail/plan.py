@@ -22,7 +22,7 @@ MOST_REGIONS = 30
 """Over this, as in snow, all of the picture has changed; choosing windows would take long: the cube of their number."""
 
 COVERED = 0.7
-"""From which part on a tile of the grid was seen by a window."""
+"""Leave out a tile of the grid if one window covers at least this part of it."""
 
 
 def planned(size: Size, input_size: Size, changes: Changes | None) -> list[Box]:

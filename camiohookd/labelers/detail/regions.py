@@ -20,19 +20,19 @@ WIDTH = 192
 """Columns of a gray copy. A person of 2 % of the picture's height is then two to three pixels high."""
 
 AROUND = 12
-"""How far, in pixels of the gray copy, the mean reaches that a pixel is compared with."""
+"""Compare a pixel with the mean of all pixels up to this distance, in pixels of the gray copy."""
 
 DARK = 16.0
 """Added to the mean, so that noise in dark places does not count as a change."""
 
 CHANGE = 0.16
-"""From which difference on, in proportion to the mean around it, a pixel is changed."""
+"""The least difference of a changed pixel, in proportion to the mean around it."""
 
 CELL = 4
 """The side of the cells that regions consist of, in pixels of the gray copy."""
 
 LEAST_PIXELS = 2
-"""How many pixels of a cell are changed, at least, if it is."""
+"""The least number of changed pixels in a changed cell."""
 
 Gray = NDArray[np.float32]
 Mask = NDArray[np.bool_]

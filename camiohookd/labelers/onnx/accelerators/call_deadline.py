@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Hung(Exception):
-    """The call did not return in time; its thread is lost."""
+    """The call did not return in time; its thread still waits for it."""
 
 
 class Helper:
