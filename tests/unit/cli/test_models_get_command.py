@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -59,6 +60,15 @@ class Publisher:
         catalogue = self._folder / "catalogue.toml"
         catalogue.write_text(to_toml({"weather": entry | changes}))
         return run(["models", "get", "weather", "--catalogue", str(catalogue), "--into", str(self.into), *options])
+
+    def get_of_catalogue(self, name: str, model: bytes) -> int:
+        """Get another model in place of that of the package's catalogue, with the entry's contract."""
+        entry = msgspec.to_builtins(read_catalogue()[name])
+        entry |= {"url": self.url, "sha256": hashlib.sha256(model).hexdigest(), "bytes": len(model)}
+        self.answer = self.ok(model)
+        catalogue = self._folder / "catalogue.toml"
+        catalogue.write_text(to_toml({name: {key: value for key, value in entry.items() if value is not None}}))
+        return run(["models", "get", name, "--catalogue", str(catalogue), "--into", str(self.into)])
 
 
 @pytest.fixture
@@ -156,6 +166,37 @@ def test_lists_the_catalogue_and_names_an_unknown_model(capfd: pytest.CaptureFix
     (tmp_path / "bad.toml").write_text("[x]\nurl = 3\n")
     assert run(["models", "get", "--catalogue", str(tmp_path / "bad.toml")]) == ExitStatus.CONFIG
     assert "not a catalogue of models" in capfd.readouterr().err
+
+
+def test_the_contract_of_the_nanodet_in_the_catalogue_fits_a_graph_of_its_form(publisher: Publisher) -> None:
+    """Two outputs for each of three grids, the labels as probabilities, as opencv_zoo's `nanodet.py` reads them."""
+    outputs = {}
+    for stride in (8, 16, 32):
+        cells = (416 // stride) ** 2
+        outputs[f"labels {stride}"] = np.full((1, cells, 80), 0.01, np.float32)
+        outputs[f"sides {stride}"] = np.full((1, cells, 32), -5, np.float32)
+    assert publisher.get_of_catalogue("nanodet", constant_model(outputs, shape=(1, 3, 416, 416))) == ExitStatus.FINE
+    description = load_description(publisher.into / "nanodet")
+    assert (description.decoder, description.labels[:2]) == ("nanodet", ("person", "bicycle"))
+    assert description.options == {
+        "strides": [8, 16, 32],
+        "reg_max": 7,
+        "joined": False,
+        "offset": 0.5,
+    }
+    assert (description.input.resize, description.input.mean[0]) == ("letterbox-centred", 103.53)
+
+
+def test_the_contract_of_the_classifier_in_the_catalogue_fits_a_graph_of_its_form(publisher: Publisher) -> None:
+    logits = np.linspace(-5, 9, 1000, dtype=np.float32)[None]
+    model = constant_model({"output": logits}, shape=("batch", 3, 224, 224))
+    assert publisher.get_of_catalogue("mobilenet-v2", model) == ExitStatus.FINE
+    description = load_description(publisher.into / "mobilenet-v2")
+    assert (description.task, description.labels[0], description.options["activation"]) == (
+        "classification",
+        "tench",
+        "softmax",
+    )
 
 
 def test_every_address_of_the_shipped_catalogue_is_https_and_every_hash_has_a_source() -> None:
