@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 from PIL import Image, ImageEnhance
 
 from camiohookd.pictures.detections import Box, moved
@@ -11,6 +12,12 @@ MARGIN = 0.1
 
 CONTEXT = 0.06
 """The margin that is kept around a part, as a part of its width and height, for shifted variations."""
+
+DARKER, BRIGHTER = 0.65, 1.4
+"""By what the brightness is multiplied in variations."""
+
+NOISE = 8.0
+"""The standard deviation of the noise in the darker variation of a zone, of 255: a camera amplifies it in the dark."""
 
 _LEAST_SIDE = 4
 _SHIFT = 0.05
@@ -63,24 +70,33 @@ def _span(low: float, high: float, length: int) -> tuple[int, int]:
     return start, min(max(round(high), start + _LEAST_SIDE), length)
 
 
-def variations(image: Image.Image, box: Box, count: int, *, flip: bool) -> list[Image.Image]:
+def variations(image: Image.Image, box: Box, count: int, *, flip: bool, noise: bool = False) -> list[Image.Image]:
     """Return `count` variations of the part of `image` in `box`, the part as it is first.
 
-    They are darker, brighter, shifted and less sharp ones; with `flip` also the mirror image. At most 7.
+    They are darker, brighter, shifted and less sharp ones; with `flip` also the mirror image. At most 7. With `noise`
+    the darker one is noisy. Objects need that off: they may have so few pixels that noise hides what they are.
     """
     across, down = _SHIFT * (box.right - box.left), _SHIFT * (box.bottom - box.top)
     plain = cut(image, box)
+    darker = ImageEnhance.Brightness(plain).enhance(DARKER)
     made = [plain]
     if flip:
         made.append(plain.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
     made += [
-        ImageEnhance.Brightness(plain).enhance(0.65),
+        _noisy(darker) if noise else darker,
         cut(image, moved(box, across, down)),
-        ImageEnhance.Brightness(plain).enhance(1.4),
+        ImageEnhance.Brightness(plain).enhance(BRIGHTER),
         _blurred(plain),
         cut(image, moved(box, -across, -down)),
     ]
     return made[:count]
+
+
+def _noisy(image: Image.Image) -> Image.Image:
+    """Add noise to `image`, the same one each time, so that the same examples teach the same."""
+    pixels = np.asarray(image, np.float32)
+    noise = np.random.default_rng(1).standard_normal(pixels.shape, np.float32)
+    return Image.fromarray((pixels + np.float32(NOISE) * noise).clip(0, 255).astype(np.uint8))
 
 
 def _blurred(image: Image.Image) -> Image.Image:

@@ -106,7 +106,7 @@ def _learned(
 
     def features_of(crop: Crop) -> tuple[list[NDArray[np.float32]], str]:
         image = _opened(crop)
-        varied = crops.variations(image, Box(*crop.box), count, flip=subject.flip)
+        varied = crops.variations(image, Box(*crop.box), count, flip=subject.flip, noise=subject.zone is not None)
         return [model.features(each) for each in varied], hashlib.sha256(varied[0].tobytes()).hexdigest()
 
     with ThreadPoolExecutor(threads) as pool:
