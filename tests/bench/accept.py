@@ -2,6 +2,13 @@
 
 Two baselines: a bare Tornado handler that decodes the same JSON and stores nothing, and one that also checks the event
 as the daemon does. Nothing is labeled meanwhile.
+
+What keeps it from more, on 28 November 2026, in processor time on two shared cores (`python -m tests.bench cost`,
+cProfile, py-spy): 1.44 ms an accept, where the bare handler takes 1.05. The event loop takes 0.93 of them, in 1,650
+calls of functions, of which Tornado and asyncio make more than half. Alone and with warm caches, reading and checking
+an event takes 0.08 ms, making its record 0.02, its log line 0.02. The thread that writes takes 0.5, half of it in the
+kernel; its own 400 calls take 0.07 with warm caches. The disk is not the bound: a sync takes 0.3 ms, a new segment 0.2
+for ten events. Only one thread at a time runs Python, and both cores are shared with whoever posts.
 """
 
 from collections.abc import Iterator

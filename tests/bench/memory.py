@@ -1,4 +1,14 @@
-"""The daemon's memory: idle, at its peak with large pictures, with a long queue, after many events."""
+"""The daemon's memory: idle, at its peak with large pictures, with a long queue, after many events.
+
+What keeps two of them from less, on 28 November 2026 (smaps, mallinfo2, sys._debugmallocstats, tracemalloc):
+
+- Idle, 116 MB: 44 MB are pages of shared libraries (20 of ONNX Runtime's). Python's objects take 27 MB in 273,000
+  blocks, nearly all of them modules; camiohookd's own have 59,000, numpy's 36,000. Without ONNX Runtime, its session
+  and its modules, a daemon with own code takes 67 MB.
+- Growth over 10,000 events, 4 to 4.6 %: a delivered event is remembered for a day, so that it is recognized if it comes
+  again. That takes 400 bytes in five objects and 100 to 200 in tables, and ends at 100,000 events (`Bounds`). Nothing
+  else grows: no other object was more frequent after 10,000 events than after 1,000.
+"""
 
 import time
 from collections.abc import Iterator
