@@ -11,7 +11,7 @@ MARKS = {
     "ok": ("ok", "ok"),
     "warning": ("warning", "warn"),
     "failed": ("failed", "bad"),
-    "not checked": ("skipped", ""),
+    "not checked": ("not checked", ""),
 }
 
 
@@ -30,6 +30,7 @@ class DoctorPage(PageEndpoint):
             report=report,
             groups=[(name, list(each)) for name, each in groupby(report.findings, lambda finding: finding.group)],
             marks=MARKS,
+            troubles=[each for each in report.findings if each.outcome in ("failed", "warning")],
             verdict=verdict(report.findings),
             status="bad" if "failed" in outcomes or report.problem else "warn" if "warning" in outcomes else "ok",
         )

@@ -131,7 +131,7 @@ def _chain(report: StatusReport) -> Sequence[ChainNode]:
             "model",
             "Model",
             duration(label.p50) if label else "idle",
-            f"an event, on {report.device or 'an unknown device'}"[:34],
+            f"{'an event, ' if label else ''}on {report.device or 'an unknown device'}"[:34],
             "warn" if report.degraded else "ok",
         ),
         ChainNode(
