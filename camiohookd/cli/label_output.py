@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _JPEG_SUFFIXES = {".jpg", ".jpeg"}
 _ROW = "{file:<{width}}  {label:<16}  {probability:>11}  {box:<22}  {labeler}{verdict}"
-_LABELER = "{:<20}  "
+_LABELER = "{:<25}  "
 
 
 class Seen(NamedTuple):

@@ -1,10 +1,13 @@
 """Measure two real detectors with the shipped code on labeled photographs: box AP as COCO defines it."""
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import pytest
 
+from camiohookd.cli import ExitStatus, run
 from camiohookd.labelers.model import load_description
 from camiohookd.labelers.onnx.labeler import open_onnx
 from camiohookd.pictures.decode import PictureLimits, decode
@@ -56,4 +59,17 @@ def test_yolox_nano_reaches_its_measured_ap(tmp_path: Path, print_figure: PrintF
     into = {"width": 416, "height": 416, "color_order": "BGR", "resize": "letterbox"}
     ap = box_ap(model_folder(tmp_path, YOLOX.read_bytes(), "yolox", labels, input=into))
     print_figure(f"box AP of YOLOX-Nano on 33 photographs at score {SCORE}: {ap:.3f}")
+    assert ap >= 0.30
+
+
+def test_yolox_nano_in_half_precision_is_as_precise(tmp_path: Path, long_run: bool, print_figure: PrintFigure) -> None:
+    if not long_run:
+        pytest.skip("NOT TESTED: a trained model in half precision, which is measured in a long run (--long) only")
+    needs(PHOTOGRAPHS, YOLOX)
+    converter = importlib.import_module("onnxruntime.transformers.float16")  # it has no types
+    file = tmp_path / "half.onnx"
+    onnx.save(converter.convert_float_to_float16(onnx.load(YOLOX)), file)
+    assert run(["models", "add", str(file), "--into", str(tmp_path), "--labels", "coco"]) == ExitStatus.FINE
+    ap = box_ap(tmp_path / "half")
+    print_figure(f"box AP of YOLOX-Nano in half precision on 33 photographs at score {SCORE}: {ap:.3f}")
     assert ap >= 0.30
