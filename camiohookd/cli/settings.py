@@ -42,10 +42,8 @@ def _is_hidden(file: Path) -> bool:
     """Return whether this user cannot read `file`, or cannot enter a folder above it."""
     try:
         file.stat()
-    except PermissionError:
-        return True
-    except OSError:
-        return False
+    except OSError as error:
+        return isinstance(error, PermissionError)
     return not os.access(file, os.R_OK)
 
 

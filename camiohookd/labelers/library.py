@@ -44,10 +44,8 @@ def closed_folders(folders: Sequence[Path] = FOLDERS) -> list[Path]:
 def _is_closed(folder: Path) -> bool:
     try:
         next(folder.iterdir(), None)
-    except PermissionError:
-        return True
-    except OSError:
-        return False
+    except OSError as error:
+        return isinstance(error, PermissionError)
     return False
 
 

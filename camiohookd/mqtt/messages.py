@@ -10,7 +10,7 @@ from camiohookd.mqtt.topics import Topics
 from camiohookd.pictures.file_kind import format_of
 from camiohookd.status import StatusReport
 from camiohookd.system.clock import iso
-from camiohookd.wire.reply import Reply
+from camiohookd.wire.reply import best_labels
 
 LONGEST_STATE = 255
 """Home Assistant's limit for the state of a sensor."""
@@ -78,7 +78,8 @@ class BoxState(msgspec.Struct, frozen=True):
 def of_event(event: EventLabeled, topics: Topics, events: int, *, pictures: bool) -> Iterator[Message]:
     """Yield the messages about a labeled event; `events` counts the camera's events, including this one."""
     name = event.camera or ""
-    labels = best_labels(event.reply)
+    best = list(best_labels(event.reply).items())[:MAX_LABELS]
+    labels = {name: value if value is None else round(value, 3) for name, value in best}
     message = EventMessage(
         event_type="labelled",
         task=event.task_id,
@@ -120,18 +121,6 @@ def of_box(report: StatusReport, topics: Topics) -> Message:
         events_last_hour=report.events_last_hour,
     )
     return Message(topics.state, msgspec.json.encode(state), retain=True)
-
-
-def best_labels(reply: Reply) -> dict[str, float | None]:
-    """Return the labels of a reply with their best probabilities, at most `MAX_LABELS`."""
-    best: dict[str, float | None] = {}
-    if isinstance(reply.labels, list):
-        best = dict.fromkeys(reply.labels)
-    else:
-        found = [item for labels in reply.labels.values() for item in labels.items()]
-        for name, label in sorted(found, key=lambda item: -item[1].probability):
-            best.setdefault(name, round(label.probability, 3))
-    return dict(list(best.items())[:MAX_LABELS])
 
 
 def _best_picture(event: EventLabeled) -> bytes | None:

@@ -31,19 +31,23 @@ class Reply(msgspec.Struct, frozen=True):
     status: Literal["success"] = "success"
 
 
+def best_labels(reply: Reply) -> dict[str, float | None]:
+    """Return each label with its best probability, the most probable first; None in the older form."""
+    if isinstance(reply.labels, list):
+        return dict.fromkeys(reply.labels)
+    best: dict[str, float | None] = {}
+    found = [item for labels in reply.labels.values() for item in labels.items()]
+    for name, label in sorted(found, key=lambda item: -item[1].probability):
+        best.setdefault(name, label.probability)
+    return best
+
+
 def summary(reply: Reply) -> str:
     """Return the labels in a few words: ``person 0.92, car 0.71 and 3 more``, each with its best probability.
 
     At most five labels are named, and names are cut, so that the text is short for any result.
     """
-    best: dict[str, float | None] = {}
-    if isinstance(reply.labels, list):
-        best = dict.fromkeys(reply.labels)
-    else:
-        found = [item for labels in reply.labels.values() for item in labels.items()]
-        for name, label in sorted(found, key=lambda item: -item[1].probability):
-            best.setdefault(name, label.probability)
-    words = [_cut(name) if value is None else f"{_cut(name)} {value:.2f}" for name, value in best.items()]
+    words = [_cut(name) if value is None else f"{_cut(name)} {value:.2f}" for name, value in best_labels(reply).items()]
     more = f" and {len(words) - _NAMED} more" if len(words) > _NAMED else ""
     return (", ".join(words[:_NAMED]) or "nothing found") + more
 

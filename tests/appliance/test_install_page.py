@@ -9,13 +9,13 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import ThreadingHTTPServer
 
 from tests.appliance.appliance import ADMIN, HOOK, SETTINGS, UNIT, Appliance
 from tests.appliance.conftest import Boot, own_architecture
 from tests.appliance.debs import Deb
 from tests.appliance.machine import PATIENCE, Machine, wait_until
 from tests.integration.test_install_page import CamiosApi
+from tests.support import file_server
 from tests.support.checkout import ROOT
 from tests.support.daemon_process import event_body
 
@@ -87,14 +87,8 @@ class Owner:
 def camios_api() -> Iterator[str]:
     """Run a fake of Camio's API and yield its URL. `CamiosApi.received` collects what it gets."""
     CamiosApi.received = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), CamiosApi) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with file_server.running(CamiosApi) as url:
+        yield url
 
 
 def event_is_on_the_page(appliance: Appliance) -> None:

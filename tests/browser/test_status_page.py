@@ -4,7 +4,6 @@ import http.server
 import io
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from PIL import Image
 from camiohookd.camio.simulator.fake_camio import ScriptedResponse
 from camiohookd.config import admin_password
 from camiohookd.web.page.drawing import hex_color
+from tests.support import file_server
 from tests.support.browser import Browser, Tab, browser
 from tests.support.daemon_process import SAMPLES, Daemon, post_event
 from tests.support.threaded_simulator import FakeCamioThread
@@ -247,14 +247,8 @@ def other_site(html: str) -> Iterator[int]:
         def log_message(self, *_: object) -> None:
             """Log nothing."""
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server.server_address[1]
-        finally:
-            server.shutdown()
-            thread.join()
+    with file_server.running(Handler) as url:
+        yield int(url.rpartition(":")[2])
 
 
 def test_a_wrong_password_and_a_forged_form_are_refused(chromium: Browser, tmp_path: Path) -> None:

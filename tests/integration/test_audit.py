@@ -8,15 +8,15 @@ import os
 import re
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support import file_server
 from tests.support.checkout import ROOT
 from tests.support.daemon_process import free_port
 
@@ -58,14 +58,8 @@ class Service:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # http.server's name
                 """Log nothing."""
 
-        with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
-            thread = threading.Thread(target=server.serve_forever)
-            thread.start()
-            try:
-                yield
-            finally:
-                server.shutdown()
-                thread.join()
+        with file_server.running(Handler, port):
+            yield
 
 
 class Auditor:

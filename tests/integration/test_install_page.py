@@ -7,16 +7,16 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 
+from tests.support import file_server
 from tests.support.checkout import ROOT
 from tests.support.daemon_process import START_SECONDS, STOP_SECONDS, free_port
 
@@ -139,12 +139,8 @@ class CamiosApi(BaseHTTPRequestHandler):
 @pytest.fixture
 def api() -> Iterator[tuple[str, list[dict[str, str]]]]:
     CamiosApi.received = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), CamiosApi) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", CamiosApi.received
-        server.shutdown()
-        thread.join()
+    with file_server.running(CamiosApi) as url:
+        yield url, CamiosApi.received
 
 
 def test_the_commands_of_the_page_work_as_written(tmp_path: Path, api: tuple[str, list[dict[str, str]]]) -> None:

@@ -38,32 +38,28 @@ class DoctorReport:
     problem: str
 
 
-class DoctorProcess:
+class DoctorProcess(OwnCommand):
     """Runs the doctor on request, one run at a time. Belongs to the event loop.
 
     `path` is the settings file, None for the usual one.
     """
 
     def __init__(self, path: Path | None) -> None:
+        super().__init__()
         self._path = path
-        self._command = OwnCommand()
         self._findings: list[DoctorFinding] = []
         self._ended: float | None = None
         self._problem = ""
 
     def start(self) -> None:
         """Start a run, if none is under way."""
-        if not self._command.is_running:
+        if not self.is_running:
             self._findings, self._problem, self._ended = [], "", None
-            self._command.start(self._examine, self._failed)
+            self.begin(self._examine, self._failed)
 
     def latest(self) -> DoctorReport:
         """Return what the last run has found so far."""
-        return DoctorReport(tuple(self._findings), self._ended, self._command.is_running, self._problem)
-
-    async def stop(self) -> None:
-        """Stop the run that is under way."""
-        await self._command.stop()
+        return DoctorReport(tuple(self._findings), self._ended, self.is_running, self._problem)
 
     async def _examine(self) -> None:
         options = ["--config", str(self._path)] if self._path else []

@@ -14,7 +14,7 @@ SECONDS = 300.0
 
 
 class OwnCommand:
-    """Runs a command in the background, once at a time. Belongs to the event loop."""
+    """Runs a command in the background, once at a time. Belongs to the event loop. A subclass says which command."""
 
     def __init__(self) -> None:
         self._running: asyncio.Task[None] | None = None
@@ -24,7 +24,7 @@ class OwnCommand:
         """Whether the command has not ended yet."""
         return self._running is not None and not self._running.done()
 
-    def start(self, run: Callable[[], Awaitable[None]], failed: Callable[[str], None]) -> None:
+    def begin(self, run: Callable[[], Awaitable[None]], failed: Callable[[str], None]) -> None:
         """Begin `run`, which starts the process; tell `failed` why it did not end by itself.
 
         To be called only while nothing is running.

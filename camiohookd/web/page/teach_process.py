@@ -23,30 +23,26 @@ class TeachResult:
     succeeded: bool | None
 
 
-class TeachProcess:
+class TeachProcess(OwnCommand):
     """Teaches on request, one name at a time. Belongs to the event loop.
 
     `path` is the settings file, None for the usual one.
     """
 
     def __init__(self, path: Path | None) -> None:
+        super().__init__()
         self._path = path
-        self._command = OwnCommand()
         self._latest: TeachResult | None = None
 
     def start(self, name: str, arguments: Sequence[str]) -> None:
         """Teach `name` with the command's other `arguments`, unless the command is running."""
-        if not self._command.is_running:
+        if not self.is_running:
             self._latest = TeachResult(name, "", None)
-            self._command.start(partial(self._teach, name, arguments), partial(self._failed, name))
+            self.begin(partial(self._teach, name, arguments), partial(self._failed, name))
 
     def latest(self) -> TeachResult | None:
         """Return the last result, None before the first one."""
         return self._latest
-
-    async def stop(self) -> None:
-        """Stop the command that is running."""
-        await self._command.stop()
 
     async def _teach(self, name: str, arguments: Sequence[str]) -> None:
         options = [f"--config={self._path}"] if self._path else []

@@ -17,7 +17,7 @@ from camiohookd.mqtt.publisher import MOST_CAMERAS, Options, Publisher
 from camiohookd.mqtt.topics import Topics, box_id, camera_id
 from camiohookd.rules import RuledLabels
 from camiohookd.status import QueueStatus, StatusReport
-from camiohookd.wire.reply import Label, Reply
+from camiohookd.wire.reply import Label, Reply, best_labels
 from tests.support.occurrences import labeled
 
 TOPICS = Topics("camiohookd", "0123456789ab")
@@ -88,7 +88,7 @@ def test_a_picture_is_published_only_on_request_and_only_a_small_jpeg() -> None:
 
 
 def test_labels_of_the_event_as_a_whole_have_no_probability() -> None:
-    assert messages.best_labels(Reply(["person", "dog"])) == {"person": None, "dog": None}
+    assert best_labels(Reply(["person", "dog"])) == {"person": None, "dog": None}
 
 
 def test_the_state_of_the_box() -> None:
