@@ -55,7 +55,8 @@ def annotate(
         box, color = _within(place(found, *image.size), image.size), color_of(found.label)
         draw.rectangle(box, outline=color, width=width)
         by = f" ({found.labeler})" if found.labeler else ""  # there are several
-        captions.add(f"{found.label} {found.probability:.2f}{by}{reason}", box, color, font)
+        # With its labeler's name a caption is long: in large letters it would cover other objects.
+        captions.add(f"{found.label} {found.probability:.2f}{by}{reason}", box, color, font or (small if by else None))
     captions.draw()
     return canvas
 

@@ -12,9 +12,9 @@ from camiohookd.config.rule import Zone
 from camiohookd.pictures.detections import Box, Detection
 
 
-def letter_rows(box: Box) -> int:
+def letter_rows(box: Box, labeler: str | None = None) -> int:
     """Return the number of pixel rows with letters of the caption, on white."""
-    drawn = annotate(Image.new("RGB", (450, 300), "white"), [Detection("cat", 0.92, box)])
+    drawn = annotate(Image.new("RGB", (450, 300), "white"), [Detection("cat", 0.92, box, labeler=labeler)])
     return int((np.asarray(drawn).max(axis=2) < 60).any(axis=1).sum())
 
 
@@ -48,3 +48,7 @@ def test_a_caption_names_the_labeler_where_there_are_several() -> None:
         return int((drawn[:98].max(axis=2) < 60).any(axis=0).nonzero()[0][-1])
 
     assert width("breeds") > width(None) + 20
+
+
+def test_a_caption_with_the_labelers_name_has_small_letters_so_that_it_covers_less() -> None:
+    assert letter_rows(Box(10, 100, 200, 290), "breeds") < letter_rows(Box(10, 100, 200, 290))
