@@ -77,11 +77,17 @@ def test_a_version_that_does_not_label_is_replaced_by_the_one_before(
         assert not machine.path(KEPT).exists()
 
 
+OLD_FILES_GONE = "rm -rf queue.json queue.json.new queue.journal-* segments replies\n"
+STOP = "if [ -e stop ]; then rm stop; sync; touch reached; sleep 1000; fi\n"
+
+
+@pytest.mark.parametrize("power_fails", [False, True], ids=["at once", "after a power cut in the middle"])
 def test_a_queue_that_the_new_version_migrated_is_restored(
-    release: str, boot: Boot, deb: Deb, tmp_path: Path, long_run: bool
+    release: str, boot: Boot, deb: Deb, tmp_path: Path, power_fails: bool, long_run: bool
 ) -> None:
     skip_unless_long(long_run, "the return from a version that has migrated the queue")
-    migrates = variant(newer(deb, tmp_path), tmp_path, "9.0.3", **MIGRATES_AND_ENDS)
+    changes = MIGRATES_AND_ENDS | ({"trial": (OLD_FILES_GONE, f"{OLD_FILES_GONE}{STOP}")} if power_fails else {})
+    migrates = variant(newer(deb, tmp_path), tmp_path, "9.0.3", **changes)
     with boot(release) as machine:
         appliance = Appliance(machine)
         appliance.install(deb.path)
@@ -90,7 +96,13 @@ def test_a_queue_that_the_new_version_migrated_is_restored(
         with machine.network(), FakeCamioThread(lambda event_id, nth: ScriptedResponse(503), CAMIO_PORT) as camio:
             appliance.post(camio, "waiting")
             wait_until(lambda: camio.deliveries["waiting"], appliance.log)
+        if power_fails:
+            machine.run("install", "--owner=camiohookd", "/dev/null", f"{STATE}/stop")
         appliance.install(migrates.path)
+        if power_fails:
+            wait_until(machine.path(f"{STATE}/reached").exists, lambda: journal(machine))
+            machine.cut_power()
+            machine.boot()
         wait_for_trial(machine)
         assert version(machine) == f"{deb.field('Version')} installed", journal(machine)
         assert "the queue is as it was before the new version migrated it" in journal(machine)
