@@ -1,10 +1,12 @@
-"""What the status page costs while it is open: two daemons take turns, one remembers nothing and shows nothing.
+"""What the status page costs while it is open: the same daemon takes turns, with the page open and without.
 
-The page is open twice, as the first page and as the list of events, whose new thumbnails are fetched; it stays open
-for the whole benchmark. Rates are measured with more events than can be labeled at once. After each turn both daemons
-are given the time to end what they put off (thumbnails, snapshots of the queue), so that none works in the other's
-turn. The processor seconds of each daemon stand beside the rates: on a machine that does something else, too, they are
-disturbed less. Least disturbed is the time that the open page itself takes, which is measured while nothing arrives.
+The page is open twice, as the first page and as the list of events, whose new thumbnails are fetched. Rates are
+measured with more events than can be labeled at once. Before each turn the daemon is given the time to end what it put
+off (thumbnails, snapshots of the queue). It has to be the same daemon: two processes of the same program and settings
+differ by up to a tenth. What the history costs, too, is measured with a second daemon all the same, without a bound.
+
+The processor seconds stand beside the rates: on a machine that does something else, too, they are disturbed less.
+Least disturbed is the time that the open page itself takes, which is measured while nothing arrives.
 """
 
 import http.client
@@ -12,10 +14,11 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from tests.bench import rig
 from tests.bench.camio import Events, Receiver, accepts
@@ -32,6 +35,13 @@ QUIET_SECONDS = 0.3
 SETTLE_SECONDS = 2.0
 WITHOUT = {"CAMIOHOOKD_ADMIN_HISTORY": "0"}
 _THUMBNAIL = re.compile(rb"/events/\d+/pictures/\d+\.jpg")
+
+
+class Turn(NamedTuple):
+    """What was measured in a turn: a rate a second, and milliseconds of processor time for each event."""
+
+    rate: float
+    milliseconds: float
 
 
 class Viewer:
@@ -92,35 +102,44 @@ def label(bench: Bench) -> Iterator[Result]:
     ):
         events = Events(receiver.origin, jpegs(640, 480))
 
-        def rate(daemon: Daemon) -> tuple[float, float]:
+        def measure(daemon: Daemon) -> Turn:
             before, count = rig.cpu_seconds(daemon.process.pid), len(receiver.arrived)
             found = labeled(daemon, receiver, events, seconds)
             spent = rig.cpu_seconds(daemon.process.pid) - before
-            return 4 * found, spent / (len(receiver.arrived) - count)
+            return Turn(4 * found, 1000 * spent / (len(receiver.arrived) - count))
 
-        names = ("pictures labeled", "processor time for an event")
-        with Viewer(ours.admin_port):
-            yield from _compare(names, ours, without, rate, LABEL_ROUNDS)
+        turns = _turns(
+            {
+                "open": lambda: _watched(ours, measure),
+                "closed": lambda: _quiet(ours, measure),
+                "neither": lambda: _quiet(without, measure),
+            },
+            LABEL_ROUNDS,
+        )
+    names = ("pictures labeled", "processor time for an event")
+    yield from _results(names, turns)
+    for name, unit, figures in zip(names, ("/s", "ms"), (_rates(turns), _costs(turns)), strict=True):
+        metric = f"{name}, with page and history against neither"
+        yield result("page", metric, figures["open"], unit, baseline=figures["neither"])
 
 
 def accept(bench: Bench) -> Iterator[Result]:
-    seconds = bench.scaled(1, 0.3)
+    seconds = bench.scaled(2, 0.3)
     bodies = Events("http://127.0.0.1:9", jpegs(640, 480))
-    with (
-        rig.daemon(bench.place("accept-page"), settings=rig.STALLED_LABELER) as ours,
-        rig.daemon(bench.place("accept-no-page"), settings=rig.STALLED_LABELER | WITHOUT) as without,
-    ):
+    with rig.daemon(bench.place("accept-page"), settings=rig.STALLED_LABELER) as ours:
 
-        def rate(daemon: Daemon) -> tuple[float, float]:
+        def measure(daemon: Daemon) -> Turn:
             before = rig.cpu_seconds(daemon.process.pid)
             found = accepts(daemon.port, rig.PATH, bodies, seconds)
-            return found, (rig.cpu_seconds(daemon.process.pid) - before) / (found * seconds)
+            spent = rig.cpu_seconds(daemon.process.pid) - before
+            return Turn(found, 1000 * spent / (found * seconds))
 
-        names = ("durable accepts", "processor time for an accept")
-        with Viewer(ours.admin_port):
-            yield from _compare(names, ours, without, rate, bench.count(ACCEPT_ROUNDS, LABEL_ROUNDS))
-            while_open = _used_a_second(ours, bench.scaled(20, 1))
+        contestants = {"open": lambda: _watched(ours, measure), "closed": lambda: _quiet(ours, measure)}
+        turns = _turns(contestants, bench.count(ACCEPT_ROUNDS, LABEL_ROUNDS))
         closed = _used_a_second(ours, bench.scaled(20, 1))
+        with Viewer(ours.admin_port):
+            while_open = _used_a_second(ours, bench.scaled(20, 1))
+    yield from _results(("durable accepts", "processor time for an accept"), turns)
     yield result("page", "processor time of the open page a second", while_open - closed, "ms", target=at_most(20, 10))
 
 
@@ -140,32 +159,48 @@ def _used_a_second(daemon: Daemon, seconds: float) -> float:
     return 1000 * (rig.cpu_seconds(daemon.process.pid) - before) / seconds
 
 
-def _compare(
-    names: tuple[str, str],
-    ours: Daemon,
-    without: Daemon,
-    rate: Callable[[Daemon], tuple[float, float]],
-    rounds: int,
-) -> Iterator[Result]:
-    """Yield the medians of both figures that `rate` measures, under these `names`."""
-    costs: dict[Daemon, list[float]] = {ours: [], without: []}
+def _watched(daemon: Daemon, measure: Callable[[Daemon], Turn]) -> Turn:
+    """Measure with the page open."""
+    _wait_until_quiet(daemon)
+    with Viewer(daemon.admin_port):
+        return measure(daemon)
 
-    def turn(daemon: Daemon) -> float:
-        found, cost = rate(daemon)
-        costs[daemon].append(cost)
-        _wait_until_quiet(daemon)
-        return found
 
-    rates = alternate({"with": lambda: turn(ours), "without": lambda: turn(without)}, rounds)
-    for name, unit, value, baseline, target in (
-        (names[0], "/s", rates["with"], rates["without"], at_least(0.98, 0.99)),
-        (names[1], "ms", _milliseconds(costs[ours]), _milliseconds(costs[without]), at_most(1.02, 1.01)),
+def _quiet(daemon: Daemon, measure: Callable[[Daemon], Turn]) -> Turn:
+    """Measure without the page."""
+    _wait_until_quiet(daemon)
+    return measure(daemon)
+
+
+def _turns(contestants: Mapping[str, Callable[[], Turn]], rounds: int) -> dict[str, list[Turn]]:
+    """Return the turns of each contestant."""
+    turns: dict[str, list[Turn]] = {name: [] for name in contestants}
+
+    def take(name: str) -> float:
+        turns[name].append(contestants[name]())
+        return turns[name][-1].rate
+
+    alternate({name: partial(take, name) for name in contestants}, rounds)
+    return turns
+
+
+def _rates(turns: Mapping[str, Sequence[Turn]]) -> dict[str, Median]:
+    return {name: Median(turn.rate for turn in found) for name, found in turns.items()}
+
+
+def _costs(turns: Mapping[str, Sequence[Turn]]) -> dict[str, Median]:
+    return {name: Median(turn.milliseconds for turn in found) for name, found in turns.items()}
+
+
+def _results(names: tuple[str, str], turns: Mapping[str, Sequence[Turn]]) -> Iterator[Result]:
+    """Yield how the page changes the rate and the processor time, under these `names`."""
+    rates, costs = _rates(turns), _costs(turns)
+    for name, unit, figures, target in (
+        (names[0], "/s", rates, at_least(0.98, 0.99)),
+        (names[1], "ms", costs, at_most(1.02, 1.01)),
     ):
-        yield result("page", f"{name}, with the page open", value, unit, baseline=baseline, target=target)
-
-
-def _milliseconds(costs: Sequence[float]) -> Median:
-    return Median(1000 * each for each in costs)
+        metric = f"{name}, with the page open"
+        yield result("page", metric, figures["open"], unit, baseline=figures["closed"], target=target)
 
 
 def _wait_until_quiet(daemon: Daemon) -> None:
