@@ -27,7 +27,7 @@ from tests.bench.label import labeled
 from tests.bench.pictures import jpegs
 from tests.support.daemon_process import Daemon
 
-LABEL_ROUNDS = 9
+LABEL_ROUNDS, QUICK_ROUNDS = 9, 3
 ACCEPT_ROUNDS = 25
 """Many and short, because the disk is disturbed for seconds at a time."""
 
@@ -114,7 +114,7 @@ def label(bench: Bench) -> Iterator[Result]:
                 "closed": lambda: _quiet(ours, measure),
                 "neither": lambda: _quiet(without, measure),
             },
-            LABEL_ROUNDS,
+            bench.count(LABEL_ROUNDS, QUICK_ROUNDS),
         )
     names = ("pictures labeled", "processor time for an event")
     yield from _results(names, turns)
@@ -135,7 +135,7 @@ def accept(bench: Bench) -> Iterator[Result]:
             return Turn(found, 1000 * spent / (found * seconds))
 
         contestants = {"open": lambda: _watched(ours, measure), "closed": lambda: _quiet(ours, measure)}
-        turns = _turns(contestants, bench.count(ACCEPT_ROUNDS, LABEL_ROUNDS))
+        turns = _turns(contestants, bench.count(ACCEPT_ROUNDS, QUICK_ROUNDS))
         closed = _used_a_second(ours, bench.scaled(20, 1))
         with Viewer(ours.admin_port):
             while_open = _used_a_second(ours, bench.scaled(20, 1))
