@@ -124,8 +124,8 @@ def label(bench: Bench) -> Iterator[Result]:
 
 
 def accept(bench: Bench) -> Iterator[Result]:
-    seconds = bench.scaled(2, 0.3)
-    bodies = Events("http://127.0.0.1:9", jpegs(640, 480))
+    seconds = bench.scaled(0.5, 0.3)
+    bodies = Events("http://127.0.0.1:9", jpegs(320, 240))  # all rounds together fit in 4 GB of disk
     with rig.daemon(bench.place("accept-page"), settings=rig.STALLED_LABELER) as ours:
 
         def measure(daemon: Daemon) -> Turn:
