@@ -23,7 +23,7 @@ def state_dir(environ: Mapping[str, str]) -> Path:
 
 
 def runtime_dir(environ: Mapping[str, str]) -> Path:
-    """Return the folder of the control socket: systemd's RuntimeDirectory, or the state folder if there is none.
+    """Return the folder of the control socket: systemd's RuntimeDirectory; without systemd, the state folder.
 
     Commands outside the service use the place that RuntimeDirectory has while the service runs.
     """

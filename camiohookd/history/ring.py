@@ -44,7 +44,7 @@ class Ring:
         self.written += SLOT_BYTES
 
     def read(self, number: int) -> Bucket | None:
-        """Return the bucket with that number; None if there is none, or it is damaged."""
+        """Return the bucket with that number, or None if it is missing or damaged."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._offset(number))

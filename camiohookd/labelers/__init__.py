@@ -48,8 +48,8 @@ class LabelRequest(NamedTuple):
     may be left out. `waiting_since` is when the event was accepted, by `time.monotonic`; None if nobody waits.
     `detail` is how closely the pictures are looked at, by a labeler that can. `spare` is given a number of optional
     steps and returns how many of them may be taken now; call it before each step. It raises if labeling is given up.
-    `found` is what earlier labelers found in each frame, None for the first one. `event` is the event's number; later
-    events have larger ones. It is None for pictures outside an event.
+    `found` is what earlier labelers found in each frame, None for the first one. `event` is the event's number, which
+    grows from event to event, or None if the pictures belong to no event.
     """
 
     camera: str | None = None

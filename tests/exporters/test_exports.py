@@ -1,6 +1,5 @@
 """Add models from real exporters with `camiohookd models add`; only ``--long`` installs the exporters."""
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from camiohookd.labelers.onnx.contract import IMAGENET
 from camiohookd.labelers.onnx.labeler import open_onnx
 from camiohookd.pictures.decode import PictureLimits, decode
 from tests.support.checkout import ROOT
+from tests.support.environments import environment
 
 HERE = Path(__file__).parent
 ENVIRONMENT = ROOT / ".build/exporters"
@@ -30,25 +30,10 @@ def exports(long_run: bool, tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("NOT TESTED: models from real exporters, which are installed in a long run (--long) only")
     folder = tmp_path_factory.mktemp("exports")
     environ = {**os.environ, "HOME": str(folder), "YOLO_AUTOINSTALL": "false"}
-    command = [str(_python()), str(HERE / "export.py"), str(folder)]
+    python = environment(ENVIRONMENT, REQUIREMENTS, lambda: sys.executable, "models from real exporters")
+    command = [str(python), str(HERE / "export.py"), str(folder)]
     subprocess.run(command, check=True, timeout=SECONDS, env=environ, stdout=subprocess.DEVNULL)
     return folder
-
-
-def _python() -> Path:
-    """Return the Python with the exporters. Skip the tests where they cannot be installed."""
-    python, installed = ENVIRONMENT / "bin/python", ENVIRONMENT / "installed"
-    wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
-    if installed.exists() and installed.read_text() == wanted:
-        return python
-    subprocess.run([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)], check=True, timeout=SECONDS)
-    options = ["--quiet", "--disable-pip-version-check", "--no-input", "--only-binary", ":all:", "--no-deps"]
-    command = [str(python), "-m", "pip", "install", *options, "--requirement", str(REQUIREMENTS)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
-    if done.returncode:
-        pytest.skip(f"NOT TESTED: models from real exporters, which cannot be installed: {done.stderr.strip()[-300:]}")
-    installed.write_text(wanted)
-    return python
 
 
 @pytest.mark.parametrize(

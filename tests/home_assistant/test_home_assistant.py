@@ -3,7 +3,6 @@
 What Home Assistant refuses of a description would be missing among its entities.
 """
 
-import hashlib
 import json
 import shutil
 import subprocess
@@ -18,6 +17,7 @@ import pytest
 
 from tests.support.checkout import ROOT
 from tests.support.daemon_process import Daemon, post_event
+from tests.support.environments import environment
 from tests.support.mosquitto import Broker
 from tests.support.threaded_simulator import FakeCamioThread
 
@@ -27,7 +27,6 @@ REQUIREMENTS = HERE / "requirements.txt"
 OLDEST = (3, 13, 2)
 """The oldest Python that this Home Assistant takes: Debian 13 has a newer one."""
 
-SECONDS = 1800
 PATIENCE = 120.0
 OFF_AFTER = 5
 
@@ -39,17 +38,7 @@ def python(long_run: bool) -> Path:
     """Return the Python of Home Assistant's environment, which is made at its first use."""
     if not long_run:
         pytest.skip("NOT TESTED: Home Assistant itself, because it is installed in a long run (--long) only")
-    made, installed = ENVIRONMENT / "bin/python", ENVIRONMENT / "installed"
-    wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
-    if not (installed.exists() and installed.read_text() == wanted):
-        subprocess.run([_suitable_python(), "-m", "venv", "--clear", ENVIRONMENT], check=True, timeout=SECONDS)
-        options = ["--quiet", "--disable-pip-version-check", "--no-input", "--only-binary", ":all:", "--no-deps"]
-        command = [str(made), "-m", "pip", "install", *options, "--requirement", str(REQUIREMENTS)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
-        if done.returncode:
-            pytest.skip(f"NOT TESTED: Home Assistant, because it cannot be installed: {done.stderr.strip()[-300:]}")
-        installed.write_text(wanted)
-    return made
+    return environment(ENVIRONMENT, REQUIREMENTS, _suitable_python, "Home Assistant itself")
 
 
 def _suitable_python() -> str:

@@ -180,6 +180,12 @@ def with_broken(tmp_path: Path, broken: dict[str, InferenceServer]) -> dict[str,
     }
 
 
+def begin_faults(broken: Mapping[str, InferenceServer]) -> None:
+    """Let each server give its kind of bad answer from now on."""
+    for name, server in broken.items():
+        server.fault, _ = bad_answers.BAD_ANSWERS[name]
+
+
 def unsaid(daemon: Daemon, broken: Mapping[str, InferenceServer]) -> list[str]:
     """Return the kinds of bad answers about which the log has no line yet that names the server and the reason."""
     lost = [line for line in daemon.log.splitlines() if "event=remote_lost" in line]
@@ -195,8 +201,7 @@ def test_after_each_kind_of_bad_answer_events_are_labeled_at_home(
 ) -> None:
     settings = {**with_broken, "CAMIOHOOKD_LABELER_SPILL_PREFER": "remote"}
     with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin, settings) as daemon:
-        for name, server in broken.items():
-            server.fault, _ = bad_answers.BAD_ANSWERS[name]
+        begin_faults(broken)
         events = (str(number) for number in range(5 * len(broken)))
         while unsaid(daemon, broken) and (event := next(events, None)):
             post_event(daemon, camio, event)
@@ -212,8 +217,7 @@ def test_with_servers_alone_an_event_waits_through_every_kind_of_bad_answer(
 ) -> None:
     settings = {**with_broken, "CAMIOHOOKD_LABELER_KIND": "remote"}
     with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin, settings) as daemon:
-        for name, server in broken.items():
-            server.fault, _ = bad_answers.BAD_ANSWERS[name]
+        begin_faults(broken)
         post_event(daemon, camio, "one")
         daemon.wait_until(lambda: not unsaid(daemon, broken), 10 * PATIENCE)
         assert daemon.pending()["pending"] == 1

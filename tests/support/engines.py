@@ -1,8 +1,6 @@
 """Real inference servers for tests, each in an environment of its own below .build/engines, made at its first use."""
 
-import hashlib
 import os
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -14,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import environments
 from tests.support.checkout import ROOT
 from tests.support.daemon_process import free_port
 
@@ -21,7 +20,6 @@ ENGINES = ROOT / "tests/engines"
 PYTHON = "/usr/bin/python3.11"
 """Debian 12's own: PyTriton fails under some other builds of 3.11, and the requirements are pinned for it."""
 
-INSTALL_SECONDS = 900
 START_SECONDS = 240
 STOP_SECONDS = 20
 
@@ -33,31 +31,17 @@ def environment(name: str) -> Path:
     """
     if not Path(PYTHON).exists():
         pytest.skip(f"NOT TESTED: the engine {name}, because {PYTHON} is missing (it is Debian 12's)")
-    requirements = ENGINES / "requirements" / f"{name}.txt"
-    folder = ROOT / ".build/engines" / name
-    python = folder / "bin/python"
-    if is_installed(name):
-        return python
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run([PYTHON, "-m", "venv", str(folder)], check=True, timeout=INSTALL_SECONDS)
-    options = ["--quiet", "--disable-pip-version-check", "--no-input", "--only-binary", ":all:", "--no-deps"]
-    command = [str(python), "-m", "pip", "install", *options, "--requirement", str(requirements)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
-    if done.returncode:
-        pytest.skip(f"NOT TESTED: the engine {name}, because it cannot be installed: {done.stderr.strip()[-300:]}")
-    (folder / "installed").write_text(_hash(requirements))
-    return python
+    return environments.environment(*_places(name), lambda: PYTHON, f"the engine {name}")
 
 
 def is_installed(name: str) -> bool:
     """Return whether the engine's environment is there."""
-    installed = ROOT / ".build/engines" / name / "installed"
-    return installed.exists() and installed.read_text() == _hash(ENGINES / "requirements" / f"{name}.txt")
+    return environments.is_made(*_places(name))
 
 
-def _hash(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+def _places(name: str) -> tuple[Path, Path]:
+    """Return the folder of the engine's environment, and its requirements."""
+    return ROOT / ".build/engines" / name, ENGINES / "requirements" / f"{name}.txt"
 
 
 @contextmanager

@@ -35,7 +35,7 @@ class Detailed:
 
     def decode_size(self, request: LabelRequest) -> Size:
         if request.detail == "whole" or (request.detail == "auto" and not request.spare(1)):
-            return self._labeler.decode_size(request)  # others wait: what is not looked at need not be decoded
+            return self._labeler.decode_size(request)  # no tile is looked at: with auto, because other events wait
         return decode_size(request.detail, self.input_size)
 
     def label(self, frames: Sequence[Frame], request: LabelRequest = DEFAULT_REQUEST) -> Findings:

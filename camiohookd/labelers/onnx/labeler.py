@@ -20,10 +20,10 @@ from camiohookd.pictures.detections import Box, Detection
 MAX_BATCH = 16
 """Most pictures in one run of a graph that takes any number; more take memory and save no time."""
 
-ENOUGH = 0.8
-"""The part of the input's columns and rows that a decoded picture must have: a JPEG is decoded at 1/2, 1/4 or 1/8.
+DECODED_PART = 0.8
+"""The least columns and rows of a decoded picture, as a part of the input's: JPEGs are decoded at 1/2, 1/4 or 1/8.
 
-Enlarging it by that little costs no accuracy, see docs/internals/tricks.md.
+To enlarge a picture by that little costs no accuracy, see docs/internals/tricks.md.
 """
 
 _OUTPUT_TYPES = ("tensor(float)", "tensor(float16)")
@@ -113,7 +113,7 @@ class OnnxLabeler:
         return self._description.thresholds.score
 
     def decode_size(self, request: LabelRequest) -> tuple[int, int]:  # noqa: ARG002  # it looks at pictures as a whole
-        return ceil(ENOUGH * self.input_size[0]), ceil(ENOUGH * self.input_size[1])
+        return ceil(DECODED_PART * self.input_size[0]), ceil(DECODED_PART * self.input_size[1])
 
     def warm_up(self) -> None:
         """Run the model on one and, if it takes any number, on two empty pictures. Raises LabelingError."""
