@@ -53,9 +53,9 @@ def check(config_file: Path | None, only_reload: bool, as_me: bool) -> int:
 
 def _check_start(found: "Setup") -> list[str]:
     """Try what is needed only at the start; return what would not prevent it. Raises CamiohookdError."""
+    from camiohookd.cli.doctor import start
     from camiohookd.config import paths
     from camiohookd.daemon import sockets
-    from camiohookd.doctor import start
 
     warnings = start.check_labelers(found.config.labelers)
     start.check_state(paths.state_dir(os.environ))

@@ -9,7 +9,7 @@ from socket import socket
 from tornado.routing import Rule
 
 from camiohookd.daemon.setup import Setup
-from camiohookd.metrics import Metrics
+from camiohookd.monitoring.metrics import Metrics
 from camiohookd.web.access import Access
 from camiohookd.web.admin import Check, admin_application
 from camiohookd.web.server.listener import listen

@@ -5,11 +5,11 @@ Keys and certificate can be replaced while it listens. Belongs to the event loop
 
 from socket import socket
 
-from camiohookd.activity import Activity
 from camiohookd.config.load import Config
 from camiohookd.daemon.setup import Setup
 from camiohookd.delivery import AllowList
-from camiohookd.metrics import Metrics
+from camiohookd.monitoring.activity import Activity
+from camiohookd.monitoring.metrics import Metrics
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.web.draining import Draining
 from camiohookd.web.hook import hook_application

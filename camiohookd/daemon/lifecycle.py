@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable
 from importlib.metadata import version
 
-from camiohookd.activity import Activity
 from camiohookd.config import paths
 from camiohookd.config.load import Config
 from camiohookd.daemon import opening, wiring
@@ -20,7 +19,8 @@ from camiohookd.daemon.setup import PLAIN_HTTP, Setup, is_open_and_plain, warn
 from camiohookd.labelers import Labeler
 from camiohookd.labelers.chain.chain import Chain
 from camiohookd.labelers.open import name_of
-from camiohookd.metrics import Metrics
+from camiohookd.monitoring.activity import Activity
+from camiohookd.monitoring.metrics import Metrics
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import State
 from camiohookd.queue.task_queue import TaskQueue

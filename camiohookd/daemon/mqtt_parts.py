@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Callable
 
-from camiohookd.activity import Activity
 from camiohookd.daemon.setup import Setup
-from camiohookd.mqtt.outbox import Outbox
-from camiohookd.mqtt.publisher import Options, Publisher
-from camiohookd.mqtt.topics import Topics, box_id
-from camiohookd.status import StatusReport
+from camiohookd.monitoring.activity import Activity
+from camiohookd.monitoring.mqtt.outbox import Outbox
+from camiohookd.monitoring.mqtt.publisher import Options, Publisher
+from camiohookd.monitoring.mqtt.topics import Topics, box_id
+from camiohookd.monitoring.status import StatusReport
 
 
 class Mqtt:
@@ -25,7 +25,7 @@ class Mqtt:
         settings, access = self._setup.config.mqtt, self._setup.mqtt
         if access is None:
             return
-        from camiohookd.mqtt.connection import Broker, Connection  # paho-mqtt takes memory
+        from camiohookd.monitoring.mqtt.connection import Broker, Connection  # paho-mqtt takes memory
 
         topics, outbox = Topics(settings.topic, box_id()), Outbox()
         options = Options(settings.discovery, settings.off_after, settings.pictures)

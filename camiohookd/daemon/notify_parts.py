@@ -4,14 +4,14 @@ import socket
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 
-from camiohookd.activity import Activity, EventFailed, Occurrence
 from camiohookd.config.settings import NotifySettings
 from camiohookd.daemon.setup import Setup
 from camiohookd.delivery import Sender, trusted_certificates
-from camiohookd.notify.channels import Channel, Command, Webhook
-from camiohookd.notify.conditions import Key
-from camiohookd.notify.ledger import Ledger
-from camiohookd.notify.notifier import Notifier
+from camiohookd.monitoring.activity import Activity, EventFailed, Occurrence
+from camiohookd.monitoring.notify.channels import Channel, Command, Webhook
+from camiohookd.monitoring.notify.conditions import Key
+from camiohookd.monitoring.notify.ledger import Ledger
+from camiohookd.monitoring.notify.notifier import Notifier
 
 WEBHOOK_SECONDS = 30.0
 

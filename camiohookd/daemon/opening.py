@@ -3,12 +3,12 @@
 import os
 import time
 
-from camiohookd.activity import Activity, EventFailed
 from camiohookd.config import paths
 from camiohookd.config.load import Config
 from camiohookd.labelers.open import OpenedChain, open_chain
 from camiohookd.labelers.taught.open import with_taught
-from camiohookd.metrics import Metrics
+from camiohookd.monitoring.activity import Activity, EventFailed
+from camiohookd.monitoring.metrics import Metrics
 from camiohookd.next_try import Backoff
 from camiohookd.queue.capacity import Bounds
 from camiohookd.queue.task import Cause, Task

@@ -5,10 +5,10 @@ Belongs to the event loop.
 
 import time
 
-from camiohookd.activity import Activity, EventDropped, EventRetried
 from camiohookd.daemon.status_report import Reporter
 from camiohookd.delivery import AllowList
 from camiohookd.errors import CallbackNotAllowed, PayloadError
+from camiohookd.monitoring.activity import Activity, EventDropped, EventRetried
 from camiohookd.queue import commands
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import State

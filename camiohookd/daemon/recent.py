@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-from camiohookd.activity import DeliveryTried, EventAccepted, EventLabeled, Occurrence
-from camiohookd.status import Spread
+from camiohookd.monitoring.activity import DeliveryTried, EventAccepted, EventLabeled, Occurrence
+from camiohookd.monitoring.status import Spread
 
 SAMPLES = 500
 """Samples of each duration that are kept."""

@@ -12,10 +12,10 @@ from camiohookd.daemon.reload import REFUSED
 from camiohookd.daemon.setup import Setup
 from camiohookd.labelers.chain.chain import Chain
 from camiohookd.labelers.open import name_of
-from camiohookd.metrics import Metrics
-from camiohookd.notify.conditions import Key
+from camiohookd.monitoring.metrics import Metrics
+from camiohookd.monitoring.notify.conditions import Key
+from camiohookd.monitoring.status import CameraEvent, QueueStatus, RecentError, StatusReport, Verdict
 from camiohookd.queue.views import QueueSnapshot
-from camiohookd.status import CameraEvent, QueueStatus, RecentError, StatusReport, Verdict
 from camiohookd.system.clock import iso
 from camiohookd.system.recent_errors import RecentErrors
 from camiohookd.units import plural

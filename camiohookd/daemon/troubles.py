@@ -8,14 +8,14 @@ import os
 import time
 from collections.abc import Mapping
 
-from camiohookd.activity import EventFailed, Occurrence
 from camiohookd.config import paths
 from camiohookd.daemon import rolled_back
 from camiohookd.daemon.setup import Setup
 from camiohookd.errors import StoreUnavailable
-from camiohookd.history.history import History
-from camiohookd.metrics import Metrics
-from camiohookd.notify.conditions import Facts, Key, Limits, troubles
+from camiohookd.monitoring.activity import EventFailed, Occurrence
+from camiohookd.monitoring.history.history import History
+from camiohookd.monitoring.metrics import Metrics
+from camiohookd.monitoring.notify.conditions import Facts, Key, Limits, troubles
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import Cause
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from camiohookd.activity import Activity
 from camiohookd.config import paths
 from camiohookd.config.load import Config
 from camiohookd.config.picture_limits import picture_limits
@@ -28,9 +27,10 @@ from camiohookd.daemon.troubles import Troubles
 from camiohookd.daemon.worker_parts import looking_of, make_worker
 from camiohookd.delivery import AllowList
 from camiohookd.errors import CamiohookdError
-from camiohookd.history.history import History
 from camiohookd.labelers.chain.chain import Chain
-from camiohookd.metrics import Metrics
+from camiohookd.monitoring.activity import Activity
+from camiohookd.monitoring.history.history import History
+from camiohookd.monitoring.metrics import Metrics
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import State
 from camiohookd.system import logs

@@ -2,12 +2,12 @@
 
 from importlib.metadata import version
 
-from camiohookd.activity import Activity
 from camiohookd.config.detail import Looking
 from camiohookd.config.load import Config
 from camiohookd.delivery import AllowList, Sender, trusted_certificates
 from camiohookd.labelers.open import longest_seconds
-from camiohookd.metrics import Metrics
+from camiohookd.monitoring.activity import Activity
+from camiohookd.monitoring.metrics import Metrics
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.worker.event_labeler import EventLabeler
 from camiohookd.worker.worker import Worker

@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 from tornado.routing import Rule
 from tornado.web import url
 
-from camiohookd.metrics import Metrics
+from camiohookd.monitoring.metrics import Metrics
 from camiohookd.web import openapi
 from camiohookd.web.access import Access
 from camiohookd.web.server import error_responses

@@ -2,8 +2,8 @@
 
 import msgspec
 
+from camiohookd.monitoring.status import StatusReport
 from camiohookd.queue import commands
-from camiohookd.status import StatusReport
 
 
 class AskStatus(msgspec.Struct, frozen=True, tag="status"):

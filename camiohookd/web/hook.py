@@ -15,9 +15,9 @@ from urllib.parse import unquote_to_bytes
 
 from tornado.web import url
 
-from camiohookd.activity import Activity, EventAccepted, EventRetried
 from camiohookd.errors import NoSuchTask
-from camiohookd.metrics import Metrics
+from camiohookd.monitoring.activity import Activity, EventAccepted, EventRetried
+from camiohookd.monitoring.metrics import Metrics
 from camiohookd.system.log_fields import about
 from camiohookd.system.logs import warn_of_each
 from camiohookd.web.body_memory import BodyMemory, BodyShare

@@ -9,11 +9,11 @@ import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from camiohookd.activity import Activity, DeliveryTried, EventDone
 from camiohookd.delivery import AllowList, Sender
 from camiohookd.delivery.allow_list import Target
 from camiohookd.errors import CallbackNotAllowed
-from camiohookd.metrics import Metrics
+from camiohookd.monitoring.activity import Activity, DeliveryTried, EventDone
+from camiohookd.monitoring.metrics import Metrics
 from camiohookd.next_try import DeliveryOutcome, OutcomeKind, was_delivered_before
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import Cause, DueDelivery, Task

@@ -25,7 +25,7 @@ from camiohookd.labelers import Frame, Labeler, LabelRequest, Looked
 from camiohookd.labelers.chain.chain import Chain, Route
 from camiohookd.labelers.chain.crops import without_image
 from camiohookd.labelers.chain.steps import Question
-from camiohookd.metrics import Metrics
+from camiohookd.monitoring.metrics import Metrics
 from camiohookd.pictures.decode import PictureLimits
 from camiohookd.pictures.detections import Detection
 from camiohookd.pictures.memory import MemoryBudget

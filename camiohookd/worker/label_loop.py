@@ -9,9 +9,9 @@ import math
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from camiohookd.activity import Activity, EventLabeled, LabeledPicture
 from camiohookd.errors import LabelerDown, LabelingError
-from camiohookd.metrics import Metrics
+from camiohookd.monitoring.activity import Activity, EventLabeled, LabeledPicture
+from camiohookd.monitoring.metrics import Metrics
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import Cause, State, Task
 from camiohookd.queue.task_queue import TaskQueue

@@ -8,7 +8,7 @@ import asyncio
 import logging
 
 from camiohookd.errors import QueueError
-from camiohookd.metrics import Metrics
+from camiohookd.monitoring.metrics import Metrics
 from camiohookd.queue.holdings import Holding, given_out, reclaim
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import DueDelivery, Task

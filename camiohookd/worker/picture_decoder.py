@@ -10,7 +10,7 @@ from camiohookd.errors import PictureError
 from camiohookd.labelers import Frame
 from camiohookd.labelers.chain.chain import Route
 from camiohookd.labelers.chain.steps import Found, Question
-from camiohookd.metrics import Metrics
+from camiohookd.monitoring.metrics import Metrics
 from camiohookd.pictures import decode as images
 from camiohookd.pictures.memory import MemoryBudget, NoRoom
 from camiohookd.worker.event_parts import Item

@@ -10,9 +10,9 @@ import asyncio
 import math
 from typing import Any
 
-from camiohookd.activity import Activity
 from camiohookd.delivery import AllowList, Sender
-from camiohookd.metrics import Metrics
+from camiohookd.monitoring.activity import Activity
+from camiohookd.monitoring.metrics import Metrics
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.worker.delivery_loop import DeliveryLoop

@@ -19,7 +19,7 @@ from camiohookd.config.rule import Rule
 from camiohookd.labelers import DEFAULT_REQUEST, Findings, Frame, LabelRequest
 from camiohookd.labelers.detail.labeler import Detailed
 from camiohookd.labelers.onnx.labeler import OnnxLabeler, open_onnx
-from camiohookd.metrics import Metrics
+from camiohookd.monitoring.metrics import Metrics
 from camiohookd.pictures.decode import PictureLimits
 from camiohookd.pictures.detections import Detection
 from camiohookd.pictures.overlap import overlaps

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from camiohookd.activity import DeliveryTried, EventAccepted, EventDone, EventFailed, Occurrence
-from camiohookd.history.archive import Archive
-from camiohookd.history.trends import Sample
+from camiohookd.monitoring.activity import DeliveryTried, EventAccepted, EventDone, EventFailed, Occurrence
+from camiohookd.monitoring.history.archive import Archive
+from camiohookd.monitoring.history.trends import Sample
 from camiohookd.queue.capacity import Bounds
 from camiohookd.queue.housekeeping import Housekeeper
 from camiohookd.queue.task import Cause

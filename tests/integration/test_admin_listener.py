@@ -12,7 +12,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 from tornado.netutil import bind_unix_socket
 
-from camiohookd.metrics import Metrics
+from camiohookd.monitoring.metrics import Metrics
 from camiohookd.queue.views import QueueSnapshot
 from camiohookd.web.admin import Check, admin_application
 from camiohookd.web.server.listener import ListenerLimits, listen

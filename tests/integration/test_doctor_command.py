@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from camiohookd.doctor.findings import Finding
-from camiohookd.doctor.outside import check_outside
-from camiohookd.doctor.running import RunningDaemon, find_daemon
+from camiohookd.cli.doctor.findings import Finding
+from camiohookd.cli.doctor.outside import check_outside
+from camiohookd.cli.doctor.running import RunningDaemon, find_daemon
 from camiohookd.errors import QueueError
 from tests.support.certificates import Pair, make_certificate
 from tests.support.daemon_process import Daemon, free_port

@@ -9,8 +9,8 @@ import requests
 
 from camiohookd.camio.simulator.fake_camio import ScriptedResponse
 from camiohookd.cli import ExitStatus, run
-from camiohookd.doctor.listeners import check_service
-from camiohookd.doctor.running import find_daemon
+from camiohookd.cli.doctor.listeners import check_service
+from camiohookd.cli.doctor.running import find_daemon
 from tests.support.daemon_process import KEY, Daemon, event_body, post_event
 from tests.support.raw_http import read_answer
 from tests.support.threaded_simulator import FakeCamioThread

@@ -16,7 +16,7 @@ from PIL import Image
 
 from camiohookd.config import load
 from camiohookd.labelers.open import open_chain
-from camiohookd.metrics import Metrics
+from camiohookd.monitoring.metrics import Metrics
 from camiohookd.pictures.decode import PictureLimits
 from camiohookd.wire.images import Picture
 from camiohookd.worker.event_labeler import EventLabeler

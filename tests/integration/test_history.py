@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from camiohookd.camio.simulator.fake_camio import ReceivedReply, ScriptedResponse
-from camiohookd.history.archive import Archive
-from camiohookd.history.views import EventList
+from camiohookd.monitoring.history.archive import Archive
+from camiohookd.monitoring.history.views import EventList
 from camiohookd.system.disk import Disk
 from tests.support.daemon_process import SAMPLES, Daemon, post_event
 from tests.support.threaded_simulator import FakeCamioThread

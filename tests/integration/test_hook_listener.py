@@ -25,10 +25,10 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from camiohookd.activity import Activity, EventAccepted, Occurrence
 from camiohookd.delivery.allow_list import AllowList
 from camiohookd.errors import QueueFull, StoreUnavailable
-from camiohookd.metrics import Metrics
+from camiohookd.monitoring.activity import Activity, EventAccepted, Occurrence
+from camiohookd.monitoring.metrics import Metrics
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task_queue import Prepared, TaskQueue
 from camiohookd.queue.views import Page

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from camiohookd.camio.simulator.fake_camio import ScriptedResponse
-from camiohookd.history.cameras import CameraBook
+from camiohookd.monitoring.history.cameras import CameraBook
 from camiohookd.system.disk import Disk
 from tests.support.certificates import make_certificate
 from tests.support.daemon_process import KEY, Daemon, post_event

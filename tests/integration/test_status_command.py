@@ -16,7 +16,7 @@ import pytest
 from camiohookd.camio.simulator.fake_camio import ScriptedResponse
 from camiohookd.config import paths
 from camiohookd.errors import QueueError
-from camiohookd.status import StatusReport
+from camiohookd.monitoring.status import StatusReport
 from camiohookd.web import control_client
 from tests.support.daemon_process import Daemon, post_event
 from tests.support.terminal import Terminal

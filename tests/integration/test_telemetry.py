@@ -20,7 +20,7 @@ WATCHER = Path(__file__).parents[1] / "support/lookup_watcher.py"
 # Reports are first sent some eight seconds after the start; each program lives until its input ends, a minute at most.
 LINGER = "import select, sys; print('done', flush=True); select.select([sys.stdin], [], [], 60)"
 OURS = f"""
-from camiohookd.cli.label import label
+from camiohookd.cli.label.command import label
 label([{str(ROOT / "camiohookd/samples/chelsea.jpg")!r}], standalone_mode=False)
 {LINGER}
 """

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from camiohookd.evaluation.precision import SMALL, Seen, mean, measure
-from camiohookd.evaluation.references import read_folder
+from camiohookd.cli.evaluate.precision import SMALL, Seen, mean, measure
+from camiohookd.cli.evaluate.references import read_folder
 from camiohookd.pictures.detections import Box, Detection
 from camiohookd.pictures.overlap import overlaps
 from tests.support.checkout import ROOT

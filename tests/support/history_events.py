@@ -1,8 +1,8 @@
 """Occurrences as the worker publishes them, for tests of what listens."""
 
 from camiohookd import rules
-from camiohookd.activity import EventLabeled, LabeledPicture
 from camiohookd.config.rule import Rule
+from camiohookd.monitoring.activity import EventLabeled, LabeledPicture
 from camiohookd.pictures.detections import Box, Detection
 
 WIDTH, HEIGHT = 640, 480

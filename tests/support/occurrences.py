@@ -1,7 +1,7 @@
 """Occurrences as the worker publishes them."""
 
-from camiohookd.activity import EventLabeled
 from camiohookd.config.rule import Rule
+from camiohookd.monitoring.activity import EventLabeled
 from camiohookd.wire.reply import Reply
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from camiohookd.mqtt.messages import EventMessage
-from camiohookd.notify.ledger import Notice
+from camiohookd.monitoring.mqtt.messages import EventMessage
+from camiohookd.monitoring.notify.ledger import Notice
 from camiohookd.system.log_fields import about
 from camiohookd.system.logs import JsonFormatter
 from tests.support.checkout import ROOT

@@ -12,7 +12,7 @@ from camiohookd import rules
 from camiohookd.config import rule_text
 from camiohookd.config.rule import Rule, Zone
 from camiohookd.errors import ConfigError
-from camiohookd.history.views import CameraView, EventDetails, RecentDetection
+from camiohookd.monitoring.history.views import CameraView, EventDetails, RecentDetection
 from camiohookd.pictures.detections import Box, Detection
 from camiohookd.web.page.cards import thumbnail_address
 from camiohookd.web.page.drawing import hex_color

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from camiohookd.history.views import EventDetails, EventSummary, State
+from camiohookd.monitoring.history.views import EventDetails, EventSummary, State
 from camiohookd.web.page.drawing import Drawing, drawing
 from camiohookd.web.page.endpoint import PageEndpoint
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from camiohookd.config.rule import Rule, Zone
-from camiohookd.history.views import PictureDetails
+from camiohookd.monitoring.history.views import PictureDetails
 from camiohookd.pictures.colors import color_of
 from camiohookd.pictures.detections import Box, place
 from camiohookd.rules import ALWAYS_THERE, Explained

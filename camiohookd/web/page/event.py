@@ -12,8 +12,8 @@ import msgspec
 from camiohookd.config import rule_text
 from camiohookd.config.rule import Rule
 from camiohookd.errors import CamiohookdError, NoSuchTask
-from camiohookd.history.records import Step
-from camiohookd.history.views import EventDetails, PictureDetails
+from camiohookd.monitoring.history.records import Step
+from camiohookd.monitoring.history.views import EventDetails, PictureDetails
 from camiohookd.queue import commands
 from camiohookd.queue.task import State
 from camiohookd.queue.views import TaskDetails

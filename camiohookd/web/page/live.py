@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from tornado.iostream import StreamClosedError
 
-from camiohookd.history.views import EventDetails
+from camiohookd.monitoring.history.views import EventDetails
 from camiohookd.web.page.cards import Filter, card_html, filter_of
 from camiohookd.web.page.endpoint import PageEndpoint
 from camiohookd.web.page.feed import KEEP_ALIVE_SECONDS, LOOK_SECONDS, Watcher

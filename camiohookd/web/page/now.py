@@ -6,8 +6,8 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from camiohookd.monitoring.status import CameraEvent, RecentError, StatusReport
 from camiohookd.queue.task import State
-from camiohookd.status import CameraEvent, RecentError, StatusReport
 from camiohookd.units import duration, plural, size
 from camiohookd.web.page import words
 from camiohookd.web.page.endpoint import PageEndpoint

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from camiohookd import rules
 from camiohookd.config.rule import Rule
-from camiohookd.history.history import History
+from camiohookd.monitoring.history.history import History
+from camiohookd.monitoring.status import StatusReport
 from camiohookd.queue import commands
-from camiohookd.status import StatusReport
 from camiohookd.web.page.doctor_process import DoctorProcess
 from camiohookd.web.page.teach_process import TeachProcess
 

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 from urllib.parse import quote
 
-from camiohookd.history.views import EventSummary
 from camiohookd.labelers.taught.places import TaughtError, check_name
+from camiohookd.monitoring.history.views import EventSummary
 from camiohookd.web.page.cameras import chosen_camera
 from camiohookd.web.page.cards import thumbnail_address
 from camiohookd.web.page.endpoint import Form, PageEndpoint

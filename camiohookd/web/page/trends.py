@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from camiohookd.history.views import Span, Trends
+from camiohookd.monitoring.history.views import Span, Trends
 from camiohookd.units import duration
 from camiohookd.web.page.endpoint import PageEndpoint
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from camiohookd.cli.annotate import annotate
+from camiohookd.cli.label.annotate import annotate
 from camiohookd.config.rule import Zone
 from camiohookd.pictures.detections import Box, Detection
 

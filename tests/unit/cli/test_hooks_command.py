@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner, Result
 
-from camiohookd.cli.hooks import hooks
+from camiohookd.cli.hooks.command import hooks
 from camiohookd.errors import CamiohookdError, CamioRefused, CamioUnreachable, ConfigError
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ def test_no_option_takes_the_token_itself() -> None:
 
 
 def test_asks_for_the_token_on_a_terminal_without_echo(fake_camio: "FakeCamio") -> None:
-    program = "from camiohookd.cli.hooks import hooks; hooks()"
+    program = "from camiohookd.cli.hooks.command import hooks; hooks()"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CAMIO")}
     owner, terminal = pty.openpty()
     with subprocess.Popen(
@@ -419,7 +419,7 @@ def test_exits_with_2_and_the_reason_if_a_query_cannot_be_tried(query: str, argu
 
 
 def test_help_does_not_load_the_http_library() -> None:
-    program = "import sys; from camiohookd.cli import hooks; assert 'requests' not in sys.modules"
+    program = "import sys; from camiohookd.cli.hooks import command; assert 'requests' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
 
 

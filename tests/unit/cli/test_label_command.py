@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 from PIL import Image
 
-from camiohookd.cli.label import label
+from camiohookd.cli.label.command import label
 from camiohookd.errors import CamiohookdError, ModelError
 from tests.support.checkout import ROOT
 
@@ -348,13 +348,13 @@ def test_help_names_every_option_and_shows_an_example() -> None:
 
 def test_help_loads_neither_the_model_nor_onnx_runtime() -> None:
     heavy = {"onnxruntime", "numpy", "PIL"}
-    program = f"import sys; from camiohookd.cli import label; print(sorted({heavy} & set(sys.modules)))"
+    program = f"import sys; from camiohookd.cli.label import command; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout == b"[]\n"
 
 
 def test_prints_no_warning_for_odd_metadata(tmp_path: Path) -> None:
     Image.open(CAT).save(tmp_path / "odd.jpg", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12garbage")
-    program = "from camiohookd.cli.label import label; label()"
+    program = "from camiohookd.cli.label.command import label; label()"
     done = subprocess.run(
         [sys.executable, "-c", program, "--json", tmp_path / "odd.jpg"], capture_output=True, text=True, check=True
     )

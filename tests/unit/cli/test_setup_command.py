@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 
 from camiohookd import cli
 from camiohookd.camio.query import check as check_query
-from camiohookd.cli import setup_answers
-from camiohookd.cli.setup import setup
+from camiohookd.cli.setup.answers import present
+from camiohookd.cli.setup.command import setup
 from camiohookd.config.load import Config, load_config
 from camiohookd.config.settings import HookSettings
 from camiohookd.config.values import Address
@@ -261,14 +261,14 @@ def test_without_a_terminal_it_says_what_to_do() -> None:
     ],
 )
 def test_the_listener_suits_the_way_in(listen: str, way: str, becomes: str) -> None:
-    answers = setup_answers.present(Config(hook=HookSettings(listen=Address(listen))))
+    answers = present(Config(hook=HookSettings(listen=Address(listen))))
     answers.use_way(way)
     assert answers.listen == becomes
 
 
 @pytest.mark.parametrize(("proxy", "listen"), [("127.0.0.1", "127.0.0.1:8000"), ("192.168.1.2", "0.0.0.0:8000")])
 def test_a_proxy_on_another_machine_can_reach_the_listener(proxy: str, listen: str) -> None:
-    answers = setup_answers.present(Config())
+    answers = present(Config())
     answers.use_way("proxy")
     answers.let_proxy_in(proxy)
     assert (answers.listen, answers.trusted_proxies) == (listen, [proxy])
@@ -278,7 +278,7 @@ def test_the_way_in_is_recognized_when_it_is_run_again(file: Path) -> None:
     ways = [("tunnel", []), ("proxy", ["--proxy", "10.0.0.0/8"])]
     for way, options in ways:
         run("--way", way, *options, "--yes")
-        assert setup_answers.present(load_config(file, {})).way == way
+        assert present(load_config(file, {})).way == way
 
 
 # Registration

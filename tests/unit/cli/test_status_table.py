@@ -1,7 +1,7 @@
 import pytest
 
-from camiohookd.cli.status_table import WIDTH, lines
-from camiohookd.status import CameraEvent, QueueStatus, RecentError, Spread, StatusReport
+from camiohookd.cli.status.table import WIDTH, lines
+from camiohookd.monitoring.status import CameraEvent, QueueStatus, RecentError, Spread, StatusReport
 from camiohookd.system.clock import iso
 
 LONG = "x" * 200

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from camiohookd.activity import EventLabeled
 from camiohookd.cli import ExitStatus, run
 from camiohookd.config.rule import Rule
-from camiohookd.history.archive import Archive
 from camiohookd.labelers.taught import places, store
+from camiohookd.monitoring.activity import EventLabeled
+from camiohookd.monitoring.history.archive import Archive
 from camiohookd.pictures.detections import Box, Detection
 from camiohookd.system.disk import Disk
 from tests.support.checkout import ROOT

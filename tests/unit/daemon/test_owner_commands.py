@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from camiohookd.activity import Activity, EventDropped, EventRetried, Occurrence
 from camiohookd.daemon.owner_commands import perform
 from camiohookd.errors import WrongState
+from camiohookd.monitoring.activity import Activity, EventDropped, EventRetried, Occurrence
 from camiohookd.queue import commands
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import Cause

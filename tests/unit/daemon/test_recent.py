@@ -1,8 +1,8 @@
 import pytest
 
-from camiohookd.activity import DeliveryTried, EventAccepted
 from camiohookd.daemon.recent import CAMERAS, SAMPLES, LastHour, Recent, Samples
-from camiohookd.status import Spread
+from camiohookd.monitoring.activity import DeliveryTried, EventAccepted
+from camiohookd.monitoring.status import Spread
 from tests.support.occurrences import labeled
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from camiohookd.config.rule import Rule, Zone
-from camiohookd.history.views import PictureDetails
+from camiohookd.monitoring.history.views import PictureDetails
 from camiohookd.pictures.detections import Box, Detection
 from camiohookd.queue.task import Cause
 from camiohookd.rules import Explained

@@ -12,7 +12,7 @@ from camiohookd.config.detail import Detail, Looking, Static
 from camiohookd.config.rule import Rule
 from camiohookd.errors import LabelerDown, LabelingError
 from camiohookd.labelers import DEFAULT_REQUEST, Findings, Frame, LabelRequest
-from camiohookd.metrics import Metrics
+from camiohookd.monitoring.metrics import Metrics
 from camiohookd.pictures.decode import PictureLimits
 from camiohookd.pictures.detections import Box, Detection
 from camiohookd.wire.images import Picture

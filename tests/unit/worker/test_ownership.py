@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from camiohookd.metrics import Metrics
+from camiohookd.monitoring.metrics import Metrics
 from camiohookd.queue.holdings import given_out
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import DueDelivery, Task

@@ -12,13 +12,13 @@ from types import SimpleNamespace
 import pytest
 from PIL import ImageFile
 
-from camiohookd.activity import Activity, DeliveryTried, EventDone, EventLabeled, Occurrence
 from camiohookd.camio.simulator.fake_camio import FakeCamio, ScriptedResponse
 from camiohookd.config.rule import Rule
 from camiohookd.delivery import AllowList, Sender, Target
 from camiohookd.errors import LabelingError
 from camiohookd.labelers import DEFAULT_REQUEST, Findings, Frame, LabelRequest
-from camiohookd.metrics import Metrics
+from camiohookd.monitoring.activity import Activity, DeliveryTried, EventDone, EventLabeled, Occurrence
+from camiohookd.monitoring.metrics import Metrics
 from camiohookd.next_try import DeliveryOutcome
 from camiohookd.pictures.decode import PictureLimits
 from camiohookd.queue import commands

@@ -23,7 +23,7 @@ from camiohookd.config.settings import LabelerSettings
 from camiohookd.errors import LabelerDown, LabelerError, LabelingError
 from camiohookd.labelers.chain.chain import Chain
 from camiohookd.labelers.open import open_chain
-from camiohookd.metrics import Metrics
+from camiohookd.monitoring.metrics import Metrics
 from camiohookd.pictures.decode import PictureLimits
 from camiohookd.pictures.detections import Box, Detection
 from camiohookd.wire.images import Picture

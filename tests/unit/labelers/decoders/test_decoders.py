@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from camiohookd.cli import models_add
+from camiohookd.cli.models.add import add
 from camiohookd.labelers.decoders import DECODERS, MAX_CANDIDATES, Candidates, Floats, decoder, suppress
 from camiohookd.labelers.model import ModelDescription
 
@@ -18,7 +18,7 @@ NOT_MUCH = 1e-6
 
 def test_model_toml_and_models_add_know_every_decoder() -> None:
     assert set(get_args(get_type_hints(ModelDescription)["decoder"])) == set(DECODERS)
-    (option,) = (each for each in models_add.add.params if each.name == "decoder")
+    (option,) = (each for each in add.params if each.name == "decoder")
     assert isinstance(option.type, click.Choice)
     assert set(option.type.choices) == set(DECODERS)
 

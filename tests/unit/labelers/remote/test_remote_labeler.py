@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 
 from camiohookd.camio.simulator import samples
+from camiohookd.cli.doctor.model import check_labeler
 from camiohookd.config.settings import LabelerSettings, RemoteSettings, SpillSettings
 from camiohookd.config.values import EndpointUrl
-from camiohookd.doctor.model import check_labeler
 from camiohookd.errors import ConfigError, LabelerDown, LabelingError, ModelError
 from camiohookd.labelers import Frame, Labeler, LabelRequest
 from camiohookd.labelers.onnx.labeler import open_onnx

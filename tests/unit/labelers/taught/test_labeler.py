@@ -24,7 +24,7 @@ from camiohookd.labelers.taught.open import TaughtLink
 from camiohookd.labelers.taught.steadiness import Steadiness
 from camiohookd.labelers.taught.store import Reports, Taught
 from camiohookd.labelers.taught.teaching import Subject, teach
-from camiohookd.metrics import Metrics
+from camiohookd.monitoring.metrics import Metrics
 from camiohookd.pictures.decode import PictureLimits
 from camiohookd.pictures.detections import Box, Detection
 from camiohookd.wire.images import Picture

@@ -1,0 +1,1 @@
+"""Label files: the command `label`, its table, its JSON and its annotated pictures."""

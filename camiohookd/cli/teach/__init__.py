@@ -1,0 +1,1 @@
+"""Teach labels from examples: the commands `teach` and `taught`."""

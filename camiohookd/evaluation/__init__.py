@@ -1,6 +1,0 @@
-"""Measure how well boxes match reference boxes, and where two labelers differ.
-
-`references`  a folder of pictures with COCO's or YOLO's files → what is in each picture
-`precision`   what was found and what is there → COCO's average precision, precision and recall
-`differences` what two labelers found in one picture → what only one of them found
-"""
