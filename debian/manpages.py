@@ -24,6 +24,7 @@ FILES = {
     "/etc/camiohookd/admin-password": "The hash of the status page's password, see camiohookd admin password.",
     "/var/lib/camiohookd": "The queue, the history of the status page, models that you added, labels that you taught.",
     "/usr/lib/camiohookd/trial": "Tries a new version after an upgrade, see SERVICE.",
+    "/usr/lib/camiohookd/restore-queue": "Restores the queue for the version before, see SERVICE.",
     "/var/cache/camiohookd-previous": "The version before the last upgrade.",
     "/usr/share/camiohookd/models": "The model of the package.",
     "/usr/share/camiohookd/accelerator.conf": "A drop-in for the service: access to a GPU or an NPU.",

@@ -135,7 +135,7 @@ class Daemon:
         return [
             asyncio.create_task(reloader.run(self._signals.reload.event())),
             asyncio.create_task(heartbeat.run()),
-            asyncio.create_task(service.troubles.watch_cameras()),
+            asyncio.create_task(service.troubles.watch()),
             asyncio.create_task(self._restart_backoff.forget_when_lasting()),
         ]
 

@@ -1,7 +1,7 @@
 """Read what the package's trial of a new version left for the owner: debian/bin/trial writes it, beside the settings.
 
-Three lines: the version that did not label, when it was replaced by the one before, and why. The next version that
-labels deletes the file.
+Four lines: the version that did not label, when that was found, why, and why the version before was not installed
+again; the last one is empty if it was. The next version that labels deletes the file.
 """
 
 from pathlib import Path
@@ -13,14 +13,20 @@ _MOST = 4096
 
 
 def read(settings: Path) -> str | None:
-    """Return a sentence for the owner, None if no version was replaced. `settings` is the settings file."""
+    """Return what happened, for the owner; None if no version failed. `settings` is the settings file."""
     try:
         with settings.with_name(ROLLED_BACK).open("rb") as file:
             lines = file.read(_MOST).decode("utf-8", "replace").splitlines()
     except OSError:  # the usual case: there is none
         return None
-    version, when, why = (*map(escape, lines[:3]), "", "", "")[:3]
+    version, when, why, lost = (*map(escape, lines[:4]), "", "", "", "")[:4]
+    version, when, why = version or "unknown", when or "an unknown day", why or "the reason is unknown"
+    if lost:
+        return (
+            f"Version {version} failed its trial on {when}: {why}. It stays installed, because {lost}. "
+            "Accepted events are kept. Install a newer version: sudo apt update && sudo apt install camiohookd"
+        )
     return (
-        f"Version {version or 'unknown'} was replaced by the version before on {when or 'an unknown day'}: "
-        f"{why or 'the reason is unknown'}. It is not installed again by itself; a newer one is."
+        f"Version {version} was replaced by the version before on {when}: {why}. "
+        "It is not installed again by itself; a newer one is."
     )

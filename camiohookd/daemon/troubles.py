@@ -7,6 +7,7 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 
 from camiohookd.config import paths
 from camiohookd.daemon import rolled_back
@@ -19,8 +20,8 @@ from camiohookd.monitoring.notify.conditions import Facts, Key, Limits, troubles
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import Cause
 
-CAMERAS_SECONDS = 60.0
-"""How often the history is asked for silent cameras."""
+LOOK_SECONDS = 60.0
+"""How often the history is asked for silent cameras, and the trial of an upgrade for what it found."""
 
 REFUSED_SECONDS = 3600.0
 """How long after the last one deliveries count as refused."""
@@ -38,7 +39,7 @@ class Troubles:
         self._metrics = metrics
         self._store = store
         self._history = history
-        self._rolled_back = rolled_back.read(setup.path or paths.config_file(os.environ))
+        self._rolled_back = self._read_rolled_back()
         self._silent: Mapping[str, float] = {}
         self._refused: tuple[float, str] | None = None
 
@@ -51,15 +52,17 @@ class Troubles:
         if isinstance(occurrence, EventFailed) and occurrence.cause in _REFUSED:
             self._refused = (time.monotonic(), occurrence.reason)
 
-    async def watch_cameras(self) -> None:
-        """Look for cameras that are silent until canceled."""
+    async def watch(self) -> None:
+        """Look for what has to be asked for, until canceled."""
         while True:
-            try:
+            self._rolled_back = self._read_rolled_back()  # the trial of a new version ends while that version runs
+            with suppress(StoreUnavailable):  # there is no history
                 cameras = await self._history.cameras()
-            except StoreUnavailable:  # there is no history
-                return
-            self._silent = {each.name: each.silent_since for each in cameras if each.silent_since is not None}
-            await asyncio.sleep(CAMERAS_SECONDS)
+                self._silent = {each.name: each.silent_since for each in cameras if each.silent_since is not None}
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _read_rolled_back(self) -> str | None:
+        return rolled_back.read(self._setup.path or paths.config_file(os.environ))
 
     def now(self) -> Mapping[Key, str]:
         """Return a sentence for each trouble that there is now."""

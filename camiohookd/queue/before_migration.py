@@ -6,7 +6,7 @@
                                                                  └▶ `forget_old` deletes it a week later
 
 The snapshot and the segments are hard links, because neither is changed in place. Journals are copied, because they
-grow. debian/bin/trial restores it, if no event has been accepted since.
+grow. debian/bin/restore-queue restores it, together with the segments of events that were accepted since.
 """
 
 import logging

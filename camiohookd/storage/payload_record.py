@@ -16,6 +16,13 @@ from camiohookd.wire.images import Picture
 
 MAGIC = b"CHP1"
 
+KINDS = tuple(f"{MAGIC.decode()}.{kind}" for kind in record.CHECKSUM_KINDS)
+"""The kinds of records that this version can read; it writes the last one.
+
+The package tells them to the trial of an upgrade: an event that the new version accepted goes back with the queue only
+if the version before can read its record. A record that today's version could not read needs another magic.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredPayload:

@@ -61,6 +61,9 @@ def _xxh3(body: memoryview) -> int:
 
 _CHECKSUMS: dict[int, Callable[[memoryview], int]] = {_CRC32: zlib.crc32, _XXH3: _xxh3}
 
+CHECKSUM_KINDS = tuple(_CHECKSUMS)
+"""The kinds of a body's checksum that this version can read; it writes the last one."""
+
 
 def decode(record: bytes, magic: bytes) -> tuple[Head, dict[str, Any], memoryview]:
     """Check a record; return its head, its meta and its data. Raises DamagedRecordError."""

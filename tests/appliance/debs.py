@@ -52,9 +52,10 @@ def newer(deb: Deb, folder: Path) -> Deb:
 
 
 def variant(deb: Deb, folder: Path, version: str, **changes: tuple[str, str]) -> Deb:
-    """Pack the same files with another version; `changes` are (old, new) texts of "launcher", "trial", a script."""
+    """Pack the same files with another version; `changes` are (old, new) texts of a script."""
     tree = deb.unpack(folder / f"variant-{version}")
-    places = {"launcher": "usr/bin/camiohookd", "trial": "usr/lib/camiohookd/trial"}
+    library = "usr/lib/camiohookd"
+    places = {"launcher": "usr/bin/camiohookd", "trial": f"{library}/trial", "restore": f"{library}/restore-queue"}
     for name, (old, new) in changes.items():
         _replace(tree / places.get(name, f"DEBIAN/{name}"), old, new)
     return _packed(deb, tree, version)

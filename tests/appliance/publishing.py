@@ -41,12 +41,12 @@ class Publisher:
         lists.write_text(f"{lists.read_text()}Valid-Until: Wed, 01 Jan 2020 00:00:00 UTC\n")
         self._sign("--local-user", "publisher")
 
-    def sign_with_an_expired_key(self) -> bytes:
-        """Sign the lists with a key that expired years ago, at a time before that; return the key."""
+    def sign_years_ago(self, owner: str, *options: str, key_expires: str = "never") -> bytes:
+        """Sign the lists with a key that is made for it, as of January 2020; return the key of `owner`."""
         past = ("--faked-system-time", "20200101T000000!")
-        self._gpg(*past, "--quick-gen-key", "long ago", "ed25519", "sign", "1y")
-        self._sign(*past, "--local-user", "long ago")
-        return self._gpg("--armor", "--export", "long ago")
+        self._gpg(*past, "--quick-gen-key", owner, "ed25519", "sign", key_expires)
+        self._sign(*past, *options, "--local-user", owner)
+        return self._gpg("--armor", "--export", owner)
 
     def _sign(self, *options: str) -> None:
         command = ("--yes", *options, "--output", str(self._lists / "InRelease"), "--clearsign")

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from camiohookd.camio.simulator.fake_camio import ScriptedResponse
 from camiohookd.queue.state_folder import FORMAT
-from tests.appliance.appliance import CAMIO_PORT, HOOK, STATE, UNIT, Appliance
+from tests.appliance.appliance import HOOK, STATE, UNIT, Appliance
 from tests.appliance.conftest import Boot
 from tests.appliance.debs import NEWER, Deb, newer
-from tests.appliance.machine import PATIENCE, wait_until
+from tests.appliance.machine import wait_until
 from tests.appliance.test_upgrade import contents
-from tests.support.threaded_simulator import FakeCamioThread
+from tests.appliance.upgrades import assert_delivered, post_while_camio_is_down, version
 
 OLD_ONE = "/root/this.deb"
 KNOWINGLY = "--allow-downgrades"
@@ -32,31 +31,16 @@ def box(release: str, boot: Boot, deb: Deb, newer_deb: Deb) -> Iterator[Applianc
         appliance.install(newer_deb.path)
         appliance.configure()
         appliance.restart()
-        with machine.network(), FakeCamioThread(lambda event_id, nth: ScriptedResponse(503), CAMIO_PORT) as camio:
-            appliance.post(camio, "waiting")
+        post_while_camio_is_down(appliance, "waiting")
         assert machine.path(f"{STATE}/format").read_text() == f"{FORMAT + 1}\n"
         shutil.copy(deb.path, machine.path(OLD_ONE))
         yield appliance
-
-
-def version(box: Appliance) -> str:
-    """Return the version of the package, which must be installed and fully configured."""
-    shown = box.machine.output("dpkg-query", "--show", "--showformat=${db:Status-Abbrev}${Version}", "camiohookd")
-    assert box.machine.output("dpkg", "--audit") == ""
-    assert shown.startswith("ii "), shown
-    return shown.removeprefix("ii ").strip()
 
 
 def downgrade(box: Appliance, *options: str) -> tuple[int, str]:
     """Try to install the older package; return apt's exit status and output."""
     done = box.machine.run("apt-get", "install", "--yes", *options, OLD_ONE, check=False)
     return done.returncode, done.stdout + done.stderr
-
-
-def waiting_is_delivered(box: Appliance) -> None:
-    with box.machine.network(), FakeCamioThread(port=CAMIO_PORT) as camio:
-        camio.callback_url("waiting")
-        camio.wait_until(lambda arrived: any(each.accepted for each in arrived["waiting"]), PATIENCE)
 
 
 def test_refuses_before_anything_changes_and_the_newer_version_keeps_running(box: Appliance) -> None:
@@ -69,8 +53,8 @@ def test_refuses_before_anything_changes_and_the_newer_version_keeps_running(box
         said
     )
     assert "Install the newer version" in said
-    assert (version(box), box.service["ActiveState"]) == (NEWER, "active")
-    waiting_is_delivered(box)
+    assert (version(box.machine), box.service["ActiveState"]) == (f"{NEWER} installed", "active")
+    assert_delivered(box, "waiting")
 
 
 def test_the_older_version_works_after_moving_the_queue_away_and_never_changes_a_newer_queue(
@@ -81,7 +65,7 @@ def test_the_older_version_works_after_moving_the_queue_away_and_never_changes_a
     (put_away,) = re.findall(r"^ +(sudo systemctl .*)$", said, re.MULTILINE)
     machine.run("sh", "-euc", put_away)
     assert downgrade(box, KNOWINGLY)[0] == 0
-    assert version(box) == deb.field("Version")
+    assert version(machine) == f"{deb.field('Version')} installed"
     with machine.network():
         assert box.status(f"{HOOK}/tasks/") == 200
         assert box.pending() == 0
@@ -100,8 +84,8 @@ def test_the_older_version_works_after_moving_the_queue_away_and_never_changes_a
     assert contents(machine.path(STATE)) == before
 
     box.install(newer_deb.path)
-    assert (version(box), box.at_install.service["ActiveState"]) == (NEWER, "active")
-    waiting_is_delivered(box)
+    assert (version(box.machine), box.at_install.service["ActiveState"]) == (f"{NEWER} installed", "active")
+    assert_delivered(box, "waiting")
 
 
 def test_refuses_over_a_newer_queue_of_a_removed_package(box: Appliance, newer_deb: Deb) -> None:
@@ -113,4 +97,4 @@ def test_refuses_over_a_newer_queue_of_a_removed_package(box: Appliance, newer_d
     assert contents(box.machine.path(STATE)) == before
     assert box.machine.output("dpkg", "--audit") == ""
     box.install(newer_deb.path)
-    assert (version(box), box.at_install.service["ActiveState"]) == (NEWER, "active")
+    assert (version(box.machine), box.at_install.service["ActiveState"]) == (f"{NEWER} installed", "active")

@@ -2,14 +2,12 @@
 
 import shutil
 
-from camiohookd.camio.simulator.fake_camio import ScriptedResponse
-from tests.appliance.appliance import CAMIO_PORT, SETTINGS, Appliance
+from tests.appliance.appliance import SETTINGS, Appliance
 from tests.appliance.conftest import Boot, skip_unless_long
 from tests.appliance.debs import Deb
-from tests.appliance.machine import PATIENCE, wait_until
 from tests.appliance.test_install_page import Owner
+from tests.appliance.upgrades import assert_delivered, post_while_camio_is_down
 from tests.integration.test_move_page import PASSPHRASE, typed
-from tests.support.threaded_simulator import FakeCamioThread
 
 BACKUP = "/home/owner/box.backup"
 
@@ -26,9 +24,7 @@ def test_the_new_box_delivers_what_waited_on_the_old_one_after_the_commands_of_t
             box.install(deb.path)
         old.configure("# The owner's own line.\n")
         old.restart()
-        with old_machine.network(), FakeCamioThread(lambda event_id, nth: ScriptedResponse(503), CAMIO_PORT) as camio:
-            old.post(camio, "waiting")
-            wait_until(lambda: camio.deliveries["waiting"], old.log)
+        post_while_camio_is_down(old, "waiting")
 
         on_old, on_new = Owner(old_machine), Owner(new_machine)
         for command in stop_and_save:
@@ -45,6 +41,4 @@ def test_the_new_box_delivers_what_waited_on_the_old_one_after_the_commands_of_t
 
         assert new.key == old.key
         assert new_machine.path(SETTINGS).read_text() == old_machine.path(SETTINGS).read_text()
-        with new_machine.network(), FakeCamioThread(port=CAMIO_PORT) as camio:
-            camio.callback_url("waiting")
-            camio.wait_until(lambda arrived: any(each.accepted for each in arrived["waiting"]), PATIENCE)
+        assert_delivered(new, "waiting")

@@ -14,6 +14,9 @@ from tests.appliance.upgrades import KEPT, LABELS_NOTHING, PATIENCE, assert_labe
 from tests.support.checkout import ROOT
 
 PACKAGES = (*roots.PACKAGES, "unattended-upgrades", "wget")
+EXPIRED_SIGNATURE = {"bookworm": "EXPSIG", "trixie": "sqv.*expired"}
+"""What the verifier of each release says: gpgv, and sqv of Sequoia."""
+
 PAGE = (ROOT / "docs/install.md").read_text()
 
 
@@ -71,7 +74,7 @@ def test_the_lines_of_the_page_install_and_then_the_box_keeps_itself_up_to_date(
             assert machine.run("systemctl", "is-enabled", UNIT).stdout.strip() == "enabled"
 
 
-def test_changed_and_expired_lists_and_a_changed_package_are_refused(
+def test_changed_and_expired_lists_an_expired_signature_and_a_changed_package_are_refused(
     release: str, tmp_path: Path, _can_boot: None, publisher: Publisher, deb: Deb
 ) -> None:
     """Debian 13's apt verifies signatures with another program than Debian 12's."""
@@ -98,7 +101,11 @@ def test_changed_and_expired_lists_and_a_changed_package_are_refused(
             shutil.copytree(whole, lists, dirs_exist_ok=True)
             key = machine.path("/usr/share/keyrings/camiohookd.asc")
             trusted = key.read_bytes()
-            key.write_bytes(publisher.sign_with_an_expired_key())
+            key.write_bytes(publisher.sign_years_ago("expired signature", "--default-sig-expire", "1d"))
+            assert re.search(EXPIRED_SIGNATURE[release], refused(machine), re.IGNORECASE)
+
+            shutil.copytree(whole, lists, dirs_exist_ok=True)
+            key.write_bytes(publisher.sign_years_ago("expired key", key_expires="1y"))
             if release == "bookworm":  # Debian 13's accepts a signature that is older than the end of its key
                 assert "EXPKEYSIG" in refused(machine)
 

@@ -1,29 +1,31 @@
 """After an upgrade the new version has to label; if it does not, or the power fails, the one before does."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from camiohookd.camio.simulator.fake_camio import ScriptedResponse
 from camiohookd.queue.state_folder import FORMAT
-from tests.appliance.appliance import ADMIN, CAMIO_PORT, STATE, Appliance
+from tests.appliance.appliance import ADMIN, STATE, Appliance
 from tests.appliance.conftest import Boot, skip_on_second_release, skip_unless_long
 from tests.appliance.debs import Deb, newer, variant
 from tests.appliance.machine import Machine, wait_until
 from tests.appliance.upgrades import (
     FAILURES,
     KEPT,
+    LABELS_NOTHING,
     MIGRATES_AND_ENDS,
-    PATIENCE,
     PIN,
     ROLLED_BACK,
+    assert_delivered,
     assert_labels,
     journal,
+    post_while_camio_is_down,
     version,
     wait_for_trial,
 )
-from tests.support.threaded_simulator import FakeCamioThread
 
 NOTIFIED = f"{STATE}/notified"
 
@@ -57,7 +59,7 @@ def test_a_version_that_does_not_label_is_replaced_by_the_one_before(
         assert_labels(appliance, "rolled-back")
         assert machine.path("/etc/camiohookd/camiohookd.toml").read_text() == settings
         assert "Pin: version 9.0.0" in machine.path(PIN).read_text()
-        told = json.loads(machine.run("camiohookd", "status", "--json", check=False).stdout)
+        told = status(appliance)
         assert told["verdict"] == "degraded"
         assert "Version 9.0.0 was replaced by the version before" in told["reasons"][0]
         assert reason in journal(machine)
@@ -73,6 +75,7 @@ def test_a_version_that_does_not_label_is_replaced_by_the_one_before(
         assert_labels(appliance, "works")
         assert not machine.path(PIN).exists()
         assert not machine.path(ROLLED_BACK).exists()
+        wait_until(lambda: status(appliance)["verdict"] == "works", lambda: str(status(appliance)))
         machine.run("apt-get", "purge", "--yes", "camiohookd")
         assert not machine.path(KEPT).exists()
 
@@ -81,37 +84,94 @@ OLD_FILES_GONE = "rm -rf queue.json queue.json.new queue.journal-* segments repl
 STOP = "if [ -e stop ]; then rm stop; sync; touch reached; sleep 1000; fi\n"
 
 
-@pytest.mark.parametrize("power_fails", [False, True], ids=["at once", "after a power cut in the middle"])
-def test_a_queue_that_the_new_version_migrated_is_restored(
-    release: str, boot: Boot, deb: Deb, tmp_path: Path, power_fails: bool, long_run: bool
-) -> None:
+@pytest.fixture
+def box(release: str, boot: Boot, deb: Deb, long_run: bool) -> Iterator[Appliance]:
+    """Yield a machine with the package and an event that waits, because Camio takes no labels."""
     skip_unless_long(long_run, "the return from a version that has migrated the queue")
-    changes = MIGRATES_AND_ENDS | ({"trial": (OLD_FILES_GONE, f"{OLD_FILES_GONE}{STOP}")} if power_fails else {})
-    migrates = variant(newer(deb, tmp_path), tmp_path, "9.0.3", **changes)
     with boot(release) as machine:
         appliance = Appliance(machine)
         appliance.install(deb.path)
         appliance.configure()
         appliance.restart()
-        with machine.network(), FakeCamioThread(lambda event_id, nth: ScriptedResponse(503), CAMIO_PORT) as camio:
-            appliance.post(camio, "waiting")
-            wait_until(lambda: camio.deliveries["waiting"], appliance.log)
-        if power_fails:
-            machine.run("install", "--owner=camiohookd", "/dev/null", f"{STATE}/stop")
-        appliance.install(migrates.path)
-        if power_fails:
-            wait_until(machine.path(f"{STATE}/reached").exists, lambda: journal(machine))
-            machine.cut_power()
-            machine.boot()
-        wait_for_trial(machine)
-        assert version(machine) == f"{deb.field('Version')} installed", journal(machine)
-        assert "the queue is as it was before the new version migrated it" in journal(machine)
-        assert machine.path(f"{STATE}/format").read_text() == f"{FORMAT}\n"
-        assert list(machine.path(STATE).glob("before-format-*")) == []
-        with machine.network(), FakeCamioThread(port=CAMIO_PORT) as camio:
-            camio.callback_url("waiting")
-            camio.wait_until(lambda arrived: any(each.accepted for each in arrived["waiting"]), PATIENCE)
-        assert_labels(appliance, "rolled-back")
+        post_while_camio_is_down(appliance, "waiting")
+        yield appliance
+
+
+def status(box: Appliance) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(box.machine.run("camiohookd", "status", "--json", check=False).stdout)
+    return found
+
+
+def assert_restored(box: Appliance, deb: Deb) -> None:
+    wait_for_trial(box.machine)
+    assert version(box.machine) == f"{deb.field('Version')} installed", journal(box.machine)
+    assert "the queue is as it was before the new version migrated it" in journal(box.machine)
+    assert box.machine.path(f"{STATE}/format").read_text() == f"{FORMAT}\n"
+    assert list(box.machine.path(STATE).glob("before-format-*")) == []
+
+
+@pytest.mark.parametrize("power_fails", [False, True], ids=["at once", "after a power cut in the middle"])
+def test_a_queue_that_the_new_version_migrated_is_restored(
+    box: Appliance, deb: Deb, tmp_path: Path, power_fails: bool
+) -> None:
+    changes = MIGRATES_AND_ENDS | ({"restore": (OLD_FILES_GONE, f"{OLD_FILES_GONE}{STOP}")} if power_fails else {})
+    machine = box.machine
+    if power_fails:
+        machine.run("install", "--owner=camiohookd", "/dev/null", f"{STATE}/stop")
+    box.install(variant(newer(deb, tmp_path), tmp_path, "9.0.3", **changes).path)
+    if power_fails:
+        wait_until(machine.path(f"{STATE}/reached").exists, lambda: journal(machine))
+        machine.cut_power()
+        machine.boot()
+    assert_restored(box, deb)
+    assert_delivered(box, "waiting")
+    assert_labels(box, "rolled-back")
+
+
+def test_events_that_the_new_version_accepted_are_restored_with_the_queue(
+    box: Appliance, deb: Deb, tmp_path: Path
+) -> None:
+    box.install(variant(newer(deb, tmp_path), tmp_path, "9.0.4", **LABELS_NOTHING).path)
+    post_while_camio_is_down(box, "accepted-since")
+    assert version(box.machine) == "9.0.4 installed", journal(box.machine)
+    assert_restored(box, deb)
+    assert "with the events that were accepted since" in journal(box.machine)
+    assert_delivered(box, "waiting", "accepted-since")
+
+
+OTHER_RECORDS = ("CHP1.1'", "CHP1.1,CHP9.1'")
+"""A change of preinst: the version writes records that the one before cannot read."""
+
+
+def test_a_failing_version_stays_if_the_one_before_could_not_read_its_events_and_says_so_until_a_newer_one_works(
+    box: Appliance, deb: Deb, tmp_path: Path
+) -> None:
+    machine = box.machine
+    failing = variant(newer(deb, tmp_path), tmp_path, "9.0.5", preinst=OTHER_RECORDS, **LABELS_NOTHING)
+    box.install(failing.path)
+    post_while_camio_is_down(box, "accepted-since")
+    for again in (False, True):
+        if again:
+            machine.path(ROLLED_BACK).unlink()
+            machine.reboot()
+        wait_until(lambda: machine.path(ROLLED_BACK).exists(), lambda: journal(machine))
+        wait_until(lambda: box.service["ActiveState"] == "active", box.log)
+        assert version(machine) == "9.0.5 installed", journal(machine)
+        assert "9.0.5 stays installed, although it did not label an event within 20 s" in journal(machine)
+        told = status(box)
+        assert told["verdict"] == "degraded"
+        assert "Version 9.0.5 failed its trial" in told["reasons"][0]
+        assert "could not read the events that were accepted since" in told["reasons"][0]
+        assert "Version 9.0.5 failed its trial" in machine.output("curl", "--silent", ADMIN)
+        assert not machine.path(PIN).exists()
+        assert list(machine.path(STATE).glob("before-format-*")) != []
+    assert_delivered(box, "waiting", "accepted-since")
+    works = tmp_path / "works"
+    works.mkdir()
+    box.install(variant(newer(deb, works), works, "9.0.6", preinst=OTHER_RECORDS).path)
+    wait_for_trial(machine)
+    assert version(machine) == "9.0.6 installed", journal(machine)
+    wait_until(lambda: status(box)["verdict"] == "works", lambda: str(status(box)))
 
 
 def assert_that_only_root_can_replace_the_copy(machine: Machine) -> None:

@@ -1,5 +1,6 @@
 """What tests of upgrades share: versions that do not work, and the trial of a new version on a machine."""
 
+from camiohookd.camio.simulator.fake_camio import ScriptedResponse
 from tests.appliance.appliance import CAMIO_PORT, UNIT, Appliance
 from tests.appliance.machine import Machine, wait_until
 from tests.support.threaded_simulator import FakeCamioThread
@@ -35,7 +36,8 @@ MIGRATES_AND_ENDS: Changes = {
 
 
 def version(machine: Machine) -> str:
-    """Return the version of the package and its state, such as "0.2.0 installed"."""
+    """Return the version of the package and its state, such as "0.2.0 installed"; dpkg must have nothing left to do."""
+    assert machine.output("dpkg", "--audit") == ""
     return machine.run("dpkg-query", "--show", "--showformat=${Version} ${db:Status-Status}", "camiohookd").stdout
 
 
@@ -48,6 +50,21 @@ def wait_for_trial(machine: Machine) -> None:
     """Wait until no version is on trial."""
     done = machine.path(f"{KEPT}/trial")
     wait_until(lambda: not done.exists(), lambda: f"the trial ends:\n{journal(machine)}", PATIENCE)
+
+
+def post_while_camio_is_down(box: Appliance, name: str) -> None:
+    """Post an event whose labels Camio does not take."""
+    with box.machine.network(), FakeCamioThread(lambda event_id, nth: ScriptedResponse(503), CAMIO_PORT) as camio:
+        box.post(camio, name)
+        wait_until(lambda: camio.deliveries[name], box.log)
+
+
+def assert_delivered(box: Appliance, *names: str) -> None:
+    """Check that Camio, which works again, gets the labels of events that wait."""
+    with box.machine.network(), FakeCamioThread(port=CAMIO_PORT) as camio:
+        for name in names:
+            camio.callback_url(name)
+        camio.wait_until(lambda arrived: all(any(each.accepted for each in arrived[name]) for name in names), PATIENCE)
 
 
 def assert_labels(appliance: Appliance, name: str) -> None:

@@ -31,7 +31,7 @@ class Facts:
 
     `certificates` are the Unix times at which the listeners' certificates end; `silent` are the times since when
     cameras have been silent; `refused` says why the last delivery was given up, None if none was lately; `rolled_back`
-    says which version was replaced by the one before, None if none was.
+    says which version failed after an upgrade, and what became of it, None if none did.
     """
 
     now: float
