@@ -32,6 +32,8 @@ def emulator(_can_boot: None, long_run: bool) -> Iterator[None]:
         pytest.skip("NOT TESTED: the package for arm64, which is for --long: it is emulated, and takes minutes")
     if not FORMAT.exists():
         not_here("the package for arm64", "there is no qemu: apt install qemu-user-static")
+    if shutil.which("arch-test") is None:
+        not_here("the package for arm64", "mmdebstrap needs arch-test for it: apt install arch-test")
     if not (BINFMT / "register").exists():
         subprocess.run(["mount", "-t", "binfmt_misc", "binfmt_misc", BINFMT], check=True)
     registered = BINFMT / FORMAT.stem
