@@ -3,8 +3,9 @@
     record ─▶ `Repeats` ─▶ written: the first `MOST` of a kind in a minute
                       └──▶ counted: one line at the end of the minute says how many there were
 
-Records are of one kind if they differ only in their numbers, such as a task's id or a time. Records below a warning are
-always written.
+Records are of one kind if they differ only in their numbers, such as a task's id or a time. After `MOST_TEXTS` kinds of
+an event in a minute, all others of it are one kind: a text may hold what somebody sent, such as the name of a camera.
+Records below a warning are always written.
 """
 
 import copy
@@ -12,7 +13,7 @@ import logging
 import re
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,13 +24,17 @@ MOST = 20
 
 SECONDS = 60.0
 
-MAX_KINDS = 500
+MAX_KINDS = 1000
 """Kinds that are counted at one time; the one that was longest unseen is summed up early."""
+
+MOST_TEXTS = 50
+"""Kinds of one logger, level and event that are told apart at one time."""
 
 _COUNT = "camiohookd_repeats"
 _NUMBER = re.compile(r"\d+")
 
-_Kind = tuple[str, int, str, str]
+_Event = tuple[str, int, str]
+_Kind = tuple[_Event, str]
 
 
 def kind_of(text: str) -> str:
@@ -69,17 +74,19 @@ class Repeats(logging.Filter):
         self._clock = clock
         self._lock = threading.Lock()
         self._seen: OrderedDict[_Kind, _Seen] = OrderedDict()
+        self._texts: Counter[_Event] = Counter()  # the kinds in `_seen`, by event
         self._timer: threading.Timer | None = None
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether to write `record` now."""
         if record.levelno < logging.WARNING or repeats_of(record) is not None:
             return True
-        kind = (record.name, record.levelno, event_of(record), kind_of(record.getMessage()))
+        event = (record.name, record.levelno, event_of(record))
+        text = kind_of(record.getMessage())
         now = self._clock()
         with self._lock:
             over = self._take(now - self._seconds)
-            seen = self._seen.setdefault(kind, _Seen(now))
+            seen = self._seen_of(event, text, now)
             write = seen.written < self._most
             if write:
                 seen.written += 1
@@ -88,7 +95,7 @@ class Repeats(logging.Filter):
                 seen.last = record
                 self._start_timer()
             if len(self._seen) > MAX_KINDS:
-                over.append(self._seen.popitem(last=False)[1])
+                over.append(self._pop())
         self._write_summaries(over)
         return write
 
@@ -102,8 +109,25 @@ class Repeats(logging.Filter):
         """Forget the kinds that began at `before` or earlier, and return them. They are in the order of their begin."""
         over = []
         while self._seen and next(iter(self._seen.values())).began <= before:
-            over.append(self._seen.popitem(last=False)[1])
+            over.append(self._pop())
         return over
+
+    def _seen_of(self, event: _Event, text: str, now: float) -> _Seen:
+        if (event, text) not in self._seen and self._texts[event] >= MOST_TEXTS:
+            text = ""
+        seen = self._seen.get((event, text))
+        if seen is None:
+            seen = self._seen[event, text] = _Seen(now)
+            self._texts[event] += 1
+        return seen
+
+    def _pop(self) -> _Seen:
+        """Remove the kind that began first."""
+        (event, _), seen = self._seen.popitem(last=False)
+        self._texts[event] -= 1
+        if not self._texts[event]:
+            del self._texts[event]
+        return seen
 
     def _start_timer(self) -> None:
         """Sum up later, in case that no record comes any more."""

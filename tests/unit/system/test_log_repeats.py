@@ -1,9 +1,11 @@
 """A fault that comes again and again is counted in the log, and summed up."""
 
 import logging
+import random
+import string
 
 from camiohookd.system.log_fields import about, event_of
-from camiohookd.system.log_repeats import MAX_KINDS, Repeats, repeats_of
+from camiohookd.system.log_repeats import MAX_KINDS, MOST_TEXTS, Repeats, repeats_of
 
 
 class Kept(logging.Handler):
@@ -86,7 +88,7 @@ def test_remembers_a_bounded_number_of_kinds() -> None:
     for _ in range(2):
         log.write("the first one")
     for number in range(MAX_KINDS):
-        log.write("a fault named " + "x" * number)
+        log.write("a fault", event="x" * number)
     assert any(line.startswith("1 more line like this one") for line in log.lines)
 
 
@@ -100,3 +102,17 @@ def test_sums_up_by_itself_when_no_line_comes_any_more() -> None:
     if timer is not None:
         timer.join()
     assert repeats_of(log.records[-1]) == 1
+
+
+def test_a_flood_of_lines_that_differ_in_words_is_bounded_and_hides_no_other_fault() -> None:
+    """Somebody may send whatever they like as the name of a camera."""
+    log, noise = Log(), random.Random(7)
+    for _ in range(5000):
+        log.write("the camera %s sent no picture", "".join(noise.choices(string.ascii_letters, k=8)))
+    assert len(log.lines) == MOST_TEXTS + 3
+    log.write("the disk is full", event="disk_full")
+    assert log.lines[-1] == "the disk is full"
+    log.repeats.sum_up()
+    assert log.lines[-1].startswith(f"{5000 - MOST_TEXTS - 3} more lines like this one within 60 s")
+    log.write("the camera front sent no picture")
+    assert log.lines[-1] == "the camera front sent no picture"
