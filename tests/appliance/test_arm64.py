@@ -11,7 +11,9 @@ import pytest
 from tests.appliance.appliance import CAMIO_PORT, HOOK, SETTINGS, UNIT, Appliance
 from tests.appliance.conftest import Boot, not_here, own_architecture
 from tests.appliance.debs import Deb, built
+from tests.appliance.machine import wait_until
 from tests.appliance.upgrades import assert_delivered, post_while_camio_is_down
+from tests.support.threaded_simulator import FakeCamioThread
 
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 FORMAT = Path("/usr/lib/binfmt.d/qemu-aarch64.conf")
@@ -103,4 +105,7 @@ def test_a_backup_of_a_pc_is_restored_with_its_queue_and_its_taught_labels(pi: A
     assert pi.key == key
     assert "The owner's own line." in pi.machine.path(SETTINGS).read_text()
     assert_delivered(pi, "waiting")
-    assert "ginger" in pi.machine.output("camiohookd", "label", f"{SAMPLES}/chelsea.jpg")
+    with pi.machine.network(), FakeCamioThread(port=CAMIO_PORT) as camio:
+        pi.post(camio, "taught")
+        wait_until(lambda: camio.deliveries["taught"], pi.log)
+        assert {"cat", "ginger"} <= pi.labels(camio, "taught")
