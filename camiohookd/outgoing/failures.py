@@ -28,6 +28,8 @@ def words(error: BaseException) -> str:
             return error.strerror
         case ConnectionError():
             return "it closed the connection"
-        case http.client.HTTPException():
+        case UnicodeError():
+            return "its name cannot be looked up"
+        case http.client.HTTPException() | ValueError():
             return "it is not valid HTTP"
     return type(error).__name__

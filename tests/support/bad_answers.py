@@ -106,5 +106,29 @@ BAD_ANSWERS: dict[str, tuple[Callable[[BaseHTTPRequestHandler], None], str]] = {
         f"sent a wrong {HEAD}, or an incomplete answer",
     ),
     "half a tail": (in_binary(b""), "sent an incomplete output"),
+    "texts for numbers": (
+        spoilt(lambda told: told["outputs"][0].update(datatype="BYTES", data=["a"] * 4)),
+        "sent output 'scores' of the type BYTES, expected numbers",
+    ),
+    "an output twice": (spoilt(lambda told: told["outputs"].append(told["outputs"][0])), "'scores' twice"),
+    "too many values": (
+        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5000000\r\n\r\n[" + b"," * 4_999_999),
+        "sent an answer with too many values",
+    ),
+    "compressed": (
+        raw(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"),
+        "sent an answer in the coding 'gzip', although none was asked for",
+    ),
+    "half a chunk": (
+        raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{"),
+        "sent an incomplete answer",
+    ),
+    "a chunk of no size": (
+        raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-\r\n{}\r\n0\r\n\r\n"),
+        "cannot be asked: it is not valid HTTP",
+    ),
+    "half a body of unknown length": (raw(b'HTTP/1.0 200 OK\r\nContent-Length: -1\r\n\r\n{"outputs": '), "not follow"),
+    "interim answers": (raw(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 20), "more than 16 interim answers"),
+    "a header without end": (raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000), "cannot be asked: it is not valid HTTP"),
 }
 """By their name: what answers an inference, and words of the box's line about it."""

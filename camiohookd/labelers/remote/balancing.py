@@ -19,7 +19,8 @@ class Balancer:
     """Sends requests to `servers`; any thread may ask.
 
     A request that fails is sent again up to `retries` times. `alike` says that all requests have the same form: then
-    one that is refused says nothing about the event, and the event waits.
+    one that is refused says nothing about the event, and the event waits. Otherwise the event is the reason if the
+    server that refuses it answers the request of the trial.
     """
 
     def __init__(self, servers: Sequence[Server], retries: int, *, alike: bool) -> None:
@@ -85,7 +86,9 @@ class Balancer:
         phrase = f": {error}" if isinstance(error, CamiohookdError) else f" {error}"
         server.failed(phrase, at_once=is_setup)
         text = f"inference server {server.name}{phrase}"
-        if not self._alike and isinstance(error, Refused) and error.status in _ABOUT_THE_REQUEST:
+        may_be_the_event = not self._alike and isinstance(error, Refused) and error.status in _ABOUT_THE_REQUEST
+        if may_be_the_event and server.answers_the_sample():
+            server.breaker.worked()
             return LabelingError(text)
         return LabelerDown(text)
 

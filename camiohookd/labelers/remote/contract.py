@@ -11,8 +11,9 @@ import msgspec
 import numpy as np
 
 from camiohookd.errors import ModelError
-from camiohookd.labelers.remote.protocol import NOT_READABLE
-from camiohookd.labelers.remote.tensors import BYTES, kind_of
+from camiohookd.labelers.remote.protocol import too_large
+from camiohookd.labelers.remote.tensors import BYTES, FLOATS, NOT_READABLE, kind_of
+from camiohookd.labelers.remote.unusable import one_line
 
 OpenShape = Sequence[int | None]
 """None is any length."""
@@ -61,10 +62,12 @@ def fit(data: bytes, wanted: Wanted) -> Fit:
     If the server lists no inputs or no outputs, those that are wanted are assumed; its answers are checked later.
     Raises ModelError.
     """
+    if too_large(data):
+        raise ModelError("the server's metadata of the model cannot be read: it has too many values")
     try:
         told = msgspec.json.decode(data, type=_Metadata)
     except NOT_READABLE as error:
-        raise ModelError(f"the server's metadata of the model cannot be read: {error}") from None
+        raise ModelError(f"the server's metadata of the model cannot be read: {one_line(error)}") from None
     inputs, outputs = told.inputs or (), told.outputs or ()
     if not inputs:
         name, kind = wanted.input, None if wanted.files else np.dtype(np.float32)
@@ -102,7 +105,7 @@ def _outputs(found: Sequence[_Tensor], wanted: Wanted) -> Mapping[str, str]:
         raise ModelError(f"the model's outputs are {_names(found)}; expected {', '.join(wanted.outputs)}")
     for name, shape in wanted.outputs.items():
         each = by_name.get(name)
-        types = [BYTES] if wanted.texts else ["FP32", "FP16", "FP64"]
+        types = [BYTES] if wanted.texts else FLOATS
         if each and (each.datatype not in types or not (wanted.texts or _fits(each.shape, shape))):
             raise ModelError(
                 f"the model's output {each.name!r} is {each.datatype} {list(each.shape)}; "
@@ -124,4 +127,4 @@ def _shown(shape: OpenShape) -> str:
 
 
 def _names(tensors: Sequence[_Tensor]) -> str:
-    return ", ".join(each.name for each in tensors)
+    return one_line(", ".join(each.name for each in tensors))

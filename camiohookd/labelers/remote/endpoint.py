@@ -8,7 +8,7 @@ from pathlib import Path
 from camiohookd.config.settings import RemoteSettings
 from camiohookd.errors import ConfigError
 from camiohookd.labelers.remote.protocol import error_text
-from camiohookd.labelers.remote.unusable import Unusable
+from camiohookd.labelers.remote.unusable import Unusable, one_line
 from camiohookd.net.urls import split_url
 from camiohookd.outgoing.ca_store import trusted_certificates
 from camiohookd.outgoing.client import Client, NoAnswer, WholeAnswer
@@ -55,6 +55,8 @@ class Caller:
         except NoAnswer as error:
             raise Unusable(str(error)) from None
         if answer.status == 200:
+            if (coding := answer.headers.get("content-encoding", "identity").lower()) not in ("", "identity"):
+                raise Unusable(f"sent an answer in the coding {one_line(coding)!r}, although none was asked for")
             return answer
         if 300 <= answer.status < 400:
             raise Refused(f"answered {answer.status}, a redirect, which is not followed", answer.status)

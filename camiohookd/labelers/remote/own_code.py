@@ -14,9 +14,9 @@ from camiohookd.labelers import DEFAULT_REQUEST, Findings, Frame, LabelRequest
 from camiohookd.labelers.own_code.labeler import findings_of
 from camiohookd.labelers.remote.balancing import Balancer
 from camiohookd.labelers.remote.contract import Wanted
-from camiohookd.labelers.remote.protocol import NOT_READABLE
-from camiohookd.labelers.remote.tensors import files
-from camiohookd.labelers.remote.unusable import Unusable
+from camiohookd.labelers.remote.protocol import too_large
+from camiohookd.labelers.remote.tensors import NOT_READABLE, files
+from camiohookd.labelers.remote.unusable import Unusable, one_line
 from camiohookd.wire.images import Picture
 
 INPUT, OUTPUT = "pictures", "labels"
@@ -50,12 +50,14 @@ def _findings(found: Mapping[str, Any], frames: Sequence[Frame]) -> Findings:
     texts = found[OUTPUT]
     if not isinstance(texts, list) or len(texts) != 1:
         raise Unusable(f"sent {OUTPUT!r} that is not one text")
+    if too_large(texts[0]):
+        raise Unusable("sent labels with too many values")
     try:
         labels = msgspec.json.decode(texts[0])
     except NOT_READABLE as error:
-        raise Unusable(f"sent labels that are not JSON: {error}") from None
+        raise Unusable(f"sent labels that are not JSON: {one_line(error)}") from None
     numbered = [frame._replace(picture=Picture(str(nth), frame.picture.data)) for nth, frame in enumerate(frames)]
     try:
         return findings_of(labels, numbered)
     except ValueError as error:
-        raise Unusable(f"sent labels that cannot be used: {error}") from None
+        raise Unusable(f"sent labels that cannot be used: {one_line(error)}") from None

@@ -11,14 +11,26 @@ from typing import Any, NamedTuple
 import msgspec
 
 from camiohookd.labelers.onnx.runner import Tensor
-from camiohookd.labelers.remote.tensors import Output, datatype_of, from_json, from_raw, numbers, raw
+from camiohookd.labelers.remote.tensors import (
+    BYTES,
+    NOT_READABLE,
+    Output,
+    datatype_of,
+    from_json,
+    from_raw,
+    numbers,
+    raw,
+)
 from camiohookd.labelers.remote.unusable import Unusable, one_line
 
 HEAD_LENGTH = "Inference-Header-Content-Length"
 """The header with the length of the JSON part of a body in the binary form."""
 
-NOT_READABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for bytes that are not the JSON that is expected, or that nests too deeply."""
+MOST_VALUES, MOST_OBJECTS = 1 << 22, 100_000
+"""The most values and objects in a text of JSON: each takes up to 20 times its length in memory when it is read."""
+
+_MOST_SHOWN = 1000
+_MOST_DIGITS = 19
 
 
 class Body(NamedTuple):
@@ -52,7 +64,12 @@ class _Answer(msgspec.Struct):
     id: str | None = None
     model_name: str | None = None
     model_version: str | int | None = None
-    error: Any = None
+    error: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Error(msgspec.Struct):
+    error: msgspec.Raw = msgspec.Raw(b"null")
+    detail: msgspec.Raw = msgspec.Raw(b"null")
 
 
 def request(number: str, inputs: Mapping[str, Tensor], outputs: Sequence[str], *, binary: bool) -> Body:
@@ -86,29 +103,33 @@ def request(number: str, inputs: Mapping[str, Tensor], outputs: Sequence[str], *
     return Body(b"".join([head, *tail]), headers)
 
 
-def answer(data: bytes, head_length: str | None, asked: Identity, outputs: Sequence[str]) -> Answer:
+def answer(
+    data: bytes, head_length: str | None, asked: Identity, outputs: Sequence[str], *, texts: bool = False
+) -> Answer:
     """Return the named `outputs` in the body of an answer; `head_length` is the header `HEAD_LENGTH`.
 
-    Raises Unusable.
+    They have to be of the type BYTES if `texts`, else numbers. What else the server sends is not read. Raises Unusable.
     """
     head, tail = _split(data, head_length)
     message = _decoded(head)
     _check_identity(message, asked)
-    tables = {table.name: table for table in message.outputs or ()}
     found: dict[str, Tensor | list[bytes]] = {}
     place = 0
     for table in message.outputs or ():
-        size = (table.parameters or {}).get("binary_data_size")
-        if size is None:
-            found[table.name] = from_json(table)
-            continue
-        if not isinstance(size, int) or not 0 <= size <= len(tail) - place:
-            raise Unusable(f"sent an incomplete output {table.name!r}")
-        found[table.name] = from_raw(table, tail[place : place + size])
-        place += size
+        size = table.parameters.binary_data_size if table.parameters else None
+        if size is not None and not 0 <= size <= len(tail) - place:
+            raise Unusable(f"sent an incomplete output {table.shown}")
+        if table.name in outputs:
+            if table.name in found:
+                raise Unusable(f"sent output {table.shown} twice")
+            if texts != (table.datatype == BYTES):
+                expected = "texts" if texts else "numbers"
+                raise Unusable(f"sent output {table.shown} of the type {one_line(table.datatype)}, expected {expected}")
+            found[table.name] = from_json(table) if size is None else from_raw(table, tail[place : place + size])
+        place += size or 0
     if place != len(tail):
         raise Unusable(f"sent {len(tail) - place} bytes more than its outputs have")
-    if missing := [name for name in outputs if name not in tables]:
+    if missing := [name for name in outputs if name not in found]:
         raise Unusable(f"sent no output {', '.join(missing)}")
     return Answer({name: found[name] for name in outputs}, str(message.model_version or ""), head_length is not None)
 
@@ -116,27 +137,46 @@ def answer(data: bytes, head_length: str | None, asked: Identity, outputs: Seque
 def error_text(data: bytes) -> str:
     """Return what the body of an error says, in one line, or ""."""
     try:
-        told = msgspec.json.decode(data, type=dict[str, Any])
+        told = msgspec.json.decode(data, type=_Error)
     except NOT_READABLE:
         return ""
-    return one_line(told.get("error") or told.get("detail") or "")
+    return _plain(told.error) or _plain(told.detail)
+
+
+def too_large(data: bytes) -> bool:
+    """Return whether a text of JSON has more values than are read."""
+    return data.count(b",") > MOST_VALUES or data.count(b"{") > MOST_OBJECTS
+
+
+def _plain(value: msgspec.Raw) -> str:
+    """Return a value that says what is wrong, in one line, or "" for one that says nothing."""
+    text = bytes(value)
+    if text in (b"null", b"false", b'""'):
+        return ""
+    try:
+        return one_line(msgspec.json.decode(text, type=str))
+    except NOT_READABLE:
+        return one_line(text[:_MOST_SHOWN].decode("utf-8", "replace"))
 
 
 def _split(data: bytes, head_length: str | None) -> tuple[bytes, memoryview]:
     if head_length is None:
         return data, memoryview(b"")
-    if not (head_length.isascii() and head_length.isdigit()) or int(head_length) > len(data):
+    digits = head_length.isascii() and head_length.isdigit() and len(head_length) <= _MOST_DIGITS
+    if not digits or int(head_length) > len(data):
         raise Unusable(f"sent a wrong {HEAD_LENGTH}, or an incomplete answer")
     return data[: int(head_length)], memoryview(data)[int(head_length) :]
 
 
 def _decoded(head: bytes) -> _Answer:
+    if too_large(head):
+        raise Unusable("sent an answer with too many values")
     try:
         message = msgspec.json.decode(head, type=_Answer)
     except NOT_READABLE as error:
-        raise Unusable(f"sent an answer that does not follow the protocol: {error}") from None
-    if message.error:
-        raise Unusable(f"reported an error: {one_line(message.error)}")
+        raise Unusable(f"sent an answer that does not follow the protocol: {one_line(error)}") from None
+    if told := _plain(message.error):
+        raise Unusable(f"reported an error: {told}")
     return message
 
 

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from camiohookd.errors import CamiohookdError
 from camiohookd.labelers.chain.link import Watch
 from camiohookd.labelers.onnx.runner import Tensor
 from camiohookd.labelers.remote import protocol
@@ -88,6 +89,18 @@ class Server:
             self._form = None
         return {name: found.outputs[theirs] for name, theirs in form.fit.outputs.items()}
 
+    def answers_the_sample(self) -> bool:
+        """Return whether the server answers the trial's request now, as it did before."""
+        form = self._form
+        try:
+            if form is None:
+                self.prepare()
+            else:
+                self._ask(self._model.sample, form.fit, binary=form.binary)
+        except (Unusable, CamiohookdError):
+            return False
+        return True
+
     def _tried(self) -> _Form:
         self._client.get(f"{self._base}/v2/health/ready")  # 200 means that it is
         found = fit(self._client.get(self._model_url).data, self._model.wanted)
@@ -125,7 +138,8 @@ class Server:
         names = list(found.outputs.values())
         body = protocol.request(asked.id, {found.input: value}, names, binary=binary)
         reply = self._client.post(f"{self._model_url}/infer", body.data, body.headers)
-        return protocol.answer(reply.data, reply.headers.get(protocol.HEAD_LENGTH.lower()), asked, names)
+        head_length = reply.headers.get(protocol.HEAD_LENGTH.lower())
+        return protocol.answer(reply.data, head_length, asked, names, texts=self._model.wanted.texts)
 
     def failed(self, reason: str, *, at_once: bool = False) -> None:
         """Take note of a request without a usable answer; the arguments are those of `Breaker.failed`."""

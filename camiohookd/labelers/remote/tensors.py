@@ -5,6 +5,7 @@ Sources: as in `protocol`.
 
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
 from typing import Annotated, Any
 
@@ -14,30 +15,46 @@ import numpy as np
 from camiohookd.labelers.onnx.runner import Tensor
 from camiohookd.labelers.remote.unusable import Unusable, one_line
 
+NOT_READABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not the JSON that is expected, or that nests too deeply."""
+
 BYTES = "BYTES"
+FLOATS = ("FP32", "FP16", "FP64")
+"""The types of numbers that outputs may have."""
+
 _KINDS: dict[str, np.dtype[Any]] = {
-    "BOOL": np.dtype(np.bool_),
     "UINT8": np.dtype("<u1"),
-    "INT8": np.dtype("<i1"),
-    "INT32": np.dtype("<i4"),
-    "INT64": np.dtype("<i8"),
     "FP16": np.dtype("<f2"),
     "FP32": np.dtype("<f4"),
     "FP64": np.dtype("<f8"),
 }
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 
+_MOST_AXES = 8
+"""More than any model's output has."""
+
 Shape = tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
 
 
+class Parameters(msgspec.Struct):
+    """The parameters of an output that are used."""
+
+    binary_data_size: int | None = None
+
+
 class Output(msgspec.Struct):
-    """One output of an answer, as the JSON part describes it."""
+    """One output of an answer, as the JSON part describes it. `data` is read when it is wanted, as what is wanted."""
 
     name: str
     datatype: str
     shape: Shape
-    data: Any = None
-    parameters: dict[str, Any] | None = None
+    data: msgspec.Raw = msgspec.Raw(b"null")
+    parameters: Parameters | None = None
+
+    @property
+    def shown(self) -> str:
+        """The name for an error."""
+        return repr(one_line(self.name))
 
 
 def files(each: Sequence[bytes]) -> Tensor:
@@ -82,20 +99,25 @@ def numbers(value: Tensor) -> list[Any]:
 def from_json(table: Output) -> Tensor | list[bytes]:
     """Return the values of an output in the JSON part; those of the type BYTES as a list. Raises Unusable."""
     if table.datatype == BYTES:
-        if not isinstance(table.data, list) or not all(isinstance(each, str) for each in table.data):
-            raise Unusable(f"sent no texts for output {table.name!r}")
-        texts = [each.encode() for each in table.data]
+        try:
+            texts = [each.encode() for each in msgspec.json.decode(table.data, type=list[str])]
+        except NOT_READABLE:
+            raise Unusable(f"sent no texts for output {table.shown}") from None
         if len(texts) != prod(table.shape):
             raise Unusable(_wrong_size(table))
         return texts
+    kind = _kind(table)
+    # The list may be flat or nested as the shape says.
+    depth = len(table.shape) if b"[" in bytes(table.data)[1:] else 1
     try:
+        listed = msgspec.json.decode(table.data, type=_lists(min(depth, _MOST_AXES)))
         with np.errstate(all="ignore"):  # what is too large becomes infinite
-            values = np.asarray(table.data, _kind(table))
-    except (ValueError, TypeError, OverflowError):
-        raise Unusable(f"sent no numbers for output {table.name!r}") from None
-    if values.size != prod(table.shape):
+            values = np.asarray(listed, kind)
+    except (*NOT_READABLE, ValueError, OverflowError):
+        raise Unusable(f"sent no numbers for output {table.shown}") from None
+    if depth > 1 and values.shape != table.shape:
         raise Unusable(_wrong_size(table))
-    return values.reshape(table.shape)
+    return _shaped(values, table)
 
 
 def from_raw(table: Output, data: memoryview) -> Tensor | list[bytes]:
@@ -106,9 +128,27 @@ def from_raw(table: Output, data: memoryview) -> Tensor | list[bytes]:
             raise Unusable(_wrong_size(table))
         return texts
     kind = _kind(table)
-    if len(data) != prod(table.shape) * kind.itemsize:
+    if len(data) % kind.itemsize:
         raise Unusable(_wrong_size(table))
-    return np.frombuffer(data, kind).reshape(table.shape)
+    return _shaped(np.frombuffer(data, kind), table)
+
+
+def _shaped(values: Tensor, table: Output) -> Tensor:
+    if values.size != prod(table.shape):
+        raise Unusable(_wrong_size(table))
+    try:
+        return values.reshape(table.shape)
+    except (ValueError, OverflowError):  # more axes than NumPy has, or a length beyond its integers
+        raise Unusable(_wrong_size(table)) from None
+
+
+@lru_cache
+def _lists(depth: int) -> Any:
+    """Return the type of lists of numbers that are nested so deeply."""
+    found: Any = float
+    for _ in range(depth):
+        found = list[found]
+    return found
 
 
 def _texts(table: Output, data: memoryview) -> list[bytes]:
@@ -117,17 +157,19 @@ def _texts(table: Output, data: memoryview) -> list[bytes]:
     while place < len(data):
         end = place + 4
         if end > len(data) or (length := struct.unpack_from("<I", data, place)[0]) > len(data) - end:
-            raise Unusable(f"sent an incomplete output {table.name!r}")
+            raise Unusable(f"sent an incomplete output {table.shown}")
         texts.append(bytes(data[end : end + length]))
         place = end + length
     return texts
 
 
 def _kind(table: Output) -> np.dtype[Any]:
-    if table.datatype not in _KINDS:
-        raise Unusable(f"sent output {table.name!r} of the type {one_line(table.datatype)}, which is not supported")
+    if table.datatype not in FLOATS:
+        found = one_line(table.datatype)
+        raise Unusable(f"sent output {table.shown} of the type {found}, expected {' or '.join(FLOATS)}")
     return _KINDS[table.datatype]
 
 
 def _wrong_size(table: Output) -> str:
-    return f"sent output {table.name!r} whose number of values does not fit its shape {list(table.shape)}"
+    shape = one_line(list(table.shape[:_MOST_AXES]))
+    return f"sent output {table.shown} whose number of values does not fit its shape {shape}"

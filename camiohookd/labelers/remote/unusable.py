@@ -1,6 +1,7 @@
 """The error of a server that sent what cannot be used."""
 
 _MOST_TEXT = 200
+_MOST_READ = 1000
 
 
 class Unusable(Exception):
@@ -8,5 +9,6 @@ class Unusable(Exception):
 
 
 def one_line(text: object) -> str:
-    """Return what a server sent as one line of at most 200 characters."""
-    return " ".join(str(text).split())[:_MOST_TEXT]
+    """Return what a server sent as one line of at most 200 characters, all of which can be printed."""
+    printable = (each if each.isprintable() else " " for each in str(text)[:_MOST_READ])
+    return " ".join("".join(printable).split())[:_MOST_TEXT]

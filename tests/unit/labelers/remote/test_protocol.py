@@ -69,6 +69,60 @@ def test_an_answer_may_mix_forms_nest_its_numbers_and_leave_out_what_is_optional
     assert found.version == ""
 
 
+RIGHT = {"name": "y", "datatype": "FP32", "shape": [1, 2], "data": [0.5, 1]}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"datatype": "INT32"}, "of the type INT32, expected FP32 or FP16 or FP64"),
+        ({"datatype": "BOOL", "data": [True, False]}, "of the type BOOL, expected"),
+        ({"datatype": "BYTES", "data": ["0.5", "1"]}, "of the type BYTES, expected numbers"),
+        ({"data": ["0.5", "1"]}, "sent no numbers for output 'y'"),
+        ({"data": [True, False]}, "sent no numbers for output 'y'"),
+        ({"data": [None, None]}, "sent no numbers for output 'y'"),
+        ({"data": 1, "shape": []}, "sent no numbers for output 'y'"),
+        ({"data": [[0.5], [1]]}, "whose number of values does not fit its shape [1, 2]"),
+        ({"data": [[0.5], []]}, "sent no numbers for output 'y'"),
+        ({"data": [[[[[[[[[[1]]]]]]]]]], "shape": [1] * 10}, "sent no numbers for output 'y'"),
+        ({"shape": [1] * 98 + [2]}, "does not fit its shape [1, 1, 1, 1, 1, 1, 1, 1]"),
+        ({"shape": [0, 2**70], "data": []}, "whose number of values does not fit its shape [0, "),
+        ({"shape": [0, 2**62, 2**62], "data": []}, "whose number of values does not fit its shape [0, "),
+    ],
+)
+def test_values_that_are_not_as_described_are_refused(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(Unusable) as refused:
+        answer(json.dumps({"outputs": [RIGHT | change]}).encode(), None, ASKED, ["y"])
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("datatype", ["INT32", "INT16"])
+def test_bytes_of_another_type_are_refused_and_those_of_unwanted_outputs_passed_over(datatype: str) -> None:
+    described = [{"name": name, "shape": [2], "parameters": {"binary_data_size": 8}} for name in ("x", "y")]
+    head = json.dumps(
+        {"outputs": [described[0] | {"datatype": datatype}, described[1] | {"datatype": "FP32"}]}
+    ).encode()
+    data = head + bytes(8) + np.array([1, 2], "<f4").tobytes()
+    assert np.array_equal(answer(data, str(len(head)), ASKED, ["y"]).outputs["y"], [1, 2])
+    with pytest.raises(Unusable, match=f"'x' of the type {datatype}"):
+        answer(data, str(len(head)), ASKED, ["x"])
+
+
+@pytest.mark.parametrize("length", ["9" * 5000, "-1", "1, 2"])
+def test_a_head_of_impossible_length_is_refused(length: str) -> None:
+    with pytest.raises(Unusable, match=f"sent a wrong {HEAD_LENGTH}"):
+        answer(b'{"outputs": []}', length, ASKED, ["y"])
+
+
+def test_what_a_server_says_is_shown_in_one_short_line_without_control_characters() -> None:
+    told = [RIGHT | {"name": "\x1b[31m\n" * 10_000, "data": [None]}]
+    with pytest.raises(Unusable) as refused:
+        answer(json.dumps({"outputs": told}).encode(), None, ASKED, [told[0]["name"]])
+    assert len(str(refused.value)) < 300
+    assert error_text(b'{"error": "\\u001b[31mred\\u0007\\u202e\\u0000 alert"}') == "[31mred alert"
+    assert error_text(b'{"detail": [{"msg": "no"}], "error": null}') == '[{"msg": "no"}]'
+
+
 SOME_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=3),

@@ -418,8 +418,23 @@ def test_labels_of_own_code_are_checked(serve: Serve, connect: Open, labels: Any
 def test_a_picture_that_a_server_refuses_does_not_hold_up_the_queue(serve: Serve, connect: Open) -> None:
     server = serve(owner_code(lambda _files: []), **OWN)
     labeler = connect(server, sends="jpeg-for-labels", model_name="tiny")
-    server.fault = lambda handler: answer(handler, 400, b'{"error": "no picture"}')
-    with pytest.raises(LabelingError, match="answered 400: no picture"):
+
+    def refuse(files: list[bytes]) -> Any:
+        if files:
+            raise ValueError("no picture")
+        return []
+
+    server.compute = owner_code(refuse)
+    for _ in range(5):
+        with pytest.raises(LabelingError, match="answered 500: no picture"):
+            labeler.label([frame()])
+
+
+def test_an_event_waits_for_a_server_that_takes_files_and_refuses_all(serve: Serve, connect: Open) -> None:
+    server = serve(inputs=[Described("images", "BYTES", (-1,))])
+    labeler = connect(server, sends="jpeg")
+    server.fault = lambda handler: answer(handler, 500, b'{"error": "out of memory"}')
+    with pytest.raises(LabelerDown, match="answered 500: out of memory"):
         labeler.label([frame()])
 
 
