@@ -8,6 +8,9 @@ from camiohookd.outgoing.answer import UnusableAnswer
 _WRONG_TIME = (9, 10)
 """OpenSSL's errors "certificate is not yet valid" and "certificate has expired"."""
 
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
+"""OpenSSL's reasons for what is not a record of TLS at all; some versions of it report the last two."""
+
 
 def root(error: BaseException) -> BaseException:
     """Return the error at the bottom of `error`; the layers above it repeat the URL."""
@@ -24,6 +27,10 @@ def words(error: BaseException) -> str:
         case ssl.SSLCertVerificationError():
             advice = "; is this machine's clock right?" if error.verify_code in _WRONG_TIME else ""
             return f"{error.verify_message}{advice}"
+        case ssl.SSLError() if error.reason in _NO_TLS:
+            return "it does not speak TLS there; is http:// meant?"
+        case ssl.SSLError() if error.reason:
+            return f"TLS failed: {error.reason.replace('_', ' ').lower()}"
         case OSError() if error.strerror:
             return error.strerror
         case ConnectionError():

@@ -292,6 +292,11 @@ def test_an_update_of_the_model_is_checked_before_the_next_request(serve: Serve,
     assert server.asked.count("/v2/models/tiny") == checks + 1
 
 
+def test_a_server_without_tls_is_named_as_such(serve: Serve, connect: Open, caplog: pytest.LogCaptureFixture) -> None:
+    connect(serve().url.replace("http", "https"))
+    assert "cannot be asked: it does not speak TLS there; is http:// meant?; it is not asked again" in caplog.text
+
+
 def test_with_one_dead_server_of_two_every_picture_is_labeled(serve: Serve, connect: Open) -> None:
     server = serve()
     labeler = connect(free_port(), server)
