@@ -4,6 +4,10 @@ The boxes share this machine's processors. So that this does not limit the measu
 that takes a fixed time a picture and no processor, as a box with an accelerator would. The code notes when it begins
 and ends, so the simulation gets the seconds of the very run that it is compared with: other programs on this machine
 make both slower.
+
+What a run measures is partly chance: with these rules exactly, the 95th percentile of 800 events at 70 % load is
+between 0.8 and 1.5 times its median (`latencies_of`, 200 runs). So the simulation that draws at random tells the bounds
+of nine in ten of its rounds, too. What is measured has to lie between them; nearer to 1 would be luck.
 """
 
 import json
@@ -14,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from tests.bench import rig
 from tests.bench.camio import Events, Receiver
@@ -27,9 +31,15 @@ from tests.support.figures import percentile
 from tests.support.haproxy import Balancer, find
 
 COUNTS = (1, 2, 3)
-PICTURE_SECONDS = 0.1
-ROUNDS = 20
+PICTURE_SECONDS = 0.05
+ROUNDS = 100
 """How often the simulation draws."""
+
+SHARES = (0.05, 0.5, 0.95)
+"""The rounds that are reported: the one that this share of all rounds is below."""
+
+BLOCK = 20
+"""Events in a row whose seconds are drawn together: what disturbs one disturbs its neighbors as well."""
 
 LOAD = 0.7
 """The share of the boxes' time that the measured load takes."""
@@ -66,9 +76,11 @@ def run(bench: Bench) -> Iterator[Result]:
         events = measured(bench, count)
         baseline = 1000 * percentile([each.arrived - each.posted for each in events], 0.95)
         replayed, drawn = simulated(events, count)
-        metric = f"95 % of the events, {LOAD:.0%} load, boxes: {count}"
-        yield result("fleet", f"{metric}, simulated event by event", 1000 * replayed, "ms", baseline=baseline)
-        yield result("fleet", f"{metric}, simulated at random", 1000 * drawn, "ms", baseline=baseline)
+        metric = f"95 % of the events, {LOAD:.0%} load, boxes: {count}, simulated"
+        yield result("fleet", f"{metric} event by event", 1000 * replayed, "ms", baseline=baseline)
+        for share in SHARES:
+            seconds = percentile(drawn, share)
+            yield result("fleet", f"{metric} at random, {share:.0%} below", 1000 * seconds, "ms", baseline=baseline)
 
 
 def can_run() -> bool:
@@ -118,7 +130,7 @@ def measured(bench: Bench, count: int) -> list[Event]:
     load = Load(cameras=count, per_minute=60 * LOAD / PICTURE_SECONDS, pictures=1)
     with Receiver() as receiver, fleet(bench, count, receiver) as (balancer, files):
         labeled(balancer, receiver, Events(receiver.origin, jpegs(160, 120)[:1]), bench.scaled(1, 0.3))  # warm
-        posts = post_at(arrivals(load, bench.count(400, 10)), balancer, receiver)
+        posts = post_at(arrivals(load, bench.count(800, 10)), balancer, receiver)
         calls = {
             timestamp.rpartition(".")[2]: (box, float(began), float(ended))
             for box, file in enumerate(files)
@@ -127,66 +139,73 @@ def measured(bench: Bench, count: int) -> list[Event]:
     return sorted(Event(posted, *calls[fraction], arrived) for fraction, (posted, arrived) in posts.items())
 
 
-def simulated(events: Sequence[Event], count: int) -> tuple[float, float]:
+def simulated(events: Sequence[Event], count: int) -> tuple[float, list[float]]:
     """Return the 95th percentile of the seconds that `events` take, simulated in two ways.
 
     The first has each event at the box and with the seconds that it really had: it tests the rules of the simulation.
-    The second draws both at random, as for a fleet that does not exist: it tests what docs/capacity.md says.
+    The second draws both at random, as for a fleet that does not exist, in `ROUNDS` rounds, which are returned: it
+    tests what docs/capacity.md says.
     """
-    spent = Spent.of(events)
+    spent = spent_by(events)
     moments = [each.posted for each in events]
-    boxes = [each.box for each in events]
-    first, second = [], []
-    for seed in range(ROUNDS):
-        random = Random(seed)
-        first.append(spent.latencies(moments, boxes, spent.thread, random))
-        drawn = random.choices(spent.thread, k=len(events))
-        second.append(spent.latencies(moments, random.choices(range(count), k=len(events)), drawn, random))
-    of_first, of_second = (statistics.median(percentile(each, 0.95) for each in rounds) for rounds in (first, second))
-    return of_first, of_second
+
+    def draw(random: Random) -> float:
+        boxes = random.choices(range(count), k=len(events))
+        return percentile(latencies_with(in_blocks(spent, random), moments, boxes), 0.95)
+
+    really = percentile(latencies_with(spent, moments, [each.box for each in events]), 0.95)
+    return really, [draw(Random(seed)) for seed in range(ROUNDS)]
 
 
 class Spent(NamedTuple):
-    """Where the seconds of measured events went.
+    """Where the seconds of an event went.
 
-    `thread` is the time of the box's thread for each event, in the order of the events; `before` what passed before it
-    began on an event that it was free for, and `after` what passed after each labeling.
+    `thread` is the time of the box's thread, `before` what passes before the thread begins although it is free, and
+    `after` what passes after the labeling.
     """
 
-    thread: list[float]
-    before: list[float]
-    after: list[float]
+    thread: float
+    before: float
+    after: float
 
-    @classmethod
-    def of(cls, events: Sequence[Event]) -> Self:
-        thread: dict[Event, float] = {}
-        before: list[float] = []
-        alone: list[Event] = []
-        free: dict[int, float] = {}
-        for each in sorted(events, key=lambda event: event.began):
-            since = free.get(each.box, each.posted)
-            if each.posted > since - PICTURE_SECONDS / 2:
-                alone.append(each)
-                before.append(each.began - max(each.posted, since))
-            else:  # it waited, so that the thread took it as soon as it could
-                thread[each] = each.ended - since
-            free[each.box] = each.ended
-        labeling = statistics.fmean(each.ended - each.began for each in thread) if thread else 0.0
-        around = statistics.fmean(thread.values()) - labeling if thread else 0.0
-        thread |= {each: each.ended - each.began + around for each in alone}
-        return cls([thread[each] for each in events], before, [each.arrived - each.ended for each in events])
 
-    def latencies(
-        self, moments: Sequence[float], boxes: Sequence[int], thread: Sequence[float], random: Random
-    ) -> list[float]:
-        """Return the simulated seconds of events at `moments`; what is spent before and after is drawn."""
-        before, after = (random.choices(each, k=len(moments)) for each in (self.before, self.after))
-        events = sorted(
-            (Arrival(moment + wait, box, [own]), wait + more)
-            for moment, wait, box, own, more in zip(moments, before, boxes, thread, after, strict=True)
-        )
-        own = latencies_of((each for each, _ in events), Boxes(max(boxes) + 1, 1, self.thread))
-        return [seconds + besides for seconds, (_, besides) in zip(own, events, strict=True)]
+def spent_by(events: Sequence[Event]) -> list[Spent]:
+    """Return where the seconds of measured events went, in the order of the events."""
+    thread: dict[Event, float] = {}
+    before: dict[Event, float] = {}
+    free: dict[int, float] = {}
+    for each in sorted(events, key=lambda event: event.began):
+        since = free.get(each.box, each.posted)
+        if each.posted > since - PICTURE_SECONDS / 2:
+            before[each] = each.began - max(each.posted, since)
+        else:  # it waited, so that the thread took it as soon as it could
+            thread[each] = each.ended - since
+        free[each.box] = each.ended
+    around = statistics.median(seconds - (each.ended - each.began) for each, seconds in thread.items()) if thread else 0
+    usual = statistics.median(before.values())
+    return [
+        Spent(thread.get(each, each.ended - each.began + around), before.get(each, usual), each.arrived - each.ended)
+        for each in events
+    ]
+
+
+def in_blocks(spent: Sequence[Spent], random: Random) -> list[Spent]:
+    """Return as many, drawn at random in blocks of neighbors (a block bootstrap, Künsch 1989)."""
+    found: list[Spent] = []
+    while len(found) < len(spent):
+        start = random.randrange(max(1, len(spent) - BLOCK + 1))
+        found += spent[start : start + BLOCK]
+    return found[: len(spent)]
+
+
+def latencies_with(spent: Sequence[Spent], moments: Sequence[float], boxes: Sequence[int]) -> list[float]:
+    """Return the simulated seconds of events that are posted at `moments` and labeled by `boxes`."""
+    events = sorted(
+        (Arrival(moment + own.before, box, [own.thread]), own.before + own.after)
+        for moment, box, own in zip(moments, boxes, spent, strict=True)
+    )
+    own = latencies_of((each for each, _ in events), Boxes(max(boxes) + 1, 1, [PICTURE_SECONDS]))
+    return [seconds + besides for seconds, (_, besides) in zip(own, events, strict=True)]
 
 
 def post_at(moments: Sequence[float], balancer: Balancer, receiver: Receiver) -> dict[str, tuple[float, float]]:

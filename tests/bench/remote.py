@@ -44,6 +44,7 @@ REAL = {
     "the JPEG files, Triton": Engine("pytriton", 2, "ssd-files", "jpeg"),
     "binary form, KServe": Engine("kserve", 1),
     "JSON, MLServer": Engine("mlserver", 3),
+    "the JPEG files in JSON, likely places only, MLServer": Engine("mlserver", 3, "ssd-files", "jpeg"),
 }
 
 

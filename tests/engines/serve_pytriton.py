@@ -1,17 +1,15 @@
 """Triton, by PyTriton, with the project's model. Arguments: the port for HTTP, and one for gRPC."""
 
-import io
 import sys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from pytriton.decorators import batch
 from pytriton.model_config import ModelConfig, Tensor
 from pytriton.triton import Triton, TritonConfig
 
 sys.path.insert(0, str(Path(__file__).parent))
-from shipped import NAME, infer, port, session
+from shipped import NAME, infer, infer_files, port, session
 
 model = session()
 
@@ -23,19 +21,7 @@ def run(images):
 
 @batch
 def run_on_files(pictures):
-    images = [decoded(file) for [file] in pictures]
-    return infer(model, [np.asarray(image, np.float32).transpose(2, 0, 1) for image in images])
-
-
-def decoded(file, size=(300, 300)):
-    """Decode and scale as the box does: docs/remote.md has these lines."""
-    image = Image.open(io.BytesIO(file))
-    image.draft(None, size)
-    image = image.convert("RGB")
-    factor = min(image.width // size[0], image.height // size[1])
-    if factor > 1:
-        image = image.reduce(factor)
-    return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0)
+    return infer_files(model, [file for [file] in pictures])
 
 
 config = TritonConfig(

@@ -38,7 +38,7 @@ class Engine(NamedTuple):
 MODEL_SERVERS = (
     Engine("pytriton", 2, "the binary form", takes_files=True),
     Engine("kserve", 1, "the binary form"),
-    Engine("mlserver", 3, "JSON"),
+    Engine("mlserver", 3, "JSON", takes_files=True),
 )
 
 

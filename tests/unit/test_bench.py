@@ -181,7 +181,7 @@ def test_the_simulation_repeats_a_run_from_what_was_measured_of_it() -> None:
     assert measured > 0.3, "events wait for each other"
     event_by_event, at_random = simulated(events, 2)
     assert event_by_event == pytest.approx(measured, rel=0.02)
-    assert at_random == pytest.approx(measured, rel=0.3)
+    assert percentile(at_random, 0.05) < measured < percentile(at_random, 0.95)
 
 
 def test_more_cameras_take_more_boxes() -> None:
