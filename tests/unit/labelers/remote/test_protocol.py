@@ -115,9 +115,10 @@ def test_a_head_of_impossible_length_is_refused(length: str) -> None:
 
 
 def test_what_a_server_says_is_shown_in_one_short_line_without_control_characters() -> None:
-    told = [RIGHT | {"name": "\x1b[31m\n" * 10_000, "data": [None]}]
+    name = "\x1b[31m\n" * 10_000
+    told = json.dumps({"outputs": [RIGHT | {"name": name, "data": [None]}]}).encode()
     with pytest.raises(Unusable) as refused:
-        answer(json.dumps({"outputs": told}).encode(), None, ASKED, [told[0]["name"]])
+        answer(told, None, ASKED, [name])
     assert len(str(refused.value)) < 300
     assert error_text(b'{"error": "\\u001b[31mred\\u0007\\u202e\\u0000 alert"}') == "[31mred alert"
     assert error_text(b'{"detail": [{"msg": "no"}], "error": null}') == '[{"msg": "no"}]'
