@@ -3,14 +3,17 @@
     python -m tests.bench.bare_labels WIDTH HEIGHT THREADS INTRA_OP
 
 Reads commands, one per line: ``rate SECONDS`` prints pictures per second, ``event`` the seconds that four pictures
-take.
+take, ``alone SECONDS`` the pictures per second of an owner's first script, which handles one event after the other as
+it was posted, in one thread. With the ``INTRA_OP`` 0, ONNX Runtime chooses the number, as it does for such a script.
 """
 
 import io
 import itertools
+import json
 import sys
 import threading
 import time
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -20,6 +23,7 @@ import onnxruntime as ort  # type: ignore[import-untyped]  # it has no type hint
 from PIL import Image
 
 from tests.bench import rig
+from tests.bench.camio import Events
 from tests.bench.pictures import jpegs
 
 MODEL = rig.ROOT / "models/ssdlite-mobilenet-v2-coco/ssdlite_mobilenet_v2_coco_int8.onnx"
@@ -67,6 +71,16 @@ class Loop:
             thread.join()
         return sum(counts) / (time.perf_counter() - started)
 
+    def alone(self, seconds: float) -> float:
+        """Return pictures per second, from events' bodies, one event after the other."""
+        body = b"".join(Events("http://127.0.0.1:9", self._pictures).body("event"))
+        count, started = 0, time.perf_counter()
+        while time.perf_counter() - started < seconds:
+            for image in json.loads(body)["images"]:
+                label(self._session, b64decode(image["image_b64"]))
+                count += 1
+        return count / (time.perf_counter() - started)
+
     def event(self) -> float:
         """Return the seconds for all pictures, one after another."""
         started = time.perf_counter()
@@ -90,7 +104,13 @@ def main() -> None:
     loop = Loop(*map(int, sys.argv[1:]))
     for line in sys.stdin:
         word, *seconds = line.split()
-        print(loop.rate(float(seconds[0])) if word == "rate" else loop.event(), flush=True)
+        match word:
+            case "rate":
+                print(loop.rate(float(seconds[0])), flush=True)
+            case "alone":
+                print(loop.alone(float(seconds[0])), flush=True)
+            case _:
+                print(loop.event(), flush=True)
 
 
 if __name__ == "__main__":

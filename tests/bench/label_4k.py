@@ -7,4 +7,4 @@ from tests.bench.label import measure
 
 
 def run(bench: Bench) -> Iterator[Result]:
-    yield measure("label_4k", bench, 3840, 2160, bench.scaled(3, 1), at_least(2, 4))
+    yield from measure("label_4k", bench, 3840, 2160, bench.scaled(3, 1), at_least(2, 4))

@@ -18,7 +18,8 @@ from camiohookd.config.detail import Detail, Looking, Static
 from camiohookd.config.rule import Rule
 from camiohookd.labelers import DEFAULT_REQUEST, Findings, Frame, LabelRequest
 from camiohookd.labelers.detail.labeler import Detailed
-from camiohookd.labelers.onnx.labeler import OnnxLabeler, open_onnx
+from camiohookd.labelers.onnx.labeler import OnnxLabeler
+from camiohookd.labelers.onnx.open import open_configured
 from camiohookd.monitoring.metrics import Metrics
 from camiohookd.pictures.decode import PictureLimits
 from camiohookd.pictures.detections import Detection
@@ -88,7 +89,7 @@ class Counting:
 
 
 def run(bench: Bench) -> Iterator[Result]:
-    labeler = open_onnx(SHIPPED)
+    labeler, _ = open_configured(SHIPPED, device="cpu", on_degraded=print)
     for folder, measure in ((COURTYARD, courtyard), (PHOTOGRAPHS, photographs)):
         if folder.is_dir():
             yield from measure(labeler, bench)

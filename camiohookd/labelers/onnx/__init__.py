@@ -3,6 +3,7 @@
 open          settings → a labeler; the daemon calls this
 labeler       frames → tensor → a `Runner` → decoder → detections
 session       the model's bytes → a `Runner` on one device; `cache` keeps what is slow about that
+tuned_graph   a quantized model's graph → one that takes bytes
 devices       names of devices; `providers` what ONNX Runtime has
 throughput    pictures a second
 examine       a new model's file → how to use it: `model_file` changes the file, `metadata` and a trial run say what it

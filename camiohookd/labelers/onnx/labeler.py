@@ -14,6 +14,7 @@ from camiohookd.labelers.model import Input, ModelDescription, load_description,
 from camiohookd.labelers.onnx.runner import Node, Runner, Tensor
 from camiohookd.labelers.onnx.session import open_session
 from camiohookd.labelers.onnx.tensors import INTEGER_TYPES, NUMPY_TYPES, PICTURE_TYPES, in_picture, takes_bytes, tensor
+from camiohookd.labelers.onnx.tuned_graph import as_it_runs
 from camiohookd.pictures.decode import Decoded
 from camiohookd.pictures.detections import Box, Detection
 
@@ -69,6 +70,7 @@ class OnnxLabeler:
     """
 
     def __init__(self, folder: Path, runner: Runner, description: ModelDescription, decode: Decoder) -> None:
+        description = as_it_runs(description, runner.inputs)
         self._runner = runner
         self._description = description
         self._decode = decode

@@ -14,6 +14,7 @@ import msgspec
 
 from camiohookd.errors import ModelError
 from camiohookd.labelers.model import load_description
+from camiohookd.labelers.onnx import tuned_graph
 from camiohookd.labelers.onnx.accelerators.crash_marker import Guard, GuardedRunner
 from camiohookd.labelers.onnx.accelerators.fallback import FallbackRunner, Later, on_a_timer
 from camiohookd.labelers.onnx.accelerators.survey import Survey
@@ -21,7 +22,7 @@ from camiohookd.labelers.onnx.cache import Cache
 from camiohookd.labelers.onnx.devices import CPU, PLUGIN_FOLDER, Device, Wish, libraries, parse_device
 from camiohookd.labelers.onnx.labeler import OnnxLabeler, open_onnx
 from camiohookd.labelers.onnx.runner import Runner
-from camiohookd.labelers.onnx.session import OnnxSession, open_session
+from camiohookd.labelers.onnx.session import UNCHANGED, Change, OnnxSession, open_session
 from camiohookd.labelers.onnx.throughput import cores
 from camiohookd.system.log_fields import about
 
@@ -50,17 +51,22 @@ def open_configured(
     """
     wish = parse_device(device)
     count = cores()
-    cache = Cache(state / FOLDER, {"model": load_description(folder).sha256}) if state else None
+    description = load_description(folder)
+    cache = Cache(state / FOLDER, {"model": description.sha256}) if state else None
     found = () if wish.head == "cpu" else list(libraries(plugins, plugin_folder))
     survey = Survey(folder, wish, found, threads=count)
     guard = Guard(state / FOLDER / "device-in-use" if state else None, wish.text)
-    opener = RunnerOpener(wish, survey, cache, guard, deadline=deadline, on_degraded=on_degraded)
+    change = Change(tuned_graph.VERSION, partial(tuned_graph.tuned, description=description, name=str(folder)))
+    opener = RunnerOpener(wish, survey, cache, guard, deadline=deadline, on_degraded=on_degraded, change=change)
     labeler = open_onnx(folder, opener.open)
     return labeler, count if threads == "auto" else threads
 
 
 class RunnerOpener:
-    """Opens a `Runner` as the settings say; `device` is the name of the wished device it runs on, None before."""
+    """Opens a `Runner` as the settings say; `device` is the name of the wished device it runs on, None before.
+
+    The `change` is made to a model that runs on nothing but the CPU.
+    """
 
     def __init__(
         self,
@@ -73,6 +79,7 @@ class RunnerOpener:
         on_degraded: Callable[[bool], None],
         later: Later = on_a_timer,
         start: Callable[..., Runner] = open_session,
+        change: Change = UNCHANGED,
     ) -> None:
         self.device: str | None = None
         self._wish = wish
@@ -83,14 +90,16 @@ class RunnerOpener:
         self._on_degraded = on_degraded
         self._later = later
         self._start_session = start
+        self._change = change
         self._chosen: Device | None = None
 
     def open(self, model: bytes, name: str) -> Runner:
         """`OpenRunner`."""
-        cpu = self._open_cpu(model, name)
         if self._wish.head == "cpu" or (self._wish.head == "auto" and self._survey.is_pointless):
-            self.device = cpu.device
-            return cpu
+            alone = self._open_alone(model, name)
+            self.device = alone.device
+            return alone
+        cpu = open_session(model, name, cache=self._cache)  # not changed: the device gets the same pictures
         trouble = ""
         if self._guard.deaths:
             trouble = "the program has died while it was in use"
@@ -113,8 +122,12 @@ class RunnerOpener:
             later=self._later,
         )
 
-    def _open_cpu(self, model: bytes, name: str) -> OnnxSession:
-        return open_session(model, name, cache=self._cache)
+    def _open_alone(self, model: bytes, name: str) -> OnnxSession:
+        """Open the CPU's session if nothing else ever runs the model."""
+        try:
+            return open_session(model, name, cache=self._cache, change=self._change)
+        except ModelError:
+            return open_session(model, name, cache=self._cache)
 
     def _start(self, model: bytes, name: str) -> Runner:
         """Open the session on the chosen device. After a failure, choose and try out a device again."""

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import onnxruntime as ort  # type: ignore[import-untyped]  # it has no type hints
 
@@ -30,6 +30,16 @@ _UNFINISHED = "new-"
 _ASSIGNMENT = "session.record_ep_graph_assignment_info"
 
 log = logging.getLogger("camiohookd.labeler")
+
+
+class Change(NamedTuple):
+    """What `make` does to a model's bytes before they are used; `version` is another one for another change."""
+
+    version: int
+    make: Callable[[bytes], bytes]
+
+
+UNCHANGED = Change(0, bytes)
 
 
 class OnnxSession:
@@ -71,10 +81,12 @@ def open_session(
     settings: Mapping[str, str] | None = None,
     cache: Cache | None = None,
     remember_nodes: bool = False,
+    change: Change = UNCHANGED,
 ) -> OnnxSession:
     """Open a session on a device; `name` is the model's name in errors, `settings` are the provider's own options.
 
-    The thread that calls `run` does all of it. A `cache` makes the next start faster. Raises ModelError.
+    The thread that calls `run` does all of it. A `cache` makes the next start faster, the `change` to the model's bytes
+    included. Raises ModelError.
     """
     settings = settings or {}
 
@@ -86,9 +98,9 @@ def open_session(
 
     try:
         if cache is None:
-            session = _start(model, options(), device, settings)
+            session = _start(change.make(model), options(), device, settings)
         else:
-            session = _start_from_cache(model, options, device, settings, cache)
+            session = _start_from_cache(model, options, device, settings, cache, change)
     except ModelError:
         raise
     except Exception as error:  # ONNX Runtime's exceptions have no base but this
@@ -117,13 +129,19 @@ def _start(
 
 
 def _start_from_cache(
-    model: bytes, options: Callable[[], ort.SessionOptions], device: Device, settings: Mapping[str, str], cache: Cache
+    model: bytes,
+    options: Callable[[], ort.SessionOptions],
+    device: Device,
+    settings: Mapping[str, str],
+    cache: Cache,
+    change: Change,
 ) -> ort.InferenceSession:
     facts = {
         "model": hashlib.sha256(model).hexdigest(),
         "runtime": providers.version(),
         "device": device,
         "settings": dict(settings),
+        "change": change.version,
     }
     kept = cache.load("graph", **facts)
     if kept:
@@ -135,6 +153,7 @@ def _start_from_cache(
                 _text(error),
                 extra=about("cache_damaged"),
             )
+    model = change.make(model)
     if kept != _NOT_TO_BE_KEPT and (started := _start_and_keep(model, options, device, settings, cache, facts)):
         return started
     return _start(model, options(), device, settings)

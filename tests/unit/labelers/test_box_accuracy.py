@@ -9,7 +9,8 @@ import pytest
 
 from camiohookd.cli import ExitStatus, run
 from camiohookd.labelers.model import load_description
-from camiohookd.labelers.onnx.labeler import open_onnx
+from camiohookd.labelers.onnx.labeler import OnnxLabeler
+from camiohookd.labelers.onnx.open import open_configured
 from camiohookd.pictures.decode import PictureLimits, decode
 from tests.bench.quality import sequence
 from tests.support.box_accuracy import COURTYARD, PHOTOGRAPHS, SHARED, average_precision, counted
@@ -23,8 +24,13 @@ SCORE = 0.01
 PrintFigure = Callable[[str], None]
 
 
+def as_the_service(folder: Path) -> OnnxLabeler:
+    labeler, _ = open_configured(folder, device="cpu", on_degraded=print)
+    return labeler
+
+
 def box_ap(folder: Path) -> float:
-    labeler = open_onnx(folder)
+    labeler = as_the_service(folder)
     return average_precision(
         lambda file: labeler.detect(decode(file.read_bytes(), PictureLimits(), labeler.input_size), SCORE)
     ).all
@@ -45,7 +51,7 @@ def test_the_shipped_model_reaches_its_measured_ap(print_figure: PrintFigure) ->
 
 def test_auto_finds_people_who_are_far_away(print_figure: PrintFigure) -> None:
     needs(COURTYARD)
-    looked = sequence(open_onnx(SHIPPED), "auto", "drop")
+    looked = sequence(as_the_service(SHIPPED), "auto", "drop")
     outcome = counted(looked.found, COURTYARD, 0.4)
     print_figure(f"persons found in a courtyard: {outcome.recall:.3f}, {len(outcome.wrong)} false, {looked.runs} runs")
     assert outcome.recall >= 0.86
