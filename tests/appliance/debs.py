@@ -51,12 +51,16 @@ def newer(deb: Deb, folder: Path) -> Deb:
     return _packed(deb, tree, NEWER)
 
 
-def variant(deb: Deb, folder: Path, version: str, **changes: tuple[str, str]) -> Deb:
-    """Pack the same files with another version; `changes` are (old, new) texts of a script."""
+Changes = dict[str, tuple[str, str]]
+"""The (old, new) texts of scripts: "launcher", "trial", "restore", or a maintainer script."""
+
+
+def variant(deb: Deb, folder: Path, version: str, *changes: Changes) -> Deb:
+    """Pack the same files with another version and with `changes`."""
     tree = deb.unpack(folder / f"variant-{version}")
     library = "usr/lib/camiohookd"
     places = {"launcher": "usr/bin/camiohookd", "trial": f"{library}/trial", "restore": f"{library}/restore-queue"}
-    for name, (old, new) in changes.items():
+    for name, (old, new) in (each for some in changes for each in some.items()):
         _replace(tree / places.get(name, f"DEBIAN/{name}"), old, new)
     return _packed(deb, tree, version)
 

@@ -10,7 +10,7 @@ from tests.appliance.conftest import own_architecture
 from tests.appliance.debs import Deb, variant
 from tests.appliance.machine import Machine, wait_until
 from tests.appliance.publishing import ADDRESS, PLACEHOLDER, Publisher, served, without_other_sources
-from tests.appliance.upgrades import KEPT, LABELS_NOTHING, PATIENCE, assert_labels, version, wait_for_trial
+from tests.appliance.upgrades import KEPT, LABELS_NOTHING, PATIENCE, PIN, assert_labels, version, wait_for_trial
 from tests.support.checkout import ROOT
 
 PACKAGES = (*roots.PACKAGES, "unattended-upgrades", "wget")
@@ -30,7 +30,7 @@ def test_the_lines_of_the_page_install_and_then_the_box_keeps_itself_up_to_date(
     release: str, tmp_path: Path, _can_boot: None, publisher: Publisher, deb: Deb
 ) -> None:
     by_apt, by_itself, broken = (
-        variant(deb, tmp_path, number, **changes)
+        variant(deb, tmp_path, number, changes)
         for number, changes in (("9.1.0", {}), ("9.2.0", {}), ("9.3.0", LABELS_NOTHING))
     )
     publisher.publish(deb)
@@ -68,7 +68,9 @@ def test_the_lines_of_the_page_install_and_then_the_box_keeps_itself_up_to_date(
             assert_labels(appliance, "rolled-back")
 
             machine.run("apt-get", "install", "--yes", "--allow-downgrades", "camiohookd=9.1.0")
+            wait_for_trial(machine)
             assert version(machine) == "9.1.0 installed"
+            assert "Pin: version 9.3.0" in machine.path(PIN).read_text()  # still
             wait_until(lambda: appliance.service["ActiveState"] == "active", appliance.log)
             assert machine.path(KEPT).stat().st_mode & 0o777 == 0o700
             assert machine.run("systemctl", "is-enabled", UNIT).stdout.strip() == "enabled"

@@ -20,7 +20,7 @@ def test_the_package_works_on_ubuntu(tmp_path: Path, _can_boot: None, deb: Deb, 
     if own_architecture() != "amd64":
         pytest.skip("NOT TESTED: the package on Ubuntu 24.04, because the test knows only its archive for amd64")
     changes, reason = FAILURES["ends at once"]
-    broken, good = variant(deb, tmp_path, "9.0.0", **changes), variant(deb, tmp_path, "9.0.1")
+    broken, good = variant(deb, tmp_path, "9.0.0", changes), variant(deb, tmp_path, "9.0.1")
     try:
         roots.root_folder(roots.UBUNTU, "amd64")
     except roots.CannotMakeRoot as error:

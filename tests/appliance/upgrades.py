@@ -2,6 +2,7 @@
 
 from camiohookd.camio.simulator.fake_camio import ScriptedResponse
 from tests.appliance.appliance import CAMIO_PORT, UNIT, Appliance
+from tests.appliance.debs import Changes
 from tests.appliance.machine import Machine, wait_until
 from tests.support.threaded_simulator import FakeCamioThread
 
@@ -9,9 +10,6 @@ KEPT = "/var/cache/camiohookd-previous"
 PIN = "/etc/apt/preferences.d/camiohookd-refused"
 ROLLED_BACK = "/etc/camiohookd/rolled-back"
 PATIENCE = 420.0
-
-Changes = dict[str, tuple[str, str]]
-"""Changes for `variant`."""
 
 LABELS_NOTHING: Changes = {
     "launcher": ("exec ", '[ "$1" != doctor ] || exit 1; exec '),

@@ -41,8 +41,12 @@ def backup(
     from camiohookd.cli.backup import saving
     from camiohookd.units import plural, size
 
+    here = box(config_file)
+    if queue:
+        with saving.locked(here.state):  # tell that the service runs before asking for a passphrase
+            pass
     passphrase = read_passphrase(passphrase_file, confirm=True) if encrypt or passphrase_file is not None else None
-    saved = saving.save(file, box(config_file), queue=queue, models=not models_by_hash, passphrase=passphrase)
+    saved = saving.save(file, here, queue=queue, models=not models_by_hash, passphrase=passphrase)
     click.echo(f"{file}: {plural(len(saved.files), 'file')}, {size(file.stat().st_size)}")
     for model in saved.models_left_out:
         click.echo(f"not in it, its hash only: model {model.name}, SHA-256 {model.sha256}")

@@ -93,7 +93,7 @@ def test_the_queue_moves_with_its_events_and_is_saved_only_if_no_daemon_uses_it(
     queue = open_queue(old.state)
     accept(queue, make_event(1))
     accept(queue, make_event(2))
-    in_use = old.run("backup", old.top / "b", "--queue")
+    in_use = old.run("backup", old.top / "b", "--queue", "--encrypt")  # that asks for no passphrase first
     assert "in use by another camiohookd" in str(in_use.exception)
     assert not (old.top / "b").exists()
     queue.close()
