@@ -75,6 +75,8 @@ def test_a_version_that_does_not_label_is_replaced_by_the_one_before(
         assert_labels(appliance, "works")
         assert not machine.path(PIN).exists()
         assert not machine.path(ROLLED_BACK).exists()
+        assert [path.name for path in machine.path(KEPT).iterdir()] == ["tree"], "one version is kept"
+        assert f"\nVersion: {deb.field('Version')}\n" in machine.path(f"{KEPT}/tree/DEBIAN/control").read_text()
         wait_until(lambda: status(appliance)["verdict"] == "works", lambda: str(status(appliance)))
         machine.run("apt-get", "purge", "--yes", "camiohookd")
         assert not machine.path(KEPT).exists()

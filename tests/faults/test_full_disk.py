@@ -20,7 +20,7 @@ from camiohookd.queue.capacity import Bounds
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import Cause
 from camiohookd.queue.task_queue import TaskQueue
-from camiohookd.storage import segments
+from camiohookd.storage import journal, segments
 from camiohookd.wire.event import Event
 from tests.faults.model import event, kill, open_queue, reply, see_all
 from tests.faults.recording import MortalDisk
@@ -246,6 +246,36 @@ def test_uses_a_disk_again_without_a_restart_after_it_refused_every_write(small_
     queue = open_queue(folder, small_disk.disk)
     _expect_all(queue, ["before", "after"])
     assert len(see_all(queue)) == 2
+    queue.close()
+
+
+def test_a_disk_that_another_program_fills_while_the_journal_is_compacted_loses_nothing(
+    small_disk: SmallDisk, long_run: bool
+) -> None:
+    """The disk is full after some steps of the new snapshot; no bytes or a few are left."""
+    folder = small_disk.path / "state"
+    queue = open_queue(folder, small_disk.disk, bounds=Bounds(max_bytes=1 << 40, min_free_bytes=0))
+    names = [f"event {number}" for number in range(150)]
+    for name in names:
+        accept(queue, event(name))
+    storage = queue.store.storage
+    for steps in range(4) if long_run else (2,):
+        for leave in (0, 5000) if long_run else (0,):
+            for _ in range(steps):
+                assert not storage.compact_step(8000)
+            small_disk.fill(leave)
+            with pytest.raises(OSError, match="No space left"):
+                while not storage.compact_step(8000):
+                    pass
+            assert len(journal.numbers(folder)) <= 2
+            small_disk.empty()
+    accept(queue, event("after"))
+    kill(queue)
+    queue = open_queue(folder, small_disk.disk)
+    assert set(see_all(queue)) == {event(name).digest for name in (*names, "after")}
+    queue.store.storage.compact()
+    assert [path.name for path in folder.glob("queue.json*")] == ["queue.json"]
+    assert len(journal.numbers(folder)) == 1
     queue.close()
 
 
