@@ -112,7 +112,7 @@ BAD_ANSWERS: dict[str, tuple[Callable[[BaseHTTPRequestHandler], None], str]] = {
     ),
     "an output twice": (spoilt(lambda told: told["outputs"].append(told["outputs"][0])), "'scores' twice"),
     "too many values": (
-        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5000000\r\n\r\n[" + b"," * 4_999_999),
+        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n[" + b"," * 8_999_999),
         "sent an answer with too many values",
     ),
     "compressed": (

@@ -26,8 +26,9 @@ from camiohookd.labelers.remote.unusable import Unusable, one_line
 HEAD_LENGTH = "Inference-Header-Content-Length"
 """The header with the length of the JSON part of a body in the binary form."""
 
-MOST_VALUES, MOST_OBJECTS = 1 << 22, 100_000
-"""The most values and objects in a text of JSON: each takes up to 20 times its length in memory when it is read."""
+UNCOUNTED, MOST_VALUES, MOST_OBJECTS = 8 << 20, 1 << 22, 100_000
+"""The most values and objects in a text of JSON that is longer than the first bytes: each takes up to 20 times its
+length in memory when it is read."""
 
 _MOST_SHOWN = 1000
 _MOST_DIGITS = 19
@@ -144,8 +145,8 @@ def error_text(data: bytes) -> str:
 
 
 def too_large(data: bytes) -> bool:
-    """Return whether a text of JSON has more values than are read."""
-    return data.count(b",") > MOST_VALUES or data.count(b"{") > MOST_OBJECTS
+    """Return whether a text of JSON has more values than are read; it takes time to count, so only a long one can."""
+    return len(data) > UNCOUNTED and (data.count(b",") > MOST_VALUES or data.count(b"{") > MOST_OBJECTS)
 
 
 def _plain(value: msgspec.Raw) -> str:
