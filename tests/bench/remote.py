@@ -43,6 +43,7 @@ REAL = {
     "binary form, Triton": Engine("pytriton", 2),
     "the JPEG files, Triton": Engine("pytriton", 2, "ssd-files", "jpeg"),
     "binary form, KServe": Engine("kserve", 1),
+    "the JPEG files in JSON, likely places only, KServe": Engine("kserve", 1, "ssd-files", "jpeg"),
     "JSON, MLServer": Engine("mlserver", 3),
     "the JPEG files in JSON, likely places only, MLServer": Engine("mlserver", 3, "ssd-files", "jpeg"),
 }

@@ -44,8 +44,12 @@ def decoded(file: bytes, size: tuple[int, int] = (300, 300)) -> Image.Image:
 
 
 def likely(outputs: dict[str, Any], least: float = 0.05) -> dict[str, Any]:
-    """Return the places where a label has at least that probability: docs/remote.md has this, too."""
-    keep = outputs["scores"].max(axis=(0, 2)) >= least
+    """Return the places where a label has at least that probability, or the most likely one, as docs/remote.md has it.
+
+    KServe's server cannot send an output without values.
+    """
+    most = outputs["scores"].max(axis=(0, 2))
+    keep = most >= min(least, most.max())
     return {name: value[:, keep] for name, value in outputs.items()}
 
 

@@ -27,18 +27,21 @@ EXAMPLES = ROOT / "camiohookd/examples"
 
 
 class Engine(NamedTuple):
-    """A server of the project's model. Its script takes `ports` ports. The log has to name the protocol's `form`."""
+    """A server of the project's model. Its script takes `ports` ports.
+
+    The log has to name the protocol's forms: for tensors, and for the files that a second model takes.
+    """
 
     name: str
     ports: int
     form: str
-    takes_files: bool = False
+    form_of_files: str
 
 
 MODEL_SERVERS = (
-    Engine("pytriton", 2, "the binary form", takes_files=True),
-    Engine("kserve", 1, "the binary form"),
-    Engine("mlserver", 3, "JSON", takes_files=True),
+    Engine("pytriton", 2, "the binary form", "the binary form"),
+    Engine("kserve", 1, "the binary form", "JSON"),
+    Engine("mlserver", 3, "JSON", "JSON"),
 )
 
 
@@ -77,11 +80,11 @@ def test_a_server_with_the_same_model_finds_the_same(engine: Engine, caplog: pyt
         for batch in (1, 3):
             with there(url, model_name="ssd", batch=batch) as labeler:
                 assert_equal(home, labeler, pictures)
-        if engine.takes_files:
-            with there(url, model_name="ssd-files", sends="jpeg", batch=2) as labeler:
-                assert_equal(home, labeler, pictures)
+        with there(url, model_name="ssd-files", sends="jpeg", batch=2) as labeler:
+            assert_equal(home, labeler, pictures)
     forms = [each.rpartition(" requests in ")[2] for each in caplog.messages if " requests in " in each]
-    assert set(forms) == {engine.form}, "answers in JSON to the binary form would be named, too"
+    # Answers in JSON to the binary form would be named, too.
+    assert forms == [engine.form, engine.form, engine.form_of_files]
 
 
 def assert_equal(home: Labeler, labeler: Labeler, pictures: list[Frame]) -> None:
