@@ -6,7 +6,7 @@ binary form https://github.com/triton-inference-server/server (``docs/protocol/e
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -15,6 +15,7 @@ from camiohookd.labelers.remote.tensors import (
     BYTES,
     NOT_READABLE,
     Output,
+    UnreadOutput,
     datatype_of,
     from_json,
     from_raw,
@@ -29,6 +30,8 @@ HEAD_LENGTH = "Inference-Header-Content-Length"
 UNCOUNTED, MOST_VALUES, MOST_OBJECTS = 8 << 20, 1 << 22, 100_000
 """The most values and objects in a text of JSON that is longer than the first bytes: each takes up to 20 times its
 length in memory when it is read."""
+
+Each = TypeVar("Each")
 
 _MOST_SHOWN = 1000
 _MOST_DIGITS = 19
@@ -60,8 +63,8 @@ class Identity(NamedTuple):
     version: str
 
 
-class _Answer(msgspec.Struct):
-    outputs: list[Output] | None = None
+class _Answer(msgspec.Struct, Generic[Each]):
+    outputs: list[Each] | None = None
     id: str | None = None
     model_name: str | None = None
     model_version: str | int | None = None
@@ -169,11 +172,15 @@ def _split(data: bytes, head_length: str | None) -> tuple[bytes, memoryview]:
     return data[: int(head_length)], memoryview(data)[int(head_length) :]
 
 
-def _decoded(head: bytes) -> _Answer:
+def _decoded(head: bytes) -> _Answer[Output] | _Answer[UnreadOutput]:
     if too_large(head):
         raise Unusable("sent an answer with too many values")
+    message: _Answer[Output] | _Answer[UnreadOutput]
     try:
-        message = msgspec.json.decode(head, type=_Answer)
+        try:
+            message = msgspec.json.decode(head, type=_Answer[Output])
+        except msgspec.ValidationError:
+            message = msgspec.json.decode(head, type=_Answer[UnreadOutput])
     except NOT_READABLE as error:
         raise Unusable(f"sent an answer that does not follow the protocol: {one_line(error)}") from None
     if told := _plain(message.error):
@@ -181,7 +188,7 @@ def _decoded(head: bytes) -> _Answer:
     return message
 
 
-def _check_identity(message: _Answer, asked: Identity) -> None:
+def _check_identity(message: _Answer[Any], asked: Identity) -> None:
     if message.id not in (None, "", asked.id):
         raise Unusable("answered another request")
     if message.model_name not in (None, "", asked.model):

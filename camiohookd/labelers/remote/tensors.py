@@ -42,19 +42,30 @@ class Parameters(msgspec.Struct):
     binary_data_size: int | None = None
 
 
-class Output(msgspec.Struct):
-    """One output of an answer, as the JSON part describes it. `data` is read when it is wanted, as what is wanted."""
+class Described(msgspec.Struct):
+    """One output of an answer, as the JSON part describes it."""
 
     name: str
     datatype: str
     shape: Shape
-    data: msgspec.Raw = msgspec.Raw(b"null")
     parameters: Parameters | None = None
 
     @property
     def shown(self) -> str:
         """The name for an error."""
         return repr(one_line(self.name))
+
+
+class Output(Described):
+    """An output with a flat list of values, as most servers send them: it takes half the time to read."""
+
+    data: list[float | str] | None = None
+
+
+class UnreadOutput(Described):
+    """An output whose values are read when they are wanted: a nested list, or what is not wanted at all."""
+
+    data: msgspec.Raw = msgspec.Raw(b"null")
 
 
 def files(each: Sequence[bytes]) -> Tensor:
@@ -96,31 +107,42 @@ def numbers(value: Tensor) -> list[Any]:
     return found
 
 
-def from_json(table: Output) -> Tensor | list[bytes]:
+def from_json(table: Output | UnreadOutput) -> Tensor | list[bytes]:
     """Return the values of an output in the JSON part; those of the type BYTES as a list. Raises Unusable."""
+    listed = table.data if isinstance(table, Output) else _read(table)
     if table.datatype == BYTES:
-        try:
-            texts = [each.encode() for each in msgspec.json.decode(table.data, type=list[str])]
-        except NOT_READABLE:
-            raise Unusable(f"sent no texts for output {table.shown}") from None
+        texts = [each.encode() for each in listed or () if isinstance(each, str)]
+        if listed is None or len(texts) != len(listed):
+            raise Unusable(f"sent no texts for output {table.shown}")
         if len(texts) != prod(table.shape):
             raise Unusable(_wrong_size(table))
         return texts
     kind = _kind(table)
-    # The list may be flat or nested as the shape says.
-    depth = len(table.shape) if b"[" in bytes(table.data)[1:] else 1
     try:
-        listed = msgspec.json.decode(table.data, type=_lists(min(depth, _MOST_AXES)))
-        with np.errstate(all="ignore"):  # what is too large becomes infinite
-            values = np.asarray(listed, kind)
-    except (*NOT_READABLE, ValueError, OverflowError):
-        raise Unusable(f"sent no numbers for output {table.shown}") from None
-    if depth > 1 and values.shape != table.shape:
+        values = np.asarray(listed)
+    except ValueError:  # lists of different lengths
+        values = None
+    if values is None or values.dtype.kind != "f":
+        raise Unusable(f"sent no numbers for output {table.shown}")
+    if values.ndim > 1 and values.shape != table.shape:
         raise Unusable(_wrong_size(table))
-    return _shaped(values, table)
+    with np.errstate(all="ignore"):  # what is too large becomes infinite
+        return _shaped(values.astype(kind), table)
 
 
-def from_raw(table: Output, data: memoryview) -> Tensor | list[bytes]:
+def _read(table: UnreadOutput) -> list[Any] | None:
+    """Return the values of an output: a flat list, or one that is nested as its shape says; None if it is neither."""
+    depths = (1,) if table.datatype == BYTES else (1, max(1, min(len(table.shape), _MOST_AXES)))
+    for depth in depths:
+        try:
+            found: list[Any] = msgspec.json.decode(table.data, type=_lists(depth))
+        except NOT_READABLE:
+            continue
+        return found
+    return None
+
+
+def from_raw(table: Described, data: memoryview) -> Tensor | list[bytes]:
     """Return the values of an output in the binary part; those of the type BYTES as a list. Raises Unusable."""
     if table.datatype == BYTES:
         texts = _texts(table, data)
@@ -133,7 +155,7 @@ def from_raw(table: Output, data: memoryview) -> Tensor | list[bytes]:
     return _shaped(np.frombuffer(data, kind), table)
 
 
-def _shaped(values: Tensor, table: Output) -> Tensor:
+def _shaped(values: Tensor, table: Described) -> Tensor:
     if values.size != prod(table.shape):
         raise Unusable(_wrong_size(table))
     try:
@@ -144,14 +166,14 @@ def _shaped(values: Tensor, table: Output) -> Tensor:
 
 @lru_cache
 def _lists(depth: int) -> Any:
-    """Return the type of lists of numbers that are nested so deeply."""
-    found: Any = float
+    """Return the type of lists of numbers or texts that are nested so deeply."""
+    found: Any = float | str
     for _ in range(depth):
         found = list[found]
     return found
 
 
-def _texts(table: Output, data: memoryview) -> list[bytes]:
+def _texts(table: Described, data: memoryview) -> list[bytes]:
     """Return the texts: each is preceded by its length, four bytes, little-endian. Raises Unusable."""
     texts, place = [], 0
     while place < len(data):
@@ -163,13 +185,13 @@ def _texts(table: Output, data: memoryview) -> list[bytes]:
     return texts
 
 
-def _kind(table: Output) -> np.dtype[Any]:
+def _kind(table: Described) -> np.dtype[Any]:
     if table.datatype not in FLOATS:
         found = one_line(table.datatype)
         raise Unusable(f"sent output {table.shown} of the type {found}, expected {' or '.join(FLOATS)}")
     return _KINDS[table.datatype]
 
 
-def _wrong_size(table: Output) -> str:
+def _wrong_size(table: Described) -> str:
     shape = one_line(list(table.shape[:_MOST_AXES]))
     return f"sent output {table.shown} whose number of values does not fit its shape {shape}"
