@@ -41,6 +41,7 @@ class Engine(NamedTuple):
 
 REAL = {
     "binary form, Triton": Engine("pytriton", 2),
+    "binary form of bytes, likely places only, Triton": Engine("pytriton", 2, "ssd-bytes"),
     "the JPEG files, Triton": Engine("pytriton", 2, "ssd-files", "jpeg"),
     "binary form, KServe": Engine("kserve", 1),
     "the JPEG files in JSON, likely places only, KServe": Engine("kserve", 1, "ssd-files", "jpeg"),

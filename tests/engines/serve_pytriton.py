@@ -9,7 +9,7 @@ from pytriton.model_config import ModelConfig, Tensor
 from pytriton.triton import Triton, TritonConfig
 
 sys.path.insert(0, str(Path(__file__).parent))
-from shipped import NAME, infer, infer_files, port, session
+from shipped import NAME, infer, infer_files, likely, port, session
 
 model = session()
 
@@ -17,6 +17,11 @@ model = session()
 @batch
 def run(images):
     return infer(model, images)
+
+
+@batch
+def run_on_bytes(images):
+    return likely(infer(model, images))
 
 
 @batch
@@ -38,6 +43,7 @@ outputs = [
 ]
 models = {
     f"{NAME}-files": (run_on_files, Tensor(name="pictures", dtype=bytes, shape=(1,))),
+    f"{NAME}-bytes": (run_on_bytes, Tensor(name="images", dtype=np.uint8, shape=(3, 300, 300))),
     NAME: (run, Tensor(name="images", dtype=np.float32, shape=(3, 300, 300))),
 }
 with Triton(config=config) as triton:

@@ -16,6 +16,7 @@ from camiohookd.config.quantities import Duration
 from camiohookd.config.settings import LabelerSettings, RemoteSettings
 from camiohookd.config.values import EndpointUrl
 from camiohookd.labelers import Frame, Labeler, LabelRequest
+from camiohookd.labelers.onnx.labeler import open_onnx
 from camiohookd.labelers.open import open_labeler
 from camiohookd.pictures.decode import PictureLimits, decode
 from camiohookd.wire.images import Picture
@@ -29,19 +30,18 @@ EXAMPLES = ROOT / "camiohookd/examples"
 class Engine(NamedTuple):
     """A server of the project's model. Its script takes `ports` ports.
 
-    The log has to name the protocol's forms: for tensors, and for the files that a second model takes.
+    `models` are the names under which it serves the model in its variants; for each, the log has to name the form.
     """
 
     name: str
     ports: int
-    form: str
-    form_of_files: str
+    models: dict[str, str]
 
 
 MODEL_SERVERS = (
-    Engine("pytriton", 2, "the binary form", "the binary form"),
-    Engine("kserve", 1, "the binary form", "JSON"),
-    Engine("mlserver", 3, "JSON", "JSON"),
+    Engine("pytriton", 2, dict.fromkeys(("ssd", "ssd-bytes", "ssd-files"), "the binary form")),
+    Engine("kserve", 1, {"ssd": "the binary form", "ssd-files": "JSON"}),
+    Engine("mlserver", 3, {"ssd": "JSON", "ssd-files": "JSON"}),
 )
 
 
@@ -74,17 +74,17 @@ def opened(settings: LabelerSettings) -> Labeler:
 @pytest.mark.parametrize("engine", MODEL_SERVERS, ids=lambda engine: engine.name)
 def test_a_server_with_the_same_model_finds_the_same(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    home = opened(LabelerSettings(model=str(MODEL), device="cpu", threads=1))
+    home = open_onnx(MODEL)
     pictures = frames(home.input_size)
     with running(engine.name, ENGINES / f"serve_{engine.name}.py", "ssd", ports=engine.ports) as url:
-        for batch in (1, 3):
-            with there(url, model_name="ssd", batch=batch) as labeler:
-                assert_equal(home, labeler, pictures)
-        with there(url, model_name="ssd-files", sends="jpeg", batch=2) as labeler:
-            assert_equal(home, labeler, pictures)
+        for model in engine.models:
+            for batch in (1, 3):
+                sends = "jpeg" if model == "ssd-files" else "tensors"
+                with there(url, model_name=model, sends=sends, batch=batch) as labeler:
+                    assert_equal(home, labeler, pictures)
     forms = [each.rpartition(" requests in ")[2] for each in caplog.messages if " requests in " in each]
     # Answers in JSON to the binary form would be named, too.
-    assert forms == [engine.form, engine.form, engine.form_of_files]
+    assert forms[::2] == forms[1::2] == list(engine.models.values())
 
 
 def assert_equal(home: Labeler, labeler: Labeler, pictures: list[Frame]) -> None:

@@ -42,12 +42,14 @@ def open_configured(
     state: Path | None = None,
     on_degraded: Callable[[bool], None],
     plugin_folder: Path = PLUGIN_FOLDER,
+    as_in_file: bool = False,
 ) -> tuple[OnnxLabeler, int]:
     """Return the labeler of the model in `folder`, warmed up, and how many threads should call it at a time.
 
     The settings are those of ``[labeler]``. The `state` folder keeps what makes the next start faster. `on_degraded` is
-    called with True when the CPU replaces the device, and with False when the device works again. Raises ModelError if
-    the model is wrong, ConfigError if `device` is; a device that does not work is not an error.
+    called with True when the CPU replaces the device, and with False when the device works again. With `as_in_file` the
+    graph is not changed for the CPU: it finds what others find with the same file. Raises ModelError if the model is
+    wrong, ConfigError if `device` is; a device that does not work is not an error.
     """
     wish = parse_device(device)
     count = cores()
@@ -56,7 +58,9 @@ def open_configured(
     found = () if wish.head == "cpu" else list(libraries(plugins, plugin_folder))
     survey = Survey(folder, wish, found, threads=count)
     guard = Guard(state / FOLDER / "device-in-use" if state else None, wish.text)
-    change = Change(tuned_graph.VERSION, partial(tuned_graph.tuned, description=description, name=str(folder)))
+    change = UNCHANGED
+    if not as_in_file:
+        change = Change(tuned_graph.VERSION, partial(tuned_graph.tuned, description=description, name=str(folder)))
     opener = RunnerOpener(wish, survey, cache, guard, deadline=deadline, on_degraded=on_degraded, change=change)
     labeler = open_onnx(folder, opener.open)
     return labeler, count if threads == "auto" else threads

@@ -1,5 +1,6 @@
 """A quantized graph that takes bytes and adds them finds what the graph in the file finds."""
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,17 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from camiohookd.config.settings import LabelerSettings, RemoteSettings
+from camiohookd.config.values import EndpointUrl
+from camiohookd.labelers import Frame, LabelRequest
 from camiohookd.labelers.model import ModelDescription, find, load_description, read_model
 from camiohookd.labelers.onnx.labeler import open_onnx
 from camiohookd.labelers.onnx.open import open_configured
 from camiohookd.labelers.onnx.session import open_session
 from camiohookd.labelers.onnx.tuned_graph import as_it_runs, tuned
+from camiohookd.labelers.open import open_labeler
 from camiohookd.pictures.decode import PictureLimits, decode
+from camiohookd.wire.images import Picture
 from tests.support.checkout import ROOT
 from tests.support.onnx_graphs import constant_model, model_folder
 
@@ -126,3 +132,13 @@ def test_the_shipped_model_takes_bytes_and_finds_the_same_objects(tmp_path: Path
                 assert one.probability == pytest.approx(other.probability, abs=0.1)
     (kept,) = (tmp_path / "graphs").glob("graph-*")
     assert b"images as bytes" in kept.read_bytes()
+
+
+def test_a_machine_that_shares_its_work_with_servers_finds_what_they_find(tmp_path: Path) -> None:
+    nobody = EndpointUrl("http://127.0.0.1:9")
+    settings = LabelerSettings(model=str(SHIPPED), device="cpu", remote=RemoteSettings(endpoints=(nobody,)))
+    picture = decode((ROOT / "camiohookd/samples/astronaut.jpg").read_bytes(), PictureLimits(), (300, 300))
+    with closing(open_labeler(settings, tmp_path, lambda _degraded: None).labeler) as labeler:
+        (found,) = labeler.label([Frame(Picture("1", b""), picture)], LabelRequest(detail="whole")).pictures
+    expected = open_onnx(SHIPPED).detect(picture)
+    assert [(each.label, each.probability) for each in found] == [(each.label, each.probability) for each in expected]
