@@ -1,12 +1,17 @@
 """`camiohookd serve`, `labels` and `example-config`."""
 
+import gc
 import os
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from camiohookd.cli.settings import config_option
+
+if TYPE_CHECKING:
+    from camiohookd.system.signals import Signals
 
 
 @click.command()
@@ -24,7 +29,14 @@ def serve(config_file: Path | None) -> int:
     from camiohookd.system.signals import Signals
 
     signals = Signals()  # before the imports, which take a second on a slow board
+    gc.disable()  # until the daemon is about to listen: meanwhile collections take time and find little (tricks.md)
+    try:
+        return _serve(config_file, signals)
+    finally:
+        gc.enable()
 
+
+def _serve(config_file: Path | None, signals: "Signals") -> int:
     from camiohookd.daemon.setup import read as read_setup
     from camiohookd.system import logs
 

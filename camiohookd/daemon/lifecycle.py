@@ -79,6 +79,7 @@ class Daemon:
         # Otherwise every full garbage collection walks all objects again and stops all threads: 40 ms (tricks.md).
         gc.collect()
         gc.freeze()
+        gc.enable()
         give_freed_memory_back()
         if stop.came:
             queue.close()
