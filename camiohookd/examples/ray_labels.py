@@ -15,6 +15,8 @@ labeler.py is a Python file with compute_labels(images), as for [labeler] kind =
 
 It speaks the Open Inference Protocol (KServe v2): a tensor "pictures" (BYTES) with the files of an event's pictures
 comes in, a tensor "labels" (BYTES) with one JSON text goes out. The timestamps are "0", "1", ... in the files' order.
+If other labelers come before, image["detections"] is what they found, in and out as a tensor "detections" (BYTES) with
+one JSON text for each picture.
 Everyone who can reach the port can use it: keep it on a network of your own.
 """
 
@@ -36,8 +38,14 @@ HEAD = "Inference-Header-Content-Length"
 CONTRACT = {
     "name": NAME,
     "platform": "ray",
-    "inputs": [{"name": "pictures", "datatype": "BYTES", "shape": [-1]}],
-    "outputs": [{"name": "labels", "datatype": "BYTES", "shape": [1]}],
+    "inputs": [
+        {"name": "pictures", "datatype": "BYTES", "shape": [-1]},
+        {"name": "detections", "datatype": "BYTES", "shape": [-1]},
+    ],
+    "outputs": [
+        {"name": "labels", "datatype": "BYTES", "shape": [1]},
+        {"name": "detections", "datatype": "BYTES", "shape": [-1]},
+    ],
 }
 
 
@@ -64,29 +72,51 @@ class Labels:
 def answer(body, head_length, compute_labels):
     head = int(head_length or len(body))
     message = json.loads(body[:head])
-    [pictures] = message["inputs"]
-    files = raw_files(body[head:]) if head_length else [base64.b64decode(each) for each in pictures["data"]]
-    images = [{"timestamp": str(nth), "image": picture(file)} for nth, file in enumerate(files)]
-    text = json.dumps(compute_labels(images) if images else {})
-    output = {"name": "labels", "datatype": "BYTES", "shape": [1]}
-    told = {"id": message.get("id", ""), "model_name": NAME, "outputs": [output]}
-    if not message.get("parameters", {}).get("binary_data_output"):
-        output["data"] = [text]
+    inputs, place = {}, head
+    for table in message["inputs"]:
+        if head_length:
+            size = table["parameters"]["binary_data_size"]
+            inputs[table["name"]] = raw_texts(body[place : place + size])
+            place += size
+        else:
+            inputs[table["name"]] = [base64.b64decode(each) for each in table["data"]]
+    images = [{"timestamp": str(nth), "image": picture(file)} for nth, file in enumerate(inputs["pictures"])]
+    for image, text in zip(images, inputs["detections"], strict=True):
+        if (found := json.loads(text)) is not None:  # else no other labeler comes before
+            image["detections"] = found
+    texts = {"labels": [json.dumps(compute_labels(images) if images else {})]}
+    texts["detections"] = [json.dumps(image.get("detections")) for image in images]
+    asked_for = [each["name"] for each in message.get("outputs", [])] or list(texts)
+    return reply(message, {name: texts[name] for name in asked_for})
+
+
+def reply(message, texts):
+    told = {"id": message.get("id", ""), "model_name": NAME, "outputs": []}
+    binary = message.get("parameters", {}).get("binary_data_output")
+    tail = b""
+    for name, each in texts.items():
+        output = {"name": name, "datatype": "BYTES", "shape": [len(each)]}
+        if binary:
+            raw = b"".join(struct.pack("<I", len(text.encode())) + text.encode() for text in each)
+            output["parameters"] = {"binary_data_size": len(raw)}
+            tail += raw
+        else:
+            output["data"] = each
+        told["outputs"].append(output)
+    if not binary:
         return JSONResponse(told)
-    raw = struct.pack("<I", len(text.encode())) + text.encode()
-    output["parameters"] = {"binary_data_size": len(raw)}
     first = json.dumps(told).encode()
-    return Response(first + raw, headers={HEAD: str(len(first))}, media_type="application/octet-stream")
+    return Response(first + tail, headers={HEAD: str(len(first))}, media_type="application/octet-stream")
 
 
-def raw_files(data):
-    """Each file comes as its length, four bytes with the lowest first, and then itself."""
-    files = []
+def raw_texts(data):
+    """Each comes as its length, four bytes with the lowest first, and then itself."""
+    texts = []
     while data:
         [length] = struct.unpack_from("<I", data)
-        files.append(data[4 : 4 + length])
+        texts.append(data[4 : 4 + length])
         data = data[4 + length :]
-    return files
+    return texts
 
 
 def picture(file):

@@ -1,15 +1,20 @@
-"""``python -m tests.bench [NAME...] [--quick]``: run benchmarks, print a table, write a JSON file."""
+"""``python -m tests.bench [NAME...] [--quick]``: run benchmarks, print a table, write a JSON file.
+
+The exit status is 1 if a must is missed, unless the run is quick.
+"""
 
 import argparse
 import importlib
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
 import msgspec
 
+from camiohookd.units import plural
 from tests.bench import compare, machine
 from tests.bench.harness import Bench, Benchmark, Result, table
 
@@ -28,7 +33,6 @@ NAMES = (
     "slowloris",
     "bad_bodies",
     "decode",
-    "taught",
     "peer",
     "cost",
     "quality",
@@ -36,6 +40,9 @@ NAMES = (
 )
 DRAWN = ("scaling", "fleet", "soak")
 """Benchmarks that take long, most of which draw curves: run only when named."""
+
+PARTS = ("courtyard", "taught")
+"""Parts of `quality`: run alone when named."""
 
 
 def main() -> int:
@@ -56,13 +63,21 @@ def main() -> int:
     print(f"\n{table(results, markdown=options.markdown)}\n\nalso in {options.json}")
     if earlier is not None:
         print(f"\nagainst {options.compare} of {earlier.date}:\n{compare.comparison(results, earlier)}")
-    return 0
+    return verdict(results, quick=options.quick)
+
+
+def verdict(results: Sequence[Result], *, quick: bool) -> int:
+    """Print which musts are missed; return the exit status."""
+    missed = [f"{each.name}, {each.metric}" for each in results if each.met is False]
+    if missed:
+        print("\n".join(["", plural(len(missed), "must is missed:", "musts are missed:"), *missed]))
+    return 1 if missed and not quick else 0
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./build.sh bench", description="Measure camiohookd on this machine.")
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"of: {', '.join(NAMES + DRAWN)}; none: {NAMES[0]} ..."
+        "names", nargs="*", metavar="NAME", help=f"of: {', '.join(NAMES + DRAWN + PARTS)}; none: {NAMES[0]} ..."
     )
     parser.add_argument("--quick", action="store_true", help="only see that it works; the figures mean nothing")
     parser.add_argument("--minutes", type=float, default=10.0, help="how long soak runs (default: 10)")
@@ -71,8 +86,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--compare", type=Path, metavar="FILE", help="an earlier bench.json to compare this run with")
     parser.add_argument("--markdown", action="store_true", help="the last table as docs/performance.md has it")
     options = parser.parse_args()
-    if unknown := set(options.names) - {*NAMES, *DRAWN}:
-        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES + DRAWN)}")
+    if unknown := set(options.names) - {*NAMES, *DRAWN, *PARTS}:
+        parser.error(
+            f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES + DRAWN + PARTS)}"
+        )
     if options.compare is not None and not options.compare.is_file():
         parser.error(f"there is no file {options.compare}")
     return options

@@ -7,6 +7,7 @@ its own.
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from itertools import chain
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -19,6 +20,7 @@ from camiohookd.labelers import Frame, Labeler, LabelRequest
 from camiohookd.labelers.onnx.labeler import open_onnx
 from camiohookd.labelers.open import open_labeler
 from camiohookd.pictures.decode import PictureLimits, decode
+from camiohookd.pictures.detections import Box, Detection
 from camiohookd.wire.images import Picture
 from tests.support.checkout import ROOT
 from tests.support.engines import ENGINES, running
@@ -111,6 +113,25 @@ def test_compute_labels_on_two_replicas_of_ray_serve_labels_as_at_home() -> None
         for _ in range(4):
             assert labeler.label(pictures).pictures == home.label(pictures).pictures
     home.close()
+
+
+@pytest.mark.usefixtures("only_in_full")
+def test_compute_labels_on_ray_serve_sees_and_changes_what_earlier_labelers_found(tmp_path: Path) -> None:
+    script = tmp_path / "first_only.py"
+    script.write_text(
+        "def compute_labels(images):\n"
+        "    for image in images:\n"
+        "        image['detections'] = image['detections'][:1]\n"
+        "        assert image['image'].size[0] > 1\n"
+    )
+    pictures = frames((300, 300))
+    earlier = [[Detection("person", 0.9, Box(1, 2, 3, 4)), Detection("car", 0.5, None)] for _ in pictures]
+    with (
+        running("ray", EXAMPLES / "ray_labels.py", "labels", str(script), "--cpus", "2", port_option=["--port"]) as url,
+        there(url, model_name="labels", sends="jpeg-for-labels") as labeler,
+    ):
+        found = labeler.label(pictures, LabelRequest(found=earlier))
+    assert found.kept == [each[:1] for each in earlier]
 
 
 def test_the_requirements_are_pinned() -> None:

@@ -28,8 +28,8 @@ class Described(NamedTuple):
     shape: Sequence[int]
 
 
-Compute = Callable[[Any], Mapping[str, Any]]
-"""The input, an array or a list of files -> the outputs: arrays, or a list of texts."""
+Compute = Callable[..., Mapping[str, Any]]
+"""The inputs, each an array or a list of files or texts -> the outputs: arrays, or a list of texts."""
 
 
 class InferenceServer:
@@ -78,11 +78,14 @@ class InferenceServer:
         if length is not None and not self.speaks_binary:
             raise ValueError("Unrecognized request format")
         message = json.loads(body[: int(length)] if length else body)
-        [table] = message["inputs"]
-        self.shape = table["shape"]
-        value = _value(table, body[int(length) :] if length else None)
+        values, place = [], int(length or 0)
+        for table in message["inputs"]:
+            size = table.get("parameters", {}).get("binary_data_size", 0)
+            values.append(_value(table, body[place : place + size] if length else None))
+            place += size
+        self.shape = message["inputs"][0]["shape"]
         self.inferences += 1
-        outputs = self.compute(value)
+        outputs = self.compute(*values)
         answer: dict[str, Any] = {"id": message["id"], "model_name": self.name, "model_version": self.version}
         tables, tail = [], b""
         for asked in message["outputs"]:

@@ -12,7 +12,7 @@ from random import Random
 import msgspec
 import pytest
 
-from tests.bench.__main__ import DRAWN, NAMES
+from tests.bench.__main__ import DRAWN, NAMES, PARTS, verdict
 from tests.bench.compare import comparison, judgment, read
 from tests.bench.fleet import Event, simulated
 from tests.bench.fleet_model import Boxes, Load, arrivals, boxes_for, latencies
@@ -140,7 +140,16 @@ def test_a_percentile_is_one_of_the_measured_figures() -> None:
 
 
 def test_each_name_of_the_table_is_a_module() -> None:
-    assert all(find_spec(f"tests.bench.{name}") for name in (*NAMES, *DRAWN))
+    assert all(find_spec(f"tests.bench.{name}") for name in (*NAMES, *DRAWN, *PARTS))
+
+
+def test_a_missed_must_is_named_and_ends_with_status_1(capsys: pytest.CaptureFixture[str]) -> None:
+    met = result("courtyard", "auto: false persons", 5, "", target=at_most(8, 4))
+    missed = result("courtyard", "whole: false persons", 9, "", target=at_most(8, 4))
+    assert verdict([met, missed], quick=False) == 1
+    assert capsys.readouterr().out == "\n1 must is missed:\ncourtyard, whole: false persons\n"
+    assert verdict([met], quick=False) == 0
+    assert verdict([missed], quick=True) == 0  # its figures mean nothing
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:

@@ -121,7 +121,7 @@ class OwnCode:
             if earlier is None:
                 return findings_of(answer.labels, frames)
             return findings_of({} if answer.labels is None else answer.labels, frames)._replace(
-                kept=None if answer.detections is None else _kept(answer.detections, earlier)
+                kept=None if answer.detections is None else kept_of(answer.detections, earlier)
             )
         except ValueError as error:
             raise LabelingError(f"{answer.where or self._name}: {error}") from None
@@ -130,7 +130,7 @@ class OwnCode:
 def _request(frames: Sequence[Frame], earlier: Sequence[Sequence[Detection]] | None = None) -> bytes:
     images = [_described(frame) for frame in frames]
     for image, found in zip(images, earlier or (), strict=earlier is not None):
-        image["detections"] = [_as_sent(each) for each in found]
+        image["detections"] = [as_sent(each) for each in found]
     return msgspec.json.encode({"images": images})
 
 
@@ -144,12 +144,16 @@ def _described(frame: Frame) -> dict[str, Any]:
     }
 
 
-def _as_sent(found: Detection) -> dict[str, Any]:
+def as_sent(found: Detection) -> dict[str, Any]:
+    """Return a detection as own code gets it; the box is left, top, right, bottom in pixels of the picture."""
     return {"label": found.label, "probability": found.probability, "box": found.box and list(found.box)}
 
 
-def _kept(given: Any, earlier: Sequence[Sequence[Detection]]) -> list[list[Detection]]:
-    """Check and convert the `detections` of an answer. Raises ValueError, which says what is wrong."""
+def kept_of(given: Any, earlier: Sequence[Sequence[Detection]]) -> list[list[Detection]]:
+    """Check and convert what an answer leaves of `earlier`, a list for each picture.
+
+    Raises ValueError, which says what is wrong.
+    """
     if not isinstance(given, list) or len(given) != len(earlier):
         raise ValueError(f"detections: expected a list of {len(earlier)} lists, one for each image")
     return [_kept_of_picture(nth, each, earlier[nth]) for nth, each in enumerate(given)]

@@ -22,7 +22,8 @@ OpenShape = Sequence[int | None]
 class Wanted(NamedTuple):
     """What this machine sends and reads: a tensor's name and shape; `takes_bytes` allows the input to be UINT8.
 
-    `files` says that the input are pictures' files instead, of any name.
+    `files` says that the input are pictures' files instead, of any name. `further` names texts, one for each picture,
+    that are sent and read, too, if the server has such an input or output; "" for none.
     """
 
     input: str
@@ -31,18 +32,21 @@ class Wanted(NamedTuple):
     takes_bytes: bool = False
     files: bool = False
     texts: bool = False
+    further: str = ""
 
 
 class Fit(NamedTuple):
     """The names on the server: of the input, and of the outputs by their names in `model.toml`.
 
-    `kind` is the input's type, None for files, and `rank` the number of its axes.
+    `kind` is the input's type, None for files, and `rank` the number of its axes. `further_rank` is that of the further
+    input, 0 if the server does not take it.
     """
 
     input: str
     outputs: Mapping[str, str]
     kind: np.dtype[Any] | None
     rank: int
+    further_rank: int = 0
 
 
 class _Tensor(msgspec.Struct):
@@ -68,7 +72,9 @@ def fit(data: bytes, wanted: Wanted) -> Fit:
         told = msgspec.json.decode(data, type=_Metadata)
     except NOT_READABLE as error:
         raise ModelError(f"the server's metadata of the model cannot be read: {one_line(error)}") from None
-    inputs, outputs = told.inputs or (), told.outputs or ()
+    further = [each for each in told.inputs or () if _is_further(each, wanted)]
+    inputs = [each for each in told.inputs or () if each not in further]
+    outputs = told.outputs or ()
     if not inputs:
         name, kind = wanted.input, None if wanted.files else np.dtype(np.float32)
         rank = len(wanted.input_shape) if kind else 1
@@ -76,7 +82,13 @@ def fit(data: bytes, wanted: Wanted) -> Fit:
         raise ModelError(f"the model has {len(inputs)} inputs ({_names(inputs)}); expected one, for the pictures")
     else:
         name, kind, rank = inputs[0].name, _kind(inputs[0], wanted), max(len(inputs[0].shape), 1)
-    return Fit(name, _outputs(outputs, wanted), kind, rank)
+    return Fit(
+        name, _outputs(outputs, wanted), kind, rank, max((max(len(each.shape), 1) for each in further), default=0)
+    )
+
+
+def _is_further(found: _Tensor, wanted: Wanted) -> bool:
+    return bool(wanted.further) and (found.name, found.datatype) == (wanted.further, BYTES)
 
 
 def _kind(found: _Tensor, wanted: Wanted) -> np.dtype[Any] | None:
@@ -98,6 +110,8 @@ def _kind(found: _Tensor, wanted: Wanted) -> np.dtype[Any] | None:
 
 
 def _outputs(found: Sequence[_Tensor], wanted: Wanted) -> Mapping[str, str]:
+    further = {each.name: each.name for each in found if _is_further(each, wanted)}
+    found = [each for each in found if each.name not in further]
     by_name = {each.name: each for each in found}
     if len(found) == len(wanted.outputs) == 1:
         by_name = dict.fromkeys(wanted.outputs, found[0])
@@ -111,7 +125,7 @@ def _outputs(found: Sequence[_Tensor], wanted: Wanted) -> Mapping[str, str]:
                 f"the model's output {each.name!r} is {each.datatype} {list(each.shape)}; "
                 f"expected {' or '.join(types)} {_shown(shape)}"
             )
-    return {name: by_name[name].name if name in by_name else name for name in wanted.outputs}
+    return {name: by_name[name].name if name in by_name else name for name in wanted.outputs} | further
 
 
 def _fits(found: Sequence[int], wanted: OpenShape) -> bool:

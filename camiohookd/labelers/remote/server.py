@@ -22,6 +22,7 @@ from camiohookd.labelers.remote.breaker import Breaker
 from camiohookd.labelers.remote.contract import Fit, Wanted, fit
 from camiohookd.labelers.remote.endpoint import Caller, shown
 from camiohookd.labelers.remote.protocol import Identity
+from camiohookd.labelers.remote.tensors import files
 from camiohookd.labelers.remote.unusable import Unusable
 from camiohookd.system.log_fields import about
 
@@ -78,12 +79,15 @@ class Server:
             if self._form is None:
                 self._form = self._tried()
 
-    def infer(self, value: Tensor) -> Mapping[str, "Tensor | list[bytes]"]:
-        """Return the wanted outputs for the input `value`, by their names in `model.toml`. Raises as `prepare` does."""
+    def infer(self, value: Tensor, further: Tensor | None = None) -> Mapping[str, "Tensor | list[bytes]"]:
+        """Return the wanted outputs for the input `value`, by their names in `model.toml`. Raises as `prepare` does.
+
+        `further` are the texts for the further input; they are left out if the server does not take them.
+        """
         self.prepare()
         form = self._form
         assert form is not None
-        found = self._ask(value, form.fit, binary=form.binary)
+        found = self._ask(value, form.fit, further, binary=form.binary)
         if found.version != form.version:
             # An update of the model, which may have another contract: it is checked before the next request.
             self._form = None
@@ -129,14 +133,15 @@ class Server:
         )
         return form
 
-    def _ask(self, value: Tensor, found: Fit, *, binary: bool) -> protocol.Answer:
+    def _ask(self, value: Tensor, found: Fit, further: Tensor | None = None, *, binary: bool) -> protocol.Answer:
         asked = Identity(f"camiohookd-{next(self._numbers)}", self._model.name, self._model.version)
-        if found.kind is not None:
-            value = value.astype(found.kind, copy=False)
-        else:
-            value = value.reshape(len(value), *[1] * (found.rank - 1))
+        value = _with_axes(value, found.rank) if found.kind is None else value.astype(found.kind, copy=False)
+        inputs = {found.input: value}
+        if found.further_rank:
+            texts = files([]) if further is None else further
+            inputs[self._model.wanted.further] = _with_axes(texts, found.further_rank)
         names = list(found.outputs.values())
-        body = protocol.request(asked.id, {found.input: value}, names, binary=binary)
+        body = protocol.request(asked.id, inputs, names, binary=binary)
         reply = self._client.post(f"{self._model_url}/infer", body.data, body.headers)
         head_length = reply.headers.get(protocol.HEAD_LENGTH.lower())
         return protocol.answer(reply.data, head_length, asked, names, texts=self._model.wanted.texts)
@@ -161,6 +166,10 @@ class Server:
             wait,
             extra=about("remote_lost"),
         )
+
+
+def _with_axes(values: Tensor, rank: int) -> Tensor:
+    return values.reshape(len(values), *[1] * (rank - 1))
 
 
 def _agree(one: protocol.Answer, other: protocol.Answer) -> bool:

@@ -12,7 +12,7 @@ from camiohookd.labelers.model import load_description
 from camiohookd.labelers.onnx.labeler import OnnxLabeler
 from camiohookd.labelers.onnx.open import open_configured
 from camiohookd.pictures.decode import PictureLimits, decode
-from tests.bench.quality import sequence
+from tests.bench.courtyard import sequence
 from tests.support.box_accuracy import COURTYARD, PHOTOGRAPHS, SHARED, average_precision, counted
 from tests.support.checkout import ROOT
 from tests.support.onnx_graphs import model_folder

@@ -30,6 +30,7 @@ from camiohookd.labelers.remote.open import open_remote
 from camiohookd.labelers.remote.runner import RemoteLabeler
 from camiohookd.labelers.remote.sharing import Sharing
 from camiohookd.pictures.decode import PictureLimits, decode
+from camiohookd.pictures.detections import Box, Detection
 from camiohookd.wire.images import Picture
 from tests.support.bad_answers import BAD_ANSWERS, BOXES, INPUT, OUTPUTS, SCORES, raw, tiny
 from tests.support.certificates import make_certificate
@@ -402,6 +403,61 @@ def test_own_code_on_a_server_labels_whole_events(serve: Serve, connect: Open, b
     assert [[each.label for each in picture] for picture in findings.pictures] == [["cat 0"], ["cat 1"]]
     server.compute = owner_code(lambda _files: ["day"])
     assert labeler.label([frame()]).event == ["day"]
+
+
+AFTER_OTHERS: dict[str, Any] = {
+    name: [*described, Described("detections", "BYTES", (-1, 1))] for name, described in OWN.items()
+}
+EARLIER = [[Detection("person", 0.9, Box(1, 2, 3, 4)), Detection("car", 0.8, Box(5, 6, 7, 8), labeler="home")], []]
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_own_code_on_a_server_sees_and_changes_what_earlier_labelers_found(
+    serve: Serve, connect: Open, binary: bool
+) -> None:
+    def compute(files: list[bytes], texts: list[bytes]) -> Mapping[str, Any]:
+        detections = [json.loads(text) for text in texts]
+        if files and detections[0]:
+            told.append(detections[0][0])
+            detections[0] = [detections[0][1], {"label": "cat", "probability": 0.7, "box": None}]
+        return {"labels": [b"null"], "detections": [json.dumps(each or []).encode() for each in detections]}
+
+    told: list[Any] = []
+    server = serve(compute, **AFTER_OTHERS)
+    server.speaks_binary = binary
+    labeler = connect(server, sends="jpeg-for-labels", model_name="tiny")
+    findings = labeler.label([frame(), frame()], LabelRequest(found=EARLIER))
+    assert told == [{"label": "person", "probability": 0.9, "box": [1, 2, 3, 4]}]
+    assert findings.kept == [[EARLIER[0][1], Detection("cat", 0.7, None)], []]
+    assert not any(findings.pictures)
+
+
+def test_the_first_own_code_gets_null_in_place_of_detections(serve: Serve, connect: Open) -> None:
+    texts: list[bytes] = []
+
+    def compute(_files: list[bytes], detections: list[bytes]) -> Mapping[str, Any]:
+        texts.extend(detections)
+        return {"labels": [b"{}"]}
+
+    server = serve(compute, inputs=AFTER_OTHERS["inputs"], outputs=OWN["outputs"])
+    labeler = connect(server, sends="jpeg-for-labels", model_name="tiny")
+    assert labeler.label([frame(), frame()]).kept is None
+    assert texts == [b"null", b"null"]
+
+
+def test_a_server_that_takes_no_detections_gets_none(serve: Serve, connect: Open) -> None:
+    labeler = connect(serve(owner_code(lambda _files: {}), **OWN), sends="jpeg-for-labels", model_name="tiny")
+    assert labeler.label([frame(), frame()], LabelRequest(found=EARLIER)).kept is None
+
+
+@pytest.mark.parametrize("left", [[b"[]"], [b"[]", b"7"], [b"[]", b"no JSON"], [b"[]", b'[{"label": "cat"}]']])
+def test_detections_that_a_server_leaves_are_checked(serve: Serve, connect: Open, left: list[bytes]) -> None:
+    def compute(files: list[bytes], _texts: list[bytes]) -> Mapping[str, Any]:
+        return {"labels": [b"{}"], "detections": left if files else []}
+
+    labeler = connect(serve(compute, **AFTER_OTHERS), sends="jpeg-for-labels", model_name="tiny")
+    with pytest.raises(LabelerDown, match="detections"):
+        labeler.label([frame(), frame()], LabelRequest(found=EARLIER))
 
 
 @pytest.mark.parametrize(
