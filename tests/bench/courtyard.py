@@ -121,7 +121,7 @@ def details(labeler: OnnxLabeler) -> Iterator[Result]:
     for detail in DETAILS:
         outcome = counted(sequence(labeler, detail, "drop").found, COURTYARD, SCORE)
         yield _row(f"{detail}, static = drop: persons found", outcome.recall, target=at_least(recalls[detail], 0.9))
-        # "whole" and "3x3" miss this bound: docs/detail.md says why nothing that is static can be left out there.
+        # "whole" misses this bound: docs/detail.md says why there is nothing static to leave out.
         yield _row(f"{detail}, static = drop: false persons", len(outcome.wrong), target=FALSE_WITHOUT_STATIC)
         yield _row(f"{detail}, static = drop: of these, where no person is", outcome.on_nothing)
 
