@@ -82,14 +82,13 @@ class Balancer:
         return ", ".join(server.name for server in self._servers)
 
     def _judged(self, server: Server, error: Exception) -> CamiohookdError:
-        is_setup = isinstance(error, SetupError)
         phrase = f": {error}" if isinstance(error, CamiohookdError) else f" {error}"
-        server.failed(phrase, at_once=is_setup)
         text = f"inference server {server.name}{phrase}"
         may_be_the_event = not self._alike and isinstance(error, Refused) and error.status in _ABOUT_THE_REQUEST
         if may_be_the_event and server.answers_the_sample():
-            server.breaker.worked()
+            server.refused()
             return LabelingError(text)
+        server.failed(phrase, at_once=isinstance(error, SetupError))
         return LabelerDown(text)
 
     def _take(self, tried: Sequence[Server]) -> Server | None:

@@ -152,6 +152,12 @@ class Server:
             self._watch.server_failed(self.name)
         self.breaker.failed(reason, at_once=at_once)
 
+    def refused(self) -> None:
+        """Take note of a request without a usable answer whose event is the reason: the server works."""
+        if self._watch:
+            self._watch.server_failed(self.name)
+        self.breaker.worked()
+
     def _breaker_changed(self, reason: str | None, wait: float) -> None:
         if self._watch:
             self._watch.server(self.name, reason is None)

@@ -476,7 +476,9 @@ def test_labels_of_own_code_are_checked(serve: Serve, connect: Open, labels: Any
         labeler.label([frame()])
 
 
-def test_a_picture_that_a_server_refuses_does_not_hold_up_the_queue(serve: Serve, connect: Open) -> None:
+def test_a_picture_that_a_server_refuses_does_not_hold_up_the_queue(
+    serve: Serve, connect: Open, caplog: pytest.LogCaptureFixture
+) -> None:
     server = serve(owner_code(lambda _files: []), **OWN)
     labeler = connect(server, sends="jpeg-for-labels", model_name="tiny")
 
@@ -489,6 +491,7 @@ def test_a_picture_that_a_server_refuses_does_not_hold_up_the_queue(serve: Serve
     for _ in range(5):
         with pytest.raises(LabelingError, match="answered 500: no picture"):
             labeler.label([frame()])
+    assert caplog.messages == [], "the server is not the reason, and is asked on"
 
 
 def test_an_event_waits_for_a_server_that_takes_files_and_refuses_all(serve: Serve, connect: Open) -> None:
