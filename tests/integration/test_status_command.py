@@ -149,10 +149,12 @@ def test_shows_the_queue_of_a_stopped_daemon(daemon: Daemon) -> None:
     assert "1 done" in done.stdout
 
 
-def test_a_box_that_never_ran_has_no_queue(tmp_path: Path) -> None:
+def test_a_box_that_never_ran_has_no_queue_and_tells_what_the_trial_of_an_upgrade_found(tmp_path: Path) -> None:
+    (tmp_path / "rolled-back").write_text("9.0.0\n2026-11-28T10:00:00Z\nit did not label\ndpkg cannot install it\n")
     found = report(Daemon(tmp_path, "http://127.0.0.1:1"), 3)
     assert found.queue is None
     assert "there is no queue in" in found.reasons[0]
+    assert "Version 9.0.0 failed its trial" in found.reasons[-1]
 
 
 def watching(daemon: Daemon) -> subprocess.Popen[str]:

@@ -88,11 +88,14 @@ def _ask(control: Path) -> "StatusReport | None":
 def _stopped(control: Path, state: Path) -> "StatusReport":
     """Return a report from the state folder of a stopped daemon."""
     from camiohookd.cli.queue_client import connect
+    from camiohookd.daemon import rolled_back
     from camiohookd.monitoring.status import QueueStatus, StatusReport
     from camiohookd.queue.commands import CountTasks
     from camiohookd.queue.views import QueueSnapshot
 
     reasons, queue = [_START], None
+    if (failed := rolled_back.read(paths.config_file(os.environ))) is not None:
+        reasons.append(failed)
     try:
         with connect(control, state) as client:
             found = client.ask(CountTasks(), QueueSnapshot)
