@@ -145,6 +145,20 @@ OTHER_RECORDS = {"preinst": ("CHP1.1'", "CHP1.1,CHP9.1'")}
 """Changes for a version that writes records that the one before cannot read."""
 
 
+def assert_stays(box: Appliance, number: str, why: str) -> None:
+    """Wait until a trial has left version `number` installed, and check that the box says so, and works on."""
+    machine = box.machine
+    wait_until(lambda: machine.path(ROLLED_BACK).exists(), lambda: journal(machine))
+    wait_until(lambda: box.service["ActiveState"] == "active", box.log)
+    assert version(machine) == f"{number} installed", journal(machine)
+    assert f"{number} stays installed, although it did not label an event within 20 s" in journal(machine)
+    wait_until(lambda: status(box)["verdict"] == "degraded", lambda: str(status(box)))
+    assert f"Version {number} failed its trial" in status(box)["reasons"][0]
+    assert why in status(box)["reasons"][0]
+    assert f"Version {number} failed its trial" in machine.output("curl", "--silent", ADMIN)
+    assert not machine.path(PIN).exists()
+
+
 def test_a_failing_version_stays_if_the_one_before_could_not_read_its_events_and_says_so_until_a_newer_one_works(
     box: Appliance, deb: Deb, tmp_path: Path
 ) -> None:
@@ -156,16 +170,7 @@ def test_a_failing_version_stays_if_the_one_before_could_not_read_its_events_and
         if again:
             machine.path(ROLLED_BACK).unlink()
             machine.reboot()
-        wait_until(lambda: machine.path(ROLLED_BACK).exists(), lambda: journal(machine))
-        wait_until(lambda: box.service["ActiveState"] == "active", box.log)
-        assert version(machine) == "9.0.5 installed", journal(machine)
-        assert "9.0.5 stays installed, although it did not label an event within 20 s" in journal(machine)
-        told = status(box)
-        assert told["verdict"] == "degraded"
-        assert "Version 9.0.5 failed its trial" in told["reasons"][0]
-        assert "could not read the events that were accepted since" in told["reasons"][0]
-        assert "Version 9.0.5 failed its trial" in machine.output("curl", "--silent", ADMIN)
-        assert not machine.path(PIN).exists()
+        assert_stays(box, "9.0.5", "could not read the events that were accepted since")
         assert list(machine.path(STATE).glob("before-format-*")) != []
     assert_delivered(box, "waiting", "accepted-since")
     works = tmp_path / "works"
@@ -174,6 +179,16 @@ def test_a_failing_version_stays_if_the_one_before_could_not_read_its_events_and
     wait_for_trial(machine)
     assert version(machine) == "9.0.6 installed", journal(machine)
     wait_until(lambda: status(box)["verdict"] == "works", lambda: str(status(box)))
+
+
+def test_a_failing_version_stays_if_the_one_before_cannot_be_installed(
+    box: Appliance, deb: Deb, tmp_path: Path
+) -> None:
+    """As if the disk had no room for it."""
+    no_package = {"trial": ("dpkg-deb -Znone", "false -Znone")}
+    box.install(variant(deb, tmp_path, "9.0.7", LABELS_NOTHING, no_package).path)
+    assert_stays(box, "9.0.7", "dpkg cannot install it")
+    assert_delivered(box, "waiting")
 
 
 def assert_that_only_root_can_replace_the_copy(machine: Machine) -> None:
