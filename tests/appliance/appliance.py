@@ -71,6 +71,12 @@ class Appliance:
         self.at_install = self._look()
         return done.stdout
 
+    def set_up(self, deb: Path, more: str = "") -> None:
+        """Install the package, and start the service with the settings that all tests need, and `more`."""
+        self.install(deb)
+        self.configure(more)
+        self.restart()
+
     def _look(self) -> AtInstall:
         with self.machine.network():
             answered = self.status(f"{HOOK}/tasks/")

@@ -97,9 +97,7 @@ def installed(release: str, boot: Boot, deb: Deb) -> Iterator[Appliance]:
     """Yield the installed package. A test must leave it running with an empty queue."""
     with boot(release) as machine:
         appliance = Appliance(machine)
-        appliance.install(deb.path)
-        appliance.configure()
-        appliance.restart()
+        appliance.set_up(deb.path)
         yield appliance
 
 

@@ -88,9 +88,7 @@ def test_a_backup_of_a_pc_is_restored_with_its_queue_and_its_taught_labels(pi: A
         pytest.skip("NOT TESTED: a backup of another architecture, because this machine's own is arm64")
     with boot("bookworm") as machine:
         pc = Appliance(machine)
-        pc.install(deb.path)
-        pc.configure("# The owner's own line.\n")
-        pc.restart()
+        pc.set_up(deb.path, "# The owner's own line.\n")
         post_while_camio_is_down(pc, "waiting")
         machine.run("sh", "-c", TEACH)
         machine.write("/root/passphrase", f"{PASSPHRASE}\n")

@@ -12,7 +12,7 @@ from tests.appliance.conftest import Boot
 from tests.appliance.debs import NEWER, Deb, newer
 from tests.appliance.machine import wait_until
 from tests.appliance.test_upgrade import contents
-from tests.appliance.upgrades import assert_delivered, post_while_camio_is_down, version
+from tests.appliance.upgrades import assert_delivered, box_with_a_waiting_event, version
 
 OLD_ONE = "/root/this.deb"
 KNOWINGLY = "--allow-downgrades"
@@ -26,14 +26,9 @@ def newer_deb(deb: Deb, tmp_path_factory: pytest.TempPathFactory) -> Deb:
 @pytest.fixture
 def box(release: str, boot: Boot, deb: Deb, newer_deb: Deb) -> Iterator[Appliance]:
     """Yield a machine with the newer package and an event in its queue. The package under test is copied to it."""
-    with boot(release) as machine:
-        appliance = Appliance(machine)
-        appliance.install(newer_deb.path)
-        appliance.configure()
-        appliance.restart()
-        post_while_camio_is_down(appliance, "waiting")
-        assert machine.path(f"{STATE}/format").read_text() == f"{FORMAT + 1}\n"
-        shutil.copy(deb.path, machine.path(OLD_ONE))
+    with box_with_a_waiting_event(boot, release, newer_deb) as appliance:
+        assert appliance.machine.path(f"{STATE}/format").read_text() == f"{FORMAT + 1}\n"
+        shutil.copy(deb.path, appliance.machine.path(OLD_ONE))
         yield appliance
 
 

@@ -21,6 +21,7 @@ from tests.appliance.upgrades import (
     ROLLED_BACK,
     assert_delivered,
     assert_labels,
+    box_with_a_waiting_event,
     journal,
     post_while_camio_is_down,
     version,
@@ -90,12 +91,7 @@ STOP = "if [ -e stop ]; then rm stop; sync; touch reached; sleep 1000; fi\n"
 def box(release: str, boot: Boot, deb: Deb, long_run: bool) -> Iterator[Appliance]:
     """Yield a machine with the package and an event that waits, because Camio takes no labels."""
     skip_unless_long(long_run, "the return from a version that has migrated the queue")
-    with boot(release) as machine:
-        appliance = Appliance(machine)
-        appliance.install(deb.path)
-        appliance.configure()
-        appliance.restart()
-        post_while_camio_is_down(appliance, "waiting")
+    with box_with_a_waiting_event(boot, release, deb) as appliance:
         yield appliance
 
 
@@ -230,9 +226,7 @@ def test_the_box_labels_after_a_power_cut_at_each_step_of_an_upgrade_and_of_a_re
     new = variant(deb, tmp_path, "9.0.2", changes, {script: (place, stopped)} if whose == "new" else {})
     with boot(release) as machine:
         appliance = Appliance(machine)
-        appliance.install(old.path)
-        appliance.configure()
-        appliance.restart()
+        appliance.set_up(old.path)
         machine.path("/root/x.deb").write_bytes(new.path.read_bytes())
         machine.path("/root/stop").touch()
         machine.run("systemd-run", "--unit=upgrade", "sh", "-c", "apt-get install --yes /root/x.deb 2>&1")

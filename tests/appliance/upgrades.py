@@ -1,8 +1,12 @@
 """What tests of upgrades share: versions that do not work, and the trial of a new version on a machine."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from camiohookd.camio.simulator.fake_camio import ScriptedResponse
 from tests.appliance.appliance import CAMIO_PORT, UNIT, Appliance
-from tests.appliance.debs import Changes
+from tests.appliance.conftest import Boot
+from tests.appliance.debs import Changes, Deb
 from tests.appliance.machine import Machine, wait_until
 from tests.support.threaded_simulator import FakeCamioThread
 
@@ -55,6 +59,16 @@ def post_while_camio_is_down(box: Appliance, name: str) -> None:
     with box.machine.network(), FakeCamioThread(lambda event_id, nth: ScriptedResponse(503), CAMIO_PORT) as camio:
         box.post(camio, name)
         wait_until(lambda: camio.deliveries[name], box.log)
+
+
+@contextmanager
+def box_with_a_waiting_event(boot: Boot, release: str, deb: Deb) -> Iterator[Appliance]:
+    """Boot a machine with the package and with an event whose labels Camio does not take; its name is "waiting"."""
+    with boot(release) as machine:
+        appliance = Appliance(machine)
+        appliance.set_up(deb.path)
+        post_while_camio_is_down(appliance, "waiting")
+        yield appliance
 
 
 def assert_delivered(box: Appliance, *names: str) -> None:
