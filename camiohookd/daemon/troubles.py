@@ -20,7 +20,7 @@ from camiohookd.monitoring.notify.conditions import Facts, Key, Limits, troubles
 from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import Cause
 
-LOOK_SECONDS = 60.0
+LOOK_SECONDS = 15.0
 """How often the history is asked for silent cameras, and the trial of an upgrade for what it found."""
 
 REFUSED_SECONDS = 3600.0
