@@ -113,11 +113,10 @@ class TaskIndex:
             else:
                 self.ended[state].fill(zip(times[state], ids[state], strict=True))
 
-    def observe(self, key: str, before: Document | None, after: Document | None) -> None:
+    def observe(self, task_id: int, before: Document | None, after: Document | None) -> None:
         """Note that a document was `before` and is now `after`; None means no document."""
-        task_id = int(key)
         if before is not None:
-            self._remove(task_id, msgspec.convert(before, _Facts))
+            task_id = self._remove(task_id, msgspec.convert(before, _Facts))
         if after is not None:
             self._add(task_id, msgspec.convert(after, _Facts))
 
@@ -162,11 +161,12 @@ class TaskIndex:
         else:
             self.claimable.add(task_id, sys.intern(facts.camera or ""))
 
-    def _remove(self, task_id: int, facts: _Facts) -> None:
+    def _remove(self, task_id: int, facts: _Facts) -> int:
+        """Remove a task. Return its id as it was added: a second object for it would take 32 bytes a task."""
         self.by_state[facts.state].discard(task_id)
         digest = _compact(facts.digest)
         if self._by_digest.get(digest) == task_id:
-            del self._by_digest[digest]
+            task_id = self._by_digest.pop(digest)
         if facts.payload:
             self._segments.let_go(facts.payload)
             self.kept_pictures.discard(task_id, facts.payload)
@@ -174,7 +174,7 @@ class TaskIndex:
             self._replies.let_go(facts.reply)
         if facts.state not in WAITING:
             self.ended[facts.state].discard(task_id, facts.ended)
-            return
+            return task_id
         self._deliveries.remove(task_id)
         self.by_age.discard(task_id, facts.since)
         self.waiting.discard(task_id)
@@ -182,3 +182,4 @@ class TaskIndex:
         self.suspects.discard(task_id)
         self.in_hand.discard(task_id)
         self.suspects_in_hand.discard(task_id)
+        return task_id

@@ -29,6 +29,7 @@ _USUAL = (
     b',"since":',
     b',"ended":',
     b',"attempts":',
+    b',"labels":"',
 )
 # Each has a byte that stands for it. Such a byte cannot be in JSON, whose only control characters are blanks (RFC 8259,
 # sections 2 and 7), so that every document comes back unchanged.
@@ -50,10 +51,18 @@ class Documents(MutableMapping[str, Document]):
         return document
 
     def __setitem__(self, key: str, document: Document) -> None:
-        self._encoded[int(key)] = _shorten(encode_document(document))
+        self.put(int(key), document)
 
     def __delitem__(self, key: str) -> None:
-        del self._encoded[int(key)]
+        self.remove(int(key))
+
+    def put(self, number: int, document: Document) -> None:
+        """Store the document with the id `number`."""
+        self._encoded[number] = _shorten(encode_document(document))
+
+    def remove(self, number: int) -> None:
+        """Remove the document with the id `number`. Raises KeyError."""
+        del self._encoded[number]
 
     def __contains__(self, key: object) -> bool:
         return isinstance(key, str) and int(key) in self._encoded

@@ -27,7 +27,8 @@ from camiohookd.system.disk import Disk
 Change = tuple[str, Document | None, Document | None]
 """A document's id, and what it was before and is after."""
 
-Observer = Callable[[str, Document | None, Document | None], None]
+Observer = Callable[[int, Document | None, Document | None], None]
+"""Is told a document's id, and what it was before and is after."""
 
 STEP_BYTES = 256 * 1024
 """What one step of a compaction may write (and one document more)."""
@@ -113,11 +114,12 @@ class JournaledStorage(Storage):
         self._pending.append((journal.encode(Note(facts)), None))
 
     def _put(self, key: str, before: Document | None, after: Document | None) -> None:
+        number = int(key)  # one object for the documents and for what the observer keeps
         if after is None:
-            del self.documents[key]
+            self.documents.remove(number)
         else:
-            self.documents[key] = after
-        self._observer(key, before, after)
+            self.documents.put(number, after)
+        self._observer(number, before, after)
 
     @contextmanager
     def batch(self) -> Iterator[None]:

@@ -43,13 +43,13 @@ def test_after_any_changes_the_index_equals_a_rebuilt_one(
         for field in ("payload", "reply"):
             if after and field in after:
                 after[field] = [after[field][0], 40 * number, 40]  # no two tasks share a place
-        index.observe(str(number), documents.get(number), after)
+        index.observe(number, documents.get(number), after)
         documents.pop(number, None)
         if after is not None:
             documents[number] = after
     fresh = new_index(folder)
     for number in sorted(documents):
-        fresh.observe(str(number), None, documents[number])
+        fresh.observe(number, None, documents[number])
     filled = new_index(folder)
     filled.fill(Documents({str(number): document for number, document in documents.items()}))
     assert facts(index) == facts(fresh) == facts(filled)
