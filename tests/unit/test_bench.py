@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
 from functools import partial
@@ -191,6 +192,18 @@ def test_the_simulation_repeats_a_run_from_what_was_measured_of_it() -> None:
     event_by_event, at_random = simulated(events, 2)
     assert event_by_event == pytest.approx(measured, rel=0.02)
     assert percentile(at_random, 0.05) < measured < percentile(at_random, 0.95)
+
+
+def test_the_page_about_capacity_calculates_as_it_says() -> None:
+    page = (ROOT / "docs/capacity.md").read_text()
+    rows = re.findall(r"^\| ([\d.]+) \| (.*?) \| (\d+) \|(.* cameras) \|$", page, re.MULTILINE)
+    assert len(rows) == 5
+    for ms, box, shown, cells in rows:
+        rate = float(shown) if "measured" in box else 700 / float(ms)
+        assert int(shown) == pytest.approx(rate, abs=0.5)
+        # 42 is 70 % of a minute, in whole numbers so that 588 stays 588.
+        found = [int(each.replace(",", "")) for each in re.findall(r"([\d,]+) cameras", cells)]
+        assert found == [int(42 * rate / (events * pictures)) for events, pictures in ((0.5, 4), (2, 4), (2, 10))]
 
 
 def test_more_cameras_take_more_boxes() -> None:
