@@ -7,6 +7,10 @@ import msgspec.inspect
 from camiohookd.config.quantities import ByteSize, Duration
 from camiohookd.config.values import Address, AllowedHost, ApiKey, EndpointUrl, HostName, Network, PublicUrl, WebhookUrl
 
+_OwnType = (
+    Duration | ByteSize | Address | PublicUrl | WebhookUrl | AllowedHost | ApiKey | EndpointUrl | HostName | Network
+)
+
 
 def expected(kind: Any) -> str:
     """Return in words what a setting of the type `kind` takes."""
@@ -18,19 +22,7 @@ def _expected(info: msgspec.inspect.Type) -> str:
         case msgspec.inspect.Metadata(type=inner):
             return _expected(inner)
         case msgspec.inspect.CustomType(cls=kind):
-            assert issubclass(
-                kind,
-                Duration
-                | ByteSize
-                | Address
-                | PublicUrl
-                | WebhookUrl
-                | AllowedHost
-                | ApiKey
-                | EndpointUrl
-                | HostName
-                | Network,
-            )
+            assert issubclass(kind, _OwnType)
             return kind.expected
         case msgspec.inspect.LiteralType(values=values):
             *most, last = [f'"{value}"' for value in values]

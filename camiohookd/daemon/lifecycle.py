@@ -105,7 +105,8 @@ class Daemon:
         self._activity.attach()
         store = StoreThread(queue)
         try:
-            service = wiring.connect(self._setup, labeler, threads, self._metrics, self._activity, store, self._errors)
+            opened = wiring.Opened(labeler, threads, self._metrics, self._activity, store, self._errors)
+            service = wiring.connect(self._setup, opened)
             store.watch(lambda: service.worker.queue_changed(queue))
             service.history.start(self._activity)
             service.notifications.start(self._activity)

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from camiohookd.config import paths
 from camiohookd.config.load import Config
@@ -52,7 +53,8 @@ from camiohookd.worker.worker import Worker
 class Service:
     """The parts that serve, on the event loop.
 
-    `readiness` are the checks of ``/readyz``; `addresses` are those of the hook and of the admin listener.
+    `readiness` are the checks of ``/readyz``; `addresses` are those of the hook and of the admin listener; `sources` is
+    what the status page shows and does.
     """
 
     store: StoreThread
@@ -68,8 +70,7 @@ class Service:
     mqtt: Mqtt
     reporter: Reporter
     test_events: TestEvents
-    doctor: DoctorProcess
-    teaching: TeachProcess
+    sources: Sources
     readiness: Mapping[str, Check]
     addresses: tuple[str, str]
 
@@ -95,29 +96,34 @@ class Service:
         """Stop answering the owner, too."""
         await self.control.drain(0)
         control.unbind(paths.runtime_dir(os.environ))
-        await self.doctor.stop()
-        await self.teaching.stop()
+        await self.sources.doctor.stop()
+        await self.sources.teaching.stop()
         await self.admin.close()
 
 
-def connect(
-    setup: Setup,
-    labeler: Chain,
-    threads: int,
-    metrics: Metrics,
-    activity: Activity,
-    store: StoreThread,
-    errors: RecentErrors,
-) -> Service:
-    """Make the worker and the listeners, and let the listeners accept; the caller starts worker and history.
+class Opened(NamedTuple):
+    """What the service starts with: the labeler for `threads` threads, the open queue's `store`, and who listens."""
 
-    To be called on the event loop. Raises CamiohookdError where an address cannot be listened on.
+    labeler: Chain
+    threads: int
+    metrics: Metrics
+    activity: Activity
+    store: StoreThread
+    errors: RecentErrors
+
+
+def connect(setup: Setup, opened: Opened) -> Service:
+    """Make the worker and the listeners, on the event loop, and let the listeners accept; the caller starts the rest.
+
+    Raises CamiohookdError where an address cannot be listened on.
     """
     config = setup.config
+    labeler, threads, metrics, activity, store, _ = opened
     hook_sockets, admin_sockets, control_socket = _open_sockets(config)
     metrics.watch_queue(lambda: store.snapshot)
-    limits = picture_limits(config.images)
-    event_labeler = EventLabeler(labeler, limits, config.rule, metrics, looking_of(config))
+    event_labeler = EventLabeler(
+        labeler, limits := picture_limits(config.images), config.rule, metrics, looking_of(config)
+    )
     allow_list = AllowList(config.callback.allow_hosts)
     worker = make_worker(config, event_labeler, allow_list, threads, metrics, activity, store)
     draining = Draining(metrics.draining)
@@ -125,20 +131,18 @@ def connect(
     history = make_history(config, store, labeler, metrics, limits, event_labeler.budget)
     troubles = Troubles(setup, metrics, store, history)
     activity.subscribe(troubles.hear)
-    reporter = _make_reporter(setup, labeler, metrics, activity, store, history, readiness, troubles, errors)
+    reporter = _make_reporter(setup, opened, history, readiness, troubles)
     hook = HookSite(setup, store, allow_list, metrics, activity, hook_sockets, draining)
     tests = TestEvents(setup, hook_sockets[0].getsockname()[1], allow_list)
     owner = OwnerCommands(store, activity, reporter, hook.nonces, allow_list, draining)
-    doctor, teaching = DoctorProcess(setup.path), TeachProcess(setup.path)
-    sources = _sources(store, activity, labeler, event_labeler, reporter, tests, doctor, teaching, history)
+    sources = _sources(setup, opened, event_labeler, reporter, tests, history)
     return Service(
         store=store,
         worker=worker,
         hook=hook,
         admin=_admin_site(setup, metrics, readiness, admin_sockets, sources),
         test_events=tests,
-        doctor=doctor,
-        teaching=teaching,
+        sources=sources,
         control=listen(control.control_application(owner.answer), [control_socket]),
         event_labeler=event_labeler,
         allow_list=allow_list,
@@ -153,52 +157,41 @@ def connect(
 
 
 def _sources(
-    store: StoreThread,
-    activity: Activity,
-    labeler: Chain,
+    setup: Setup,
+    opened: Opened,
     event_labeler: EventLabeler,
     reporter: Reporter,
     tests: TestEvents,
-    doctor: DoctorProcess,
-    teaching: TeachProcess,
     history: History,
 ) -> Sources:
     return Sources(
         report=reporter.report,
-        is_busy=lambda: store.snapshot.tasks[State.PENDING] > 0,
-        perform=partial(perform, store, activity),
+        is_busy=lambda: opened.store.snapshot.tasks[State.PENDING] > 0,
+        perform=partial(perform, opened.store, opened.activity),
         send_test_event=tests.send,
-        doctor=doctor,
-        teaching=teaching,
+        doctor=DoctorProcess(setup.path),
+        teaching=TeachProcess(setup.path),
         history=history,
         rules=lambda: event_labeler.table,
-        default_probability=labeler.common_threshold,
+        default_probability=opened.labeler.common_threshold,
     )
 
 
 def _make_reporter(
-    setup: Setup,
-    labeler: Chain,
-    metrics: Metrics,
-    activity: Activity,
-    store: StoreThread,
-    history: History,
-    readiness: Mapping[str, Check],
-    troubles: Troubles,
-    errors: RecentErrors,
+    setup: Setup, opened: Opened, history: History, readiness: Mapping[str, Check], troubles: Troubles
 ) -> Reporter:
     recent = Recent()
-    activity.subscribe(recent.notice)
+    opened.activity.subscribe(recent.notice)
     return Reporter(
         setup,
-        labeler,
-        metrics,
-        lambda: store.snapshot,
+        opened.labeler,
+        opened.metrics,
+        lambda: opened.store.snapshot,
         lambda: history.written,
         lambda: failing(readiness),
         troubles.now,
         recent,
-        errors,
+        opened.errors,
     )
 
 

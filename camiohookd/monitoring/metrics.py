@@ -39,7 +39,11 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
+        self._count_events()
+        self._time_steps()
+        self._watch_parts()
 
+    def _count_events(self) -> None:
         self.events_accepted = self._counter("events_accepted", "Events that were stored and answered 200.")
         self.events_duplicate = self._counter("events_duplicate", "Events that had been accepted before.")
         self.events_refused = self._counter("events_refused", "Posts answered with an error, by error code.", "code")
@@ -66,11 +70,13 @@ class Metrics:
 
         self.tasks_leaked = self._counter("tasks_leaked", "Tasks given back that no part worked on: internal errors.")
 
+    def _time_steps(self) -> None:
         self.wait_seconds = self._histogram("wait", "From the 200 to the start of labeling.", _WAIT_BUCKETS)
         self.decode_seconds = self._histogram("decode", "Decoding one picture, from file to pixels.", _DECODE_BUCKETS)
         self.inference_seconds = self._histogram("inference", "Finding the objects of a picture.", _INFERENCE_BUCKETS)
         self.delivery_seconds = self._histogram("delivery", "One delivery try.", _DELIVERY_BUCKETS)
 
+    def _watch_parts(self) -> None:
         self.degraded = self._gauge("degraded", "1 while the CPU stands in for the chosen device.")
         self.draining = self._gauge("draining", "1 while new events are refused by camiohookd drain.")
         self._labeler_up = self._gauge("labeler_up", "1 while a labeler works, by its name.", "labeler")
@@ -168,11 +174,7 @@ def _families(queue: QueueSnapshot) -> list[Metric]:
         _gauge("queue_oldest_age_seconds", "Age of the oldest waiting task.", queue.oldest_seconds),
         _gauge("queue_stored_bytes", "Disk space of the queue.", queue.stored_bytes),
         _gauge("disk_free_bytes", "Free space on the queue's disk.", queue.free_bytes),
-        _gauge(
-            "written_bytes_per_event",
-            "Bytes that the queue writes per event.",
-            queue.written_bytes_per_event,
-        ),
+        _gauge("written_bytes_per_event", "Bytes that the queue writes per event.", queue.written_bytes_per_event),
         CounterMetricFamily(f"{PREFIX}_written_bytes", "Bytes that the queue has written.", value=queue.written_bytes),
     ]
 

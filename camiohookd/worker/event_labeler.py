@@ -21,10 +21,10 @@ from camiohookd import rules
 from camiohookd.config.detail import WHOLE, Looking
 from camiohookd.config.rule import Rule
 from camiohookd.errors import LabelerDown, LabelingError
-from camiohookd.labelers import Frame, Labeler, LabelRequest, Looked
+from camiohookd.labelers import Findings, Frame, Labeler, LabelRequest, Looked
 from camiohookd.labelers.chain.chain import Chain, Route
 from camiohookd.labelers.chain.crops import without_image
-from camiohookd.labelers.chain.steps import Question
+from camiohookd.labelers.chain.steps import Found, Question
 from camiohookd.monitoring.metrics import Metrics
 from camiohookd.pictures.decode import PictureLimits
 from camiohookd.pictures.detections import Detection
@@ -114,9 +114,8 @@ class EventLabeler:
         """Return an event to be labeled, whose pictures `read` reads; `progress` is called before each step.
 
         Detections from `least` on are found even if the rule lets none through that are so improbable.
-        `waiting_since` is when the event was accepted, by `time.monotonic`; `waiting` returns how many other events
-        wait; `number` is larger for later events. The event ends with LabelingError, LabelerDown, Interrupted or what
-        `read` raises.
+        `waiting_since` is when it was accepted, by `time.monotonic`; `waiting` returns how many other events wait;
+        `number` is larger for later events. Ends with LabelingError, LabelerDown, Interrupted or what `read` raises.
         """
         rule, route = self.rule_for(camera), self._chain.route(camera)
         time_left = SpareTime(waiting)
@@ -127,12 +126,7 @@ class EventLabeler:
 
         question = Question(
             LabelRequest(
-                camera,
-                rule.min_probability,
-                waiting_since,
-                rule.detail or self._looking.detail,
-                spare,
-                event=number,
+                camera, rule.min_probability, waiting_since, rule.detail or self._looking.detail, spare, event=number
             ),
             min(least, *rule.min_probability_of.values(), 1.0),
             lambda found: rules.below(rule, found) is None,
@@ -140,9 +134,7 @@ class EventLabeler:
             partial(self._go_on, progress),
             rule.detail is not None,
         )
-        static = None
-        if camera is not None and rule.static != "keep" and route.together:
-            static = EventFinds(self._static, camera, self._looking.static_labels, rules.least_probability(rule))
+        static = self._static_finds(camera, rule, route)
         return Paced(
             lambda: self._in_parts(read(), route, question),
             partial(self._label_part, route, question, static),
@@ -155,6 +147,12 @@ class EventLabeler:
         self._interrupted.set()
         self._own_pace.close()
         self._chain.close()
+
+    def _static_finds(self, camera: str | None, rule: Rule, route: Route) -> EventFinds | None:
+        """Return what finds static objects in an event; None if the event's rule keeps them."""
+        if camera is None or rule.static == "keep" or not route.together:
+            return None
+        return EventFinds(self._static, camera, self._looking.static_labels, rules.least_probability(rule))
 
     def _in_parts(self, pictures: Sequence[Picture], route: Route, question: Question) -> Iterator[Sequence[Item]]:
         if route.looks_where_it_changed(question) and question.request.spare(1):
@@ -198,15 +196,9 @@ class EventLabeler:
         )
         rejected = tuple(each for part in done for each in part.rejected)
         event = None if findings.event is None else tuple(dict.fromkeys(findings.event))
-        # Count here, not when each is found, because an event may be started again.
-        self._metrics.pictures_rejected.inc(len(rejected))
-        by_later = findings.remote and not any(some.remote for some in found)  # by one asked about the whole event
-        for some in found:
-            where = "remote" if some.remote or by_later else "home"
-            self._metrics.pictures_labelled.labels(where).inc(len(some.pictures))
         looked = tuple(findings.looked) or tuple(Looked() for _ in frames)
-        for each_look in looked:
-            self._metrics.looked_at(len(each_look.tiles), each_look.planned)
+        self._metrics.pictures_rejected.inc(len(rejected))
+        self._count(found, findings, looked)
         return EventLabels(
             rule,
             rules.reply(rule, pictures, event) if pictures else None,
@@ -220,6 +212,15 @@ class EventLabeler:
             findings.device or self.device,
             looked,
         )
+
+    def _count(self, found: Sequence[Found], findings: Findings, looked: Iterable[Looked]) -> None:
+        """Count the pictures of a labeled event, not when each is found, because an event may be started again."""
+        by_later = findings.remote and not any(some.remote for some in found)  # by one asked about the whole event
+        for some in found:
+            where = "remote" if some.remote or by_later else "home"
+            self._metrics.pictures_labelled.labels(where).inc(len(some.pictures))
+        for each in looked:
+            self._metrics.looked_at(len(each.tiles), each.planned)
 
     def _go_on(self, progress: Callable[[], None]) -> None:
         if self._interrupted.is_set():

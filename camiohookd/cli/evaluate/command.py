@@ -4,7 +4,7 @@ FOLDER ─▶ `read_folder`; each model with each detail ─▶ what it finds in
        ─▶ with references a table of average precision, without them what only one of two finds ─▶ settings
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import product
@@ -94,20 +94,22 @@ def evaluate(
     setups = [Setup(letter, *pair) for letter, pair in zip(ascii_uppercase, pairs, strict=False)]
     click.echo(f"{plural(len(pictures), 'picture')}, {escape(known.source) or 'no reference files'}")
     results = _tried(setups, pictures, settings, score)
-    for result in results:
-        click.echo(
-            f"{result.setup.letter}  {escape(result.setup.model)}, {result.setup.detail}: {result.ms:.0f} ms a picture"
-        )
+    _print_lines(
+        f"{each.setup.letter}  {escape(each.setup.model)}, {each.setup.detail}: {each.ms:.0f} ms a picture"
+        for each in results
+    )
     if known.objects is not None:
-        lines = measured(results, {path: known.objects[path] for path in pictures})
+        _print_lines(measured(results, {path: known.objects[path] for path in pictures}))
     else:
-        lines = differences(results)
-    for line in lines:
-        click.echo(line)
+        _print_lines(differences(results))
     if annotate:
         written = write_side_by_side(results, annotate, picture_limits(settings.images))
         click.echo(f"\nwrote {plural(written, 'picture')} into {annotate}")
-    for line in advice(results):
+    _print_lines(advice(results))
+
+
+def _print_lines(lines: Iterable[str]) -> None:
+    for line in lines:
         click.echo(line)
 
 

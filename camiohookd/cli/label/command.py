@@ -6,6 +6,7 @@ file ──▶ `FileLabeler` ──▶ one row per object │ one JSON object pe
 
 import logging
 import os
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -22,9 +23,14 @@ from camiohookd.system.logs import escape
 from camiohookd.system.permissions import reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from camiohookd.config.load import Config
+    from camiohookd.config.settings import LabelerSettings
+    from camiohookd.labelers import Labeler
     from camiohookd.pictures.decode import PictureLimits
+
+Result = LabeledFile | PictureError | LabelingError
 
 _EXPLAINED = 0.25
 _EXPLAINED_OF_ALL = 0.01  # a model gives almost every place in the picture some probability
@@ -110,40 +116,67 @@ def label(
 
     from camiohookd import rules
     from camiohookd.config.picture_limits import picture_limits
-    from camiohookd.config.settings import RemoteSettings
-    from camiohookd.labelers.open import open_chain
     from camiohookd.labelers.taught.labels import taught_labels
-    from camiohookd.labelers.taught.open import with_taught
 
     explain = explain or explain_all
     settings = settings_without_keys()
     limits = picture_limits(settings.images)
     rule = rules.match(settings.rule, camera)
-    alone = replace(settings.labeler, kind="onnx", model=model or "-", remote=RemoteSettings(), cameras=("*",))
-    wanted = (alone,) if model else settings.labelers
-    if any(each.kind != "onnx" or each.required is False for each in wanted):
-        logging.basicConfig(level=logging.INFO, format="%(message)s")  # shows what the owner's code prints
-    state = paths.state_dir(os.environ)
-    labeler, _ = open_chain([replace(each, threads=1) for each in wanted], None, lambda _degraded: None)
-    labeler = with_taught(labeler, wanted, state)
+    wanted = _wanted(settings, model)
+    labeler = _open(wanted, state := paths.state_dir(os.environ))
     drawings = Drawings(annotate_folder, pictures, limits, rule.zone) if annotate_folder else None
     table = None if as_json else LabelTable(pictures, explain, labelers=len(wanted) > 1 or bool(taught_labels(state)))
-    lowest = _EXPLAINED_OF_ALL if explain_all else _EXPLAINED if explain else 1.0
-    default = "the rule's min_probability" if rule.min_probability is not None else "the labeler's default"
-    looking = Looking(detail or wanted[0].detail)
-    table_of_rules = [replace(each, detail=detail or each.detail) for each in settings.rule]
-    file_labeler = FileLabeler(labeler, limits, table_of_rules, camera, lowest, default, looking)
-    failed = False
-    for event in [pictures] if as_event else [(path,) for path in pictures]:
-        for path, result in _labeled(event, file_labeler, limits, drawings, explain=explain):
-            if isinstance(result, LabeledFile):
-                click.echo(table.rows(result) if table else result_as_json(result, explain))
-            else:
-                failed = True
-                click.echo(f"{escape(click.format_filename(path))}: {result}", err=True)
+    file_labeler = FileLabeler(
+        labeler,
+        limits,
+        [replace(each, detail=detail or each.detail) for each in settings.rule],
+        camera,
+        _EXPLAINED_OF_ALL if explain_all else _EXPLAINED if explain else 1.0,
+        "the labeler's default" if rule.min_probability is None else "the rule's min_probability",
+        Looking(detail or wanted[0].detail),
+    )
+    events = [pictures] if as_event else [(path,) for path in pictures]
+    results = (_labeled(event, file_labeler, limits, drawings, explain=explain) for event in events)
+    all_labeled = _print_results(chain.from_iterable(results), table, explain)
     labeler.close()
-    if failed:
+    if not all_labeled:
         raise click.exceptions.Exit(1)
+
+
+def _print_results(results: "Iterable[tuple[Path, Result]]", table: LabelTable | None, explain: bool) -> bool:
+    """Print rows of the table, or JSON without one; return whether all pictures could be labeled."""
+    complete = True
+    for path, result in results:
+        if isinstance(result, LabeledFile):
+            click.echo(table.rows(result) if table else result_as_json(result, explain))
+        else:
+            complete = False
+            click.echo(f"{escape(click.format_filename(path))}: {result}", err=True)
+    return complete
+
+
+def _wanted(settings: "Config", model: str | None) -> "Sequence[LabelerSettings]":
+    """Return the settings of the labelers to ask: the one of `model`, or the daemon's."""
+    from msgspec.structs import replace
+
+    from camiohookd.config.settings import RemoteSettings
+
+    if model:
+        return [replace(settings.labeler, kind="onnx", model=model, remote=RemoteSettings(), cameras=("*",))]
+    return settings.labelers
+
+
+def _open(wanted: "Sequence[LabelerSettings]", state: Path) -> "Labeler":
+    """Open the labelers with the taught labels of the state folder, each on one thread."""
+    from msgspec.structs import replace
+
+    from camiohookd.labelers.open import open_chain
+    from camiohookd.labelers.taught.open import with_taught
+
+    if any(each.kind != "onnx" or each.required is False for each in wanted):
+        logging.basicConfig(level=logging.INFO, format="%(message)s")  # shows what the owner's code prints
+    labeler, _ = open_chain([replace(each, threads=1) for each in wanted], None, lambda _degraded: None)
+    return with_taught(labeler, wanted, state)
 
 
 def _labeled(
@@ -153,7 +186,7 @@ def _labeled(
     drawings: Drawings | None,
     *,
     explain: bool,
-) -> "Iterator[tuple[Path, LabeledFile | PictureError | LabelingError]]":
+) -> "Iterator[tuple[Path, Result]]":
     """Label the pictures of one event, and draw what is found; yield a result for each file."""
     files: list[tuple[Path, bytes]] = []
     for path in paths:

@@ -29,15 +29,14 @@ def tables_of(
     except ModelError:
         if not placeholders:
             raise
-        labels, options = (
-            tuple(f"label {nth}" for nth in range(1, (contract.labels or 100) + 1)),
-            dict(contract.options),
-        )
+        labels = tuple(f"label {nth}" for nth in range(1, (contract.labels or 100) + 1))
+        options = dict(contract.options)
     keys = {"color_order": "color_order", "range": "value_range", "resize": "resize", "mean": "mean", "std": "std"}
     chosen = {key: given[option] for key, option in keys.items() if given[option] is not None}
     usual = dict(contract.preparation)
     if picture.type == "tensor(uint8)":
         usual = {key: value for key, value in usual.items() if key not in ("mean", "std")} | {"range": "0..255"}
+    place = {"name": picture.name, "width": picture.width, "height": picture.height, "layout": picture.layout}
     tables = {
         "task": contract.task,
         "decoder": contract.decoder,
@@ -46,9 +45,7 @@ def tables_of(
         "licence": given["licence"] or examined.metadata.licence or "unknown",
         "source": given["source"] or file.name,
         "labels": list(labels),
-        "input": {"name": picture.name, "width": picture.width, "height": picture.height, "layout": picture.layout}
-        | usual
-        | chosen,
+        "input": place | usual | chosen,
         "outputs": dict(contract.outputs),
         "options": options,
         "constants": examined.constants,

@@ -102,20 +102,10 @@ def _learned(
     keep_crops: bool,
     threads: int = 1,
 ) -> Taught:
-    count = min(max(MAX_RUNS // max(len(kept), 1), 1), VARIATIONS + subject.flip)
-
-    def features_of(crop: Crop) -> tuple[list[NDArray[np.float32]], str]:
-        image = _opened(crop)
-        varied = crops.variations(image, Box(*crop.box), count, flip=subject.flip, noise=subject.zone is not None)
-        return [model.features(each) for each in varied], hashlib.sha256(varied[0].tobytes()).hexdigest()
-
-    with ThreadPoolExecutor(threads) as pool:
-        found, contents = zip(*pool.map(features_of, kept), strict=True)
+    found, contents = _features(subject, kept, model, threads)
     events = _events(kept, contents)
     shown = [Shown(each.source, each.label, nth, what) for each, nth, what in zip(kept, events, contents, strict=True)]
-    lesson = learn(
-        Examples(np.array(found, np.float64), np.array([each.label for each in kept]), np.array(events)), len(labels)
-    )
+    lesson = learn(Examples(found, np.array([each.label for each in kept]), np.array(events)), len(labels))
     learned = lesson.learned
     return Taught(
         name=subject.name,
@@ -137,6 +127,22 @@ def _learned(
         size=_usual_size(kept) if subject.zone else (0.0, 0.0),
         crops=tuple(kept) if keep_crops else (),
     )
+
+
+def _features(
+    subject: Subject, kept: Sequence[Crop], model: Features, threads: int
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Return the features of each crop's variations, [crops, variations, features], and a checksum of each crop."""
+    count = min(max(MAX_RUNS // max(len(kept), 1), 1), VARIATIONS + subject.flip)
+
+    def features_of(crop: Crop) -> tuple[list[NDArray[np.float32]], str]:
+        image = _opened(crop)
+        varied = crops.variations(image, Box(*crop.box), count, flip=subject.flip, noise=subject.zone is not None)
+        return [model.features(each) for each in varied], hashlib.sha256(varied[0].tobytes()).hexdigest()
+
+    with ThreadPoolExecutor(threads) as pool:
+        found, contents = zip(*pool.map(features_of, kept), strict=True)
+    return np.array(found, np.float64), contents
 
 
 def _usual_size(kept: Sequence[Crop]) -> tuple[float, float]:
