@@ -19,10 +19,10 @@ from camiohookd.config.toml_syntax import HEADER
 from camiohookd.errors import CamiohookdError
 
 Value = str | bool | int | list[str]
-Changes = Mapping[tuple[str, str], Value]
+SettingChanges = Mapping[tuple[str, str], Value]
 
 
-def set_values(text: str, changes: Changes) -> str:
+def set_values(text: str, changes: SettingChanges) -> str:
     """Return `text`, valid TOML, with the settings of `changes`. Raises CamiohookdError if that cannot be written."""
     for (section, key), value in changes.items():
         text = _set(text, section, key, value)

@@ -105,8 +105,8 @@ class Daemon:
         self._activity.attach()
         store = StoreThread(queue)
         try:
-            opened = wiring.Opened(labeler, threads, self._metrics, self._activity, store, self._errors)
-            service = wiring.connect(self._setup, opened)
+            loaded = wiring.Loaded(labeler, threads, self._metrics, self._activity, store, self._errors)
+            service = wiring.connect(self._setup, loaded)
             store.watch(lambda: service.worker.queue_changed(queue))
             service.history.start(self._activity)
             service.notifications.start(self._activity)

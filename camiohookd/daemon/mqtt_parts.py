@@ -6,7 +6,7 @@ from collections.abc import Callable
 from camiohookd.daemon.setup import Setup
 from camiohookd.monitoring.activity import Activity
 from camiohookd.monitoring.mqtt.outbox import Outbox
-from camiohookd.monitoring.mqtt.publisher import Options, Publisher
+from camiohookd.monitoring.mqtt.publisher import MqttOptions, Publisher
 from camiohookd.monitoring.mqtt.topics import Topics, box_id
 from camiohookd.monitoring.status import StatusReport
 
@@ -28,7 +28,7 @@ class Mqtt:
         from camiohookd.monitoring.mqtt.connection import Broker, Connection  # paho-mqtt takes memory
 
         topics, outbox = Topics(settings.topic, box_id()), Outbox()
-        options = Options(settings.discovery, settings.off_after, settings.pictures)
+        options = MqttOptions(settings.discovery, settings.off_after, settings.pictures)
         publisher = Publisher(topics, options, outbox, self._report)
         broker = Broker(
             settings.host, access.port, f"camiohookd_{topics.box}", settings.username, access.password, access.tls

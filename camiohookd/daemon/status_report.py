@@ -14,7 +14,7 @@ from camiohookd.labelers.chain.chain import Chain
 from camiohookd.labelers.open import name_of
 from camiohookd.monitoring.metrics import Metrics
 from camiohookd.monitoring.notify.conditions import Key
-from camiohookd.monitoring.status import CameraEvent, QueueStatus, RecentError, StatusReport, Verdict
+from camiohookd.monitoring.status import CameraEvent, QueueStatus, RecentError, ServiceVerdict, StatusReport
 from camiohookd.queue.views import QueueSnapshot
 from camiohookd.system.clock import iso
 from camiohookd.system.recent_errors import RecentErrors
@@ -83,7 +83,7 @@ class Reporter:
             cameras=[CameraEvent(camera, iso(event.at), event.labels) for camera, event in recent.cameras()],
         )
 
-    def _verdict(self) -> tuple[Verdict, list[str]]:
+    def _verdict(self) -> tuple[ServiceVerdict, list[str]]:
         if blockers := self._blockers():
             return "draining" if blockers.keys() == {draining.CHECK} else "does not work", list(blockers.values())
         reasons = [REFUSED] if self.reload_failed() else []

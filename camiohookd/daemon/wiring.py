@@ -101,8 +101,8 @@ class Service:
         await self.admin.close()
 
 
-class Opened(NamedTuple):
-    """What the service starts with: the labeler for `threads` threads, the open queue's `store`, and who listens."""
+class Loaded(NamedTuple):
+    """What is there before the event loop runs: the labeler, for `threads` threads, and the open queue's `store`."""
 
     labeler: Chain
     threads: int
@@ -112,18 +112,17 @@ class Opened(NamedTuple):
     errors: RecentErrors
 
 
-def connect(setup: Setup, opened: Opened) -> Service:
+def connect(setup: Setup, loaded: Loaded) -> Service:
     """Make the worker and the listeners, on the event loop, and let the listeners accept; the caller starts the rest.
 
     Raises CamiohookdError where an address cannot be listened on.
     """
     config = setup.config
-    labeler, threads, metrics, activity, store, _ = opened
+    labeler, threads, metrics, activity, store, _ = loaded
     hook_sockets, admin_sockets, control_socket = _open_sockets(config)
     metrics.watch_queue(lambda: store.snapshot)
-    event_labeler = EventLabeler(
-        labeler, limits := picture_limits(config.images), config.rule, metrics, looking_of(config)
-    )
+    limits = picture_limits(config.images)
+    event_labeler = EventLabeler(labeler, limits, config.rule, metrics, looking_of(config))
     allow_list = AllowList(config.callback.allow_hosts)
     worker = make_worker(config, event_labeler, allow_list, threads, metrics, activity, store)
     draining = Draining(metrics.draining)
@@ -131,11 +130,11 @@ def connect(setup: Setup, opened: Opened) -> Service:
     history = make_history(config, store, labeler, metrics, limits, event_labeler.budget)
     troubles = Troubles(setup, metrics, store, history)
     activity.subscribe(troubles.hear)
-    reporter = _make_reporter(setup, opened, history, readiness, troubles)
+    reporter = _make_reporter(setup, loaded, history, readiness, troubles)
     hook = HookSite(setup, store, allow_list, metrics, activity, hook_sockets, draining)
     tests = TestEvents(setup, hook_sockets[0].getsockname()[1], allow_list)
     owner = OwnerCommands(store, activity, reporter, hook.nonces, allow_list, draining)
-    sources = _sources(setup, opened, event_labeler, reporter, tests, history)
+    sources = _sources(setup, loaded, event_labeler, reporter, tests, history)
     return Service(
         store=store,
         worker=worker,
@@ -158,7 +157,7 @@ def connect(setup: Setup, opened: Opened) -> Service:
 
 def _sources(
     setup: Setup,
-    opened: Opened,
+    loaded: Loaded,
     event_labeler: EventLabeler,
     reporter: Reporter,
     tests: TestEvents,
@@ -166,32 +165,32 @@ def _sources(
 ) -> Sources:
     return Sources(
         report=reporter.report,
-        is_busy=lambda: opened.store.snapshot.tasks[State.PENDING] > 0,
-        perform=partial(perform, opened.store, opened.activity),
+        is_busy=lambda: loaded.store.snapshot.tasks[State.PENDING] > 0,
+        perform=partial(perform, loaded.store, loaded.activity),
         send_test_event=tests.send,
         doctor=DoctorProcess(setup.path),
         teaching=TeachProcess(setup.path),
         history=history,
         rules=lambda: event_labeler.table,
-        default_probability=opened.labeler.common_threshold,
+        default_probability=loaded.labeler.common_threshold,
     )
 
 
 def _make_reporter(
-    setup: Setup, opened: Opened, history: History, readiness: Mapping[str, Check], troubles: Troubles
+    setup: Setup, loaded: Loaded, history: History, readiness: Mapping[str, Check], troubles: Troubles
 ) -> Reporter:
     recent = Recent()
-    opened.activity.subscribe(recent.notice)
+    loaded.activity.subscribe(recent.notice)
     return Reporter(
         setup,
-        opened.labeler,
-        opened.metrics,
-        lambda: opened.store.snapshot,
+        loaded.labeler,
+        loaded.metrics,
+        lambda: loaded.store.snapshot,
         lambda: history.written,
         lambda: failing(readiness),
         troubles.now,
         recent,
-        opened.errors,
+        loaded.errors,
     )
 
 

@@ -14,7 +14,7 @@ from camiohookd.pictures.detections import Box, Detection
 from camiohookd.wire.images import Picture
 
 
-class Changes(NamedTuple):
+class ChangedRegions(NamedTuple):
     """Where a picture differs from the others of its event: `regions`, as fractions of it, the largest change first.
 
     It is picture number `nth`, from 0, of the `of` pictures that were compared.
@@ -33,7 +33,7 @@ class Frame(NamedTuple):
 
     picture: Picture
     decoded: Decoded
-    changes: Changes | None = None
+    changes: ChangedRegions | None = None
 
 
 def all_steps(steps: int) -> int:

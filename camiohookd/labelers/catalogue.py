@@ -16,7 +16,7 @@ CATALOGUE = Path(__file__).with_name("catalogue.toml")
 _Colors = tuple[float, float, float]
 
 
-class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CatalogueEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One model: `url` is the publisher's address, `sha256` and `bytes` are the file's, from the source `hash_from`.
 
     The other keys are the options of ``models add`` with the same names. What is not set is found out from the model.
@@ -38,10 +38,10 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     score: float = 0.4
 
 
-def read_catalogue(file: Path = CATALOGUE) -> Mapping[str, Entry]:
+def read_catalogue(file: Path = CATALOGUE) -> Mapping[str, CatalogueEntry]:
     """Return the entries by name. Raises ModelError."""
     try:
-        return msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), dict[str, Entry])
+        return msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), dict[str, CatalogueEntry])
     except OSError as error:
         raise ModelError(f"{file}: cannot be read: {reason(error, file)}") from error
     except ValueError as error:  # not TOML, not UTF-8, or msgspec's

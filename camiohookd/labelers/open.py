@@ -11,7 +11,7 @@ from camiohookd.config.settings import LabelerSettings
 from camiohookd.errors import ConfigError, SetupError
 from camiohookd.labelers import Labeler
 from camiohookd.labelers.chain.chain import Chain
-from camiohookd.labelers.chain.link import Link, Place, Watch
+from camiohookd.labelers.chain.link import Link, LinkSettings, Watch
 from camiohookd.labelers.taught.labels import taught_labels
 
 
@@ -92,7 +92,7 @@ def open_chain(
     reasons = _Reasons(on_degraded)
     for nth, settings in enumerate(labelers):
         detail = settings.detail if nth else None  # a reload changes that of the first
-        place = Place(settings.title, settings.cameras, settings.required is not False, settings.on, detail)
+        place = LinkSettings(settings.title, settings.cameras, settings.required is not False, settings.on, detail)
         folder = state / "graphs" / f"labeler-{nth + 1}" if state and nth else state
         opened = partial(open_labeler, settings, folder, reasons.noter(f"labeler {nth + 1}"), watch)
         try:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-Verdict = Literal["works", "degraded", "does not work", "draining", "not running"]
+ServiceVerdict = Literal["works", "degraded", "does not work", "draining", "not running"]
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -61,7 +61,7 @@ class StatusReport(msgspec.Struct, frozen=True):
     `errors` and `cameras` are bounded, newest first.
     """
 
-    verdict: Verdict
+    verdict: ServiceVerdict
     reasons: list[str]
     version: str
     queue: QueueStatus | None

@@ -18,7 +18,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.ssl_ import create_urllib3_context
 
 from camiohookd.next_try import DeliveryStep
-from camiohookd.outgoing.answer import Answer
+from camiohookd.outgoing.answer import CheckedResponse
 from camiohookd.outgoing.attempt import Attempt, PlainSocket, TlsSocket
 
 KEPT_HOSTS = 10
@@ -27,7 +27,7 @@ KEPT_CONNECTIONS = 16
 
 
 class _Connection(HTTPConnection):
-    response_class = Answer
+    response_class = CheckedResponse
     attempt: Attempt
     sock: PlainSocket | TlsSocket | None
     _step_after_dialling = DeliveryStep.SEND

@@ -22,7 +22,7 @@ class UnusableAnswer(http.client.HTTPException):
     """What was received is not a whole answer; the text says why."""
 
 
-class _Reader(BufferedReader):
+class _LineReader(BufferedReader):
     """Notes whether the last line that was read had an end."""
 
     line_ended = True
@@ -33,19 +33,19 @@ class _Reader(BufferedReader):
         return line
 
 
-class Answer(http.client.HTTPResponse):
+class CheckedResponse(http.client.HTTPResponse):
     """An answer to a request on `sock`.
 
     Interim answers (status 1xx: RFC 9110, section 15.2) are skipped. A head that breaks off is not an answer. Where it
     is not certain where the body ends, or if unsolicited bytes follow, the connection is not used again.
     """
 
-    fp: _Reader
+    fp: _LineReader
 
     def __init__(self, sock: PlainSocket | TlsSocket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self._socket = sock
-        self.fp = _Reader(self.fp.detach())
+        self.fp = _LineReader(self.fp.detach())
 
     def begin(self) -> None:
         super().begin()

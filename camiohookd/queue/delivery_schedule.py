@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from itertools import count
 
 from camiohookd.queue.agenda import Agenda
-from camiohookd.queue.host_deliveries import HostDeliveries, Plan
+from camiohookd.queue.host_deliveries import HostDeliveries, PlannedDelivery
 
 MAX_IDLE_HOSTS = 1000
 """Hosts remembered as down though nothing waits for them; beyond that, the one idle for longest is forgotten."""
@@ -30,9 +30,9 @@ class DeliverySchedule:
         self._backoff = backoff
         self._hosts: dict[str, HostDeliveries] = {}
         self._idle: OrderedDict[str, None] = OrderedDict()  # hosts that are down and have no waiting deliveries
-        self._plans: dict[int, Plan] = {}
-        self._shared: dict[HostDeliveries, dict[str, Plan]] = {}  # by host and camera
-        self._in_air: dict[int, Plan] = {}
+        self._plans: dict[int, PlannedDelivery] = {}
+        self._shared: dict[HostDeliveries, dict[str, PlannedDelivery]] = {}  # by host and camera
+        self._in_air: dict[int, PlannedDelivery] = {}
         self._flights: dict[int, int] = {}  # the number of the flight, by task in flight
         self._flight_numbers = count(1)
         self._taken: list[int] = []  # since the last `settle`
@@ -58,20 +58,22 @@ class DeliverySchedule:
         known = self._hosts.get(host)
         if known is None:
             known = self._hosts[host] = HostDeliveries(host, self._plans, self._backoff)
-        self._plans[task_id] = Plan(known, camera, not_before, firm) if not_before or firm else self._new(known, camera)
+        self._plans[task_id] = (
+            PlannedDelivery(known, camera, not_before, firm) if not_before or firm else self._new(known, camera)
+        )
         self._idle.pop(host, None)
         if task_id not in self._in_air:
             known.plan(task_id)
             self._book(known)
 
-    def _new(self, host: HostDeliveries, camera: str) -> Plan:
+    def _new(self, host: HostDeliveries, camera: str) -> PlannedDelivery:
         """Return the plan of a delivery that was never tried, which thousands of a camera share."""
         shared = self._shared.setdefault(host, {})
         plan = shared.get(camera)
         if plan is None:
             if len(shared) >= MAX_SHARED_PLANS:
                 shared.clear()
-            plan = shared[camera] = Plan(host, camera, 0.0, False)
+            plan = shared[camera] = PlannedDelivery(host, camera, 0.0, False)
         return plan
 
     def remove(self, task_id: int) -> None:

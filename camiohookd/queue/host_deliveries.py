@@ -17,7 +17,7 @@ from camiohookd.queue.sorted_ids import OrderedIds, TimedIds
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PlannedDelivery:
     """A planned delivery. `firm`: the receiver named `not_before` itself."""
 
     host: "HostDeliveries"
@@ -47,7 +47,7 @@ class HostDeliveries:
         "in_air", "name",
     )  # fmt: skip
 
-    def __init__(self, name: str, plans: Mapping[int, Plan], backoff: Callable[[int], float]) -> None:
+    def __init__(self, name: str, plans: Mapping[int, PlannedDelivery], backoff: Callable[[int], float]) -> None:
         self.name = name
         self.health = HostHealth(backoff)
         self.in_air = 0

@@ -22,7 +22,7 @@ from camiohookd.web.server.listener import ListenerLimits, Site
 
 LIMITS = ListenerLimits(connections=16, answer_seconds=120)
 
-Answer = Callable[[Command], Awaitable[CommandResult | OwnResult]]
+AnswerCommand = Callable[[Command], Awaitable[CommandResult | OwnResult]]
 
 
 class CommandEndpoint(Endpoint):
@@ -30,7 +30,7 @@ class CommandEndpoint(Endpoint):
 
     methods = ("POST",)
 
-    def initialize(self, answer: Answer) -> None:
+    def initialize(self, answer: AnswerCommand) -> None:
         self._answer = answer
 
     def admit(self) -> None:
@@ -48,7 +48,7 @@ class CommandEndpoint(Endpoint):
         """Log nothing: the command prints the refusal."""
 
 
-def control_application(answer: Answer) -> Site:
+def control_application(answer: AnswerCommand) -> Site:
     """Return the site for `listener.listen`."""
     return Site([url("/", CommandEndpoint, {"answer": answer})], UnknownPath, LIMITS)
 

@@ -35,9 +35,9 @@ from camiohookd.worker.event_parts import Item, compared_parts, parts
 from camiohookd.worker.own_pace import OwnPace, Paced
 from camiohookd.worker.picture_decoder import Part, PictureDecoder
 from camiohookd.worker.spare_time import SpareTime
-from camiohookd.worker.static_finds import EventFinds, Place, StaticFinds, marked
+from camiohookd.worker.static_finds import EventFinds, LabeledBox, StaticFinds, marked
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 log = logging.getLogger("camiohookd.labeler")
 
@@ -227,7 +227,7 @@ class EventLabeler:
             raise Interrupted
         progress()
 
-    def _find(self, ask: Callable[[], Answer]) -> Answer:
+    def _find(self, ask: Callable[[], Result]) -> Result:
         try:
             answer = ask()
         except (LabelingError, LabelerDown) as error:
@@ -240,7 +240,7 @@ class EventLabeler:
         return answer
 
 
-def _ruled(rule: Rule, frame: Frame, found: Sequence[Detection], static: Sequence[Place]) -> rules.RuledLabels:
+def _ruled(rule: Rule, frame: Frame, found: Sequence[Detection], static: Sequence[LabeledBox]) -> rules.RuledLabels:
     """Apply the rule to what was found in a picture, of which some is at the `static` places."""
     size = (frame.decoded.width, frame.decoded.height)
     return rules.apply(rule, frame.picture.timestamp, size, marked(found, size, static))

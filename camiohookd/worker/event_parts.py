@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from camiohookd.errors import PictureError
-from camiohookd.labelers import Changes
+from camiohookd.labelers import ChangedRegions
 from camiohookd.labelers.detail import regions
 from camiohookd.pictures.decode import PictureLimits, decode
 from camiohookd.pictures.memory import MemoryBudget
@@ -18,7 +18,7 @@ class Item(NamedTuple):
     """A picture, and what differs from the others; None if not known."""
 
     picture: Picture
-    changes: Changes | None = None
+    changes: ChangedRegions | None = None
 
 
 def parts(pictures: Sequence[Picture], at_once: int | None) -> Iterator[Sequence[Item]]:
@@ -47,7 +47,7 @@ def _compared(pictures: Sequence[Picture], limits: PictureLimits, budget: Memory
     if len(alike) > 1:
         found = regions.regions([each for each in grays if each is not None and each.shape == usual])
         for place, (nth, boxes) in enumerate(zip(alike, found, strict=True)):
-            items[nth] = Item(pictures[nth], Changes(tuple(boxes), place, len(alike)))
+            items[nth] = Item(pictures[nth], ChangedRegions(tuple(boxes), place, len(alike)))
     return items
 
 

@@ -14,7 +14,7 @@ from camiohookd.monitoring.metrics import Metrics
 from camiohookd.pictures import decode as images
 from camiohookd.pictures.memory import MemoryBudget, NoRoom
 from camiohookd.worker.event_parts import Item
-from camiohookd.worker.static_finds import Place
+from camiohookd.worker.static_finds import LabeledBox
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class Part:
 
     frames: list[Frame] = field(default_factory=list)
     found: list[Found] = field(default_factory=list)
-    static: list[Sequence[Place]] = field(default_factory=list)
+    static: list[Sequence[LabeledBox]] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
     incomplete: list[str] = field(default_factory=list)
     decode_seconds: float = 0.0

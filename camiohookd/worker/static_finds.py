@@ -56,16 +56,16 @@ WIDTH = 256
 log = logging.getLogger("camiohookd.labeler")
 
 
-Place = tuple[str, Box]
+LabeledBox = tuple[str, Box]
 """A label, and a box in fractions of a picture."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SeenPicture:
     """A small gray copy of a picture, and what was found in it."""
 
     gray: Image.Image
-    found: Sequence[Place]
+    found: Sequence[LabeledBox]
     _looks: dict[Box, Looks] = field(default_factory=dict, init=False)
 
     def looks(self, box: Box) -> Looks:
@@ -75,14 +75,14 @@ class Seen:
         return self._looks[box]
 
 
-def seen(picture: Decoded, found: Sequence[Detection]) -> Seen:
+def seen(picture: Decoded, found: Sequence[Detection]) -> SeenPicture:
     """Return what is kept of a picture and its detections."""
     gray = picture.image.reduce(max(1, picture.image.width // WIDTH)).convert("L")
     size = (picture.width, picture.height)
-    return Seen(gray, [(each.label, _in_fractions(each.box, size)) for each in found if each.box is not None])
+    return SeenPicture(gray, [(each.label, _in_fractions(each.box, size)) for each in found if each.box is not None])
 
 
-def marked(found: Sequence[Detection], size: tuple[int, int], places: Sequence[Place]) -> Sequence[Detection]:
+def marked(found: Sequence[Detection], size: tuple[int, int], places: Sequence[LabeledBox]) -> Sequence[Detection]:
     """Return detections in a picture of `size` pixels, marked where they are at one of the static `places`."""
     if not places:
         return found
@@ -94,7 +94,7 @@ def marked(found: Sequence[Detection], size: tuple[int, int], places: Sequence[P
     ]
 
 
-def _is_at(place: Place, label: str, box: Box) -> bool:
+def _is_at(place: LabeledBox, label: str, box: Box) -> bool:
     return place[0] == label and _overlap(place[1], box) >= SAME_PLACE
 
 
@@ -122,11 +122,11 @@ class _Find:
     events: int = 0
     missed: int = 0
 
-    def is_in(self, picture: Seen) -> bool:
+    def is_in(self, picture: SeenPicture) -> bool:
         """Return whether it was found in a picture, at the same place with the same looks."""
         return any(self.is_at(*each) for each in picture.found) and self.looks_same_in(picture)
 
-    def looks_same_in(self, picture: Seen) -> bool:
+    def looks_same_in(self, picture: SeenPicture) -> bool:
         return likeness(self.looks, picture.looks(self.box)) >= SAME_LOOKS
 
     def is_at(self, label: str, box: Box) -> bool:
@@ -146,7 +146,7 @@ class StaticFinds:
         self._cameras: OrderedDict[str, _Camera] = OrderedDict()
         self._lock = threading.Lock()
 
-    def static(self, camera: str, picture: Seen) -> list[Place]:
+    def static(self, camera: str, picture: SeenPicture) -> list[LabeledBox]:
         """Return which of the finds in a picture are known to be static."""
         with self._lock:
             known = self._cameras.get(camera)
@@ -155,7 +155,7 @@ class StaticFinds:
                 return []
         return [each for each in picture.found if any(find.is_at(*each) for find in finds)]
 
-    def learn(self, camera: str, event: Sequence[Seen]) -> None:
+    def learn(self, camera: str, event: Sequence[SeenPicture]) -> None:
         """Remember what was seen in the pictures of an event."""
         if not event:
             return
@@ -171,7 +171,7 @@ class StaticFinds:
             remembered = [find for find in known.finds if find.events and find.missed <= MISSED_EVENTS]
             known.finds = sorted(remembered, key=lambda find: find.missed)[:MAX_FINDS]
 
-    def _known(self, camera: str, event: Sequence[Seen]) -> _Camera:
+    def _known(self, camera: str, event: Sequence[SeenPicture]) -> _Camera:
         """Return what is known of the camera: nothing, if it is new or its view has changed."""
         known = self._cameras.pop(camera, None)
         views = [view(picture.gray) for picture in (event[0], event[len(event) // 2], event[-1])]
@@ -205,9 +205,9 @@ class EventFinds:
         self._camera = camera
         self._labels = labels
         self._least = least
-        self._seen: list[Seen] = []
+        self._seen: list[SeenPicture] = []
 
-    def places(self, picture: Decoded, found: Sequence[Detection]) -> list[Place]:
+    def places(self, picture: Decoded, found: Sequence[Detection]) -> list[LabeledBox]:
         """Return which of the finds in a picture are static, and keep what there is to learn."""
         picture_seen = seen(picture, [each for each in found if self._counts(each)])
         if len(self._seen) < MAX_PICTURES:
@@ -221,7 +221,7 @@ class EventFinds:
         self._finds.learn(self._camera, self._seen)
 
 
-def _count(camera: str, find: _Find, event: Sequence[Seen]) -> None:
+def _count(camera: str, find: _Find, event: Sequence[SeenPicture]) -> None:
     """Count the event for a find if it was found, and its place looks the same in enough of the pictures."""
     # It need not be found in each picture: with detail = "auto" what does not move is looked at closely in one of them.
     if not any(find.is_in(picture) for picture in event):

@@ -23,7 +23,7 @@ from camiohookd.labelers.onnx.throughput import cores
 from camiohookd.labelers.taught import crops
 from camiohookd.labelers.taught.learning import Examples, learn
 from camiohookd.labelers.taught.regression import fit
-from camiohookd.labelers.taught.store import Taught, Zone
+from camiohookd.labelers.taught.store import Taught, TaughtZone
 from camiohookd.labelers.taught.teaching import Example, Subject, teach
 from camiohookd.pictures.detections import Box, scaled
 from tests.bench.harness import Bench, Result, at_least, at_most, result
@@ -91,7 +91,7 @@ def taught_gate(model: FeatureModel, frames: Sequence[Image.Image]) -> Taught:
         for seed, state in enumerate(STATES)
         for nth, picture in enumerate(gates.pictures(frames, SHOWN, seed, closed=state == "closed"))
     ]
-    subject = Subject("gate", Zone("yard", "gate", gates.ZONE), None)
+    subject = Subject("gate", TaughtZone("yard", "gate", gates.ZONE), None)
     return teach(subject, examples, model, load_description(SHIPPED).sha256, keep_crops=False, threads=cores())
 
 

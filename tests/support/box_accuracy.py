@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from camiohookd.cli.evaluate.precision import SMALL, Seen, mean, measure
+from camiohookd.cli.evaluate.precision import SMALL, ComparedPicture, mean, measure
 from camiohookd.cli.evaluate.references import read_folder
 from camiohookd.pictures.detections import Box, Detection
 from camiohookd.pictures.overlap import overlaps
@@ -41,7 +41,10 @@ def average_precision(find: Find, folder: Path = PHOTOGRAPHS, scale: float = 1.0
     """
     known = read_folder(folder)
     assert known.objects is not None
-    pictures = [Seen(objects, [_scaled(each, scale) for each in find(path)]) for path, objects in known.objects.items()]
+    pictures = [
+        ComparedPicture(objects, [_scaled(each, scale) for each in find(path)])
+        for path, objects in known.objects.items()
+    ]
     labels = {each.label for seen in pictures for each in seen.objects}
     everything = [measure(label, pictures, 0.0).ap for label in labels]
     return Precision(mean(everything), mean(measure(label, pictures, 0.0, SMALL).ap for label in labels))

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from camiohookd.labelers.taught.store import Taught, Zone
+from camiohookd.labelers.taught.store import Taught, TaughtZone
 from camiohookd.labelers.taught.teaching import Example, Subject, teach
 from camiohookd.pictures.detections import Box
 
-LIGHT = Zone("yard", "lamp", ((0.0, 0.0), (0.5, 0.0), (0.5, 0.5), (0.0, 0.5)))
+LIGHT = TaughtZone("yard", "lamp", ((0.0, 0.0), (0.5, 0.0), (0.5, 0.5), (0.0, 0.5)))
 MODEL = "a" * 64
 
 

@@ -16,7 +16,7 @@ BOX_CORNERS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ReplyCheck:
     """`form` is "image" or "event", None where it is neither; `labels` has the best probability found for each label.
 
     The older "event" form has no probabilities. A reply without `problems` is valid, and has `sightings`.
@@ -32,17 +32,17 @@ class _UnreadableError(Exception):
     """The reply cannot be checked any further; the text is the problem."""
 
 
-def check_reply(body: bytes, pictures: Mapping[str, Objects]) -> Verdict:
+def check_reply(body: bytes, pictures: Mapping[str, Objects]) -> ReplyCheck:
     """Check `body` as the reply to an event with `pictures`: timestamps, and the objects that are known to be there."""
     try:
         labels = _labels(body)
     except _UnreadableError as problem:
-        return Verdict(None, {}, (str(problem),))
+        return ReplyCheck(None, {}, (str(problem),))
     if isinstance(labels, list):
         form, best, problems = "event", _names(labels), tuple(_check_list(labels))
     else:
         form, best, problems = "image", _best(labels), tuple(_check_images(labels, pictures))
-    return Verdict(form, best, problems, NOTHING if problems else _sightings(labels, pictures))
+    return ReplyCheck(form, best, problems, NOTHING if problems else _sightings(labels, pictures))
 
 
 def _labels(body: bytes) -> dict[str, Any] | list[Any]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from camiohookd.camio.simulator import samples
-from camiohookd.camio.simulator.contract import Verdict, check_reply
+from camiohookd.camio.simulator.contract import ReplyCheck, check_reply
 from camiohookd.camio.simulator.events import SimulatedEvent
 from camiohookd.camio.simulator.fake_camio import FakeCamio, HookResponse
 
@@ -35,7 +35,7 @@ class SimulationResult:
     response: HookResponse | None = None
     accepted_after: float | None = None
     labeled_after: float | None = None
-    verdict: Verdict | None = None
+    verdict: ReplyCheck | None = None
     deliveries: int = 0
     problems: tuple[str, ...] = ()
 

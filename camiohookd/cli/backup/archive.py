@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import IO
 
 from camiohookd.cli.backup import cipher, contents, manifest
-from camiohookd.cli.backup.contents import Box
-from camiohookd.cli.backup.manifest import MANIFEST, BackupError, Entry, Manifest
+from camiohookd.cli.backup.contents import BoxFiles
+from camiohookd.cli.backup.manifest import MANIFEST, BackupError, FileEntry, Manifest
 
 _CHUNK = 1 << 20
 _DAMAGED = "the file is damaged or was cut off"
@@ -25,7 +25,7 @@ def may_be_backup(path: Path) -> bool:
     return not start or cipher.is_encrypted(start) or start.startswith(MANIFEST.encode() + b"\0")
 
 
-def write(stream: IO[bytes], listed: Manifest, box: Box) -> None:
+def write(stream: IO[bytes], listed: Manifest, box: BoxFiles) -> None:
     """Write the tar to `stream`. Raises BackupError if a file changed since it was listed, OSError from `stream`."""
     with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as tar:
         data = manifest.encode(listed)
@@ -43,7 +43,9 @@ def write(stream: IO[bytes], listed: Manifest, box: Box) -> None:
                 raise _changed(box, entry)
 
 
-def read(stream: IO[bytes], accept: Callable[[Manifest], None], sink: Callable[[Entry], IO[bytes] | None]) -> Manifest:
+def read(
+    stream: IO[bytes], accept: Callable[[Manifest], None], sink: Callable[[FileEntry], IO[bytes] | None]
+) -> Manifest:
     """Read the tar from `stream` to its end and return its manifest.
 
     `accept` is called with the manifest before anything else is read, and may raise. `sink` opens the place for the
@@ -66,7 +68,7 @@ def read(stream: IO[bytes], accept: Callable[[Manifest], None], sink: Callable[[
     return listed
 
 
-def _copy(tar: tarfile.TarFile, entry: Entry, sink: IO[bytes] | None) -> None:
+def _copy(tar: tarfile.TarFile, entry: FileEntry, sink: IO[bytes] | None) -> None:
     member = tar.next()
     if member is None:
         raise BackupError(f"{_DAMAGED}: {entry.name!r} is missing")
@@ -93,7 +95,7 @@ def _header(name: str, size: int, mode: int = 0o600) -> tarfile.TarInfo:
     return header
 
 
-def _changed(box: Box, entry: Entry) -> BackupError:
+def _changed(box: BoxFiles, entry: FileEntry) -> BackupError:
     return BackupError(f"{box.path(entry.name)}: changed while it was saved; try again")
 
 

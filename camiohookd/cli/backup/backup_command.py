@@ -9,7 +9,7 @@ import click
 from camiohookd.cli.settings import config_option
 
 if TYPE_CHECKING:
-    from camiohookd.cli.backup.contents import Box
+    from camiohookd.cli.backup.contents import BoxFiles
 
 passphrase_option = click.option(
     "--passphrase-file",
@@ -56,12 +56,12 @@ def backup(
         click.echo("It is not encrypted, and it holds the keys: keep it where only you can read it.")
 
 
-def box(config_file: Path | None) -> "Box":
+def box(config_file: Path | None) -> "BoxFiles":
     """Return the settings file and the state folder that a command means."""
-    from camiohookd.cli.backup.contents import Box
+    from camiohookd.cli.backup.contents import BoxFiles
     from camiohookd.config import paths
 
-    return Box(config_file or paths.config_file(os.environ), paths.state_dir(os.environ))
+    return BoxFiles(config_file or paths.config_file(os.environ), paths.state_dir(os.environ))
 
 
 def read_passphrase(file: str | None, *, confirm: bool = False) -> str:

@@ -17,7 +17,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from camiohookd.cli.backup.manifest import OWNER_FOLDERS, SETTINGS, STATE, BackupError, Entry, LeftOut, is_of_queue
+from camiohookd.cli.backup.manifest import OWNER_FOLDERS, SETTINGS, STATE, BackupError, FileEntry, LeftOut, is_of_queue
 from camiohookd.config.paths import ROLLED_BACK
 from camiohookd.labelers.library import MODEL_FILE
 from camiohookd.system import permissions
@@ -29,7 +29,7 @@ _PACKAGE = Path("/usr")
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class BoxFiles:
     """The settings file and the state folder of a box."""
 
     settings: Path
@@ -41,7 +41,7 @@ class Box:
         return (self.settings.parent if place == SETTINGS else self.state) / rest
 
 
-def find(box: Box, *, queue: bool, models: bool) -> Iterator[str]:
+def find(box: BoxFiles, *, queue: bool, models: bool) -> Iterator[str]:
     """Yield the names of the files to save, in order; without the `models`' own files if only hashes are wanted.
 
     Raises BackupError if a folder cannot be read.
@@ -54,13 +54,13 @@ def find(box: Box, *, queue: bool, models: bool) -> Iterator[str]:
                     yield _state_name(box, path)
 
 
-def models_left_out(box: Box) -> tuple[LeftOut, ...]:
+def models_left_out(box: BoxFiles) -> tuple[LeftOut, ...]:
     """Return the owner's models with their hashes, for a backup that does not hold them."""
     files = [path for path in _files(box.state / "models") if path.name == MODEL_FILE]
     return tuple(LeftOut(file.parent.name, entry_of(box, _state_name(box, file)).sha256) for file in files)
 
 
-def elsewhere(box: Box) -> tuple[str, ...]:
+def elsewhere(box: BoxFiles) -> tuple[str, ...]:
     """Return the files that the settings name outside of the two folders, and outside of the package."""
     try:
         tables = tomllib.loads(box.settings.read_text("utf-8-sig"))
@@ -71,18 +71,18 @@ def elsewhere(box: Box) -> tuple[str, ...]:
     return tuple(sorted(str(path) for path in named if path.is_file() and not _is_in(path.resolve(), inside)))
 
 
-def entry_of(box: Box, name: str) -> Entry:
+def entry_of(box: BoxFiles, name: str) -> FileEntry:
     """Read the file `name` and return its entry. Raises BackupError."""
     with opened(box, name) as file:
         facts = os.fstat(file.fileno())
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         size = file.tell()
     mode = stat.S_IMODE(facts.st_mode) & 0o777
-    return Entry(name, size, digest, mode, _user(facts.st_uid), _group(facts.st_gid))
+    return FileEntry(name, size, digest, mode, _user(facts.st_uid), _group(facts.st_gid))
 
 
 @contextmanager
-def opened(box: Box, name: str) -> Iterator[BufferedReader]:
+def opened(box: BoxFiles, name: str) -> Iterator[BufferedReader]:
     """Open the file `name`, which must be an ordinary one. Raises BackupError."""
     path = box.path(name)
     try:
@@ -117,7 +117,7 @@ def as_owner_of(folder: Path) -> Iterator[None]:
         os.setegid(group)
 
 
-def _settings(box: Box) -> Iterator[str]:
+def _settings(box: BoxFiles) -> Iterator[str]:
     folder, state = box.settings.parent, box.state.resolve()
     together = folder.resolve() == state  # as docs/install.md runs it from a checkout: then only files of no folder
     for path in _files(folder):
@@ -131,7 +131,7 @@ def _is_states_own(name: str) -> bool:
     return is_of_queue(name) or name in {"lock", "restarts"}
 
 
-def _state_name(box: Box, path: Path) -> str:
+def _state_name(box: BoxFiles, path: Path) -> str:
     return f"{STATE}/{path.relative_to(box.state)}"
 
 

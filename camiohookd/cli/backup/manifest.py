@@ -32,7 +32,7 @@ class BackupError(CamiohookdError):
     """A backup cannot be made, read or restored."""
 
 
-class Entry(Struct, frozen=True, forbid_unknown_fields=True):
+class FileEntry(Struct, frozen=True, forbid_unknown_fields=True):
     """One file: `mode` has permission bits only; `owner` and `group` are names, "" if the box had none."""
 
     name: str
@@ -66,7 +66,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     made: str
     state_format: int
     queue: bool
-    files: tuple[Entry, ...]
+    files: tuple[FileEntry, ...]
     models_left_out: tuple[LeftOut, ...] = ()
     elsewhere: tuple[str, ...] = ()
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import IO
 
 from camiohookd.cli.backup import contents
-from camiohookd.cli.backup.contents import STAGING_PREFIX, Box
-from camiohookd.cli.backup.manifest import SETTINGS, STATE, BackupError, Entry, Manifest, is_of_queue
-from camiohookd.cli.backup.restoring import Backup, Plan
+from camiohookd.cli.backup.contents import STAGING_PREFIX, BoxFiles
+from camiohookd.cli.backup.manifest import SETTINGS, STATE, BackupError, FileEntry, Manifest, is_of_queue
+from camiohookd.cli.backup.restoring import Backup, RestorePlan
 from camiohookd.cli.backup.saving import locked
 from camiohookd.queue.task import State
 from camiohookd.queue.task_queue import TaskQueue
@@ -24,7 +24,7 @@ from camiohookd.units import plural, size
 _KNOWN_OWNERS = {"root", "camiohookd", "camiohookd-tunnel"}
 
 
-def restore(backup: Backup, plan: Plan, box: Box, *, replace_queue: bool) -> None:
+def restore(backup: Backup, plan: RestorePlan, box: BoxFiles, *, replace_queue: bool) -> None:
     """Put every file of the backup in its place, after `plan` was shown to the owner.
 
     If it holds a queue, that replaces the one of this box. Without `replace_queue` this is refused while events wait
@@ -49,7 +49,7 @@ def restore(backup: Backup, plan: Plan, box: Box, *, replace_queue: bool) -> Non
         raise BackupError(f"{place}: {permissions.reason(error, place)}; run the restore again") from None
 
 
-def _must_fit(listed: Manifest, planned: Manifest, box: Box) -> None:
+def _must_fit(listed: Manifest, planned: Manifest, box: BoxFiles) -> None:
     if listed != planned:
         raise BackupError("the file was changed meanwhile")
     free = Disk().free_bytes(box.state)
@@ -60,7 +60,7 @@ def _must_fit(listed: Manifest, planned: Manifest, box: Box) -> None:
 class _Staging:
     """Two hidden folders, beside the settings and in the state folder, that are deleted at the end."""
 
-    def __init__(self, box: Box, held: ExitStack) -> None:
+    def __init__(self, box: BoxFiles, held: ExitStack) -> None:
         self._box = box
         self._folders: dict[str, Path] = {}
         self._open: IO[bytes] | None = None
@@ -72,7 +72,7 @@ class _Staging:
                 self._folders[place] = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=folder))
             held.callback(self._delete, place, folder)
 
-    def sink(self, entry: Entry) -> IO[bytes]:
+    def sink(self, entry: FileEntry) -> IO[bytes]:
         self.close_last()
         with self._as_owner(entry):
             path = self._path(entry)
@@ -88,7 +88,7 @@ class _Staging:
             self._open.close()
             self._open = None
 
-    def put(self, entry: Entry) -> None:
+    def put(self, entry: FileEntry) -> None:
         """Replace the file on the box."""
         with self._as_owner(entry):
             source, target = self._path(entry), self._box.path(entry.name)
@@ -98,10 +98,10 @@ class _Staging:
                 _set_owner(source, entry)
             source.replace(target)
 
-    def _path(self, entry: Entry) -> Path:
+    def _path(self, entry: FileEntry) -> Path:
         return self._folders[entry.name.partition("/")[0]] / entry.name
 
-    def _as_owner(self, entry: Entry) -> AbstractContextManager[None]:
+    def _as_owner(self, entry: FileEntry) -> AbstractContextManager[None]:
         return contents.as_owner_of(self._box.path(f"{entry.name.partition('/')[0]}/"))
 
     def _delete(self, place: str, folder: Path) -> None:
@@ -119,7 +119,7 @@ def _make_folders(folder: Path) -> None:
         folder.chmod(0o755)
 
 
-def _set_owner(path: Path, entry: Entry) -> None:
+def _set_owner(path: Path, entry: FileEntry) -> None:
     """Give a file of the settings to the owner that it had, if this box has that user and it is one of ours."""
     if os.geteuid() != 0:
         return
@@ -154,6 +154,6 @@ def _delete_queue(state: Path) -> None:
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
-def _sync(box: Box, manifest: Manifest) -> None:
+def _sync(box: BoxFiles, manifest: Manifest) -> None:
     for folder in sorted({box.path(entry.name).parent for entry in manifest.files}):
         Disk().sync_folder(folder)

@@ -9,7 +9,7 @@ from camiohookd.cli.backup.backup_command import box, passphrase_option, read_pa
 from camiohookd.cli.settings import config_option
 
 if TYPE_CHECKING:
-    from camiohookd.cli.backup.restoring import Plan
+    from camiohookd.cli.backup.restoring import RestorePlan
 
 
 @click.command()
@@ -49,7 +49,7 @@ def restore(
     click.echo("Restored. Start the service with it: sudo systemctl restart camiohookd")
 
 
-def _tell(plan: "Plan", settings: Path, state: Path) -> None:
+def _tell(plan: "RestorePlan", settings: Path, state: Path) -> None:
     made = plan.manifest
     click.echo(f"Made by camiohookd {made.version} at {made.made}. Settings go to {settings}, the rest to {state}.")
     for word, entries in (("new", plan.new), ("replaced", plan.replaced), ("the same", plan.same)):

@@ -1,4 +1,4 @@
-"""Open a backup, check all of it, and tell what a restore would change: file ─▶ every byte checked ─▶ `Plan`."""
+"""Open a backup, check all of it, and tell what a restore would change: file ─▶ every byte checked ─▶ `RestorePlan`."""
 
 import hashlib
 import io
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import IO
 
 from camiohookd.cli.backup import archive, cipher, contents
-from camiohookd.cli.backup.contents import Box
-from camiohookd.cli.backup.manifest import SETTINGS, BackupError, Entry, LeftOut, Manifest
+from camiohookd.cli.backup.contents import BoxFiles
+from camiohookd.cli.backup.manifest import SETTINGS, BackupError, FileEntry, LeftOut, Manifest
 from camiohookd.config import load
 from camiohookd.config.toml_file import TomlFile
 from camiohookd.errors import ConfigError
@@ -29,7 +29,7 @@ class Backup:
     file: IO[bytes]
     passphrase: str | None
 
-    def read(self, accept: Callable[[Manifest], None], sink: Callable[[Entry], IO[bytes] | None]) -> Manifest:
+    def read(self, accept: Callable[[Manifest], None], sink: Callable[[FileEntry], IO[bytes] | None]) -> Manifest:
         """Read and check all of it, see `archive.read`. Raises BackupError, which begins with the file's name."""
         try:
             self.file.seek(0)
@@ -42,7 +42,7 @@ class Backup:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RestorePlan:
     """What a restore would do: files that are new here, that are replaced, that are the same, and that stay.
 
     `queue_files` counts those of the queue, which replace the queue as a whole. `missing` are files that the settings
@@ -50,9 +50,9 @@ class Plan:
     """
 
     manifest: Manifest
-    new: tuple[Entry, ...]
-    replaced: tuple[Entry, ...]
-    same: tuple[Entry, ...]
+    new: tuple[FileEntry, ...]
+    replaced: tuple[FileEntry, ...]
+    same: tuple[FileEntry, ...]
     kept: tuple[str, ...]
     queue_files: int
     missing: tuple[str, ...]
@@ -72,7 +72,7 @@ def opened(path: Path, passphrase: Callable[[], str]) -> Iterator[Backup]:
         raise contents.unreadable(path, error) from None
 
 
-def plan_restore(backup: Backup, box: Box) -> Plan:
+def plan_restore(backup: Backup, box: BoxFiles) -> RestorePlan:
     """Check every byte of the backup and that this version can use its settings, and return what would change.
 
     Raises BackupError.
@@ -80,9 +80,9 @@ def plan_restore(backup: Backup, box: Box) -> Plan:
     settings = _Settings(box)
     manifest = backup.read(_usable, settings.sink)
     settings.check(backup.path)
-    new: list[Entry] = []
-    replaced: list[Entry] = []
-    same: list[Entry] = []
+    new: list[FileEntry] = []
+    replaced: list[FileEntry] = []
+    same: list[FileEntry] = []
     for entry in manifest.files:
         if not entry.is_of_queue:
             present = _digest(box.path(entry.name))
@@ -94,7 +94,7 @@ def plan_restore(backup: Backup, box: Box) -> Plan:
                 replaced.append(entry)
     names = {entry.name for entry in manifest.files}
     kept = [name for name in contents.find(box, queue=False, models=True) if name not in names]
-    return Plan(
+    return RestorePlan(
         manifest,
         tuple(new),
         tuple(replaced),
@@ -117,12 +117,12 @@ def _usable(manifest: Manifest) -> None:
 class _Settings:
     """Keeps the settings file of a backup in memory, to try it before anything is written."""
 
-    def __init__(self, box: Box) -> None:
+    def __init__(self, box: BoxFiles) -> None:
         self._path = box.settings
         self._name = f"{SETTINGS}/{box.settings.name}"
         self._file: io.BytesIO | None = None
 
-    def sink(self, entry: Entry) -> IO[bytes] | None:
+    def sink(self, entry: FileEntry) -> IO[bytes] | None:
         if entry.name != self._name or entry.size > _LARGEST_SETTINGS:
             return None
         self._file = io.BytesIO()
@@ -142,7 +142,7 @@ class _Settings:
             ) from None
 
 
-def _has_model(box: Box, model: LeftOut) -> bool:
+def _has_model(box: BoxFiles, model: LeftOut) -> bool:
     return _digest(box.state / "models" / model.name / MODEL_FILE) == model.sha256
 
 

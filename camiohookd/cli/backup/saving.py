@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from camiohookd.cli.backup import archive, cipher, contents
-from camiohookd.cli.backup.contents import Box
+from camiohookd.cli.backup.contents import BoxFiles
 from camiohookd.cli.backup.manifest import FORMAT, BackupError, Manifest
 from camiohookd.queue import state_folder
 from camiohookd.queue.state_folder import StateFolder
@@ -16,7 +16,7 @@ from camiohookd.system.clock import iso
 from camiohookd.system.disk import Disk, new_file
 
 
-def save(target: Path, box: Box, *, queue: bool, models: bool, passphrase: str | None) -> Manifest:
+def save(target: Path, box: BoxFiles, *, queue: bool, models: bool, passphrase: str | None) -> Manifest:
     """Write the backup of `box` to the file `target`, readable by its owner only, and return its manifest.
 
     With `queue`, the queue and the history are in it: then no daemon may use the state folder. Without `models`, only
@@ -52,7 +52,7 @@ def locked(state: Path) -> Iterator[None]:
         folder.close()
 
 
-def _list(box: Box, *, queue: bool, models: bool) -> Manifest:
+def _list(box: BoxFiles, *, queue: bool, models: bool) -> Manifest:
     names = list(contents.find(box, queue=queue, models=models))
     if not any(box.path(name) == box.settings for name in names):
         raise BackupError(f"{box.settings}: there is no such file; --config names the settings if they are elsewhere")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from camiohookd.cli.evaluate.report import Setup, SetupResult, advice, differences, measured, write_side_by_side
+from camiohookd.cli.evaluate.report import ComparedSetup, SetupResult, advice, differences, measured, write_side_by_side
 from camiohookd.cli.input_file import InputFile
 from camiohookd.cli.settings import settings_without_keys
 from camiohookd.config.detail import Detail, Looking
@@ -91,7 +91,7 @@ def evaluate(
         raise click.UsageError(
             f"{len(pairs)} pairs of a model and a detail; at most {len(ascii_uppercase)} are compared"
         )
-    setups = [Setup(letter, *pair) for letter, pair in zip(ascii_uppercase, pairs, strict=False)]
+    setups = [ComparedSetup(letter, *pair) for letter, pair in zip(ascii_uppercase, pairs, strict=False)]
     click.echo(f"{plural(len(pictures), 'picture')}, {escape(known.source) or 'no reference files'}")
     results = _tried(setups, pictures, settings, score)
     _print_lines(
@@ -114,7 +114,7 @@ def _print_lines(lines: Iterable[str]) -> None:
 
 
 def _tried(
-    setups: Sequence[Setup], pictures: Sequence[Path], settings: "Config", score: float | None
+    setups: Sequence[ComparedSetup], pictures: Sequence[Path], settings: "Config", score: float | None
 ) -> list[SetupResult]:
     """Label each picture with every setup, one after the other, so that other work on the box slows all alike."""
     with ExitStack() as opened:
@@ -128,7 +128,7 @@ def _tried(
 
 
 def _open(
-    setup: Setup, settings: "Config", score: float | None, opened: ExitStack
+    setup: ComparedSetup, settings: "Config", score: float | None, opened: ExitStack
 ) -> "tuple[EventLabeler, SetupResult]":
     """Open the setup's labeler, which `opened` closes."""
     from msgspec.structs import replace

@@ -25,7 +25,7 @@ _MOST = 100
 Bools = NDArray[np.bool_]
 
 
-class Seen(NamedTuple):
+class ComparedPicture(NamedTuple):
     """One picture: what is in it, in its pixels, and what was found there."""
 
     objects: Sequence[Reference]
@@ -62,7 +62,7 @@ class _Matched(NamedTuple):
     objects: int
 
 
-def measure(label: str, pictures: Iterable[Seen], score: float, max_area: float = math.inf) -> Measured:
+def measure(label: str, pictures: Iterable[ComparedPicture], score: float, max_area: float = math.inf) -> Measured:
     """Measure one label over all pictures; precision and recall are those of finds from `score` on.
 
     Objects of `max_area` pixels or more count neither way.
@@ -97,7 +97,7 @@ def _average(right: Bools, objects: int) -> float:
     return float(np.where(at < len(best), np.append(best, 0.0)[np.minimum(at, len(best))], 0.0).mean())
 
 
-def _match(label: str, seen: Seen, max_area: float) -> _Matched:
+def _match(label: str, seen: ComparedPicture, max_area: float) -> _Matched:
     """Give each find, the most probable first, the free object that it overlaps most."""
     objects = [each for each in seen.objects if each.label == label]
     found = sorted(

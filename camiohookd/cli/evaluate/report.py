@@ -25,7 +25,7 @@ _NEARLY = 0.01
 """A difference in average precision that is not worth more time."""
 
 
-class Setup(NamedTuple):
+class ComparedSetup(NamedTuple):
     """A model looking with some detail; `letter` names it in tables."""
 
     letter: str
@@ -45,7 +45,7 @@ class SetupResult:
     the time for each picture, `ap` the mean average precision, nan if it was not measured.
     """
 
-    setup: Setup
+    setup: ComparedSetup
     labels: frozenset[str]
     score: float
     found: "dict[Path, Sequence[Detection]]" = field(default_factory=dict)
@@ -103,10 +103,10 @@ def measured(results: Sequence[SetupResult], references: "Mapping[Path, Sequence
 def _measures(
     result: SetupResult, labels: Sequence[str], references: "Mapping[Path, Sequence[Reference]]"
 ) -> "dict[str, Measured]":
-    from camiohookd.cli.evaluate.precision import Seen, measure
+    from camiohookd.cli.evaluate.precision import ComparedPicture, measure
 
     pictures = [
-        Seen([each.in_pixels(*result.sizes[path]) for each in objects], result.found[path])
+        ComparedPicture([each.in_pixels(*result.sizes[path]) for each in objects], result.found[path])
         for path, objects in references.items()
         if path in result.found
     ]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from camiohookd.labelers import Labeler
     from camiohookd.pictures.decode import PictureLimits
 
-Result = LabeledFile | PictureError | LabelingError
+FileResult = LabeledFile | PictureError | LabelingError
 
 _EXPLAINED = 0.25
 _EXPLAINED_OF_ALL = 0.01  # a model gives almost every place in the picture some probability
@@ -143,7 +143,7 @@ def label(
         raise click.exceptions.Exit(1)
 
 
-def _print_results(results: "Iterable[tuple[Path, Result]]", table: LabelTable | None, explain: bool) -> bool:
+def _print_results(results: "Iterable[tuple[Path, FileResult]]", table: LabelTable | None, explain: bool) -> bool:
     """Print rows of the table, or JSON without one; return whether all pictures could be labeled."""
     complete = True
     for path, result in results:
@@ -186,7 +186,7 @@ def _labeled(
     drawings: Drawings | None,
     *,
     explain: bool,
-) -> "Iterator[tuple[Path, Result]]":
+) -> "Iterator[tuple[Path, FileResult]]":
     """Label the pictures of one event, and draw what is found; yield a result for each file."""
     files: list[tuple[Path, bytes]] = []
     for path in paths:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from camiohookd.cli.label.output import LabeledFile, Seen
+from camiohookd.cli.label.output import LabeledFile, SeenObject
 from camiohookd.errors import PictureError
 
 if TYPE_CHECKING:
@@ -87,12 +87,12 @@ class FileLabeler:
             looked=outcome.looked[nth],
         )
 
-    def _seen(self, picture: "RuledLabels") -> list[Seen]:
+    def _seen(self, picture: "RuledLabels") -> list[SeenObject]:
         from camiohookd import rules
 
         rule = self._events.rule_for(self._camera)
         return [
-            Seen(
+            SeenObject(
                 found,
                 rules.sent_as(rule, found.label),
                 self._why_left_out(rule, found, picture),

@@ -24,7 +24,7 @@ _ROW = "{file:<{width}}  {label:<16}  {probability:>11}  {box:<22}  {labeler}{ve
 _LABELER = "{:<25}  "
 
 
-class Seen(NamedTuple):
+class SeenObject(NamedTuple):
     """One object: the detection, its label in the reply, and why it is left out (None: it is sent)."""
 
     found: "Detection"
@@ -42,7 +42,7 @@ class LabeledFile:
 
     file: str
     labels: "dict[str, Label] | list[str]"
-    seen: list[Seen]
+    seen: list[SeenObject]
     decode_ms: float
     infer_ms: float
     total_ms: float
@@ -89,7 +89,7 @@ class LabelTable:
             return self._row(result.file, "(nothing found)")
         return "\n".join(self._seen(result.file, each) for each in shown)
 
-    def _seen(self, file: str, seen: Seen) -> str:
+    def _seen(self, file: str, seen: SeenObject) -> str:
         found = seen.found if self._verdicts else seen.sent
         sides = ", ".join(f"{side:.0f}" for side in found.box or ())
         verdict = _verdict(seen) if self._verdicts else ""
@@ -170,7 +170,7 @@ def _boxes(boxes: "Iterable[Box]") -> list[list[float]]:
     return [[round(side, 1) for side in box] for box in boxes]
 
 
-def _verdict(seen: Seen) -> str:
+def _verdict(seen: SeenObject) -> str:
     if seen.left_out is not None:
         return f"left out: {seen.left_out}"
     kept = "kept" if seen.sent_as == seen.found.label else f"kept as {seen.sent_as}"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from camiohookd.config.load import Config
-    from camiohookd.labelers.catalogue import Entry
+    from camiohookd.labelers.catalogue import CatalogueEntry
 
 _ROW = "{:<20}  {:>8}  {:<12}  {}"
 
@@ -83,13 +83,13 @@ def get(
     add_model(model, Path(entry.url.rpartition("/")[2]), added_as, picture, into, None, given)
 
 
-def _list(entries: "Mapping[str, Entry]") -> None:
+def _list(entries: "Mapping[str, CatalogueEntry]") -> None:
     click.echo(_ROW.format("NAME", "SIZE", "LICENSE", ""))
     for name, entry in entries.items():
         click.echo(_ROW.format(name, f"{entry.bytes / 1e6:.1f} MB", entry.licence, entry.about))
 
 
-def _downloaded(entry: "Entry", settings: "Config") -> bytes:
+def _downloaded(entry: "CatalogueEntry", settings: "Config") -> bytes:
     """Return the file of the entry. Raises ModelError, DownloadError."""
     import hashlib
     from importlib.metadata import version

@@ -14,7 +14,7 @@ from camiohookd.system import permissions, service
 
 if TYPE_CHECKING:
     from camiohookd.config.load import Config
-    from camiohookd.config.settings_editor import Changes
+    from camiohookd.config.settings_editor import SettingChanges
 
 KEY_NAME = "camio"
 """The name of a new key; the package uses the same name."""
@@ -34,7 +34,7 @@ def has_password(file: Path) -> bool:
     return file.with_name(admin_password.FILE_NAME).exists()
 
 
-def edited(file: Path, changed: "Changes") -> str:
+def edited(file: Path, changed: "SettingChanges") -> str:
     """Return the text of the settings file with the changes. A new file starts as the example with all settings."""
     from camiohookd.config import reference
 
@@ -42,7 +42,7 @@ def edited(file: Path, changed: "Changes") -> str:
     return settings_editor.set_values(text, changed)
 
 
-def present_lines(file: Path, changed: "Changes") -> dict[tuple[str, str], str]:
+def present_lines(file: Path, changed: "SettingChanges") -> dict[tuple[str, str], str]:
     """Return the present values, as TOML, of the changed settings that the file has."""
     tables = toml_file.read(file, required=False).tables
     return {

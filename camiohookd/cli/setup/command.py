@@ -21,7 +21,7 @@ from camiohookd.errors import CamiohookdError
 if TYPE_CHECKING:
     from camiohookd.cli.setup.answers import Answers
     from camiohookd.config.load import Config
-    from camiohookd.config.settings_editor import Changes
+    from camiohookd.config.settings_editor import SettingChanges
 
 WAYS = ("port", "proxy", "ssh", "tunnel")
 
@@ -168,7 +168,7 @@ def _models() -> list[str]:
     return list(dict.fromkeys(each.folder.name for each in installed() if each.problem is None))
 
 
-def _confirmed(file: Path, changed: "Changes", *, ask: bool, yes: bool) -> bool:
+def _confirmed(file: Path, changed: "SettingChanges", *, ask: bool, yes: bool) -> bool:
     """Show the changes, and ask for consent. Raises CamiohookdError if that is needed and nobody can be asked."""
     from camiohookd.cli.setup.apply import present_lines
     from camiohookd.config.settings_editor import as_line

@@ -13,7 +13,7 @@ import click
 from camiohookd.config import paths
 from camiohookd.errors import CamiohookdError, PictureError
 from camiohookd.labelers.taught import crops
-from camiohookd.labelers.taught.store import Zone
+from camiohookd.labelers.taught.store import TaughtZone
 from camiohookd.labelers.taught.teaching import Example
 from camiohookd.pictures.decode import Decoded, PictureLimits, decode
 from camiohookd.pictures.detections import Box, Detection, scaled
@@ -38,10 +38,10 @@ class Given(NamedTuple):
     folders: Sequence[Path]
 
 
-class Gatherer:
+class ExampleMaker:
     """Makes examples of pictures: of a zone, or of objects that `labeler` finds."""
 
-    def __init__(self, zone: Zone | None, on: str | None, size: tuple[int, int], limits: PictureLimits) -> None:
+    def __init__(self, zone: TaughtZone | None, on: str | None, size: tuple[int, int], limits: PictureLimits) -> None:
         self.notes: list[str] = []
         self._zone = zone
         self._on = on

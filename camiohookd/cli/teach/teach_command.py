@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from camiohookd.cli.teach.examples import Given
     from camiohookd.config.load import Config
     from camiohookd.labelers.taught.report import Report
-    from camiohookd.labelers.taught.store import Taught, Zone
+    from camiohookd.labelers.taught.store import Taught, TaughtZone
     from camiohookd.labelers.taught.teaching import Subject
 
 
@@ -158,7 +158,7 @@ def teach(
 
 
 def _taught(settings: "Config", subject: "Subject", given: "Given", *, keep_pictures: bool) -> "Taught":
-    from camiohookd.cli.teach.examples import Gatherer
+    from camiohookd.cli.teach.examples import ExampleMaker
     from camiohookd.config.picture_limits import picture_limits
     from camiohookd.labelers.model import load_description
     from camiohookd.labelers.onnx.features import open_features
@@ -173,7 +173,7 @@ def _taught(settings: "Config", subject: "Subject", given: "Given", *, keep_pict
         click.echo(f'the model knows no label "{escape(subject.on)}"; "camiohookd labels" lists them', err=True)
     model = open_features(folder)
     limits = dataclasses.replace(picture_limits(settings.images), formats=("jpeg", "png", "webp"))
-    gatherer = Gatherer(subject.zone, subject.on, model.input_size, limits)
+    gatherer = ExampleMaker(subject.zone, subject.on, model.input_size, limits)
     labeler = open_onnx(folder) if subject.on is not None and (given.files or given.folders) else None
     try:
         examples = gatherer.examples(given, labeler)
@@ -187,10 +187,10 @@ def _taught(settings: "Config", subject: "Subject", given: "Given", *, keep_pict
     )
 
 
-def find_zone(settings: "Config", text: str) -> "Zone":
+def find_zone(settings: "Config", text: str) -> "TaughtZone":
     """Return the zone that ``CAMERA:ZONE`` names. Raises ConfigError."""
     from camiohookd import rules
-    from camiohookd.labelers.taught.store import Zone
+    from camiohookd.labelers.taught.store import TaughtZone
 
     camera, colon, name = text.rpartition(":")
     if not colon:
@@ -198,7 +198,7 @@ def find_zone(settings: "Config", text: str) -> "Zone":
     zones = rules.match(settings.rule, camera).zone
     for zone in zones:
         if zone.name == name:
-            return Zone(camera, name, zone.polygon)
+            return TaughtZone(camera, name, zone.polygon)
     known = ", ".join(f'"{zone.name}"' for zone in zones) or "no zone"
     raise ConfigError(
         f'the rule for camera "{camera}" has no zone "{name}" but {known}; draw one on the status page (Cameras), '

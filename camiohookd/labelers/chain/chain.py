@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 
 from camiohookd.labelers import DEFAULT_REQUEST, Concluding, Findings, Frame, Labeler, LabelRequest, Looked
-from camiohookd.labelers.chain.link import Link, Place
+from camiohookd.labelers.chain.link import Link, LinkSettings
 from camiohookd.labelers.chain.steps import Found, Question, ask_about_event, ask_about_frames, request_to
 from camiohookd.labelers.chain.together import together
 from camiohookd.pictures.detections import Detection
@@ -89,7 +89,7 @@ class Chain:
     @classmethod
     def of(cls, labeler: Labeler) -> "Chain":
         """Return a chain of this one labeler; return a chain unchanged."""
-        return labeler if isinstance(labeler, Chain) else cls([Link(Place("labeler"), labeler)])
+        return labeler if isinstance(labeler, Chain) else cls([Link(LinkSettings("labeler"), labeler)])
 
     @property
     def alone(self) -> Labeler | None:

@@ -23,7 +23,7 @@ MAX_CROPS = 16
 JPEG_QUALITY = 95
 
 
-class Crop(NamedTuple):
+class ObjectCrop(NamedTuple):
     """A part of a picture.
 
     `frame` is the part as a picture, `shown` the object as a detection in it; `found` is the object in the picture, of
@@ -37,7 +37,9 @@ class Crop(NamedTuple):
     size: tuple[int, int]
 
 
-def cut(frame: Frame, full: Decoded, objects: Sequence[Detection], size: tuple[int, int] | None) -> Iterator[Crop]:
+def cut(
+    frame: Frame, full: Decoded, objects: Sequence[Detection], size: tuple[int, int] | None
+) -> Iterator[ObjectCrop]:
     """Yield the parts of a picture that show `objects`, which have boxes; `full` is it decoded in full.
 
     A part's timestamp is the picture's with the part's number, such as "12.5#1". With a `size`, the part is reduced as
@@ -65,10 +67,10 @@ def cut(frame: Frame, full: Decoded, objects: Sequence[Detection], size: tuple[i
         decoded = Decoded(part, int(box.right - box.left), int(box.bottom - box.top), file)
         shown = found._replace(box=Box(0.0, 0.0, float(decoded.width), float(decoded.height)), outline=None)
         name = f"{frame.picture.timestamp}#{number}"
-        yield Crop(Frame(Picture(name, file), decoded), shown, found, box, (width, height))
+        yield ObjectCrop(Frame(Picture(name, file), decoded), shown, found, box, (width, height))
 
 
-def in_picture(crop: Crop, found: Detection) -> Detection:
+def in_picture(crop: ObjectCrop, found: Detection) -> Detection:
     """Return a detection in a part as one in the picture; one without a box gets the object's."""
     if found.box is None:
         return found._replace(box=crop.found.box, outline=crop.found.outline)
@@ -76,7 +78,7 @@ def in_picture(crop: Crop, found: Detection) -> Detection:
     return found._replace(box=box, outline=_outline(crop, found.outline))
 
 
-def left_of(crop: Crop, kept: Sequence[Detection]) -> list[Detection]:
+def left_of(crop: ObjectCrop, kept: Sequence[Detection]) -> list[Detection]:
     """Return what own code left of the object, in the picture: the object itself if it is unchanged."""
     return [crop.found if each == crop.shown else in_picture(crop, each) for each in kept]
 
@@ -93,7 +95,7 @@ def _whole_pixels(box: Box, width: int, height: int) -> Box:
     return Box(left, top, max(right, left + 1), max(bottom, top + 1))
 
 
-def _outline(crop: Crop, outline: Polygon | None) -> Polygon | None:
+def _outline(crop: ObjectCrop, outline: Polygon | None) -> Polygon | None:
     """Return an outline in fractions of the part, y up, as one in fractions of the picture."""
     if not outline:
         return outline

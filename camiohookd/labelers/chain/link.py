@@ -63,7 +63,7 @@ class Watch(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LinkSettings:
     """The place of a labeler in a chain: see the settings `cameras`, `required` and `on` of ``[[labeler]]``.
 
     `detail` is how closely it looks where no rule says it; None: as the request says.
@@ -85,7 +85,7 @@ class Link:
 
     def __init__(
         self,
-        place: Place,
+        place: LinkSettings,
         labeler: Labeler | None,
         watch: Watch | None = None,
         *,

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from camiohookd.errors import PictureError
 from camiohookd.labelers import Findings, Frame, LabelRequest, Looked
 from camiohookd.labelers.chain import crops
-from camiohookd.labelers.chain.crops import Crop
+from camiohookd.labelers.chain.crops import ObjectCrop
 from camiohookd.labelers.chain.link import Link
 from camiohookd.labelers.chain.together import together
 from camiohookd.pictures.decode import Decoded
@@ -138,7 +138,7 @@ class _Part(NamedTuple):
     """A part of the picture of number `nth`."""
 
     nth: int
-    crop: Crop
+    crop: ObjectCrop
 
 
 def _parts(link: Link, nth: int, frame: Frame, found: Found, question: Question) -> list[_Part]:

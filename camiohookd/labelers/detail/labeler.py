@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from camiohookd.labelers import DEFAULT_REQUEST, Changes, Findings, Frame, Labeler, LabelRequest, Looked
+from camiohookd.labelers import DEFAULT_REQUEST, ChangedRegions, Findings, Frame, Labeler, LabelRequest, Looked
 from camiohookd.labelers.detail.merging import Look, merged
 from camiohookd.labelers.detail.plan import planned
 from camiohookd.labelers.detail.tiling import Size, decode_size, grid, parts
@@ -63,7 +63,7 @@ class Detailed:
         is_full = (picture.image.width, picture.image.height) == (picture.width, picture.height)
         return is_full or (picture.image.width >= wanted[0] and picture.image.height >= wanted[1])
 
-    def _tiles(self, size: Size, changes: Changes | None, request: LabelRequest) -> list[Box]:
+    def _tiles(self, size: Size, changes: ChangedRegions | None, request: LabelRequest) -> list[Box]:
         if request.detail == "auto":
             return planned(size, self.input_size, changes)
         columns, rows = parts(request.detail, size, self.input_size)

@@ -8,7 +8,7 @@
 
 from collections.abc import Sequence
 
-from camiohookd.labelers import Changes
+from camiohookd.labelers import ChangedRegions
 from camiohookd.labelers.detail.tiling import MAX_PARTS, Size, grid, magnification, worth
 from camiohookd.pictures.detections import Box, scaled, shared_area
 
@@ -25,7 +25,7 @@ COVERED = 0.7
 """Leave out a tile of the grid if one window covers at least this part of it."""
 
 
-def planned(size: Size, input_size: Size, changes: Changes | None) -> list[Box]:
+def planned(size: Size, input_size: Size, changes: ChangedRegions | None) -> list[Box]:
     """Return the tiles for a picture of `size` pixels, in whole pixels of it; `changes` is None if not known."""
     columns, rows = worth(size, input_size)
     tiles = grid(size, columns, rows) if columns * rows > 1 else []

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from camiohookd.errors import CamiohookdError, LabelerDown, LabelingError, ModelError, SetupError
-from camiohookd.labelers.remote.endpoint import Refused
+from camiohookd.labelers.remote.endpoint import ServerRefused
 from camiohookd.labelers.remote.server import Server
 from camiohookd.labelers.remote.unusable import Unusable
 
@@ -84,7 +84,7 @@ class Balancer:
     def _judged(self, server: Server, error: Exception) -> CamiohookdError:
         phrase = f": {error}" if isinstance(error, CamiohookdError) else f" {error}"
         text = f"inference server {server.name}{phrase}"
-        may_be_the_event = not self._alike and isinstance(error, Refused) and error.status in _ABOUT_THE_REQUEST
+        may_be_the_event = not self._alike and isinstance(error, ServerRefused) and error.status in _ABOUT_THE_REQUEST
         if may_be_the_event and server.answers_the_sample():
             server.refused()
             return LabelingError(text)

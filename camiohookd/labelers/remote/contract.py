@@ -1,4 +1,4 @@
-"""Compare the model on a server with what this machine expects: ``v2/models/{name}`` ─▶ `Fit`, or why it does not fit.
+"""Compare a server's model with this machine's: ``v2/models/{name}`` ─▶ `ServedNames`, or why it does not fit.
 
 Source: https://github.com/kserve/open-inference-protocol (``specification/protocol/inference_rest.md``, "Model
 Metadata").
@@ -35,7 +35,7 @@ class Wanted(NamedTuple):
     further: str = ""
 
 
-class Fit(NamedTuple):
+class ServedNames(NamedTuple):
     """The names on the server: of the input, and of the outputs by their names in `model.toml`.
 
     `kind` is the input's type, None for files, and `rank` the number of its axes. `further_rank` is that of the further
@@ -60,7 +60,7 @@ class _Metadata(msgspec.Struct):
     outputs: tuple[_Tensor, ...] | None = None
 
 
-def fit(data: bytes, wanted: Wanted) -> Fit:
+def fit(data: bytes, wanted: Wanted) -> ServedNames:
     """Compare the answer `data` to a request for the model's metadata with what is `wanted`.
 
     If the server lists no inputs or no outputs, those that are wanted are assumed; its answers are checked later.
@@ -82,7 +82,7 @@ def fit(data: bytes, wanted: Wanted) -> Fit:
         raise ModelError(f"the model has {len(inputs)} inputs ({_names(inputs)}); expected one, for the pictures")
     else:
         name, kind, rank = inputs[0].name, _kind(inputs[0], wanted), max(len(inputs[0].shape), 1)
-    return Fit(
+    return ServedNames(
         name, _outputs(outputs, wanted), kind, rank, max((max(len(each.shape), 1) for each in further), default=0)
     )
 

@@ -15,7 +15,7 @@ from camiohookd.outgoing.client import Client, NoAnswer, WholeAnswer
 from camiohookd.system.permissions import reason
 
 
-class Refused(Unusable):
+class ServerRefused(Unusable):
     """The server answered with an error; `status` is the answer's."""
 
     def __init__(self, text: str, status: int) -> None:
@@ -59,9 +59,9 @@ class Caller:
                 raise Unusable(f"sent an answer in the coding {one_line(coding)!r}, although none was asked for")
             return answer
         if 300 <= answer.status < 400:
-            raise Refused(f"answered {answer.status}, a redirect, which is not followed", answer.status)
+            raise ServerRefused(f"answered {answer.status}, a redirect, which is not followed", answer.status)
         told = error_text(answer.data)
-        raise Refused(f"answered {answer.status}{f': {told}' if told else ''}", answer.status)
+        raise ServerRefused(f"answered {answer.status}{f': {told}' if told else ''}", answer.status)
 
     def _token(self) -> Mapping[str, str]:
         """Read the token, which may have been replaced. Raises ConfigError."""

@@ -44,7 +44,7 @@ class Body(NamedTuple):
     headers: Mapping[str, str]
 
 
-class Answer(NamedTuple):
+class InferenceResponse(NamedTuple):
     """The tensors of an answer by their name, and the version of the model that made them ("" if it does not say).
 
     A tensor of the type BYTES is a list of bytes. `binary` says that the answer came in the binary form.
@@ -109,7 +109,7 @@ def request(number: str, inputs: Mapping[str, Tensor], outputs: Sequence[str], *
 
 def answer(
     data: bytes, head_length: str | None, asked: Identity, outputs: Sequence[str], *, texts: bool = False
-) -> Answer:
+) -> InferenceResponse:
     """Return the named `outputs` in the body of an answer; `head_length` is the header `HEAD_LENGTH`.
 
     They have to be of the type BYTES if `texts`, else numbers. What else the server sends is not read. Raises Unusable.
@@ -135,7 +135,9 @@ def answer(
         raise Unusable(f"sent {len(tail) - place} bytes more than its outputs have")
     if missing := [name for name in outputs if name not in found]:
         raise Unusable(f"sent no output {', '.join(missing)}")
-    return Answer({name: found[name] for name in outputs}, str(message.model_version or ""), head_length is not None)
+    return InferenceResponse(
+        {name: found[name] for name in outputs}, str(message.model_version or ""), head_length is not None
+    )
 
 
 def error_text(data: bytes) -> str:

@@ -19,7 +19,7 @@ from camiohookd.labelers.chain.link import Watch
 from camiohookd.labelers.onnx.runner import Tensor
 from camiohookd.labelers.remote import protocol
 from camiohookd.labelers.remote.breaker import Breaker
-from camiohookd.labelers.remote.contract import Fit, Wanted, fit
+from camiohookd.labelers.remote.contract import ServedNames, Wanted, fit
 from camiohookd.labelers.remote.endpoint import Caller, shown
 from camiohookd.labelers.remote.protocol import Identity
 from camiohookd.labelers.remote.tensors import files
@@ -46,7 +46,7 @@ class Model(NamedTuple):
 class _Form(NamedTuple):
     """How the server is asked, and the version of the model that answered the trial."""
 
-    fit: Fit
+    fit: ServedNames
     binary: bool
     version: str
 
@@ -133,7 +133,9 @@ class Server:
         )
         return form
 
-    def _ask(self, value: Tensor, found: Fit, further: Tensor | None = None, *, binary: bool) -> protocol.Answer:
+    def _ask(
+        self, value: Tensor, found: ServedNames, further: Tensor | None = None, *, binary: bool
+    ) -> protocol.InferenceResponse:
         asked = Identity(f"camiohookd-{next(self._numbers)}", self._model.name, self._model.version)
         value = _with_axes(value, found.rank) if found.kind is None else value.astype(found.kind, copy=False)
         inputs = {found.input: value}
@@ -178,7 +180,7 @@ def _with_axes(values: Tensor, rank: int) -> Tensor:
     return values.reshape(len(values), *[1] * (rank - 1))
 
 
-def _agree(one: protocol.Answer, other: protocol.Answer) -> bool:
+def _agree(one: protocol.InferenceResponse, other: protocol.InferenceResponse) -> bool:
     return all(_equal(value, other.outputs[name]) for name, value in one.outputs.items())
 
 

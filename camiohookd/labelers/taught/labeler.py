@@ -13,8 +13,8 @@ from camiohookd.labelers import DEFAULT_REQUEST, Findings, Frame, LabelRequest
 from camiohookd.labelers.taught import crops
 from camiohookd.labelers.taught.collection import Collection, Ready
 from camiohookd.labelers.taught.steadiness import Steadiness
-from camiohookd.labelers.taught.store import Taught, Zone
-from camiohookd.labelers.taught.unknown import Verdict
+from camiohookd.labelers.taught.store import Taught, TaughtZone
+from camiohookd.labelers.taught.unknown import Decision
 from camiohookd.pictures.decode import Decoded
 from camiohookd.pictures.detections import Detection, Polygon, scaled
 
@@ -91,7 +91,7 @@ class TaughtLabeler:
         return [each for each in self._collection.current() if _concerns(each.taught, camera)]
 
 
-def outline_of(zone: Zone) -> Polygon:
+def outline_of(zone: TaughtZone) -> Polygon:
     """Return a zone as the outline of a detection: y up."""
     return tuple((round(x, 4), round(1 - y, 4)) for x, y in zone.polygon)
 
@@ -137,6 +137,6 @@ def _kinds(ready: Ready, image: Image.Image, whole: Decoded, found: Sequence[Det
             yield each._replace(label=label, probability=each.probability * said.probability)
 
 
-def _reported(taught: Taught, said: Verdict) -> str | None:
+def _reported(taught: Taught, said: Decision) -> str | None:
     label = None if said.label is None else taught.labels[said.label]
     return None if label == OTHER else label

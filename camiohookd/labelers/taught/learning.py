@@ -10,7 +10,7 @@ import numpy as np
 
 from camiohookd.labelers.taught import calibration, unknown
 from camiohookd.labelers.taught.regression import Doubles, Indices, Weights, fit, softmax, span
-from camiohookd.labelers.taught.unknown import Verdict
+from camiohookd.labelers.taught.unknown import Decision
 
 STRENGTH = 0.01
 """The strength of the penalty, for features that are centered and have the mean length 1."""
@@ -42,7 +42,7 @@ class Learned(NamedTuple):
     examples: Doubles
     farthest: float
 
-    def verdict(self, features: Doubles) -> Verdict:
+    def verdict(self, features: Doubles) -> Decision:
         """Say what a picture with features [d] shows."""
         probabilities = softmax(self.weights.logits(features[None]))[0]
         return unknown.verdict(probabilities, float(unknown.nearest(features[None], self.examples)[0]), self.farthest)
@@ -52,7 +52,7 @@ class Lesson(NamedTuple):
     """`left_out` is what is said of each example by a fit without its event; None if its label had no other event."""
 
     learned: Learned
-    left_out: tuple[Verdict | None, ...]
+    left_out: tuple[Decision | None, ...]
     converged: bool
 
 

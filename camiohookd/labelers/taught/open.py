@@ -9,7 +9,7 @@ from camiohookd.config.settings import LabelerSettings
 from camiohookd.errors import SetupError
 from camiohookd.labelers import DEFAULT_REQUEST, Findings, Frame, LabelRequest
 from camiohookd.labelers.chain.chain import Chain
-from camiohookd.labelers.chain.link import Link, Place
+from camiohookd.labelers.chain.link import Link, LinkSettings
 from camiohookd.labelers.model import find
 from camiohookd.labelers.taught import places
 from camiohookd.pictures.detections import Detection
@@ -25,7 +25,7 @@ class TaughtLink(Link):
     """Is asked for the cameras for which something is taught at the time."""
 
     def __init__(self, taught: "LateTaught | TaughtLabeler") -> None:
-        super().__init__(Place("taught", required=False), taught)
+        super().__init__(LinkSettings("taught", required=False), taught)
         self._taught = taught
 
     def is_for(self, camera: str | None) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from camiohookd.labelers.taught.unknown import Verdict
+from camiohookd.labelers.taught.unknown import Decision
 from camiohookd.units import plural
 
 WELL = 0.85
@@ -42,7 +42,7 @@ class Report(msgspec.Struct, frozen=True):
     advice: tuple[str, ...]
 
 
-class Shown(msgspec.Struct, frozen=True):
+class ShownExample(msgspec.Struct, frozen=True):
     """An example: where it is from, the number of its label, the number of its event, a hash of its pixels."""
 
     source: str
@@ -51,7 +51,7 @@ class Shown(msgspec.Struct, frozen=True):
     content: str
 
 
-def judge(labels: Sequence[str], shown: Sequence[Shown], left_out: Sequence[Verdict | None]) -> Report:
+def judge(labels: Sequence[str], shown: Sequence[ShownExample], left_out: Sequence[Decision | None]) -> Report:
     """Make the report of what was said of each example when its event was left out."""
     confusion = [[0] * (len(labels) + 1) for _ in labels]
     wrong = []
@@ -76,7 +76,7 @@ def judge(labels: Sequence[str], shown: Sequence[Shown], left_out: Sequence[Verd
     return msgspec.structs.replace(report, advice=tuple(_advice(report, shown)))
 
 
-def _advice(report: Report, shown: Sequence[Shown]) -> Iterator[str]:
+def _advice(report: Report, shown: Sequence[ShownExample]) -> Iterator[str]:
     yield from _contradictions(report.labels, shown)
     for nth, label in enumerate(report.labels):
         if report.pictures[nth] < LEAST_PICTURES:
@@ -94,8 +94,8 @@ def _advice(report: Report, shown: Sequence[Shown]) -> Iterator[str]:
             yield f"add pictures of {label} such as {files}{more}"
 
 
-def _contradictions(labels: Sequence[str], shown: Sequence[Shown]) -> Iterator[str]:
-    first: dict[str, Shown] = {}
+def _contradictions(labels: Sequence[str], shown: Sequence[ShownExample]) -> Iterator[str]:
+    first: dict[str, ShownExample] = {}
     for each in shown:
         other = first.setdefault(each.content, each)
         if other.label != each.label:

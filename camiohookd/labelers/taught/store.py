@@ -32,7 +32,7 @@ _HEAD = re.compile(rb"camiohookd taught (\d{1,9}) ([0-9a-f]{64})")
 _VERSION = 1
 
 
-class Zone(msgspec.Struct, frozen=True):
+class TaughtZone(msgspec.Struct, frozen=True):
     """A part of a camera's picture. `camera` is a camera's name; `polygon` are corners in fractions, y down."""
 
     camera: str
@@ -40,7 +40,7 @@ class Zone(msgspec.Struct, frozen=True):
     polygon: tuple[tuple[float, float], ...]
 
 
-class Crop(msgspec.Struct, frozen=True):
+class KeptCrop(msgspec.Struct, frozen=True):
     """An example as it was shown, to be learned again: a JPEG, and the box in it that counts, in its pixels."""
 
     source: str
@@ -63,7 +63,7 @@ class Taught(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     labels: tuple[str, ...]
-    zone: Zone | None
+    zone: TaughtZone | None
     on: str | None
     model: str
     tensors: tuple[str, ...]
@@ -78,7 +78,7 @@ class Taught(msgspec.Struct, frozen=True, kw_only=True):
     steady: int = 1
     reports: Reports = "state"
     size: tuple[float, float] = (0.0, 0.0)
-    crops: tuple[Crop, ...] = ()
+    crops: tuple[KeptCrop, ...] = ()
 
     @property
     def changed_label(self) -> str:

@@ -16,8 +16,8 @@ from PIL import Image
 from camiohookd.labelers.taught import crops
 from camiohookd.labelers.taught.learning import Examples, learn
 from camiohookd.labelers.taught.places import TaughtError, check_name
-from camiohookd.labelers.taught.report import Shown, judge
-from camiohookd.labelers.taught.store import MAX_PICTURES, Crop, Reports, Taught, Zone, check_labels
+from camiohookd.labelers.taught.report import ShownExample, judge
+from camiohookd.labelers.taught.store import MAX_PICTURES, KeptCrop, Reports, Taught, TaughtZone, check_labels
 from camiohookd.pictures.detections import Box, scaled
 
 MAX_RUNS = 400
@@ -54,7 +54,7 @@ class Subject(NamedTuple):
     """What is taught: the name, and a zone or the label of the objects that are refined; see `Taught`."""
 
     name: str
-    zone: Zone | None
+    zone: TaughtZone | None
     on: str | None
     flip: bool = False
     steady: int = 1
@@ -96,7 +96,7 @@ def teach_again(taught: Taught, model: Features, checksum: str) -> Taught:
 def _learned(
     subject: Subject,
     labels: tuple[str, ...],
-    kept: Sequence[Crop],
+    kept: Sequence[KeptCrop],
     model: Features,
     checksum: str,
     keep_crops: bool,
@@ -104,7 +104,9 @@ def _learned(
 ) -> Taught:
     found, contents = _features(subject, kept, model, threads)
     events = _events(kept, contents)
-    shown = [Shown(each.source, each.label, nth, what) for each, nth, what in zip(kept, events, contents, strict=True)]
+    shown = [
+        ShownExample(each.source, each.label, nth, what) for each, nth, what in zip(kept, events, contents, strict=True)
+    ]
     lesson = learn(Examples(found, np.array([each.label for each in kept]), np.array(events)), len(labels))
     learned = lesson.learned
     return Taught(
@@ -130,12 +132,12 @@ def _learned(
 
 
 def _features(
-    subject: Subject, kept: Sequence[Crop], model: Features, threads: int
+    subject: Subject, kept: Sequence[KeptCrop], model: Features, threads: int
 ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     """Return the features of each crop's variations, [crops, variations, features], and a checksum of each crop."""
     count = min(max(MAX_RUNS // max(len(kept), 1), 1), VARIATIONS + subject.flip)
 
-    def features_of(crop: Crop) -> tuple[list[NDArray[np.float32]], str]:
+    def features_of(crop: KeptCrop) -> tuple[list[NDArray[np.float32]], str]:
         image = _opened(crop)
         varied = crops.variations(image, Box(*crop.box), count, flip=subject.flip, noise=subject.zone is not None)
         return [model.features(each) for each in varied], hashlib.sha256(varied[0].tobytes()).hexdigest()
@@ -145,13 +147,13 @@ def _features(
     return np.array(found, np.float64), contents
 
 
-def _usual_size(kept: Sequence[Crop]) -> tuple[float, float]:
+def _usual_size(kept: Sequence[KeptCrop]) -> tuple[float, float]:
     """Return the median width and height of what counts, in pixels."""
     boxes = [Box(*crop.box) for crop in kept]
     return median(box.right - box.left for box in boxes), median(box.bottom - box.top for box in boxes)
 
 
-def _events(kept: Sequence[Crop], contents: Sequence[str]) -> list[int]:
+def _events(kept: Sequence[KeptCrop], contents: Sequence[str]) -> list[int]:
     """Number the events; the same picture given twice is one event, whatever its name."""
     numbers: dict[str, int] = {}
     events = []
@@ -163,7 +165,7 @@ def _events(kept: Sequence[Crop], contents: Sequence[str]) -> list[int]:
     return events
 
 
-def _crop(example: Example, label: int, size: tuple[int, int]) -> Crop:
+def _crop(example: Example, label: int, size: tuple[int, int]) -> KeptCrop:
     """Return the part of an example that is kept: its box and a margin, at most twice the model's input size."""
     around = crops.widened(example.box, crops.CONTEXT)
     left, top = max(around.left, 0.0), max(around.top, 0.0)
@@ -177,10 +179,10 @@ def _crop(example: Example, label: int, size: tuple[int, int]) -> Crop:
         box = scaled(box, scale, scale)
     file = io.BytesIO()
     part.save(file, "JPEG", quality=_QUALITY, subsampling=0)
-    return Crop(example.source, label, example.event, file.getvalue(), (box.left, box.top, box.right, box.bottom))
+    return KeptCrop(example.source, label, example.event, file.getvalue(), (box.left, box.top, box.right, box.bottom))
 
 
-def _opened(crop: Crop) -> Image.Image:
+def _opened(crop: KeptCrop) -> Image.Image:
     try:
         with Image.open(io.BytesIO(crop.jpeg), formats=["JPEG"]) as image:
             if image.width * image.height > _MAX_CROP_PIXELS:

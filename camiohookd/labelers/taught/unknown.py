@@ -21,7 +21,7 @@ _NEAREST = 0.15
 """The least bound, for examples that are nearly the same. Features have the length 1; distances are 0 to 2."""
 
 
-class Verdict(NamedTuple):
+class Decision(NamedTuple):
     """What a picture shows: the label's index, None if unknown; the probability of the likeliest one; the distance."""
 
     label: int | None
@@ -29,11 +29,11 @@ class Verdict(NamedTuple):
     distance: float
 
 
-def verdict(probabilities: Doubles, distance: float, farthest: float) -> Verdict:
+def verdict(probabilities: Doubles, distance: float, farthest: float) -> Decision:
     """Decide for one picture with the given `probabilities` [labels]."""
     best = int(np.argmax(probabilities))
     known = probabilities[best] >= CERTAIN and distance <= farthest
-    return Verdict(best if known else None, float(probabilities[best]), distance)
+    return Decision(best if known else None, float(probabilities[best]), distance)
 
 
 def nearest(features: Doubles, examples: Doubles) -> Doubles:

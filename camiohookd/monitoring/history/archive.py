@@ -16,7 +16,7 @@ from camiohookd.monitoring.history import records, trends
 from camiohookd.monitoring.history.bounded_events import BoundedEvents, EventBounds
 from camiohookd.monitoring.history.cameras import MAX_CAMERAS, CameraBook
 from camiohookd.monitoring.history.files import SEGMENT_BYTES, EventFiles
-from camiohookd.monitoring.history.index import Entry, EventIndex
+from camiohookd.monitoring.history.index import EventIndex, IndexedEvent
 from camiohookd.monitoring.history.reader import Reader
 from camiohookd.monitoring.history.records import Step, StoredEvent
 from camiohookd.monitoring.history.trends import Sample, TrendRecorder
@@ -121,7 +121,7 @@ class Archive:
             self._index.put(task_id, event, place)
             self._repeat(task_id, event.labelled, before, thumbnails)
 
-    def _repeat(self, task_id: int, at: float, before: Entry | None, thumbnails: Mapping[int, bytes]) -> None:
+    def _repeat(self, task_id: int, at: float, before: IndexedEvent | None, thumbnails: Mapping[int, bytes]) -> None:
         """Write the steps and thumbnails of an event that was labeled again: its earlier records are forgotten."""
         for step in before.steps if before else ():
             self._take_in_step(task_id, step)
@@ -130,7 +130,7 @@ class Archive:
         for picture, jpeg in thumbnails.items():
             self.keep_thumbnail(task_id, picture, jpeg)
 
-    def _thumbnails(self, entry: Entry) -> dict[int, bytes]:
+    def _thumbnails(self, entry: IndexedEvent) -> dict[int, bytes]:
         found = {picture: self.reader.thumbnail(entry.id, picture) for picture in entry.thumbnails}
         return {picture: jpeg for picture, jpeg in found.items() if jpeg is not None}
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from camiohookd.monitoring.history import records
 from camiohookd.monitoring.history.files import EventFiles
-from camiohookd.monitoring.history.index import Entry, EventIndex
+from camiohookd.monitoring.history.index import EventIndex, IndexedEvent
 from camiohookd.monitoring.history.reader import Reader
 from camiohookd.monitoring.history.records import StoredEvent
 from camiohookd.storage.segments import Place
@@ -31,7 +31,7 @@ class EventBounds(NamedTuple):
 class _Carried(NamedTuple):
     """A camera's last event with a thumbnail, copied from a segment that is deleted."""
 
-    entry: Entry
+    entry: IndexedEvent
     event: StoredEvent
     picture: int
     jpeg: bytes
@@ -105,7 +105,7 @@ class BoundedEvents:
             place = self._files.append(records.encode_thumbnail(entry.id, picture, jpeg))
             self._index.add_thumbnail(entry.id, picture, place)
 
-    def _carried(self, entry: Entry, number: int) -> _Carried | None:
+    def _carried(self, entry: IndexedEvent, number: int) -> _Carried | None:
         """Return what to keep of a camera's last event; None if it is not in that segment, or cannot be read."""
         if number not in entry.segments():
             return None

@@ -11,7 +11,7 @@ MAX_STEPS = 40
 
 
 @dataclass(slots=True)
-class Entry:
+class IndexedEvent:
     """One event. `event` is the place of its record, None if it failed before it was labeled.
 
     `old` marks an event beyond the number to keep: it stays only because it has its camera's last picture.
@@ -62,25 +62,25 @@ class EventIndex:
     def __init__(self, keep: int, most_cameras: int) -> None:
         self._keep = keep
         self._most_cameras = most_cameras
-        self._entries: dict[int, Entry] = {}  # oldest first
+        self._entries: dict[int, IndexedEvent] = {}  # oldest first
         self._pictured: dict[str, int] = {}  # by camera, longest ago first: its last event with a thumbnail
         self._recent = 0  # entries that are not old
 
     def __len__(self) -> int:
         return self._recent
 
-    def get(self, task_id: int) -> Entry | None:
+    def get(self, task_id: int) -> IndexedEvent | None:
         return self._entries.get(task_id)
 
-    def newest_first(self) -> Iterator[Entry]:
+    def newest_first(self) -> Iterator[IndexedEvent]:
         """Yield the events that are not old."""
         return (entry for entry in reversed(self._entries.values()) if not entry.old)
 
-    def pictured(self) -> Iterator[Entry]:
+    def pictured(self) -> Iterator[IndexedEvent]:
         """Yield each camera's last event with a thumbnail, newest first."""
         return (self._entries[task_id] for task_id in reversed(self._pictured.values()))
 
-    def picture_of(self, camera: str) -> Entry | None:
+    def picture_of(self, camera: str) -> IndexedEvent | None:
         """Return the camera's last event with a thumbnail."""
         task_id = self._pictured.get(camera)
         return None if task_id is None else self._entries[task_id]
@@ -93,7 +93,7 @@ class EventIndex:
         before = self._take_out(task_id)
         if before is not None:
             self._unpicture(before)
-        entry = Entry(task_id, event.camera, event.received, event.labels, _count(event), place)
+        entry = IndexedEvent(task_id, event.camera, event.received, event.labels, _count(event), place)
         if old:
             entry.old = True
             self._entries[task_id] = entry
@@ -106,7 +106,7 @@ class EventIndex:
         if entry is None:
             if step.what != "failed":
                 return False
-            entry = Entry(task_id, step.camera, step.at)
+            entry = IndexedEvent(task_id, step.camera, step.at)
             self._insert(entry)
         entry.add(step)
         return True
@@ -149,7 +149,7 @@ class EventIndex:
         """Return the number of the oldest segment that has a record of an event."""
         return min((min(found) for entry in self._entries.values() if (found := entry.segments())), default=None)
 
-    def _insert(self, entry: Entry) -> None:
+    def _insert(self, entry: IndexedEvent) -> None:
         self._entries[entry.id] = entry
         self._recent += 1
         while self._recent > self._keep:
@@ -163,19 +163,19 @@ class EventIndex:
         if entry is not None and entry.old and self._pictured.get(entry.camera or "") != task_id:
             del self._entries[task_id]
 
-    def _take_out(self, task_id: int) -> Entry | None:
+    def _take_out(self, task_id: int) -> IndexedEvent | None:
         entry = self._entries.pop(task_id, None)
         if entry is not None and not entry.old:
             self._recent -= 1
         return entry
 
-    def _unpicture(self, entry: Entry) -> None:
+    def _unpicture(self, entry: IndexedEvent) -> None:
         camera = entry.camera or ""
         if self._pictured.get(camera) == entry.id:
             del self._pictured[camera]
             self._forget_if_old(entry.id)
 
-    def _is_newer(self, one: Entry, other: Entry) -> bool:
+    def _is_newer(self, one: IndexedEvent, other: IndexedEvent) -> bool:
         return (one.received, one.id) > (other.received, other.id)
 
 

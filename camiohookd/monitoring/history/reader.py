@@ -11,7 +11,7 @@ from camiohookd.config.rule import Rule
 from camiohookd.monitoring.history import records, replay
 from camiohookd.monitoring.history.cameras import CameraBook
 from camiohookd.monitoring.history.files import EventFiles
-from camiohookd.monitoring.history.index import Entry, EventIndex
+from camiohookd.monitoring.history.index import EventIndex, IndexedEvent
 from camiohookd.monitoring.history.records import StoredEvent
 from camiohookd.monitoring.history.views import (
     CameraView,
@@ -58,7 +58,7 @@ class Reader:
                 found.append(_summary(entry))
         return EventList(tuple(found), None)
 
-    def _before(self, before: int | None) -> Iterator[Entry]:
+    def _before(self, before: int | None) -> Iterator[IndexedEvent]:
         entries = self._index.newest_first()
         if before is None:
             return entries
@@ -144,7 +144,7 @@ class Reader:
         event = self.stored(entry) if entry else None
         return None if event is None else replay.replay(str(task_id), event, rule)
 
-    def stored(self, entry: Entry) -> StoredEvent | None:
+    def stored(self, entry: IndexedEvent) -> StoredEvent | None:
         """Return the record of an event; None if there is none, or it is damaged."""
         if entry.event is None:
             return None
@@ -161,7 +161,7 @@ class Reader:
             return None
 
 
-def _summary(entry: Entry) -> EventSummary:
+def _summary(entry: IndexedEvent) -> EventSummary:
     return EventSummary(
         id=str(entry.id),
         camera=entry.camera,

@@ -20,7 +20,7 @@ MOST_CAMERAS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class MqttOptions:
     """`discovery` is Home Assistant's prefix, "" for none; binary sensors turn off after `off_after` seconds."""
 
     discovery: str
@@ -34,7 +34,7 @@ class Publisher:
     def __init__(
         self,
         topics: Topics,
-        options: Options,
+        options: MqttOptions,
         outbox: Outbox,
         report: Callable[[], StatusReport],
         host: str | None = None,

@@ -30,7 +30,7 @@ MOST_LEFT_OUT = 8
 _REPLY_LETTERS = 20_000
 
 
-class Shown(NamedTuple):
+class ShownPicture(NamedTuple):
     """A picture with what is drawn over it; `address` is None if there is no thumbnail.
 
     `rows` are the detections to draw and to list, `more_rows` the less probable ones that the rule left out.
@@ -172,16 +172,16 @@ def _json(value: object) -> str:
     return json.dumps(msgspec.to_builtins(value), ensure_ascii=False)
 
 
-def _pictures(details: EventDetails) -> list[Shown]:
+def _pictures(details: EventDetails) -> list[ShownPicture]:
     return [_shown(picture, details) for picture in details.pictures]
 
 
-def _shown(picture: PictureDetails, details: EventDetails) -> Shown:
+def _shown(picture: PictureDetails, details: EventDetails) -> ShownPicture:
     found = picture.detections
     left_out = [nth for nth, each in enumerate(found) if each.left_out is not None]
     more = set(sorted(left_out, key=lambda nth: -found[nth].found.probability)[MOST_LEFT_OUT:])
     rows = tuple(each for nth, each in enumerate(found) if nth not in more)
-    return Shown(
+    return ShownPicture(
         picture,
         drawing(msgspec.structs.replace(picture, detections=rows), details.rule, all_objects=True),
         thumbnail_address(details.summary.id, picture.number) if picture.has_thumbnail else None,

@@ -15,7 +15,7 @@ from camiohookd.worker.static_finds import (
     MAX_FINDS,
     MISSED_EVENTS,
     EventFinds,
-    Seen,
+    SeenPicture,
     StaticFinds,
     marked,
     seen,
@@ -31,7 +31,7 @@ def textured(seed: int, size: tuple[int, int], cells: tuple[int, int]) -> Image.
     return Image.fromarray(values).resize(size, Image.Resampling.NEAREST)
 
 
-def picture(*objects: tuple[Box, int], view: int = 1, found: bool = True) -> Seen:
+def picture(*objects: tuple[Box, int], view: int = 1, found: bool = True) -> SeenPicture:
     """Return a picture of a yard with objects (box, looks), in which a person is found at each box."""
     image = textured(view, SIZE, (40, 30))
     for box, looks in objects:
@@ -41,7 +41,7 @@ def picture(*objects: tuple[Box, int], view: int = 1, found: bool = True) -> See
     return seen(Decoded(image, *SIZE), detections)
 
 
-def taught(*events: Seen, finds: StaticFinds | None = None, pictures: int = 2) -> StaticFinds:
+def taught(*events: SeenPicture, finds: StaticFinds | None = None, pictures: int = 2) -> StaticFinds:
     """Return what is learned from events, each of equal pictures."""
     finds = finds or StaticFinds()
     for event in events:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from camiohookd import cli
 from camiohookd.camio.simulator import reach
-from camiohookd.camio.simulator.contract import Verdict, check_reply
+from camiohookd.camio.simulator.contract import ReplyCheck, check_reply
 from camiohookd.camio.simulator.events import enough_events, make_events, read_pictures
 from camiohookd.camio.simulator.fake_camio import ScriptedResponse
 from camiohookd.camio.simulator.samples import KNOWN, SAMPLES, Area, KnownObject, Objects
@@ -53,12 +53,12 @@ def reply(polygon: Any = BOX, probability: Any = 0.93, **changes: Any) -> dict[s
     return {"status": "success", "labels": labels} | changes
 
 
-def check(value: Any) -> Verdict:
+def check(value: Any) -> ReplyCheck:
     return check_reply(json.dumps(value).encode(), PICTURES)
 
 
 def test_the_example_of_the_contract_is_valid() -> None:
-    assert check(reply()) == Verdict("image", {"cat": 0.93}, ())
+    assert check(reply()) == ReplyCheck("image", {"cat": 0.93}, ())
 
 
 @pytest.mark.parametrize("probability", [0, 1, 0.0, 1.0, 0.5])
@@ -68,7 +68,7 @@ def test_a_label_within_the_ranges_is_valid(probability: Any, polygon: Any) -> N
 
 
 def test_a_flat_list_is_valid_and_reported_as_the_older_form() -> None:
-    assert check(reply(labels=["cat", "dog"])) == Verdict("event", {"cat": None, "dog": None}, ())
+    assert check(reply(labels=["cat", "dog"])) == ReplyCheck("event", {"cat": None, "dog": None}, ())
 
 
 @pytest.mark.parametrize(

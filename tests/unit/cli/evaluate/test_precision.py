@@ -10,14 +10,14 @@ from pycocotools.coco import COCO  # type: ignore[import-untyped]  # it has no t
 from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]  # as above
 
 from camiohookd.cli.evaluate.differences import only_in_first
-from camiohookd.cli.evaluate.precision import SMALL, Seen, mean, measure
+from camiohookd.cli.evaluate.precision import SMALL, ComparedPicture, mean, measure
 from camiohookd.cli.evaluate.references import Reference
 from camiohookd.pictures.detections import Box, Detection
 
 LABELS = ("cat", "dog", "bird")
 
 
-def some_pictures(seed: int) -> list[Seen]:
+def some_pictures(seed: int) -> list[ComparedPicture]:
     """Return pictures with boxes of many sizes, crowds, finds that nearly fit, and finds that do not."""
     random = np.random.default_rng(seed)
     pictures = []
@@ -33,11 +33,11 @@ def some_pictures(seed: int) -> list[Seen]:
                 moved = Box(*(side + random.normal(0, 4) for side in box))
                 if moved.left < moved.right and moved.top < moved.bottom:
                     found.append(Detection(str(random.choice([label, "dog"])), float(random.uniform(0, 1)), moved))
-        pictures.append(Seen(objects, found))
+        pictures.append(ComparedPicture(objects, found))
     return pictures
 
 
-def by_coco(pictures: list[Seen]) -> tuple[float, float, float]:
+def by_coco(pictures: list[ComparedPicture]) -> tuple[float, float, float]:
     """Return AP, AP at .5 and AP of small objects from COCO's own program."""
     ids = {label: nth for nth, label in enumerate(LABELS, start=1)}
 
@@ -91,10 +91,10 @@ def test_counts_what_is_right_wrong_and_missed_from_a_score_on() -> None:
         Detection("cat", 0.4, elsewhere),
         Detection("dog", 0.9, box),
     ]
-    result = measure("cat", [Seen(objects, found)], 0.5)
+    result = measure("cat", [ComparedPicture(objects, found)], 0.5)
     assert (result.objects, result.right, result.wrong) == (2, 1, 1)
     assert (result.precision, result.recall) == (0.5, 0.5)
-    nothing = measure("cow", [Seen(objects, found)], 0.5)
+    nothing = measure("cow", [ComparedPicture(objects, found)], 0.5)
     assert math.isnan(nothing.ap)
     assert math.isnan(nothing.precision)
     assert math.isnan(nothing.recall)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from camiohookd.config.detail import Detail
 from camiohookd.errors import LabelingError
-from camiohookd.labelers import Changes, Frame, LabelRequest
+from camiohookd.labelers import ChangedRegions, Frame, LabelRequest
 from camiohookd.labelers.detail.labeler import Detailed
 from camiohookd.labelers.detail.tiling import decode_size
 from camiohookd.pictures.decode import Decoded, PictureLimits, decode
@@ -75,7 +75,7 @@ def test_auto_stops_between_tiles_when_others_begin_to_wait() -> None:
 
 def test_auto_looks_first_where_the_picture_differs_from_the_others() -> None:
     around = Box(SQUARE[0] / SIZE[0], SQUARE[1] / SIZE[1], (SQUARE[0] + 15) / SIZE[0], (SQUARE[1] + 15) / SIZE[1])
-    changed = frame(SQUARE)._replace(changes=Changes((around,), 0, 12))
+    changed = frame(SQUARE)._replace(changes=ChangedRegions((around,), 0, 12))
     findings = Detailed(SquareFinder()).label([changed], LabelRequest(detail="auto", spare=lambda _: 1))
     (found,) = findings.pictures[0]
     assert found.box == pytest.approx((310, 40, 325, 55), abs=4)

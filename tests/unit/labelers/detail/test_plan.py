@@ -2,7 +2,7 @@
 
 import pytest
 
-from camiohookd.labelers import Changes
+from camiohookd.labelers import ChangedRegions
 from camiohookd.labelers.detail.plan import planned, windows
 from camiohookd.labelers.detail.tiling import grid
 from camiohookd.pictures.detections import Box
@@ -25,13 +25,13 @@ def test_a_picture_that_was_not_compared_gets_the_grid_that_it_is_worth() -> Non
 
 
 def test_the_grid_is_shared_between_the_pictures_of_an_event_where_nothing_changes() -> None:
-    plans = [planned(SIZE, INPUT, Changes((), nth, 4)) for nth in range(4)]
+    plans = [planned(SIZE, INPUT, ChangedRegions((), nth, 4)) for nth in range(4)]
     assert sorted(tile for plan in plans for tile in plan) == sorted(GRID)
 
 
 def test_a_window_of_the_inputs_size_around_a_change_comes_first() -> None:
     change = Box(0.5, 0.5, 0.55, 0.6)
-    first = planned(SIZE, INPUT, Changes((change,), 0, 4))[0]
+    first = planned(SIZE, INPUT, ChangedRegions((change,), 0, 4))[0]
     assert contains(first, in_pixels(change))
     assert (first.right - first.left, first.bottom - first.top) == INPUT
 
@@ -54,7 +54,7 @@ def test_a_large_change_gets_a_larger_window() -> None:
 @pytest.mark.parametrize("count", [6, 40])
 def test_a_picture_that_changes_everywhere_gets_the_grid(count: int) -> None:
     everywhere = tuple(Box(x / 10, y / 10, x / 10 + 0.05, y / 10 + 0.05) for x in range(10) for y in range(10))
-    assert planned(SIZE, INPUT, Changes(everywhere, 0, count)) == GRID
+    assert planned(SIZE, INPUT, ChangedRegions(everywhere, 0, count)) == GRID
 
 
 def test_a_window_of_a_large_picture_is_no_smaller_than_the_smallest_tile() -> None:
@@ -65,4 +65,4 @@ def test_a_window_of_a_large_picture_is_no_smaller_than_the_smallest_tile() -> N
 def test_snow_gets_the_grid_without_a_long_choice_of_windows() -> None:
     """The choice takes the cube of the number of regions: for these it would take minutes."""
     flakes = tuple(Box(x / 40, y / 30, (x + 0.5) / 40, (y + 0.5) / 30) for x in range(40) for y in range(30))
-    assert planned(SIZE, INPUT, Changes(flakes, 0, 4)) == GRID
+    assert planned(SIZE, INPUT, ChangedRegions(flakes, 0, 4)) == GRID

@@ -13,7 +13,7 @@ from PIL import Image
 from camiohookd.config.rule import Rule, Zone
 from camiohookd.labelers import DEFAULT_REQUEST, Findings, Frame, LabelRequest
 from camiohookd.labelers.chain.chain import Chain
-from camiohookd.labelers.chain.link import Link, Place
+from camiohookd.labelers.chain.link import Link, LinkSettings
 from camiohookd.labelers.model import load_description
 from camiohookd.labelers.onnx.features import FeatureModel, open_features
 from camiohookd.labelers.taught import store
@@ -75,7 +75,7 @@ class Box64:
         self.collection = Collection(self.state, self.folder, lambda: self.now)
         steadiness = Steadiness(self.state / "states.json")
         link = TaughtLink(TaughtLabeler(self.collection, steadiness))
-        self.chain = Chain([Link(Place("inner"), self.inner)], link)
+        self.chain = Chain([Link(LinkSettings("inner"), self.inner)], link)
 
     def taught(
         self, name: str = "lamp", *, on: str | None = None, steady: int = 1, reports: Reports = "state"

@@ -1,13 +1,13 @@
 """How well labels were learned, as it is told to the owner."""
 
-from camiohookd.labelers.taught.report import Report, Shown, judge, table
-from camiohookd.labelers.taught.unknown import Verdict
+from camiohookd.labelers.taught.report import Report, ShownExample, judge, table
+from camiohookd.labelers.taught.unknown import Decision
 
 
 def report(*said: tuple[int, int | None]) -> Report:
     """Judge pictures of an event each, given as the number of the label that is shown and of the one that is said."""
-    shown = [Shown(f"{nth}.jpg", label, nth, f"pixels {nth}") for nth, (label, _) in enumerate(said)]
-    return judge(("open", "closed"), shown, [Verdict(label, 0.9, 0.1) for _, label in said])
+    shown = [ShownExample(f"{nth}.jpg", label, nth, f"pixels {nth}") for nth, (label, _) in enumerate(said)]
+    return judge(("open", "closed"), shown, [Decision(label, 0.9, 0.1) for _, label in said])
 
 
 def test_all_right() -> None:
@@ -24,7 +24,7 @@ def test_the_labels_count_alike_and_the_unknown_is_wrong() -> None:
 
 
 def test_too_few_pictures() -> None:
-    found = judge(("open", "closed"), [Shown("a", 0, 0, "x"), Shown("b", 1, 1, "y")], [None, None])
+    found = judge(("open", "closed"), [ShownExample("a", 0, 0, "x"), ShownExample("b", 1, 1, "y")], [None, None])
     assert found.accuracy is None
     assert found.advice == (
         "add 4 pictures of open: it has 1",
@@ -35,8 +35,8 @@ def test_too_few_pictures() -> None:
 
 
 def test_one_picture_with_two_labels() -> None:
-    shown = [Shown(f"{label}/{nth}.jpg", label, nth, f"pixels {nth}") for label in (0, 1) for nth in range(5)]
-    found = judge(("open", "closed"), shown, [Verdict(each.label, 0.9, 0.1) for each in shown])
+    shown = [ShownExample(f"{label}/{nth}.jpg", label, nth, f"pixels {nth}") for label in (0, 1) for nth in range(5)]
+    found = judge(("open", "closed"), shown, [Decision(each.label, 0.9, 0.1) for each in shown])
     assert found.advice[0] == "the same picture is given as open (0/0.jpg) and as closed (1/0.jpg); leave one out"
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from camiohookd.labelers.taught import places, store
 from camiohookd.labelers.taught.places import TaughtError
-from camiohookd.labelers.taught.store import Zone
+from camiohookd.labelers.taught.store import TaughtZone
 from tests.support.taught import Colors, lamp, taught_lamp
 
 
@@ -57,8 +57,8 @@ def test_errors_say_what_is_wrong_and_what_to_do() -> None:
         {"name": "../../etc/passwd"},
         {"name": ""},
         {"zone": None},
-        {"zone": Zone("yard", "lamp", ())},
-        {"zone": Zone("yard", "lamp", ((0.0, 0.0), (1.0, 0.0), (7.0, 1.0)))},
+        {"zone": TaughtZone("yard", "lamp", ())},
+        {"zone": TaughtZone("yard", "lamp", ((0.0, 0.0), (1.0, 0.0), (7.0, 1.0)))},
         {"farthest": float("nan")},
         {"on": "car"},
     ],

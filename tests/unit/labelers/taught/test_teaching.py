@@ -8,7 +8,7 @@ from camiohookd.labelers.model import find, load_description
 from camiohookd.labelers.onnx.features import open_features
 from camiohookd.labelers.taught import crops, store
 from camiohookd.labelers.taught.places import TaughtError
-from camiohookd.labelers.taught.store import Zone
+from camiohookd.labelers.taught.store import TaughtZone
 from camiohookd.labelers.taught.teaching import Example, Subject, teach, teach_again
 from camiohookd.pictures.detections import Box, scaled
 from tests.support import gates
@@ -105,7 +105,7 @@ def test_a_gate_is_learned_from_ten_pictures_of_each_state(long_run: bool) -> No
             for state in ("open", "closed")
             for nth, picture in enumerate(gates.pictures(seen, 10, len(state), closed=state == "closed"))
         ]
-        subject = Subject("gate", Zone("yard", "gate", gates.ZONE), None)
+        subject = Subject("gate", TaughtZone("yard", "gate", gates.ZONE), None)
         checksum = load_description(find("ssdlite-mobilenet-v2-coco")).sha256
         taught = teach(subject, examples, model, checksum, keep_crops=False)
         assert taught.report.advice == ()

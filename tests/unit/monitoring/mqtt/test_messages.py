@@ -13,7 +13,7 @@ from camiohookd.monitoring.activity import EventLabeled, LabeledPicture
 from camiohookd.monitoring.mqtt import discovery, messages
 from camiohookd.monitoring.mqtt.messages import Message
 from camiohookd.monitoring.mqtt.outbox import Outbox
-from camiohookd.monitoring.mqtt.publisher import MOST_CAMERAS, Options, Publisher
+from camiohookd.monitoring.mqtt.publisher import MOST_CAMERAS, MqttOptions, Publisher
 from camiohookd.monitoring.mqtt.topics import Topics, box_id, camera_id
 from camiohookd.monitoring.status import QueueStatus, StatusReport
 from camiohookd.rules import RuledLabels
@@ -138,7 +138,7 @@ def drained(outbox: Outbox) -> list[Message]:
 
 def test_a_camera_is_described_with_its_first_event_and_counted() -> None:
     outbox = Outbox()
-    publisher = Publisher(TOPICS, Options("homeassistant", 120, pictures=False), outbox, lambda: REPORT, "box")
+    publisher = Publisher(TOPICS, MqttOptions("homeassistant", 120, pictures=False), outbox, lambda: REPORT, "box")
     publisher.hear(event("person"))
     first = drained(outbox)
     assert sum(message.topic.endswith("/config") for message in first) == 1
@@ -153,7 +153,7 @@ def test_a_camera_is_described_with_its_first_event_and_counted() -> None:
 
 def test_without_a_prefix_nothing_is_described_and_many_cameras_are_bounded() -> None:
     outbox = Outbox(most=10_000)
-    publisher = Publisher(TOPICS, Options("", 120, pictures=False), outbox, lambda: REPORT, "box")
+    publisher = Publisher(TOPICS, MqttOptions("", 120, pictures=False), outbox, lambda: REPORT, "box")
     for number in range(MOST_CAMERAS + 5):
         publisher.hear(event(camera=f"camera {number}"))
     assert not [message for message in drained(outbox) if message.topic.endswith("/config")]
