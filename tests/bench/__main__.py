@@ -41,8 +41,8 @@ NAMES = (
 DRAWN = ("scaling", "fleet", "soak")
 """Benchmarks that take long, most of which draw curves: run only when named."""
 
-PARTS = ("courtyard", "taught")
-"""Parts of `quality`: run alone when named."""
+PARTS = ("courtyard", "taught", "elsewhere")
+"""Two parts of `quality`, and what its limits do to other pictures: run alone when named."""
 
 
 def main() -> int:

@@ -28,6 +28,8 @@ class Yolo:
     (https://github.com/ultralytics/yolov5, `models/yolo.py`, `Detect`).
 
     An end-to-end model has [boxes, 6]: left, top, right, bottom in pixels, probability, label; nothing is suppressed.
+    With `fractions`, as Ultralytics exports RT-DETR, the center's x and y, width and height in fractions of the input
+    come first (`ultralytics/nn/modules/head.py`, `RTDETRDecoder.postprocess`).
 
     Each may be followed by the factors of a mask, which are not used.
     """
@@ -37,14 +39,17 @@ class Yolo:
 
     class Options(CommonOptions, frozen=True):
         """`end_to_end`: whether the model suppresses overlapping boxes itself; `objectness`: whether a box has a
-        probability of its own; `masks`: how many factors of a mask follow the labels."""
+        probability of its own; `masks`: how many factors of a mask follow the labels; `fractions`: whether the boxes
+        of an end-to-end model are center and size in fractions of the input."""
 
         end_to_end: bool = False
+        fractions: bool = False
         objectness: bool = False
         masks: Annotated[int, Meta(ge=0)] = 0
 
-    def __init__(self, size: tuple[int, int], labels: Sequence[str], options: Options) -> None:  # noqa: ARG002  # as all
+    def __init__(self, size: tuple[int, int], labels: Sequence[str], options: Options) -> None:
         self.separate = options.end_to_end
+        self._scale = np.array(size, np.float32) if options.fractions else None
         self._objectness = options.objectness
         self._named = np.array([bool(label) for label in labels])
         count = len(labels)
@@ -79,4 +84,7 @@ class Yolo:
 
     def _whole(self, rows: Floats, min_probability: float) -> Candidates:
         rows = rows[rows_with_names(rows[:, 5], rows[:, 4], self._named, min_probability)[:MAX_CANDIDATES]]
-        return Candidates(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.intp))
+        boxes = rows[:, :4]
+        if self._scale is not None:
+            boxes = from_centers(boxes[:, :2] * self._scale, boxes[:, 2:] * self._scale)
+        return Candidates(boxes, rows[:, 4], rows[:, 5].astype(np.intp))

@@ -19,7 +19,7 @@ class Metadata:
     """`names` are empty, `task`, `size` (width, height) and `licence` None if the file does not contain them.
 
     `end_to_end` is whether the file says that the model suppresses overlapping boxes itself. The input's sides are
-    multiples of `stride` pixels.
+    multiples of `stride` pixels. `head` is the name of the module that makes the outputs, "" if it is not told.
     """
 
     names: tuple[str, ...] = ()
@@ -28,6 +28,7 @@ class Metadata:
     licence: str | None = None
     end_to_end: bool | None = None
     stride: int = 1
+    head: str = ""
 
 
 def read_metadata(texts: Mapping[str, str]) -> Metadata:
@@ -48,6 +49,7 @@ def read_metadata(texts: Mapping[str, str]) -> Metadata:
         licence=(texts.get("license") or "").partition(" License")[0].strip() or None,
         end_to_end=end_to_end if isinstance(end_to_end, bool) else None,
         stride=max(stride, 1) if isinstance(stride := _literal(texts.get("stride", "")), int) else 1,
+        head=texts.get("head") or "",
     )
 
 

@@ -55,7 +55,15 @@ def _are_rows(value: Tensor | None, labels: int) -> bool:
 
 
 def _six_columns(outputs: Outputs, node: Node, base: Contract) -> list[Contract]:
-    """Six columns are a finished box with probability and label, or a box with objectness and one label."""
+    """Six columns are a finished box with probability and label, or a box with objectness and one label.
+
+    Ultralytics' RT-DETR has finished boxes, too, as center and size in fractions of the input.
+    """
+    value, count = outputs.value(node), length(node, 1)
+    if outputs.metadata.head == "RTDETRDecoder" or (value is not None and _are_finished_centers(value)):
+        what = "RT-DETR by Ultralytics: center and size in fractions, probability and label of finished boxes"
+        options = {**base.options, "end_to_end": True, "fractions": True}
+        return [Contract(what, "yolo", 0, base.outputs, {**base.preparation, "resize": "stretch"}, options)]
     finished = Contract(
         "end to end: left, top, right, bottom, probability and label of finished boxes",
         "yolo",
@@ -74,7 +82,6 @@ def _six_columns(outputs: Outputs, node: Node, base: Contract) -> list[Contract]
         base.preparation,
         {**base.options, "objectness": True},
     )
-    value, count = outputs.value(node), length(node, 1)
     if count > FEW:
         if count == outputs.cells(8, 16, 32):
             return []  # YOLOX with one label
@@ -82,11 +89,19 @@ def _six_columns(outputs: Outputs, node: Node, base: Contract) -> list[Contract]
     if value is None:
         return [finished, one]
     boxes, probabilities, labels = value[..., :4], value[..., 4], value[..., 5]
-    ordered = bool((boxes[..., 2:] >= boxes[..., :2]).all())
-    is_finished = integers(labels) and ordered and fractions(probabilities)
+    is_finished = integers(labels) and _are_ordered(boxes) and fractions(probabilities)
     fits = [is_finished, not is_finished and _are_rows(value, 1)]
     found = [contract for contract, does in zip([finished, one], fits, strict=True) if does]
     return found or [finished, one]
+
+
+def _are_ordered(boxes: Tensor) -> bool:
+    return bool((boxes[..., 2:4] >= boxes[..., :2]).all())
+
+
+def _are_finished_centers(value: Tensor) -> bool:
+    """Return whether rows can be center, size, probability and label: fractions that are no corners, and integers."""
+    return fractions(value[..., :5]) and integers(value[..., 5]) and not _are_ordered(value)
 
 
 def detr(outputs: Outputs) -> list[Contract]:

@@ -115,6 +115,15 @@ def test_end_to_end_takes_its_names_from_the_metadata(folder: Folder, metadata: 
     assert folder.found() == [Detection("dog", about(0.9), about((16, 4, 48, 28)))]
 
 
+@pytest.mark.parametrize("metadata", [{}, {"head": "RTDETRDecoder"}])
+def test_rt_detr_of_ultralytics_has_centers_in_fractions(folder: Folder, metadata: dict[str, str]) -> None:
+    output = rows(300, 6)
+    output[0, 0] = (0.75, 0.5, 0.25, 0.5, 0.9, 1)
+    description = folder.add(constant_model({"output0": output}, metadata=NAMES | metadata))
+    assert (description.options, description.input.resize) == ({"end_to_end": True, "fractions": True}, "stretch")
+    assert folder.found() == [Detection("dog", about(0.9), about((40, 8, 56, 24)))]
+
+
 def test_end_to_end_without_names_asks_for_them(folder: Folder, errors: Errors) -> None:
     assert folder.try_to_add(constant_model({"output0": rows(300, 6)})) == ExitStatus.CONFIG
     assert "the model's file does not name its labels; give them with --labels FILE" in errors()
