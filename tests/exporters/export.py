@@ -22,6 +22,20 @@ def ultralytics(configuration: str, target: Path, **options: Any) -> None:
     shutil.move(made, target)
 
 
+def ultralytics_rtdetr(target: Path) -> None:
+    from ultralytics import RTDETR
+
+    shutil.move(RTDETR("rtdetr-l.yaml").export(format="onnx", simplify=False, opset=OPSET, imgsz=320), target)
+
+
+def rfdetr(target: Path) -> None:
+    from rfdetr import RFDETRNano
+
+    folder = target.parent / "rfdetr"
+    RFDETRNano(pretrain_weights=None, device="cpu").export(output_dir=str(folder))
+    shutil.move(folder / "rfdetr-nano.onnx", target)
+
+
 def torchvision_detector(target: Path) -> None:
     import torch
     from torchvision.models.detection import ssdlite320_mobilenet_v3_large
@@ -80,6 +94,37 @@ def transformers_detr(target: Path) -> None:
     _export_transformer(DetrForObjectDetection(configuration), target)
 
 
+def transformers_rtdetr(target: Path) -> None:
+    from transformers import RTDetrConfig, RTDetrForObjectDetection, RTDetrResNetConfig
+
+    backbone = RTDetrResNetConfig(
+        embedding_size=16,
+        hidden_sizes=[16, 32, 48, 64],
+        depths=[1, 1, 1, 1],
+        layer_type="basic",
+        out_features=["stage2", "stage3", "stage4"],
+    )
+    configuration = RTDetrConfig(
+        num_labels=80,
+        backbone_config=backbone,
+        encoder_in_channels=[32, 48, 64],
+        encoder_hidden_dim=64,
+        encoder_ffn_dim=64,
+        d_model=64,
+        decoder_in_channels=[64, 64, 64],
+        decoder_ffn_dim=64,
+        decoder_layers=2,
+    )
+    _export_transformer(RTDetrForObjectDetection(configuration), target)
+
+
+def transformers_dfine(target: Path) -> None:
+    from transformers import DFineConfig, DFineForObjectDetection, HGNetV2Config
+
+    backbone = HGNetV2Config(out_features=["stage2", "stage3", "stage4"])
+    _export_transformer(DFineForObjectDetection(DFineConfig(num_labels=80, backbone_config=backbone)), target)
+
+
 _SMALL = {"layers": 1, "attention_heads": 2, "ffn_dim": 64}
 
 
@@ -125,7 +170,11 @@ EXPORTS: Mapping[str, Callable[[Path], None]] = {
     "torchvision-ssdlite": torchvision_detector,
     "torchvision-mobilenet": torchvision_classifier,
     "torchvision-fasterrcnn": torchvision_fasterrcnn,
+    "ultralytics-rtdetr": ultralytics_rtdetr,
+    "rfdetr": rfdetr,
     "transformers-detr": transformers_detr,
+    "transformers-rtdetr": transformers_rtdetr,
+    "transformers-dfine": transformers_dfine,
     "transformers-yolos": transformers_yolos,
 }
 

@@ -1,4 +1,8 @@
-"""Add models from real exporters with `camiohookd models add`; only ``--long`` installs the exporters."""
+"""Add models from real exporters with `camiohookd models add`; only ``--long`` installs the exporters.
+
+PP-YOLOE and RT-DETR and D-FINE by their authors are in repositories that no package contains, so that only graphs of
+their form are tested (`tests/unit/cli/test_models_in_the_wild.py`).
+"""
 
 import os
 import subprocess
@@ -21,6 +25,7 @@ ENVIRONMENT = ROOT / ".build/exporters"
 REQUIREMENTS = HERE / "requirements.txt"
 CAT = ROOT / "camiohookd/samples/chelsea.jpg"
 SECONDS = 1800
+WITH_MEAN = ("rfdetr", "transformers-detr", "transformers-yolos", "torchvision-mobilenet")
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +59,10 @@ def exports(long_run: bool, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("torchvision-ssdlite", "torchvision", (320, 320), {}, ["--labels", "coco"]),
         ("torchvision-fasterrcnn", "torchvision", (320, 320), {}, ["--labels", "coco", "--size", "320x320"]),
         ("torchvision-mobilenet", "classify", (224, 224), {"activation": "softmax"}, []),
+        ("ultralytics-rtdetr", "yolo", (320, 320), {"end_to_end": True, "fractions": True}, []),
+        ("rfdetr", "detr", (384, 384), {}, []),
+        ("transformers-rtdetr", "detr", (256, 256), {}, []),
+        ("transformers-dfine", "detr", (256, 256), {}, []),
         ("transformers-detr", "detr", (256, 256), {"activation": "softmax"}, []),
         ("transformers-yolos", "detr", (256, 256), {"activation": "softmax"}, []),
     ],
@@ -73,7 +82,7 @@ def test_an_export_is_used_as_it_was_meant(
     assert (description.decoder, description.options) == (decoder, options)
     assert (description.input.width, description.input.height) == size
     has_mean = list(description.input.mean) == IMAGENET["mean"]
-    assert has_mean == (name.startswith("transformers") or name == "torchvision-mobilenet")
+    assert has_mean == (name in WITH_MEAN)
     labeler = open_onnx(tmp_path / name)
     labeler.detect(decode(CAT.read_bytes(), PictureLimits(), labeler.input_size), 0.0)
 
