@@ -29,14 +29,19 @@ def looks(image: Image.Image, box: Box) -> Looks:
     left, top = min(left, image.width - 1), min(top, image.height - 1)
     part = (left, top, min(max(right, left + 1), image.width), min(max(bottom, top + 1), image.height))
     gray = image if image.mode == "L" else image.convert("L")
-    return _normalized(np.asarray(gray.resize((SIDE, SIDE), Image.Resampling.BOX, part), np.float32))
+    return _normalized(np.asarray(_small(gray, (SIDE, SIDE), part), np.float32))
 
 
 def view(image: Image.Image) -> Looks:
     """Return the looks of a whole picture; each place is taken in proportion to its surroundings, as light changes."""
-    small = image.convert("L").resize(VIEW, Image.Resampling.BOX)
+    small = _small(image.convert("L"), VIEW)
     around = np.asarray(small.filter(ImageFilter.BoxBlur(VIEW_AROUND)), np.float32)
     return _normalized(np.asarray(small, np.float32) / (around + DARK))
+
+
+def _small(image: Image.Image, size: tuple[int, int], part: tuple[int, int, int, int] | None = None) -> Image.Image:
+    # Averaging by a whole number first takes half of the time.
+    return image.resize(size, Image.Resampling.BOX, part, reducing_gap=1.0)
 
 
 def likeness(one: Looks, other: Looks) -> float:

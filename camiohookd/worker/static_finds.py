@@ -77,7 +77,8 @@ class SeenPicture:
 
 def seen(picture: Decoded, found: Sequence[Detection]) -> SeenPicture:
     """Return what is kept of a picture and its detections."""
-    gray = picture.image.reduce(max(1, picture.image.width // WIDTH)).convert("L")
+    factor = picture.image.width // WIDTH
+    gray = (picture.image.reduce(factor) if factor > 1 else picture.image).convert("L")
     size = (picture.width, picture.height)
     return SeenPicture(gray, [(each.label, _in_fractions(each.box, size)) for each in found if each.box is not None])
 

@@ -45,9 +45,13 @@ PARTS = ("courtyard", "taught", "elsewhere")
 """Two parts of `quality`, and what its limits do to other pictures: run alone when named."""
 
 
-def main() -> int:
+def main() -> int | str:
+    """Return the exit status, or why nothing was measured."""
     options = parse()
-    earlier = compare.read(options.compare) if options.compare else None
+    try:
+        earlier = compare.read(options.compare) if options.compare else None
+    except ValueError as error:
+        return f"./build.sh bench: {error}"
     print(f"on {machine.sentence()}", flush=True)
     results: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="camiohookd-bench.", dir=options.folder) as folder:
@@ -62,7 +66,8 @@ def main() -> int:
     options.json.write_bytes(msgspec.json.format(msgspec.json.encode({**machine.facts(), "results": results})) + b"\n")
     print(f"\n{table(results, markdown=options.markdown)}\n\nalso in {options.json}")
     if earlier is not None:
-        print(f"\nagainst {options.compare} of {earlier.date}:\n{compare.comparison(results, earlier)}")
+        here = msgspec.convert(machine.facts()["machine"], compare.Machine)
+        print(f"\n{compare.heading(options.compare, earlier, here)}:\n{compare.comparison(results, earlier)}")
     return verdict(results, quick=options.quick)
 
 
@@ -90,8 +95,6 @@ def parse() -> argparse.Namespace:
         parser.error(
             f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES + DRAWN + PARTS)}"
         )
-    if options.compare is not None and not options.compare.is_file():
-        parser.error(f"there is no file {options.compare}")
     return options
 
 

@@ -10,16 +10,29 @@ from tests.bench.harness import Result, in_columns, number
 HEADINGS = ("name", "metric", "before", "spread", "now", "spread", "change", "")
 
 
+class Machine(msgspec.Struct, frozen=True):
+    """The machine of an earlier run."""
+
+    processor: str = ""
+    cores: int = 0
+
+
 class Earlier(msgspec.Struct):
     """What is read of the file that an earlier run has written."""
 
     results: list[Result]
     date: str = "unknown"
+    machine: Machine = Machine()
 
 
 def read(path: Path) -> Earlier:
-    """Read the file of an earlier run. Raises OSError, msgspec.ValidationError or msgspec.DecodeError."""
-    return msgspec.json.decode(path.read_bytes(), type=Earlier)
+    """Read the file of an earlier run. Raises ValueError with a sentence if it is none."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Earlier)
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from error
+    except msgspec.DecodeError as error:
+        raise ValueError(f"{path} is not a file that an earlier run has written: {error}") from error
 
 
 def comparison(now: Sequence[Result], earlier: Earlier) -> str:
@@ -30,7 +43,15 @@ def comparison(now: Sequence[Result], earlier: Earlier) -> str:
     """
     before = {(each.name, each.metric): each for each in earlier.results}
     rows = [_cells(before[each.name, each.metric], each) for each in now if (each.name, each.metric) in before]
+    if not rows:
+        return "no row is in both"
     return in_columns([HEADINGS, *rows])
+
+
+def heading(path: Path, earlier: Earlier, here: Machine) -> str:
+    """Return a line about the earlier run; it names the machine if that was another one."""
+    where = f", on {earlier.machine.processor}, {earlier.machine.cores} cores" if earlier.machine != here else ""
+    return f"against {path} of {earlier.date}{where}"
 
 
 def _cells(before: Result, now: Result) -> tuple[str, ...]:

@@ -38,14 +38,14 @@ class Bench:
 
 
 class Median(float):
-    """The median of several rounds, which it remembers."""
+    """The median of several rounds, or another figure of them all, which remembers them."""
 
     rounds: tuple[float, ...]
 
-    def __new__(cls, rounds: Iterable[float]) -> Self:
-        """Return the median of `rounds`, of which there is at least one."""
+    def __new__(cls, rounds: Iterable[float], figure: float | None = None) -> Self:
+        """Return the median of `rounds`, of which there is at least one; or `figure`, of what was measured in them."""
         found = tuple(rounds)
-        self = super().__new__(cls, statistics.median(found))
+        self = super().__new__(cls, statistics.median(found) if figure is None else figure)
         self.rounds = found
         return self
 

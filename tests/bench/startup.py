@@ -35,7 +35,7 @@ def run(bench: Bench) -> Iterator[Result]:
         1000 * times["ours"],
         "ms",
         baseline=1000 * times["bare"],
-        target=at_most(1.5, 1.2),
+        target=at_most(1.5, 1.1),
     )
 
 

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from tests.bench.__main__ import DRAWN, NAMES, PARTS, verdict
-from tests.bench.compare import comparison, judgment, read
+from tests.bench.compare import Machine, comparison, heading, judgment, read
 from tests.bench.fleet import Event, simulated
 from tests.bench.fleet_model import Boxes, Load, arrivals, boxes_for, latencies
 from tests.bench.harness import Median, Target, alternate, at_least, at_most, result, table
@@ -133,6 +133,31 @@ def test_compares_with_an_earlier_file(tmp_path: Path) -> None:
         "%",
     ]
     assert len(shown.splitlines()) == 2
+    assert comparison([result("other", "x", 1, "s")], read(file)) == "no row is in both"
+
+
+def test_the_heading_of_a_comparison_names_another_machine(tmp_path: Path) -> None:
+    file, here = tmp_path / "bench.json", Machine("EPYC", 2)
+    machine = {"processor": "EPYC", "cores": 2, "load": 0.1}
+    file.write_bytes(msgspec.json.encode({"results": [], "date": "2026-11-28", "machine": machine}))
+    assert heading(file, read(file), here) == f"against {file} of 2026-11-28"
+    assert heading(file, read(file), Machine("Pi", 4)) == f"against {file} of 2026-11-28, on EPYC, 2 cores"
+
+
+@pytest.mark.parametrize("content", [None, "{}", "no JSON"])
+def test_a_file_that_cannot_be_compared_is_named_before_anything_is_measured(
+    tmp_path: Path, content: str | None
+) -> None:
+    file = tmp_path / "bench.json"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(ValueError, match=r"bench\.json(: No such file| is not a file that an earlier run has written)"):
+        read(file)
+
+
+def test_a_figure_of_all_rounds_remembers_them() -> None:
+    found = result("latency", "p99", Median([1.0, 3.0], 2.5), "ms")
+    assert (found.value, found.low, found.high) == (2.5, 1.0, 3.0)
 
 
 def test_a_percentile_is_one_of_the_measured_figures() -> None:
