@@ -33,9 +33,9 @@ _REPORT_SECONDS = 10.0
     default=0.0,
     show_default=True,
     metavar="SECONDS",
-    help="Take new events for that long after the health check has turned, so that a load balancer notices first.",
+    help="Accept new events for this long after the health check fails, so that a load balancer notices first.",
 )
-@click.option("--off", is_flag=True, help="Take new events again.")
+@click.option("--off", is_flag=True, help="Accept new events again.")
 def drain(wait: bool, timeout: float | None, grace: float, off: bool) -> None:
     """Refuse new events, and finish those in the queue: before maintenance of a box behind a load balancer.
 
@@ -82,7 +82,7 @@ def _wait(control: Path, progress: "DrainProgress", timeout: float | None) -> No
         progress = _ask(control)
         if not progress.is_on:
             raise CamiohookdError(
-                f"the box takes new events again, because of another command or a restart. {_left(progress)}"
+                f"the box accepts new events again, because of another command or a restart. {_left(progress)}"
             )
     click.echo("Drained: no event waits in the queue.")
 
@@ -103,7 +103,7 @@ def _control_socket() -> Path:
 
     control = paths.control_socket(os.environ)
     if not is_served(control):
-        raise CamiohookdError("the service does not run, so that it takes no events: sudo systemctl status camiohookd")
+        raise CamiohookdError("the service is not running, so it accepts no events: sudo systemctl status camiohookd")
     return control
 
 

@@ -46,7 +46,9 @@ def queue() -> None:
 
 
 @queue.command("list")
-@click.option("--state", type=click.Choice(["pending", "labelled", "done", "failed"]), help="Only tasks in this state.")
+@click.option(
+    "--state", type=click.Choice(["pending", "labelled", "done", "failed"]), help="List only tasks in this state."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per task instead of a table.")
 def list_tasks(state: str | None, as_json: bool) -> None:
     """List the tasks, oldest first.

@@ -115,7 +115,7 @@ def simulate(
     listen: str,
     timeout: float,
 ) -> int:
-    """Play Camio: post events to a running daemon, receive their labels, and check every reply against the contract.
+    """Act as Camio: post events to a running daemon, receive their labels, and check every reply against the contract.
 
     The daemon must be allowed to call back: write the address of --listen, with http:// before it, into allow_hosts
     under [callback] and reload the daemon. Without that, this command says so.

@@ -28,7 +28,7 @@ class Dialer:
         addresses = self._resolver.resolve(host, port, attempt.wait())
         if not any_address:
             _refuse_private(addresses)
-        failure = OSError(errno.EADDRNOTAVAIL, "its name has no address")
+        failure = OSError(errno.EADDRNOTAVAIL, "its name resolves to no address")
         for each in addresses:
             try:
                 return _connect(each, attempt)
@@ -54,5 +54,6 @@ def _refuse_private(addresses: Sequence[SocketAddress]) -> None:
         text = each.address[0]
         if reason := why_not_public(ip_address(text)):
             raise PermissionError(
-                errno.EACCES, f"its name leads to {text}, {reason}, which needs its origin in full in allow_hosts"
+                errno.EACCES,
+                f"its name resolves to {text}, {reason}; to allow it, write its origin in full into allow_hosts",
             )

@@ -31,7 +31,8 @@ class Compaction:
             if self._fits(min_free_bytes):
                 return not self._storage.compact_step()
             log.debug(
-                "the journal is compacted when the disk has room for a snapshot", extra=about("compaction_postponed")
+                "cannot compact the journal, next try in a minute: the disk has no room for a snapshot",
+                extra=about("compaction_postponed"),
             )
         except OSError as error:
             log.warning("cannot compact the journal, next try in a minute: %s", error, extra=about("compaction_failed"))

@@ -70,7 +70,7 @@ class Housekeeper:
                 self._queue.store.note_time()
                 self._queue.commit()
         except StoreUnavailable as error:
-            log.debug("cannot note the time: %s", error, extra=about("time_not_noted"))
+            log.debug("cannot store the elapsed time: %s", error, extra=about("time_not_noted"))
 
     def _expire(self) -> int:
         """Fail the tasks that waited longer than `max_age`, except those in hand."""

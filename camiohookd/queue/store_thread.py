@@ -190,4 +190,6 @@ def _settle_on(loop: asyncio.AbstractEventLoop, calls: list[_Call]) -> None:
     try:
         loop.call_soon_threadsafe(settle)
     except RuntimeError:  # the loop was closed: no caller waits any more
-        log.debug("%d operations ended after their loop", len(calls), extra=about("stopped_late"))
+        log.debug(
+            "%d operations of the store ended after the event loop was closed", len(calls), extra=about("stopped_late")
+        )

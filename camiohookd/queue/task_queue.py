@@ -131,7 +131,7 @@ class TaskQueue:
                 self.store.note_stop(clean=self.deliveries.all_known)
                 self.commit()
         except StoreUnavailable as error:
-            log.warning("cannot note that the last run ended well: %s", error, extra=about("queue_not_closed"))
+            log.warning("cannot record that the queue was closed: %s", error, extra=about("queue_not_closed"))
         self.store.close(self.capacity.bounds.min_free_bytes)
 
     def prepare(self, event: Event) -> Prepared:

@@ -41,9 +41,9 @@ class Draining:
         self._set(is_on=True)
 
     def end(self) -> None:
-        """Take new events again."""
+        """Accept new events again."""
         if self.is_on:
-            log.info("draining has ended: new events are taken again", extra=about("draining_ended"))
+            log.info("draining has ended: new events are accepted again", extra=about("draining_ended"))
         self._set(is_on=False)
 
     def check_health(self) -> None:

@@ -101,7 +101,7 @@ def test_a_stopped_service_cannot_be_drained(daemon: Daemon) -> None:
     assert daemon.stop() == 0
     done = daemon.command("drain", "--wait", check=False)
     assert done.returncode == 1
-    assert "the service does not run" in done.stderr
+    assert "the service is not running" in done.stderr
 
 
 def test_a_restart_ends_draining(daemon: Daemon, camio: FakeCamioThread) -> None:

@@ -226,7 +226,7 @@ def test_retries_a_listed_name_with_a_private_address_without_calling_it(
 ) -> None:
     outcome = deliver(Dns(answer), CAMIO)
     assert outcome.kind is OutcomeKind.TRANSIENT
-    assert "its name leads to " in outcome.reason
+    assert "its name resolves to " in outcome.reason
     assert "secret" not in outcome.reason
     assert connects == []
 
@@ -289,7 +289,7 @@ def test_checks_a_literal_address_when_it_connects(connects: list[tuple[str, int
 
 def test_retries_a_name_without_an_address(connects: list[tuple[str, int]]) -> None:
     assert deliver(Dns([]), CAMIO) == DeliveryOutcome(
-        OutcomeKind.TRANSIENT, None, "the connection failed (its name has no address)"
+        OutcomeKind.TRANSIENT, None, "the connection failed (its name resolves to no address)"
     )
 
 

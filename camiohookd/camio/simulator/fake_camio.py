@@ -1,4 +1,4 @@
-"""Play Camio's side: post events, and serve the single-use callback URLs.
+"""Act as Camio: post events, and serve the single-use callback URLs.
 
 `FakeCamio.post` posts an event → the hook delivers to the URL from `callback_url` → `answer` decides the response →
 `labels_of` returns. Everything belongs to the event loop on which `listen` was called.

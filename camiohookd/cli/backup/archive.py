@@ -73,7 +73,7 @@ def _copy(tar: tarfile.TarFile, entry: FileEntry, sink: IO[bytes] | None) -> Non
     if member is None:
         raise BackupError(f"{_DAMAGED}: {entry.name!r} is missing")
     if member.name != entry.name or not member.isreg() or member.size != entry.size:
-        raise BackupError(f"it is not as its manifest says: {entry.name!r} is expected, and {member.name!r} follows")
+        raise BackupError(f"it does not match its manifest: expected {entry.name!r}, found {member.name!r}")
     digest, source = hashlib.sha256(), _file_of(tar, member)
     while data := source.read(_CHUNK):
         digest.update(data)

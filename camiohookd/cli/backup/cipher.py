@@ -101,7 +101,7 @@ def _openssl(
 ) -> Iterator[subprocess.Popen[bytes]]:
     program = shutil.which("openssl", path=f"{os.environ.get('PATH', '')}:/usr/bin")
     if program is None:
-        raise BackupError("openssl is missing, which encrypts backups: sudo apt install openssl")
+        raise BackupError("openssl, which encrypts backups, is not installed: sudo apt install openssl")
     read_end, write_end = os.pipe()
     try:
         os.write(write_end, keys.openssl + b"\n")

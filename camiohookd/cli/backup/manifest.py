@@ -123,7 +123,7 @@ def _check_names(manifest: Manifest) -> None:
         seen.add(entry.name)
         folders.update(str(parent) for parent in PurePosixPath(entry.name).parents)
     if both := seen & folders:
-        raise BackupError(f"it names a file that is a folder, too: {both.pop()!r}")
+        raise BackupError(f"its manifest names one path as a file and as a folder: {both.pop()!r}")
 
 
 def _belongs(name: str, *, queue: bool) -> bool:

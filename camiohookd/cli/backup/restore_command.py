@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, readable=False))
 @click.option("--dry-run", is_flag=True, help="Only check the backup, and tell what would change.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--replace-queue", is_flag=True, help="Also if that deletes events that wait here.")
+@click.option("--replace-queue", is_flag=True, help="Replace the queue even if that deletes events that wait here.")
 @passphrase_option
 @config_option
 def restore(
     file: Path, dry_run: bool, yes: bool, replace_queue: bool, passphrase_file: str | None, config_file: Path | None
 ) -> None:
-    """Bring back what "camiohookd backup" saved in FILE, on the same box or on another one.
+    """Restore what "camiohookd backup" saved in FILE, on the same box or on another one.
 
     Everything in FILE is checked first. Then this tells what would change, and asks. Files that are not in the backup
     stay. If the backup holds a queue, that replaces the one here; stop the service before.

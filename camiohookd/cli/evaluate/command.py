@@ -40,7 +40,7 @@ _LOW = 0.01
     "details",
     multiple=True,
     type=click.Choice(get_args(Detail)),
-    help="Look so closely; may be repeated.  [default: the daemon's]",
+    help="How closely to look; may be repeated.  [default: the daemon's]",
 )
 @click.option(
     "--score",
@@ -67,7 +67,7 @@ def evaluate(
     Every model is tried with every detail. If COCO's file (a .json in FOLDER or FOLDER/annotations) or YOLO's files (a
     .txt for each picture) say what is in the pictures, the result is a table: average precision (AP) as COCO defines
     it, precision and recall of each label, and the time for a picture on one core. Otherwise it shows what only one
-    of two setups finds. It ends with lines for the settings.
+    of two setups finds. At the end it prints lines for the settings.
 
     Each picture is an event of its own, and no rule is applied.
 

@@ -137,7 +137,7 @@ def create(
 def list_hooks(token_file: str | None, base_url: str, config_file: Path | None) -> None:
     """List the account's hooks: print Camio's answer, with keys masked.
 
-    Camio's own page, https://api.camio.com, decides whether and how Camio offers this.
+    https://api.camio.com documents whether and how Camio offers this.
 
     \b
     Example:
@@ -159,7 +159,7 @@ def list_hooks(token_file: str | None, base_url: str, config_file: Path | None) 
 def delete(hook_id: str, as_json: bool, token_file: str | None, base_url: str, config_file: Path | None) -> None:
     """Delete the hook ID, as `create` and `list` show it.
 
-    Camio's own page, https://api.camio.com, decides whether and how Camio offers this.
+    https://api.camio.com documents whether and how Camio offers this.
 
     \b
     Example:

@@ -64,7 +64,7 @@ _EXPLAINED_OF_ALL = 0.01  # a model gives almost every place in the picture some
     "--event",
     "as_event",
     is_flag=True,
-    help="The pictures are one event of a fixed camera, in the order of time: where they differ is looked at first.",
+    help="Treat the pictures as one event of a fixed camera, in order of time: look first where they differ.",
 )
 @click.option(
     "--detail",

@@ -138,7 +138,7 @@ def export(name: str, file: Path, no_pictures: bool) -> None:
 @taught.command("import")
 @click.argument("file", type=InputFile())
 def import_(file: Path) -> None:
-    """Take in FILE, which "camiohookd taught export" wrote. What has the same name is replaced.
+    """Import FILE, which "camiohookd taught export" wrote. It replaces what was taught under the same name.
 
     \b
     Example:

@@ -95,7 +95,7 @@ _EXISTING = InputFile(folders=True)
     help="Whether to keep what was cut out of the pictures, to teach the same to another model later.",
 )
 @config_option
-@click.option("--anyway", is_flag=True, help="Keep what was not learned well enough, too.")
+@click.option("--anyway", is_flag=True, help="Keep the result even if the labels were not learned well enough.")
 def teach(
     name: str,
     folders: tuple[Path, ...],

@@ -29,9 +29,9 @@ class LabelerSettings(Struct, frozen=True):
     detail: Annotated[
         Detail,
         Meta(
-            description="How closely pictures are looked at, besides the whole picture. 2x2, 3x3: in so many "
-            "overlapping tiles; tiles: in as many as the picture has pixels for; whole: not. auto: in tiles, where "
-            "the pictures of an event differ, as far as there is time: the more events wait, the fewer, down to whole. "
+            description="How closely to look at pictures. whole: label the whole picture only. 2x2, 3x3: also label "
+            "so many overlapping tiles. tiles: also label as many tiles as the picture has pixels for. auto: also "
+            "label tiles where the pictures of an event differ; the more events wait, the fewer tiles, down to none. "
             "Each tile takes a run of the model. Your own code gets whole pictures."
         ),
     ] = "auto"

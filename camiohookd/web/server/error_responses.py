@@ -97,8 +97,10 @@ PASSWORD_NEEDED = ErrorResponse(
     "user name",
     authenticate='Basic realm="camiohookd", charset="UTF-8"',
 )
-LOG_IN = ErrorResponse(401, "log_in", "you are not logged in, or no longer; open the page again and log in")
-WRONG_PASSWORD = ErrorResponse(403, "wrong_password", "this is not the password")
+LOG_IN = ErrorResponse(
+    401, "log_in", "you are not logged in, or your login has expired; open the page again and log in"
+)
+WRONG_PASSWORD = ErrorResponse(403, "wrong_password", "the password is wrong")
 FORGED_FORM = ErrorResponse(
     403,
     "forged_form",
@@ -128,7 +130,7 @@ TOO_MANY_CONNECTIONS = ErrorResponse(
 DRAINING = ErrorResponse(
     503,
     "draining",
-    "this box takes no new events at present; send them to another box, or try again later",
+    "this box accepts no new events at present; send them to another box, or try again later",
     retry_after=DRAINING_RETRY_SECONDS,
 )
 UNEXPECTED = ErrorResponse(503, "unavailable", "the request failed; try again later", retry_after=STORE_RETRY_SECONDS)

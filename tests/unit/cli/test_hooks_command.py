@@ -371,7 +371,7 @@ def test_shows_the_status_of_an_empty_answer(fake_camio: "FakeCamio") -> None:
 
 @pytest.mark.parametrize("command", ["list", "delete"])
 def test_the_help_of_list_and_delete_refers_to_camios_page(command: str) -> None:
-    assert "https://api.camio.com, decides" in unfolded(run(command, "--help").stdout)
+    assert "https://api.camio.com documents" in unfolded(run(command, "--help").stdout)
 
 
 def test_the_default_address_is_camios() -> None:

@@ -88,7 +88,7 @@ def test_other_members_than_ordinary_files_and_those_of_the_manifest_are_refused
                 if member.name == "settings/link":
                     member.type, member.linkname = kind, "/etc/passwd"
                 out.addfile(member, tar.extractfile(member) if member.isreg() else None)
-        assert "not as its manifest says" in refusal(new, changed.getvalue())
+        assert "does not match its manifest" in refusal(new, changed.getvalue())
     assert "does not name" in refusal(new, _with_extra(data))
 
 
@@ -115,7 +115,7 @@ def test_manifests_that_lie_or_are_newer_are_refused(new: BoxFolders) -> None:
     twice = [{"name": "settings/a", "size": 0, "sha256": "0" * 64, "mode": 0o600}] * 2
     assert "twice" in refusal(new, tar_of(OWN_SETTINGS, files=twice))
     under = [dict(twice[0], name="settings/a"), dict(twice[0], name="settings/a/b")]
-    assert "is a folder, too" in refusal(new, tar_of(OWN_SETTINGS, files=under))
+    assert "as a file and as a folder" in refusal(new, tar_of(OWN_SETTINGS, files=under))
     for bad in ({"mode": 0o4755}, {"size": -1}, {"sha256": "x"}, {"name": 1}):
         assert "damaged" in refusal(new, tar_of(OWN_SETTINGS, files=[{**twice[0], **bad}]))
     assert "holds no camiohookd.toml" in refusal(new, tar_of({"settings/api-keys": b""}))
