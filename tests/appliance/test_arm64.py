@@ -1,7 +1,9 @@
 """Test the cross-built package for the Raspberry Pi in an emulated arm64 root folder."""
 
+import json
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,10 +15,13 @@ from tests.appliance.conftest import Boot, not_here, own_architecture
 from tests.appliance.debs import Deb, built
 from tests.appliance.machine import wait_until
 from tests.appliance.upgrades import assert_delivered, post_while_camio_is_down
+from tests.support.checkout import ROOT
 from tests.support.threaded_simulator import FakeCamioThread
 
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 FORMAT = Path("/usr/lib/binfmt.d/qemu-aarch64.conf")
+FAST_PATHS = Path(__file__).with_name("fast_paths.py")
+PYTHON = "/usr/lib/camiohookd/bin/python3.11"
 PASSPHRASE = "a passphrase of the owner"
 EMULATED = """[Service]
 # qemu 7.2 shows CPU data that crashes ONNX Runtime, and has no user namespaces.
@@ -74,6 +79,33 @@ def test_starts_and_labels_pictures_correctly(pi: Appliance, print_figure: Calla
         f"arm64, emulated: booted in {pi.machine.boot_seconds:.1f} s, installed in {pi.install_seconds:.0f} s, "
         f"ready in {pi.at_install.start_seconds:.0f} s, simulated in {time.monotonic() - began:.0f} s"
     )
+
+
+def test_what_is_written_for_speed_computes_what_it_computes_here(pi: Appliance, tmp_path: Path) -> None:
+    """Checksums are equal; colors and probabilities may differ by rounding."""
+    pi.machine.write("/root/fast_paths.py", FAST_PATHS.read_text())
+    python = ("systemd-run", "--pipe", "--wait", "--quiet", "-p", "InaccessiblePaths=/sys/devices/system/cpu", PYTHON)
+    there = json.loads(pi.machine.output(*python, "-IB", "/root/fast_paths.py", "/root"))
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.appliance.fast_paths", tmp_path],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    here = json.loads(done.stdout)
+    assert there["takes bytes"]
+    assert here["takes bytes"]
+    assert there["pictures"].keys() == here["pictures"].keys()
+    for name, expected in here["pictures"].items():
+        found = there["pictures"][name]
+        assert found["checksums"] == expected["checksums"]
+        assert found["sizes"] == expected["sizes"]
+        for one, other in zip(found["colors"], expected["colors"], strict=True):
+            assert one == pytest.approx(other, abs=0.5), name
+        assert [label for label, _ in found["labels"]] == [label for label, _ in expected["labels"]], name
+        for (_, one), (_, other) in zip(found["labels"], expected["labels"], strict=True):
+            assert one == pytest.approx(other, abs=0.1), name
 
 
 SAMPLES = "/usr/lib/camiohookd/lib/python3.11/dist-packages/camiohookd/samples"
