@@ -96,7 +96,7 @@ def _downloaded(entry: "CatalogueEntry", settings: "Config") -> bytes:
 
     from camiohookd.delivery import AllowList, trusted_certificates
     from camiohookd.net.urls import split_url
-    from camiohookd.outgoing.download import download
+    from camiohookd.outgoing.download import DownloadError, download
 
     origin, _ = split_url(entry.url)
     try:
@@ -108,15 +108,20 @@ def _downloaded(entry: "CatalogueEntry", settings: "Config") -> bytes:
             f'add "{origin}" to allow_hosts in the [callback] section of the configuration'
         ) from error
     click.echo(f"getting {entry.bytes / 1e6:.1f} MB from {origin.host} ...")
-    data = b"".join(
-        download(
-            target.url,
-            entry.bytes,
-            version=version("camiohookd"),
-            any_address=target.any_address,
-            certificates=trusted_certificates(settings.callback.ca),
-        )
+    parts = download(
+        target.url,
+        entry.bytes,
+        version=version("camiohookd"),
+        any_address=target.any_address,
+        certificates=trusted_certificates(settings.callback.ca),
     )
+    try:
+        data = b"".join(parts)
+    except DownloadError as error:
+        raise DownloadError(
+            f"{error}; check this machine's network and try again, or get the file with another machine and add it "
+            "with `camiohookd models add`"
+        ) from error
     actual = hashlib.sha256(data).hexdigest()
     if actual != entry.sha256:
         raise ModelError(
