@@ -110,7 +110,7 @@ def reply(message, texts):
 
 
 def raw_texts(data):
-    """Each comes as its length, four bytes with the lowest first, and then itself."""
+    """Return the texts of a BYTES tensor: before each, its length in four bytes, little-endian."""
     texts = []
     while data:
         [length] = struct.unpack_from("<I", data)

@@ -44,5 +44,5 @@ def read_catalogue(file: Path = CATALOGUE) -> Mapping[str, CatalogueEntry]:
         return msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), dict[str, CatalogueEntry])
     except OSError as error:
         raise ModelError(f"{file}: cannot be read: {reason(error, file)}") from error
-    except ValueError as error:  # not TOML, not UTF-8, or msgspec's
+    except ValueError as error:  # not TOML, not UTF-8, or a ValidationError of msgspec
         raise ModelError(f"{file}: not a catalogue of models: {error}") from error

@@ -52,7 +52,7 @@ class Metrics:
         self.pictures_labelled = self._counter(
             "pictures_labelled", "Pictures labeled on this machine (home) or by an inference server (remote).", "where"
         )
-        for where in ("home", "remote"):  # from 0, as below
+        for where in ("home", "remote"):  # report 0 before the first picture
             self.pictures_labelled.labels(where)
         self._looks = self._counter(
             "looks",

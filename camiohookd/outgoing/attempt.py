@@ -62,7 +62,7 @@ class PlainSocket(socket.socket):
         return super().recv_into(*args, **kwargs)
 
     def sendall(self, *args: Any, **kwargs: Any) -> None:
-        """The limit is for all of the data."""
+        """Send all of the data within one limit."""
         self.settimeout(self.attempt.wait() if self.attempt else 0.0)
         super().sendall(*args, **kwargs)
 
@@ -77,6 +77,6 @@ class TlsSocket(ssl.SSLSocket):
         return super().recv_into(*args, **kwargs)
 
     def send(self, *args: Any, **kwargs: Any) -> int:
-        """What `sendall` of a TLS socket calls for each part of the data."""
+        """Send a part of the data; `sendall` of a TLS socket calls this for each part."""
         self.settimeout(self.attempt.wait() if self.attempt else 0.0)
         return super().send(*args, **kwargs)

@@ -46,7 +46,7 @@ class MemoryBudget:
             self._waiting.popleft()
             self.used += amount
             self.peak = max(self.peak, self.used)
-            self._changed.notify_all()  # the next in line may fit, too
+            self._changed.notify_all()  # the next waiting picture may fit, too
         return Share(self, amount)
 
     def _give_back(self, amount: int) -> None:

@@ -175,7 +175,7 @@ class DeliverySchedule:
             self._turns[host] = None
 
     def _book(self, host: HostDeliveries) -> None:
-        """Book the time when the host is due. The one that has the last turn is booked at its end."""
+        """Book the time when the host is due. A host that is being served is booked when its turn ends."""
         if host is not self._served:
             self._agenda.book(host)
 

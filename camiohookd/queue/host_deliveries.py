@@ -60,7 +60,7 @@ class HostDeliveries:
         ] = []  # heap of (end of patience, camera, id); some entries are out of date
         self._waiting = TimedIds()
         self._aside = TimedIds()
-        self._ready = OrderedIds()  # of all lanes
+        self._ready = OrderedIds()  # the ready ids of all lanes
         self._last_tried = 0
 
     @property

@@ -55,6 +55,6 @@ class KeptPictures:
         return chosen
 
     def _age(self, segment: int) -> tuple[bool, float]:
-        """Return the age of the youngest pictures. Labeled events are as old as their ids."""
+        """Return a sort key for the youngest event of a segment: labeled events by id, then failed ones by time."""
         failed = self._failed
         return max((each in failed, failed.get(each, each)) for each in self._segments[segment])

@@ -106,7 +106,7 @@ class TaskQueue:
         self.deliveries.note_maybe_delivered(maybe_delivered)
 
     def _strike(self, task: Task, *, alone: bool) -> None:
-        """The process died while it labeled `task`: label it alone next time, or fail it after `MAX_STRIKES`."""
+        """Label `task`, during which the process died, alone next time; after `MAX_STRIKES` such deaths, fail it."""
         strikes = task.strikes + alone
         self.store.table.change(int(task.id), {"suspect": True, "strikes": strikes}, remove=("in_hand",))
         if strikes >= MAX_STRIKES:

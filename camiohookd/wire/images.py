@@ -20,7 +20,7 @@ MAX_TEXT = 200
 
 _DATA_URL = re.compile(r"\s*data:[^,]{0,200};base64,", re.IGNORECASE)
 _URL_SAFE = str.maketrans("-_", "+/")
-_BLANKS = " \t\n\v\f\r\x1c\x1d\x1e\x1f"  # the ASCII ones of str.split
+_BLANKS = " \t\n\v\f\r\x1c\x1d\x1e\x1f"  # the ASCII characters at which str.split splits
 _OTHER_BLANK = re.compile(f"[{_BLANKS.removeprefix(' ')}]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 

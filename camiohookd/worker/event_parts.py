@@ -54,7 +54,7 @@ def _compared(pictures: Sequence[Picture], limits: PictureLimits, budget: Memory
 def _gray(picture: Picture, limits: PictureLimits, budget: MemoryBudget) -> regions.Gray | None:
     try:
         decoded = decode(picture.data, limits, (regions.WIDTH, 1), budget)
-    except PictureError:  # whoever labels it says why
+    except PictureError:  # the thread that labels it reports why
         return None
     try:
         return regions.gray(decoded.image)

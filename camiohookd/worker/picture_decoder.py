@@ -52,7 +52,7 @@ class PictureDecoder:
         """
         frames: list[Frame] = []
         size = route.decode_size(question)
-        whole = not route.together  # nobody looks at pixels: of each image one is kept
+        whole = not route.together  # no labeler reads pixels: one pixel of each image is kept
         while left:
             question.go_on()
             picture, changes = left[0]

@@ -129,7 +129,7 @@ def _best(ratios: NDArray[np.float64], free: Bools, outside: Bools, least: float
     for wanted in (~outside, outside):
         fitting = np.flatnonzero(wanted & free & (ratios >= min(least, 1 - 1e-10)))
         if len(fitting):
-            # The last of equal ones, as in cocoeval.
+            # Take the last of equal overlaps, as cocoeval does.
             return int(fitting[len(fitting) - 1 - int(np.argmax(ratios[fitting][::-1]))])
     return None
 

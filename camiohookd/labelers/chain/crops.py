@@ -40,7 +40,7 @@ class ObjectCrop(NamedTuple):
 def cut(
     frame: Frame, full: Decoded, objects: Sequence[Detection], size: tuple[int, int] | None
 ) -> Iterator[ObjectCrop]:
-    """Yield the parts of a picture that show `objects`, which have boxes; `full` is it decoded in full.
+    """Yield the parts of a picture that show `objects`, which have boxes; `full` is the whole picture, not reduced.
 
     A part's timestamp is the picture's with the part's number, such as "12.5#1". With a `size`, the part is reduced as
     far as it still covers that many pixels (width, height). Without one, it has a JPEG file.

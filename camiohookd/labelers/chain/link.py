@@ -133,7 +133,7 @@ class Link:
         """
         if self.required:
             return self._ask_required(frames, request)
-        # Who waits for a program that gives no answer must not ask it again.
+        # One thread asks at a time. If the program gives no answer, the next thread then sees that, and does not ask.
         with self._turn if self.is_whole and self.calls_at_once == 1 else nullcontext():
             labeler = self.labeler
             if labeler is None or self.trouble is not None:

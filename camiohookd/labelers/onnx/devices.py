@@ -35,7 +35,7 @@ class Library(msgspec.Struct, frozen=True, tag=True):
 
     @property
     def name(self) -> str:
-        """For people."""
+        """Return the name to show to people."""
         return self.path or self.package
 
 

@@ -24,7 +24,7 @@ def read_graph(model: bytes, name: str) -> Graph:
     options.log_severity_level = 3
     try:
         session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's exceptions have no base but this
+    except Exception as error:  # ONNX Runtime's exceptions have no narrower common base class
         text = " ".join(str(error).split())
         if "INVALID_PROTOBUF" in text:
             text += "; the file is damaged, encrypted, or no ONNX file"

@@ -60,7 +60,7 @@ def stripped(model: bytes) -> bytes:
         )
         return _with_graph(model, b"".join(kept))
     except NotAMessage:
-        return model  # ONNX Runtime says what is wrong
+        return model  # ONNX Runtime reports the error when it loads it
 
 
 def resized(model: bytes, name: str, shape: tuple[int, ...], free: Mapping[int, str]) -> bytes:
@@ -103,8 +103,8 @@ def _with_external_data(model: bytes, file: Path) -> bytes:
             for field in fields(graph)
         ]
         return _with_graph(model, b"".join(parts))
-    except ValueError:  # no message, or no numbers where numbers have to be
-        return model  # ONNX Runtime says what is wrong
+    except ValueError:  # not a protobuf message, or text in place of a number
+        return model  # ONNX Runtime reports the error when it loads it
 
 
 def _is_external(tensor: memoryview) -> bool:

@@ -15,8 +15,8 @@ import onnxruntime as ort  # type: ignore[import-untyped]  # it has no type hint
 from camiohookd.errors import ModelError
 from camiohookd.labelers.onnx.devices import CPU_PROVIDER, Device, Library
 
-_REMOTE = {"AzureExecutionProvider"}  # would send pictures away
-_ONLY_ERRORS, _NO_MESSAGES = 3, 4  # least severities that it prints
+_REMOTE = {"AzureExecutionProvider"}  # it would send pictures to another machine
+_ONLY_ERRORS, _NO_MESSAGES = 3, 4  # the least severe messages that ONNX Runtime prints
 
 _offers: dict[Library, dict[Device, Any]] = {}
 

@@ -50,7 +50,7 @@ class _ChildLabel(msgspec.Struct):
 
 
 def open_script(script: str, interpreter: str, deadline: float) -> "OwnCode":
-    """A labeler that asks the `compute_labels` of `script`, run by `interpreter` (empty: this one).
+    """Return a labeler that calls the `compute_labels` of `script`, run by `interpreter` (empty: this one).
 
     Raises LabelerError if the script cannot be loaded.
     """
@@ -63,7 +63,7 @@ def open_script(script: str, interpreter: str, deadline: float) -> "OwnCode":
 
 
 def open_command(command: Sequence[str], deadline: float) -> "OwnCode":
-    """A labeler that asks the program `command` (with its arguments). Raises LabelerError if it does not answer."""
+    """Return a labeler that asks the program `command` (with its arguments). Raises LabelerError if it is silent."""
     if not command:
         raise LabelerError(
             'labeler.command is empty; write the program and its arguments, such as ["/opt/labels", "-v"]'
@@ -135,7 +135,7 @@ def _request(frames: Sequence[Frame], earlier: Sequence[Sequence[Detection]] | N
 
 
 def _described(frame: Frame) -> dict[str, Any]:
-    """An image as Camio sends it, with the optional fields; a damaged file is sent repaired."""
+    """Return an image as Camio sends it, with the optional fields; a damaged file is sent repaired."""
     return {
         "timestamp": frame.picture.timestamp,
         "image_b64": b64encode(frame.decoded.file).decode(),

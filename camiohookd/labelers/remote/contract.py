@@ -129,7 +129,7 @@ def _outputs(found: Sequence[_Tensor], wanted: Wanted) -> Mapping[str, str]:
 
 
 def _fits(found: Sequence[int], wanted: OpenShape) -> bool:
-    """A length of -1 or 0 is open on the server's side. A server may leave the batch out of what it says."""
+    """Return whether the shapes agree. A server may give -1 or 0 for any length, and may leave the batch out."""
     lengths = [*found] if len(found) == len(wanted) else [-1, *found]
     return len(lengths) == len(wanted) and all(
         length <= 0 or expected in (length, None) for length, expected in zip(lengths, wanted, strict=True)

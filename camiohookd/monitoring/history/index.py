@@ -64,7 +64,7 @@ class EventIndex:
         self._most_cameras = most_cameras
         self._entries: dict[int, IndexedEvent] = {}  # oldest first
         self._pictured: dict[str, int] = {}  # by camera, longest ago first: its last event with a thumbnail
-        self._recent = 0  # entries that are not old
+        self._recent = 0  # the count of entries that are not old
 
     def __len__(self) -> int:
         return self._recent
