@@ -211,9 +211,8 @@ def _open(data: bytes, name: Format, job: _Job, *, in_scans: bool, images: int =
         image = Image.open(io.BytesIO(data), formats=[name.upper()])
         width, height = image.size
         _check_pixels(width, height, job.limits, in_scans=in_scans)
-        orientation = (
-            orientation_of(image) if name == "jpeg" else 1
-        )  # reading it from other formats would decode the picture
+        # Reading it from another format would decode the picture.
+        orientation = orientation_of(image) if name == "jpeg" else 1
         if job.size is not None:
             # A no-op for all but JPEG, whose decoder can leave out detail: 1/2, 1/4 or 1/8 of each side.
             image.draft("L" if job.gray else None, job.size[::-1] if orientation in SIDEWAYS else job.size)

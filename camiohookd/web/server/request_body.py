@@ -131,9 +131,8 @@ def declared_length(headers: HTTPHeaders, version: str = "HTTP/1.1") -> int | No
     """
     length, encoding = headers.get("Content-Length"), headers.get("Transfer-Encoding")
     if encoding is not None:
-        if (
-            length is not None or encoding.lower() != "chunked" or version == "HTTP/1.0"
-        ):  # HTTP/1.0 has no chunked encoding
+        # HTTP/1.0 has no chunked encoding.
+        if length is not None or encoding.lower() != "chunked" or version == "HTTP/1.0":
             raise Refused(error_responses.BAD_FRAMING)
         return None
     if length is None:
