@@ -262,7 +262,7 @@ def test_a_wrong_password_and_a_forged_form_are_refused(chromium: Browser, tmp_p
             tab.unclean()
             tab.page.fill("#password", "wrong")
             tab.page.click("text=Log in")
-            tab.page.wait_for_selector("text=This is not the password.")
+            tab.page.wait_for_selector("text=The password is wrong.")
             tab.page.fill("#password", PASSWORD)
             tab.page.click("text=Log in")
             tab.page.wait_for_selector("text=Failed events")

@@ -362,7 +362,7 @@ def test_a_session_that_was_ended_is_not_valid_again(phone: Page) -> None:
 def test_a_wrong_password_begins_no_session(phone: Page, wrong: str) -> None:
     phone.open("/login").send("/login", password=wrong)
     assert phone.status == 403
-    assert "This is not the password." in phone.text
+    assert "The password is wrong." in phone.text
     assert not phone.browser.cookies
 
 
