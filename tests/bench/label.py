@@ -1,15 +1,17 @@
 """Pictures per second through the whole daemon: posted, queued, decoded, labeled, delivered to a local callback.
 
-The baseline is the fastest bare program on the same pictures, model and cores. `label_4k` does the same with 4K
-pictures.
+One baseline is the fastest bare program on the same pictures, model and cores, the other a script that handles one
+event at a time, with ONNX Runtime as it comes. `label_4k` does the same with 4K pictures.
 
-What keeps it from more, on 28 November 2026, on two cores that posters and receivers share: the bare program takes 12.3
-ms of processor time a picture, of which ONNX Runtime takes 9; 78 % of that are the quantized convolutions, which the
-project cannot make faster (ONNX Runtime's own profile). The daemon takes 13.5 to 15.4 ms: it saves 0.9 where it decodes
-at half the size, and adds 8 to 10 ms an event for receiving, four commits, the delivery, the history and static finds
-(0.3 ms a picture). Python's lock is held for 47 % of the time (py-spy, --gil), half of it by the label threads, a third
-by the event loop. 6 % of both cores are idle. A shorter switch interval (1 and 0.2 ms) and one more event in hand
-change nothing (115 to 122 pictures a second in turns, 123 without).
+What keeps it from more, on 28 November 2026, on two cores that posters and receivers share: the bare program takes
+12.3 ms of processor time a picture, of which ONNX Runtime takes 9; 84 % of that are the quantized convolutions, which
+the project cannot make faster (ONNX Runtime's own profile). The daemon takes about 14 ms. It saves 0.9 ms where it
+decodes at half the size, and 0.6 ms because the graph takes bytes. It adds for each event of four pictures 3.4 ms in
+the event loop, 2.7 in the store thread, 1.2 in deliveries, 0.5 in the history, and 4.4 ms of Python in the label
+threads (perf, by thread); no function of the project's takes much of that alone (py-spy). Pillow's resize takes 0.8
+ms a picture; its faster filters are coarser. 6 % of both cores are idle. A third label thread took 1.06 of the
+processor time. A shorter switch interval (1 and 0.2 ms) and one more event in hand change nothing. ONNX Runtime does
+not spin, because each run has one thread.
 """
 
 import itertools
