@@ -14,7 +14,7 @@ import msgspec
 from camiohookd.errors import MalformedUrl, PayloadError
 from camiohookd.net.urls import check_url
 from camiohookd.wire import json_body
-from camiohookd.wire.cut_body import CutBody, cut_pictures
+from camiohookd.wire.cut_body import CutBody
 from camiohookd.wire.images import MAX_TEXT, Picture, Rejected, sort_images
 
 MAX_SENTENCES = 10
@@ -67,11 +67,6 @@ class Event:
     warnings: tuple[str, ...]
     rest: dict[str, Any]
     digest: str
-
-
-def parse_event(body: bytes | bytearray, limits: EventLimits = USUAL_LIMITS) -> Event:
-    """Decode and check one posted event. Raises `PayloadError` as `cut_pictures` and `read_event`, and nothing else."""
-    return read_event(cut_pictures(body, limits.max_json_bytes), limits)
 
 
 def read_event(body: CutBody, limits: EventLimits = USUAL_LIMITS) -> Event:

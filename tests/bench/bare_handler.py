@@ -11,7 +11,7 @@ import sys
 import msgspec
 from tornado.web import Application, RequestHandler
 
-from camiohookd.wire.event import parse_event
+from tests.support.parsed_event import parse_event
 
 
 class Image(msgspec.Struct):

@@ -29,8 +29,8 @@ from camiohookd.system.disk import Disk
 from camiohookd.web.server import gzip_body
 from camiohookd.web.server.error_responses import Refused
 from camiohookd.web.server.peers import Peers
-from camiohookd.wire.event import parse_event
 from tests.support.lines import lines_of
+from tests.support.parsed_event import parse_event
 from tests.support.queue_factory import make_event
 
 _LIMITS = images.PictureLimits(("jpeg", "png", "webp"), max_pixels=300_000, max_bytes=65_536)

@@ -22,8 +22,8 @@ import requests
 from PIL import Image
 
 from camiohookd.pictures.jpeg_file import MAX_SCANS
-from camiohookd.wire.event import parse_event
 from tests.support.daemon_process import SAMPLES, Daemon, event_body, post_event
+from tests.support.parsed_event import parse_event
 from tests.support.threaded_simulator import FakeCamioThread
 
 PATIENCE = 60.0

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from camiohookd.errors import PayloadError
 from camiohookd.wire import cut_body
 from camiohookd.wire.cut_body import CutBody, cut_pictures
-from camiohookd.wire.event import Event, EventLimits, parse_event, read_event
+from camiohookd.wire.event import Event, EventLimits, read_event
 from camiohookd.wire.reply import Label, Reply, encode_reply
+from tests.support.parsed_event import parse_event
 
 URL = "https://camio.com/cb/1"
 TIME = "2017-05-05T01:31:13.738647"

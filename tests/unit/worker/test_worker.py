@@ -28,12 +28,12 @@ from camiohookd.queue.task_queue import TaskQueue
 from camiohookd.queue.views import TaskDetails, TaskList
 from camiohookd.storage.payload_record import StoredPayload
 from camiohookd.system.logs import MAX_LINES_PER_EVENT
-from camiohookd.wire.event import parse_event
 from camiohookd.worker.event_labeler import EventLabeler
 from camiohookd.worker.label_loop import AHEAD, LABELING_TRIES
 from camiohookd.worker.worker import Worker
 from tests.support.daemon_process import SAMPLES, event_body
 from tests.support.fault_disk import CountingDisk
+from tests.support.parsed_event import parse_event
 from tests.support.scripted_server import Peer, answering
 
 PATIENCE = 30.0

@@ -26,9 +26,9 @@ from camiohookd.camio.simulator.events import enough_events, make_events, read_p
 from camiohookd.camio.simulator.fake_camio import ScriptedResponse
 from camiohookd.camio.simulator.samples import KNOWN, SAMPLES, Area, KnownObject, Objects
 from camiohookd.errors import CamiohookdError
-from camiohookd.wire.event import parse_event
 from camiohookd.wire.reply import ImageLabels, Label, Reply, encode_reply
 from tests.support.certificates import make_certificate
+from tests.support.parsed_event import parse_event
 from tests.support.threaded_simulator import FakeCamioThread
 
 KEY = "a-key-of-the-tests"
