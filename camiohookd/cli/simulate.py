@@ -1,4 +1,4 @@
-"""`camiohookd simulate`: play Camio against a running daemon.
+"""`camiohookd simulate`: act as Camio against a running daemon.
 
 options ──▶ the hook's address, the key ──▶ pictures ──▶ events ──▶ simulator.session ──▶ simulator.report ──▶ status
 """
