@@ -84,6 +84,18 @@ def _seconds(text: str) -> float:
     return time.mktime(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ"))
 
 
+def test_garbage_is_collected_after_the_start(tmp_path: Path) -> None:
+    with FakeCamioThread() as camio, Daemon(tmp_path, camio.origin) as daemon:
+
+        def collections() -> float:
+            lines = daemon.admin("/metrics")[1].splitlines()
+            name = 'python_gc_collections_total{generation="0"}'
+            return next(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+
+        first = collections()
+        _wait_for(lambda: collections() > first)
+
+
 def test_a_successful_delivery_makes_others_for_the_same_host_due(tmp_path: Path) -> None:
     down = {"yes": True}
     settings = {"CAMIOHOOKD_CALLBACK_RETRY_MIN": "10min", "CAMIOHOOKD_CALLBACK_RETRY_MAX": "10min"}
