@@ -41,7 +41,7 @@ def idle_and_peak(bench: Bench, receiver: Receiver) -> Iterator[Result]:
         daemon.stop()
     with rig.daemon(warm, receiver.origin) as daemon:
         time.sleep(SETTLE_SECONDS)
-        yield result("memory", "idle, model loaded", daemon.memory() / MEGA, "MB", target=at_most(150, 110))
+        yield result("memory", "idle, model loaded", daemon.memory() / MEGA, "MB", target=at_most(150, 90))
         rig.forget_peak(daemon.process.pid)
         deliver(daemon, receiver, Events(receiver.origin, jpegs(3840, 2160)), count)
         peak = rig.peak_memory(daemon.process.pid)
@@ -54,7 +54,7 @@ def long_queue(bench: Bench, receiver: Receiver) -> Result:
     with rig.daemon(place, receiver.origin) as daemon:
         time.sleep(SETTLE_SECONDS)
         found = daemon.memory()
-    return result("memory", f"{waiting:,} waiting", found / MEGA, "MB", target=at_most(400, 200))
+    return result("memory", f"{waiting:,} waiting", found / MEGA, "MB", target=at_most(400, 180))
 
 
 def growth(bench: Bench, receiver: Receiver) -> Result:
@@ -69,4 +69,4 @@ def growth(bench: Bench, receiver: Receiver) -> Result:
         before = daemon.memory()
         deliver(daemon, receiver, events, more)
         after = daemon.memory()
-    return result("memory", f"growth over {more:,} events", 100 * (after / before - 1), "%", target=at_most(5, 2))
+    return result("memory", f"growth over {more:,} events", 100 * (after / before - 1), "%", target=at_most(5, 1))

@@ -1,4 +1,9 @@
-"""Accepts per second beside 1,000 connections that send their request headers byte by byte."""
+"""Accepts per second beside 1,000 connections that send their request headers byte by byte.
+
+What keeps it from .95, by the rows of 28 November 2026 (.936 and .923): 1,000 bytes a second wake the event loop as
+many times. What is lost, 64 to 77 ms of each second, is 64 to 77 µs a byte, for Tornado's reading of it and for the
+program that sends it on the same two cores.
+"""
 
 import socket
 import sys
