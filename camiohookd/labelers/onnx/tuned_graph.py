@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 from msgspec import structs
+from numpy.typing import NDArray
 from PIL import Image
 
 from camiohookd.errors import LabelingError, ModelError
@@ -93,8 +94,8 @@ def _beginning(model: bytes, nodes: Sequence[GraphNode], description: ModelDescr
     if any(nodes[nth].operation != "DequantizeLinear" for nth in readers):
         return None
     count = 3 * wanted.width * wanted.height
-    noise = np.frombuffer(os.urandom(count), np.uint8)  # the package has no numpy.random
-    noise = noise.reshape(wanted.height, wanted.width, 3)
+    random = np.frombuffer(os.urandom(count), np.uint8)  # the package has no numpy.random
+    noise: NDArray[np.uint8] = random.reshape(wanted.height, wanted.width, 3)
     session = open_session(with_outputs(model, [quantized, last.inputs[2]]), name)
     batch = next(each.shape[0] for each in session.inputs if each.name == wanted.name)
     try:
@@ -103,7 +104,7 @@ def _beginning(model: bytes, nodes: Sequence[GraphNode], description: ModelDescr
     except LabelingError:  # it has other inputs, or takes another type
         return None
     given = noise if wanted.color_order == "RGB" else noise[:, :, ::-1]
-    more = found.astype(np.int16) - given.transpose(2, 0, 1)
+    more: NDArray[np.int16] = found.astype(np.int16) - given.transpose(2, 0, 1)
     usual = int(np.median(more))
     if found.dtype != np.uint8 or more.max() - more.min() > 1 or abs(usual) > 1:
         return None
