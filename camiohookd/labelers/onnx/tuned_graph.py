@@ -106,7 +106,7 @@ def _beginning(model: bytes, nodes: Sequence[GraphNode], description: ModelDescr
     given = noise if wanted.color_order == "RGB" else noise[:, :, ::-1]
     more: NDArray[np.int16] = found.astype(np.int16) - given.transpose(2, 0, 1)
     usual = int(np.median(more))
-    if found.dtype != np.uint8 or more.max() - more.min() > 1 or abs(usual) > 1:
+    if found.dtype != np.uint8 or int(np.ptp(more)) > 1 or abs(usual) > 1:
         return None
     return _Beginning(frozenset(chain), quantized, readers, batch or "batch", int(zero_point.item()) - usual)
 
