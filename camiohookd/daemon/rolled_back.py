@@ -1,7 +1,7 @@
 """Read what the package's trial of a new version left for the owner: debian/bin/trial writes it, beside the settings.
 
 Four lines: the version that did not label, when that was found, why, and why the version before was not installed
-again; the last one is empty if it was. The next version that labels deletes the file.
+again (empty if it was installed). The next version that labels deletes the file.
 """
 
 from pathlib import Path

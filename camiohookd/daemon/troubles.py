@@ -21,7 +21,7 @@ from camiohookd.queue.store_thread import StoreThread
 from camiohookd.queue.task import Cause
 
 LOOK_SECONDS = 15.0
-"""How often the history is asked for silent cameras, and the trial of an upgrade for what it found."""
+"""How often to read the history for silent cameras, and the result of an upgrade's trial."""
 
 REFUSED_SECONDS = 3600.0
 """How long after the last one deliveries count as refused."""
@@ -53,7 +53,7 @@ class Troubles:
             self._refused = (time.monotonic(), occurrence.reason)
 
     async def watch(self) -> None:
-        """Look for what has to be asked for, until canceled."""
+        """Read the silent cameras and the result of an upgrade's trial from time to time, until canceled."""
         while True:
             self._rolled_back = self._read_rolled_back()  # the trial of a new version ends while that version runs
             with suppress(StoreUnavailable):  # there is no history

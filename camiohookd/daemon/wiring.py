@@ -102,7 +102,7 @@ class Service:
 
 
 class Loaded(NamedTuple):
-    """What is there before the event loop runs: the labeler, for `threads` threads, and the open queue's `store`."""
+    """The parts made before the event loop runs: the labeler, for `threads` threads, and the open queue's `store`."""
 
     labeler: Chain
     threads: int

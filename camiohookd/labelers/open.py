@@ -199,7 +199,7 @@ def _open_home(settings: LabelerSettings, state: Path | None, on_degraded: Calla
         deadline=settings.deadline,
         state=state,
         on_degraded=on_degraded,
-        as_in_file=bool(settings.remote.endpoints),  # who labels an event makes no difference to its labels
+        as_in_file=bool(settings.remote.endpoints),  # so that servers and this machine label alike
     )
     if model.load_description(folder).task != "detection":
         return Opened(labeler, threads)  # without boxes, nothing says where in a tile an object is

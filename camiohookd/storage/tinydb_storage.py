@@ -28,7 +28,7 @@ Change = tuple[str, Document | None, Document | None]
 """A document's id, and what it was before and is after."""
 
 Observer = Callable[[int, Document | None, Document | None], None]
-"""Is told a document's id, and what it was before and is after."""
+"""Called with a document's id, and with its contents before and after a change."""
 
 STEP_BYTES = 256 * 1024
 """What one step of a compaction may write (and one document more)."""

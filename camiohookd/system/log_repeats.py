@@ -4,8 +4,8 @@
                       └──▶ counted: one line at the end of the minute says how many there were
 
 Records are of one kind if they differ only in their numbers, such as a task's id or a time. After `MOST_TEXTS` kinds of
-an event in a minute, all others of it are one kind: a text may hold what somebody sent, such as the name of a camera.
-Records below a warning are always written.
+an event in a minute, all further records of that event count as one kind: a text may hold what somebody sent, such as
+the name of a camera. Records below a warning are always written.
 """
 
 import copy

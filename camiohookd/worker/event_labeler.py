@@ -215,7 +215,9 @@ class EventLabeler:
 
     def _count(self, found: Sequence[Found], findings: Findings, looked: Iterable[Looked]) -> None:
         """Count the pictures of a labeled event, not when each is found, because an event may be started again."""
-        by_later = findings.remote and not any(some.remote for some in found)  # by one asked about the whole event
+        by_later = findings.remote and not any(
+            some.remote for some in found
+        )  # own code on a server answers for the whole event
         for some in found:
             where = "remote" if some.remote or by_later else "home"
             self._metrics.pictures_labelled.labels(where).inc(len(some.pictures))

@@ -29,7 +29,7 @@ from camiohookd.labelers.onnx.session import open_session
 from camiohookd.labelers.onnx.tensors import tensor
 
 VERSION = 1
-"""The version of these changes. A graph that was kept with another one is made again."""
+"""The version of these changes. A cached graph of another version is not used."""
 
 _AS_BYTES = " as bytes"
 _ZERO_POINT = "zero point of the bytes"
@@ -44,7 +44,7 @@ _DIM, _DIM_VALUE, _DIM_PARAM = 1, 1, 2  # of TensorShapeProto
 
 
 class _Beginning(NamedTuple):
-    """The operations, by their numbers, that make bytes of a picture; the tensor of these bytes; who reads it.
+    """The operations that quantize a picture, by number, their result, and the operations that read it.
 
     `batch` is the length of the first axis or its name. The bytes stand for their difference from `zero_point`.
     """
@@ -62,7 +62,7 @@ def tuned(model: bytes, description: ModelDescription, name: str) -> bytes:
         nodes = graph_nodes(model)
         beginning = _beginning(model, nodes, description, name)
     except ModelError:
-        return model  # whoever opens it says what is wrong
+        return model  # ONNX Runtime reports the error when it loads it
     parts = (
         message(_GRAPH, b"".join(_changed(part.data, nodes, beginning, description.input)))
         if part.number == _GRAPH
@@ -83,7 +83,7 @@ def as_it_runs(description: ModelDescription, inputs: Sequence[Node]) -> ModelDe
 
 
 def _beginning(model: bytes, nodes: Sequence[GraphNode], description: ModelDescription, name: str) -> _Beginning | None:
-    """Return how the graph begins; None if that does not make nearly the same bytes of a picture's bytes."""
+    """Return how the graph begins; None unless its quantized values are nearly the bytes of the picture."""
     wanted = description.input
     chain = list(_chain(nodes, wanted.name))
     last = nodes[chain[-1]] if chain else None

@@ -28,8 +28,8 @@ HEAD_LENGTH = "Inference-Header-Content-Length"
 """The header with the length of the JSON part of a body in the binary form."""
 
 UNCOUNTED, MOST_VALUES, MOST_OBJECTS = 8 << 20, 1 << 22, 100_000
-"""The most values and objects in a text of JSON that is longer than the first bytes: each takes up to 20 times its
-length in memory when it is read."""
+"""JSON of at most `UNCOUNTED` bytes is always read; longer JSON only with at most so many values and objects, because
+decoding takes up to 20 times its length in memory."""
 
 Each = TypeVar("Each")
 

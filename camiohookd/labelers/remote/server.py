@@ -149,13 +149,13 @@ class Server:
         return protocol.answer(reply.data, head_length, asked, names, texts=self._model.wanted.texts)
 
     def failed(self, reason: str, *, at_once: bool = False) -> None:
-        """Take note of a request without a usable answer; the arguments are those of `Breaker.failed`."""
+        """Record a request that got no usable answer; the arguments are those of `Breaker.failed`."""
         if self._watch:
             self._watch.server_failed(self.name)
         self.breaker.failed(reason, at_once=at_once)
 
     def refused(self) -> None:
-        """Take note of a request without a usable answer whose event is the reason: the server works."""
+        """Record a request that failed because of its event; the server counts as working."""
         if self._watch:
             self._watch.server_failed(self.name)
         self.breaker.worked()

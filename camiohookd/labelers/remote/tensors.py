@@ -16,7 +16,7 @@ from camiohookd.labelers.onnx.runner import Tensor
 from camiohookd.labelers.remote.unusable import Unusable, one_line
 
 NOT_READABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for bytes that are not the JSON that is expected, or that nests too deeply."""
+"""msgspec's exceptions for bytes that are not the expected JSON, and for JSON nested too deeply."""
 
 BYTES = "BYTES"
 FLOATS = ("FP32", "FP16", "FP64")
@@ -31,7 +31,7 @@ _KINDS: dict[str, np.dtype[Any]] = {
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 
 _MOST_AXES = 8
-"""More than any model's output has."""
+"""The most axes that are read; no model's output has as many."""
 
 Shape = tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
 
@@ -57,13 +57,13 @@ class Described(msgspec.Struct):
 
 
 class Output(Described):
-    """An output with a flat list of values, as most servers send them: it takes half the time to read."""
+    """An output with a flat list of values, which most servers send. Decoding takes half the time of a nested list."""
 
     data: list[float | str] | None = None
 
 
 class UnreadOutput(Described):
-    """An output whose values are read when they are wanted: a nested list, or what is not wanted at all."""
+    """An output whose values are decoded only if they are used; they may be nested lists."""
 
     data: msgspec.Raw = msgspec.Raw(b"null")
 
