@@ -40,7 +40,7 @@ from camiohookd.web.nonces import Nonces
 from camiohookd.web.server.listener import Listener, ListenerLimits, Site, listen
 from camiohookd.web.server.peers import Peers
 from camiohookd.wire.event import Event, EventLimits
-from tests.support.raw_http import head, read_all, read_answer
+from tests.support.raw_http import end_sending, head, read_all, read_answer
 
 KEY = "s3cret-Key.of_the~owner"
 WRONG = "gue55ed-key"
@@ -475,7 +475,7 @@ def test_sends_a_refusal_instead_of_100_continue(box: Box) -> None:
     with box.connect() as connection:
         connection.sendall(head("POST", f"/tasks/{WRONG}", "Content-Length: 9", "Expect: 100-continue"))
         assert read_answer(connection)[0] == 403
-        connection.shutdown(socket.SHUT_WR)
+        end_sending(connection)
         assert read_all(connection) == b""
 
 
@@ -575,7 +575,7 @@ def test_a_declared_length_of_many_digits_gets_413(box: Box, key: str, status: i
     with box.connect() as connection:
         connection.sendall(head("POST", f"/tasks/{key}", f"Content-Length: {'9' * digits}"))
         assert read_answer(connection)[0] == status
-        connection.shutdown(socket.SHUT_WR)
+        end_sending(connection)
         assert read_all(connection) == b"", "one answer, and no second"
 
 
@@ -796,7 +796,7 @@ def test_an_ambiguous_length_is_a_400_and_closes_the_connection(box: Box, header
 def test_malformed_http_is_a_400_and_closes_the_connection(box: Box, sent: bytes) -> None:
     with box.connect() as connection:
         connection.sendall(sent)
-        connection.shutdown(socket.SHUT_WR)
+        end_sending(connection)
         assert read_all(connection)[:13] in (b"HTTP/1.1 400 ", b"")
     assert answers_again(box)
 
@@ -896,7 +896,7 @@ def test_no_request_causes_a_500_or_a_traceback(caplog: pytest.LogCaptureFixture
                 try:
                     connection.sendall(b"".join(messages))
                     if leaves:
-                        connection.shutdown(socket.SHUT_WR)
+                        end_sending(connection)
                     answer = read_all(connection)
                 except ConnectionError:
                     return

@@ -19,7 +19,7 @@ import requests
 from PIL import Image
 
 from tests.support.daemon_process import KEY, Daemon, event_body
-from tests.support.raw_http import head, read_all, read_answer
+from tests.support.raw_http import end_sending, head, read_all, read_answer
 
 PATIENCE = 60
 MEGABYTE = 1024 * 1024
@@ -205,7 +205,7 @@ def test_a_body_shorter_than_declared_is_a_408_and_a_longer_one_a_bad_request(da
     with connect(daemon) as connection:
         connection.sendall(head("POST", f"/tasks/{KEY}", f"Content-Length: {len(body) - 1}") + body)
         assert read_answer(connection)[0] == 400, "the shortened body is not JSON"
-        connection.shutdown(socket.SHUT_WR)
+        end_sending(connection)
         assert read_all(connection)[:12] in (b"", b"HTTP/1.1 400")
 
 

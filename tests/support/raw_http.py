@@ -12,6 +12,12 @@ def head(method: str, path: str, *headers: str) -> bytes:
     return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: box", *headers, "", ""]).encode("latin-1")
 
 
+def end_sending(connection: socket.socket) -> None:
+    """Tell the peer that nothing more comes."""
+    with suppress(OSError):  # ENOTCONN, which is no ConnectionError: the peer has reset the connection
+        connection.shutdown(socket.SHUT_WR)
+
+
 def read_all(connection: socket.socket) -> bytes:
     """Read until the peer closes the connection."""
     received = b""
