@@ -245,7 +245,8 @@ END
 
 # Writes one lock for all platforms and Python versions; those of tests and benchmarks hold the same versions and more.
 lock() { # [PACKAGE...]
-  command -v uv >/dev/null || die "uv is missing; install it with pip install uv"
+  local PATH=$VENV/bin:$PATH
+  command -v uv >/dev/null || die "uv is missing; install it: $VENV/bin/pip install uv"
   local compile=(uv pip compile --quiet --universal --python-version 3.11 --generate-hashes
     --no-header --no-emit-index-url --no-annotate pyproject.toml --extra build "${@/#/--upgrade-package=}")
   (($# > 0)) || compile+=(--upgrade)
