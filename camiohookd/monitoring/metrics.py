@@ -77,7 +77,7 @@ class Metrics:
         self.delivery_seconds = self._histogram("delivery", "One delivery try.", _DELIVERY_BUCKETS)
 
     def _watch_parts(self) -> None:
-        self.degraded = self._gauge("degraded", "1 while the CPU stands in for the chosen device.")
+        self.degraded = self._gauge("degraded", "1 while the CPU labels in place of the chosen device or servers.")
         self.draining = self._gauge("draining", "1 while new events are refused by camiohookd drain.")
         self._labeler_up = self._gauge("labeler_up", "1 while a labeler works, by its name.", "labeler")
         self._labeler_failures = self._counter(
