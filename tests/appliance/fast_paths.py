@@ -1,4 +1,4 @@
-"""Print as JSON what those parts compute that are written for speed. A packaged Python runs it, and this machine's.
+"""Print as JSON what the parts that are written for speed compute. A packaged Python runs it, and this machine's.
 
 python3.11 fast_paths.py FOLDER      FOLDER is empty; it gets the optimized graph
 """

@@ -1,7 +1,7 @@
 """Add models from real exporters with `camiohookd models add`; only ``--long`` installs the exporters.
 
-PP-YOLOE and RT-DETR and D-FINE by their authors are in repositories that no package contains, so that only graphs of
-their form are tested (`tests/unit/cli/test_models_in_the_wild.py`).
+No package contains the exporters of PP-YOLOE, nor those of RT-DETR's and D-FINE's authors, so only graphs of their form
+are tested (`tests/unit/cli/test_models_in_the_wild.py`).
 """
 
 import os

@@ -197,7 +197,7 @@ class BusyQueue(Crowd):
         raise AssertionError("delivering does not end")
 
     def finish_again(self) -> None:
-        """A new event goes all the way."""
+        """Label and deliver one more event."""
         self._label(41)
         self._deliver_all()
         assert self.told[41] == ("done",)

@@ -1,4 +1,4 @@
-"""Several callers of the store thread in one batch: what each asks for, and what is true if it is told so.
+"""Several callers of the store thread in one batch: what each asks for, and what its answer promises.
 
 `Crowd` runs callers in batches, as the store thread does, and keeps what they were told: which tasks they hold, and
 what has become of which event.
@@ -31,7 +31,7 @@ FORGOTTEN, RETRIED, POSTED_AGAIN, DROPPED, LATER, ROOM = 0, 1, 2, 5, 16, 50
 
 
 def _event(number: int) -> Event:
-    """Those that will have failed and the one that needs room are large; the one for later has a host of its own."""
+    """Return event `number`: large if it will fail or needs room, and with a host of its own if it is for later."""
     size = 1500 if number == ROOM else 800 if number < 6 else 60
     host = "later.test" if number == LATER else f"host-{number % HOSTS}.test"
     return make_event(number, size=size, camera=f"camera {number % 3}", host=host)
@@ -41,7 +41,7 @@ EVENT = {number: _event(number) for number in range(60)}
 
 
 def core(seen: Seen) -> Seen:
-    """What of a task is promised also where pictures that are kept only for the owner may be deleted."""
+    """Return what is promised of a task even where pictures that are kept only for the owner may be deleted."""
     if seen is None:
         return None
     assert not any(isinstance(part, str) and part.startswith("damaged: ") for part in seen)

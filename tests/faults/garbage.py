@@ -10,7 +10,7 @@ LENGTH = 1000
 
 
 def torn_line(state: Path, noise: random.Random) -> None:
-    """The last line of the journal was being written when the power went."""
+    """Append half a line to the journal, as a power cut during a write leaves it."""
     _append(_newest(state, "queue.journal-*"), b'%08x ["set", "1", {"state": ' % noise.getrandbits(32))
 
 
@@ -24,7 +24,7 @@ def segment_tail(state: Path, noise: random.Random) -> None:
 
 
 def snapshot_lines(state: Path, noise: random.Random) -> None:
-    """Garbage between two lines, and another line with a wrong byte, whose event the other files still tell of."""
+    """Put garbage between two lines, and a wrong byte into another one, whose event the other files still have."""
     path = state / "queue.json"
     if not path.exists():
         return
@@ -36,14 +36,14 @@ def snapshot_lines(state: Path, noise: random.Random) -> None:
 
 
 def unfinished_files(state: Path, noise: random.Random) -> None:
-    """A snapshot that was never finished, and files that nobody knows."""
+    """Write a snapshot that was never finished, and files that nobody knows."""
     (state / "queue.json.new").write_bytes(noise.randbytes(LENGTH))
     (state / "notes.txt").write_bytes(noise.randbytes(LENGTH))
     (state / "segments" / "copy of 00000001.payloads").write_bytes(noise.randbytes(LENGTH))
 
 
 def optimized_graph(state: Path, noise: random.Random) -> None:
-    """What was kept to save time is made again."""
+    """Damage the optimized graph, which the next start makes again."""
     for path in (state / "graphs").glob("*"):
         data = path.read_bytes()
         place = noise.randrange(len(data))

@@ -260,7 +260,7 @@ _LINE = re.compile(r"(accepted|labeled|delivered) task=(\d+) camera=(\w+)|camioh
 
 
 def who_waited_for_whom(log: str) -> Passed:
-    """Count in the daemon's log. A count does not depend on how fast the machine is; a new life begins from none."""
+    """Count in the daemon's log. A count does not depend on how fast the machine is; a restart begins at zero."""
     worst = Passed()
     storm = slow = 0
     accepted: dict[str, int] = {}

@@ -1,7 +1,7 @@
 """The queue against a plain dictionary, with several callers in each batch, and a disk that fails.
 
 Any call of the disk may fail while a batch, housekeeping or a compaction runs. After each step, without a restart, the
-queue must hold what the callers were told, and at the end everything that waits must find its way out.
+queue must hold what the callers were told, and at the end everything that waits must be labeled and delivered.
 """
 
 from collections.abc import Callable, Iterator

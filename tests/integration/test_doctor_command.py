@@ -1,4 +1,4 @@
-"""``camiohookd doctor`` beside a running daemon with TLS, from outside in, and without a daemon."""
+"""``camiohookd doctor`` beside a running daemon with TLS, through its public URL, and without a daemon."""
 
 import json
 import ssl

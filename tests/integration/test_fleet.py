@@ -1,4 +1,4 @@
-"""Three daemons behind HAProxy, as the shipped example sets it up: what is lost, repeated and refused when boxes go."""
+"""Three daemons behind HAProxy with the shipped settings: what is lost, repeated and refused as boxes fail or drain."""
 
 import json
 import time

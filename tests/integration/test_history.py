@@ -1,4 +1,4 @@
-"""What the daemon remembers for the status page, read from its state folder after it ended, in whatever way."""
+"""What the daemon remembers for the status page, read from its state folder after a stop and after a kill."""
 
 import io
 import shutil

@@ -1,4 +1,4 @@
-"""Occurrences as the worker publishes them, for tests of what listens."""
+"""Labeled events with pictures, as the worker publishes them, for tests of what listens."""
 
 from camiohookd import rules
 from camiohookd.config.rule import Rule

@@ -1,4 +1,4 @@
-"""Occurrences as the worker publishes them."""
+"""A labeled event without pictures, as the worker publishes it."""
 
 from camiohookd.config.rule import Rule
 from camiohookd.monitoring.activity import EventLabeled
@@ -6,7 +6,7 @@ from camiohookd.wire.reply import Reply
 
 
 def labeled(camera: str | None, *, at: float, summary: str = "nothing", wait: float = 0.0) -> EventLabeled:
-    """Return a labeled event without pictures."""
+    """Return an event that was received at the Unix time `at` minus `wait` seconds, and labeled at `at`."""
     return EventLabeled(
         task_id="1",
         camera=camera,

@@ -9,7 +9,10 @@ _EMOJI = "\N{GRINNING FACE}".encode()
 
 
 class Odd(NamedTuple):
-    """A function that makes a body, and the status and code of the answer after "escapes" was posted once."""
+    """`make` returns a body, `answer` is the status and code of its answer.
+
+    That of "escapes" is the one of a duplicate: post it once before.
+    """
 
     make: Callable[[], bytes]
     answer: tuple[int, str]

@@ -14,7 +14,7 @@ POLL_SECONDS = 0.01
 
 
 class FakeCamioThread:
-    """``with FakeCamioThread() as camio:``; the methods may be called from any thread, `answer` is called on its own.
+    """``with FakeCamioThread() as camio:``. Any thread may call the methods; `answer` runs on a thread of the fake.
 
     A `port` other than 0 brings it back at the address that an earlier one had.
     """
