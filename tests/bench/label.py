@@ -11,7 +11,9 @@ the event loop, 2.7 in the store thread, 1.2 in deliveries, 0.5 in the history, 
 threads (perf, by thread); no function of the project's takes much of that alone (py-spy). Pillow's resize takes 0.8
 ms a picture; its faster filters are coarser. 6 % of both cores are idle. A third label thread took 1.06 of the
 processor time. A shorter switch interval (1 and 0.2 ms) and one more event in hand change nothing. ONNX Runtime does
-not spin, because each run has one thread.
+not spin, because each run has one thread. Preallocated outputs (`IOBinding`) take .99 of the time of a run, no memory
+pattern .97, no arena .99 (medians of 55 pairs, whose spread is larger). The graph takes one picture a run, so that
+pictures of two events cannot share one.
 """
 
 import itertools
