@@ -72,7 +72,7 @@ class Documents(MutableMapping[str, Document]):
 
     def greatest_id(self) -> int:
         """Return the greatest id, 0 if there is no document."""
-        return max((max(self._ids(block), default=0) for block in self._numbers()[-2:]), default=0)
+        return next((ids[-1] for block in reversed(self._numbers()) if (ids := self._ids(block))), 0)
 
     def encoded(self, key: str) -> bytes | None:
         """Return the JSON of a document; None if there is none."""

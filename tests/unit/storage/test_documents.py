@@ -58,6 +58,13 @@ def test_packed_documents_equal_a_plain_dictionary(script: list[tuple[str, bytes
     assert all((key in ours) == (key in plain) for key, _ in script)
 
 
+def test_the_greatest_id_is_found_behind_blocks_that_became_empty() -> None:
+    ours = Documents({str(number): {} for number in range(5000)})
+    for number in range(7, 5000):
+        ours.remove(number)
+    assert (ours.greatest_id(), ours.ascending_ids()) == (6, list(range(7)))
+
+
 def test_ten_thousand_documents_take_little_memory() -> None:
     ours = Documents()
     tracemalloc.start()
