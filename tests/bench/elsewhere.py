@@ -3,7 +3,7 @@
 each photograph again and again, in changing light ─▶ how much of what stands still is left out
 all photographs as one camera's ─▶ is anything left out wrongly?
 people pasted in at other places in each picture ─▶ is any of them left out?
-persons and cars are taught, other kinds are shown ─▶ how often is one taken for a person or a car?
+persons and cars are taught, other kinds are shown ─▶ how often is one taken for a person or a car? `other_kinds`
 tiles are merged with other limits ─▶ how far precision and recall move
 """
 
@@ -24,18 +24,15 @@ from camiohookd.labelers.detail import merging
 from camiohookd.labelers.detail.labeler import Detailed
 from camiohookd.labelers.detail.merging import Look
 from camiohookd.labelers.detail.tiling import Size, decode_size
-from camiohookd.labelers.onnx.features import open_features
 from camiohookd.labelers.onnx.labeler import OnnxLabeler
-from camiohookd.labelers.taught import crops
-from camiohookd.labelers.taught.teaching import Subject, teach
 from camiohookd.monitoring.metrics import Metrics
 from camiohookd.pictures.decode import PictureLimits, decode
 from camiohookd.pictures.detections import Detection
 from camiohookd.pictures.overlap import overlaps
 from camiohookd.wire.images import Picture
 from camiohookd.worker.event_labeler import EventLabeler
-from tests.bench import taught
-from tests.bench.courtyard import EVENT_PICTURES, IOU, PERSON, SCORE, SHIPPED, jpeg, shipped
+from tests.bench import other_kinds
+from tests.bench.courtyard import EVENT_PICTURES, IOU, PERSON, SCORE, jpeg, shipped
 from tests.bench.harness import Bench, Result, result
 from tests.support.box_accuracy import COURTYARD, PHOTOGRAPHS, average_precision, counted
 
@@ -78,7 +75,7 @@ def run(bench: Bench) -> Iterator[Result]:
     yield from standing(labeler, files)
     yield from changing(labeler, files)
     yield from walking(labeler, files)
-    yield from other_kinds()
+    yield from other_kinds.run()
     yield from other_limits(labeler, files)
 
 
@@ -126,20 +123,6 @@ def walking(labeler: OnnxLabeler, files: Sequence[Path]) -> Iterator[Result]:
         f"a person at another place in each of {EVENTS * EVENT_PICTURES * len(files)} pictures: found", found["keep"]
     )
     yield _row("a person at another place: left out as always there", found["keep"] - found["drop"])
-
-
-def other_kinds() -> Iterator[Result]:
-    """Teach two kinds, and show all others: each answer but "unknown" is wrong."""
-    model = open_features(SHIPPED)
-    kinds = taught.coco_kinds()
-    examples = [example for name in taught.KINDS for example in taught.read(kinds[name])]
-    learned = teach(Subject("kinds", None, "object", flip=True), examples, model, "0" * 64, keep_crops=False).learned()
-    others = [each for name, kind in kinds.items() if name not in taught.KINDS for each in taught.read(kind)]
-    said = [learned.verdict(model.features(crops.cut(each.image, each.box)).astype(float)) for each in others]
-    wrong = sum(each.label is not None for each in said)
-    yield _row(
-        f"{' and '.join(taught.KINDS)} are taught: of {len(others)} objects of other kinds, taken for one", wrong
-    )
 
 
 def other_limits(labeler: OnnxLabeler, files: Sequence[Path]) -> Iterator[Result]:

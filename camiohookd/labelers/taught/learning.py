@@ -10,7 +10,7 @@ import numpy as np
 
 from camiohookd.labelers.taught import calibration, unknown
 from camiohookd.labelers.taught.regression import Doubles, Indices, Weights, fit, softmax, span
-from camiohookd.labelers.taught.unknown import Decision
+from camiohookd.labelers.taught.unknown import Bound, Decision
 
 STRENGTH = 0.01
 """The strength of the penalty, for features that are centered and have the mean length 1."""
@@ -56,8 +56,11 @@ class Lesson(NamedTuple):
     converged: bool
 
 
-def learn(examples: Examples, count: int) -> Lesson:
-    """Fit a classifier of `count` labels to examples, and judge it on each of them."""
+def learn(examples: Examples, count: int, bound: Bound) -> Lesson:
+    """Fit a classifier of `count` labels to examples, and judge it on each of them.
+
+    `bound` says how far from them a picture may be.
+    """
     flat = examples.features.reshape(-1, examples.features.shape[2])
     basis, inner = span(flat)
     inner = inner.reshape(*examples.features.shape[:2], -1)
@@ -65,13 +68,13 @@ def learn(examples: Examples, count: int) -> Lesson:
     temperature = calibration.temperature(logits[judged], examples.labels[judged])
     weights, converged = _fit(inner, examples.labels, count)
     distances = unknown.nearest_of_others(examples.features, examples.events)
-    bound = unknown.farthest(distances)
+    farthest = bound(distances)
     learned = Learned(
-        Weights(basis @ weights.factors / temperature, weights.shifts / temperature), temperature, flat, bound
+        Weights(basis @ weights.factors / temperature, weights.shifts / temperature), temperature, flat, farthest
     )
     probabilities = softmax(logits / temperature)
     said = (
-        unknown.verdict(probabilities[nth], float(distances[nth]), bound) if judged[nth] else None
+        unknown.verdict(probabilities[nth], float(distances[nth]), farthest) if judged[nth] else None
         for nth in range(len(judged))
     )
     return Lesson(learned, tuple(said), converged)

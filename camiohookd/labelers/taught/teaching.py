@@ -18,6 +18,7 @@ from camiohookd.labelers.taught.learning import Examples, learn
 from camiohookd.labelers.taught.places import TaughtError, check_name
 from camiohookd.labelers.taught.report import ShownExample, judge
 from camiohookd.labelers.taught.store import MAX_PICTURES, KeptCrop, Reports, Taught, TaughtZone, check_labels
+from camiohookd.labelers.taught.unknown import beyond_all, beyond_most
 from camiohookd.pictures.detections import Box, scaled
 
 MAX_RUNS = 400
@@ -107,7 +108,8 @@ def _learned(
     shown = [
         ShownExample(each.source, each.label, nth, what) for each, nth, what in zip(kept, events, contents, strict=True)
     ]
-    lesson = learn(Examples(found, np.array([each.label for each in kept]), np.array(events)), len(labels))
+    examples = Examples(found, np.array([each.label for each in kept]), np.array(events))
+    lesson = learn(examples, len(labels), beyond_all if subject.zone else beyond_most)
     learned = lesson.learned
     return Taught(
         name=subject.name,

@@ -6,6 +6,7 @@ import pytest
 from camiohookd.labelers.taught.calibration import temperature
 from camiohookd.labelers.taught.learning import Examples, learn
 from camiohookd.labelers.taught.regression import balanced, fit, log_softmax, minimize, softmax, span
+from camiohookd.labelers.taught.unknown import beyond_all, beyond_most
 
 RANDOM = np.random.default_rng(7)
 
@@ -79,7 +80,7 @@ def test_near_copies_of_one_event_do_not_flatter_the_result() -> None:
     features = (np.repeat(scenes, 8, axis=0) + 0.01 * random.normal(size=(80, 30)))[:, None]
 
     def right(events: np.ndarray) -> float:
-        lesson = learn(Examples(features, labels, events), 2)
+        lesson = learn(Examples(features, labels, events), 2, beyond_all)
         best = [verdict.label == label for verdict, label in zip(lesson.left_out, labels, strict=True) if verdict]
         return float(np.mean(best))
 
@@ -89,14 +90,22 @@ def test_near_copies_of_one_event_do_not_flatter_the_result() -> None:
 
 def test_a_label_with_one_event_cannot_be_judged() -> None:
     points, labels = clouds(4, labels=2)
-    lesson = learn(Examples(points[:, None], labels, np.array([0, 1, 2, 3, 4, 4, 4, 4])), 2)
+    lesson = learn(Examples(points[:, None], labels, np.array([0, 1, 2, 3, 4, 4, 4, 4])), 2, beyond_all)
     assert [verdict is None for verdict in lesson.left_out] == [False] * 4 + [True] * 4
 
 
 def test_what_is_unlike_all_examples_is_unknown() -> None:
     points, labels = clouds(8)
-    learned = learn(Examples(points[:, None], labels, np.arange(24)), 3).learned
+    learned = learn(Examples(points[:, None], labels, np.arange(24)), 3, beyond_all).learned
     assert [learned.verdict(each).label for each in points] == labels.tolist()
     assert learned.verdict(-points[0]).label is None
     between = points[0] + points[8]
     assert learned.verdict(between / np.linalg.norm(between)).label is None
+
+
+def test_kinds_give_up_a_tenth_of_their_examples_if_there_are_enough() -> None:
+    distances = np.linspace(0.2, 0.39, 20)
+    assert beyond_most(RANDOM.permutation(distances)) == pytest.approx(0.38)
+    assert beyond_most(distances[:9]) == pytest.approx(distances[8])
+    assert beyond_most(distances[:8]) == beyond_all(distances[:8]) > distances[7]
+    assert beyond_most(np.full(20, np.inf)) == beyond_all(np.full(20, np.inf))

@@ -12,7 +12,7 @@ from camiohookd.labelers.taught.store import TaughtZone
 from camiohookd.labelers.taught.teaching import Example, Subject, teach, teach_again
 from camiohookd.pictures.detections import Box, scaled
 from tests.support import gates
-from tests.support.taught import Colors, example, lamps, taught_lamp
+from tests.support.taught import MODEL, Colors, example, lamps, taught_lamp
 
 
 class OtherColors(Colors):
@@ -39,6 +39,18 @@ def test_another_model_learns_the_same_from_the_kept_pictures() -> None:
 def test_without_kept_pictures_it_has_to_be_taught_again() -> None:
     with pytest.raises(TaughtError, match="its pictures were not kept: teach it again"):
         teach_again(taught_lamp(keep_crops=False), OtherColors(), "b" * 64)
+
+
+def test_one_odd_example_of_a_kind_does_not_make_less_odd_objects_known() -> None:
+    def of(label: str, red: int, green: int, blue: int) -> Example:
+        picture = Image.new("RGB", (64, 64), (red, green, blue))
+        return Example(f"{red} {green} {blue}", label, f"{red} {green} {blue}", picture, Box(0, 0, 32, 32))
+
+    usual = lamps(10)
+    taught = teach(Subject("lamp", None, "car"), [*usual, of("green", 40, 130, 150)], Colors(), MODEL, keep_crops=False)
+    learned = taught.learned()
+    pink, red = (Colors().features(of("", 180, 50, blue).image).astype(float) for blue in (120, 40))
+    assert (learned.verdict(red).label, learned.verdict(pink).label) == (0, None)
 
 
 def test_one_picture_of_each_label_is_not_enough() -> None:
