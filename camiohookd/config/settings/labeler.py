@@ -138,7 +138,7 @@ class ImagesSettings(Struct, frozen=True):
     max_decoded_bytes: Annotated[
         ByteSize,
         Meta(
-            description="Most memory for decoded pictures in all threads together; a picture waits until there is "
+            description="The most memory for decoded pictures in all threads together; a picture waits until there is "
             "room, and one that needs more alone is left out."
         ),
     ] = ByteSize("400 MB")
