@@ -1,6 +1,7 @@
 """Latency of an event of four pictures on an idle box: from sending the POST until the labels arrive.
 
-The baseline is the bare loop's time for these four pictures, with one thread and the better `intra_op`.
+The baseline is the bare loop's median time for these four pictures, with one thread and the better `intra_op`. How
+much the machine itself varies is seen in the bare loop's own 99th percentile.
 
 What keeps it from less, on 28 November 2026, from the times at which the parts of an event began and ended: 3.8 ms
 until the first picture is decoded, of which 1 ms is the disk; then two pictures after each other in each of two
@@ -35,10 +36,13 @@ def run(bench: Bench) -> Iterator[Result]:
         for _ in range(ROUNDS):
             ours.append([1000 * timed(daemon.port, receiver, events) for _ in range(count)])
             for shape, asked in bare.items():
-                theirs[shape].append([1000 * asked("event") for _ in range(count // 4 + 1)])
-    best = min((of_all(each, 0.5) for each in theirs.values()), key=float)
+                theirs[shape].append([1000 * asked("event") for _ in range(count // 2 + 1)])
+    fastest = min(theirs.values(), key=lambda rounds: float(of_all(rounds, 0.5)))
+    best = of_all(fastest, 0.5)
     for metric, part, target in (("p50", 0.5, at_most(1.25, 0.8)), ("p99", 0.99, at_most(2, 1.1))):
         yield result("latency", f"{metric} of an event", of_all(ours, part), "ms", baseline=best, target=target)
+    metric = "p99 of an event, against the bare loop's own"
+    yield result("latency", metric, of_all(ours, 0.99), "ms", baseline=of_all(fastest, 0.99))
 
 
 def of_all(rounds: list[list[float]], part: float) -> Median:
