@@ -58,13 +58,15 @@ def _scaled(found: Detection, scale: float) -> Detection:
 class Counted:
     """`expected` objects, of which `right` were found; `wrong` are detections that match none, with their files.
 
-    `on_nothing` of the wrong ones touch no reference box: their intersection over union is below `BACKGROUND`. The
-    others are at an object whose box they miss, or are its second box.
+    `on_nothing` of the wrong ones touch no reference box: their intersection over union is below `BACKGROUND`. `second`
+    of them are second boxes: the object that they overlap most is found by another one. The others are at an object
+    that nothing else finds, and miss its box.
     """
 
     expected: int = 0
     right: int = 0
     on_nothing: int = 0
+    second: int = 0
     wrong: list[tuple[str, Detection]] = field(default_factory=list)
 
     @property
@@ -88,6 +90,7 @@ def counted(found: Mapping[str, Sequence[Detection]], folder: Path, score: float
         ignored = [_box(each) for each in boxes if each.get("iscrowd")]
         result.expected += len(free)
         wanted = [each for each in found[image["file_name"]] if each.label == label and each.probability >= score]
+        wrong: list[Detection] = []
         for each in sorted(wanted, key=lambda one: -one.probability):
             assert each.box is not None
             ratios = overlaps([each.box], free)[0] if free else None
@@ -95,8 +98,16 @@ def counted(found: Mapping[str, Sequence[Detection]], folder: Path, score: float
                 free.pop(int(ratios.argmax()))
                 result.right += 1
             elif not any(_inside(each.box, place) >= 0.5 for place in ignored):
-                result.wrong.append((image["file_name"], each))
-                result.on_nothing += not any(overlaps([each.box], all_boxes)[0] >= BACKGROUND)
+                wrong.append(each)
+        result.wrong += ((image["file_name"], each) for each in wrong)
+        for each in wrong:
+            assert each.box is not None
+            ratios = overlaps([each.box], all_boxes)[0]
+            at_it = boxes[int(ratios.argmax())]
+            if ratios.max() < BACKGROUND:
+                result.on_nothing += 1
+            elif not at_it.get("iscrowd") and _box(at_it) not in free:
+                result.second += 1
     return result
 
 

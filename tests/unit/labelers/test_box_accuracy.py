@@ -1,6 +1,7 @@
 """Measure two real detectors with the shipped code on labeled photographs: box AP as COCO defines it."""
 
 import importlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from camiohookd.labelers.model import load_description
 from camiohookd.labelers.onnx.labeler import OnnxLabeler
 from camiohookd.labelers.onnx.open import open_configured
 from camiohookd.pictures.decode import PictureLimits, decode
+from camiohookd.pictures.detections import Box, Detection
 from tests.bench.courtyard import sequence
 from tests.support.box_accuracy import COURTYARD, PHOTOGRAPHS, SHARED, average_precision, counted
 from tests.support.checkout import ROOT
@@ -47,6 +49,23 @@ def test_the_shipped_model_reaches_its_measured_ap(print_figure: PrintFigure) ->
     ap = box_ap(SHIPPED)
     print_figure(f"box AP of SSDLite int8 on 33 photographs at score {SCORE}: {ap:.3f}")
     assert ap >= 0.27
+
+
+def test_false_finds_are_told_apart(tmp_path: Path) -> None:
+    known = {
+        "images": [{"id": 1, "file_name": "a.jpg"}],
+        "categories": [{"id": 1, "name": "person"}],
+        "annotations": [{"image_id": 1, "category_id": 1, "bbox": [left, 0, 20, 40]} for left in (0, 100)],
+    }
+    (tmp_path / "instances.json").write_text(json.dumps(known))
+    found = {
+        "a.jpg": [
+            Detection("person", probability, Box(left, 0, left + 20, 40))
+            for left, probability in ((0, 0.5), (4, 0.9), (108, 0.8), (200, 0.7))
+        ]
+    }
+    outcome = counted(found, tmp_path, 0.4)
+    assert (outcome.right, len(outcome.wrong), outcome.on_nothing, outcome.second) == (1, 3, 1, 1)
 
 
 def test_auto_finds_people_who_are_far_away(print_figure: PrintFigure) -> None:
