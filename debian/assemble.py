@@ -95,6 +95,7 @@ PYTHON_UNUSED = (
     "lib-dynload/xxlimited*",
     "pydoc_data",
     "test",
+    "unittest",
     "venv",
     "xmlrpc",
 )
@@ -110,7 +111,9 @@ WHEELS_UNUSED = (
     "**/py.typed",
     "PIL/_avif.*",
     "PIL/_imagingcms.*",
+    "certifi/tests",
     "charset_normalizer/*.so",  # its Python modules do the same
+    "click/testing.*",
     "numpy/**/include",
     "numpy/**/tests",
     "numpy/_core/*_tests.*.so",
@@ -119,6 +122,7 @@ WHEELS_UNUSED = (
     "numpy/_pyinstaller",
     "numpy/distutils",
     "numpy/f2py",
+    "numpy/ma/testutils.*",
     "numpy/polynomial",
     "numpy/random",
     "numpy/testing",
@@ -134,6 +138,7 @@ WHEELS_UNUSED = (
     "pillow.libs/libavif-*",
     "pillow.libs/liblcms2-*",
     "tornado/test",
+    "tornado/testing.*",
 )
 
 

@@ -38,6 +38,7 @@ FILES = {
     "/usr/share/camiohookd/user-data": "An example for cloud-init: installs and sets up a box at its first boot.",
     "/usr/share/camiohookd/alerts.yml": "Alert rules for Prometheus.",
     "/usr/share/camiohookd/grafana-dashboard.json": "A dashboard to import into Grafana.",
+    "/usr/share/doc/camiohookd": "The manual: install.md, connect.md, troubleshooting.md and other pages.",
     "/usr/share/doc/camiohookd/tunnel.example": "How to set up a tunnel, and the template of tunnel-NAME.",
     "/etc/camiohookd/tunnel-NAME": "The host and the ports of camiohookd-tunnel@NAME.service.",
     "/etc/camiohookd/tunnel-NAME.key": "The SSH key of that tunnel.",

@@ -28,7 +28,8 @@ ABOUT = f"""\
 Try the file with "camiohookd check --config FILE"; rules, keys and certificates hold after "systemctl reload \
 camiohookd", all else after "systemctl restart camiohookd". Every setting outside [[rule]] can also come from the \
 environment, which wins: {variable("hook", "listen")} is [hook] listen; a list is written as JSON. \
-With several [[labeler]], their settings can only be in the file."""
+With several [[labeler]], their settings can only be in the file. The pages that are named here as docs/ are in \
+/usr/share/doc/camiohookd."""
 
 
 class Setting(NamedTuple):

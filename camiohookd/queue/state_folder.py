@@ -11,6 +11,7 @@
     quarantine/              damaged bytes
     before-format-3/         the queue before its migration, for the version before; see `before_migration`
     history/                 the history of the status page: not part of the queue
+    taught/                  the labels that the owner taught: not part of the queue
     graphs/                  the model's cache: not part of the queue, and made again if it is missing
 
 docs/internals/on-disk-format.md describes every file. Format 1 was one `queue.json` as TinyDB's own JSONStorage writes

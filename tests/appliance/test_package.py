@@ -11,6 +11,7 @@ from tests.appliance import roots
 from tests.appliance.appliance import UNIT, Appliance, documented_command
 from tests.appliance.conftest import RELEASES, not_here, own_architecture
 from tests.appliance.debs import Deb
+from tests.support.checkout import ROOT
 
 PrintFigure = Callable[[str], None]
 MAX_DEB, MAX_INSTALLED = 33e6, 135e6
@@ -61,6 +62,13 @@ def test_systemd_analyze_accepts_the_units(installed: Appliance, unit: str) -> N
 def test_the_documentation_named_by_the_units_exists(installed: Appliance) -> None:
     for page in re.findall(r"man:(\S+?)\((\d)\)", installed.machine.output("systemctl", "cat", *INSTANCES)):
         assert installed.machine.path("/usr/share/man/man{1}/{0}.{1}.gz".format(*page)).exists(), page
+
+
+def test_the_manual_is_installed(installed: Appliance) -> None:
+    folder = installed.machine.path("/usr/share/doc/camiohookd")
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} == {page.name for page in folder.glob("*.md")}
+    [named] = re.findall(r"see (\S+)/internet\.md", installed.machine.output("camiohookd", "setup", "--help"))
+    assert named == "/usr/share/doc/camiohookd"
 
 
 def exposure(installed: Appliance, unit: str = UNIT) -> float:

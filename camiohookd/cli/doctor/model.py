@@ -16,6 +16,7 @@ from camiohookd.labelers import DEFAULT_REQUEST, Frame, Labeler, LabelRequest
 from camiohookd.labelers.open import labels_of, name_of, open_labeler
 from camiohookd.pictures.decode import PictureLimits, decode
 from camiohookd.pictures.detections import Detection, polygon
+from camiohookd.system import manual
 from camiohookd.wire.images import Picture
 
 _GROUP = Group("labeler")
@@ -64,7 +65,9 @@ def _of_servers(settings: LabelerSettings) -> Finding:
             return _GROUP.ok("inference servers", f"{labeler.last} has labeled {file.name}")
     except CamiohookdError as error:
         return _GROUP.warning(
-            "inference servers", f"{error}; this machine labels alone", "see docs/remote.md for what has to fit"
+            "inference servers",
+            f"{error}; this machine labels alone",
+            f"see {manual.page('remote.md')} for what has to fit",
         )
 
 
@@ -80,7 +83,7 @@ def _of_device(settings: LabelerSettings, labeler: Labeler, *, is_degraded: bool
         yield _GROUP.failed(
             "device",
             f'device = "{settings.device}" does not work, so the CPU labels in its place',
-            'see "camiohookd devices" for the reason, and docs/accelerators.md',
+            f'see "camiohookd devices" for the reason, and {manual.page("accelerators.md")}',
         )
     else:
         yield _GROUP.ok("device", f'device = "{settings.device}" labels on {labeler.device}')

@@ -11,9 +11,11 @@ from camiohookd.cli.doctor.findings import Finding, Findings, Group
 from camiohookd.cli.doctor.running import RunningDaemon
 from camiohookd.net.addresses import why_host_not_public
 from camiohookd.net.urls import split_url
+from camiohookd.system import manual
 
 _GROUP = Group("from outside")
-_WAY_IN = "check that the way in (forwarded port, proxy, tunnel) is up and leads to this box; see docs/internet.md"
+_WAYS_IN = manual.page("internet.md")
+_WAY_IN = f"check that the way in (forwarded port, proxy, tunnel) is up and leads to this box; see {_WAYS_IN}"
 _HAIRPIN = (
     "try it from another network, such as a phone without Wi-Fi: some routers do not let their own network use their "
     f"public address. If it fails there, too: {_WAY_IN}"
@@ -44,7 +46,7 @@ def _judge_url(public_url: str) -> Finding:
         return _GROUP.failed(
             "public URL",
             f"{public_url} is plain http: anyone on the path can read the pictures, and the key in the URL",
-            "use a certificate, an https proxy or a tunnel (docs/internet.md), and an https address as public_url",
+            f"use a certificate, an https proxy or a tunnel ({_WAYS_IN}), and an https address as public_url",
         )
     if reason := why_host_not_public(origin.host):
         return _GROUP.failed(

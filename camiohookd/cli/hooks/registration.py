@@ -14,6 +14,7 @@ from camiohookd.cli.hooks import callback_url as callback
 from camiohookd.cli.hooks.camio_requests import camio_api, show_answer
 from camiohookd.cli.masking import masker
 from camiohookd.errors import CamiohookdError, ConfigError
+from camiohookd.system import manual
 
 if TYPE_CHECKING:
     from camiohookd.camio.hooks_api import RegisteredHook
@@ -51,8 +52,8 @@ def refuse_unreachable(url: str, anyway: bool) -> None:
         return
     if not anyway:
         raise CamiohookdError(
-            f"nothing was registered: {reason}. Give the public https address of this box (docs/internet.md describes "
-            "the ways to get one), or --anyway to register this one"
+            f"nothing was registered: {reason}. Give the public https address of this box "
+            f"({manual.page('internet.md')} describes the ways to get one), or --anyway to register this one"
         )
     click.echo(f"Warning: {reason}", err=True)
 

@@ -17,6 +17,7 @@ from camiohookd.cli.input_file import InputFile
 from camiohookd.cli.settings import api_option, config_option, judges_the_service
 from camiohookd.config.detail import Detail
 from camiohookd.errors import CamiohookdError
+from camiohookd.system import manual
 
 if TYPE_CHECKING:
     from camiohookd.cli.setup.answers import Answers
@@ -27,7 +28,7 @@ WAYS = ("port", "proxy", "ssh", "tunnel")
 
 
 @click.command()
-@click.option("--way", type=click.Choice(WAYS), help="How Camio reaches this box; see docs/internet.md.")
+@click.option("--way", type=click.Choice(WAYS), help=f"How Camio reaches this box; see {manual.page('internet.md')}.")
 @click.option(
     "--tls-cert",
     type=InputFile(),
@@ -45,7 +46,9 @@ WAYS = ("port", "proxy", "ssh", "tunnel")
 @click.option("--public-url", metavar="URL", help="The address under which Camio reaches this box.")
 @click.option("--query", metavar="QUERY", help="Which events Camio posts; 1==1 matches every event.")
 @click.option("--model", metavar="NAME", help="The name of an installed model, or the path of its folder.")
-@click.option("--detail", type=click.Choice(get_args(Detail)), help="How closely to look; see docs/detail.md.")
+@click.option(
+    "--detail", type=click.Choice(get_args(Detail)), help=f"How closely to look; see {manual.page('detail.md')}."
+)
 @click.option("--status-page/--no-status-page", "page", default=None, help="Open the status page to other devices.")
 @click.option("--insecure-page", is_flag=True, help="With --status-page: by plain http, without a certificate.")
 @click.option("--non-interactive", is_flag=True, help="Ask nothing. Settings without an option do not change.")

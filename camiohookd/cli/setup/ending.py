@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from camiohookd.errors import CamiohookdError
+from camiohookd.system import manual
 
 if TYPE_CHECKING:
     from camiohookd.config.load import Config
@@ -68,11 +69,12 @@ class Ending:
         if failed:
             steps.append("fix what the doctor found, then run it again: sudo camiohookd doctor")
         if not self.settings.hook.public_url:
-            steps.append("get a public https address (docs/internet.md), then run this again: sudo camiohookd setup")
+            ways_in = manual.page("internet.md")
+            steps.append(f"get a public https address ({ways_in}), then run this again: sudo camiohookd setup")
         elif not registered:
             steps.append("register with Camio: sudo camiohookd hooks create")
         steps.append("see events arrive: sudo camiohookd status --watch")
-        steps.append("choose which labels are sent for which camera: docs/rules.md")
+        steps.append(f"choose which labels are sent for which camera: {manual.page('rules.md')}")
         return steps
 
 

@@ -13,6 +13,7 @@ import click
 from camiohookd.cli.setup.answers import DETAILS, WAYS, Answers
 from camiohookd.config.detail import Detail
 from camiohookd.errors import CamiohookdError, MalformedUrl, ModelError, QueryError
+from camiohookd.system import manual
 
 ALL_EVENTS = "1==1"
 
@@ -41,7 +42,8 @@ def ask(answers: Answers, given: Mapping[str, object], models: Sequence[str], *,
 
 
 def _ask_way(answers: Answers) -> None:
-    _title("Way in", "How does Camio reach this box from the internet? docs/internet.md describes each way.")
+    ways_in = manual.page("internet.md")
+    _title("Way in", f"How does Camio reach this box from the internet? {ways_in} describes each way.")
     _list(WAYS)
     way = _prompt("Way in", answers.way or "tunnel", _one_of(WAYS))
     if way != answers.way:
@@ -109,7 +111,8 @@ def _ask_page(answers: Answers) -> None:
         )
         if not answers.insecure:
             answers.page = False
-            click.echo("Only this box can open it. docs/status-page.md says how to get a certificate.", err=True)
+            where = manual.page("status-page.md")
+            click.echo(f"Only this box can open it. {where} says how to get a certificate.", err=True)
 
 
 def open_page(answers: Answers) -> None:

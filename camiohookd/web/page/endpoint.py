@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 from tornado.template import Loader
 
 from camiohookd import units
+from camiohookd.system import manual
 from camiohookd.web.access import Access
 from camiohookd.web.page import words
 from camiohookd.web.page.feed import Feed
@@ -118,6 +119,7 @@ class PageEndpoint(Endpoint):
             "path": self.request.path,
             "tabs": TABS,
             "words": words,
+            "manual": manual,
             "units": units,
         }
         return self.page.templates.load(f"{name}.html").generate(**common, **values)
