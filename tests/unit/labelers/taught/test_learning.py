@@ -107,5 +107,6 @@ def test_kinds_give_up_a_tenth_of_their_examples_if_there_are_enough() -> None:
     distances = np.linspace(0.2, 0.39, 20)
     assert beyond_most(RANDOM.permutation(distances)) == pytest.approx(0.38)
     assert beyond_most(distances[:9]) == pytest.approx(distances[8])
+    assert [beyond_most(distances[:count]) for count in (18, 19)] == pytest.approx([distances[17]] * 2)
     assert beyond_most(distances[:8]) == beyond_all(distances[:8]) > distances[7]
     assert beyond_most(np.full(20, np.inf)) == beyond_all(np.full(20, np.inf))
