@@ -1,6 +1,6 @@
 """The documents of the table, kept as the bytes of their JSON, and compressed when they have not changed for a while.
 
-    put, remove ─▶ a loose block: the documents of 32 ids ──the least recently changed──▶ a packed block
+    put, remove ─▶ a loose block: the documents of 16 ids ──the least recently changed──▶ a packed block
                                      ▲────────────────────── the next change ──────────────────┘
 
 Neighbors name the same fields, cameras, users and hosts, so that a packed document takes a fifth of the memory. Nothing
@@ -15,11 +15,12 @@ import msgspec
 
 Document = dict[str, Any]
 
-_BLOCK_BITS = 5
+_BLOCK_BITS = 4
 _BLOCK = 1 << _BLOCK_BITS
-_LOOSE_BLOCKS = 32
+_LOOSE_BLOCKS = 64  # as many cameras can have a backlog, each in another place, before blocks are packed in vain
 _FASTEST = 1  # of zlib's levels
 _ID_BYTES = _BLOCK // 8
+_ALL_IDS = (1 << _BLOCK) - 1
 
 _Block = dict[int, bytes]
 """Some documents by id, as JSON."""
@@ -33,7 +34,7 @@ class Documents(MutableMapping[str, Document]):
     def __init__(self, documents: Mapping[str, Document] | None = None) -> None:
         self._loose: dict[int, _Block] = {}  # by number, the last changed at the end
         self._packed: dict[int, bytes] = {}
-        self._unpacked: tuple[int, _Block] = (-1, {})  # the packed block that was read last
+        self._unpacked: tuple[int | None, _Block] = (None, {})  # the packed block that was read last
         self._count = 0
         for key, document in (documents or {}).items():
             self[key] = document
@@ -121,7 +122,7 @@ class Documents(MutableMapping[str, Document]):
         documents = self._loose.pop(block, None)
         if documents is None:
             documents = _unpack(block, self._packed.pop(block)) if block in self._packed else {}
-            self._unpacked = (-1, {})
+            self._unpacked = (None, {})
         self._loose[block] = documents
         if len(self._loose) > _LOOSE_BLOCKS:
             self._pack(next(iter(self._loose)))
@@ -150,6 +151,8 @@ def _pack(documents: _Block) -> bytes:
 def _ids(block: int, packed: bytes) -> list[int]:
     """Return the ids in a packed block, in ascending order."""
     ids, first = int.from_bytes(packed[:_ID_BYTES], "big"), block << _BLOCK_BITS
+    if ids == _ALL_IDS:  # nearly always, and three times as fast
+        return list(range(first, first + _BLOCK))
     return [first + bit for bit in range(_BLOCK) if ids >> bit & 1]
 
 
