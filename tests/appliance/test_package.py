@@ -67,7 +67,7 @@ def test_the_documentation_named_by_the_units_exists(installed: Appliance) -> No
 def test_the_manual_is_installed(installed: Appliance) -> None:
     folder = installed.machine.path("/usr/share/doc/camiohookd")
     assert {page.name for page in (ROOT / "docs").glob("*.md")} == {page.name for page in folder.glob("*.md")}
-    [named] = re.findall(r"see (\S+)/internet\.md", installed.machine.output("camiohookd", "setup", "--help"))
+    [named] = re.findall(r"(\S+)/internet\.md", installed.machine.output("camiohookd", "setup", "--help"))
     assert named == "/usr/share/doc/camiohookd"
     assert (folder / "examples/own-labels.md").is_file()  # ../camiohookd/examples, as own-code.md links to it
 
