@@ -24,6 +24,7 @@ from camiohookd.web.server.connections import Connections
 from camiohookd.web.server.log_throttle import Throttle, quieten_tornado
 from camiohookd.web.server.peers import Peers
 from camiohookd.web.server.stream import Patience, Stream
+from camiohookd.web.server.tls_stream import TlsStream
 
 log = logging.getLogger("camiohookd.web")
 
@@ -127,9 +128,14 @@ class Listener(HTTPServer):
         loop.call_later(_REST_SECONDS, self._accept_on, bound)
 
     def _handle_connection(self, connection: socket, address: Any) -> None:
-        """Handle a new connection as Tornado does, but log no traceback for a client that leaves before TLS begins."""
+        """Handle a new connection. Log no traceback for a client that leaves before TLS begins."""
+        context = self.ssl_options
         try:
-            super()._handle_connection(connection, address)
+            if isinstance(context, ssl.SSLContext):
+                wrapped = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+                self.handle_stream(TlsStream(wrapped, max_buffer_size=self.max_buffer_size), address)
+            else:
+                super()._handle_connection(connection, address)
         except OSError:
             connection.close()
 
