@@ -6,8 +6,8 @@ What keeps two of them from less, on 28 and 29 November 2026 (smaps, mallinfo2, 
   blocks, nearly all of them modules; camiohookd's own have 59,000, numpy's 36,000. Without ONNX Runtime, its session
   and its modules, a daemon with own code takes 67 MB. Without the runtime's arena for tensors it takes 6 MB less when
   idle, and 7 more after 60 events.
-- Growth over 10,000 events, 3.2 %: a delivered event is remembered for a day, so that it is recognized if it comes
-  again. That takes 230 bytes: a packed document, its id, its digest, and their places in three tables (tracemalloc).
+- Growth over 10,000 events, 2.8 to 3.2 %: a delivered event is remembered for a day, to recognize it if it comes
+  again. That takes 240 bytes: a packed document, its id, its digest, and their places in three tables (tracemalloc).
   It ends at 100,000 events (`Bounds`). The process grows by 2 MB up to event 2,000, in Python's and glibc's heaps,
   and by 0.2 to 0.3 kB an event after that. Mapped files do not grow.
 """
