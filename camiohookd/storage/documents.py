@@ -3,8 +3,8 @@
     put, remove ─▶ a loose block: the documents of 16 ids ──the least recently changed──▶ a packed block
                                      ▲────────────────────── the next change ──────────────────┘
 
-Neighbors name the same fields, cameras, users and hosts, so that a packed document takes a fifth of the memory. Nothing
-is left for the garbage collector to traverse. See "Pack documents in blocks" in docs/internals/tricks.md.
+Neighbors name the same fields, cameras, users and hosts, so that a packed document takes a third of the memory. The
+garbage collector does not traverse bytes. See "Pack documents in blocks" in docs/internals/tricks.md.
 """
 
 import zlib
@@ -17,7 +17,7 @@ Document = dict[str, Any]
 
 _BLOCK_BITS = 4
 _BLOCK = 1 << _BLOCK_BITS
-_LOOSE_BLOCKS = 64  # as many cameras can have a backlog, each in another place, before blocks are packed in vain
+_LOOSE_BLOCKS = 64  # If more cameras have a backlog, each in another block, every change packs a block.
 _FASTEST = 1  # of zlib's levels
 _ID_BYTES = _BLOCK // 8
 _ALL_IDS = (1 << _BLOCK) - 1
@@ -29,12 +29,12 @@ _Block = dict[int, bytes]
 class Documents(MutableMapping[str, Document]):
     """Documents by id, in ascending order. It returns copies: changing one does not change the stored document."""
 
-    __slots__ = ("_count", "_loose", "_packed", "_unpacked")
+    __slots__ = ("_count", "_last_read", "_loose", "_packed")
 
     def __init__(self, documents: Mapping[str, Document] | None = None) -> None:
-        self._loose: dict[int, _Block] = {}  # by number, the last changed at the end
-        self._packed: dict[int, bytes] = {}
-        self._unpacked: tuple[int | None, _Block] = (None, {})  # the packed block that was read last
+        self._loose: dict[int, _Block] = {}  # by the block's index, the last changed at the end
+        self._packed: dict[int, bytes] = {}  # by the block's index
+        self._last_read: tuple[int | None, _Block] = (None, {})  # index and content of a packed block
         self._count = 0
         for key, document in (documents or {}).items():
             self[key] = document
@@ -69,11 +69,11 @@ class Documents(MutableMapping[str, Document]):
         return self._count
 
     def ascending_ids(self) -> list[int]:
-        return [number for block in self._numbers() for number in self._ids(block)]
+        return [number for index in self._indexes() for number in self._ids(index)]
 
     def greatest_id(self) -> int:
         """Return the greatest id, 0 if there is no document."""
-        return next((ids[-1] for block in reversed(self._numbers()) if (ids := self._ids(block))), 0)
+        return next((ids[-1] for index in reversed(self._indexes()) if (ids := self._ids(index))), 0)
 
     def encoded(self, key: str) -> bytes | None:
         """Return the JSON of a document; None if there is none."""
@@ -81,8 +81,8 @@ class Documents(MutableMapping[str, Document]):
 
     def all_encoded(self) -> Iterator[tuple[int, bytes]]:
         """Yield the id and the JSON of every document."""
-        for block in self._numbers():
-            yield from sorted(self._block(block).items())
+        for index in self._indexes():
+            yield from sorted(self._block(index).items())
 
     def set_encoded(self, key: str, document: bytes) -> None:
         """Store a document that is JSON already, on one line."""
@@ -98,63 +98,64 @@ class Documents(MutableMapping[str, Document]):
         self._count += number not in block
         block[number] = document
 
-    def _numbers(self) -> list[int]:
+    def _indexes(self) -> list[int]:
+        """Return the indexes of all blocks, in ascending order."""
         return sorted(self._loose.keys() | self._packed.keys())
 
-    def _ids(self, block: int) -> list[int]:
-        """Return the ids in a block in ascending order."""
-        packed = self._packed.get(block)
-        return sorted(self._loose[block]) if packed is None else _ids(block, packed)
+    def _ids(self, index: int) -> list[int]:
+        """Return the ids in a block, in ascending order."""
+        packed = self._packed.get(index)
+        return sorted(self._loose[index]) if packed is None else _ids_in(packed, index)
 
-    def _block(self, block: int) -> Mapping[int, bytes]:
+    def _block(self, index: int) -> Mapping[int, bytes]:
         """Return the documents of a block, to be read only."""
-        loose = self._loose.get(block)
+        loose = self._loose.get(index)
         if loose is not None:
             return loose
-        if block != self._unpacked[0]:
-            if block not in self._packed:
+        if index != self._last_read[0]:
+            if index not in self._packed:
                 return {}
-            self._unpacked = (block, _unpack(block, self._packed[block]))
-        return self._unpacked[1]
+            self._last_read = (index, _unpacked(self._packed[index], index))
+        return self._last_read[1]
 
-    def _loosen(self, block: int) -> _Block:
+    def _loosen(self, index: int) -> _Block:
         """Return the documents of a block, to be changed."""
-        documents = self._loose.pop(block, None)
-        if documents is None:
-            documents = _unpack(block, self._packed.pop(block)) if block in self._packed else {}
-            self._unpacked = (None, {})
-        self._loose[block] = documents
+        block = self._loose.pop(index, None)
+        if block is None:
+            block = _unpacked(self._packed.pop(index), index) if index in self._packed else {}
+            self._last_read = (None, {})
+        self._loose[index] = block
         if len(self._loose) > _LOOSE_BLOCKS:
             self._pack(next(iter(self._loose)))
-        return documents
+        return block
 
-    def _pack(self, block: int) -> None:
-        documents = self._loose.pop(block)
-        if documents:
-            self._packed[block] = _pack(documents)
+    def _pack(self, index: int) -> None:
+        block = self._loose.pop(index)
+        if block:
+            self._packed[index] = _packed(block)
 
 
 def encode_document(document: Document) -> bytes:
     return msgspec.json.encode(document)
 
 
-def _pack(documents: _Block) -> bytes:
+def _packed(block: _Block) -> bytes:
     """Return a bit for each id that has a document, and the documents in ascending order, compressed.
 
     Each takes one line: JSON has no line end within a text (RFC 8259, section 7), and the queue writes none elsewhere.
     """
-    ids = sum(1 << number % _BLOCK for number in documents)
-    lines = b"\n".join(documents[number] for number in sorted(documents))
+    ids = sum(1 << number % _BLOCK for number in block)
+    lines = b"\n".join(block[number] for number in sorted(block))
     return ids.to_bytes(_ID_BYTES, "big") + zlib.compress(lines, _FASTEST)
 
 
-def _ids(block: int, packed: bytes) -> list[int]:
+def _ids_in(packed: bytes, index: int) -> list[int]:
     """Return the ids in a packed block, in ascending order."""
-    ids, first = int.from_bytes(packed[:_ID_BYTES], "big"), block << _BLOCK_BITS
+    ids, first = int.from_bytes(packed[:_ID_BYTES], "big"), index << _BLOCK_BITS
     if ids == _ALL_IDS:  # nearly always, and three times as fast
         return list(range(first, first + _BLOCK))
     return [first + bit for bit in range(_BLOCK) if ids >> bit & 1]
 
 
-def _unpack(block: int, packed: bytes) -> _Block:
-    return dict(zip(_ids(block, packed), zlib.decompress(packed[_ID_BYTES:]).split(b"\n"), strict=True))
+def _unpacked(packed: bytes, index: int) -> _Block:
+    return dict(zip(_ids_in(packed, index), zlib.decompress(packed[_ID_BYTES:]).split(b"\n"), strict=True))

@@ -8,8 +8,8 @@ cProfile, py-spy): 1.44 ms an accept, where the bare handler takes 1.05. The eve
 calls of functions, of which Tornado and asyncio make more than half. Alone and with warm caches, reading and checking
 an event takes 0.08 ms, making its record 0.02, its log line 0.02. The thread that writes takes 0.5, half of it in the
 kernel; its own 400 calls take 0.07 with warm caches. The disk is not the bound: a sync takes 0.3 ms, a new segment 0.2
-for ten events. Only one thread at a time runs Python, and both cores are shared with whoever posts: for an accept the
-thread that writes waits seven times for the event loop to let it run, and back (context switches in /proc, strace).
+for ten events. Only one thread at a time runs Python, and the posters use the same two cores. For each accept, the
+thread that writes waits seven times for Python's lock (context switches in /proc, strace).
 Tried on 29 November and left out: asking for the disk's free space once a commit instead of three times (as much
 processor time, .97 of the rate), switch intervals of .5 and 20 ms (1.01 and .96 of the rate), and to wait .5, 1 or 2 ms
 for more events before a commit (.98, .93 and .79 of the processor time, but .98, .96 and .88 of the rate, because eight

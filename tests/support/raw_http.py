@@ -14,7 +14,7 @@ def head(method: str, path: str, *headers: str) -> bytes:
 
 def end_sending(connection: socket.socket) -> None:
     """Tell the peer that nothing more comes."""
-    with suppress(OSError):  # ENOTCONN, which is no ConnectionError: the peer has reset the connection
+    with suppress(OSError):  # The peer may have reset the connection: ENOTCONN.
         connection.shutdown(socket.SHUT_WR)
 
 

@@ -11,7 +11,7 @@ _unused = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 class TlsStream(SSLIOStream):
     """Reads and writes a second time after an error, before it gives the connection up.
 
-    Python does not clear OpenSSL's list of errors before it reads or writes. A sound connection can so get the error of
+    Python does not clear OpenSSL's list of errors before it reads or writes. So a sound connection can get the error of
     another one that has ended (https://github.com/python/cpython/issues/148594). The second try, after the list is
     cleared, shows the state of this connection.
     """
